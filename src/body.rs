@@ -1,0 +1,179 @@
+//! Reads the JSON that conversations come in, a request's body or a bare array of messages, and says where it is wrong.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Position, Result};
+use crate::json::RawJson;
+use crate::message::Message;
+
+/// A request's body: what this crate knows of it is typed, everything else kept.
+#[derive(Debug, Default)]
+pub(crate) struct Body {
+    pub(crate) model: Option<String>,
+    pub(crate) messages: Option<Vec<Message>>,
+    pub(crate) tools: Option<Vec<RawJson>>,
+    /// All other members, and those above when they are null.
+    pub(crate) extra: Vec<(String, RawJson)>,
+    /// All keys in their order.
+    pub(crate) keys: Vec<String>,
+}
+
+impl Body {
+    /// Reads one value: an object, or an array of messages.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let source = Source { text, base: 0, whole: text };
+        if text.trim_start().starts_with('[') {
+            let messages = source.messages()?;
+            return Ok(Self { messages: Some(messages), keys: vec!["messages".to_owned()], ..Self::default() });
+        }
+        let mut body = Self::default();
+        for (key, value) in source.read::<Members<'_>>("a request's body or an array of messages")?.0 {
+            let value = source.part(value);
+            body.keys.push(key.clone());
+            match &*key {
+                _ if value.text == "null" => body.extra.push((key, value.raw())),
+                "model" => body.model = Some(value.typed("model")?),
+                "messages" => body.messages = Some(value.messages()?),
+                "tools" => body.tools = Some(value.typed("tools")?),
+                _ => body.extra.push((key, value.raw())),
+            }
+        }
+        Ok(body)
+    }
+
+    /// Takes a member that is not typed.
+    pub(crate) fn take(&mut self, key: &str) -> Option<RawJson> {
+        let index = self.extra.iter().position(|(name, _)| name == key)?;
+        self.keys.retain(|name| name != key);
+        Some(self.extra.remove(index).1)
+    }
+}
+
+/// A part of a text, which knows where it stands in the whole.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    text: &'a str,
+    base: usize,
+    whole: &'a str,
+}
+
+impl<'a> Source<'a> {
+    fn part(self, value: &'a RawValue) -> Self {
+        let base = value.get().as_ptr() as usize - self.whole.as_ptr() as usize;
+        Self { text: value.get(), base, whole: self.whole }
+    }
+
+    fn raw(self) -> RawJson {
+        RawJson::from(serde_json::from_str::<&RawValue>(self.text).unwrap_or(RawValue::NULL))
+    }
+
+    fn messages(self) -> Result<Vec<Message>> {
+        let messages = self.read::<Vec<&RawValue>>("an array of messages")?;
+        let read = |(index, value)| self.part(value).typed(&format!("message {index}"));
+        messages.into_iter().enumerate().map(read).collect()
+    }
+
+    fn typed<T: DeserializeOwned>(self, what: &str) -> Result<T> {
+        serde_json::from_str(self.text).map_err(|e| self.error(what, e))
+    }
+
+    fn read<T: Deserialize<'a>>(self, what: &str) -> Result<T> {
+        serde_json::from_str(self.text).map_err(|e| self.error(what, e))
+    }
+
+    fn error(self, what: &str, error: serde_json::Error) -> Error {
+        let kind = match error.classify() {
+            serde_json::error::Category::Data => ErrorKind::InvalidMessage,
+            _ => ErrorKind::Damaged,
+        };
+        let position = position(self.whole, self.base + byte_of(self.text, &error));
+        Error::new(kind, format!("{what}: {}", without_place(&error))).at(position).because(error)
+    }
+}
+
+/// The members of an object in their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object or an array")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Vec<(String, &'de RawValue)> = Vec::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    if members.iter().any(|(known, _)| *known == key) {
+                        return Err(serde::de::Error::custom(format_args!("the key `{key}` is there twice")));
+                    }
+                    members.push((key, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Where an error of `serde_json` points, in bytes.
+fn byte_of(text: &str, error: &serde_json::Error) -> usize {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let line: usize = lines.map(str::len).sum();
+    (line + error.column().saturating_sub(1)).min(text.len())
+}
+
+/// The place of a byte in a text.
+pub(crate) fn position(text: &str, byte: usize) -> Position {
+    let before = &text.as_bytes()[..byte.min(text.len())];
+    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    Position::new(line, before.len() - line_start + 1, before.len())
+}
+
+/// The message of an error of `serde_json` without its place, which is that in a part.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_deep_in_a_body_has_its_place_in_the_whole() {
+        let text = "{\"model\": \"m\",\n \"messages\": [{\"role\":\"user\",\n\"content\": 5}]}";
+        let error = Body::parse(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidMessage);
+        let place = error.position().unwrap();
+        assert_eq!((place.line, &text[place.byte..=place.byte]), (3, "5"));
+        assert!(error.to_string().contains("message 0: invalid type: integer `5`"), "{error}");
+    }
+
+    #[test]
+    fn a_torn_body_is_damaged_where_it_ends() {
+        let text = "{\"messages\": [\n{\"role\":\"us";
+        let error = Body::parse(text).unwrap_err();
+        assert_eq!((error.kind(), error.position().unwrap().line), (ErrorKind::Damaged, 2));
+        assert!(error.position().unwrap().byte + 1 >= text.len(), "{error}");
+    }
+
+    #[test]
+    fn other_members_are_kept_in_order() {
+        let body = Body::parse(r#"{"b": 1.0, "messages": [], "a": null, "tools": null}"#).unwrap();
+        assert_eq!(body.keys, ["b", "messages", "a", "tools"]);
+        let extra: Vec<_> = body.extra.iter().map(|(key, value)| (&**key, value.as_str())).collect();
+        assert_eq!(extra, [("b", "1.0"), ("a", "null"), ("tools", "null")]);
+    }
+}

@@ -1,0 +1,236 @@
+//! How much may be sent.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::tokens::Model;
+
+/// What may be sent, in tokens: either a limit for the prompt, or a model's window less what is kept free in it.
+///
+/// Strategies trim only when a request would pass the high mark (default: the limit itself), and then down to the low
+/// mark (default: 0.7 of the limit), so that most requests repeat the last one and add to it.
+///
+/// # Examples
+/// ```
+/// use turnwise::TokenBudget;
+///
+/// let budget = TokenBudget::window(128_000).reply_reserve(4_000).margin(500).resolve()?;
+/// assert_eq!((budget.limit, budget.high, budget.low), (123_500, 123_500, 86_450));
+/// println!("{budget}");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct TokenBudget {
+    size: Size,
+    /// The longest reply of the model, which bounds the default reserve.
+    max_output: Option<u64>,
+    reply_reserve: Option<u64>,
+    tools: u64,
+    margin: u64,
+    high: f64,
+    /// `None`: the default, which follows a lower high mark.
+    low: Option<f64>,
+}
+
+const DEFAULT_LOW: f64 = 0.7;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Size {
+    Limit(u64),
+    Window(u64),
+}
+
+/// A [`TokenBudget`] as plain integers, in tokens; written into every plan. `Display` prints the arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ResolvedBudget {
+    /// The most that a request may cost.
+    pub limit: u64,
+    /// Nothing is trimmed up to here.
+    pub high: u64,
+    /// What is trimmed is trimmed down to here.
+    pub low: u64,
+    /// The model's window, if the budget was made from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+    /// Kept free for the reply.
+    pub reply_reserve: u64,
+    /// Kept free for tool definitions that the planner is not given.
+    pub tools: u64,
+    /// Kept free against counts that are too low.
+    pub margin: u64,
+}
+
+impl TokenBudget {
+    /// At most `tokens` may be sent: the whole prompt with head, tools and priming. Nothing is kept free for a reply.
+    pub fn limit(tokens: u64) -> Self {
+        Self::of(Size::Limit(tokens), None)
+    }
+
+    /// Prompt and reply share a window of `tokens`.
+    pub fn window(tokens: u64) -> Self {
+        Self::of(Size::Window(tokens), None)
+    }
+
+    /// The window of a model that the [table](Model::find) knows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownModel`] when its window is not known.
+    pub fn for_model(model: &str) -> Result<Self> {
+        let model = Model::find(model);
+        Ok(Self::of(Size::Window(model.known_window()?), model.max_output))
+    }
+
+    fn of(size: Size, max_output: Option<u64>) -> Self {
+        Self { size, max_output, reply_reserve: None, tools: 0, margin: 0, high: 1.0, low: None }
+    }
+
+    /// Keeps tokens free for the reply. Default: none under a [`limit`](Self::limit); in a window the model's longest
+    /// reply, but at most a quarter of the window.
+    pub fn reply_reserve(mut self, tokens: u64) -> Self {
+        self.reply_reserve = Some(tokens);
+        self
+    }
+
+    /// Keeps tokens free for tool definitions that are sent without the planner knowing them. Default 0.
+    pub fn tools(mut self, tokens: u64) -> Self {
+        self.tools = tokens;
+        self
+    }
+
+    /// Keeps tokens free against counts that are too low. Default 0.
+    pub fn margin(mut self, tokens: u64) -> Self {
+        self.margin = tokens;
+        self
+    }
+
+    /// Trims nothing up to this part of the limit, from 0 to 1. Default 1.
+    pub fn high_mark(mut self, part: f64) -> Self {
+        self.high = part;
+        self
+    }
+
+    /// Trims down to this part of the limit, from 0 to 1. Default 0.7, or the high mark where that is lower. With 1 as
+    /// much is kept as fits, and the start of nearly every request changes.
+    pub fn low_mark(mut self, part: f64) -> Self {
+        self.low = Some(part);
+        self
+    }
+
+    /// The budget in integers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBudget`] when nothing is left for the prompt, or a mark is not between 0 and 1, or the low
+    /// mark is set above the high one.
+    pub fn resolve(&self) -> Result<ResolvedBudget> {
+        let (window, size, reserve) = match self.size {
+            Size::Limit(limit) => (None, limit, self.reply_reserve.unwrap_or(0)),
+            Size::Window(window) => {
+                let quarter = window / 4;
+                let default = self.max_output.map_or(quarter, |most| most.min(quarter));
+                (Some(window), window, self.reply_reserve.unwrap_or(default))
+            }
+        };
+        let taken = reserve.saturating_add(self.tools).saturating_add(self.margin);
+        let limit = size.saturating_sub(taken);
+        if limit == 0 {
+            let detail = format!(
+                "{size} tokens less {reserve} for the reply, {} for tools and {} of margin leave nothing to send",
+                self.tools, self.margin
+            );
+            return Err(Error::new(ErrorKind::InvalidBudget, detail));
+        }
+        let is_part = |part: f64| (0.0..=1.0).contains(&part);
+        let low = self.low.unwrap_or_else(|| self.high.min(DEFAULT_LOW));
+        if !is_part(self.high) || !is_part(low) || low > self.high {
+            let detail = format!(
+                "a high mark of {} and a low mark of {}: both are parts of the limit from 0 to 1, the low one not above the high one",
+                self.high, low
+            );
+            return Err(Error::new(ErrorKind::InvalidBudget, detail));
+        }
+        let high = part_of(limit, self.high);
+        let low = part_of(limit, low);
+        Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools: self.tools, margin: self.margin })
+    }
+}
+
+/// `part` of `tokens`, in whole tokens. The part is taken in steps of a millionth, so that every machine agrees.
+fn part_of(tokens: u64, part: f64) -> u64 {
+    const STEPS: u128 = 1_000_000;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part is between 0 and 1")]
+    let steps = (part * 1e6).round() as u128;
+    u64::try_from(u128::from(tokens) * steps / STEPS).unwrap_or(tokens)
+}
+
+impl fmt::Display for ResolvedBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = [("the reply", self.reply_reserve), ("tools", self.tools), ("margin", self.margin)];
+        if let Some(window) = self.window {
+            write!(f, "window {}", thousands(window))?;
+        } else {
+            write!(f, "limit {}", thousands(self.limit + self.reply_reserve + self.tools + self.margin))?;
+        }
+        for (what, tokens) in free.iter().filter(|(_, tokens)| *tokens > 0) {
+            write!(f, " - {} for {what}", thousands(*tokens))?;
+        }
+        if self.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
+            write!(f, " = {}", thousands(self.limit))?;
+        }
+        f.write_str(" tokens")?;
+        write!(f, "; trims above {} down to {}", thousands(self.high), thousands(self.low))
+    }
+}
+
+/// A number with commas, for people.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arithmetic_is_printed() {
+        let window = TokenBudget::for_model("gpt-4o").unwrap().resolve().unwrap();
+        assert_eq!(
+            window.to_string(),
+            "window 128,000 - 16,384 for the reply = 111,616 tokens; trims above 111,616 down to 78,131"
+        );
+        let limit = TokenBudget::limit(4_000).low_mark(1.0).resolve().unwrap();
+        assert_eq!(limit.to_string(), "limit 4,000 tokens; trims above 4,000 down to 4,000");
+    }
+
+    #[test]
+    fn a_budget_that_contradicts_itself_is_refused_with_numbers() {
+        for budget in [
+            TokenBudget::limit(0),
+            TokenBudget::window(1_000).reply_reserve(900).margin(100),
+            TokenBudget::limit(10).high_mark(1.5),
+            TokenBudget::limit(10).low_mark(f64::NAN),
+            TokenBudget::limit(10).high_mark(0.5).low_mark(0.8),
+        ] {
+            assert_eq!(budget.resolve().unwrap_err().kind(), ErrorKind::InvalidBudget, "{budget:?}");
+        }
+        let error = TokenBudget::window(1_000).reply_reserve(1_000).resolve().unwrap_err();
+        assert!(error.to_string().contains("1000 tokens less 1000 for the reply"), "{error}");
+    }
+
+    #[test]
+    fn the_default_low_mark_follows_a_lower_high_mark() {
+        let budget = TokenBudget::limit(1_000).high_mark(0.5).resolve().unwrap();
+        assert_eq!((budget.high, budget.low), (500, 500));
+    }
+}

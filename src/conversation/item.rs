@@ -1,0 +1,110 @@
+//! What the record is made of.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::Message;
+
+/// The name of an item in its conversation: its ordinal, from 0. It never changes and is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemId(pub(crate) u32);
+
+impl ItemId {
+    /// The ordinal.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The id of the item with this ordinal, whether or not a conversation has it.
+    pub fn from_index(index: usize) -> Self {
+        Self(narrow(index))
+    }
+}
+
+impl fmt::Display for ItemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// An index in memory as the four bytes it is stored in; a record of four thousand million items does not fit a machine.
+pub(super) fn narrow(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// A time: milliseconds since 1970-01-01 00:00 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The time of this machine's clock; 0 when it stands before 1970.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// From milliseconds since 1970.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+}
+
+/// Which recording of a message an item is: in one process no two have the same, and a copy of the record keeps it.
+/// Items with the same stamp have the same items before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp(u64);
+
+impl Stamp {
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// A message in the record, with its place and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub(super) id: ItemId,
+    pub(super) parent: Option<ItemId>,
+    /// How many items stand before this one on every path that holds it.
+    pub(super) depth: u32,
+    pub(super) created_at: Timestamp,
+    pub(super) stamp: Stamp,
+    pub(super) message: Message,
+}
+
+impl Item {
+    /// The item's name in its conversation.
+    pub fn id(&self) -> ItemId {
+        self.id
+    }
+
+    /// The item before it; `None` for the first of a branch.
+    pub fn parent(&self) -> Option<ItemId> {
+        self.parent
+    }
+
+    /// When it was recorded.
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// What was said.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+}

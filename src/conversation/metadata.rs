@@ -1,0 +1,99 @@
+//! Pairs of text that a program attaches to a conversation.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Up to 16 pairs of text, in the order of their keys, with the limits of `OpenAI`'s Conversations API: keys of at most
+/// 64 characters, values of at most 512.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ErrorKind, Metadata};
+///
+/// let mut metadata = Metadata::default();
+/// metadata.set("topic", "refunds")?;
+/// assert_eq!(metadata.get("topic"), Some("refunds"));
+///
+/// let error = metadata.set("note", "x".repeat(513)).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Limit);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+pub struct Metadata(BTreeMap<String, String>);
+
+impl Metadata {
+    /// How many pairs there can be.
+    pub const MAX_PAIRS: usize = 16;
+    /// How many characters a key can have.
+    pub const MAX_KEY: usize = 64;
+    /// How many characters a value can have.
+    pub const MAX_VALUE: usize = 512;
+
+    /// Sets a pair, in place of one with the same key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the key, the value or the number of pairs is past its limit; nothing changes then.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<()> {
+        let (key, value) = (key.into(), value.into());
+        within("a metadata key", key.chars().count(), Self::MAX_KEY, "characters")?;
+        within("a metadata value", value.chars().count(), Self::MAX_VALUE, "characters")?;
+        let pairs = self.0.len() + usize::from(!self.0.contains_key(&key));
+        within("metadata", pairs, Self::MAX_PAIRS, "pairs")?;
+        self.0.insert(key, value);
+        Ok(())
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Takes a pair out and returns its value.
+    pub fn remove(&mut self, key: &str) -> Option<String> {
+        self.0.remove(key)
+    }
+
+    /// The pairs in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// How many pairs there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn within(what: &str, found: usize, allowed: usize, unit: &str) -> Result<()> {
+    match found <= allowed {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Limit, format!("{what} of {found} {unit}, at most {allowed} are allowed"))),
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Metadata {
+    type Error = Error;
+
+    fn try_from(pairs: BTreeMap<String, String>) -> Result<Self> {
+        let mut metadata = Self::default();
+        for (key, value) in pairs {
+            metadata.set(key, value)?;
+        }
+        Ok(metadata)
+    }
+}
+
+impl From<Metadata> for BTreeMap<String, String> {
+    fn from(metadata: Metadata) -> Self {
+        metadata.0
+    }
+}

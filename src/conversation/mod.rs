@@ -1,0 +1,462 @@
+//! The record: everything that was said, in a tree whose current branch is the path.
+//!
+//! It knows no tokens. Trimming never touches it; `undo`, `edit`, `switch`, `clear`, `fork` and `set_system` move or
+//! replace what is current and remove nothing (invariant 1). Only [`purge`](Conversation::purge) and
+//! [`purge_branches`](Conversation::purge_branches) do.
+
+mod item;
+mod metadata;
+mod notes;
+mod path;
+mod restore;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Log;
+use crate::message::{Content, Message, Role};
+pub(crate) use item::Stamp;
+use item::narrow;
+use path::PathIndex;
+
+pub use item::{Item, ItemId, Timestamp};
+pub use metadata::Metadata;
+pub use notes::{Mark, Summary, SummaryId};
+pub use path::{Group, GroupState, Path};
+pub(crate) use restore::Restore;
+
+/// The record of one conversation. A clone costs a few pointers, whatever the length, and shares all text.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message};
+///
+/// let mut talk = Conversation::from_messages([
+///     Message::system("Be brief."),
+///     Message::user("Name a river."),
+///     Message::assistant("The Elbe."),
+/// ]);
+/// assert_eq!((talk.head().len(), talk.path().len(), talk.path().turns()), (1, 2, 1));
+///
+/// let other = talk.edit(talk.path().item(0).unwrap().id(), "Name a lake.")?;
+/// assert_eq!(talk.path().len(), 1);
+/// assert_eq!(talk.branches().count(), 2);
+/// # assert_eq!(talk.leaf(), Some(other));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Conversation {
+    /// By ordinal; `None` where an item was purged.
+    items: Log<Option<Item>>,
+    path: PathIndex,
+    about: Arc<About>,
+}
+
+/// What changes seldom.
+#[derive(Clone)]
+struct About {
+    id: String,
+    created_at: Timestamp,
+    metadata: Metadata,
+    /// All heads there were; the last is the current one.
+    heads: Vec<Arc<[Message]>>,
+    pins: BTreeSet<ItemId>,
+    summaries: Vec<Arc<Summary>>,
+    marks: Vec<Mark>,
+}
+
+/// One branch of a conversation: a path from a root to an item without children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Branch {
+    /// Its last item: what [`Conversation::switch`] takes.
+    pub leaf: ItemId,
+    /// How many items it has.
+    pub len: usize,
+    /// Whether the current path ends with it.
+    pub is_current: bool,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Conversation {
+    /// An empty conversation with an id of its own: `conv_` and 48 hexadecimal digits.
+    pub fn new() -> Self {
+        let about = About {
+            id: new_id(),
+            created_at: Timestamp::now(),
+            metadata: Metadata::default(),
+            heads: vec![Arc::from([])],
+            pins: BTreeSet::new(),
+            summaries: Vec::new(),
+            marks: Vec::new(),
+        };
+        Self { items: Log::default(), path: PathIndex::default(), about: Arc::new(about) }
+    }
+
+    /// A conversation of these messages: the leading system and developer messages become the head, all others items.
+    pub fn from_messages(messages: impl IntoIterator<Item = Message>) -> Self {
+        let mut conversation = Self::new();
+        let mut messages = messages.into_iter().peekable();
+        let mut head = Vec::new();
+        while let Some(message) = messages.next_if(|message| message.role().is_instruction()) {
+            head.push(message);
+        }
+        if !head.is_empty() {
+            conversation.about_mut().heads = vec![head.into()];
+        }
+        let now = conversation.created_at();
+        for message in messages {
+            conversation.push_at(message, now);
+        }
+        conversation
+    }
+
+    /// The conversation's own id.
+    pub fn id(&self) -> &str {
+        &self.about.id
+    }
+
+    /// When it was begun.
+    pub fn created_at(&self) -> Timestamp {
+        self.about.created_at
+    }
+
+    /// The pairs attached to it.
+    pub fn metadata(&self) -> &Metadata {
+        &self.about.metadata
+    }
+
+    /// The pairs attached to it, to change.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.about_mut().metadata
+    }
+
+    /// The current head: the messages that every request begins with.
+    pub fn head(&self) -> &[Message] {
+        self.about.heads.last().map_or(&[], |head| &**head)
+    }
+
+    /// The current head, shared.
+    pub(crate) fn shared_head(&self) -> Arc<[Message]> {
+        self.about.heads.last().map_or_else(|| Arc::from([]), Arc::clone)
+    }
+
+    /// All heads there were, oldest first; the last is the current one.
+    pub fn heads(&self) -> impl DoubleEndedIterator<Item = &[Message]> {
+        self.about.heads.iter().map(|head| &**head)
+    }
+
+    /// The current path.
+    pub fn path(&self) -> Path<'_> {
+        Path::new(self)
+    }
+
+    /// The last item of the path.
+    pub fn leaf(&self) -> Option<ItemId> {
+        self.path.leaf()
+    }
+
+    /// An item by its id, on whatever branch it is; `None` when there never was one, or it was purged.
+    pub fn get(&self, id: ItemId) -> Option<&Item> {
+        self.items.get(id.index())?.as_ref()
+    }
+
+    /// All items of all branches in the order in which they were recorded.
+    pub fn items(&self) -> impl DoubleEndedIterator<Item = &Item> {
+        self.items.iter().flatten()
+    }
+
+    /// How many ids were given out: the next item's ordinal.
+    pub fn next_ordinal(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Records a message behind the leaf and makes it the leaf.
+    pub fn push(&mut self, message: impl Into<Message>) -> ItemId {
+        self.push_at(message, Timestamp::now())
+    }
+
+    /// [`push`](Self::push) with a time of yours.
+    pub fn push_at(&mut self, message: impl Into<Message>, created_at: Timestamp) -> ItemId {
+        let item = Item {
+            id: ItemId::from_index(self.items.len()),
+            parent: self.leaf(),
+            depth: narrow(self.path.len()),
+            created_at,
+            stamp: Stamp::next(),
+            message: message.into(),
+        };
+        let id = item.id;
+        self.path.push(&item, &self.items);
+        self.items.push(Some(item));
+        id
+    }
+
+    /// Makes `leaf` the end of the path: goes back to it, or over to its branch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such item.
+    pub fn switch(&mut self, leaf: ItemId) -> Result<()> {
+        let mut item = self.known(leaf)?;
+        let mut ahead = Vec::new();
+        while !self.path.holds(item) {
+            ahead.push(item.id);
+            match item.parent.and_then(|parent| self.get(parent)) {
+                Some(parent) => item = parent,
+                None => break,
+            }
+        }
+        let kept = match self.path.holds(item) {
+            true => item.depth as usize + 1,
+            false => 0,
+        };
+        self.path.truncate(kept, &self.items);
+        for id in ahead.into_iter().rev() {
+            if let Some(Some(item)) = self.items.get(id.index()) {
+                self.path.push(item, &self.items);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes back to before the last turn, and returns its user message's item; without a user message, to the start.
+    /// `None` when the path is empty. What was undone stays as a branch.
+    pub fn undo(&mut self) -> Option<ItemId> {
+        let path = self.path();
+        let group = path.turns().checked_sub(1).map_or(0, |turn| path.turn(turn).start);
+        let position = path.group(group).positions().start;
+        let undone = path.item(position)?.id;
+        self.path.truncate(position, &self.items);
+        Some(undone)
+    }
+
+    /// Records `message` as an alternative to the item `id`, makes it the leaf and returns its id. The old item and all
+    /// behind it stay as a branch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such item.
+    pub fn edit(&mut self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
+        match self.known(id)?.parent {
+            Some(parent) => self.switch(parent)?,
+            None => self.clear(),
+        }
+        Ok(self.push(message))
+    }
+
+    /// A new conversation with this record, whose path ends at `at`. It shares all text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such item.
+    pub fn fork(&self, at: ItemId) -> Result<Self> {
+        let mut fork = self.clone();
+        fork.switch(at)?;
+        let about = fork.about_mut();
+        about.id = new_id();
+        about.created_at = Timestamp::now();
+        Ok(fork)
+    }
+
+    /// Begins again with an empty path under the same head. What was said stays as a branch.
+    pub fn clear(&mut self) {
+        self.path.truncate(0, &self.items);
+    }
+
+    /// Puts one system message in the place of those of the head; developer messages stay behind it. The old head stays
+    /// in [`heads`](Self::heads).
+    pub fn set_system(&mut self, content: impl Into<Content>) {
+        let others = self.head().iter().filter(|message| *message.role() != Role::System).cloned();
+        let head: Vec<Message> = std::iter::once(Message::system(content)).chain(others).collect();
+        self.about_mut().heads.push(head.into());
+    }
+
+    /// Puts these messages in the place of the head. The old head stays in [`heads`](Self::heads).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] when one is neither a system nor a developer message.
+    pub fn set_head(&mut self, head: impl IntoIterator<Item = Message>) -> Result<()> {
+        let head: Vec<Message> = head.into_iter().collect();
+        if let Some((index, message)) = head.iter().enumerate().find(|(_, message)| !message.role().is_instruction()) {
+            let detail = format!(
+                "message {index} of a head has the role `{}`; system and developer are allowed",
+                message.role()
+            );
+            return Err(Error::new(ErrorKind::InvalidMessage, detail));
+        }
+        self.about_mut().heads.push(head.into());
+        Ok(())
+    }
+
+    /// Keeps an item in every request of every branch that holds it; its group goes with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such item.
+    pub fn pin(&mut self, id: ItemId) -> Result<()> {
+        self.known(id)?;
+        self.about_mut().pins.insert(id);
+        Ok(())
+    }
+
+    /// Takes a pin out; whether there was one.
+    pub fn unpin(&mut self, id: ItemId) -> bool {
+        self.about_mut().pins.remove(&id)
+    }
+
+    /// The pinned items, on whatever branch, oldest first.
+    pub fn pins(&self) -> impl Iterator<Item = ItemId> {
+        self.about.pins.iter().copied()
+    }
+
+    /// Attaches a summary of the items `first..=last`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such item, or no path leads from `first` to `last`.
+    pub fn attach(
+        &mut self,
+        first: ItemId,
+        last: ItemId,
+        text: impl Into<String>,
+        model: Option<&str>,
+    ) -> Result<SummaryId> {
+        let start = self.known(first)?;
+        let mut item = self.known(last)?;
+        while item.depth > start.depth {
+            match item.parent.and_then(|parent| self.get(parent)) {
+                Some(parent) => item = parent,
+                None => break,
+            }
+        }
+        if item.id != first {
+            return Err(Error::new(ErrorKind::NotFound, format!("no path leads from item {first} to item {last}")));
+        }
+        let id = SummaryId(narrow(self.about.summaries.len()));
+        let model = model.map(str::to_owned);
+        let summary = Summary { id, first, last, text: text.into(), model, created_at: Timestamp::now() };
+        self.about_mut().summaries.push(Arc::new(summary));
+        Ok(id)
+    }
+
+    /// The summaries whose range is on the current path, in the order in which they were attached.
+    pub fn summaries(&self) -> impl Iterator<Item = &Summary> {
+        self.about.summaries.iter().map(|summary| &**summary).filter(|summary| self.path().contains(summary.last))
+    }
+
+    /// Writes a mark.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when one of its items is not in the record.
+    pub fn set_mark(&mut self, mark: Mark) -> Result<()> {
+        self.known(mark.item)?;
+        self.known(mark.head)?;
+        let marks = &mut self.about_mut().marks;
+        marks.retain(|old| (&old.spec, &old.name, old.head) != (&mark.spec, &mark.name, mark.head));
+        marks.push(mark);
+        Ok(())
+    }
+
+    /// Where a strategy's mark points: the newest one that is valid on the current path.
+    pub fn mark(&self, spec: &str, name: &str) -> Option<ItemId> {
+        let valid = self.about.marks.iter().filter(|mark| mark.spec == spec && mark.name == name);
+        let newest = valid.filter_map(|mark| Some((self.path().position(mark.head)?, mark.item)));
+        newest.max_by_key(|(depth, _)| *depth).map(|(_, item)| item)
+    }
+
+    /// The ends of all branches, oldest first. Takes time with the size of the record.
+    pub fn branches(&self) -> impl Iterator<Item = Branch> {
+        let mut has_child = vec![false; self.items.len()];
+        for parent in self.items().filter_map(Item::parent) {
+            has_child[parent.index()] = true;
+        }
+        let current = self.leaf();
+        self.items().filter(move |item| !has_child[item.id.index()]).map(move |item| Branch {
+            leaf: item.id,
+            len: item.depth as usize + 1,
+            is_current: current == Some(item.id),
+        })
+    }
+
+    /// Removes an item, all items behind it on every branch, and all pins, summaries and marks that point at one of
+    /// them: their text is gone. Ids are not used again. If the path held the item, it ends before it now.
+    /// Returns how many items were removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such item.
+    pub fn purge(&mut self, id: ItemId) -> Result<usize> {
+        let first = self.known(id)?;
+        if self.path.holds(first) {
+            let depth = first.depth as usize;
+            self.path.truncate(depth, &self.items);
+        }
+        let mut gone = BTreeSet::from([id]);
+        for item in self.items() {
+            // A child comes after its parent, so one pass finds the whole subtree.
+            if item.parent.is_some_and(|parent| gone.contains(&parent)) {
+                gone.insert(item.id);
+            }
+        }
+        Ok(self.remove(&gone))
+    }
+
+    /// Removes everything that is not on the current path, and all heads but the current one. Returns how many items
+    /// were removed.
+    pub fn purge_branches(&mut self) -> usize {
+        let gone: BTreeSet<ItemId> = self.items().filter(|item| !self.path.holds(item)).map(Item::id).collect();
+        let heads = &mut self.about_mut().heads;
+        heads.drain(..heads.len().saturating_sub(1));
+        self.remove(&gone)
+    }
+
+    fn remove(&mut self, gone: &BTreeSet<ItemId>) -> usize {
+        for id in gone {
+            if let Some(item) = self.items.get_mut(id.index()) {
+                *item = None;
+            }
+        }
+        let about = self.about_mut();
+        about.pins.retain(|id| !gone.contains(id));
+        about.summaries.retain(|summary| !gone.contains(&summary.last));
+        about.marks.retain(|mark| !gone.contains(&mark.item) && !gone.contains(&mark.head));
+        gone.len()
+    }
+
+    fn about_mut(&mut self) -> &mut About {
+        Arc::make_mut(&mut self.about)
+    }
+
+    fn known(&self, id: ItemId) -> Result<&Item> {
+        self.get(id).ok_or_else(|| {
+            let allowed = match self.items.len() {
+                0 => "the record is empty".to_owned(),
+                len => format!("ids go from #0 to #{}", len - 1),
+            };
+            Error::new(ErrorKind::NotFound, format!("no item {id} in this conversation: {allowed}"))
+        })
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation")
+            .field("id", &self.about.id)
+            .field("head", &self.head().len())
+            .field("path", &self.path.len())
+            .field("items", &self.items.len())
+            .field("pins", &self.about.pins.len())
+            .field("summaries", &self.about.summaries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn new_id() -> String {
+    format!("conv_{:016x}{:032x}", fastrand::u64(..), fastrand::u128(..))
+}
+
+#[cfg(test)]
+#[path = "conversation_tests.rs"]
+mod tests;

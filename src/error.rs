@@ -1,0 +1,184 @@
+//! The crate's one error type.
+
+use std::fmt;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong: one word wide, with a [kind](Error::kind) to branch on and numbers in its message.
+///
+/// Messages are lowercase, say what was asked, what was found and what is allowed, and never hold message text or
+/// keys. Print the causes with [`source`](std::error::Error::source).
+pub struct Error(Box<Repr>);
+
+struct Repr {
+    kind: ErrorKind,
+    detail: String,
+    over: Option<OverBudget>,
+    position: Option<Position>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What must be sent does not fit the budget; [`Error::over_budget`] has the numbers.
+    OverBudget,
+    /// Head and pins alone do not fit the budget; [`Error::over_budget`] has the numbers.
+    PinsOverBudget,
+    /// The model is not in the table, so that its window is not known.
+    UnknownModel,
+    /// A message, or a list of messages, that cannot be used.
+    InvalidMessage,
+    /// A token budget that contradicts itself.
+    InvalidBudget,
+    /// A strategy's name or option that does not exist, or a draft that names groups that do not exist.
+    InvalidStrategy,
+    /// A limit of the record was passed, such as the length of a metadata value.
+    Limit,
+    /// An item, a summary or a branch that the record does not hold.
+    NotFound,
+    /// A file in a newer format than this version reads.
+    NewerFormat,
+    /// A file that is torn or not what it claims to be; [`Error::position`] says where.
+    Damaged,
+    /// Reading or writing failed.
+    Io,
+}
+
+impl ErrorKind {
+    fn phrase(self) -> &'static str {
+        match self {
+            Self::OverBudget => "over budget",
+            Self::PinsOverBudget => "pins over budget",
+            Self::UnknownModel => "unknown model",
+            Self::InvalidMessage => "invalid message",
+            Self::InvalidBudget => "invalid budget",
+            Self::InvalidStrategy => "invalid strategy",
+            Self::Limit => "limit",
+            Self::NotFound => "not found",
+            Self::NewerFormat => "newer format",
+            Self::Damaged => "damaged file",
+            Self::Io => "input/output",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.phrase())
+    }
+}
+
+/// The numbers of a refusal: what did not fit, and into what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OverBudget {
+    /// The index of the group on the path, if one group is the cause.
+    pub group: Option<usize>,
+    /// The tokens that it needs.
+    pub tokens: u64,
+    /// The tokens that there were for it.
+    pub room: u64,
+}
+
+impl OverBudget {
+    pub(crate) fn new(group: Option<usize>, tokens: u64, room: u64) -> Self {
+        Self { group, tokens, room }
+    }
+}
+
+/// A place in a text, for editors: line and column count from 1, the column in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1.
+    pub column: usize,
+    /// Bytes before the place.
+    pub byte: usize,
+}
+
+impl Position {
+    pub(crate) fn new(line: usize, column: usize, byte: usize) -> Self {
+        Self { line, column, byte }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {} (byte {})", self.line, self.column, self.byte)
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self(Box::new(Repr { kind, detail: detail.into(), over: None, position: None, source: None }))
+    }
+
+    pub(crate) fn io(doing: impl fmt::Display, source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, format!("{doing}: {source}")).because(source)
+    }
+
+    pub(crate) fn over(mut self, numbers: OverBudget) -> Self {
+        self.0.over = Some(numbers);
+        self
+    }
+
+    pub(crate) fn at(mut self, position: Position) -> Self {
+        self.0.position = Some(position);
+        self
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The kind, to branch on.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What was asked, what was found and what is allowed, without the kind.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The numbers of a refusal by the planner.
+    pub fn over_budget(&self) -> Option<&OverBudget> {
+        self.0.over.as_ref()
+    }
+
+    /// Where in a file the damage was found.
+    pub fn position(&self) -> Option<Position> {
+        self.0.position
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.kind, self.0.detail)?;
+        match self.0.position {
+            Some(position) => write!(f, " at {position}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0.source {
+            Some(source) => Some(source.as_ref()),
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! JSON kept as text: what this crate does not interpret comes back out digit for digit.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Any JSON value as compact text: order of keys, digits of numbers and escapes stay as they were written, white space
+/// between tokens goes.
+///
+/// Two values are equal when their texts are. `Debug` prints the length only.
+///
+/// It parses through `serde_json` (from text, or from a [`serde_json::Value`]) and no other format.
+///
+/// # Examples
+/// ```
+/// let json: turnwise::RawJson = serde_json::from_str(r#"{"b": 1.50, "a": [1, 2]}"#)?;
+/// assert_eq!(json.as_str(), r#"{"b":1.50,"a":[1,2]}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct RawJson(Box<RawValue>);
+
+impl RawJson {
+    /// Reads one JSON value from text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] when the text is not one JSON value.
+    pub fn new(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("not a JSON value: {e}")))
+    }
+
+    /// The compact text.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Reads the text as a type of yours; borrowed strings are possible.
+    ///
+    /// # Errors
+    /// What `serde_json` says when the value has another shape.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        serde_json::from_str(self.as_str())
+    }
+}
+
+impl From<&RawValue> for RawJson {
+    fn from(raw: &RawValue) -> Self {
+        let compact = compacted(raw.get()).and_then(|text| RawValue::from_string(text).ok());
+        Self(compact.unwrap_or_else(|| raw.to_owned()))
+    }
+}
+
+impl From<serde_json::Value> for RawJson {
+    fn from(value: serde_json::Value) -> Self {
+        let text = value.to_string();
+        // A printed `Value` is always one JSON value, so the fallback is never taken.
+        Self(RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+}
+
+impl PartialEq for RawJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RawJson {}
+
+impl fmt::Debug for RawJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawJson({} bytes)", self.as_str().len())
+    }
+}
+
+impl Serialize for RawJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self::from(&*raw))
+    }
+}
+
+/// The text of a valid JSON value without white space between tokens; `None` when there is none to take out.
+fn compacted(text: &str) -> Option<String> {
+    let mut out: Option<String> = None;
+    let (mut kept_to, mut in_string, mut escaped) = (0, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b' ' | b'\t' | b'\n' | b'\r' if !in_string => {
+                out.get_or_insert_with(|| String::with_capacity(text.len())).push_str(&text[kept_to..at]);
+                kept_to = at + 1;
+            }
+            _ => {}
+        }
+    }
+    out.map(|mut out| {
+        out.push_str(&text[kept_to..]);
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_and_strings_stay() {
+        let json = RawJson::new("{ \"a\\\" b\" : [ 1.0 ,\n 2e5, \"x \\\\\" ] }").unwrap();
+        assert_eq!(json.as_str(), r#"{"a\" b":[1.0,2e5,"x \\"]}"#);
+    }
+
+    #[test]
+    fn a_value_with_nothing_to_strip_is_not_copied() {
+        assert_eq!(compacted(r#"{"a b":1}"#), None);
+    }
+}

@@ -1,0 +1,342 @@
+//! The cost of every message, beside the record: counted once for each way to count, summed along the path.
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
+use crate::json::RawJson;
+use crate::log::Log;
+use crate::message::{Message, Role};
+use crate::tokens::{ChatCost, Count};
+
+/// Counts that were made, for one conversation: a column for each [`ChatCost`], with prefix sums over the path.
+///
+/// It is derived: an empty one works, and costs the counting. Used with another conversation, or with a copy that went
+/// another way, it notices and counts what is new to it.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// The item that each ordinal stood for when it was counted.
+    stamps: Log<Stamp>,
+    columns: Vec<Column>,
+}
+
+#[derive(Clone, Debug)]
+struct Column {
+    cost_id: Arc<str>,
+    /// By ordinal: the cost of the group that ends with this item, on every path where one does.
+    costs: Log<Packed>,
+    /// For each group of the path that was summed.
+    sums: Log<Sum>,
+    head: Option<HeadCost>,
+}
+
+#[derive(Clone, Debug)]
+struct Sum {
+    /// Tokens of all groups up to and with this one that can be sent.
+    tokens: u64,
+    /// The last item of the group.
+    stamp: Stamp,
+    end: ItemId,
+    state: GroupState,
+}
+
+#[derive(Clone, Debug)]
+struct HeadCost {
+    head: Arc<[Message]>,
+    tools: Arc<[RawJson]>,
+    counts: [Count; 2],
+}
+
+/// A count in four bytes: the highest bit says that it is an estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Packed(u32);
+
+impl Packed {
+    const UNKNOWN: Self = Self(u32::MAX);
+    const ESTIMATED: u32 = 1 << 31;
+    const MOST: u32 = Self::ESTIMATED - 2;
+
+    fn new(count: Count) -> Self {
+        let tokens = u32::try_from(count.tokens).unwrap_or(Self::MOST).min(Self::MOST);
+        Self(if count.exact { tokens } else { tokens | Self::ESTIMATED })
+    }
+
+    fn count(self) -> Option<Count> {
+        (self != Self::UNKNOWN)
+            .then_some(Count { tokens: u64::from(self.0 & !Self::ESTIMATED), exact: self.0 & Self::ESTIMATED == 0 })
+    }
+}
+
+/// Texts shorter than this in all are counted on the calling thread.
+const WORTH_A_THREAD: usize = 64 * 1024;
+
+impl Ledger {
+    /// A ledger that knows no cost yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The cost of all groups of the path that can be sent, without head and priming. Counts what was not counted.
+    pub fn total(&mut self, conversation: &Conversation, cost: &ChatCost) -> u64 {
+        let groups = conversation.path().groups();
+        self.sums(conversation, cost).tokens(0..groups)
+    }
+
+    /// The ids of the costs it has columns for.
+    pub fn cost_ids(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| &*column.cost_id)
+    }
+
+    /// The sums along the current path, with everything counted.
+    pub(crate) fn sums(&mut self, conversation: &Conversation, cost: &ChatCost) -> Sums {
+        let path = conversation.path();
+        let index = self.column(cost.id());
+        self.columns[index].drop_what_changed(path);
+        self.extend(index, path, cost);
+        let column = &self.columns[index];
+        Sums { sums: column.sums.clone(), costs: column.costs.clone() }
+    }
+
+    /// The cost of the head's messages and of the tools, counted once for each head.
+    pub(crate) fn head(&mut self, conversation: &Conversation, tools: &Arc<[RawJson]>, cost: &ChatCost) -> [Count; 2] {
+        let index = self.column(cost.id());
+        let head = conversation.shared_head();
+        let known = &mut self.columns[index].head;
+        if let Some(known) = known.as_ref().filter(|known| known.is_for(&head, tools)) {
+            return known.counts;
+        }
+        let counts = [cost.group(&*head), cost.tools(tools)];
+        *known = Some(HeadCost { head, tools: Arc::clone(tools), counts });
+        counts
+    }
+
+    fn column(&mut self, cost_id: &str) -> usize {
+        if let Some(index) = self.columns.iter().position(|column| &*column.cost_id == cost_id) {
+            return index;
+        }
+        self.columns.push(Column::new(cost_id));
+        self.columns.len() - 1
+    }
+
+    fn extend(&mut self, index: usize, path: Path<'_>, cost: &ChatCost) {
+        let (first, groups) = (self.columns[index].sums.len(), path.groups());
+        if first == groups {
+            return;
+        }
+        for group in first..groups {
+            self.take_stamp(path, group);
+        }
+        let column = &mut self.columns[index];
+        let uncounted: Vec<usize> = (first..groups).filter(|&group| column.cost_of(path, group).is_none()).collect();
+        for (group, count) in uncounted.iter().zip(count_all(path, &uncounted, cost)) {
+            column.set_cost(path, *group, count);
+        }
+        for group in first..groups {
+            column.push_sum(path, group);
+        }
+    }
+
+    /// Notes which item a group ends with, and forgets the cost of another one that had its ordinal.
+    fn take_stamp(&mut self, path: Path<'_>, group: usize) {
+        let Some(end) = end_of(path, group) else { return };
+        let id = end.id().index();
+        while self.stamps.len() <= id {
+            self.stamps.push(Stamp::default());
+        }
+        if self.stamps.get(id) == Some(&end.stamp()) {
+            return;
+        }
+        if let Some(stamp) = self.stamps.get_mut(id) {
+            *stamp = end.stamp();
+        }
+        for column in &mut self.columns {
+            if let Some(cost) = column.costs.get_mut(id) {
+                *cost = Packed::UNKNOWN;
+            }
+        }
+    }
+
+    /// The costs by cost id, each by ordinal, for a file.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (&str, Vec<Packed>)> {
+        self.columns.iter().map(|column| (&*column.cost_id, column.costs.iter().copied().collect()))
+    }
+
+    /// A ledger from the columns of a file: costs of the items that still look as they did, by hash and length.
+    pub(crate) fn restore(
+        conversation: &Conversation,
+        prints: &[Print],
+        columns: impl IntoIterator<Item = (String, Vec<Packed>)>,
+    ) -> Self {
+        let is_same = |item: &&Item| prints.get(item.id().index()) == Some(&Print::of(item.message()));
+        let mut stamps = vec![Stamp::default(); conversation.next_ordinal()];
+        // The cost of a group covers all its messages, so one that changed takes the stamps behind it along.
+        for item in conversation.items().filter(is_same) {
+            let parent_holds = item.parent().is_none_or(|parent| stamps[parent.index()] != Stamp::default());
+            if parent_holds || !matches!(item.message().role(), Role::Tool | Role::Function) {
+                stamps[item.id().index()] = item.stamp();
+            }
+        }
+        let columns = columns.into_iter().map(|(cost_id, costs)| {
+            let costs = costs.into_iter().take(stamps.len()).collect();
+            Column { costs, ..Column::new(&cost_id) }
+        });
+        Self { columns: columns.collect(), stamps: stamps.into_iter().collect() }
+    }
+}
+
+impl HeadCost {
+    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[RawJson]>) -> bool {
+        Arc::ptr_eq(&self.head, head) && Arc::ptr_eq(&self.tools, tools)
+    }
+}
+
+impl Column {
+    fn new(cost_id: &str) -> Self {
+        Self { cost_id: cost_id.into(), costs: Log::default(), sums: Log::default(), head: None }
+    }
+
+    /// Keeps the sums of the groups that stand on the path as they stood. An item with the same stamp has the same
+    /// items before it, so the newest that stands vouches for all.
+    fn drop_what_changed(&mut self, path: Path<'_>) {
+        let mut known = self.sums.len();
+        while known > 0 && !self.stands(path, known - 1) {
+            known -= 1;
+        }
+        self.sums.truncate(known);
+    }
+
+    fn stands(&self, path: Path<'_>, group: usize) -> bool {
+        match (self.sums.get(group), end_of(path, group)) {
+            (Some(sum), Some(end)) => sum.stamp == end.stamp() && sum.state == path.group(group).state(),
+            _ => false,
+        }
+    }
+
+    fn cost_of(&self, path: Path<'_>, group: usize) -> Option<Count> {
+        self.costs.get(end_of(path, group)?.id().index())?.count()
+    }
+
+    fn set_cost(&mut self, path: Path<'_>, group: usize, count: Count) {
+        let Some(end) = end_of(path, group) else { return };
+        while self.costs.len() <= end.id().index() {
+            self.costs.push(Packed::UNKNOWN);
+        }
+        if let Some(cost) = self.costs.get_mut(end.id().index()) {
+            *cost = Packed::new(count);
+        }
+    }
+
+    fn push_sum(&mut self, path: Path<'_>, group: usize) {
+        let before = self.sums.last().map_or(0, |sum| sum.tokens);
+        let state = path.group(group).state();
+        let own = match state {
+            GroupState::Ready => self.cost_of(path, group).unwrap_or(Count::ZERO).tokens,
+            GroupState::Open | GroupState::Orphan => 0,
+        };
+        if let Some(end) = end_of(path, group) {
+            self.sums.push(Sum { tokens: before + own, stamp: end.stamp(), end: end.id(), state });
+        }
+    }
+}
+
+fn end_of(path: Path<'_>, group: usize) -> Option<&Item> {
+    path.item(path.group(group).positions().end.checked_sub(1)?)
+}
+
+/// Counts groups, on all cores when there is enough to count.
+fn count_all(path: Path<'_>, groups: &[usize], cost: &ChatCost) -> Vec<Count> {
+    let count = |groups: &[usize]| -> Vec<Count> {
+        groups.iter().map(|&group| cost.group(path.group(group).messages())).collect()
+    };
+    let bytes = || groups.iter().flat_map(|&group| path.group(group).messages()).map(|message| message.text().len());
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    if cores == 1 || groups.len() < 2 || bytes().sum::<usize>() < WORTH_A_THREAD {
+        return count(groups);
+    }
+    // Small shares, dealt in turn, so that one with long messages does not keep the others waiting.
+    let share = groups.len().div_ceil(cores * 8).max(1);
+    let shares: Vec<&[usize]> = groups.chunks(share).collect();
+    let mut counted: Vec<Vec<Count>> = vec![Vec::new(); shares.len()];
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores)
+            .map(|core| {
+                let mine = shares.iter().enumerate().skip(core).step_by(cores);
+                scope.spawn(move || mine.map(|(index, share)| (index, count(share))).collect::<Vec<_>>())
+            })
+            .collect();
+        for (index, counts) in workers.into_iter().filter_map(|worker| worker.join().ok()).flatten() {
+            counted[index] = counts;
+        }
+    });
+    // A share whose worker died is counted here; the panic shows there if it is the counter's.
+    for (counts, share) in counted.iter_mut().zip(&shares) {
+        if counts.is_empty() {
+            *counts = count(share);
+        }
+    }
+    counted.concat()
+}
+
+/// Hash (XXH3 of the message's JSON) and length in bytes of a message, by which a file's ledger knows it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Print(u64, u32);
+
+impl Print {
+    pub(crate) fn of(message: &Message) -> Self {
+        let mut writer = Hashing { hash: Xxh3::new(), bytes: 0 };
+        // Writing into a hash cannot fail, and a message always serializes.
+        let _ = serde_json::to_writer(&mut writer, message);
+        Self(writer.hash.digest(), u32::try_from(writer.bytes).unwrap_or(u32::MAX))
+    }
+}
+
+struct Hashing {
+    hash: Xxh3,
+    bytes: usize,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The sums along one path, as they were: a copy that shares its blocks with the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Sums {
+    sums: Log<Sum>,
+    costs: Log<Packed>,
+}
+
+impl Sums {
+    /// Tokens of the groups in a range that can be sent.
+    pub(crate) fn tokens(&self, groups: Range<usize>) -> u64 {
+        let up_to = |group: usize| match group.checked_sub(1) {
+            Some(last) => self.sums.get(last).map_or(0, |sum| sum.tokens),
+            None => 0,
+        };
+        up_to(groups.end).saturating_sub(up_to(groups.start))
+    }
+
+    /// One group, whether or not it can be sent.
+    pub(crate) fn group(&self, group: usize) -> Count {
+        let end = self.sums.get(group).map(|sum| sum.end.index());
+        end.and_then(|end| self.costs.get(end)?.count()).unwrap_or(Count::ZERO)
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

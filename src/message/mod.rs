@@ -1,0 +1,345 @@
+//! One chat-completions message, lossless.
+//!
+//! A message is JSON exactly as the API has it. The members that the specification knows are typed; everything else is
+//! kept as raw JSON in its place, so that what came in goes out: the same values, the same order of keys, numbers digit
+//! for digit, a call's arguments byte for byte (invariant 9).
+
+mod call;
+mod content;
+mod object;
+mod role;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use object::{Known, Member, Object, known};
+
+pub use call::{FunctionCall, ToolCall};
+pub use content::{Content, ImageUrl, Part};
+pub use role::Role;
+
+/// One chat-completions message. A clone shares the text.
+///
+/// `Debug` prints lengths, not text. It parses through `serde_json` (from text, or from a [`serde_json::Value`]).
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, Role};
+///
+/// let ask = Message::user("What is on this picture?").image_url("https://example.com/cat.png");
+/// assert_eq!(*ask.role(), Role::User);
+/// assert_eq!(ask.text(), "What is on this picture?");
+///
+/// let kept: Message = serde_json::from_str(r#"{"role":"assistant","content":null,"vendor":1.50}"#)?;
+/// assert_eq!(serde_json::to_string(&kept)?, r#"{"role":"assistant","content":null,"vendor":1.50}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message(Object<MessageMember>);
+
+#[derive(Clone, PartialEq, Eq)]
+enum MessageMember {
+    Role(Role),
+    Content(Option<Content>),
+    Name(Option<Box<str>>),
+    ToolCalls(Option<Box<[ToolCall]>>),
+    ToolCallId(Option<Box<str>>),
+    Refusal(Option<Box<str>>),
+    FunctionCall(Option<FunctionCall>),
+    Audio(RawJson),
+}
+
+impl Message {
+    /// A message of any role.
+    pub fn new(role: impl Into<Role>, content: impl Into<Content>) -> Self {
+        Self(Object::new(vec![
+            Member::Known(MessageMember::Role(role.into())),
+            Member::Known(MessageMember::Content(Some(content.into()))),
+        ]))
+    }
+
+    /// Instructions.
+    pub fn system(content: impl Into<Content>) -> Self {
+        Self::new(Role::System, content)
+    }
+
+    /// Instructions, as newer models call them.
+    pub fn developer(content: impl Into<Content>) -> Self {
+        Self::new(Role::Developer, content)
+    }
+
+    /// What the person says.
+    pub fn user(content: impl Into<Content>) -> Self {
+        Self::new(Role::User, content)
+    }
+
+    /// What the model says.
+    pub fn assistant(content: impl Into<Content>) -> Self {
+        Self::new(Role::Assistant, content)
+    }
+
+    /// What the model asks tools to do; the content is null. [`with_content`](Self::with_content) adds text beside it.
+    pub fn calls(calls: impl IntoIterator<Item = ToolCall>) -> Self {
+        Self(Object::new(vec![
+            Member::Known(MessageMember::Role(Role::Assistant)),
+            Member::Known(MessageMember::Content(None)),
+            Member::Known(MessageMember::ToolCalls(Some(calls.into_iter().collect()))),
+        ]))
+    }
+
+    /// The result of the call with the id `call_id`.
+    pub fn tool(call_id: &str, content: impl Into<Content>) -> Self {
+        Self(Object::new(vec![
+            Member::Known(MessageMember::Role(Role::Tool)),
+            Member::Known(MessageMember::ToolCallId(Some(call_id.into()))),
+            Member::Known(MessageMember::Content(Some(content.into()))),
+        ]))
+    }
+
+    /// Reads one message from JSON text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] when the text is not JSON or not a message: no `role`, a known member of a wrong
+    /// type, a key twice.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::InvalidMessage, e.to_string()).because(e))
+    }
+
+    /// Adds text as a part behind the content there is.
+    #[must_use]
+    pub fn and_text(self, text: &str) -> Self {
+        self.and_part(Part::new_text(text))
+    }
+
+    /// Adds an image by its address or as a `data:` URL, behind the content there is.
+    #[must_use]
+    pub fn image_url(self, url: &str) -> Self {
+        self.and_part(Part::new_image_url(url))
+    }
+
+    /// Adds a part behind the content there is; text so far becomes the first part.
+    #[must_use]
+    pub fn and_part(self, part: Part) -> Self {
+        let mut parts = match self.content() {
+            None => Vec::new(),
+            Some(Content::Text(text)) if text.is_empty() => Vec::new(),
+            Some(Content::Text(text)) => vec![Part::new_text(text)],
+            Some(Content::Parts(parts)) => parts.to_vec(),
+        };
+        parts.push(part);
+        self.with_content(parts)
+    }
+
+    /// The same message with another content.
+    #[must_use]
+    pub fn with_content(self, content: impl Into<Content>) -> Self {
+        Self(self.0.with(Member::Known(MessageMember::Content(Some(content.into())))))
+    }
+
+    /// The same message with the name of its author.
+    #[must_use]
+    pub fn with_name(self, name: &str) -> Self {
+        Self(self.0.with(Member::Known(MessageMember::Name(Some(name.into())))))
+    }
+
+    /// The same message with a member that is not in the specification.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] when the key is one of the specification's and the value has a wrong type.
+    pub fn with_field(self, key: &str, value: RawJson) -> Result<Self> {
+        let one = format!("{{{}:{}}}", serde_json::Value::from(key), value.as_str());
+        let member = MessageMember::read_one(&one)
+            .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("field `{key}`: {e}")).because(e))?;
+        Ok(Self(self.0.with(member)))
+    }
+
+    /// Who speaks.
+    pub fn role(&self) -> &Role {
+        const NO_ROLE: &Role = &Role::User;
+        // Every constructor and the parser put a role in.
+        self.0.find(|member| if let MessageMember::Role(role) = member { Some(role) } else { None }).unwrap_or(NO_ROLE)
+    }
+
+    /// The content; `None` when it is null or absent.
+    pub fn content(&self) -> Option<&Content> {
+        self.0.find(|member| if let MessageMember::Content(content) = member { content.as_ref() } else { None })
+    }
+
+    /// All text of the content, that of parts joined with nothing between; empty when there is none.
+    pub fn text(&self) -> Cow<'_, str> {
+        self.content().map_or(Cow::Borrowed(""), Content::text)
+    }
+
+    /// The author's name.
+    pub fn name(&self) -> Option<&str> {
+        self.0.find(|member| if let MessageMember::Name(name) = member { name.as_deref() } else { None })
+    }
+
+    /// The calls of an assistant message; empty when there are none.
+    pub fn tool_calls(&self) -> &[ToolCall] {
+        self.0
+            .find(|member| if let MessageMember::ToolCalls(calls) = member { calls.as_deref() } else { None })
+            .unwrap_or(&[])
+    }
+
+    /// The id of the call that a tool message answers.
+    pub fn tool_call_id(&self) -> Option<&str> {
+        self.0.find(|member| if let MessageMember::ToolCallId(id) = member { id.as_deref() } else { None })
+    }
+
+    /// The text of a refusal.
+    pub fn refusal(&self) -> Option<&str> {
+        self.0.find(|member| if let MessageMember::Refusal(text) = member { text.as_deref() } else { None })
+    }
+
+    /// The deprecated single call of a function.
+    pub fn function_call(&self) -> Option<&FunctionCall> {
+        self.0.find(|member| if let MessageMember::FunctionCall(call) = member { call.as_ref() } else { None })
+    }
+
+    /// The audio reply: `{"id": …}` in a request, with data and transcript in a reply.
+    pub fn audio(&self) -> Option<&RawJson> {
+        self.0.find(|member| if let MessageMember::Audio(raw) = member { Some(raw) } else { None })
+    }
+
+    /// Whether the message asks for calls, of tools or of a function, that the next messages must answer.
+    pub fn has_calls(&self) -> bool {
+        !self.tool_calls().is_empty() || self.function_call().is_some()
+    }
+
+    /// A member that is not in the specification, as it stands in the JSON.
+    pub fn get(&self, key: &str) -> Option<&RawJson> {
+        self.0.other(key)
+    }
+
+    /// All members that are not in the specification, in their order.
+    pub fn extra(&self) -> impl Iterator<Item = (&str, &RawJson)> {
+        self.0.others()
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::user(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::user(text)
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Message");
+        out.field("role", self.role()).field("content", &self.content());
+        if let Some(name) = self.name() {
+            out.field("name", &format_args!("{} bytes", name.len()));
+        }
+        if !self.tool_calls().is_empty() {
+            out.field("tool_calls", &self.tool_calls());
+        }
+        if let Some(call) = self.function_call() {
+            out.field("function_call", call);
+        }
+        let extra: Vec<&str> = self.extra().map(|(key, _)| key).collect();
+        if !extra.is_empty() {
+            out.field("extra", &extra);
+        }
+        out.finish()
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Object::deserialize(deserializer).map(Self)
+    }
+}
+
+impl MessageMember {
+    /// Reads an object of one member, without the check for a role.
+    fn read_one(text: &str) -> serde_json::Result<Member<Self>> {
+        struct One;
+        impl<'de> serde::de::Visitor<'de> for One {
+            type Value = Member<MessageMember>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one member")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let key: String = map.next_key()?.unwrap_or_default();
+                Ok(match MessageMember::read(&key, &mut map)? {
+                    Some(member) => member,
+                    None => Member::other(&key, map.next_value()?),
+                })
+            }
+        }
+        serde_json::Deserializer::from_str(text).deserialize_map(One)
+    }
+}
+
+impl Known for MessageMember {
+    const WHAT: &'static str = "a message";
+
+    fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Member<Self>>, A::Error> {
+        match key {
+            "role" => known(map, Self::Role),
+            "content" => known(map, Self::Content),
+            "name" => known(map, Self::Name),
+            "tool_calls" => known(map, Self::ToolCalls),
+            "tool_call_id" => known(map, Self::ToolCallId),
+            "refusal" => known(map, Self::Refusal),
+            "function_call" => known(map, Self::FunctionCall),
+            "audio" => known(map, Self::Audio),
+            _ => Ok(None),
+        }
+    }
+
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Role(_) => "role",
+            Self::Content(_) => "content",
+            Self::Name(_) => "name",
+            Self::ToolCalls(_) => "tool_calls",
+            Self::ToolCallId(_) => "tool_call_id",
+            Self::Refusal(_) => "refusal",
+            Self::FunctionCall(_) => "function_call",
+            Self::Audio(_) => "audio",
+        }
+    }
+
+    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Role(role) => role.serialize(serializer),
+            Self::Content(content) => content.serialize(serializer),
+            Self::Name(text) | Self::ToolCallId(text) | Self::Refusal(text) => text.serialize(serializer),
+            Self::ToolCalls(calls) => calls.serialize(serializer),
+            Self::FunctionCall(call) => call.serialize(serializer),
+            Self::Audio(raw) => raw.serialize(serializer),
+        }
+    }
+
+    fn check(members: &[Member<Self>]) -> Result<(), &'static str> {
+        match members.iter().any(|member| matches!(member, Member::Known(Self::Role(_)))) {
+            true => Ok(()),
+            false => Err("has no `role`"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

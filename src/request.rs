@@ -1,0 +1,69 @@
+//! What is sent to a chat-completions endpoint.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::body::Body;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::message::Message;
+
+/// A tool's definition as the API has it, `{"type": "function", "function": {…}}`, kept as raw JSON.
+pub type Tool = RawJson;
+
+/// The body of a chat-completions request.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, ChatRequest};
+///
+/// let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello!"}],"temperature":0.20}"#;
+/// let request = ChatRequest::from_json(body)?;
+/// assert_eq!(ChatCost::for_model("gpt-4o").request(&request).total().tokens, 9);
+/// assert_eq!(serde_json::to_string(&request).unwrap(), body);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChatRequest {
+    /// The model's name, if one was stated.
+    pub model: Option<String>,
+    /// The messages in the order in which they are sent.
+    pub messages: Vec<Message>,
+    /// The tool definitions.
+    pub tools: Vec<Tool>,
+    /// All other members of the body, in their order.
+    pub params: Vec<(String, RawJson)>,
+}
+
+impl ChatRequest {
+    /// Reads a request's body, or a bare array of messages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] when the text is not JSON (with the place), [`ErrorKind::InvalidMessage`] when it has
+    /// another shape.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let body = Body::parse(text)?;
+        let messages = body.messages.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidMessage, "a request body without `messages`; an array of messages is needed")
+        })?;
+        Ok(Self { model: body.model, messages, tools: body.tools.unwrap_or_default(), params: body.extra })
+    }
+}
+
+impl Serialize for ChatRequest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(model) = &self.model {
+            map.serialize_entry("model", model)?;
+        }
+        map.serialize_entry("messages", &self.messages)?;
+        if !self.tools.is_empty() {
+            map.serialize_entry("tools", &self.tools)?;
+        }
+        for (key, value) in &self.params {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}

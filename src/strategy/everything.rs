@@ -1,0 +1,21 @@
+//! No trimming.
+
+use std::borrow::Cow;
+
+use super::{Draft, Memo, Strategy, View};
+use crate::error::Result;
+
+/// Keeps everything that can be sent. A conversation that does not fit is refused: with
+/// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget) by the planner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Everything;
+
+impl Strategy for Everything {
+    fn spec(&self) -> Cow<'static, str> {
+        "everything".into()
+    }
+
+    fn draft(&self, _view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        Ok(Draft::keep_all())
+    }
+}

@@ -1,0 +1,63 @@
+//! The beginning and the end.
+
+use std::borrow::Cow;
+
+use super::window::{mark_cut, sticky_cut};
+use super::{Draft, Memo, Reason, Strategy, View};
+use crate::error::Result;
+
+/// Keeps the first messages, where a task is often stated, and the newest groups that fit beside them. The cut behind
+/// the middle is sticky, as that of [`SlidingWindow`](super::SlidingWindow).
+///
+/// # Examples
+/// ```
+/// use turnwise::{HeadTail, Message, TokenBudget, trim};
+///
+/// let talk: Vec<Message> = (0..99).map(|n| Message::user(format!("Message {n}"))).collect();
+/// let plan = trim(&talk, &TokenBudget::limit(100), &HeadTail::messages(1))?;
+/// assert_eq!(plan.messages()[0].text(), "Message 0");
+/// assert_eq!(plan.messages()[1].text(), "Message 92");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadTail {
+    first: usize,
+}
+
+impl Default for HeadTail {
+    /// The first two messages.
+    fn default() -> Self {
+        Self::messages(2)
+    }
+}
+
+impl HeadTail {
+    /// Keeps at most the first `count` messages behind the head, in whole groups and as far as they fit.
+    pub fn messages(count: usize) -> Self {
+        Self { first: count }
+    }
+
+    /// How many groups the beginning has.
+    fn beginning(self, view: &View<'_>) -> usize {
+        let path = view.path();
+        let fits = |&group: &usize| {
+            path.group(group).positions().end <= self.first && view.tokens(0..group + 1) <= view.room()
+        };
+        (0..path.groups()).take_while(fits).count()
+    }
+}
+
+impl Strategy for HeadTail {
+    fn spec(&self) -> Cow<'static, str> {
+        format!("head-tail:first={}", self.first).into()
+    }
+
+    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        if !view.is_over(view.tokens(0..view.path().groups())) {
+            return Ok(Draft::keep_all());
+        }
+        let beginning = self.beginning(view);
+        let cut = sticky_cut(view, beginning, view.tokens(0..beginning));
+        Ok(mark_cut(view, Draft::keep_all().evict(beginning..cut, Reason::Middle), cut))
+    }
+}

@@ -1,0 +1,125 @@
+//! What of a conversation is sent: strategies draft, the planner decides.
+//!
+//! A [`Strategy`] is pure and synchronous. It sees a [`View`] and answers with a [`Draft`], which can name groups to
+//! leave out and nothing else. The [`Planner`] makes the [`Plan`]: it adds head, pins and what must be answered, leaves
+//! out what would not be legal, and refuses what does not fit.
+
+mod draft;
+mod everything;
+mod explain;
+mod head_tail;
+mod parse;
+mod plan;
+mod planner;
+mod view;
+mod window;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::budget::TokenBudget;
+use crate::conversation::Conversation;
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::message::Message;
+use crate::tokens::ChatCost;
+
+pub use draft::{Draft, Reason};
+pub use everything::Everything;
+pub use head_tail::HeadTail;
+pub use parse::parse;
+pub(crate) use plan::Row;
+pub use plan::{Arithmetic, Decision, Fate, Plan, Run, ToKeep};
+pub use planner::Planner;
+pub use view::{Must, View};
+pub use window::SlidingWindow;
+
+/// Decides which groups of a conversation are sent.
+///
+/// The same view gives the same draft: a strategy knows neither clock nor chance nor files, and compares integers.
+///
+/// # Examples
+/// A strategy that leaves out every group of calls but the newest:
+/// ```
+/// use std::borrow::Cow;
+/// use turnwise::{Draft, Memo, Reason, Result, Strategy, View};
+///
+/// #[derive(Debug)]
+/// struct NoTools;
+///
+/// impl Strategy for NoTools {
+///     fn spec(&self) -> Cow<'static, str> {
+///         "no-tools".into()
+///     }
+///
+///     fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
+///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
+///     }
+/// }
+/// ```
+pub trait Strategy: Send + Sync + fmt::Debug {
+    /// Name and options as on the command line (`window:turns=5`); marks are kept under it.
+    fn spec(&self) -> Cow<'static, str>;
+
+    /// What is left out.
+    ///
+    /// # Errors
+    /// Whatever keeps the strategy from deciding; the plan then fails with it.
+    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft>;
+}
+
+/// A cache for one strategy on one conversation, such as an index; kept by the caller from plan to plan. A draft must
+/// not depend on what is in it.
+#[derive(Default)]
+pub struct Memo(Option<Box<dyn Any + Send>>);
+
+impl Memo {
+    /// The value of type `T`, made if there is none yet, in the place of one of another type.
+    ///
+    /// # Panics
+    /// Never: the value is of type `T` by then.
+    pub fn get<T: Default + Send + 'static>(&mut self) -> &mut T {
+        if !self.0.as_ref().is_some_and(|value| value.is::<T>()) {
+            self.0 = Some(Box::<T>::default());
+        }
+        match self.0.as_mut().and_then(|value| value.downcast_mut()) {
+            Some(value) => value,
+            None => unreachable!("the memo was filled with this type above"),
+        }
+    }
+}
+
+impl fmt::Debug for Memo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Memo(filled)" } else { "Memo(empty)" })
+    }
+}
+
+/// The plan for a list of messages, for programs that have a loop of their own. Counted with `o200k_base`; with another
+/// encoding, tools or a ledger that remembers counts use a [`Planner`].
+///
+/// # Errors
+/// As [`Planner::plan`], and [`ErrorKind::InvalidBudget`](crate::ErrorKind::InvalidBudget).
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages = vec![Message::system("Be brief."), Message::user("Hello!")];
+/// let plan = trim(&messages, &TokenBudget::limit(8_000), &SlidingWindow::tokens())?;
+/// println!("{}", plan.explain());
+/// let body = serde_json::to_string(plan.messages());
+/// # assert_eq!(body.unwrap(), r#"[{"role":"system","content":"Be brief."},{"role":"user","content":"Hello!"}]"#);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy) -> Result<Plan> {
+    let conversation = Conversation::from_messages(messages.iter().cloned());
+    let planner = Planner::new(ChatCost::default(), budget)?;
+    planner.plan(&conversation, &mut Ledger::new(), strategy, &mut Memo::default())
+}
+
+#[cfg(test)]
+#[path = "strategy_tests.rs"]
+mod tests;

@@ -1,0 +1,101 @@
+//! Strategies by their names on the command line.
+
+use super::{Everything, HeadTail, SlidingWindow, Strategy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tokens::nearest;
+
+/// Name, and what it takes.
+const NAMES: &[(&str, &str)] =
+    &[("everything", "no options"), ("window", "messages=N or turns=N, start=user"), ("head-tail", "first=N")];
+
+/// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`.
+///
+/// | name | options |
+/// | --- | --- |
+/// | `everything` | |
+/// | `window` | `messages=N` or `turns=N`, `start=user` |
+/// | `head-tail` | `first=N` (messages, default 2) |
+///
+/// # Errors
+/// [`ErrorKind::InvalidStrategy`] with the nearest name, or with what the option takes.
+///
+/// # Examples
+/// ```
+/// let strategy = turnwise::strategy::parse("window:turns=5,start=user")?;
+/// assert_eq!(strategy.spec(), "window:turns=5,start=user");
+/// assert!(turnwise::strategy::parse("windw").unwrap_err().to_string().contains("did you mean `window`?"));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
+    let (name, options) = spec.split_once(':').unwrap_or((spec, ""));
+    let mut options = Options { name, left: pairs(name, options)? };
+    let strategy: Box<dyn Strategy> = match name {
+        "everything" => Box::new(Everything),
+        "window" => Box::new(window(&mut options)?),
+        "head-tail" => Box::new(options.number("first")?.map_or_else(HeadTail::default, HeadTail::messages)),
+        _ => return Err(unknown(name)),
+    };
+    options.finish()?;
+    Ok(strategy)
+}
+
+fn window(options: &mut Options<'_>) -> Result<SlidingWindow> {
+    let window = match (options.number("messages")?, options.number("turns")?) {
+        (None, None) => SlidingWindow::tokens(),
+        (Some(count), None) => SlidingWindow::messages(count),
+        (None, Some(count)) => SlidingWindow::turns(count),
+        (Some(_), Some(_)) => return Err(invalid("`window` takes `messages` or `turns`, not both")),
+    };
+    match options.take("start") {
+        None => Ok(window),
+        Some("user") => Ok(window.start_on_user()),
+        Some(other) => Err(invalid(format!("`window` has `start={other}`; `start=user` is allowed"))),
+    }
+}
+
+struct Options<'a> {
+    name: &'a str,
+    left: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Options<'a> {
+    fn take(&mut self, key: &str) -> Option<&'a str> {
+        let index = self.left.iter().position(|(known, _)| *known == key)?;
+        Some(self.left.remove(index).1)
+    }
+
+    fn number(&mut self, key: &str) -> Result<Option<usize>> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let number = value.parse().map_err(|e| {
+            invalid(format!("`{}` has `{key}={value}`, and a whole number is needed", self.name)).because(e)
+        })?;
+        Ok(Some(number))
+    }
+
+    fn finish(self) -> Result<()> {
+        let Some((key, _)) = self.left.first() else { return Ok(()) };
+        let takes = NAMES.iter().find(|(name, _)| *name == self.name).map_or("", |(_, takes)| takes);
+        Err(invalid(format!("`{}` does not take `{key}`; it takes {takes}", self.name)))
+    }
+}
+
+fn pairs<'a>(name: &str, options: &'a str) -> Result<Vec<(&'a str, &'a str)>> {
+    let pairs = options.split(',').filter(|option| !option.is_empty());
+    let pair = |option: &'a str| {
+        option.split_once('=').ok_or_else(|| invalid(format!("`{name}` has the option `{option}`; write `key=value`")))
+    };
+    pairs.map(pair).collect()
+}
+
+fn unknown(name: &str) -> Error {
+    let names = NAMES.iter().map(|(name, _)| *name);
+    let near = match nearest(name, names.clone(), 1).first() {
+        Some(near) => format!("did you mean `{near}`? "),
+        None => String::new(),
+    };
+    invalid(format!("no strategy is called `{name}`; {near}there are {}", names.collect::<Vec<_>>().join(", ")))
+}
+
+fn invalid(detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidStrategy, detail)
+}

@@ -1,0 +1,341 @@
+//! What will be sent, and why.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use super::draft::Reason;
+use super::explain::Explain;
+use super::planner::describe_group;
+use crate::budget::{ResolvedBudget, thousands};
+use crate::conversation::{Conversation, GroupState, ItemId, Mark};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Sums;
+use crate::message::Message;
+use crate::request::{ChatRequest, Tool};
+
+/// What happens to a message in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Fate {
+    /// It is sent as it stands.
+    Kept,
+    /// It is not sent.
+    Evicted,
+}
+
+/// Groups side by side on the path that share a fate and a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Run {
+    /// The groups, by index on the path.
+    pub groups: Range<usize>,
+    /// Their items, by position on the path: the head is not counted.
+    pub positions: Range<usize>,
+    /// What they cost.
+    pub tokens: u64,
+    /// Whether they are sent.
+    pub fate: Fate,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What the request costs, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Arithmetic {
+    /// The leading system and developer messages.
+    pub head: u64,
+    /// The tool definitions.
+    pub tools: u64,
+    /// The messages of the path that are sent.
+    pub history: u64,
+    /// What opens the reply.
+    pub overhead: u64,
+    /// Whether a figure is an estimate.
+    pub estimated: bool,
+}
+
+impl Arithmetic {
+    /// The whole request.
+    pub fn total(&self) -> u64 {
+        self.head + self.tools + self.history + self.overhead
+    }
+}
+
+/// What happens to one message of the input, the head included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decision<'a> {
+    /// The message's index: the head's messages first, then the path.
+    pub index: usize,
+    /// Its item; `None` in the head.
+    pub item: Option<ItemId>,
+    /// Whether it is sent.
+    pub fate: Fate,
+    /// Why.
+    pub reason: &'a Reason,
+}
+
+/// A request that can be sent as it stands, with the reason for every message that is in it or not.
+///
+/// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
+/// (the arithmetic), `kept` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes into the input's
+/// messages, the head included, `to` exclusive) and `messages`.
+#[derive(Clone)]
+pub struct Plan {
+    pub(super) spec: String,
+    pub(super) budget: ResolvedBudget,
+    pub(super) tokens: Arithmetic,
+    pub(super) runs: Vec<Run>,
+    pub(super) messages: Vec<Message>,
+    pub(super) tools: Arc<[Tool]>,
+    pub(super) model: Option<String>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) record: Conversation,
+    pub(super) sums: Sums,
+}
+
+impl Plan {
+    /// The request: the model (an empty name where the planner was given none is left out), messages and tools.
+    pub fn request(&self) -> ChatRequest {
+        ChatRequest {
+            model: self.model.clone(),
+            messages: self.messages.clone(),
+            tools: self.tools.to_vec(),
+            params: Vec::new(),
+        }
+    }
+
+    /// The messages that are sent, in order, the head first.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The strategy that drafted it, as it is written on the command line.
+    pub fn strategy(&self) -> &str {
+        &self.spec
+    }
+
+    /// The budget in integers.
+    pub fn budget(&self) -> &ResolvedBudget {
+        &self.budget
+    }
+
+    /// What the request costs.
+    pub fn tokens(&self) -> &Arithmetic {
+        &self.tokens
+    }
+
+    /// The path in runs, oldest first.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The number of leading system and developer messages.
+    pub fn head_len(&self) -> usize {
+        self.record.head().len()
+    }
+
+    /// The number of messages of the input that are not sent.
+    pub fn evicted(&self) -> usize {
+        self.runs.iter().filter(|run| run.fate == Fate::Evicted).map(|run| run.positions.len()).sum()
+    }
+
+    /// Every message of the input with its fate, one at a time.
+    pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
+        let head = self.head_len();
+        let in_head = (0..head).map(|index| Decision { index, item: None, fate: Fate::Kept, reason: &Reason::Head });
+        let on_path = self.runs.iter().flat_map(move |run| {
+            let decide = move |position: usize| Decision {
+                index: head + position,
+                item: self.record.path().item(position).map(crate::conversation::Item::id),
+                fate: run.fate,
+                reason: &run.reason,
+            };
+            run.positions.clone().map(decide)
+        });
+        in_head.chain(on_path)
+    }
+
+    /// What would have to change for an item to be sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when the item is not on the planned path.
+    pub fn to_keep(&self, item: ItemId) -> Result<ToKeep> {
+        let path = self.record.path();
+        let position = path.position(item).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("item {item} is not on the path of {} items", path.len()))
+        })?;
+        let group = path.group_at(position);
+        let run = self.runs.iter().find(|run| run.groups.contains(&group));
+        let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
+        let tokens = self.sums.group(group).tokens;
+        let is_optional = fate == Fate::Evicted && path.group(group).state() == GroupState::Ready;
+        let always: u64 = self.runs.iter().filter(|run| is_fixed(run)).map(|run| run.tokens).sum();
+        let fixed = self.tokens.total() - self.tokens.history + always;
+        Ok(ToKeep {
+            what: describe_group(path, group),
+            tokens,
+            pin_lacks: is_optional.then(|| (fixed + tokens).saturating_sub(self.budget.limit)),
+            limit: (is_optional && reason == Reason::Budget).then(|| self.limit_for(group)),
+            fate,
+            reason,
+        })
+    }
+
+    /// The limit at which a window reaches back to `group`, with the same marks relative to it.
+    fn limit_for(&self, group: usize) -> u64 {
+        let groups = self.record.path().groups();
+        let rest = self.tokens.total() - self.tokens.history;
+        let older = self.runs.iter().filter(|run| is_fixed(run) && run.groups.end <= group).map(|run| run.tokens);
+        let back_to = rest + older.sum::<u64>() + self.sums.tokens(group..groups);
+        let whole = rest + self.sums.tokens(0..groups);
+        let scaled = |tokens: u64, mark: u64| {
+            let exact = u128::from(tokens) * u128::from(self.budget.limit);
+            u64::try_from(exact.div_ceil(u128::from(mark.max(1)))).unwrap_or(u64::MAX)
+        };
+        scaled(back_to, self.budget.low).min(scaled(whole, self.budget.high))
+    }
+
+    /// A text for a person: what was kept, what was not, why, and the arithmetic.
+    pub fn explain(&self) -> impl fmt::Display + '_ {
+        Explain(self)
+    }
+
+    /// Writes the positions that the strategy wants to find again into the record that was planned. To be called when
+    /// the request was answered, so that the next plan repeats as much as possible of this one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when `conversation` does not hold the items that were planned.
+    pub fn commit_marks(&self, conversation: &mut Conversation) -> Result<()> {
+        self.marks.iter().try_for_each(|mark| conversation.set_mark(mark.clone()))
+    }
+
+    /// Tokens at the start of this request that the request of `last` had at its start too: what a provider's prompt
+    /// cache can reuse. Whole groups; head and tools count when they are equal.
+    pub fn prefix_shared_with(&self, last: &Self) -> u64 {
+        let is_head_same = self.record.head() == last.record.head() && self.tools == last.tools;
+        if !is_head_same {
+            return 0;
+        }
+        let kept = |plan: &Self| -> Vec<usize> {
+            plan.runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone()).collect()
+        };
+        let (mine, its) = (kept(self), kept(last));
+        let (path, last_path) = (self.record.path(), last.record.path());
+        let is_same =
+            |(mine, its): &(&usize, &usize)| path.group(**mine).messages().eq(last_path.group(**its).messages());
+        let shared = mine.iter().zip(&its).take_while(is_same).map(|(group, _)| self.sums.group(*group).tokens);
+        self.tokens.head + self.tokens.tools + shared.sum::<u64>()
+    }
+
+    pub(super) fn record(&self) -> &Conversation {
+        &self.record
+    }
+}
+
+fn is_fixed(run: &Run) -> bool {
+    matches!(run.reason, Reason::Pin | Reason::Pending)
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("strategy", &self.spec)
+            .field("budget", &self.budget)
+            .field("tokens", &self.tokens)
+            .field("runs", &self.runs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut plan = serializer.serialize_struct("Plan", 7)?;
+        plan.serialize_field("strategy", &self.spec)?;
+        plan.serialize_field("budget", &self.budget)?;
+        plan.serialize_field("tokens", &self.tokens.total())?;
+        plan.serialize_field("parts", &self.tokens)?;
+        plan.serialize_field("kept", &self.rows(Fate::Kept))?;
+        plan.serialize_field("evicted", &self.rows(Fate::Evicted))?;
+        plan.serialize_field("messages", &self.messages)?;
+        plan.end()
+    }
+}
+
+/// A run as JSON shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Row {
+    from: usize,
+    to: usize,
+    messages: usize,
+    tokens: u64,
+    reason: Reason,
+}
+
+impl Plan {
+    /// The runs of one fate with indexes into the input's messages; the head is the first run that is kept.
+    pub(crate) fn rows(&self, fate: Fate) -> Vec<Row> {
+        let head = self.head_len();
+        let row = |run: &Run| Row {
+            from: run.positions.start + head,
+            to: run.positions.end + head,
+            messages: run.positions.len(),
+            tokens: run.tokens,
+            reason: run.reason.clone(),
+        };
+        let first = (fate == Fate::Kept && head > 0).then(|| Row {
+            from: 0,
+            to: head,
+            messages: head,
+            tokens: self.tokens.head,
+            reason: Reason::Head,
+        });
+        first.into_iter().chain(self.runs.iter().filter(|run| run.fate == fate).map(row)).collect()
+    }
+}
+
+/// What would have to change for a message to be sent. `Display` says it in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ToKeep {
+    what: String,
+    /// What its group costs.
+    pub tokens: u64,
+    /// Whether it is sent as it is.
+    pub fate: Fate,
+    /// Why.
+    pub reason: Reason,
+    /// The tokens that the limit lacks for it to be pinned; 0 when it can be. `None` when a pin is of no use.
+    pub pin_lacks: Option<u64>,
+    /// The smallest limit at which this strategy would keep it, where only the budget is in the way.
+    pub limit: Option<u64>,
+}
+
+impl fmt::Display for ToKeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.fate == Fate::Kept { "is sent" } else { "is not sent" };
+        write!(f, "{}, {} tokens, {verb}: {}.", self.what, thousands(self.tokens), self.reason)?;
+        match (self.fate, &self.reason) {
+            (Fate::Kept, _) => return Ok(()),
+            (_, Reason::Orphan) => return f.write_str(" No call before it asks for it, so no request can hold it."),
+            (_, Reason::Unanswered) => return f.write_str(" Record a result for each of its calls."),
+            _ => {}
+        }
+        match self.pin_lacks {
+            Some(0) => f.write_str(" Pin it, and older messages make room.")?,
+            Some(lacks) => write!(f, " A pin would need {} tokens more than the limit.", thousands(lacks))?,
+            None => {}
+        }
+        match (self.limit, &self.reason) {
+            (Some(limit), _) => write!(f, " Or allow {} tokens.", thousands(limit)),
+            (None, Reason::Count) => f.write_str(" Or ask for more messages or turns."),
+            _ => Ok(()),
+        }
+    }
+}

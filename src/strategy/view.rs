@@ -1,0 +1,166 @@
+//! What a strategy sees.
+
+use std::ops::Range;
+
+use crate::budget::ResolvedBudget;
+use crate::conversation::{Conversation, GroupState, Path};
+use crate::ledger::Sums;
+use crate::message::Role;
+
+/// Why a group is sent whatever the strategy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Must {
+    /// It holds a pinned item.
+    Pin,
+    /// The next request must answer it, or it belongs to the turn that the request goes on with.
+    Pending,
+}
+
+/// The groups that are always sent, oldest first, with sums of their tokens.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MustSend(Vec<MustGroup>);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MustGroup {
+    pub(super) group: usize,
+    pub(super) why: Must,
+    /// Tokens of the must-send groups up to and with this one.
+    sum: u64,
+}
+
+impl MustSend {
+    /// Pins, and what the end of the path asks to be answered. A group that cannot be sent is never among them.
+    pub(super) fn of(conversation: &Conversation, sums: &Sums) -> Self {
+        let path = conversation.path();
+        let mut groups: Vec<(usize, Must)> = pending(path).into_iter().map(|group| (group, Must::Pending)).collect();
+        for position in conversation.pins().filter_map(|pin| path.position(pin)) {
+            let group = path.group_at(position);
+            let known = groups.iter().any(|(known, _)| *known == group);
+            if !known && path.group(group).state() == GroupState::Ready {
+                groups.push((group, Must::Pin));
+            }
+        }
+        groups.sort_unstable_by_key(|(group, _)| *group);
+        let mut sum = 0;
+        let with_sum = |(group, why)| {
+            sum += sums.group(group).tokens;
+            MustGroup { group, why, sum }
+        };
+        Self(groups.into_iter().map(with_sum).collect())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = MustGroup> {
+        self.0.iter().copied()
+    }
+
+    pub(super) fn tokens(&self, groups: Range<usize>) -> u64 {
+        let up_to = |group| match self.0.partition_point(|must| must.group < group) {
+            0 => 0,
+            known => self.0[known - 1].sum,
+        };
+        up_to(groups.end).saturating_sub(up_to(groups.start))
+    }
+
+    fn why(&self, group: usize) -> Option<Must> {
+        let index = self.0.binary_search_by_key(&group, |must| must.group).ok()?;
+        Some(self.0[index].why)
+    }
+}
+
+/// The groups that the next request must answer: the newest that can be sent and, when that is calls with their
+/// results, the user message of its turn.
+fn pending(path: Path<'_>) -> Vec<usize> {
+    let Some(newest) = newest_ready(path) else { return Vec::new() };
+    let asked = path.turn_of(newest).map(|turn| path.turn(turn).start);
+    match asked {
+        Some(asked) if asked != newest && path.group(newest).has_calls() => vec![asked, newest],
+        _ => vec![newest],
+    }
+}
+
+fn newest_ready(path: Path<'_>) -> Option<usize> {
+    (0..path.groups()).rev().find(|&group| path.group(group).state() == GroupState::Ready)
+}
+
+/// The conversation as a strategy sees it: the path in groups, what they cost, and how much room there is. Copies are
+/// cheap.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub(super) conversation: &'a Conversation,
+    pub(super) budget: &'a ResolvedBudget,
+    pub(super) sums: &'a Sums,
+    pub(super) must: &'a MustSend,
+    /// Tokens of head, tools, priming and all groups that must be sent.
+    pub(super) fixed: u64,
+    pub(super) spec: &'a str,
+}
+
+impl<'a> View<'a> {
+    /// The path, in groups and turns.
+    pub fn path(&self) -> Path<'a> {
+        self.conversation.path()
+    }
+
+    /// The budget in integers.
+    pub fn budget(&self) -> &'a ResolvedBudget {
+        self.budget
+    }
+
+    /// Tokens left for groups that need not be sent anyway, when the request is trimmed: down to the low mark.
+    pub fn room(&self) -> u64 {
+        self.budget.low.saturating_sub(self.fixed)
+    }
+
+    /// Whether a request passes the high mark that keeps `optional` tokens of groups that need not be sent anyway.
+    pub fn is_over(&self, optional: u64) -> bool {
+        self.fixed.saturating_add(optional) > self.budget.high
+    }
+
+    /// Tokens of the groups in a range, without those that are sent anyway and those that cannot be sent.
+    pub fn tokens(&self, groups: Range<usize>) -> u64 {
+        self.sums.tokens(groups.clone()).saturating_sub(self.must.tokens(groups))
+    }
+
+    /// Why a group is sent whatever the strategy says, if it is.
+    pub fn must_send(&self, group: usize) -> Option<Must> {
+        self.must.why(group)
+    }
+
+    /// Whether the strategy decides about a group: it can be sent, and need not be.
+    pub fn is_optional(&self, group: usize) -> bool {
+        self.path().group(group).state() == GroupState::Ready && self.must_send(group).is_none()
+    }
+
+    /// The first group from which on all optional groups fit into `room` tokens; not before `from`.
+    pub fn tail(&self, from: usize, room: u64) -> usize {
+        let groups = self.path().groups();
+        let (mut too_early, mut fits) = (from, groups);
+        while too_early < fits {
+            let middle = too_early.midpoint(fits);
+            if self.tokens(middle..groups) > room {
+                too_early = middle + 1;
+            } else {
+                fits = middle;
+            }
+        }
+        fits
+    }
+
+    /// The newest group that the next request must answer; `None` when the path holds nothing that can be sent.
+    pub fn newest(&self) -> Option<usize> {
+        self.must.iter().filter(|must| must.why == Must::Pending).last().map(|must| must.group)
+    }
+
+    /// The text of the user message that the next request must answer; empty when there is none.
+    pub fn query(&self) -> std::borrow::Cow<'a, str> {
+        let turn = self.newest().and_then(|newest| self.path().turn_of(newest));
+        let asked = turn.and_then(|turn| self.path().group(self.path().turn(turn).start).first());
+        asked.filter(|message| *message.role() == Role::User).map_or("".into(), |message| message.text())
+    }
+
+    /// The group that a mark of this strategy points at, if the mark is valid on this path.
+    pub fn mark(&self, name: &str) -> Option<usize> {
+        let item = self.conversation.mark(self.spec, name)?;
+        self.path().position(item).map(|position| self.path().group_at(position))
+    }
+}

@@ -1,0 +1,146 @@
+//! The newest messages.
+
+use std::borrow::Cow;
+
+use super::{Draft, Memo, Reason, Strategy, View};
+use crate::error::Result;
+
+/// Keeps the newest groups that fit. Once the request passed the high mark and was cut down to the low one, the cut
+/// stays where it is until the high mark is passed again, so that requests repeat the start of the last one.
+///
+/// A number of messages or turns is an upper limit; the budget always rules. What the request must answer is not one of
+/// the messages, and its turn not one of the turns. Whole groups only: a number of messages rounds down.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+///
+/// let talk: Vec<Message> = (0..9).map(|n| Message::user(format!("Question {n}"))).collect();
+/// let plan = trim(&talk, &TokenBudget::limit(1_000), &SlidingWindow::turns(5))?;
+/// assert_eq!(plan.messages().len(), 6);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct SlidingWindow {
+    most: Most,
+    start_on_user: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Most {
+    #[default]
+    Tokens,
+    Messages(usize),
+    Turns(usize),
+}
+
+const CUT: &str = "cut";
+
+impl SlidingWindow {
+    /// As much as the budget allows.
+    pub fn tokens() -> Self {
+        Self::default()
+    }
+
+    /// At most the newest `count` messages before what the request must answer.
+    pub fn messages(count: usize) -> Self {
+        Self { most: Most::Messages(count), ..Self::default() }
+    }
+
+    /// At most the newest `count` turns before the one that the request goes on with.
+    pub fn turns(count: usize) -> Self {
+        Self { most: Most::Turns(count), ..Self::default() }
+    }
+
+    /// Begins with a user message: what stands before the first one kept is left out too. Off by default. Inside a turn
+    /// its own user message counts as the start.
+    pub fn start_on_user(mut self) -> Self {
+        self.start_on_user = true;
+        self
+    }
+
+    /// The first group within the number of messages or turns.
+    fn floor(self, view: &View<'_>) -> usize {
+        let path = view.path();
+        match self.most {
+            Most::Tokens => 0,
+            Most::Messages(count) => newest_messages(view, count),
+            Most::Turns(count) => {
+                let turn = view.newest().and_then(|newest| path.turn_of(newest));
+                turn.and_then(|turn| turn.checked_sub(count)).map_or(0, |turn| path.turn(turn).start)
+            }
+        }
+    }
+
+    /// The first group from `cut` on at which the window may start.
+    fn start(self, view: &View<'_>, cut: usize) -> usize {
+        let path = view.path();
+        let turn = view.newest().and_then(|newest| path.turn_of(newest)).map(|turn| path.turn(turn).start);
+        match turn {
+            Some(turn) if self.start_on_user && cut <= turn => path.next_turn(cut),
+            _ => cut,
+        }
+    }
+}
+
+/// The first group from which on there are at most `count` messages that need not be sent anyway.
+fn newest_messages(view: &View<'_>, count: usize) -> usize {
+    let path = view.path();
+    let mut left = count;
+    for group in (0..path.groups()).rev().filter(|&group| view.is_optional(group)) {
+        match left.checked_sub(path.group(group).positions().len()) {
+            Some(rest) => left = rest,
+            None => return group + 1,
+        }
+    }
+    0
+}
+
+/// Where a tail is cut that shares the budget with `beside` tokens, not before `floor`: nowhere while all fits under the
+/// high mark; where it was cut last time while that does; else as early as the low mark allows.
+pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
+    let is_over = |from| view.is_over(beside + view.tokens(from..view.path().groups()));
+    if !is_over(floor) {
+        return floor;
+    }
+    let fresh = view.tail(floor, view.room().saturating_sub(beside));
+    // A cut behind the fresh one was made for a smaller budget or a longer path.
+    let last = view.mark(CUT).filter(|last| (floor..fresh).contains(last));
+    last.filter(|&last| !is_over(last)).unwrap_or(fresh)
+}
+
+/// Marks a cut, where it moved.
+pub(super) fn mark_cut(view: &View<'_>, draft: Draft, cut: usize) -> Draft {
+    match cut == view.mark(CUT).unwrap_or(0) || cut >= view.path().groups() {
+        true => draft,
+        false => draft.mark(CUT, cut),
+    }
+}
+
+impl Strategy for SlidingWindow {
+    fn spec(&self) -> Cow<'static, str> {
+        let most = match self.most {
+            Most::Tokens => String::new(),
+            Most::Messages(count) => format!("messages={count}"),
+            Most::Turns(count) => format!("turns={count}"),
+        };
+        let start = if self.start_on_user { "start=user" } else { "" };
+        match (&*most, start) {
+            ("", "") => "window".into(),
+            ("", only) | (only, "") => format!("window:{only}").into(),
+            (most, start) => format!("window:{most},{start}").into(),
+        }
+    }
+
+    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        let floor = self.floor(view);
+        let cut = sticky_cut(view, floor, 0);
+        let start = self.start(view, cut);
+        let draft = Draft::keep_all()
+            .evict(0..floor, Reason::Count)
+            .evict(floor..cut, Reason::Budget)
+            .evict(cut..start, Reason::Start);
+        Ok(if cut > floor { mark_cut(view, draft, cut) } else { draft })
+    }
+}
