@@ -53,8 +53,10 @@ struct HeadCost {
 }
 
 /// A count in four bytes: the highest bit says that it is an estimate.
+///
+/// In a file: a number of tokens, below zero for an estimate, null when it is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Option<i64>", into = "Option<i64>")]
 pub(crate) struct Packed(u32);
 
 impl Packed {
@@ -70,6 +72,20 @@ impl Packed {
     fn count(self) -> Option<Count> {
         (self != Self::UNKNOWN)
             .then_some(Count { tokens: u64::from(self.0 & !Self::ESTIMATED), exact: self.0 & Self::ESTIMATED == 0 })
+    }
+}
+
+impl From<Packed> for Option<i64> {
+    fn from(packed: Packed) -> Self {
+        let Count { tokens, exact } = packed.count()?;
+        let tokens = i64::try_from(tokens).ok()?;
+        Some(if exact { tokens } else { -tokens })
+    }
+}
+
+impl From<Option<i64>> for Packed {
+    fn from(tokens: Option<i64>) -> Self {
+        tokens.map_or(Self::UNKNOWN, |tokens| Self::new(Count { tokens: tokens.unsigned_abs(), exact: tokens >= 0 }))
     }
 }
 
@@ -170,10 +186,10 @@ impl Ledger {
     /// A ledger from the columns of a file: costs of the items that still look as they did, by hash and length.
     pub(crate) fn restore(
         conversation: &Conversation,
-        prints: &[Print],
+        prints: &[Option<Print>],
         columns: impl IntoIterator<Item = (String, Vec<Packed>)>,
     ) -> Self {
-        let is_same = |item: &&Item| prints.get(item.id().index()) == Some(&Print::of(item.message()));
+        let is_same = |item: &&Item| prints.get(item.id().index()) == Some(&Some(Print::of(item.message())));
         let mut stamps = vec![Stamp::default(); conversation.next_ordinal()];
         // The cost of a group covers all its messages, so one that changed takes the stamps behind it along.
         for item in conversation.items().filter(is_same) {
@@ -284,27 +300,51 @@ fn count_all(path: Path<'_>, groups: &[usize], cost: &ChatCost) -> Vec<Count> {
 }
 
 /// Hash (XXH3 of the message's JSON) and length in bytes of a message, by which a file's ledger knows it again.
+///
+/// In a file: `hash:length`, the hash in hexadecimal, because readers of JSON keep only 53 bits of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Print(u64, u32);
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Print {
+    hash: u64,
+    bytes: u64,
+}
+
+impl From<Print> for String {
+    fn from(print: Print) -> Self {
+        format!("{:016x}:{}", print.hash, print.bytes)
+    }
+}
+
+impl TryFrom<String> for Print {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parts = text.split_once(':');
+        let print = parts.and_then(|(hash, bytes)| {
+            Some(Self { hash: u64::from_str_radix(hash, 16).ok()?, bytes: bytes.parse().ok()? })
+        });
+        print.ok_or_else(|| format!("`{}` is not `hash:length`", text.escape_debug()))
+    }
+}
 
 impl Print {
     pub(crate) fn of(message: &Message) -> Self {
         let mut writer = Hashing { hash: Xxh3::new(), bytes: 0 };
         // Writing into a hash cannot fail, and a message always serializes.
         let _ = serde_json::to_writer(&mut writer, message);
-        Self(writer.hash.digest(), u32::try_from(writer.bytes).unwrap_or(u32::MAX))
+        Self { hash: writer.hash.digest(), bytes: writer.bytes }
     }
 }
 
 struct Hashing {
     hash: Xxh3,
-    bytes: usize,
+    bytes: u64,
 }
 
 impl Write for Hashing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.hash.update(bytes);
-        self.bytes += bytes.len();
+        self.bytes += bytes.len() as u64;
         Ok(bytes.len())
     }
 

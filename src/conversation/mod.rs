@@ -25,7 +25,7 @@ pub use item::{Item, ItemId, Timestamp};
 pub use metadata::Metadata;
 pub use notes::{Mark, Summary, SummaryId};
 pub use path::{Group, GroupState, Path};
-pub(crate) use restore::Restore;
+pub(crate) use restore::{Restore, RestoreItem};
 
 /// The record of one conversation. A clone costs a few pointers, whatever the length, and shares all text.
 ///

@@ -104,6 +104,13 @@ impl Conversation {
         self.about.summaries.iter().map(|summary| &**summary)
     }
 
+    /// Takes out all marks, for a run that must not know of earlier ones.
+    pub(crate) fn forget_marks(&mut self) {
+        if !self.about.marks.is_empty() {
+            self.about_mut().marks.clear();
+        }
+    }
+
     /// All marks, whatever branch they are valid on.
     pub(crate) fn all_marks(&self) -> &[Mark] {
         &self.about.marks

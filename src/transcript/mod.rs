@@ -1,0 +1,135 @@
+//! One conversation as a file.
+//!
+//! The native form is a JSON object. A format number comes first; `messages` holds the head and the path as
+//! chat-completions messages, so that `jq .messages` gives what any other tool can use; the model, the tools and
+//! whatever else the file had stay where they were; all that is this crate's own stands in `turnwise_record`: the tree,
+//! times, pins, summaries, marks, and the ledger with each message's hash and length.
+//!
+//! A request's body and a bare array of messages load too, and JSON Lines of all of these ([`Transcripts`]).
+
+mod lines;
+mod native;
+mod save;
+
+use std::fs;
+use std::path::Path;
+
+use crate::body::{Body, position};
+use crate::conversation::Conversation;
+use crate::error::{Error, ErrorKind, Position, Result};
+use crate::json::RawJson;
+use crate::ledger::Ledger;
+use crate::request::Tool;
+
+pub use lines::Transcripts;
+
+/// The format that this version writes, and the newest that it reads.
+pub const FORMAT: u64 = 1;
+
+/// A conversation with everything that its file holds.
+///
+/// # Examples
+/// ```
+/// use turnwise::Transcript;
+///
+/// let mut file = Transcript::from_json(r#"{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "seed": 7}"#)?;
+/// file.conversation.push(turnwise::Message::assistant("Hello!"));
+/// let again = Transcript::from_json(&file.to_json())?;
+/// assert_eq!(again.conversation.path().len(), 2);
+/// assert_eq!(again.extra[0].0, "seed");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Transcript {
+    /// The record.
+    pub conversation: Conversation,
+    /// The costs that are known.
+    pub ledger: Ledger,
+    /// The model that the file names.
+    pub model: Option<String>,
+    /// The tool definitions.
+    pub tools: Vec<Tool>,
+    /// All other members of the file, in their order.
+    pub extra: Vec<(String, RawJson)>,
+    /// The order of the file's members.
+    keys: Vec<String>,
+}
+
+impl Transcript {
+    /// A transcript of a conversation that has no file yet.
+    pub fn new(conversation: Conversation) -> Self {
+        Self { conversation, ..Self::default() }
+    }
+
+    /// Reads a transcript: the native form, a request's body, or an array of messages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] when the text is torn or not JSON, with line, column and byte; [`ErrorKind::NewerFormat`];
+    /// [`ErrorKind::InvalidMessage`] when the JSON is not one of these forms, with the place.
+    pub fn from_json(text: &str) -> Result<Self> {
+        native::check_format(text)?;
+        let mut body = Body::parse(text)?;
+        let messages = body.messages.take().ok_or_else(|| {
+            let found = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            let detail = format!("an object with {found} and no `messages`; a transcript, a request's body or an array of messages is needed");
+            Error::new(ErrorKind::InvalidMessage, detail)
+        })?;
+        let (conversation, ledger) = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {
+            (Some(_), Some(record)) => native::restore(messages, &record)?,
+            (None, None) => (Conversation::from_messages(messages), Ledger::new()),
+            (has_format, _) => {
+                let (has, lacks) = match has_format {
+                    Some(_) => (native::FORMAT_KEY, native::RECORD_KEY),
+                    None => (native::RECORD_KEY, native::FORMAT_KEY),
+                };
+                return Err(Error::new(ErrorKind::Damaged, format!("the file has `{has}` and no `{lacks}`")));
+            }
+        };
+        let tools = body.tools.unwrap_or_default();
+        Ok(Self { conversation, ledger, model: body.model, tools, extra: body.extra, keys: body.keys })
+    }
+
+    /// The native form, a message a line.
+    pub fn to_json(&self) -> String {
+        native::write(self)
+    }
+
+    /// Loads a file that holds one conversation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] when it cannot be read, and as [`from_json`](Self::from_json).
+    pub fn load(file: impl AsRef<Path>) -> Result<Self> {
+        let file = file.as_ref();
+        let bytes = fs::read(file).map_err(|e| Error::io(format_args!("reading {}", file.display()), e))?;
+        Self::from_json(utf8(&bytes)?)
+    }
+
+    /// Saves the native form, all of it or nothing: it is written beside the file, flushed to the disk and moved into
+    /// its place. Permissions stay; a link is followed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when a file stands there that is not whole JSON or is in a
+    /// newer format: it is left as it is. [`ErrorKind::Io`] when writing fails.
+    pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
+        save::replace(file.as_ref(), self.to_json().as_bytes())
+    }
+}
+
+/// The text of a file; a byte order mark is passed over.
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let valid = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
+        let place: Position = position(&valid, e.valid_up_to());
+        Error::new(ErrorKind::Damaged, "the file is not UTF-8").at(place).because(e)
+    })?;
+    match text.trim().is_empty() {
+        true => Err(Error::new(ErrorKind::Damaged, "the file is empty").at(position(text, text.len()))),
+        false => Ok(text),
+    }
+}
+
+#[cfg(test)]
+#[path = "transcript_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! The native form: what stands beside the messages.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT, Transcript};
+use crate::conversation::{Conversation, Item, ItemId, Mark, Metadata, Restore, RestoreItem, Summary, Timestamp};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::ledger::{Ledger, Packed, Print};
+use crate::message::Message;
+
+pub(super) const FORMAT_KEY: &str = "turnwise";
+pub(super) const RECORD_KEY: &str = "turnwise_record";
+
+/// Everything of the record that `messages` does not say.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    id: String,
+    created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    metadata: Metadata,
+    /// How many of `messages` are the head.
+    head: usize,
+    /// How many ids were given out.
+    next: usize,
+    /// The ids of the path, in runs.
+    path: Vec<Range<u32>>,
+    /// When each item of the path was recorded.
+    times: Vec<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaced_heads: Vec<Vec<Message>>,
+    /// The items that are not on the path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    branches: Vec<Off>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pins: Vec<ItemId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    summaries: Vec<Summary>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    marks: Vec<Mark>,
+    #[serde(default)]
+    ledger: Columns,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Off {
+    id: ItemId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<ItemId>,
+    created_at: Timestamp,
+    message: Message,
+}
+
+/// The ledger, each list by ordinal.
+#[derive(Default, Serialize, Deserialize)]
+struct Columns {
+    /// Hash and length of each message.
+    prints: Vec<Option<Print>>,
+    /// By cost id: tokens of the group that ends with the item; below zero an estimate.
+    costs: BTreeMap<String, Vec<Packed>>,
+}
+
+/// Refuses a newer format before anything else is looked at. A text that cannot be read is left to whoever reads it.
+pub(super) fn check_format(text: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Format {
+        turnwise: Option<RawJson>,
+    }
+    let Ok(Format { turnwise: Some(format) }) = serde_json::from_str(text) else { return Ok(()) };
+    match format.parse::<u64>() {
+        Ok(format) if format > FORMAT => {
+            let detail = format!("the file is in format {format}, and this version reads up to {FORMAT}");
+            Err(Error::new(ErrorKind::NewerFormat, detail))
+        }
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::new(ErrorKind::Damaged, "`turnwise` is not a format number").because(e)),
+    }
+}
+
+pub(super) fn write(transcript: &Transcript) -> String {
+    let mut out = format!("{{\n\"{FORMAT_KEY}\":{FORMAT}");
+    let in_file = transcript.keys.iter().map(String::as_str);
+    let own =
+        ["model", "tools", "messages"].into_iter().filter(|key| !transcript.keys.iter().any(|known| known == key));
+    let added =
+        transcript.extra.iter().map(|(key, _)| &**key).filter(|key| !transcript.keys.iter().any(|known| known == key));
+    for key in in_file.chain(added).chain(own) {
+        let extra = transcript.extra.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str().to_owned());
+        let value = match (key, &transcript.model) {
+            ("messages", _) => Some(messages(&transcript.conversation)),
+            ("model", Some(model)) => Some(json(model)),
+            ("tools", _) if !transcript.tools.is_empty() || (extra.is_none() && transcript.has_key("tools")) => {
+                Some(json(&transcript.tools))
+            }
+            _ => extra,
+        };
+        if let Some(value) = value {
+            out.push_str(&format!(",\n{}:{value}", json(key)));
+        }
+    }
+    out.push_str(&format!(",\n\"{RECORD_KEY}\":{}\n}}\n", json(&Record::of(transcript))));
+    out
+}
+
+impl Transcript {
+    fn has_key(&self, key: &str) -> bool {
+        self.keys.iter().any(|known| known == key)
+    }
+}
+
+fn messages(conversation: &Conversation) -> String {
+    let messages = conversation.head().iter().chain(conversation.path().messages());
+    let lines: Vec<String> = messages.map(json).collect();
+    match lines.is_empty() {
+        true => "[]".to_owned(),
+        false => format!("[\n{}\n]", lines.join(",\n")),
+    }
+}
+
+/// The JSON of a value of ours, all of whose keys are text.
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl Record {
+    fn of(transcript: &Transcript) -> Self {
+        let conversation = &transcript.conversation;
+        let path = conversation.path();
+        let off = |item: &Item| Off {
+            id: item.id(),
+            parent: item.parent(),
+            created_at: item.created_at(),
+            message: item.message().clone(),
+        };
+        Self {
+            id: conversation.id().to_owned(),
+            created_at: conversation.created_at(),
+            metadata: conversation.metadata().clone(),
+            head: path.head().len(),
+            next: conversation.next_ordinal(),
+            path: in_runs(path.items().map(Item::id)),
+            times: path.items().map(Item::created_at).collect(),
+            replaced_heads: conversation.replaced_heads().iter().map(|head| head.to_vec()).collect(),
+            branches: conversation.items().filter(|item| !path.contains(item.id())).map(off).collect(),
+            pins: conversation.pins().collect(),
+            summaries: conversation.all_summaries().cloned().collect(),
+            marks: conversation.all_marks().to_vec(),
+            ledger: Columns::of(transcript),
+        }
+    }
+}
+
+impl Columns {
+    fn of(transcript: &Transcript) -> Self {
+        let costs: BTreeMap<_, _> = transcript.ledger.columns().map(|(id, costs)| (id.to_owned(), costs)).collect();
+        if costs.is_empty() {
+            return Self::default();
+        }
+        let mut prints = vec![None; transcript.conversation.next_ordinal()];
+        for item in transcript.conversation.items() {
+            prints[item.id().index()] = Some(Print::of(item.message()));
+        }
+        Self { prints, costs }
+    }
+}
+
+fn in_runs(ids: impl Iterator<Item = ItemId>) -> Vec<Range<u32>> {
+    let mut runs: Vec<Range<u32>> = Vec::new();
+    for ItemId(id) in ids {
+        match runs.last_mut() {
+            Some(last) if last.end == id => last.end = id + 1,
+            _ => runs.push(id..id + 1),
+        }
+    }
+    runs
+}
+
+pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(Conversation, Ledger)> {
+    let damaged = |detail: String| Error::new(ErrorKind::Damaged, detail);
+    let record: Record = record.parse().map_err(|e| damaged(format!("`{RECORD_KEY}`: {e}")).because(e))?;
+    let ids: Vec<ItemId> = record.path.iter().flat_map(|run| run.clone().map(ItemId)).collect();
+    if messages.len() != record.head + ids.len() || ids.len() != record.times.len() {
+        return Err(damaged(format!(
+            "`messages` holds {} messages, and `{RECORD_KEY}` describes {} of the head and {} behind it; \
+             without `{FORMAT_KEY}` and `{RECORD_KEY}` the file loads as a request's body",
+            messages.len(),
+            record.head,
+            ids.len(),
+        )));
+    }
+    let path = messages.split_off(record.head);
+    let parents = std::iter::once(None).chain(ids.iter().copied().map(Some));
+    let on_path = ids
+        .iter()
+        .zip(parents)
+        .zip(path)
+        .zip(&record.times)
+        .map(|(((id, parent), message), time)| RestoreItem { id: *id, parent, created_at: *time, message });
+    let off_path = record.branches.into_iter().map(|off| RestoreItem {
+        id: off.id,
+        parent: off.parent,
+        created_at: off.created_at,
+        message: off.message,
+    });
+    let conversation = Restore {
+        id: record.id,
+        created_at: record.created_at,
+        metadata: record.metadata,
+        heads: record.replaced_heads.into_iter().chain([messages]).collect(),
+        next: record.next,
+        items: on_path.chain(off_path).collect(),
+        leaf: ids.last().copied(),
+        pins: record.pins,
+        summaries: record.summaries,
+        marks: record.marks,
+    }
+    .build()?;
+    let ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);
+    Ok((conversation, ledger))
+}
