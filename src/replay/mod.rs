@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Ledger;
-use crate::message::Role;
+use crate::message::{Message, Role};
 use crate::strategy::{Fate, Memo, Plan, Planner, Row, Strategy};
 
 /// One conversation run again under one strategy.
@@ -86,7 +86,7 @@ pub struct Totals {
     pub prefix_of: u64,
     /// Whether a figure is an estimate.
     pub estimated: bool,
-    /// Messages of the last request of each conversation.
+    /// Messages of each conversation's last request; a request over budget sends none.
     pub messages: Share,
     /// User messages in it.
     pub turns: Share,
@@ -178,6 +178,8 @@ pub fn replay(
 struct Run {
     /// The record with the path as far as it was run.
     record: Conversation,
+    /// The record as the last request found it.
+    asked: Conversation,
     memo: Memo,
     last: Option<Plan>,
     requests: Vec<Request>,
@@ -190,7 +192,7 @@ impl Run {
         record.clear();
         record.forget_marks();
         let totals = Totals { conversations: 1, ..Totals::default() };
-        Self { record, memo: Memo::default(), last: None, requests: Vec::new(), totals }
+        Self { asked: record.clone(), record, memo: Memo::default(), last: None, requests: Vec::new(), totals }
     }
 
     /// Whether the path ends with something that a model answers.
@@ -200,6 +202,7 @@ impl Run {
 
     fn request(&mut self, ledger: &mut Ledger, planner: &Planner, strategy: &dyn Strategy) -> Result<()> {
         self.totals.requests += 1;
+        self.asked = self.record.clone();
         let outcome = match planner.plan(&self.record, ledger, strategy, &mut self.memo) {
             Ok(plan) => {
                 plan.commit_marks(&mut self.record)?;
@@ -241,32 +244,22 @@ impl Run {
         }
     }
 
-    /// Counts what the last request that could be sent holds of what it could have held.
+    /// Counts what the last request holds of what there is: nothing, when it was refused.
     fn finish(mut self) -> Replay {
-        if let Some(plan) = &self.last {
-            let [messages, turns, results] = plan.shares();
-            self.totals.messages = messages;
-            self.totals.turns = turns;
-            self.totals.results = results;
-        }
-        Replay { requests: self.requests, totals: self.totals }
-    }
-}
-
-impl Plan {
-    /// Messages, user messages and tool results: how many are sent, of how many there are.
-    fn shares(&self) -> [Share; 3] {
-        let of_role = |role: Option<Role>| {
-            let count = |messages: &mut dyn Iterator<Item = &crate::message::Message>| {
-                messages.filter(|message| role.as_ref().is_none_or(|role| message.role() == role)).count()
-            };
-            let path = self.record().path();
+        let is_sent = self.requests.last().is_some_and(|last| matches!(last.outcome, Outcome::Planned(_)));
+        let sent = self.last.as_ref().filter(|_| is_sent).map_or(&[][..], Plan::messages);
+        let path = self.asked.path();
+        let share = |role: Option<Role>| {
+            let is_counted = |message: &&Message| role.as_ref().is_none_or(|role| message.role() == role);
             Share {
-                kept: count(&mut self.messages().iter()),
-                of: count(&mut path.head().iter().chain(path.messages())),
+                kept: sent.iter().filter(is_counted).count(),
+                of: path.head().iter().chain(path.messages()).filter(is_counted).count(),
             }
         };
-        [of_role(None), of_role(Some(Role::User)), of_role(Some(Role::Tool))]
+        self.totals.messages = share(None);
+        self.totals.turns = share(Some(Role::User));
+        self.totals.results = share(Some(Role::Tool));
+        Replay { requests: self.requests, totals: self.totals }
     }
 }
 

@@ -234,7 +234,7 @@ impl Plan {
         self.tokens.head + self.tokens.tools + shared.sum::<u64>()
     }
 
-    pub(crate) fn record(&self) -> &Conversation {
+    pub(super) fn record(&self) -> &Conversation {
         &self.record
     }
 }

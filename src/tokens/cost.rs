@@ -90,7 +90,8 @@ impl ChatCost {
     pub fn for_model(model: &str) -> Self {
         match Model::find(model).encoding {
             Some(encoding) => Self::new(Tiktoken::new(encoding)),
-            None => Self { is_exact: false, ..Self::default() },
+            // Under an id of its own: what is an estimate for this model may be exact for another.
+            None => Self { is_exact: false, id: format!("o200k_base?/{FORMULA}").into(), ..Self::default() },
         }
     }
 

@@ -1,0 +1,155 @@
+//! What can be asked on the command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// What of a saved conversation fits a token budget, and why.
+///
+/// FILE is a transcript, a request's body, an array of chat-completions messages, or JSON Lines of these; `-` is the
+/// standard input. Nothing here needs a key or a network.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true, infer_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Runs conversations again under several strategies and puts them side by side
+    Compare(Compare),
+    /// Explains what of a conversation is sent, and why
+    Plan(Plan),
+    /// Prints the messages that are sent, as JSON for a pipe
+    Trim(Trim),
+    /// Counts tokens by message
+    Count(Count),
+    /// Shows a conversation: its turns, calls and branches
+    Show(Show),
+    /// Runs conversations again, turn by turn: a line of JSON for each request
+    Replay(Replay),
+}
+
+#[derive(Args)]
+pub(crate) struct Input {
+    /// Only the conversation with this number (from 1) or `id`, of a file with many
+    #[arg(long, value_name = "N|ID", global = true)]
+    pub(crate) only: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Budget {
+    /// Count for this model, and send as much as its window allows [default: the file's model]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Send at most this many tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) budget: Option<u64>,
+    /// Keep tokens free for the reply [default: in a window the longest reply, at most a quarter; else none]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) reserve: Option<u64>,
+    /// Trim nothing up to this part of the budget [default: 1.0]
+    #[arg(long, value_name = "PART")]
+    pub(crate) high: Option<f64>,
+    /// Trim down to this part of the budget; 1.0 keeps as much as fits [default: 0.7]
+    #[arg(long, value_name = "PART")]
+    pub(crate) low: Option<f64>,
+}
+
+#[derive(Args)]
+pub(crate) struct Strategy {
+    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
+    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
+    pub(crate) strategy: String,
+    /// The user message that is sent next
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) query: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Compare {
+    /// Files with conversations
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// A strategy to compare; can be repeated [default: a choice of all kinds]
+    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]")]
+    pub(crate) strategy: Vec<String>,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Plan {
+    /// The file with the conversation
+    pub(crate) file: String,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) strategy: Strategy,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+    /// Say what would have to change for the message with this index to be sent
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) keep: Option<usize>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "keep")]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Trim {
+    /// The file with the conversation
+    pub(crate) file: String,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    #[command(flatten)]
+    pub(crate) strategy: Strategy,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+    /// Print a whole request's body, with model, tools and the file's other members
+    #[arg(long)]
+    pub(crate) body: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Count {
+    /// The file with the conversation
+    pub(crate) file: String,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Count for this model [default: the file's model]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The file with the conversation
+    pub(crate) file: String,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// Print all of every message
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Replay {
+    /// Files with conversations
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    #[command(flatten)]
+    pub(crate) input: Input,
+    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
+    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
+    pub(crate) strategy: String,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+}

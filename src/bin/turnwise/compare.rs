@@ -1,0 +1,140 @@
+//! `turnwise compare`
+
+use std::io::Write;
+
+use comfy_table::Table;
+use serde::Serialize;
+use turnwise::replay::{Share, Totals};
+use turnwise::strategy::parse;
+use turnwise::{ResolvedBudget, Strategy, replay};
+
+use crate::args::{Budget, Compare};
+use crate::failure::Result;
+use crate::input::{self, Loaded};
+use crate::output::{DIM, json_line, number, stdout, table, write_table};
+
+const CHOICE: [&str; 5] = ["everything", "window", "window:messages=20", "window:turns=5", "head-tail:first=2"];
+
+#[derive(Serialize)]
+struct Comparison {
+    /// `None` when the conversations have budgets of their own.
+    budget: Option<ResolvedBudget>,
+    strategies: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    strategy: String,
+    #[serde(flatten)]
+    totals: Totals,
+    prefix_share: Option<f64>,
+}
+
+pub(crate) fn run(args: &Compare) -> Result<()> {
+    let specs: Vec<&str> = match args.strategy.is_empty() {
+        true => CHOICE.to_vec(),
+        false => args.strategy.iter().map(String::as_str).collect(),
+    };
+    let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
+    let conversations = input::all(&args.files, &args.input);
+    let (comparison, how) = match args.budget.budget.is_none() && args.budget.model.is_none() {
+        false => (compare(conversations, &strategies, &args.budget)?, ""),
+        true => {
+            let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
+            let half = longest(&mut conversations).div_ceil(2);
+            let budget = Budget { budget: Some(half), model: None, ..args.budget };
+            let all = conversations.into_iter().map(Ok);
+            (compare(all, &strategies, &budget)?, " (half of the longest; --budget or --model sets it)")
+        }
+    };
+    let mut out = stdout(args.json);
+    match args.json {
+        true => json_line(&mut out, &comparison)?,
+        false => print(&mut out, &comparison, how)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// What the longest conversation costs, sent whole.
+fn longest(conversations: &mut [Loaded]) -> u64 {
+    let whole = |loaded: &mut Loaded| {
+        let file = &mut loaded.file;
+        let cost = input::cost(None, file);
+        let head = cost.head(file.conversation.head(), &file.tools).tokens;
+        head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens
+    };
+    conversations.iter_mut().map(whole).max().unwrap_or(0)
+}
+
+fn compare(
+    conversations: impl Iterator<Item = Result<Loaded>>,
+    strategies: &[Box<dyn Strategy>],
+    budget: &Budget,
+) -> Result<Comparison> {
+    let mut totals = vec![Totals::default(); strategies.len()];
+    let mut budgets: Vec<ResolvedBudget> = Vec::new();
+    for loaded in conversations {
+        let Loaded { name, mut file } = loaded?;
+        let planner = input::planner(budget, &file)?;
+        if !budgets.contains(planner.budget()) {
+            budgets.push(*planner.budget());
+        }
+        for (strategy, totals) in strategies.iter().zip(&mut totals) {
+            let replay = replay(&file.conversation, &mut file.ledger, &planner, &**strategy);
+            totals.add(&replay.map_err(|e| crate::failure::Failure::from(e).within(&name))?.totals);
+        }
+    }
+    let row = |(strategy, totals): (&Box<dyn Strategy>, Totals)| Row {
+        strategy: strategy.spec().into_owned(),
+        prefix_share: totals.prefix_share(),
+        totals,
+    };
+    let budget = if let [only] = budgets[..] { Some(only) } else { None };
+    Ok(Comparison { budget, strategies: strategies.iter().zip(totals).map(row).collect() })
+}
+
+fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()> {
+    let conversations = comparison.strategies.first().map_or(0, |row| row.totals.conversations);
+    let plural = if conversations == 1 { "" } else { "s" };
+    write!(out, "{conversations} conversation{plural}")?;
+    match comparison.budget {
+        Some(budget) => writeln!(out, ", {budget}{how}\n")?,
+        None => writeln!(out, ", each with its own model's window\n")?,
+    }
+    write_table(out, &rows(comparison))?;
+    writeln!(
+        out,
+        "\n{DIM}messages, turns, results: what each conversation's last request holds of what there is\n\
+         repeated: the part of a request that the one before began with too, which a prompt cache can reuse{DIM:#}"
+    )?;
+    if comparison.strategies.iter().any(|row| row.totals.estimated) {
+        writeln!(out, "{DIM}~ estimated: tools, parallel calls or a model whose encoding is not known{DIM:#}")?;
+    }
+    Ok(())
+}
+
+fn rows(comparison: &Comparison) -> Table {
+    let header =
+        ["strategy", "requests", "over budget", "prompt tokens", "largest", "messages", "turns", "results", "repeated"];
+    let mut table = table(&header, &[]);
+    for Row { strategy, totals, prefix_share } in &comparison.strategies {
+        let about = if totals.estimated { "~" } else { "" };
+        table.add_row([
+            strategy.clone(),
+            number(totals.requests as u64),
+            number(totals.refused as u64),
+            format!("{about}{}", number(totals.tokens)),
+            format!("{about}{}", number(totals.largest)),
+            share(totals.messages),
+            share(totals.turns),
+            share(totals.results),
+            prefix_share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+        ]);
+    }
+    table
+}
+
+fn share(share: Share) -> String {
+    format!("{} of {}", number(share.kept as u64), number(share.of as u64))
+}

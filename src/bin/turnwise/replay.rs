@@ -1,0 +1,54 @@
+//! `turnwise replay`
+
+use std::io::Write;
+
+use serde::Serialize;
+use turnwise::replay;
+use turnwise::replay::{Request, Totals};
+use turnwise::strategy::parse;
+
+use crate::args;
+use crate::failure::{Failure, Result};
+use crate::input::{self, Loaded};
+use crate::output::{json_line, stdout};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    conversation: &'a str,
+    #[serde(flatten)]
+    request: &'a Request,
+}
+
+/// The last line.
+#[derive(Serialize)]
+struct Last<'a> {
+    summary: Summary<'a>,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    strategy: &'a str,
+    #[serde(flatten)]
+    totals: Totals,
+    prefix_share: Option<f64>,
+}
+
+pub(crate) fn run(args: &args::Replay) -> Result<()> {
+    let strategy = parse(&args.strategy)?;
+    let mut out = stdout(true);
+    let mut totals = Totals::default();
+    for loaded in input::all(&args.files, &args.input) {
+        let Loaded { name, mut file } = loaded?;
+        let planner = input::planner(&args.budget, &file)?;
+        let replay = replay(&file.conversation, &mut file.ledger, &planner, &*strategy)
+            .map_err(|e| Failure::from(e).within(&name))?;
+        for request in &replay.requests {
+            json_line(&mut out, &Line { conversation: &name, request })?;
+        }
+        totals.add(&replay.totals);
+    }
+    let summary = Summary { strategy: &strategy.spec(), totals, prefix_share: totals.prefix_share() };
+    json_line(&mut out, &Last { summary })?;
+    out.flush()?;
+    Ok(())
+}

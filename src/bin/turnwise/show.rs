@@ -1,0 +1,105 @@
+//! `turnwise show`
+
+use std::io::Write;
+
+use turnwise::{Conversation, GroupState, Message, Transcript};
+
+use crate::args;
+use crate::count::said;
+use crate::failure::Result;
+use crate::input::{self, Loaded};
+use crate::output::{BOLD, DIM, clean, preview, stdout};
+
+pub(crate) fn run(args: &args::Show) -> Result<()> {
+    let mut out = stdout(false);
+    for (index, loaded) in input::conversations(&args.file, &args.input)?.enumerate() {
+        let Loaded { name, file } = loaded?;
+        if index > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{BOLD}{}{BOLD:#}", clean(&name))?;
+        about(&mut out, &file)?;
+        messages(&mut out, &file.conversation, args.full)?;
+        beside(&mut out, &file.conversation)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
+    let path = file.conversation.path();
+    let model = file.model.as_deref().map_or(String::new(), |model| format!(", model {}", clean(model)));
+    let (messages, turns, tools) = (path.head().len() + path.len(), path.turns(), file.tools.len());
+    writeln!(out, "{DIM}{messages} messages, {turns} turns, {tools} tools{model}{DIM:#}")?;
+    for (key, value) in file.conversation.metadata().iter() {
+        writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), clean(value))?;
+    }
+    for (key, value) in &file.extra {
+        writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), preview(value.as_str(), 80))?;
+    }
+    Ok(())
+}
+
+fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Result<()> {
+    let path = conversation.path();
+    for (index, message) in path.head().iter().enumerate() {
+        line(out, index, message, "", full)?;
+    }
+    let pins: Vec<_> = conversation.pins().collect();
+    for group in (0..path.groups()).map(|index| path.group(index)) {
+        if path.turn_of(group.index()).is_some_and(|turn| path.turn(turn).start == group.index()) {
+            writeln!(out)?;
+        }
+        let state = match group.state() {
+            GroupState::Ready => "",
+            GroupState::Open => "a call has no result",
+            GroupState::Orphan => "a result without its call",
+        };
+        for position in group.positions() {
+            let Some(item) = path.item(position) else { continue };
+            let pinned = if pins.contains(&item.id()) { "pinned" } else { "" };
+            let note = [pinned, state].into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(", ");
+            line(out, path.head().len() + position, item.message(), &note, full)?;
+        }
+    }
+    Ok(())
+}
+
+fn line(out: &mut impl Write, index: usize, message: &Message, note: &str, full: bool) -> Result<()> {
+    let role = clean(message.role().as_str()).into_owned();
+    let note = if note.is_empty() { String::new() } else { format!("  [{note}]") };
+    if !full {
+        writeln!(out, "{index:>5}  {role:<9}  {}{DIM}{note}{DIM:#}", said(message))?;
+        return Ok(());
+    }
+    let name = message.name().map_or(String::new(), |name| format!(" ({})", clean(name)));
+    writeln!(out, "{index:>5}  {BOLD}{role}{name}{BOLD:#}{DIM}{note}{DIM:#}")?;
+    let text = message.text();
+    for text in clean(&text).lines() {
+        writeln!(out, "       {text}")?;
+    }
+    for call in message.tool_calls() {
+        writeln!(out, "       {}({})", clean(call.name()), clean(&call.arguments()))?;
+    }
+    for part in message.content().map_or(&[][..], turnwise::Content::parts).iter().filter(|part| part.text().is_none())
+    {
+        writeln!(out, "       [{}]", clean(part.kind()))?;
+    }
+    Ok(())
+}
+
+/// What is not on the path.
+fn beside(out: &mut impl Write, conversation: &Conversation) -> Result<()> {
+    let others: Vec<_> = conversation.branches().filter(|branch| !branch.is_current).collect();
+    if !others.is_empty() {
+        writeln!(out, "\n{} other branches end with", others.len())?;
+    }
+    for branch in others {
+        let last = conversation.get(branch.leaf).map_or(String::new(), |item| said(item.message()));
+        writeln!(out, "{:>5}  {DIM}{} messages{DIM:#}  {last}", branch.leaf.to_string(), branch.len)?;
+    }
+    for summary in conversation.summaries() {
+        writeln!(out, "summary of {} to {}: {}", summary.first, summary.last, preview(&summary.text, 60))?;
+    }
+    Ok(())
+}

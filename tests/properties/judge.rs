@@ -1,0 +1,542 @@
+//! Judges a plan against the input with nothing of the crate but its JSON: own grouping, own pairing of calls, own
+//! formula of costs, own idea of what must be sent.
+
+use std::ops::Range;
+
+use serde_json::Value;
+use turnwise::{Conversation, Decision, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, ResolvedBudget, Tool};
+
+pub type Counter = fn(&str) -> u64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Ready,
+    Open,
+    Orphan,
+}
+
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub positions: Range<usize>,
+    pub state: State,
+    pub tokens: u64,
+    pub is_user: bool,
+    pub has_calls: bool,
+}
+
+/// A conversation as the judge sees it.
+pub struct Input {
+    pub head: Vec<String>,
+    pub path: Vec<String>,
+    pub values: Vec<Value>,
+    pub groups: Vec<Group>,
+    /// Head, tools and priming.
+    pub before: u64,
+    pub head_tokens: u64,
+    pub tools_tokens: u64,
+    /// Groups that must be sent for a pin alone, and because they are pending.
+    pub pins: Vec<usize>,
+    pub pending: Vec<usize>,
+}
+
+const PRIMING: u64 = 3;
+
+pub fn json_of(message: &Message) -> String {
+    serde_json::to_string(message).unwrap()
+}
+
+impl Input {
+    pub fn new(messages: &[Message], pins: &[usize], tools: &[Tool], count: Counter) -> Self {
+        let texts: Vec<String> = messages.iter().map(json_of).collect();
+        let values: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let leads = |value: &Value| matches!(role(value), "system" | "developer");
+        let head = values.iter().take_while(|value| leads(value)).count();
+        let (path, head_values) = (values[head..].to_vec(), &values[..head]);
+        let groups = groups(&path, count);
+        let head_tokens = group_cost(head_values, count);
+        let tools_tokens = tools_cost(tools, count);
+        let pending = pending(&groups);
+        let pinned = |group: &usize| {
+            let Group { positions, state, .. } = &groups[*group];
+            *state == State::Ready && !pending.contains(group) && pins.iter().any(|pin| positions.contains(pin))
+        };
+        let pins = (0..groups.len()).filter(pinned).collect();
+        Self {
+            head: texts[..head].to_vec(),
+            path: texts[head..].to_vec(),
+            values: path,
+            groups,
+            before: head_tokens + tools_tokens + PRIMING,
+            head_tokens,
+            tools_tokens,
+            pins,
+            pending,
+        }
+    }
+
+    pub fn sum(&self, groups: &[usize]) -> u64 {
+        groups.iter().map(|&group| self.groups[group].tokens).sum()
+    }
+
+    /// The least that any plan costs.
+    pub fn fixed(&self) -> u64 {
+        self.before + self.sum(&self.pins) + self.sum(&self.pending)
+    }
+
+    /// What the plan costs that leaves out nothing that can be sent.
+    pub fn whole(&self) -> u64 {
+        let ready = self.groups.iter().filter(|group| group.state == State::Ready);
+        self.before + ready.map(|group| group.tokens).sum::<u64>()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.pending.is_empty()
+    }
+
+    fn is_optional(&self, group: usize) -> bool {
+        self.groups[group].state == State::Ready && !self.pins.contains(&group) && !self.pending.contains(&group)
+    }
+
+    /// The user message of the turn that the request goes on with.
+    fn asked(&self) -> Option<usize> {
+        let newest = *self.pending.last()?;
+        (0..=newest).rev().find(|&group| self.groups[group].is_user)
+    }
+}
+
+fn role(message: &Value) -> &str {
+    message["role"].as_str().unwrap()
+}
+
+fn is_result(message: &Value) -> bool {
+    matches!(role(message), "tool" | "function")
+}
+
+/// What a message asks for: one entry a call, tools by id, the function by name.
+fn asks(message: &Value) -> Vec<(bool, Option<&str>)> {
+    let tools = message["tool_calls"].as_array().into_iter().flatten().map(|call| (true, call["id"].as_str()));
+    let function = message["function_call"].as_object().map(|call| (false, call["name"].as_str()));
+    tools.chain(function).collect()
+}
+
+fn groups(path: &[Value], count: Counter) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let mut at = 0;
+    while at < path.len() {
+        let mut open = if is_result(&path[at]) { vec![] } else { asks(&path[at]) };
+        let has_calls = !open.is_empty();
+        let mut end = at + 1;
+        while let Some(result) = path.get(end).filter(|result| is_result(result)) {
+            let answer = match role(result) {
+                "tool" => (true, result["tool_call_id"].as_str()),
+                _ => (false, result["name"].as_str()),
+            };
+            let Some(call) = open.iter().position(|call| *call == answer) else { break };
+            open.swap_remove(call);
+            end += 1;
+        }
+        let state = match (is_result(&path[at]), open.is_empty()) {
+            (true, _) => State::Orphan,
+            (false, false) => State::Open,
+            (false, true) => State::Ready,
+        };
+        let tokens = group_cost(&path[at..end], count);
+        groups.push(Group { positions: at..end, state, tokens, is_user: role(&path[at]) == "user", has_calls });
+        at = end;
+    }
+    groups
+}
+
+/// The newest group that can be sent and, when that is calls with their results, the user message before it.
+fn pending(groups: &[Group]) -> Vec<usize> {
+    let Some(newest) = groups.iter().rposition(|group| group.state == State::Ready) else { return vec![] };
+    let asked = groups[..newest].iter().rposition(|group| group.is_user);
+    asked.filter(|_| groups[newest].has_calls).into_iter().chain([newest]).collect()
+}
+
+fn count_value(value: &Value, count: Counter) -> u64 {
+    value.as_str().map_or(0, count)
+}
+
+fn group_cost(messages: &[Value], count: Counter) -> u64 {
+    let mut calls = &Value::Null;
+    let mut tokens = 0;
+    for message in messages {
+        if role(message) == "assistant" {
+            calls = &message["tool_calls"];
+        }
+        tokens += message_cost(message, count);
+        if role(message) == "tool" {
+            let mut calls = calls.as_array().into_iter().flatten();
+            let call = calls.find(|call| call["id"] == message["tool_call_id"]);
+            let name = call.map_or(&message["name"], |call| &body_of(call)["name"]);
+            tokens += 2 + count_value(name, count);
+        }
+    }
+    tokens
+}
+
+fn body_of(call: &Value) -> &Value {
+    if call["custom"].is_object() { &call["custom"] } else { &call["function"] }
+}
+
+fn message_cost(message: &Value, count: Counter) -> u64 {
+    let known = ["system", "developer", "user", "assistant", "tool", "function"].contains(&role(message));
+    let mut tokens = 3 + if known { 1 } else { count(role(message)) };
+    if role(message) != "tool" && message["name"].is_string() {
+        tokens += 1 + count_value(&message["name"], count);
+    }
+    tokens += match &message["content"] {
+        Value::Array(parts) => {
+            let text: String = parts.iter().filter_map(|part| part["text"].as_str()).collect();
+            count(&text) + parts.iter().map(other_part_cost).sum::<u64>()
+        }
+        text => count_value(text, count),
+    };
+    tokens += count_value(&message["refusal"], count);
+    tokens += if message["audio"].is_object() { 500 } else { 0 };
+    for call in message["tool_calls"].as_array().into_iter().flatten() {
+        let arguments = if call["custom"].is_object() { "input" } else { "arguments" };
+        tokens += 4 + count_value(&body_of(call)["name"], count) + count_value(&body_of(call)[arguments], count);
+    }
+    if let Some(call) = message["function_call"].as_object() {
+        tokens += 4 + count_value(&call["name"], count) + count_value(&call["arguments"], count);
+    }
+    tokens
+}
+
+fn other_part_cost(part: &Value) -> u64 {
+    match part["type"].as_str() {
+        Some("text") => 0,
+        Some("image_url") => 765,
+        _ => 500,
+    }
+}
+
+fn tools_cost(tools: &[Tool], count: Counter) -> u64 {
+    if tools.is_empty() {
+        return 0;
+    }
+    let tool = |tool: &Tool| {
+        let tool: Value = serde_json::from_str(tool.as_str()).unwrap();
+        let function = &tool["function"];
+        let line = |name: &str, middle: &str, about: &Value| {
+            let about = about.as_str().unwrap_or("").trim_end_matches('.');
+            count(&[name, middle, about].concat())
+        };
+        let properties = function["parameters"]["properties"].as_object().unwrap();
+        let each = properties.iter().map(|(name, property)| {
+            let middle = format!(":{}:", property["type"].as_str().unwrap());
+            let choices = property["enum"].as_array().into_iter().flatten();
+            3 + line(name, &middle, &property["description"])
+                + choices.map(|choice| 3 + count_value(choice, count)).sum::<u64>()
+        });
+        7 + line(function["name"].as_str().unwrap(), ":", &function["description"]) + 3 + each.sum::<u64>()
+    };
+    tools.iter().map(tool).sum::<u64>() + 12
+}
+
+/// How many messages or turns a strategy under test keeps, restated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Everything,
+    Tokens { on_user: bool },
+    Messages { most: usize, on_user: bool },
+    Turns { most: usize, on_user: bool },
+    HeadTail { first: usize },
+}
+
+impl Kind {
+    fn on_user(self) -> bool {
+        match self {
+            Self::Tokens { on_user } | Self::Messages { on_user, .. } | Self::Turns { on_user, .. } => on_user,
+            Self::Everything | Self::HeadTail { .. } => false,
+        }
+    }
+}
+
+/// What was broken: the invariant's number and how.
+pub type Broken = Vec<(u8, String)>;
+
+macro_rules! hold {
+    ($broken:expr, $invariant:literal, $condition:expr, $($what:tt)+) => {
+        if !$condition {
+            $broken.push(($invariant, format!($($what)+)));
+        }
+    };
+}
+
+/// One case: what was asked.
+pub struct Asked<'a> {
+    pub input: &'a Input,
+    pub conversation: &'a Conversation,
+    pub kind: Kind,
+    pub budget: ResolvedBudget,
+    /// The record holds marks of earlier plans, so that the cut may be older than a fresh one.
+    pub is_marked: bool,
+}
+
+impl Asked<'_> {
+    pub fn is_feasible(&self) -> bool {
+        self.input.fixed() <= self.budget.limit
+    }
+
+    pub fn judge(&self, answer: &Result<Plan, Error>) -> Broken {
+        let mut broken = Broken::new();
+        match answer {
+            Ok(plan) => self.judge_plan(plan, &mut broken),
+            Err(error) => self.judge_refusal(error, &mut broken),
+        }
+        broken
+    }
+
+    fn judge_refusal(&self, error: &Error, broken: &mut Broken) {
+        let Input { before, pending, .. } = *self.input else { unreachable!() };
+        let limit = self.budget.limit;
+        if self.input.is_empty() {
+            hold!(broken, 3, error.kind() == ErrorKind::InvalidMessage, "nothing to send, and {error}");
+            return;
+        }
+        let Some(numbers) = error.over_budget() else {
+            broken.push((3, format!("refused without numbers: {error}")));
+            return;
+        };
+        hold!(broken, 3, numbers.tokens > numbers.room, "{} tokens fit into {}", numbers.tokens, numbers.room);
+        let found = (error.kind(), numbers.group, numbers.tokens, numbers.room);
+        let pins = self.input.sum(&self.input.pins);
+        let expected = if before > limit {
+            (ErrorKind::OverBudget, None, before, limit)
+        } else if before + pins > limit {
+            (ErrorKind::PinsOverBudget, None, pins, limit - before)
+        } else if !self.is_feasible() {
+            let group = numbers.group.filter(|group| pending.contains(group)).unwrap_or(usize::MAX);
+            let tokens = self.input.groups.get(group).map_or(0, |group| group.tokens);
+            let others = self.input.sum(pending) - tokens;
+            (ErrorKind::OverBudget, Some(group), tokens, (limit - before - pins).saturating_sub(others))
+        } else if self.kind == Kind::Everything && self.input.whole() > limit {
+            (ErrorKind::OverBudget, None, self.input.whole(), limit)
+        } else {
+            broken.push((3, format!("refused though {} fit into {limit}: {error}", self.input.fixed())));
+            return;
+        };
+        hold!(broken, 3, found == expected, "refused with {found:?}, expected {expected:?}: {error}");
+    }
+
+    fn judge_plan(&self, plan: &Plan, broken: &mut Broken) {
+        let input = self.input;
+        let whole = input.whole();
+        hold!(broken, 3, self.is_feasible(), "sent though {} do not fit into {}", input.fixed(), self.budget.limit);
+        hold!(broken, 3, !input.is_empty(), "sent though there is nothing to send");
+        if self.kind == Kind::Everything {
+            hold!(broken, 3, whole <= self.budget.limit, "everything is {whole}, the limit {}", self.budget.limit);
+        }
+        let before = broken.len();
+        self.judge_decisions(plan, broken);
+        if broken.len() > before {
+            return;
+        }
+        let sent: Vec<bool> = self.judge_runs(plan, broken);
+        if broken.len() > before {
+            return;
+        }
+        let kept: Vec<usize> = (0..sent.len()).filter(|&group| sent[group]).collect();
+        let total = input.before + input.sum(&kept);
+        let said = plan.tokens();
+        hold!(broken, 3, said.total() == total, "said {} tokens, sent {total}", said.total());
+        let parts = (said.head, said.tools, said.history, said.overhead);
+        let own = (input.head_tokens, input.tools_tokens, input.sum(&kept), PRIMING);
+        hold!(broken, 3, parts == own, "said {parts:?}, sent {own:?}");
+        hold!(broken, 3, total <= self.budget.limit, "{total} tokens, the limit is {}", self.budget.limit);
+        for must in input.pins.iter().chain(&input.pending) {
+            hold!(broken, 4, sent[*must], "group {must} must be sent");
+        }
+        self.judge_strategy(plan, &sent, total, broken);
+    }
+
+    /// What is sent is the head, then messages of the path in their order, as the decisions say.
+    fn judge_decisions(&self, plan: &Plan, broken: &mut Broken) {
+        let input = self.input;
+        let head = input.head.len();
+        let sent: Vec<String> = plan.messages().iter().map(json_of).collect();
+        hold!(broken, 4, sent.starts_with(&input.head), "the head is not first");
+        let decisions: Vec<Decision<'_>> = plan.decisions().collect();
+        hold!(broken, 2, decisions.len() == head + input.path.len(), "{} decisions", decisions.len());
+        for (index, decision) in decisions.iter().enumerate() {
+            let item = index.checked_sub(head).and_then(|position| self.conversation.path().item(position));
+            hold!(broken, 2, decision.index == index, "decision {index} is about {}", decision.index);
+            hold!(broken, 2, decision.item == item.map(turnwise::Item::id), "decision {index} has another item");
+            let in_head = (decision.fate, decision.reason) == (Fate::Kept, &Reason::Head);
+            hold!(broken, 4, in_head == (index < head), "decision {index} is {:?}", decision.reason);
+        }
+        let texts: Vec<&String> = input.head.iter().chain(&input.path).collect();
+        let kept = decisions.iter().filter(|decision| decision.fate == Fate::Kept);
+        let chosen = kept.filter_map(|decision| texts.get(decision.index).copied());
+        hold!(broken, 2, chosen.eq(&sent), "the decisions and the messages differ");
+        hold!(broken, 2, plan.evicted() + sent.len() == texts.len(), "{} are said to be left out", plan.evicted());
+        hold!(broken, 2, plan.head_len() == head, "a head of {}", plan.head_len());
+        let legal = is_legal(&plan.messages()[head.min(sent.len())..]);
+        hold!(broken, 2, legal, "the request is not legal");
+    }
+
+    /// The runs partition the path, cost what their groups cost, and give the reason that the group's state asks for.
+    fn judge_runs(&self, plan: &Plan, broken: &mut Broken) -> Vec<bool> {
+        let groups = &self.input.groups;
+        let mut sent = Vec::with_capacity(groups.len());
+        for run in plan.runs() {
+            let expected = groups.get(run.groups.clone()).unwrap_or(&[]);
+            hold!(broken, 2, run.groups.start == sent.len(), "a run starts with group {}", run.groups.start);
+            hold!(broken, 2, !expected.is_empty(), "a run of groups {:?}", run.groups);
+            let [first, .., last] = expected else {
+                let Some(only) = expected.first() else { return sent };
+                hold!(broken, 2, run.positions == only.positions, "a run of positions {:?}", run.positions);
+                hold!(broken, 2, run.tokens == only.tokens, "a run of {} tokens, not {}", run.tokens, only.tokens);
+                sent.push(run.fate == Fate::Kept);
+                continue;
+            };
+            let positions = first.positions.start..last.positions.end;
+            hold!(broken, 2, run.positions == positions, "a run of positions {:?}", run.positions);
+            let tokens: u64 = expected.iter().map(|group| group.tokens).sum();
+            hold!(broken, 2, run.tokens == tokens, "a run of {} tokens, not {tokens}", run.tokens);
+            sent.extend(run.groups.clone().map(|_| run.fate == Fate::Kept));
+        }
+        hold!(broken, 2, sent.len() == groups.len(), "runs of {} groups, there are {}", sent.len(), groups.len());
+        for pair in plan.runs().windows(2) {
+            let differ = pair[0].fate != pair[1].fate || pair[0].reason != pair[1].reason;
+            hold!(broken, 2, differ, "two runs side by side have the same reason");
+        }
+        for run in plan.runs() {
+            for group in run.groups.clone().filter(|&group| group < groups.len()) {
+                let expected = match groups[group].state {
+                    State::Open => Some((Fate::Evicted, Reason::Unanswered)),
+                    State::Orphan => Some((Fate::Evicted, Reason::Orphan)),
+                    State::Ready if self.input.pending.contains(&group) => Some((Fate::Kept, Reason::Pending)),
+                    State::Ready if self.input.pins.contains(&group) => Some((Fate::Kept, Reason::Pin)),
+                    State::Ready => None,
+                };
+                let found = (run.fate, run.reason.clone());
+                let free = [
+                    (Fate::Kept, Reason::Fits),
+                    (Fate::Evicted, Reason::Budget),
+                    (Fate::Evicted, Reason::Count),
+                    (Fate::Evicted, Reason::Start),
+                    (Fate::Evicted, Reason::Middle),
+                ];
+                let is_right = expected.as_ref().map_or_else(|| free.contains(&found), |expected| *expected == found);
+                hold!(broken, 2, is_right, "group {group} is {found:?}, expected {expected:?}");
+            }
+        }
+        sent
+    }
+
+    /// What the strategies promise in their documentation.
+    fn judge_strategy(&self, plan: &Plan, sent: &[bool], total: u64, broken: &mut Broken) {
+        let input = self.input;
+        let optional: Vec<usize> = (0..sent.len()).filter(|&group| input.is_optional(group)).collect();
+        let left_out = |why: Reason| -> Vec<usize> {
+            let runs = plan.runs().iter().filter(|run| run.reason == why);
+            runs.flat_map(|run| run.groups.clone()).collect()
+        };
+        let kept: Vec<usize> = optional.iter().copied().filter(|&group| sent[group]).collect();
+        let kind = self.kind;
+        let allowed: &[Reason] = match kind {
+            Kind::Everything => &[],
+            Kind::Tokens { .. } => &[Reason::Budget, Reason::Start],
+            Kind::Messages { .. } | Kind::Turns { .. } => &[Reason::Budget, Reason::Count, Reason::Start],
+            Kind::HeadTail { .. } => &[Reason::Middle],
+        };
+        for why in [Reason::Budget, Reason::Count, Reason::Start, Reason::Middle] {
+            let is_used = !left_out(why.clone()).is_empty();
+            hold!(broken, 3, !is_used || allowed.contains(&why), "{kind:?} leaves out for {why:?}");
+        }
+        hold!(broken, 3, kind.on_user() || left_out(Reason::Start).is_empty(), "left out to start on a user");
+
+        let cut = if let Kind::HeadTail { .. } = kind { left_out(Reason::Middle) } else { left_out(Reason::Budget) };
+        let aside = input.sum(&left_out(Reason::Start));
+        let counted = input.sum(&left_out(Reason::Count));
+        let within_count = input.whole() - counted;
+        if let Some(newest) = cut.last() {
+            hold!(broken, 3, within_count > self.budget.high, "trimmed at {within_count} <= {}", self.budget.high);
+            let is_fresh = !self.is_marked || self.budget.low == self.budget.high;
+            let most = if is_fresh { self.budget.low } else { self.budget.high };
+            hold!(broken, 3, total <= most.max(input.fixed()), "trimmed to {total}, not down to {most}");
+            let with_next = total + aside + input.groups[*newest].tokens;
+            hold!(broken, 3, !is_fresh || with_next > most, "group {newest} fits too: {with_next} <= {most}");
+        } else {
+            hold!(broken, 3, total + aside <= self.budget.high.max(input.fixed()), "over the high mark, untrimmed");
+        }
+
+        match kind {
+            Kind::Everything => hold!(broken, 3, kept == optional, "not everything is sent"),
+            Kind::HeadTail { first } => {
+                let (start, end) = (cut.first().copied(), cut.last().copied());
+                let is_hole = |group: &usize| Some(*group) >= start && Some(*group) <= end;
+                hold!(broken, 3, optional.iter().filter(|group| is_hole(group)).eq(&cut), "the middle has holes");
+                let beginning = kept.iter().filter(|&&group| start.is_some_and(|start| group < start));
+                for group in beginning {
+                    let end = input.groups[*group].positions.end;
+                    hold!(broken, 3, end <= first, "the beginning of {first} reaches to {end}");
+                }
+            }
+            _ => hold!(broken, 3, optional.ends_with(&kept), "what is sent is not the newest"),
+        }
+        self.judge_count(&optional, &kept, &left_out(Reason::Count), broken);
+        if kind.on_user() {
+            self.judge_start(&optional, &kept, &left_out(Reason::Start), broken);
+        }
+    }
+
+    fn judge_count(&self, optional: &[usize], kept: &[usize], counted: &[usize], broken: &mut Broken) {
+        let groups = &self.input.groups;
+        let messages =
+            |of: &[usize]| -> usize { of.iter().map(|&group| groups[group].positions.len()).sum::<usize>() };
+        let turns_from =
+            |group: usize| groups[group..=self.input.asked().unwrap_or(group).max(group)].iter().filter(|g| g.is_user).count();
+        match self.kind {
+            Kind::Messages { most, .. } => {
+                hold!(broken, 3, messages(kept) <= most, "{} messages, at most {most}", messages(kept));
+                if let Some(newest) = counted.last() {
+                    let from = optional.partition_point(|group| group < newest);
+                    let with_next = messages(&optional[from..]);
+                    hold!(broken, 3, with_next > most, "group {newest} is within {most} messages: {with_next}");
+                }
+            }
+            Kind::Turns { most, .. } => {
+                // The turn that the request goes on with is not counted, nor what stands in it.
+                if let Some(oldest) = kept.first() {
+                    let turns = turns_from(*oldest).saturating_sub(1);
+                    let is_whole = turns < most || groups[..=*oldest].iter().any(|group| group.is_user);
+                    hold!(broken, 3, turns <= most && is_whole || self.input.asked().is_none(), "{turns} turns, at most {most}");
+                }
+                if let Some(newest) = counted.last() {
+                    let turns = turns_from(*newest).saturating_sub(1);
+                    let is_next = turns >= most;
+                    hold!(broken, 3, is_next, "group {newest} is within {most} turns: {turns}");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn judge_start(&self, optional: &[usize], kept: &[usize], started: &[usize], broken: &mut Broken) {
+        let groups = &self.input.groups;
+        for group in started {
+            hold!(broken, 3, !groups[*group].is_user, "user message {group} is said to stand before the first one");
+        }
+        let (Some(first), Some(asked)) = (kept.first(), self.input.asked()) else { return };
+        let index = optional.partition_point(|group| group < first);
+        let after = index.checked_sub(1).map_or(0, |before| optional[before] + 1);
+        let is_led = groups[after..=*first].iter().any(|group| group.is_user);
+        hold!(broken, 3, is_led || after > asked, "group {first} is sent without a user message before it");
+    }
+}
+
+/// Whether every call is answered once, directly behind it, and no result stands alone.
+pub fn is_legal(messages: &[Message]) -> bool {
+    let values: Vec<Value> = messages.iter().map(|message| serde_json::to_value(message).unwrap()).collect();
+    groups(&values, |_| 0).iter().all(|group| group.state == State::Ready)
+}
+
+/// The pinned items of a conversation as positions on its path.
+pub fn positions(conversation: &Conversation, ids: impl Iterator<Item = ItemId>) -> Vec<usize> {
+    ids.filter_map(|id| conversation.path().position(id)).collect()
+}
