@@ -12,10 +12,13 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 const MOST_BYTES: f64 = 700.0;
 
-/// What `make` made, the bytes it holds, and by how many pages the process grew.
-fn held<T>(make: impl FnOnce() -> T) -> (T, f64, Option<f64>) {
+/// Writes the next message of a conversation that has so many.
+type Next = fn(&mut Writer, usize) -> Message;
+
+/// What `build` made, the bytes it holds, and by how many pages the process grew.
+fn held<T>(build: impl FnOnce() -> T) -> (T, f64, Option<f64>) {
     let (heap, resident) = (HEAP.current_usage(), resident());
-    let made = make();
+    let made = build();
     let pages = resident.and_then(|before| Some(crate::resident()? - before));
     (made, float(HEAP.current_usage()) - float(heap), pages)
 }
@@ -33,7 +36,7 @@ fn planned(talk: &Conversation, planner: &Planner) -> Ledger {
     ledger
 }
 
-fn parsed(writer: &mut Writer, number: usize, next: fn(&mut Writer, usize) -> Message) -> Message {
+fn parsed(writer: &mut Writer, number: usize, next: Next) -> Message {
     Message::from_json(&serde_json::to_string(&next(writer, number)).unwrap()).unwrap()
 }
 
@@ -41,7 +44,6 @@ fn main() {
     let planner = Planner::new(stored_cost(), &budget(0.7)).unwrap();
     let mut table = Table::new("Memory for each message of 452 bytes");
     let long = sized(100_000, 1_000);
-    type Next = fn(&mut Writer, usize) -> Message;
     let shapes: [(&str, Next, bool); 3] = [
         ("one conversation of 100,000", Writer::talk, true),
         ("one of 100,000 read from JSON", |writer, number| parsed(writer, number, Writer::talk), true),
@@ -51,9 +53,10 @@ fn main() {
         let (talk, record, pages) = held(|| conversation(long, next));
         let (ledger, beside, more) = held(|| planned(&talk, &planner));
         let each = |bytes: f64| bytes / float(long);
-        match has_target {
-            true => table.check(name, each(record + beside), "bytes", MOST_BYTES),
-            false => table.show(name, each(record + beside), "bytes"),
+        if has_target {
+            table.check(name, each(record + beside), "bytes", MOST_BYTES);
+        } else {
+            table.show(name, each(record + beside), "bytes");
         }
         table.show("    the text itself", float(MESSAGE), "bytes");
         table.show("    the rest of the record", each(record) - float(MESSAGE), "bytes");

@@ -21,8 +21,8 @@ pub fn chance(rng: &mut Rng, percent: u8) -> bool {
     rng.u8(0..100) < percent
 }
 
-pub fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
-    &from[rng.usize(0..from.len())]
+pub fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.usize(0..from.len())]
 }
 
 const WORDS: [&str; 14] = [
@@ -43,7 +43,7 @@ const WORDS: [&str; 14] = [
 ];
 
 fn words(rng: &mut Rng, count: RangeInclusive<usize>) -> String {
-    let words: Vec<&str> = (0..rng.usize(count)).map(|_| *pick(rng, &WORDS)).collect();
+    let words: Vec<&str> = (0..rng.usize(count)).map(|_| pick(rng, &WORDS)).collect();
     words.join(" ")
 }
 
@@ -116,7 +116,7 @@ impl Writer {
             3..=7 => self.messages.push(Message::system(text(rng))),
             _ => {
                 for _ in 0..rng.usize(2..4) {
-                    let role = *pick(rng, &["system", "developer"]);
+                    let role = pick(rng, &["system", "developer"]);
                     self.messages.push(Message::new(role, text(rng)));
                 }
             }
@@ -126,7 +126,7 @@ impl Writer {
     fn turn(&mut self, rng: &mut Rng) {
         self.user(rng);
         if self.instructs && chance(rng, 25) {
-            self.messages.push(Message::new(*pick(rng, &["system", "developer"]), text(rng)));
+            self.messages.push(Message::new(pick(rng, &["system", "developer"]), text(rng)));
         }
         for _ in 0..3 {
             if !chance(rng, self.tools) {
@@ -306,10 +306,11 @@ pub fn json(rng: &mut Rng, depth: u8) -> String {
             format!("[{}]", values.join(","))
         }
         2..=4 if depth > 0 => {
-            let values = (0..rng.usize(0..4)).map(|at| format!("\"{}{at}\":{}", pick(rng, &WORDS_OF_KEYS), json(rng, depth - 1)));
+            let values = (0..rng.usize(0..4))
+                .map(|at| format!("\"{}{at}\":{}", pick(rng, &WORDS_OF_KEYS), json(rng, depth - 1)));
             format!("{{{}}}", values.collect::<Vec<_>>().join(","))
         }
-        _ => (*pick(rng, &LEAVES)).to_owned(),
+        _ => pick(rng, &LEAVES).to_owned(),
     }
 }
 
@@ -319,7 +320,7 @@ const WORDS_OF_KEYS: [&str; 6] = ["z", "a", "vendor_", "with space ", "größe",
 pub fn message_json(rng: &mut Rng) -> String {
     let string = |rng: &mut Rng| serde_json::to_string(&text(rng)).unwrap();
     let mut members = Vec::new();
-    let role = *pick(rng, &["system", "developer", "user", "assistant", "tool", "function", "observer", "Größe"]);
+    let role = pick(rng, &["system", "developer", "user", "assistant", "tool", "function", "observer", "Größe"]);
     members.push(("role".to_owned(), format!("\"{role}\"")));
     if chance(rng, 80) {
         let content = match rng.u8(0..4) {

@@ -291,7 +291,8 @@ impl Asked<'_> {
     }
 
     fn judge_refusal(&self, error: &Error, broken: &mut Broken) {
-        let Input { before, pending, .. } = *self.input else { unreachable!() };
+        let Input { before, pending, .. } = self.input;
+        let before = *before;
         let limit = self.budget.limit;
         if self.input.is_empty() {
             hold!(broken, 3, error.kind() == ErrorKind::InvalidMessage, "nothing to send, and {error}");
@@ -462,7 +463,8 @@ impl Asked<'_> {
             let with_next = total + aside + input.groups[*newest].tokens;
             hold!(broken, 3, !is_fresh || with_next > most, "group {newest} fits too: {with_next} <= {most}");
         } else {
-            hold!(broken, 3, total + aside <= self.budget.high.max(input.fixed()), "over the high mark, untrimmed");
+            let most = if kind == Kind::Everything { self.budget.limit } else { self.budget.high };
+            hold!(broken, 3, total + aside <= most.max(input.fixed()), "{total} tokens untrimmed, above {most}");
         }
 
         match kind {
@@ -487,10 +489,7 @@ impl Asked<'_> {
 
     fn judge_count(&self, optional: &[usize], kept: &[usize], counted: &[usize], broken: &mut Broken) {
         let groups = &self.input.groups;
-        let messages =
-            |of: &[usize]| -> usize { of.iter().map(|&group| groups[group].positions.len()).sum::<usize>() };
-        let turns_from =
-            |group: usize| groups[group..=self.input.asked().unwrap_or(group).max(group)].iter().filter(|g| g.is_user).count();
+        let messages = |of: &[usize]| -> usize { of.iter().map(|&group| groups[group].positions.len()).sum::<usize>() };
         match self.kind {
             Kind::Messages { most, .. } => {
                 hold!(broken, 3, messages(kept) <= most, "{} messages, at most {most}", messages(kept));
@@ -501,16 +500,16 @@ impl Asked<'_> {
                 }
             }
             Kind::Turns { most, .. } => {
-                // The turn that the request goes on with is not counted, nor what stands in it.
-                if let Some(oldest) = kept.first() {
-                    let turns = turns_from(*oldest).saturating_sub(1);
-                    let is_whole = turns < most || groups[..=*oldest].iter().any(|group| group.is_user);
-                    hold!(broken, 3, turns <= most && is_whole || self.input.asked().is_none(), "{turns} turns, at most {most}");
-                }
-                if let Some(newest) = counted.last() {
-                    let turns = turns_from(*newest).saturating_sub(1);
-                    let is_next = turns >= most;
-                    hold!(broken, 3, is_next, "group {newest} is within {most} turns: {turns}");
+                // Turns count from 1; 0 is what stands before the first user message.
+                let turn = |group: usize| groups[..=group].iter().filter(|group| group.is_user).count();
+                let asked = self.input.asked().map_or(0, turn);
+                let is_within = |group: usize| match turn(group) {
+                    0 => asked <= most,
+                    turn => asked <= turn + most,
+                };
+                hold!(broken, 3, kept.iter().all(|group| is_within(*group)), "more than {most} turns");
+                for group in counted {
+                    hold!(broken, 3, !is_within(*group), "group {group} is within {most} turns");
                 }
             }
             _ => {}

@@ -11,7 +11,7 @@ use turnwise::{ResolvedBudget, Strategy, replay};
 use crate::args::{Budget, Compare};
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{DIM, json_line, number, stdout, table, write_table};
+use crate::output::{DIM, counted, json_line, number, stdout, table, write_table};
 
 const CHOICE: [&str; 5] = ["everything", "window", "window:messages=20", "window:turns=5", "head-tail:first=2"];
 
@@ -96,8 +96,7 @@ fn compare(
 
 fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()> {
     let conversations = comparison.strategies.first().map_or(0, |row| row.totals.conversations);
-    let plural = if conversations == 1 { "" } else { "s" };
-    write!(out, "{conversations} conversation{plural}")?;
+    write!(out, "{}", counted(conversations, "conversation"))?;
     match comparison.budget {
         Some(budget) => writeln!(out, ", {budget}{how}\n")?,
         None => writeln!(out, ", each with its own model's window\n")?,

@@ -67,6 +67,12 @@ pub(crate) fn number(number: u64) -> String {
     grouped.join(",")
 }
 
+/// A number of things, in the singular or plural.
+pub(crate) fn counted(things: usize, noun: &str) -> String {
+    let plural = if things == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", number(things as u64))
+}
+
 /// A table whose columns are right-aligned from the second on, but for those named in `left`.
 pub(crate) fn table(header: &[&str], left: &[usize]) -> Table {
     let mut table = Table::new();

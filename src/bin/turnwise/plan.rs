@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use turnwise::strategy::parse;
-use turnwise::{Conversation, Memo, Message, Plan};
+use turnwise::{Conversation, Memo, Message, Plan, Strategy};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -11,10 +11,11 @@ use crate::input::{self, Loaded};
 use crate::output::{BOLD, clean, json_line, stdout};
 
 pub(crate) fn run(args: &args::Plan) -> Result<()> {
+    let strategy = parse(&args.strategy.strategy)?;
     let mut out = stdout(args.json);
     for (index, loaded) in input::conversations(&args.file, &args.input)?.enumerate() {
         let mut loaded = loaded?;
-        let plan = plan(&mut loaded, &args.strategy, &args.budget)?;
+        let plan = plan(&mut loaded, &*strategy, args.strategy.query.as_deref(), &args.budget)?;
         if args.json {
             json_line(&mut out, &plan)?;
             continue;
@@ -33,10 +34,11 @@ pub(crate) fn run(args: &args::Plan) -> Result<()> {
 }
 
 pub(crate) fn trim(args: &args::Trim) -> Result<()> {
+    let strategy = parse(&args.strategy.strategy)?;
     let mut out = stdout(true);
     for loaded in input::conversations(&args.file, &args.input)? {
         let mut loaded = loaded?;
-        let plan = plan(&mut loaded, &args.strategy, &args.budget)?;
+        let plan = plan(&mut loaded, &*strategy, args.strategy.query.as_deref(), &args.budget)?;
         if args.body {
             let mut request = plan.request();
             request.params = loaded.file.extra;
@@ -49,15 +51,14 @@ pub(crate) fn trim(args: &args::Trim) -> Result<()> {
     Ok(())
 }
 
-fn plan(loaded: &mut Loaded, strategy: &args::Strategy, budget: &args::Budget) -> Result<Plan> {
+fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, query: Option<&str>, budget: &args::Budget) -> Result<Plan> {
     let file = &mut loaded.file;
     let planner = input::planner(budget, file)?;
-    if let Some(query) = &strategy.query {
-        file.conversation.push(Message::user(query.as_str()));
+    if let Some(query) = query {
+        file.conversation.push(Message::user(query));
     }
-    let strategy = parse(&strategy.strategy)?;
     planner
-        .plan(&file.conversation, &mut file.ledger, &*strategy, &mut Memo::default())
+        .plan(&file.conversation, &mut file.ledger, strategy, &mut Memo::default())
         .map_err(|e| Failure::from(e).within(&loaded.name))
 }
 

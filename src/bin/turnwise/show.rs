@@ -8,7 +8,7 @@ use crate::args;
 use crate::count::said;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, clean, preview, stdout};
+use crate::output::{BOLD, DIM, clean, counted, preview, stdout};
 
 pub(crate) fn run(args: &args::Show) -> Result<()> {
     let mut out = stdout(false);
@@ -29,8 +29,9 @@ pub(crate) fn run(args: &args::Show) -> Result<()> {
 fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
     let path = file.conversation.path();
     let model = file.model.as_deref().map_or(String::new(), |model| format!(", model {}", clean(model)));
-    let (messages, turns, tools) = (path.head().len() + path.len(), path.turns(), file.tools.len());
-    writeln!(out, "{DIM}{messages} messages, {turns} turns, {tools} tools{model}{DIM:#}")?;
+    let messages = counted(path.head().len() + path.len(), "message");
+    let (turns, tools) = (counted(path.turns(), "turn"), counted(file.tools.len(), "tool"));
+    writeln!(out, "{DIM}{messages}, {turns}, {tools}{model}{DIM:#}")?;
     for (key, value) in file.conversation.metadata().iter() {
         writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), clean(value))?;
     }
@@ -92,11 +93,12 @@ fn line(out: &mut impl Write, index: usize, message: &Message, note: &str, full:
 fn beside(out: &mut impl Write, conversation: &Conversation) -> Result<()> {
     let others: Vec<_> = conversation.branches().filter(|branch| !branch.is_current).collect();
     if !others.is_empty() {
-        writeln!(out, "\n{} other branches end with", others.len())?;
+        writeln!(out, "\nother branches, by the item they end with")?;
     }
     for branch in others {
         let last = conversation.get(branch.leaf).map_or(String::new(), |item| said(item.message()));
-        writeln!(out, "{:>5}  {DIM}{} messages{DIM:#}  {last}", branch.leaf.to_string(), branch.len)?;
+        let (leaf, length) = (branch.leaf.to_string(), counted(branch.len, "message"));
+        writeln!(out, "{leaf:>5}  {DIM}{length}{DIM:#}  {last}")?;
     }
     for summary in conversation.summaries() {
         writeln!(out, "summary of {} to {}: {}", summary.first, summary.last, preview(&summary.text, 60))?;
