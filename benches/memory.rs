@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{MESSAGE, Table, Writer, budget, conversation, float, sized, stored_cost};
+use common::{MESSAGE, Next, Table, Writer, budget, conversation, float, sized, stored_cost};
 use peak_alloc::PeakAlloc;
 use turnwise::{Conversation, Ledger, Memo, Message, Planner, SlidingWindow};
 
@@ -11,9 +11,6 @@ use turnwise::{Conversation, Ledger, Memo, Message, Planner, SlidingWindow};
 static HEAP: PeakAlloc = PeakAlloc;
 
 const MOST_BYTES: f64 = 700.0;
-
-/// Writes the next message of a conversation that has so many.
-type Next = fn(&mut Writer, usize) -> Message;
 
 /// What `build` made, the bytes it holds, and by how many pages the process grew.
 fn held<T>(build: impl FnOnce() -> T) -> (T, f64, Option<f64>) {

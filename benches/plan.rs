@@ -5,7 +5,7 @@ mod common;
 
 use std::hint::black_box;
 
-use common::{Table, Writer, budget, conversation, is_quick, median, micros, sized, stored_cost};
+use common::{Next, Table, Writer, budget, conversation, is_quick, median, micros, sized, stored_cost};
 use turnwise::{Conversation, HeadTail, Ledger, Memo, Message, Planner, SlidingWindow, Strategy};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
@@ -19,7 +19,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(size: usize, next: fn(&mut Writer, usize) -> Message) -> Self {
+    fn new(size: usize, next: Next) -> Self {
         let mut talk = conversation(size, next);
         talk.push(Message::user(Writer::new(1).text(common::MESSAGE)));
         let mut ledger = Ledger::new();
@@ -73,7 +73,7 @@ fn main() {
         ("window:messages=40", &SlidingWindow::messages(40)),
         ("head-tail", &HeadTail::default()),
     ];
-    let shapes: [(&str, fn(&mut Writer, usize) -> Message); 2] = [("chat", Writer::talk), ("tools", Writer::work)];
+    let shapes: [(&str, Next); 2] = [("chat", Writer::talk), ("tools", Writer::work)];
     let mut table = Table::with_columns(
         "One request of at most 8,000 tokens from a history of n messages of 452 bytes: plan + request, median of 1,000",
         &["100", "1,000", "10,000", "100,000", "growth"],

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Table, Writer, budget, conversation, median, micros, micros_after, samples, sized, stored_cost};
-use turnwise::{Conversation, Ledger, Memo, Message, Planner, SlidingWindow};
+use common::{Next, Table, Writer, budget, conversation, median, micros, micros_after, samples, sized, stored_cost};
+use turnwise::{Conversation, Ledger, Memo, Planner, SlidingWindow};
 
 const MOST_MICROS: f64 = 2_000.0;
 
@@ -43,7 +43,7 @@ fn branches(runs: usize) {
     let common_items = 100;
     let mut table = Table::new("Two branches of 10,000 items behind 100 that they share: median of 51");
     let mut show = |name: &str, took: Vec<f64>| table.show(name, median(&took), "us");
-    for (shape, next) in [("chat", Writer::talk as fn(&mut Writer, usize) -> Message), ("tools", Writer::work)] {
+    for (shape, next) in [("chat", Writer::talk as Next), ("tools", Writer::work)] {
         let mut talk = conversation(common_items, next);
         let fork = talk.leaf().unwrap();
         let mut writer = Writer::new(5);

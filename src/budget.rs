@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::Model;
+use crate::words::thousands;
 
 /// What may be sent, in tokens: either a limit for the prompt, or a model's window less what is kept free in it.
 ///
@@ -183,19 +184,6 @@ impl fmt::Display for ResolvedBudget {
         f.write_str(" tokens")?;
         write!(f, "; trims above {} down to {}", thousands(self.high), thousands(self.low))
     }
-}
-
-/// A number with commas, for people.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod request;
 pub mod strategy;
 pub mod tokens;
 pub mod transcript;
+mod words;
 
 pub use budget::{ResolvedBudget, TokenBudget};
 pub use conversation::{

@@ -146,7 +146,13 @@ fn shown(figure: f64) -> String {
 }
 
 /// Texts that look like what people and models write: no two alike, the same in every run.
-pub(crate) struct Writer(fastrand::Rng);
+pub(crate) struct Writer {
+    chance: fastrand::Rng,
+    words: Vec<&'static str>,
+}
+
+/// Writes the next message of a conversation that has so many.
+pub(crate) type Next = fn(&mut Writer, usize) -> Message;
 
 /// Frequent words first: the earlier a word, the more often it is taken.
 const WORDS: &str = "the to of and a in is that it for you we with on this be are as not have can will from but or if \
@@ -164,28 +170,27 @@ const WORDS: &str = "the to of and a in is that it for you we with on this be ar
 
 impl Writer {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(fastrand::Rng::with_seed(seed))
+        Self { chance: fastrand::Rng::with_seed(seed), words: WORDS.split_whitespace().collect() }
     }
 
     /// Sentences of about `bytes` bytes in all.
     pub(crate) fn text(&mut self, bytes: usize) -> String {
-        let words: Vec<&str> = WORDS.split_whitespace().collect();
         let mut text = String::with_capacity(bytes + 24);
         let mut left_in_sentence = 0;
         while text.len() < bytes {
-            let word = match self.0.usize(..40) {
-                0 => format!("{}", self.0.u32(..100_000)),
-                _ => words[self.0.usize(..words.len()).min(self.0.usize(..words.len()))].to_owned(),
+            let word = match self.chance.usize(..40) {
+                0 => format!("{}", self.chance.u32(..100_000)),
+                _ => self.word().to_owned(),
             };
             if left_in_sentence == 0 {
                 if !text.is_empty() {
-                    text.push_str(if self.0.usize(..6) == 0 { ".\n\n" } else { ". " });
+                    text.push_str(if self.chance.usize(..6) == 0 { ".\n\n" } else { ". " });
                 }
-                left_in_sentence = self.0.usize(5..16);
+                left_in_sentence = self.chance.usize(5..16);
                 text.extend(word.chars().take(1).flat_map(char::to_uppercase));
                 text.extend(word.chars().skip(1));
             } else {
-                text.push_str(if self.0.usize(..12) == 0 { ", " } else { " " });
+                text.push_str(if self.chance.usize(..12) == 0 { ", " } else { " " });
                 text.push_str(&word);
             }
             left_in_sentence -= 1;
@@ -195,6 +200,11 @@ impl Writer {
         }
         text.push_str(&"!".repeat(bytes - text.len()));
         text
+    }
+
+    fn word(&mut self) -> &'static str {
+        let most = self.words.len();
+        self.words[self.chance.usize(..most).min(self.chance.usize(..most))]
     }
 
     /// The next message of a talk that has `number` so far: a user and an assistant in turn.
@@ -220,7 +230,7 @@ impl Writer {
 }
 
 /// A system message and `count` messages behind it.
-pub(crate) fn conversation(count: usize, next: impl Fn(&mut Writer, usize) -> Message) -> Conversation {
+pub(crate) fn conversation(count: usize, next: Next) -> Conversation {
     let mut writer = Writer::new(7);
     let head = Message::system("You are a careful assistant. Be brief, and say so when you do not know.");
     let messages = (0..count).map(|number| next(&mut writer, number));

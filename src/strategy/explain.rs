@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::plan::{Fate, Plan};
-use crate::budget::thousands;
+use crate::words::{counted, thousands};
 
 pub(super) struct Explain<'a>(pub(super) &'a Plan);
 
@@ -62,9 +62,4 @@ fn line(
     };
     let count = counted(messages.len(), "message");
     writeln!(f, "  {sign} {span}  {word:<8}  {count:>13} {:>9} tokens  {why}", thousands(tokens))
-}
-
-fn counted(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", thousands(number as u64))
 }

@@ -10,12 +10,13 @@ use serde::{Serialize, Serializer};
 use super::draft::Reason;
 use super::explain::Explain;
 use super::planner::describe_group;
-use crate::budget::{ResolvedBudget, thousands};
+use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, GroupState, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
 use crate::message::Message;
 use crate::request::{ChatRequest, Tool};
+use crate::words::thousands;
 
 /// What happens to a message in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

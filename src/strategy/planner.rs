@@ -7,12 +7,13 @@ use super::draft::{Draft, Reason};
 use super::plan::{Arithmetic, Fate, Plan, Run};
 use super::view::{MustSend, View};
 use super::{Memo, Must, Strategy};
-use crate::budget::{ResolvedBudget, TokenBudget, thousands};
+use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, GroupState, Mark, Path};
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::{Ledger, Sums};
 use crate::request::Tool;
 use crate::tokens::ChatCost;
+use crate::words::{counted, thousands};
 
 /// Turns a strategy's wishes into a [`Plan`] that can be sent: adds head, pins and what must be answered, leaves out
 /// what is not legal, checks the sum, and refuses with numbers.
@@ -187,7 +188,7 @@ pub(super) fn describe_group(path: Path<'_>, group: usize) -> String {
         0 | 1 => format!("message {} ({role})", positions.start + head),
         len => {
             let (start, end) = (positions.start + head, positions.end + head - 1);
-            format!("messages {start} to {end} ({role} with {} results)", len - 1)
+            format!("messages {start} to {end} ({role} with {})", counted(len - 1, "result"))
         }
     }
 }

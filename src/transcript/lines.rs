@@ -109,7 +109,7 @@ impl<R: BufRead> Iterator for Transcripts<R> {
                 return Some(Err(error));
             }
         };
-        let read = utf8(&text).and_then(Transcript::from_json).map_err(|error| self.moved(error));
+        let read = utf8(text.trim_ascii_end()).and_then(Transcript::from_json).map_err(|error| self.moved(error));
         self.lines += text.iter().filter(|&&byte| byte == b'\n').count();
         self.bytes += text.len();
         Some(read)

@@ -129,7 +129,3 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
         false => Ok(text),
     }
 }
-
-#[cfg(test)]
-#[path = "transcript_tests.rs"]
-mod tests;

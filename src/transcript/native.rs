@@ -69,6 +69,9 @@ pub(super) fn check_format(text: &str) -> Result<()> {
     struct Format {
         turnwise: Option<RawJson>,
     }
+    if !text.trim_start().starts_with('{') {
+        return Ok(());
+    }
     let Ok(Format { turnwise: Some(format) }) = serde_json::from_str(text) else { return Ok(()) };
     match format.parse::<u64>() {
         Ok(format) if format > FORMAT => {

@@ -11,7 +11,8 @@ use turnwise::{ResolvedBudget, Strategy, replay};
 use crate::args::{Budget, Compare};
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{DIM, counted, json_line, number, stdout, table, write_table};
+use crate::output::{DIM, json_line, stdout, table, write_table};
+use crate::words::{counted, thousands};
 
 const CHOICE: [&str; 5] = ["everything", "window", "window:messages=20", "window:turns=5", "head-tail:first=2"];
 
@@ -121,10 +122,10 @@ fn rows(comparison: &Comparison) -> Table {
         let about = if totals.estimated { "~" } else { "" };
         table.add_row([
             strategy.clone(),
-            number(totals.requests as u64),
-            number(totals.refused as u64),
-            format!("{about}{}", number(totals.tokens)),
-            format!("{about}{}", number(totals.largest)),
+            thousands(totals.requests as u64),
+            thousands(totals.refused as u64),
+            format!("{about}{}", thousands(totals.tokens)),
+            format!("{about}{}", thousands(totals.largest)),
             share(totals.messages),
             share(totals.turns),
             share(totals.results),
@@ -135,5 +136,5 @@ fn rows(comparison: &Comparison) -> Table {
 }
 
 fn share(share: Share) -> String {
-    format!("{} of {}", number(share.kept as u64), number(share.of as u64))
+    format!("{} of {}", thousands(share.kept as u64), thousands(share.of as u64))
 }

@@ -8,7 +8,8 @@ use turnwise::{Breakdown, ChatRequest, Message, Transcript};
 use crate::args;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, clean, json_line, number, preview, stdout, table, write_table};
+use crate::output::{BOLD, DIM, clean, json_line, preview, stdout, table, write_table};
+use crate::words::thousands;
 
 const BAR: usize = 20;
 
@@ -103,7 +104,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
 
 fn figure(count: turnwise::Count) -> String {
     let about = if count.exact { "" } else { "~" };
-    format!("{about}{}", number(count.tokens))
+    format!("{about}{}", thousands(count.tokens))
 }
 
 /// The start of what a message says, or the calls it makes.

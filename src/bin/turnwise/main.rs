@@ -9,6 +9,8 @@ mod output;
 mod plan;
 mod replay;
 mod show;
+#[path = "../../words.rs"]
+mod words;
 
 use std::process::ExitCode;
 

@@ -59,20 +59,6 @@ pub(crate) fn preview(text: &str, width: usize) -> String {
     clean(&words).into_owned()
 }
 
-/// A number with commas.
-pub(crate) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let grouped: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    grouped.join(",")
-}
-
-/// A number of things, in the singular or plural.
-pub(crate) fn counted(things: usize, noun: &str) -> String {
-    let plural = if things == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", number(things as u64))
-}
-
 /// A table whose columns are right-aligned from the second on, but for those named in `left`.
 pub(crate) fn table(header: &[&str], left: &[usize]) -> Table {
     let mut table = Table::new();
@@ -112,10 +98,5 @@ mod tests {
     fn a_preview_is_one_line_of_at_most_the_width() {
         assert_eq!(preview("one\n two  three", 40), "one two three");
         assert_eq!(preview("one two three", 7), "one tw…");
-    }
-
-    #[test]
-    fn numbers_have_commas() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
     }
 }

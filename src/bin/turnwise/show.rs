@@ -8,7 +8,8 @@ use crate::args;
 use crate::count::said;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, clean, counted, preview, stdout};
+use crate::output::{BOLD, DIM, clean, preview, stdout};
+use crate::words::counted;
 
 pub(crate) fn run(args: &args::Show) -> Result<()> {
     let mut out = stdout(false);

@@ -1,0 +1,336 @@
+//! Files: what comes in goes out, nothing torn is trusted or overwritten, and what was saved survives a kill.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "support/ordered.rs"]
+mod ordered;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ordered::ordered;
+use tempfile::TempDir;
+use turnwise::{
+    ChatCost, Conversation, CounterFn, ErrorKind, Ledger, Mark, Memo, Message, Plan, Planner, SlidingWindow,
+    TokenBudget, Transcript, Transcripts,
+};
+
+fn fixtures() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir("fixtures")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+/// A conversation with branches, pins, a summary, a mark, metadata, two heads, tools and members of its own.
+fn rich() -> Transcript {
+    let mut file = Transcript::from_json(
+        r#"{"b": 1.50, "model": "gpt-4o", "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "one", "vendor": {"z": 1e5, "a": [ ]}},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "ok"},
+            {"role": "assistant", "content": "done"},
+            {"role": "user", "content": "two"}
+        ], "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}], "a": null}"#,
+    )
+    .unwrap();
+    let talk = &mut file.conversation;
+    let ids: Vec<_> = talk.path().items().map(turnwise::Item::id).collect();
+    talk.edit(ids[4], "two, said otherwise").unwrap();
+    talk.push(Message::assistant("yes"));
+    talk.pin(ids[0]).unwrap();
+    talk.attach(ids[0], ids[3], "They called f.", Some("gpt-4o-mini")).unwrap();
+    let head = talk.leaf().unwrap();
+    talk.set_mark(Mark { spec: "window".into(), name: "cut".into(), item: ids[3], head }).unwrap();
+    talk.set_system("Be very brief.");
+    talk.metadata_mut().set("topic", "tests").unwrap();
+    file
+}
+
+fn plan(file: &mut Transcript, limit: u64) -> turnwise::Result<Plan> {
+    let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(limit)).unwrap().tools(file.tools.clone());
+    planner.plan(&file.conversation, &mut file.ledger, &SlidingWindow::tokens(), &mut Memo::default())
+}
+
+/// The plan's bytes, or those of the refusal.
+fn planned(file: &mut Transcript, limit: u64) -> String {
+    plan(file, limit).map_or_else(|error| error.to_string(), |plan| serde_json::to_string(&plan).unwrap())
+}
+
+#[test]
+fn every_fixture_loads_saves_and_reloads_equal() {
+    let folder = TempDir::new().unwrap();
+    let mut seen = 0;
+    for path in fixtures() {
+        let text = fs::read_to_string(&path).unwrap();
+        for (line, file) in text.lines().zip(Transcripts::open(&path).unwrap()) {
+            let saved = folder.path().join(format!("{seen}.json"));
+            file.unwrap().save(&saved).unwrap();
+            let again = fs::read_to_string(&saved).unwrap();
+            let (before, after) = (ordered(line), ordered(&again));
+            let ordered::Ordered::Object(members) = &before else { panic!("not an object") };
+            let kept: Vec<_> = members.iter().map(|(key, _)| key.as_str()).collect();
+            let ordered::Ordered::Object(members) = &after else { panic!("not an object") };
+            let own = |key: &&str| !key.starts_with("turnwise");
+            assert_eq!(kept, members.iter().map(|(key, _)| key.as_str()).filter(own).collect::<Vec<_>>());
+            for key in kept {
+                assert_eq!(before.get(key), after.get(key), "{key} of {}", path.display());
+            }
+            assert_eq!(Transcript::load(&saved).unwrap().to_json(), again);
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 13);
+}
+
+#[test]
+fn all_of_the_record_survives() {
+    let file = rich();
+    let again = Transcript::from_json(&file.to_json()).unwrap();
+    assert_eq!(again.to_json(), file.to_json());
+    let (before, after) = (&file.conversation, &again.conversation);
+    assert_eq!(before.items().count(), after.items().count());
+    for (old, new) in before.items().zip(after.items()) {
+        assert_eq!((old.id(), old.parent(), old.created_at()), (new.id(), new.parent(), new.created_at()));
+        assert_eq!(old.message(), new.message());
+    }
+    assert!(before.heads().eq(after.heads()));
+    assert!(before.branches().eq(after.branches()));
+    assert!(before.summaries().eq(after.summaries()));
+    assert!(before.pins().eq(after.pins()));
+    assert_eq!((before.id(), before.leaf(), before.metadata()), (after.id(), after.leaf(), after.metadata()));
+    assert_eq!(before.mark("window", "cut"), after.mark("window", "cut"));
+    assert_eq!((again.model, again.tools, again.extra), (file.model, file.tools, file.extra));
+}
+
+#[test]
+fn a_purged_item_leaves_a_hole_that_survives() {
+    let mut file = rich();
+    let other = file.conversation.branches().find(|branch| !branch.is_current).unwrap().leaf;
+    file.conversation.purge(other).unwrap();
+    let again = Transcript::from_json(&file.to_json()).unwrap();
+    assert!(again.conversation.get(other).is_none());
+    assert_eq!(again.conversation.next_ordinal(), file.conversation.next_ordinal());
+}
+
+#[test]
+fn invariant_6_a_plan_before_save_and_after_reload_is_the_same_bytes() {
+    for path in fixtures() {
+        for file in Transcripts::open(&path).unwrap() {
+            let mut file = file.unwrap();
+            let mut again = Transcript::from_json(&file.to_json()).unwrap();
+            let whole = plan(&mut file, 1_000_000).unwrap().tokens().total();
+            let before = planned(&mut file, whole * 3 / 4);
+            assert_eq!(planned(&mut again, whole * 3 / 4), before);
+            let mut with_ledger = Transcript::from_json(&file.to_json()).unwrap();
+            assert_eq!(planned(&mut with_ledger, whole * 3 / 4), before);
+        }
+    }
+}
+
+/// A cost that counts bytes and how often it was asked.
+fn counted() -> (ChatCost, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let cost = ChatCost::new(CounterFn::new("bytes", move |text| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        text.len() as u64
+    }));
+    (cost, asked)
+}
+
+#[test]
+fn invariant_7_a_reload_counts_nothing_and_an_edited_message_is_noticed() {
+    let (cost, asked) = counted();
+    let mut file =
+        Transcript::new(Conversation::from_messages((0..50).map(|n| Message::user(format!("message {n:02}")))));
+    let total = file.ledger.total(&file.conversation, &cost);
+    let text = file.to_json();
+    asked.store(0, Ordering::Relaxed);
+
+    let mut again = Transcript::from_json(&text).unwrap();
+    assert_eq!(again.ledger.total(&again.conversation, &cost), total);
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+
+    let mut edited = Transcript::from_json(&text.replace("message 17", "message seventeen")).unwrap();
+    assert_eq!(edited.ledger.total(&edited.conversation, &cost), total + 7);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_edited_call_is_counted_again_with_its_results() {
+    let (cost, _) = counted();
+    let mut file = rich();
+    let ids: Vec<_> = file.conversation.items().map(turnwise::Item::id).collect();
+    file.conversation.switch(ids[2]).unwrap();
+    let total = file.ledger.total(&file.conversation, &cost);
+    let text = file.to_json().replace(r#"{\"a\": 1}"#, r#"{\"a\": 1234}"#);
+    let mut edited = Transcript::from_json(&text).unwrap();
+    assert_eq!(edited.ledger.total(&edited.conversation, &cost), total + 3);
+}
+
+#[test]
+fn invariant_8_a_file_cut_anywhere_is_an_error_with_its_place_and_is_not_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let (good, torn) = (folder.path().join("good.json"), folder.path().join("torn.json"));
+    let file = rich();
+    file.save(&good).unwrap();
+    let text = fs::read(&good).unwrap();
+    let last = text.iter().rposition(|&byte| byte == b'}').unwrap();
+    for cut in 0..last {
+        fs::write(&torn, &text[..cut]).unwrap();
+        let error = Transcript::load(&torn).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "cut at {cut}: {error}");
+        let place = error.position().expect("a place");
+        assert!(place.byte <= cut && cut - place.byte <= 1, "cut at {cut}: {error}");
+        if cut > 0 && (cut % 37 == 0 || cut + 1 == last) {
+            let refused = file.save(&torn).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Damaged, "cut at {cut}: {refused}");
+            assert_eq!(fs::read(&torn).unwrap(), &text[..cut]);
+        }
+    }
+    assert_eq!(fs::read(&good).unwrap(), text);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+}
+
+#[test]
+fn a_newer_format_is_neither_read_nor_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("newer.json");
+    let newer = r#"{"turnwise": 2, "messages": {"of": "another shape"}}"#;
+    fs::write(&path, newer).unwrap();
+    let error = Transcript::load(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NewerFormat);
+    assert!(error.to_string().contains("format 2, and this version reads up to 1"), "{error}");
+    assert_eq!(rich().save(&path).unwrap_err().kind(), ErrorKind::NewerFormat);
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+}
+
+#[test]
+fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
+    for (text, kind, expected) in [
+        ("", ErrorKind::Damaged, "the file is empty"),
+        ("{}", ErrorKind::InvalidMessage, "no `messages`"),
+        ("5", ErrorKind::InvalidMessage, "a request's body or an array of messages"),
+        (r#"{"id": 1, "mapping": {}}"#, ErrorKind::InvalidMessage, "`id`, `mapping` and no `messages`"),
+        (r#"[{"role": "user"}, {"content": "x"}]"#, ErrorKind::InvalidMessage, "message 1: a message has no `role`"),
+        (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` and no `turnwise_record`"),
+        (r#"{"turnwise": "one", "messages": []}"#, ErrorKind::Damaged, "not a format number"),
+        (r#"[] []"#, ErrorKind::Damaged, "trailing characters"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("file.json");
+        fs::write(&path, text).unwrap();
+        let error = Transcript::load(&path).unwrap_err();
+        assert_eq!(error.kind(), kind, "{text}: {error}");
+        assert!(error.to_string().contains(expected), "{text}: {error}");
+    }
+    let file = rich().to_json();
+    let short = file.replacen(
+        "{\"role\":\"assistant\",\"content\":\"yes\"}",
+        "{\"role\":\"user\",\"content\":\"\"},{\"role\":\"user\"}",
+        1,
+    );
+    let error = Transcript::from_json(&short).unwrap_err();
+    assert!(error.to_string().contains("describes 1 of the head and 6 behind it"), "{error}");
+}
+
+#[test]
+fn lines_are_read_one_at_a_time_with_their_places() {
+    let text = "\u{feff}[{\"role\":\"user\",\"content\":\"a\"}]\r\n\r\n{\"messages\":[]\n{\"messages\":[{\"role\":\"user\",\"content\":\"b\"}]}";
+    let read: Vec<_> = Transcripts::new(text.as_bytes()).collect();
+    assert_eq!(read.len(), 3);
+    let texts =
+        |at: usize| read[at].as_ref().unwrap().conversation.path().messages().next().unwrap().text().into_owned();
+    assert_eq!((texts(0), texts(2)), ("a".to_owned(), "b".to_owned()));
+    let place = read[1].as_ref().unwrap_err().position().unwrap();
+    assert_eq!(place.line, 3);
+    assert!(text[..place.byte].starts_with('\u{feff}') && text[..place.byte].ends_with("[]"), "{place}");
+}
+
+#[test]
+fn one_value_over_many_lines_is_one_conversation() {
+    let pretty = "\n[\n  {\n    \"role\": \"user\",\n    \"content\": \"a\"\n  }\n]\n";
+    assert_eq!(
+        Transcripts::new(pretty.as_bytes()).map(|file| file.unwrap().conversation.path().len()).sum::<usize>(),
+        1
+    );
+    assert!(Transcripts::new(&b""[..]).next().unwrap().is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_save_follows_a_link_and_keeps_permissions() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = TempDir::new().unwrap();
+    let (file, link) = (folder.path().join("file.json"), folder.path().join("link.json"));
+    rich().save(&file).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink(&file, &link).unwrap();
+    Transcript::new(Conversation::new()).save(&link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(Transcript::load(&file).unwrap().conversation.path().is_empty());
+}
+
+#[test]
+fn a_save_that_fails_says_where_and_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let error = rich().save(folder.path().join("missing/file.json")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains("missing"), "{error}");
+    assert!(rich().save(folder.path()).is_err());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+const VICTIM: &str = "TURNWISE_TEST_SAVES_TO";
+
+/// Not a test of its own: the process that `invariant_8_what_was_saved_survives_a_kill` kills.
+#[test]
+fn saves_until_it_is_killed() {
+    let Some(path) = std::env::var_os(VICTIM) else { return };
+    for size in (1..).map(|round| round % 400) {
+        let talk = Conversation::from_messages((0..size).map(|n| Message::user(format!("{n}").repeat(50))));
+        Transcript::new(talk).save(Path::new(&path)).unwrap();
+    }
+}
+
+#[test]
+fn invariant_8_what_was_saved_survives_a_kill() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    Transcript::new(Conversation::new()).save(&path).unwrap();
+    for round in 0..25 {
+        let mut victim = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "saves_until_it_is_killed"])
+            .env(VICTIM, &path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(20 + 7 * round));
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        Transcript::load(&path).unwrap_or_else(|error| panic!("round {round}: {error}"));
+    }
+    assert!(Transcript::load(&path).unwrap().conversation.path().len() > 0, "the victim saved nothing");
+}
+
+#[test]
+fn a_ledger_of_another_conversation_is_not_believed() {
+    let (cost, _) = counted();
+    let one = Conversation::from_messages([Message::user("a long first message")]);
+    let two = Conversation::from_messages([Message::user("short")]);
+    let mut ledger = Ledger::new();
+    let own = Ledger::new().total(&two, &cost);
+    ledger.total(&one, &cost);
+    assert_eq!(ledger.total(&two, &cost), own);
+}
