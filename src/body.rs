@@ -125,6 +125,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
 /// Where an error of `serde_json` points, in bytes.
 fn byte_of(text: &str, error: &serde_json::Error) -> usize {
+    if error.is_eof() {
+        return text.len();
+    }
     let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
     let line: usize = lines.map(str::len).sum();
     (line + error.column().saturating_sub(1)).min(text.len())

@@ -358,7 +358,7 @@ fn part_json(rng: &mut Rng) -> String {
         0 | 1 => vec![("type", "\"text\"".to_owned()), ("text", string(rng))],
         2 => vec![("type", "\"image_url\"".to_owned()), ("image_url", json(rng, 2))],
         3 => vec![("type", "\"refusal\"".to_owned()), ("refusal", string(rng))],
-        _ => vec![("type", "\"hologram\"".to_owned()), ("hologram", json(rng, 2)), ("text", json(rng, 1))],
+        _ => vec![("type", "\"hologram\"".to_owned()), ("hologram", json(rng, 2)), ("text", written(&json(rng, 1)))],
     };
     object(rng, members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
@@ -375,10 +375,18 @@ fn call_json(rng: &mut Rng) -> String {
 
 fn function_json(rng: &mut Rng, key: &str) -> String {
     let arguments = match rng.u8(0..3) {
-        0 => json(rng, 2).replace("\\/", "/").replace("\\u00e9", "e").replace("\\ud83d\\ude42", "x"),
+        0 => written(&json(rng, 2)),
         _ => serde_json::to_string(&json(rng, 2)).unwrap(),
     };
     object(rng, vec![("name".to_owned(), "\"lookup\"".to_owned()), (key.to_owned(), arguments)])
+}
+
+/// A text where a text is expected is read and written again: with the escapes that a writer needs.
+fn written(json: &str) -> String {
+    match serde_json::from_str::<String>(json) {
+        Ok(text) => serde_json::to_string(&text).unwrap(),
+        Err(_) => json.to_owned(),
+    }
 }
 
 fn object(rng: &mut Rng, mut members: Vec<(String, String)>) -> String {

@@ -45,9 +45,12 @@ impl TokenCounter for Watched {
     }
 }
 
+fn planner(counter: Watched) -> Planner {
+    Planner::new(ChatCost::new(counter), &TokenBudget::limit(1_000_000)).unwrap()
+}
+
 fn plan(conversation: &Conversation, ledger: &mut Ledger, counter: &Watched) -> Plan {
-    let planner = Planner::new(ChatCost::new(counter.clone()), &TokenBudget::limit(1_000_000)).unwrap();
-    planner.plan(conversation, ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap()
+    planner(counter.clone()).plan(conversation, ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap()
 }
 
 /// Texts that never repeat, so that a second count shows.
@@ -64,7 +67,8 @@ impl Texts {
 fn invariant_7_each_text_is_tokenized_once_however_one_goes_back_and_forth() {
     each_case(150, |case| {
         let rng = &mut case.rng;
-        let (one, other) = (Watched::new("one"), Watched::new("other"));
+        let counters = ["one", "other"].map(Watched::new);
+        let planners = counters.clone().map(planner);
         let mut texts = Texts(0);
         let mut talk = Conversation::new();
         talk.set_system(texts.next());
@@ -89,13 +93,13 @@ fn invariant_7_each_text_is_tokenized_once_however_one_goes_back_and_forth() {
             // A call whose result is on no path yet is the subject of another test.
             let is_open = talk.path().faults(0).next().is_some();
             if !is_open {
-                let counter = if rng.u8(0..4) == 0 { &other } else { &one };
-                plan(&talk, &mut ledger, counter);
-                let copy = talk.clone();
-                plan(&copy, &mut ledger, counter);
+                let planner = &planners[usize::from(rng.u8(0..4) == 0)];
+                for copy in [talk.clone(), talk.clone()] {
+                    planner.plan(&copy, &mut ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap();
+                }
             }
         }
-        assert_eq!((one.repeated(), other.repeated()), (vec![], vec![]));
+        assert_eq!(counters.map(|counter| counter.repeated()), [vec![], vec![]]);
     });
 }
 
