@@ -1,4 +1,61 @@
-//! placeholder
+//! A client-side conversation manager for chat-completions models: the whole conversation stays with you, a token budget
+//! decides before each call what part of it is sent, and every decision is explained.
+//!
+//! ```
+//! use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+//!
+//! let mut messages = vec![Message::system("You are a patient teacher.")];
+//! for n in 1..=40 {
+//!     messages.push(Message::user(format!("What is {n} times {n}?")));
+//!     messages.push(Message::assistant(format!("{n} times {n} is {}.", n * n)));
+//! }
+//! messages.push(Message::user("And which of these are odd?"));
+//!
+//! let plan = trim(&messages, &TokenBudget::limit(400), &SlidingWindow::tokens())?;
+//! assert!(plan.tokens().total() <= 400);
+//! println!("{}", plan.explain());
+//! // window: sends 22 of 82 messages, 273 of 400 tokens
+//! //   limit 400 tokens; trims above 400 down to 280
+//! //   +  0     sent          1 message        10 tokens  always sent first
+//! //   -  1-60  left out    60 messages       720 tokens  older than what fits
+//! //   + 61-80  sent        20 messages       249 tokens  fits
+//! //   + 81     sent          1 message        11 tokens  to be answered
+//! //   10 head + 0 tools + 260 history + 3 to open the reply = 273
+//! # Ok::<(), turnwise::Error>(())
+//! ```
+//!
+//! # How it works
+//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`]. Trimming removes nothing
+//! from it. A [`Strategy`] sees a [`View`] of the path, cut into groups (a message, or calls with their results) with
+//! what each costs, and answers with a [`Draft`] of what to leave out. The [`Planner`] makes the [`Plan`]: it adds what
+//! must be sent, leaves out what would not be legal, checks the sum against the [`TokenBudget`], and refuses with
+//! numbers. Costs come from a [`ChatCost`] and are kept in a [`Ledger`], so that no text is tokenized twice.
+//!
+//! # Layout
+//! - [`message`], [`ChatRequest`]: the API's JSON, lossless
+//! - [`conversation`]: the record
+//! - [`tokens`], [`Ledger`], [`TokenBudget`]: what things cost, and what may be spent
+//! - [`strategy`]: strategies, the planner and plans
+//! - [`transcript`]: one conversation as a file
+//! - [`mod@replay`]: a saved conversation run again under a strategy
+//!
+//! # Words
+//! | word | meaning |
+//! | --- | --- |
+//! | item | a message in the record, named by its ordinal |
+//! | head | the leading system and developer messages; sent first, always |
+//! | path | the items from the root to the current leaf: the history as the user sees it |
+//! | group | the atom of trimming: a lone message, or calls with all their results |
+//! | turn | a user message and all that follows up to the next one |
+//! | pending | what the next request must answer: the newest group and, when that is calls with results, its turn's user message |
+//! | budget | how many tokens may be sent, with a high and a low water mark |
+//! | plan | a request that can be sent as it stands, with a reason for every message |
+//! | mark | a position that a strategy finds again, such as the cut of a sticky window |
+//! | ledger | what everything costs, beside the record |
+//!
+//! # Features
+//! - `cli` (default): the `turnwise` program. A library needs only `default-features = false`.
+
 mod body;
 mod budget;
 pub mod conversation;
@@ -28,5 +85,5 @@ pub use strategy::{
     Arithmetic, Decision, Draft, Everything, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Run, SlidingWindow,
     Strategy, ToKeep, View, trim,
 };
-pub use tokens::{Breakdown, ChatCost, Count, CounterFn, Encoding, Model, Tiktoken, TokenCounter};
+pub use tokens::{Breakdown, ChatCost, Count, CounterFn, Encoding, Model, Tiktoken, TokenCounter, count};
 pub use transcript::{Transcript, Transcripts};

@@ -191,7 +191,8 @@ fn invariant_8_a_file_cut_anywhere_is_an_error_with_its_place_and_is_not_overwri
         let error = Transcript::load(&torn).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged, "cut at {cut}: {error}");
         let place = error.position().expect("a place");
-        assert_eq!(place.byte, cut, "{error}");
+        // A number or a word that is cut off is pointed at by its last byte.
+        assert!(place.byte <= cut && cut - place.byte <= 1, "cut at {cut}: {error}");
         if cut > 0 && (cut % 37 == 0 || cut + 1 == last) {
             let refused = file.save(&torn).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Damaged, "cut at {cut}: {refused}");
@@ -225,7 +226,7 @@ fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
         (r#"[{"role": "user"}, {"content": "x"}]"#, ErrorKind::InvalidMessage, "message 1: a message has no `role`"),
         (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` and no `turnwise_record`"),
         (r#"{"turnwise": "one", "messages": []}"#, ErrorKind::Damaged, "not a format number"),
-        (r#"[] []"#, ErrorKind::Damaged, "trailing characters"),
+        ("[] []", ErrorKind::Damaged, "trailing characters"),
     ] {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("file.json");
@@ -321,7 +322,7 @@ fn invariant_8_what_was_saved_survives_a_kill() {
         victim.wait().unwrap();
         Transcript::load(&path).unwrap_or_else(|error| panic!("round {round}: {error}"));
     }
-    assert!(Transcript::load(&path).unwrap().conversation.path().len() > 0, "the victim saved nothing");
+    assert!(!Transcript::load(&path).unwrap().conversation.path().is_empty(), "the victim saved nothing");
 }
 
 #[test]

@@ -151,8 +151,8 @@ impl Message {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidMessage`] when the key is one of the specification's and the value has a wrong type.
-    pub fn with_field(self, key: &str, value: RawJson) -> Result<Self> {
-        let one = format!("{{{}:{}}}", serde_json::Value::from(key), value.as_str());
+    pub fn with_field(self, key: &str, value: impl Into<RawJson>) -> Result<Self> {
+        let one = format!("{{{}:{}}}", serde_json::Value::from(key), value.into().as_str());
         let member = MessageMember::read_one(&one)
             .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("field `{key}`: {e}")).because(e))?;
         Ok(Self(self.0.with(member)))

@@ -290,7 +290,7 @@ impl Plan {
             tokens: run.tokens,
             reason: run.reason.clone(),
         };
-        let first = (fate == Fate::Kept && head > 0).then(|| Row {
+        let first = (fate == Fate::Kept && head > 0).then_some(Row {
             from: 0,
             to: head,
             messages: head,

@@ -10,6 +10,8 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::Message;
+
 pub use cost::{Breakdown, ChatCost};
 pub(crate) use models::nearest;
 pub use models::{Encoding, Model};
@@ -76,6 +78,19 @@ pub trait TokenCounter: Send + Sync {
 
     /// Begins to load what the counter needs, so that the first count need not wait. Returns at once.
     fn warm(&self) {}
+}
+
+/// What a list of messages costs as a request, counted with `o200k_base`. For another model, tools or single figures use
+/// a [`ChatCost`].
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, count};
+///
+/// assert_eq!(count(&[Message::system("Be brief."), Message::user("Hello!")]).tokens, 16);
+/// ```
+pub fn count(messages: &[Message]) -> Count {
+    ChatCost::default().messages(messages).total()
 }
 
 /// A [`TokenCounter`] from a function, for tests and for tokenizers of your own.

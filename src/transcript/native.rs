@@ -84,33 +84,36 @@ pub(super) fn check_format(text: &str) -> Result<()> {
 }
 
 pub(super) fn write(transcript: &Transcript) -> String {
-    let mut out = format!("{{\n\"{FORMAT_KEY}\":{FORMAT}");
-    let in_file = transcript.keys.iter().map(String::as_str);
-    let own =
-        ["model", "tools", "messages"].into_iter().filter(|key| !transcript.keys.iter().any(|known| known == key));
-    let added =
-        transcript.extra.iter().map(|(key, _)| &**key).filter(|key| !transcript.keys.iter().any(|known| known == key));
-    for key in in_file.chain(added).chain(own) {
-        let extra = transcript.extra.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str().to_owned());
-        let value = match (key, &transcript.model) {
-            ("messages", _) => Some(messages(&transcript.conversation)),
-            ("model", Some(model)) => Some(json(model)),
-            ("tools", _) if !transcript.tools.is_empty() || (extra.is_none() && transcript.has_key("tools")) => {
-                Some(json(&transcript.tools))
-            }
-            _ => extra,
-        };
-        if let Some(value) = value {
-            out.push_str(&format!(",\n{}:{value}", json(key)));
-        }
-    }
-    out.push_str(&format!(",\n\"{RECORD_KEY}\":{}\n}}\n", json(&Record::of(transcript))));
-    out
+    let members = keys(transcript).into_iter().filter_map(|key| Some((key, value(transcript, key)?)));
+    let lines: Vec<String> = std::iter::once((FORMAT_KEY, FORMAT.to_string()))
+        .chain(members)
+        .chain(std::iter::once((RECORD_KEY, json(&Record::of(transcript)))))
+        .map(|(key, value)| format!("{}:{value}", json(key)))
+        .collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
-impl Transcript {
-    fn has_key(&self, key: &str) -> bool {
-        self.keys.iter().any(|known| known == key)
+/// The keys that are not this crate's own: those of the file in their order, then what has come since.
+fn keys(transcript: &Transcript) -> Vec<&str> {
+    let mut keys: Vec<&str> = transcript.keys.iter().map(String::as_str).collect();
+    let added = transcript.extra.iter().map(|(key, _)| &**key).chain(["model", "tools", "messages"]);
+    for key in added {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+fn value(transcript: &Transcript, key: &str) -> Option<String> {
+    let extra = || transcript.extra.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str().to_owned());
+    match (key, &transcript.model) {
+        ("messages", _) => Some(messages(&transcript.conversation)),
+        ("model", Some(model)) => Some(json(model)),
+        ("tools", _) if !transcript.tools.is_empty() => Some(json(&transcript.tools)),
+        // An empty list that the file had.
+        ("tools", _) if transcript.keys.iter().any(|known| known == key) => extra().or_else(|| Some("[]".to_owned())),
+        _ => extra(),
     }
 }
 

@@ -363,8 +363,9 @@ fn try_to_keep(on_user: bool) {
             let planner = Planner::new(cost.clone(), &budget(limit)).unwrap();
             planner.plan(conversation, &mut ledger, &window, &mut Memo::default())
         };
-        let fate_at =
-            |plan: &Plan, position: usize| plan.runs().iter().find(|run| run.positions.contains(&position)).unwrap().fate;
+        let fate_at = |plan: &Plan, position: usize| {
+            plan.runs().iter().find(|run| run.positions.contains(&position)).unwrap().fate
+        };
         let (Ok(first), false) = (plan(&conversation, limit), input.path.is_empty()) else { return };
         let position = rng.usize(0..input.path.len());
         let item = conversation.path().item(position).unwrap().id();

@@ -30,7 +30,11 @@ impl Watched {
     /// Texts counted more than once; names of tools and authors are short and have no place of their own.
     fn repeated(&self) -> Vec<(String, u64)> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|(text, times)| **times > 1 && text.contains('#')).map(|(text, n)| (text.clone(), *n)).collect()
+        asked
+            .iter()
+            .filter(|(text, times)| **times > 1 && text.contains('#'))
+            .map(|(text, n)| (text.clone(), *n))
+            .collect()
     }
 }
 
@@ -121,7 +125,8 @@ fn invariant_7_calls_are_not_tokenized_again_when_their_results_arrive() {
 #[test]
 fn invariant_7_a_plan_of_a_counted_conversation_asks_the_counter_nothing() {
     let counter = Watched::new("bytes");
-    let messages = (0..5_000).map(|n| if n % 2 == 0 { Message::user(format!("#{n}")) } else { Message::assistant("ok") });
+    let messages =
+        (0..5_000).map(|n| if n % 2 == 0 { Message::user(format!("#{n}")) } else { Message::assistant("ok") });
     let mut talk = Conversation::from_messages(std::iter::once(Message::system("Be brief.")).chain(messages));
     let planner = Planner::new(ChatCost::new(counter.clone()), &TokenBudget::limit(900)).unwrap();
     let planner = planner.tools([Tool::new(r#"{"type":"function","function":{"name":"f"}}"#).unwrap()]);

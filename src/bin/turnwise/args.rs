@@ -37,6 +37,7 @@ pub(crate) struct Input {
 }
 
 #[derive(Args)]
+#[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
 pub(crate) struct Budget {
     /// Count for this model, and send as much as its window allows [default: the file's model]
     #[arg(long)]

@@ -38,15 +38,14 @@ pub(crate) fn run(args: &Compare) -> Result<()> {
     };
     let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
     let conversations = input::all(&args.files, &args.input);
-    let (comparison, how) = match args.budget.budget.is_none() && args.budget.model.is_none() {
-        false => (compare(conversations, &strategies, &args.budget)?, ""),
-        true => {
-            let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
-            let half = longest(&mut conversations).div_ceil(2);
-            let budget = Budget { budget: Some(half), model: None, ..args.budget };
-            let all = conversations.into_iter().map(Ok);
-            (compare(all, &strategies, &budget)?, " (half of the longest; --budget or --model sets it)")
-        }
+    let (comparison, how) = if args.budget.budget.is_some() || args.budget.model.is_some() {
+        (compare(conversations, &strategies, &args.budget)?, "")
+    } else {
+        let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
+        let half = longest(&mut conversations).div_ceil(2);
+        let budget = Budget { budget: Some(half), model: None, ..args.budget };
+        let all = conversations.into_iter().map(Ok);
+        (compare(all, &strategies, &budget)?, " (half of the longest; --budget or --model sets it)")
     };
     let mut out = stdout(args.json);
     match args.json {
@@ -86,13 +85,13 @@ fn compare(
             totals.add(&replay.map_err(|e| crate::failure::Failure::from(e).within(&name))?.totals);
         }
     }
-    let row = |(strategy, totals): (&Box<dyn Strategy>, Totals)| Row {
+    let rows = strategies.iter().zip(totals).map(|(strategy, totals)| Row {
         strategy: strategy.spec().into_owned(),
         prefix_share: totals.prefix_share(),
         totals,
-    };
+    });
     let budget = if let [only] = budgets[..] { Some(only) } else { None };
-    Ok(Comparison { budget, strategies: strategies.iter().zip(totals).map(row).collect() })
+    Ok(Comparison { budget, strategies: rows.collect() })
 }
 
 fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()> {

@@ -1,0 +1,33 @@
+//! A strategy of one's own: keep what the model said, leave out what its tools returned in earlier turns.
+//!
+//! `cargo run --example custom_strategy`
+
+use std::borrow::Cow;
+
+use turnwise::{Draft, Memo, Planner, Reason, Result, Strategy, TokenBudget, Transcripts, View};
+
+#[derive(Debug)]
+struct TalkOnly;
+
+impl Strategy for TalkOnly {
+    fn spec(&self) -> Cow<'static, str> {
+        "talk-only".into()
+    }
+
+    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        let path = view.path();
+        let calls = (0..path.groups()).filter(|&group| path.group(group).has_calls());
+        Ok(calls
+            .fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("tool use".into()))))
+    }
+}
+
+fn main() -> Result<()> {
+    for file in Transcripts::open("fixtures/tau_airline.jsonl")?.take(2) {
+        let mut file = file?;
+        let planner = Planner::new(turnwise::ChatCost::for_model("gpt-4o"), &TokenBudget::limit(8_000))?;
+        let plan = planner.plan(&file.conversation, &mut file.ledger, &TalkOnly, &mut Memo::default())?;
+        println!("{}\n", plan.explain());
+    }
+    Ok(())
+}
