@@ -56,6 +56,11 @@
 //! # Features
 //! - `cli` (default): the `turnwise` program. A library needs only `default-features = false`.
 
+/// The README's programs compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod body;
 mod budget;
 pub mod conversation;

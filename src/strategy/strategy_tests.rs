@@ -1,1 +1,480 @@
+use std::ops::Range;
 
+use super::*;
+use crate::conversation::{ItemId, Mark};
+use crate::error::{Error, ErrorKind};
+use crate::message::ToolCall;
+use crate::request::Tool;
+use crate::tokens::CounterFn;
+
+fn cost() -> ChatCost {
+    ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64))
+}
+
+/// Each message of `talk` costs ten tokens; three open the reply.
+fn talk(messages: usize) -> Conversation {
+    let message = |n: usize| if n.is_multiple_of(2) { Message::user("abcdef") } else { Message::assistant("ABCDEF") };
+    Conversation::from_messages((0..messages).map(message))
+}
+
+fn plan_of(conversation: &Conversation, budget: &TokenBudget, strategy: &dyn Strategy) -> Result<Plan> {
+    let planner = Planner::new(cost(), budget).unwrap();
+    planner.plan(conversation, &mut Ledger::new(), strategy, &mut Memo::default())
+}
+
+fn plan(conversation: &Conversation, limit: u64, strategy: &dyn Strategy) -> Plan {
+    plan_of(conversation, &TokenBudget::limit(limit).low_mark(1.0), strategy).unwrap()
+}
+
+fn runs(plan: &Plan) -> Vec<(Range<usize>, Fate, &str)> {
+    plan.runs().iter().map(|run| (run.groups.clone(), run.fate, run.reason.as_str())).collect()
+}
+
+/// The first group that is sent.
+fn cut(plan: &Plan) -> usize {
+    plan.runs().iter().find(|run| run.fate == Fate::Kept).unwrap().groups.start
+}
+
+fn id(index: usize) -> ItemId {
+    ItemId::from_index(index)
+}
+
+/// Drafts what it is told.
+#[derive(Debug)]
+struct Told(Draft);
+
+impl Strategy for Told {
+    fn spec(&self) -> Cow<'static, str> {
+        "told".into()
+    }
+
+    fn draft(&self, _view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        Ok(self.0.clone())
+    }
+}
+
+fn told(draft: Draft, groups: usize) -> Result<Plan> {
+    plan_of(&talk(groups), &TokenBudget::limit(1_000), &Told(draft))
+}
+
+/// A call without a result, a result without a call, a pin, and a question to answer.
+fn damaged() -> Conversation {
+    let call = |id| Message::calls([ToolCall::function(id, "look", "{}")]);
+    let mut talk = Conversation::from_messages([
+        Message::system("Be brief."),
+        Message::user("My name is Ann."),
+        Message::assistant("Hello Ann!"),
+        call("a"),
+        Message::tool("a", "fine"),
+        call("a"),
+        Message::user("Stop that."),
+        Message::tool("a", "late"),
+        Message::assistant("Stopped."),
+        Message::user("What is my name?"),
+    ]);
+    talk.pin(id(0)).unwrap();
+    talk
+}
+
+#[test]
+fn a_plan_is_explained_line_by_line() {
+    let plan = plan(&damaged(), 110, &SlidingWindow::tokens());
+    insta::assert_snapshot!(plan.explain(), @"
+    window: sends 7 of 10 messages, 109 of 110 tokens
+      limit 110 tokens; trims above 110 down to 110
+      +  0     sent          1 message        13 tokens  always sent first
+      +  1     sent          1 message        19 tokens  pinned
+      -  2     left out      1 message        14 tokens  older than what fits
+      +  3-4   sent         2 messages        28 tokens  fits
+      -  5     left out      1 message        14 tokens  a call without its result
+      +  6     sent          1 message        14 tokens  fits
+      -  7     left out      1 message        10 tokens  a result without its call
+      +  8     sent          1 message        12 tokens  fits
+      +  9     sent          1 message        20 tokens  to be answered
+      13 head + 0 tools + 93 history + 3 to open the reply = 109
+    ");
+}
+
+#[test]
+fn a_plan_in_json_counts_from_the_heads_first_message() {
+    let plan = plan(&damaged(), 110, &SlidingWindow::tokens());
+    let json = serde_json::to_string(&plan).unwrap();
+    let messages = format!(r#","messages":{}}}"#, serde_json::to_string(plan.messages()).unwrap());
+    let rest = json.strip_suffix(&messages).unwrap();
+    insta::assert_snapshot!(rest.replace("},", "},\n"), @r#"
+    {"strategy":"window","budget":{"limit":110,"high":110,"low":110,"reply_reserve":0,"tools":0,"margin":0},
+    "tokens":109,"parts":{"head":13,"tools":0,"history":93,"overhead":3,"estimated":false},
+    "kept":[{"from":0,"to":1,"messages":1,"tokens":13,"reason":"head"},
+    {"from":1,"to":2,"messages":1,"tokens":19,"reason":"pin"},
+    {"from":3,"to":5,"messages":2,"tokens":28,"reason":"fits"},
+    {"from":6,"to":7,"messages":1,"tokens":14,"reason":"fits"},
+    {"from":8,"to":9,"messages":1,"tokens":12,"reason":"fits"},
+    {"from":9,"to":10,"messages":1,"tokens":20,"reason":"pending"}],"evicted":[{"from":2,"to":3,"messages":1,"tokens":14,"reason":"budget"},
+    {"from":5,"to":6,"messages":1,"tokens":14,"reason":"unanswered"},
+    {"from":7,"to":8,"messages":1,"tokens":10,"reason":"orphan"}]
+    "#);
+}
+
+#[test]
+fn what_would_keep_a_message_is_said_in_a_sentence() {
+    let (talk, window) = (damaged(), SlidingWindow::tokens());
+    let window = plan(&talk, 110, &window);
+    let says = |plan: &Plan, item| plan.to_keep(id(item)).unwrap().to_string();
+    let mut said: Vec<String> = [0, 1, 3, 4, 6, 7, 8].map(|item| says(&window, item)).into();
+    said.push(says(&plan(&talk, 110, &SlidingWindow::messages(0)), 7));
+    said.push(says(&plan(&talk, 90, &HeadTail::messages(1)), 2));
+    insta::assert_snapshot!(said.join("\n"), @"
+    message 1 (user), 19 tokens, is sent: pinned.
+    message 2 (assistant), 14 tokens, is not sent: older than what fits. Pin it, and older messages make room. Or allow 123 tokens.
+    messages 3 to 4 (assistant with 1 result), 28 tokens, is sent: fits.
+    message 5 (assistant), 14 tokens, is not sent: a call without its result. Record a result for each of its calls.
+    message 7 (tool), 10 tokens, is not sent: a result without its call. No call before it asks for it, so no request can hold it.
+    message 8 (assistant), 12 tokens, is sent: fits.
+    message 9 (user), 20 tokens, is sent: to be answered.
+    message 8 (assistant), 12 tokens, is not sent: older than the number asked for. Pin it, and older messages make room. Or ask for more messages or turns.
+    messages 3 to 4 (assistant with 1 result), 28 tokens, is not sent: between the beginning and the end. Pin it, and older messages make room.
+    ");
+    assert_eq!(window.to_keep(id(9)).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_pin_that_does_not_fit_says_what_it_lacks() {
+    let big = Conversation::from_messages([Message::assistant("x".repeat(96)), Message::user("abcdef")]);
+    let to_keep = plan(&big, 50, &SlidingWindow::tokens()).to_keep(id(0)).unwrap();
+    assert_eq!((to_keep.pin_lacks, to_keep.limit, to_keep.tokens), (Some(63), Some(113), 100));
+    insta::assert_snapshot!(to_keep, @"message 0 (assistant), 100 tokens, is not sent: older than what fits. A pin would need 63 tokens more than the limit. Or allow 113 tokens.");
+}
+
+#[test]
+fn the_window_keeps_the_newest_that_fit() {
+    let talk = talk(9);
+    for (limit, first) in [(93, 0), (92, 1), (83, 1), (33, 6), (32, 7), (13, 8)] {
+        assert_eq!(cut(&plan(&talk, limit, &SlidingWindow::tokens())), first, "limit {limit}");
+    }
+    let error = plan_of(&talk, &TokenBudget::limit(12), &SlidingWindow::tokens()).unwrap_err();
+    assert_eq!((error.kind(), error.over_budget().unwrap().group), (ErrorKind::OverBudget, Some(8)));
+}
+
+#[test]
+fn the_cut_stays_until_the_high_mark_is_passed_and_moves_down_to_the_low_one() {
+    let budget = TokenBudget::limit(103).low_mark(0.7);
+    let mut talk = talk(0);
+    let mut cuts = Vec::new();
+    for number in 0..22 {
+        talk.push(if number % 2 == 0 { Message::user("abcdef") } else { Message::assistant("ABCDEF") });
+        let plan = plan_of(&talk, &budget, &SlidingWindow::tokens()).unwrap();
+        plan.commit_marks(&mut talk).unwrap();
+        cuts.push(cut(&plan));
+    }
+    assert_eq!(cuts[..10], [0; 10]);
+    assert_eq!(cuts[10..], [5, 5, 5, 5, 5, 10, 10, 10, 10, 10, 15, 15]);
+    assert_eq!(talk.all_marks().len(), 3);
+}
+
+#[test]
+fn the_cut_between_beginning_and_end_is_sticky_too() {
+    let budget = TokenBudget::limit(103).low_mark(0.7);
+    let mut talk = talk(0);
+    let mut holes = Vec::new();
+    for _ in 0..18 {
+        talk.push("abcdef");
+        let plan = plan_of(&talk, &budget, &HeadTail::messages(2)).unwrap();
+        plan.commit_marks(&mut talk).unwrap();
+        holes.push(plan.runs().iter().find(|run| run.reason == Reason::Middle).map_or(2..2, |run| run.groups.clone()));
+    }
+    assert_eq!(holes[..10], vec![2..2; 10]);
+    let ends: Vec<usize> = holes[10..].iter().map(|hole| hole.end).collect();
+    assert_eq!(ends, [7, 7, 7, 7, 7, 12, 12, 12]);
+}
+
+#[test]
+fn a_mark_is_written_by_a_commit_and_not_by_a_plan() {
+    let mut talk = talk(9);
+    let window = SlidingWindow::tokens();
+    let first = plan(&talk, 53, &window);
+    assert_eq!(talk.mark("window", "cut"), None);
+    first.commit_marks(&mut talk).unwrap();
+    assert_eq!(talk.mark("window", "cut"), Some(id(4)));
+    plan(&talk, 53, &window).commit_marks(&mut talk).unwrap();
+    assert_eq!(talk.all_marks().len(), 1, "a cut that stays needs no new mark");
+    plan(&talk, 53, &SlidingWindow::turns(9)).commit_marks(&mut talk).unwrap();
+    assert_eq!(talk.mark("window:turns=9", "cut"), Some(id(4)), "each strategy has marks of its own");
+    let error = first.commit_marks(&mut Conversation::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_mark_of_a_smaller_budget_is_ignored() {
+    let mut talk = talk(9);
+    plan(&talk, 23, &SlidingWindow::tokens()).commit_marks(&mut talk).unwrap();
+    assert_eq!(talk.mark("window", "cut"), Some(id(7)));
+    assert_eq!(cut(&plan(&talk, 53, &SlidingWindow::tokens())), 4);
+    assert_eq!(cut(&plan(&talk, 93, &SlidingWindow::tokens())), 0);
+}
+
+#[test]
+fn a_mark_of_another_branch_is_ignored() {
+    let mut talk = talk(9);
+    let budget = TokenBudget::limit(73).low_mark(0.5);
+    let trimmed = plan_of(&talk, &budget, &SlidingWindow::tokens()).unwrap();
+    trimmed.commit_marks(&mut talk).unwrap();
+    assert_eq!(cut(&trimmed), 6);
+    talk.edit(id(8), "abcdef").unwrap();
+    talk.push("abcdef");
+    assert_eq!(cut(&plan_of(&talk, &budget, &SlidingWindow::tokens()).unwrap()), 7);
+    talk.switch(id(8)).unwrap();
+    talk.push("abcdef");
+    assert_eq!(cut(&plan_of(&talk, &budget, &SlidingWindow::tokens()).unwrap()), 6);
+}
+
+#[test]
+fn a_mark_that_points_off_the_path_is_ignored() {
+    let mut talk = talk(9);
+    let other = talk.edit(id(3), "abcdef").unwrap();
+    talk.set_mark(Mark { spec: "window".into(), name: "cut".into(), item: id(8), head: other }).unwrap();
+    assert_eq!(cut(&plan(&talk, 23, &SlidingWindow::tokens())), 2);
+}
+
+#[test]
+fn turns_and_messages_do_not_count_what_is_to_be_answered() {
+    let talk = talk(9);
+    for (count, first) in [(0, 8), (1, 6), (3, 2), (4, 0), (usize::MAX, 0)] {
+        assert_eq!(cut(&plan(&talk, 1_000, &SlidingWindow::turns(count))), first, "{count} turns");
+    }
+    for (count, first) in [(0, 8), (1, 7), (7, 1), (8, 0), (usize::MAX, 0)] {
+        assert_eq!(cut(&plan(&talk, 1_000, &SlidingWindow::messages(count))), first, "{count} messages");
+    }
+    assert_eq!(cut(&plan(&talk, 33, &SlidingWindow::turns(3))), 6, "the budget rules");
+}
+
+#[test]
+fn a_number_of_messages_is_of_whole_groups_and_without_pins() {
+    let call = Message::calls([ToolCall::function("a", "f", "")]);
+    let mut talk = Conversation::from_messages([
+        Message::user("0"),
+        Message::assistant("1"),
+        call,
+        Message::tool("a", "3"),
+        Message::assistant("4"),
+        Message::user("5"),
+    ]);
+    let sent = |talk: &Conversation, count| plan(talk, 1_000, &SlidingWindow::messages(count)).messages().len();
+    assert_eq!([0, 1, 2, 3, 4, 5].map(|count| sent(&talk, count)), [1, 2, 2, 4, 5, 6]);
+    talk.pin(id(3)).unwrap();
+    assert_eq!([0, 1, 2, 3].map(|count| sent(&talk, count)), [3, 4, 5, 6]);
+}
+
+#[test]
+fn a_window_can_start_on_a_user_message() {
+    let greeted = Conversation::from_messages([
+        Message::assistant("abcdef"),
+        Message::user("abcdef"),
+        Message::assistant("abcdef"),
+        Message::user("abcdef"),
+    ]);
+    let window = SlidingWindow::tokens().start_on_user();
+    assert_eq!(runs(&plan(&greeted, 1_000, &window))[0], (0..1, Fate::Evicted, "start"));
+    let trimmed = plan(&greeted, 23, &window);
+    assert_eq!(
+        runs(&trimmed),
+        [(0..2, Fate::Evicted, "budget"), (2..3, Fate::Evicted, "start"), (3..4, Fate::Kept, "pending")]
+    );
+    let nobody = Conversation::from_messages([Message::assistant("a"), Message::assistant("b")]);
+    assert_eq!(cut(&plan(&nobody, 1_000, &window)), 0);
+}
+
+#[test]
+fn inside_a_tool_loop_the_question_and_the_newest_results_are_sent() {
+    let exchange = |n: usize| {
+        let id = format!("call_{n}");
+        [Message::calls([ToolCall::function(&id, "f", "")]), Message::tool(&id, "abcdef")]
+    };
+    let mut talk = Conversation::from_messages(["before", "abcdef"].map(Message::user));
+    (0..4).flat_map(exchange).for_each(|message| drop(talk.push(message)));
+    let trimmed = plan(&talk, 50, &SlidingWindow::tokens());
+    let expected = [
+        (0..1, Fate::Evicted, "budget"),
+        (1..2, Fate::Kept, "pending"),
+        (2..5, Fate::Evicted, "budget"),
+        (5..6, Fate::Kept, "pending"),
+    ];
+    assert_eq!(runs(&trimmed), expected);
+}
+
+#[test]
+fn head_tail_keeps_whole_groups_of_the_beginning() {
+    let call = Message::calls([ToolCall::function("a", "f", "")]);
+    let mut talk = Conversation::from_messages([call, Message::tool("a", "")]);
+    for _ in 0..9 {
+        talk.push("abcdef");
+    }
+    let budget = |first| plan(&talk, 63, &HeadTail::messages(first)).messages().len();
+    assert_eq!(budget(0), 6);
+    assert_eq!(budget(1), 6, "half of a group is none");
+    assert_eq!(budget(2), 6, "two messages of 17 tokens and four of 10");
+}
+
+#[test]
+fn ranges_that_overlap_give_the_first_reason() {
+    let other = |why: &'static str| Reason::Other(why.into());
+    let draft = Draft::keep_all()
+        .evict(4..6, other("a"))
+        .evict(2..9, other("b"))
+        .evict(0..3, other("c"))
+        .evict(5..5, other("empty"))
+        .evict(4..6, other("d"));
+    let plan = told(draft, 12).unwrap();
+    let expected = [
+        (0..2, Fate::Evicted, "c"),
+        (2..4, Fate::Evicted, "b"),
+        (4..6, Fate::Evicted, "a"),
+        (6..9, Fate::Evicted, "b"),
+        (9..11, Fate::Kept, "fits"),
+        (11..12, Fate::Kept, "pending"),
+    ];
+    assert_eq!(runs(&plan), expected);
+}
+
+#[test]
+fn what_must_be_sent_is_sent_though_a_draft_leaves_it_out() {
+    let mut talk = talk(5);
+    talk.pin(id(1)).unwrap();
+    let draft = Draft::keep_all().evict(0..5, Reason::Other("all".into()));
+    let plan = plan_of(&talk, &TokenBudget::limit(100), &Told(draft)).unwrap();
+    let sent: Vec<usize> = plan.decisions().filter(|one| one.fate == Fate::Kept).map(|one| one.index).collect();
+    assert_eq!(sent, [1, 4]);
+}
+
+#[test]
+fn a_draft_that_names_groups_that_do_not_exist_is_invalid() {
+    let error = told(Draft::keep_all().evict(2..4, Reason::Budget), 3).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidStrategy);
+    assert_eq!(error.detail(), "the draft evicts groups 2..4, and the path has 3");
+    assert!(told(Draft::keep_all().evict(9..9, Reason::Budget), 3).is_ok(), "an empty range names none");
+}
+
+#[test]
+fn a_draft_that_marks_a_group_that_does_not_exist_is_invalid() {
+    let error = told(Draft::keep_all().mark("x", 3), 3).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidStrategy);
+}
+
+#[test]
+fn a_draft_that_keeps_too_much_is_refused_with_its_sum() {
+    let error = plan_of(&talk(9), &TokenBudget::limit(92), &Everything).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OverBudget);
+    let numbers = error.over_budget().unwrap();
+    assert_eq!((numbers.group, numbers.tokens, numbers.room), (None, 93, 92));
+    assert!(error.detail().starts_with("the strategy `everything` keeps 93 tokens"), "{error}");
+}
+
+#[test]
+fn pins_that_do_not_fit_are_refused_as_pins() {
+    let mut talk = talk(9);
+    (0..5).for_each(|index| talk.pin(id(index)).unwrap());
+    let error = plan_of(&talk, &TokenBudget::limit(50), &SlidingWindow::tokens()).unwrap_err();
+    let numbers = error.over_budget().unwrap();
+    assert_eq!((error.kind(), numbers.tokens, numbers.room), (ErrorKind::PinsOverBudget, 50, 47));
+    let error = plan_of(&talk, &TokenBudget::limit(53), &SlidingWindow::tokens()).unwrap_err();
+    let numbers = error.over_budget().unwrap();
+    assert_eq!((error.kind(), numbers.group, numbers.tokens, numbers.room), (ErrorKind::OverBudget, Some(8), 10, 0));
+    assert!(plan_of(&talk, &TokenBudget::limit(63), &SlidingWindow::tokens()).is_ok());
+}
+
+#[test]
+fn nothing_to_send_is_said() {
+    let orphan = Conversation::from_messages([Message::tool("a", "x")]);
+    for empty in [Conversation::new(), orphan] {
+        let error = plan_of(&empty, &TokenBudget::limit(50), &Everything).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidMessage);
+    }
+    let head = Conversation::from_messages([Message::system("Begin.")]);
+    assert_eq!(plan(&head, 50, &SlidingWindow::tokens()).messages().len(), 1);
+}
+
+#[test]
+fn a_request_holds_model_messages_and_tools() {
+    let planner = Planner::new(cost(), &TokenBudget::limit(1_000)).unwrap().model("gpt-4o");
+    let planner = planner.tools([Tool::new(r#"{"type":"function","function":{"name":"f"}}"#).unwrap()]);
+    let plan = planner.plan(&talk(1), &mut Ledger::new(), &Everything, &mut Memo::default()).unwrap();
+    assert_eq!(
+        serde_json::to_string(&plan.request()).unwrap(),
+        r#"{"model":"gpt-4o","messages":[{"role":"user","content":"abcdef"}],"tools":[{"type":"function","function":{"name":"f"}}]}"#
+    );
+    assert_eq!(cost().request(&plan.request()).total().tokens, plan.tokens().total());
+    assert!(plan.tokens().estimated);
+}
+
+#[test]
+fn a_prefix_is_shared_as_far_as_the_groups_are_the_same() {
+    let mut conversation = talk(9);
+    conversation.set_system("abcdef");
+    let first = plan(&conversation, 1_000, &Everything);
+    conversation.push("abcdef");
+    let second = plan(&conversation, 1_000, &Everything);
+    assert_eq!(second.prefix_shared_with(&first), 100);
+    assert_eq!(plan(&conversation, 63, &SlidingWindow::tokens()).prefix_shared_with(&first), 10);
+    conversation.set_system("ABCDEF");
+    assert_eq!(plan(&conversation, 1_000, &Everything).prefix_shared_with(&second), 0);
+}
+
+#[test]
+fn a_memo_keeps_one_value_and_makes_another_type_anew() {
+    let mut memo = Memo::default();
+    *memo.get::<u32>() += 5;
+    assert_eq!((*memo.get::<u32>(), format!("{memo:?}")), (5, "Memo(filled)".to_owned()));
+    assert_eq!((memo.get::<String>().len(), *memo.get::<u32>()), (0, 0));
+}
+
+#[test]
+fn every_strategy_reads_what_it_writes() {
+    for spec in [
+        "everything",
+        "window",
+        "window:start=user",
+        "window:messages=0",
+        "window:turns=5",
+        "window:messages=12,start=user",
+        "window:turns=5,start=user",
+        "head-tail:first=2",
+        "head-tail:first=0",
+    ] {
+        assert_eq!(parse(spec).unwrap().spec(), spec);
+    }
+    for (short, spec) in [
+        ("head-tail", "head-tail:first=2"),
+        ("window:", "window"),
+        ("window:start=user,turns=1", "window:turns=1,start=user"),
+    ] {
+        assert_eq!(parse(short).unwrap().spec(), spec);
+    }
+}
+
+#[test]
+fn a_name_or_option_that_does_not_exist_is_said() {
+    for (spec, said) in [
+        ("", "no strategy is called ``; there are everything, window, head-tail"),
+        ("windw", "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail"),
+        ("everything:x=1", "`everything` does not take `x`; it takes no options"),
+        ("window:first=1", "`window` does not take `first`; it takes messages=N or turns=N, start=user"),
+        ("window:messages=1,turns=2", "`window` takes `messages` or `turns`, not both"),
+        ("window:messages=1,messages=2", "`window` has `messages` twice"),
+        ("window:turns=few", "`window` has `turns=few`, and a whole number is needed"),
+        ("window:turns=-1", "`window` has `turns=-1`, and a whole number is needed"),
+        ("window:turns", "`window` has the option `turns`; write `key=value`"),
+        ("window:start=assistant", "`window` has `start=assistant`; `start=user` is allowed"),
+        ("head-tail:first=", "`head-tail` has `first=`, and a whole number is needed"),
+        ("head-tail:last=1", "`head-tail` does not take `last`; it takes first=N"),
+    ] {
+        let error: Error = parse(spec).unwrap_err();
+        assert_eq!((error.kind(), error.detail()), (ErrorKind::InvalidStrategy, said), "{spec}");
+    }
+}
+
+#[test]
+fn trim_plans_a_list_of_messages() {
+    let messages = [Message::system("Be brief."), Message::assistant("Hello!"), Message::user("Hi.")];
+    let plan = trim(&messages, &TokenBudget::limit(20), &SlidingWindow::tokens()).unwrap();
+    assert_eq!(plan.messages(), [messages[0].clone(), messages[2].clone()]);
+    assert!(plan.decisions().filter_map(|one| one.item).eq([id(0), id(1)]));
+}

@@ -107,21 +107,17 @@ fn figure(count: turnwise::Count) -> String {
     format!("{about}{}", thousands(count.tokens))
 }
 
-/// The start of what a message says, or the calls it makes.
+/// The start of what a message says, and the calls it makes.
 pub(crate) fn said(message: &Message) -> String {
     const WIDTH: usize = 60;
-    let text = message.text();
-    if !text.trim().is_empty() {
-        return preview(&text, WIDTH);
-    }
+    let parts = message.content().map_or(&[][..], turnwise::Content::parts).iter();
+    let media = parts.filter(|part| part.text().is_none()).map(|part| format!("[{}]", part.kind()));
     let calls = message.tool_calls().iter().map(|call| format!("{}({})", call.name(), call.arguments()));
     let function = message.function_call().map(|call| format!("{}({})", call.name(), call.arguments()));
-    let calls: Vec<String> = calls.chain(function).collect();
-    match (calls.is_empty(), message.content().map(turnwise::Content::parts)) {
-        (false, _) => preview(&calls.join(" "), WIDTH),
-        (true, Some(parts)) if !parts.is_empty() => {
-            preview(&parts.iter().map(|part| format!("[{}]", part.kind())).collect::<Vec<_>>().join(" "), WIDTH)
-        }
-        _ => String::new(),
+    let others = preview(&media.chain(calls).chain(function).collect::<Vec<_>>().join(" "), WIDTH);
+    match (message.text().trim(), others.is_empty()) {
+        ("", _) => others,
+        (text, true) => preview(text, WIDTH),
+        (text, false) => format!("{} → {}", preview(text, WIDTH / 2), preview(&others, WIDTH / 2)),
     }
 }
