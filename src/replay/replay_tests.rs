@@ -54,10 +54,8 @@ fn replies_that_nothing_asked_for_make_no_request() {
 #[test]
 fn each_round_of_a_tool_loop_is_a_request() {
     let call = || Message::calls([ToolCall::function("c", "f", "{}")]);
-    let messages =
-        [Message::user("go"), call(), Message::tool("c", "1"), call(), Message::tool("c", "2"), "done".into()];
-    let mut messages = messages.to_vec();
-    messages[5] = Message::assistant("done");
+    let (ask, done) = (Message::user("go"), Message::assistant("done"));
+    let messages = [ask, call(), Message::tool("c", "1"), call(), Message::tool("c", "2"), done];
     let replay = run(&Conversation::from_messages(messages), 1_000, &Everything);
     assert_eq!(replay.requests.iter().map(|request| request.reply).collect::<Vec<_>>(), [1, 3, 5]);
     assert_eq!(replay.totals.results, Share { kept: 2, of: 2 });
