@@ -6,7 +6,7 @@ mod common;
 use std::hint::black_box;
 
 use common::{Next, Table, Writer, budget, conversation, is_quick, median, micros, sized, stored_cost};
-use turnwise::{Conversation, HeadTail, Ledger, Memo, Message, Planner, SlidingWindow, Strategy};
+use turnwise::{Conversation, HeadTail, Item, Ledger, Memo, Message, Planner, SlidingWindow, Strategy};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const MOST_MICROS: f64 = 20.0;
@@ -100,6 +100,18 @@ fn main() {
         });
         show(&mut table, &format!("{shape}, down to 1.0, window, all caches cold"), cold, false);
     }
+    let planner = Planner::new(stored_cost(), &budget(1.0)).unwrap();
+    let window = SlidingWindow::tokens();
+    let mut cases: Vec<Case> = sizes.iter().map(|&size| Case::new(size, Writer::interrupted)).collect();
+    let medians_of = medians(&mut cases, |case| case.plan(&planner, &window));
+    show(&mut table, "1 in 20 a call left unanswered, window", medians_of, false);
+    let mut cases: Vec<Case> = sizes.iter().map(|&size| Case::new(size, Writer::talk)).collect();
+    for Case { talk, .. } in &mut cases {
+        let ids: Vec<_> = talk.path().items().step_by(talk.path().len() / 20).map(Item::id).collect();
+        ids.into_iter().for_each(|id| talk.pin(id).unwrap());
+    }
+    let medians_of = medians(&mut cases, |case| case.plan(&planner, &window));
+    show(&mut table, "20 pins, window", medians_of, false);
     table.print();
     println!("  growth: 100,000 messages against 1,000");
     println!(

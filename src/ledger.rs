@@ -8,7 +8,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
+use crate::conversation::{Conversation, GroupState, Item, Path, Stamp};
 use crate::json::RawJson;
 use crate::log::Log;
 use crate::message::{Message, Role};
@@ -41,7 +41,8 @@ struct Sum {
     tokens: u64,
     /// The last item of the group.
     stamp: Stamp,
-    end: ItemId,
+    /// Tokens of the group, whether or not it can be sent.
+    own: Packed,
     state: GroupState,
 }
 
@@ -115,8 +116,7 @@ impl Ledger {
         let index = self.column(cost.id());
         self.columns[index].drop_what_changed(path);
         self.extend(index, path, cost);
-        let column = &self.columns[index];
-        Sums { sums: column.sums.clone(), costs: column.costs.clone() }
+        Sums(self.columns[index].sums.clone())
     }
 
     /// The cost of the head's messages and of the tools, counted once for each head.
@@ -251,12 +251,13 @@ impl Column {
     fn push_sum(&mut self, path: Path<'_>, group: usize) {
         let before = self.sums.last().map_or(0, |sum| sum.tokens);
         let state = path.group(group).state();
-        let own = match state {
-            GroupState::Ready => self.cost_of(path, group).unwrap_or(Count::ZERO).tokens,
+        let own = self.cost_of(path, group).unwrap_or(Count::ZERO);
+        let sent = match state {
+            GroupState::Ready => own.tokens,
             GroupState::Open | GroupState::Orphan => 0,
         };
         if let Some(end) = end_of(path, group) {
-            self.sums.push(Sum { tokens: before + own, stamp: end.stamp(), end: end.id(), state });
+            self.sums.push(Sum { tokens: before + sent, stamp: end.stamp(), own: Packed::new(own), state });
         }
     }
 }
@@ -355,16 +356,13 @@ impl Write for Hashing {
 
 /// The sums along one path, as they were: a copy that shares its blocks with the ledger.
 #[derive(Clone, Debug)]
-pub(crate) struct Sums {
-    sums: Log<Sum>,
-    costs: Log<Packed>,
-}
+pub(crate) struct Sums(Log<Sum>);
 
 impl Sums {
     /// Tokens of the groups in a range that can be sent.
     pub(crate) fn tokens(&self, groups: Range<usize>) -> u64 {
         let up_to = |group: usize| match group.checked_sub(1) {
-            Some(last) => self.sums.get(last).map_or(0, |sum| sum.tokens),
+            Some(last) => self.0.get(last).map_or(0, |sum| sum.tokens),
             None => 0,
         };
         up_to(groups.end).saturating_sub(up_to(groups.start))
@@ -372,8 +370,7 @@ impl Sums {
 
     /// One group, whether or not it can be sent.
     pub(crate) fn group(&self, group: usize) -> Count {
-        let end = self.sums.get(group).map(|sum| sum.end.index());
-        end.and_then(|end| self.costs.get(end)?.count()).unwrap_or(Count::ZERO)
+        self.0.get(group).and_then(|sum| sum.own.count()).unwrap_or(Count::ZERO)
     }
 }
 

@@ -270,7 +270,9 @@ fn columns_that_are_too_long_short_or_strange_do_no_harm() {
 fn a_print_changes_with_the_message() {
     let print = Print::of(&Message::user("abc"));
     assert_eq!(print, Print::of(&Message::from_json(r#"{ "role": "user", "content": "abc" }"#).unwrap()));
-    for other in [Message::user("abd"), Message::user("abcd"), Message::assistant("abc"), Message::user("abc").with_name("")] {
+    for other in
+        [Message::user("abd"), Message::user("abcd"), Message::assistant("abc"), Message::user("abc").with_name("")]
+    {
         assert_ne!(print, Print::of(&other));
     }
     let json = serde_json::to_string(&print).unwrap();

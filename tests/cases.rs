@@ -135,10 +135,14 @@ fn in_full(case: &Case, conversation: &Conversation, plan: &Plan) -> String {
     }
     let json: Map<String, Value> = serde_json::from_str(&serde_json::to_string(plan).unwrap()).unwrap();
     for (key, value) in json.iter().filter(|(key, _)| *key != "messages") {
-        write!(out, "\n{key}: ").unwrap();
         match value.as_array() {
-            Some(rows) if !rows.is_empty() => rows.iter().for_each(|row| write!(out, "\n  {row}").unwrap()),
-            _ => write!(out, "{value}").unwrap(),
+            Some(rows) if !rows.is_empty() => {
+                write!(out, "\n{key}:").unwrap();
+                for row in rows {
+                    write!(out, "\n  {row}").unwrap();
+                }
+            }
+            _ => write!(out, "\n{key}: {value}").unwrap(),
         }
     }
     out

@@ -227,6 +227,15 @@ impl Writer {
             _ => Message::assistant(text),
         }
     }
+
+    /// The next message of a talk in which the model left every twentieth message a call that nothing answers.
+    pub(crate) fn interrupted(&mut self, number: usize) -> Message {
+        if number % 20 == 1 {
+            Message::calls([ToolCall::function("call_1", "search", &self.text(MESSAGE))])
+        } else {
+            self.talk(number)
+        }
+    }
 }
 
 /// A system message and `count` messages behind it.

@@ -64,6 +64,7 @@ struct About {
     heads: Vec<Arc<[Message]>>,
     pins: BTreeSet<ItemId>,
     summaries: Vec<Arc<Summary>>,
+    next_summary: u32,
     marks: Vec<Mark>,
 }
 
@@ -95,6 +96,7 @@ impl Conversation {
             heads: vec![Arc::from([])],
             pins: BTreeSet::new(),
             summaries: Vec::new(),
+            next_summary: 0,
             marks: Vec::new(),
         };
         Self { items: Log::default(), path: PathIndex::default(), about: Arc::new(about) }
@@ -324,21 +326,13 @@ impl Conversation {
         text: impl Into<String>,
         model: Option<&str>,
     ) -> Result<SummaryId> {
-        let start = self.known(first)?;
-        let mut item = self.known(last)?;
-        while item.depth > start.depth {
-            match item.parent.and_then(|parent| self.get(parent)) {
-                Some(parent) => item = parent,
-                None => break,
-            }
-        }
-        if item.id != first {
-            return Err(Error::new(ErrorKind::NotFound, format!("no path leads from item {first} to item {last}")));
-        }
-        let id = SummaryId(narrow(self.about.summaries.len()));
+        self.check_range(first, last)?;
+        let about = self.about_mut();
+        let id = SummaryId(about.next_summary);
+        about.next_summary += 1;
         let model = model.map(str::to_owned);
         let summary = Summary { id, first, last, text: text.into(), model, created_at: Timestamp::now() };
-        self.about_mut().summaries.push(Arc::new(summary));
+        about.summaries.push(Arc::new(summary));
         Ok(id)
     }
 
@@ -423,6 +417,22 @@ impl Conversation {
         about.summaries.retain(|summary| !gone.contains(&summary.last));
         about.marks.retain(|mark| !gone.contains(&mark.item) && !gone.contains(&mark.head));
         gone.len()
+    }
+
+    /// Refuses a range of items that no path holds.
+    fn check_range(&self, first: ItemId, last: ItemId) -> Result<()> {
+        let start = self.known(first)?;
+        let mut item = self.known(last)?;
+        while item.depth > start.depth {
+            match item.parent.and_then(|parent| self.get(parent)) {
+                Some(parent) => item = parent,
+                None => break,
+            }
+        }
+        match item.id == first {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::NotFound, format!("no path leads from item {first} to item {last}"))),
+        }
     }
 
     fn about_mut(&mut self) -> &mut About {

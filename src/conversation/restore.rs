@@ -25,6 +25,8 @@ pub(crate) struct Restore {
     pub(crate) leaf: Option<ItemId>,
     pub(crate) pins: Vec<ItemId>,
     pub(crate) summaries: Vec<Summary>,
+    /// How many summaries there ever were.
+    pub(crate) next_summary: u32,
     pub(crate) marks: Vec<Mark>,
 }
 
@@ -71,6 +73,7 @@ impl Restore {
             heads: self.heads.into_iter().map(Arc::from).collect(),
             pins: BTreeSet::new(),
             summaries: Vec::new(),
+            next_summary: self.next_summary,
             marks: Vec::new(),
         };
         let items = items.into_iter().collect::<Log<_>>();
@@ -86,8 +89,10 @@ impl Restore {
             conversation.set_mark(mark).map_err(lost)?;
         }
         for summary in self.summaries {
-            conversation.known(summary.first).and(conversation.known(summary.last)).map_err(lost)?;
-            conversation.about_mut().summaries.push(Arc::new(summary));
+            conversation.check_range(summary.first, summary.last).map_err(lost)?;
+            let about = conversation.about_mut();
+            about.next_summary = about.next_summary.max(summary.id.0 + 1);
+            about.summaries.push(Arc::new(summary));
         }
         Ok(conversation)
     }
@@ -97,6 +102,11 @@ impl Conversation {
     /// All heads, for a file.
     pub(crate) fn replaced_heads(&self) -> &[Arc<[Message]>] {
         &self.about.heads[..self.about.heads.len().saturating_sub(1)]
+    }
+
+    /// How many summaries there ever were.
+    pub(crate) fn next_summary(&self) -> u32 {
+        self.about.next_summary
     }
 
     /// All summaries, whatever branch they are valid on.

@@ -80,11 +80,17 @@ impl<'a> Options<'a> {
 }
 
 fn pairs<'a>(name: &str, options: &'a str) -> Result<Vec<(&'a str, &'a str)>> {
-    let pairs = options.split(',').filter(|option| !option.is_empty());
-    let pair = |option: &'a str| {
-        option.split_once('=').ok_or_else(|| invalid(format!("`{name}` has the option `{option}`; write `key=value`")))
-    };
-    pairs.map(pair).collect()
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let (key, value) = option
+            .split_once('=')
+            .ok_or_else(|| invalid(format!("`{name}` has the option `{option}`; write `key=value`")))?;
+        if pairs.iter().any(|(known, _)| *known == key) {
+            return Err(invalid(format!("`{name}` has `{key}` twice")));
+        }
+        pairs.push((key, value));
+    }
+    Ok(pairs)
 }
 
 fn unknown(name: &str) -> Error {

@@ -99,7 +99,8 @@ impl Planner {
         let fixed = before + must.tokens(0..path.groups());
         let view = View { conversation, budget: &self.budget, sums: &sums, must: &must, fixed, spec: &spec };
         let draft = strategy.draft(&view, memo)?;
-        let runs = runs(&draft, path, &must, &sums)?;
+        check_groups(&draft, &spec, path.groups())?;
+        let runs = runs(&draft, path, &must, &sums);
         let history: u64 = runs.iter().filter(|run| run.fate == Fate::Kept).map(|run| run.tokens).sum();
         let kept = || runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone());
         let is_exact = kept().all(|group| sums.group(group).exact) && self.cost.is_exact();
@@ -193,8 +194,22 @@ pub(super) fn describe_group(path: Path<'_>, group: usize) -> String {
     }
 }
 
+/// Refuses a draft that names groups that do not exist.
+fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
+    let evicted = draft.evictions.iter().map(|(range, _)| range.end);
+    let marked = draft.marks.iter().map(|(_, group)| group + 1);
+    match evicted.chain(marked).max() {
+        Some(end) if end > groups => {
+            let last = end - 1;
+            let detail = format!("the draft of `{spec}` names group {last}, and the path has {groups}, from 0");
+            Err(Error::new(ErrorKind::InvalidStrategy, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The whole path in runs of groups that share a fate and a reason.
-fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Result<Vec<Run>> {
+fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut add = |groups: Range<usize>, fate: Fate, reason: Reason| {
         let tokens = match (&reason, groups.len()) {
@@ -213,7 +228,7 @@ fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Result<V
     };
     let groups = path.groups();
     let fixed = fixed(path, must);
-    let evictions = disjoint(draft, groups)?;
+    let evictions = disjoint(draft);
     let (mut fixed, mut evictions) = (fixed.into_iter().peekable(), evictions.into_iter().peekable());
     let mut group = 0;
     while group < groups {
@@ -236,7 +251,7 @@ fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Result<V
             }
         };
     }
-    Ok(runs)
+    runs
 }
 
 /// The groups that no draft decides about, in order: those that must be sent and those that cannot be.
@@ -255,13 +270,9 @@ fn fixed(path: Path<'_>, must: &MustSend) -> Vec<(usize, Fate, Reason)> {
 }
 
 /// The draft's evictions in order and without overlaps; of two that overlap the one named first has the common part.
-fn disjoint(draft: &Draft, groups: usize) -> Result<Vec<(Range<usize>, Reason)>> {
+fn disjoint(draft: &Draft) -> Vec<(Range<usize>, Reason)> {
     let mut out: Vec<(Range<usize>, Reason)> = Vec::with_capacity(draft.evictions.len());
     for (range, reason) in &draft.evictions {
-        if range.end > groups {
-            let detail = format!("the draft evicts groups {range:?}, and the path has {groups}");
-            return Err(Error::new(ErrorKind::InvalidStrategy, detail));
-        }
         let mut at = range.start;
         let mut free = Vec::new();
         for (taken, _) in out.iter().filter(|(taken, _)| taken.end > range.start && taken.start < range.end) {
@@ -276,7 +287,7 @@ fn disjoint(draft: &Draft, groups: usize) -> Result<Vec<(Range<usize>, Reason)>>
         out.extend(free);
         out.sort_unstable_by_key(|(range, _)| range.start);
     }
-    Ok(out)
+    out
 }
 
 fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {

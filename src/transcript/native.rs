@@ -39,6 +39,9 @@ struct Record {
     pins: Vec<ItemId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     summaries: Vec<Summary>,
+    /// How many summaries there ever were.
+    #[serde(default)]
+    next_summary: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     marks: Vec<Mark>,
     #[serde(default)]
@@ -153,6 +156,7 @@ impl Record {
             branches: conversation.items().filter(|item| !path.contains(item.id())).map(off).collect(),
             pins: conversation.pins().collect(),
             summaries: conversation.all_summaries().cloned().collect(),
+            next_summary: conversation.next_summary(),
             marks: conversation.all_marks().to_vec(),
             ledger: Columns::of(transcript),
         }
@@ -221,6 +225,7 @@ pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(C
         leaf: ids.last().copied(),
         pins: record.pins,
         summaries: record.summaries,
+        next_summary: record.next_summary,
         marks: record.marks,
     }
     .build()?;

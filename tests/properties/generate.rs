@@ -6,22 +6,22 @@ use fastrand::Rng;
 use turnwise::{Conversation, FunctionCall, ItemId, Message, Part, RawJson, Tool, ToolCall};
 
 /// A conversation as messages, and the positions on its path that are pinned.
-pub struct Talk {
-    pub messages: Vec<Message>,
-    pub pins: Vec<usize>,
+pub(crate) struct Talk {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) pins: Vec<usize>,
 }
 
 /// The random numbers of one case: any case can be made without those before it.
-pub fn rng_of(seed: u64, case: u64) -> Rng {
+pub(crate) fn rng_of(seed: u64, case: u64) -> Rng {
     Rng::with_seed(seed.wrapping_add(case.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
 }
 
 /// True in `percent` of a hundred.
-pub fn chance(rng: &mut Rng, percent: u8) -> bool {
+pub(crate) fn chance(rng: &mut Rng, percent: u8) -> bool {
     rng.u8(0..100) < percent
 }
 
-pub fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.usize(0..from.len())]
 }
 
@@ -47,7 +47,7 @@ fn words(rng: &mut Rng, count: RangeInclusive<usize>) -> String {
     words.join(" ")
 }
 
-pub fn text(rng: &mut Rng) -> String {
+pub(crate) fn text(rng: &mut Rng) -> String {
     match rng.u8(0..100) {
         0..=4 => String::new(),
         5..=94 => words(rng, 1..=12),
@@ -56,6 +56,7 @@ pub fn text(rng: &mut Rng) -> String {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "traits that have nothing to do with each other")]
 struct Writer {
     messages: Vec<Message>,
     /// Percent of exchanges with calls, and of those with several at once.
@@ -73,7 +74,7 @@ struct Writer {
     next_id: usize,
 }
 
-pub fn talk(rng: &mut Rng) -> Talk {
+pub(crate) fn talk(rng: &mut Rng) -> Talk {
     let has_tools = chance(rng, 60);
     let mut writer = Writer {
         tools: if has_tools { rng.u8(20..80) } else { 0 },
@@ -87,7 +88,6 @@ pub fn talk(rng: &mut Rng) -> Talk {
         ..Writer::default()
     };
     writer.head(rng);
-    let head = writer.messages.len();
     let most = match rng.u8(0..10) {
         0 => rng.usize(0..3),
         1..=7 => rng.usize(2..20),
@@ -105,7 +105,6 @@ pub fn talk(rng: &mut Rng) -> Talk {
     }
     let len = writer.messages.iter().skip_while(|message| message.role().is_instruction()).count();
     let pins = if chance(rng, 40) { (0..rng.usize(1..4)).map(|_| rng.usize(0..len.max(1))).collect() } else { vec![] };
-    debug_assert!(head <= writer.messages.len());
     Talk { messages: writer.messages, pins: pins.into_iter().filter(|&pin| pin < len).collect() }
 }
 
@@ -243,7 +242,7 @@ impl Writer {
 }
 
 impl Talk {
-    pub fn conversation(&self) -> Conversation {
+    pub(crate) fn conversation(&self) -> Conversation {
         let mut conversation = Conversation::from_messages(self.messages.iter().cloned());
         for &pin in &self.pins {
             conversation.pin(ItemId::from_index(pin)).unwrap();
@@ -252,7 +251,7 @@ impl Talk {
     }
 }
 
-pub fn tools(rng: &mut Rng) -> Vec<Tool> {
+pub(crate) fn tools(rng: &mut Rng) -> Vec<Tool> {
     let tool = |rng: &mut Rng| {
         let definition = serde_json::json!({"type": "function", "function": {
             "name": "lookup",
@@ -269,13 +268,13 @@ pub fn tools(rng: &mut Rng) -> Vec<Tool> {
 
 /// From `least` to `most`, every doubling as likely as any other.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-pub fn log_uniform(rng: &mut Rng, least: u64, most: u64) -> u64 {
+pub(crate) fn log_uniform(rng: &mut Rng, least: u64, most: u64) -> u64 {
     let (low, high) = ((least as f64).ln(), (most.max(least) as f64).ln());
     ((low + (high - low) * rng.f64()).exp().round() as u64).clamp(least, most.max(least))
 }
 
 /// One JSON value as compact text, with digits and escapes that a parser would not write.
-pub fn json(rng: &mut Rng, depth: u8) -> String {
+pub(crate) fn json(rng: &mut Rng, depth: u8) -> String {
     const LEAVES: [&str; 22] = [
         "null",
         "true",
@@ -317,7 +316,7 @@ pub fn json(rng: &mut Rng, depth: u8) -> String {
 const WORDS_OF_KEYS: [&str; 6] = ["z", "a", "vendor_", "with space ", "größe", "$"];
 
 /// A message as compact JSON text: known members in any order and shape, unknown ones anywhere.
-pub fn message_json(rng: &mut Rng) -> String {
+pub(crate) fn message_json(rng: &mut Rng) -> String {
     let string = |rng: &mut Rng| serde_json::to_string(&text(rng)).unwrap();
     let mut members = Vec::new();
     let role = pick(rng, &["system", "developer", "user", "assistant", "tool", "function", "observer", "Größe"]);
@@ -399,7 +398,7 @@ fn object(rng: &mut Rng, mut members: Vec<(String, String)>) -> String {
 }
 
 /// The same JSON with white space between its tokens.
-pub fn spaced(rng: &mut Rng, json: &str) -> String {
+pub(crate) fn spaced(rng: &mut Rng, json: &str) -> String {
     let (mut out, mut in_string, mut escaped) = (String::new(), false, false);
     for letter in json.chars() {
         let is_token = !in_string && matches!(letter, '{' | '}' | '[' | ']' | ':' | ',');

@@ -18,20 +18,20 @@ use crate::{Case, SEED, cases};
 
 const CASES: u64 = 10_000;
 
-pub fn bytes(text: &str) -> u64 {
+pub(crate) fn bytes(text: &str) -> u64 {
     text.len() as u64
 }
 
-pub fn words(text: &str) -> u64 {
+pub(crate) fn words(text: &str) -> u64 {
     text.split_whitespace().count() as u64
 }
 
-pub fn cost_of(name: &str, counter: Counter) -> ChatCost {
+pub(crate) fn cost_of(name: &str, counter: Counter) -> ChatCost {
     ChatCost::new(CounterFn::new(name, counter))
 }
 
 /// Every strategy that a case is tried under.
-pub fn strategies(rng: &mut Rng) -> Vec<(Kind, Box<dyn Strategy>)> {
+pub(crate) fn strategies(rng: &mut Rng) -> Vec<(Kind, Box<dyn Strategy>)> {
     let mut all: Vec<(Kind, Box<dyn Strategy>)> = vec![(Kind::Everything, strategy::parse("everything").unwrap())];
     let few = rng.usize(0..12);
     for on_user in [false, true] {
@@ -50,7 +50,7 @@ pub fn strategies(rng: &mut Rng) -> Vec<(Kind, Box<dyn Strategy>)> {
     all
 }
 
-pub fn budget(rng: &mut Rng, limit: u64) -> TokenBudget {
+pub(crate) fn budget(rng: &mut Rng, limit: u64) -> TokenBudget {
     let budget = TokenBudget::limit(limit);
     match rng.u8(0..10) {
         0..=3 => budget.low_mark(1.0),
@@ -165,7 +165,12 @@ fn try_case(mut case: Case, outcome: &mut Outcome) {
     }
 
     let (fixed, whole) = (input.fixed(), input.whole());
-    let mut limits = vec![generate::log_uniform(rng, fixed, 2 * whole.max(fixed))];
+    let feasible = match rng.u8(0..10) {
+        0 => whole.saturating_add_signed(rng.i64(-1..2)).max(fixed),
+        1 => fixed + rng.u64(0..2),
+        _ => generate::log_uniform(rng, fixed, 2 * whole),
+    };
+    let mut limits = vec![feasible];
     if chance(rng, 30) {
         limits.push(if chance(rng, 50) { fixed - 1 } else { rng.u64(1..fixed) });
     }
@@ -174,7 +179,7 @@ fn try_case(mut case: Case, outcome: &mut Outcome) {
     let cost = cost_of(name, counter);
     let is_marked = chance(rng, 25);
     if is_marked {
-        let smaller = generate::log_uniform(rng, fixed, whole.max(fixed));
+        let smaller = generate::log_uniform(rng, fixed, whole);
         leave_marks(&mut conversation, &mut ledger, &cost, smaller, &strategies);
         outcome.marked += 1;
     }

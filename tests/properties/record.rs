@@ -103,7 +103,9 @@ fn assert_as_rebuilt(conversation: &Conversation) {
     let path = conversation.path();
     let mut fresh = Conversation::new();
     if path.item(0).is_some_and(|item| item.message().role().is_instruction()) {
-        path.messages().for_each(|message| drop(fresh.push(message.clone())));
+        for message in path.messages() {
+            fresh.push(message.clone());
+        }
     } else {
         fresh = Conversation::from_messages(path.messages().cloned());
     }
@@ -120,7 +122,7 @@ fn assert_as_rebuilt(conversation: &Conversation) {
     for turn in 0..=path.turns() {
         assert_eq!(path.turn(turn), fresh.turn(turn), "turn {turn}");
     }
-    let faults = |path: turnwise::Path<'_>| path.faults(0).map(|group| group.index()).collect::<Vec<_>>();
+    let faults = |path: turnwise::Path<'_>| path.faults(0).map(turnwise::Group::index).collect::<Vec<_>>();
     assert_eq!(faults(path), faults(fresh));
 }
 

@@ -19,7 +19,9 @@ fn rebuilt(conversation: &Conversation) -> Conversation {
     let path = conversation.path();
     let mut fresh = Conversation::new();
     fresh.set_head(conversation.head().iter().cloned()).unwrap();
-    path.messages().for_each(|message| drop(fresh.push(message.clone())));
+    for message in path.messages() {
+        fresh.push(message.clone());
+    }
     for pin in conversation.pins().filter_map(|pin| path.position(pin)) {
         fresh.pin(ItemId::from_index(pin)).unwrap();
     }

@@ -89,9 +89,13 @@ fn invariant_7_each_text_is_tokenized_once_however_one_goes_back_and_forth() {
                     }
                     talk.push(Message::assistant(texts.next()));
                 }
-                4 => drop(talk.undo()),
+                4 => {
+                    talk.undo();
+                }
                 5 if !items.is_empty() => talk.switch(pick(rng, &items)).unwrap(),
-                6 if !items.is_empty() => drop(talk.edit(pick(rng, &items), texts.next()).unwrap()),
+                6 if !items.is_empty() => {
+                    talk.edit(pick(rng, &items), texts.next()).unwrap();
+                }
                 _ => talk.clear(),
             }
             // A call whose result is on no path yet is the subject of another test.
@@ -133,18 +137,18 @@ fn invariant_7_a_plan_of_a_counted_conversation_asks_the_counter_nothing() {
     let mut ledger = Ledger::new();
     let mut memo = Memo::default();
     planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut memo).unwrap();
-    let counted = counter.asked();
-    assert!(counted >= 5_000);
+    let before = counter.asked();
+    assert!(before >= 5_000);
     for _ in 0..3 {
         planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut memo).unwrap();
         planner.plan(&talk, &mut ledger, &SlidingWindow::turns(3).start_on_user(), &mut memo).unwrap();
         planner.plan(&talk, &mut ledger, &HeadTail::default(), &mut memo).unwrap();
         planner.plan(&talk, &mut ledger, &Everything, &mut memo).unwrap_err();
     }
-    assert_eq!(counter.asked(), counted);
+    assert_eq!(counter.asked(), before);
     talk.push("one more");
     planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut memo).unwrap();
-    assert_eq!(counter.asked(), counted + 1);
+    assert_eq!(counter.asked(), before + 1);
 }
 
 #[test]
@@ -166,10 +170,10 @@ fn invariant_7_a_fork_takes_the_counts_along() {
         talk.push("a question");
         let mut ledger = Ledger::new();
         plan(&talk, &mut ledger, &counter);
-        let counted = counter.asked();
+        let before = counter.asked();
         let heads = talk.head().iter().filter(|message| !message.text().is_empty()).count() as u64;
         let fork = talk.fork(talk.leaf().unwrap()).unwrap();
         plan(&fork, &mut ledger.clone(), &counter);
-        assert!(counter.asked() <= counted + heads, "the path was counted again");
+        assert!(counter.asked() <= before + heads, "the path was counted again");
     });
 }
