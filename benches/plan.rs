@@ -108,7 +108,9 @@ fn main() {
     let mut cases: Vec<Case> = sizes.iter().map(|&size| Case::new(size, Writer::talk)).collect();
     for Case { talk, .. } in &mut cases {
         let ids: Vec<_> = talk.path().items().step_by(talk.path().len() / 20).map(Item::id).collect();
-        ids.into_iter().for_each(|id| talk.pin(id).unwrap());
+        for id in ids {
+            talk.pin(id).unwrap();
+        }
     }
     let medians_of = medians(&mut cases, |case| case.plan(&planner, &window));
     show(&mut table, "20 pins, window", medians_of, false);

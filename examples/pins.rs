@@ -18,9 +18,10 @@ fn main() -> Result<()> {
     talk.pin(allergy)?;
 
     let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::limit(300))?;
-    let plan = planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default())?;
+    let window = SlidingWindow::tokens();
+    let plan = planner.plan(&talk, &mut Ledger::new(), &window, &mut Memo::default())?;
     println!("{}\n", plan.explain());
-    println!("{}", plan.to_keep(allergy)?);
-    println!("{}", plan.to_keep(first_dish)?);
+    println!("{}", plan.to_keep(allergy, &window)?);
+    println!("{}", plan.to_keep(first_dish, &window)?);
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Position, Result};
-use crate::json::RawJson;
+use crate::json::{RawJson, described};
 use crate::message::Message;
 
 /// A request's body: what this crate knows of it is typed, everything else kept.
@@ -78,20 +78,20 @@ impl<'a> Source<'a> {
     }
 
     fn typed<T: DeserializeOwned>(self, what: &str) -> Result<T> {
-        serde_json::from_str(self.text).map_err(|e| self.error(what, e))
+        serde_json::from_str(self.text).map_err(|e| self.error(what, &e))
     }
 
     fn read<T: Deserialize<'a>>(self, what: &str) -> Result<T> {
-        serde_json::from_str(self.text).map_err(|e| self.error(what, e))
+        serde_json::from_str(self.text).map_err(|e| self.error(what, &e))
     }
 
-    fn error(self, what: &str, error: serde_json::Error) -> Error {
+    fn error(self, what: &str, error: &serde_json::Error) -> Error {
         let kind = match error.classify() {
             serde_json::error::Category::Data => ErrorKind::InvalidMessage,
             _ => ErrorKind::Damaged,
         };
-        let position = position(self.whole, self.base + byte_of(self.text, &error));
-        Error::new(kind, format!("{what}: {}", without_place(&error))).at(position).because(error)
+        let position = position(self.whole, self.base + byte_of(self.text, error));
+        Error::new(kind, format!("{what}: {}", described(error))).at(position)
     }
 }
 
@@ -139,15 +139,6 @@ pub(crate) fn position(text: &str, byte: usize) -> Position {
     let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
     let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
     Position::new(line, before.len() - line_start + 1, before.len())
-}
-
-/// The message of an error of `serde_json` without its place, which is that in a part.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

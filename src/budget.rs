@@ -63,6 +63,15 @@ pub struct ResolvedBudget {
     pub tools: u64,
     /// Kept free against counts that are too low.
     pub margin: u64,
+    /// The marks as parts of the limit, in millionths.
+    #[serde(skip)]
+    parts: Parts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    high: u32,
+    low: u32,
 }
 
 impl TokenBudget {
@@ -138,10 +147,16 @@ impl TokenBudget {
         let taken = reserve.saturating_add(self.tools).saturating_add(self.margin);
         let limit = size.saturating_sub(taken);
         if limit == 0 {
-            let detail = format!(
-                "{size} tokens less {reserve} for the reply, {} for tools and {} of margin leave nothing to send",
-                self.tools, self.margin
-            );
+            let detail = match taken {
+                0 => "a budget of 0 tokens leaves nothing to send".to_owned(),
+                _ => format!(
+                    "{} tokens less {} for the reply, {} for tools and {} of margin leave nothing to send",
+                    thousands(size),
+                    thousands(reserve),
+                    thousands(self.tools),
+                    thousands(self.margin)
+                ),
+            };
             return Err(Error::new(ErrorKind::InvalidBudget, detail));
         }
         let is_part = |part: f64| (0.0..=1.0).contains(&part);
@@ -153,18 +168,37 @@ impl TokenBudget {
             );
             return Err(Error::new(ErrorKind::InvalidBudget, detail));
         }
-        let high = part_of(limit, self.high);
-        let low = part_of(limit, low);
-        Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools: self.tools, margin: self.margin })
+        let parts = Parts { high: millionths(self.high), low: millionths(low) };
+        let (tools, margin) = (self.tools, self.margin);
+        let (high, low) = (part_of(limit, parts.high), part_of(limit, parts.low));
+        Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools, margin, parts })
     }
 }
 
-/// `part` of `tokens`, in whole tokens. The part is taken in steps of a millionth, so that every machine agrees.
-fn part_of(tokens: u64, part: f64) -> u64 {
-    const STEPS: u128 = 1_000_000;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part is between 0 and 1")]
-    let steps = (part * 1e6).round() as u128;
-    u64::try_from(u128::from(tokens) * steps / STEPS).unwrap_or(tokens)
+impl ResolvedBudget {
+    /// The same budget with another limit: the marks move with it.
+    pub(crate) fn at(&self, limit: u64) -> Self {
+        Self { limit, high: part_of(limit, self.parts.high), low: part_of(limit, self.parts.low), ..*self }
+    }
+
+    /// The smallest limit whose high mark leaves a request of `tokens` untrimmed.
+    pub(crate) fn limit_for(&self, tokens: u64) -> u64 {
+        let exact = (u128::from(tokens) * STEPS).div_ceil(u128::from(self.parts.high.max(1)));
+        u64::try_from(exact).unwrap_or(u64::MAX)
+    }
+}
+
+const STEPS: u128 = 1_000_000;
+
+/// A part between 0 and 1 in steps of a millionth, so that every machine agrees on what follows from it.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part is between 0 and 1")]
+fn millionths(part: f64) -> u32 {
+    (part * 1e6).round() as u32
+}
+
+/// A part of `tokens`, in whole tokens.
+fn part_of(tokens: u64, millionths: u32) -> u64 {
+    u64::try_from(u128::from(tokens) * u128::from(millionths) / STEPS).unwrap_or(tokens)
 }
 
 impl fmt::Display for ResolvedBudget {
@@ -213,7 +247,7 @@ mod tests {
             assert_eq!(budget.resolve().unwrap_err().kind(), ErrorKind::InvalidBudget, "{budget:?}");
         }
         let error = TokenBudget::window(1_000).reply_reserve(1_000).resolve().unwrap_err();
-        assert!(error.to_string().contains("1000 tokens less 1000 for the reply"), "{error}");
+        assert!(error.to_string().contains("1,000 tokens less 1,000 for the reply"), "{error}");
     }
 
     #[test]

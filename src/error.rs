@@ -109,7 +109,7 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {} (byte {})", self.line, self.column, self.byte)
+        write!(f, "line {}, column {}, byte {}", self.line, self.column, self.byte)
     }
 }
 
@@ -162,7 +162,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.kind, self.0.detail)?;
         match self.0.position {
-            Some(position) => write!(f, " at {position}"),
+            Some(position) => write!(f, " ({position})"),
             None => Ok(()),
         }
     }

@@ -29,7 +29,8 @@ impl RawJson {
     /// # Errors
     /// [`ErrorKind::InvalidMessage`] when the text is not one JSON value.
     pub fn new(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("not a JSON value: {e}")))
+        serde_json::from_str(text)
+            .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("not a JSON value: {}", described(&e))))
     }
 
     /// The compact text.
@@ -84,6 +85,21 @@ impl Serialize for RawJson {
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Box::<RawValue>::deserialize(deserializer).map(|raw| Self::from(&*raw))
+    }
+}
+
+/// What an error of `serde_json` says, without its place (which may be one in a part of a text) and without the text of
+/// a string that it did not expect.
+pub(crate) fn described(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "the text ends in the middle of a value".to_owned();
+    }
+    let text = error.to_string();
+    let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
+    let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if unexpected => format!("invalid type: a string, expected {expected}"),
+        _ => text.to_owned(),
     }
 }
 

@@ -91,7 +91,7 @@ impl From<Option<i64>> for Packed {
 }
 
 /// Texts shorter than this in all are counted on the calling thread.
-const WORTH_A_THREAD: usize = 64 * 1024;
+const WORTH_A_THREAD: usize = 256 * 1024;
 
 impl Ledger {
     /// A ledger that knows no cost yet.
@@ -145,12 +145,13 @@ impl Ledger {
         if first == groups {
             return;
         }
-        for group in first..groups {
-            self.take_stamp(path, group);
+        for item in path.range(path.group(first).positions().start..path.len()) {
+            self.take_stamp(item);
         }
         let column = &mut self.columns[index];
         let uncounted: Vec<usize> = (first..groups).filter(|&group| column.cost_of(path, group).is_none()).collect();
-        for (group, count) in uncounted.iter().zip(count_all(path, &uncounted, cost)) {
+        let counts = count_all(&uncounted, |group| column.count(path, group, cost), |group| bytes(path, group));
+        for (group, count) in uncounted.iter().zip(counts) {
             column.set_cost(path, *group, count);
         }
         for group in first..groups {
@@ -158,18 +159,17 @@ impl Ledger {
         }
     }
 
-    /// Notes which item a group ends with, and forgets the cost of another one that had its ordinal.
-    fn take_stamp(&mut self, path: Path<'_>, group: usize) {
-        let Some(end) = end_of(path, group) else { return };
-        let id = end.id().index();
+    /// Notes which item has an ordinal, and forgets the cost of another one that had it.
+    fn take_stamp(&mut self, item: &Item) {
+        let id = item.id().index();
         while self.stamps.len() <= id {
             self.stamps.push(Stamp::default());
         }
-        if self.stamps.get(id) == Some(&end.stamp()) {
+        if self.stamps.get(id) == Some(&item.stamp()) {
             return;
         }
         if let Some(stamp) = self.stamps.get_mut(id) {
-            *stamp = end.stamp();
+            *stamp = item.stamp();
         }
         for column in &mut self.columns {
             if let Some(cost) = column.costs.get_mut(id) {
@@ -208,7 +208,8 @@ impl Ledger {
 
 impl HeadCost {
     fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[RawJson]>) -> bool {
-        Arc::ptr_eq(&self.head, head) && Arc::ptr_eq(&self.tools, tools)
+        (Arc::ptr_eq(&self.head, head) || self.head == *head)
+            && (Arc::ptr_eq(&self.tools, tools) || self.tools == *tools)
     }
 }
 
@@ -238,6 +239,16 @@ impl Column {
         self.costs.get(end_of(path, group)?.id().index())?.count()
     }
 
+    /// Counts a group. Results that came since it was counted are added to what it cost without them.
+    fn count(&self, path: Path<'_>, group: usize, cost: &ChatCost) -> Count {
+        let positions = path.group(group).positions();
+        let known = |end: usize| self.costs.get(path.item(end.checked_sub(1)?)?.id().index())?.count();
+        let counted = (positions.start + 1..positions.end).rev().find_map(|end| Some((end, known(end)?)));
+        let (from, base) = counted.unwrap_or((positions.start, Count::ZERO));
+        let before = path.range(positions.start..from).map(Item::message);
+        base + cost.added(before, path.range(from..positions.end).map(Item::message))
+    }
+
     fn set_cost(&mut self, path: Path<'_>, group: usize, count: Count) {
         let Some(end) = end_of(path, group) else { return };
         while self.costs.len() <= end.id().index() {
@@ -257,7 +268,12 @@ impl Column {
             GroupState::Open | GroupState::Orphan => 0,
         };
         if let Some(end) = end_of(path, group) {
-            self.sums.push(Sum { tokens: before + sent, stamp: end.stamp(), own: Packed::new(own), state });
+            self.sums.push(Sum {
+                tokens: before.saturating_add(sent),
+                stamp: end.stamp(),
+                own: Packed::new(own),
+                state,
+            });
         }
     }
 }
@@ -266,19 +282,29 @@ fn end_of(path: Path<'_>, group: usize) -> Option<&Item> {
     path.item(path.group(group).positions().end.checked_sub(1)?)
 }
 
+fn bytes(path: Path<'_>, group: usize) -> usize {
+    path.group(group).messages().map(|message| message.text().len()).sum()
+}
+
 /// Counts groups, on all cores when there is enough to count.
-fn count_all(path: Path<'_>, groups: &[usize], cost: &ChatCost) -> Vec<Count> {
-    let count = |groups: &[usize]| -> Vec<Count> {
-        groups.iter().map(|&group| cost.group(path.group(group).messages())).collect()
-    };
-    let bytes = || groups.iter().flat_map(|&group| path.group(group).messages()).map(|message| message.text().len());
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    if cores == 1 || groups.len() < 2 || bytes().sum::<usize>() < WORTH_A_THREAD {
-        return count(groups);
-    }
-    // Small shares, dealt in turn, so that one with long messages does not keep the others waiting.
-    let share = groups.len().div_ceil(cores * 8).max(1);
-    let shares: Vec<&[usize]> = groups.chunks(share).collect();
+fn count_all(
+    groups: &[usize],
+    count_one: impl Fn(usize) -> Count + Sync,
+    bytes: impl Fn(usize) -> usize,
+) -> Vec<Count> {
+    let count = |groups: &[usize]| -> Vec<Count> { groups.iter().map(|&group| count_one(group)).collect() };
+    // The first group on this thread: a vocabulary that is still to be loaded is loaded once, and where it stays.
+    let Some((&first, rest)) = groups.split_first() else { return Vec::new() };
+    let first = count_one(first);
+    let is_worth_it = rest.len() > 1 && rest.iter().map(|&group| bytes(group)).sum::<usize>() >= WORTH_A_THREAD;
+    let cores = if is_worth_it { thread::available_parallelism().map_or(1, usize::from) } else { 1 };
+    let rest = if cores == 1 { count(rest) } else { count_on(cores, rest, &count) };
+    std::iter::once(first).chain(rest).collect()
+}
+
+/// Deals small shares to the cores in turn, so that one with long messages does not keep the others waiting.
+fn count_on(cores: usize, groups: &[usize], count: &(impl Fn(&[usize]) -> Vec<Count> + Sync)) -> Vec<Count> {
+    let shares: Vec<&[usize]> = groups.chunks(groups.len().div_ceil(cores * 8).max(1)).collect();
     let mut counted: Vec<Vec<Count>> = vec![Vec::new(); shares.len()];
     thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
@@ -291,7 +317,7 @@ fn count_all(path: Path<'_>, groups: &[usize], cost: &ChatCost) -> Vec<Count> {
             counted[index] = counts;
         }
     });
-    // A share whose worker died is counted here; the panic shows there if it is the counter's.
+    // A share whose worker died is counted here; the panic shows here if it is the counter's.
     for (counts, share) in counted.iter_mut().zip(&shares) {
         if counts.is_empty() {
             *counts = count(share);

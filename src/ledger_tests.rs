@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::conversation::ItemId;
 use crate::message::ToolCall;
 use crate::tokens::TokenCounter;
 
@@ -196,9 +197,9 @@ fn a_packed_count_in_a_file_is_a_number_below_zero_for_an_estimate() {
 #[test]
 fn many_long_texts_are_counted_as_one_by_one() {
     let bench = Bench::new("bytes");
-    let talk = Conversation::from_messages((0..300).map(|n| Message::user("x".repeat(n * 3))));
+    let talk = Conversation::from_messages((0..300).map(|n| Message::user("x".repeat(n * 12))));
     let each: Vec<u64> = bench.each(&mut Ledger::new(), &talk).iter().map(|count| count.tokens).collect();
-    assert_eq!(each, (0..300).map(|n| n * 3 + 4).collect::<Vec<_>>());
+    assert_eq!(each, (0..300).map(|n| n * 12 + 4).collect::<Vec<_>>());
 }
 
 fn prints(conversation: &Conversation) -> Vec<Option<Print>> {

@@ -40,7 +40,7 @@ impl<T: Clone> Log<T> {
             blocks.push(Arc::default());
         }
         if let Some(block) = blocks.last_mut() {
-            Arc::make_mut(block).push(value);
+            push(block, value);
             self.len += 1;
         }
     }
@@ -72,6 +72,24 @@ impl<T: Clone> Log<T> {
     pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
         let block = self.blocks.partition_point(|block| block.last().is_some_and(&holds));
         self.blocks.get(block).map_or(self.len, |values| block * BLOCK + values.partition_point(&holds))
+    }
+}
+
+/// Adds to a block that is not full; a shared one is copied first. It grows by half at a time and never beyond a block, so
+/// that neither short lists nor copies hold much that they do not use.
+fn push<T: Clone>(block: &mut Arc<Vec<T>>, value: T) {
+    let len = block.len();
+    let room = BLOCK.min((len + len / 2).max(len + 4));
+    if let Some(own) = Arc::get_mut(block) {
+        if own.capacity() == len {
+            own.reserve_exact(room - len);
+        }
+        own.push(value);
+    } else {
+        let mut copy = Vec::with_capacity(room);
+        copy.extend_from_slice(block);
+        copy.push(value);
+        *block = Arc::new(copy);
     }
 }
 

@@ -13,8 +13,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Error, Fate, ItemId, Ledger, Memo, Message, Plan, Planner, Role, TokenBudget,
-    Tool, strategy,
+    ChatCost, Conversation, CounterFn, Error, Fate, ItemId, Ledger, Memo, Message, Plan, Planner, Role, ToKeep,
+    TokenBudget, Tool, strategy,
 };
 
 #[derive(Deserialize)]
@@ -94,6 +94,12 @@ impl Case {
     }
 }
 
+impl Case {
+    fn to_keep(&self, plan: &Plan, id: ItemId) -> ToKeep {
+        plan.to_keep(id, &*strategy::parse(&self.strategy).unwrap()).unwrap()
+    }
+}
+
 /// The item of a message by its index, the head included.
 fn item(conversation: &Conversation, index: usize) -> Option<ItemId> {
     let position = index.checked_sub(conversation.head().len())?;
@@ -129,7 +135,7 @@ fn in_full(case: &Case, conversation: &Conversation, plan: &Plan) -> String {
     }
     for &index in &case.keep {
         match item(conversation, index) {
-            Some(id) => writeln!(out, "\n{}", plan.to_keep(id).unwrap()).unwrap(),
+            Some(id) => writeln!(out, "\n{}", case.to_keep(plan, id)).unwrap(),
             None => writeln!(out, "\nmessage {index} belongs to the head").unwrap(),
         }
     }
@@ -205,7 +211,7 @@ fn each_promise(broken: impl Fn(&Case, &Conversation, &Plan, ItemId) -> Option<S
         for item in conversation.path().items() {
             if let Some(broken) = broken(&case, &conversation, &plan, item.id()) {
                 let name = file.file_stem().unwrap().display();
-                writeln!(failures, "{name}: {}\n  {broken}", plan.to_keep(item.id()).unwrap()).unwrap();
+                writeln!(failures, "{name}: {}\n  {broken}", case.to_keep(&plan, item.id())).unwrap();
             }
         }
     }
@@ -213,13 +219,13 @@ fn each_promise(broken: impl Fn(&Case, &Conversation, &Plan, ItemId) -> Option<S
 }
 
 fn is_kept(plan: Result<Plan, Error>, id: ItemId) -> bool {
-    plan.is_ok_and(|plan| plan.to_keep(id).unwrap().fate == Fate::Kept)
+    plan.is_ok_and(|plan| plan.decisions().any(|decision| decision.item == Some(id) && decision.fate == Fate::Kept))
 }
 
 #[test]
 fn the_limit_that_would_keep_a_message_keeps_it() {
     each_promise(|case, conversation, plan, id| {
-        let limit = plan.to_keep(id).unwrap().limit?;
+        let limit = case.to_keep(plan, id).limit?;
         let allowed = case.plan(conversation, &case.budget.allowing(limit));
         (!is_kept(allowed, id)).then(|| format!("is not sent with a limit of {limit} either"))
     });
@@ -228,7 +234,7 @@ fn the_limit_that_would_keep_a_message_keeps_it() {
 #[test]
 fn the_limit_that_would_keep_a_message_is_the_smallest() {
     each_promise(|case, conversation, plan, id| {
-        let limit = plan.to_keep(id).unwrap().limit?;
+        let limit = case.to_keep(plan, id).limit?;
         let kept_by = |limit: &u64| is_kept(case.plan(conversation, &case.budget.allowing(*limit)), id);
         let smallest = (1..limit).find(kept_by)?;
         Some(format!("is sent with a limit of {smallest} already"))
@@ -238,7 +244,7 @@ fn the_limit_that_would_keep_a_message_is_the_smallest() {
 #[test]
 fn a_pin_lacks_what_it_is_said_to_lack() {
     each_promise(|case, conversation, plan, id| {
-        let lacks = plan.to_keep(id).unwrap().pin_lacks?;
+        let lacks = case.to_keep(plan, id).pin_lacks?;
         let mut pinned = conversation.clone();
         pinned.pin(id).unwrap();
         let enough = plan.budget().limit + lacks;

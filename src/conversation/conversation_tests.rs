@@ -469,6 +469,7 @@ fn restore(conversation: &Conversation, spoil: impl FnOnce(&mut Restore)) -> Res
         leaf: conversation.leaf(),
         pins: conversation.pins().collect(),
         summaries: Vec::new(),
+        next_summary: 0,
         marks: Vec::new(),
     };
     spoil(&mut record);

@@ -27,6 +27,9 @@ pub use notes::{Mark, Summary, SummaryId};
 pub use path::{Group, GroupState, Path};
 pub(crate) use restore::{Restore, RestoreItem};
 
+/// How many marks of one strategy and name are kept.
+const MOST_MARKS: usize = 8;
+
 /// The record of one conversation. A clone costs a few pointers, whatever the length, and shares all text.
 ///
 /// # Examples
@@ -341,7 +344,8 @@ impl Conversation {
         self.about.summaries.iter().map(|summary| &**summary).filter(|summary| self.path().contains(summary.last))
     }
 
-    /// Writes a mark.
+    /// Writes a mark. Of those with the same strategy and name the eight newest are kept, so that a short way back finds
+    /// the one that was valid there.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when one of its items is not in the record.
@@ -349,7 +353,13 @@ impl Conversation {
         self.known(mark.item)?;
         self.known(mark.head)?;
         let marks = &mut self.about_mut().marks;
-        marks.retain(|old| (&old.spec, &old.name, old.head) != (&mark.spec, &mark.name, mark.head));
+        let is_alike = |old: &Mark| (&old.spec, &old.name) == (&mark.spec, &mark.name);
+        marks.retain(|old| !is_alike(old) || old.head != mark.head);
+        if marks.iter().filter(|old| is_alike(old)).count() == MOST_MARKS
+            && let Some(oldest) = marks.iter().position(is_alike)
+        {
+            marks.remove(oldest);
+        }
         marks.push(mark);
         Ok(())
     }

@@ -16,7 +16,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::RawJson;
+use crate::json::{RawJson, described};
 use object::{Known, Member, Object, known};
 
 pub use call::{FunctionCall, ToolCall};
@@ -107,7 +107,7 @@ impl Message {
     /// [`ErrorKind::InvalidMessage`] when the text is not JSON or not a message: no `role`, a known member of a wrong
     /// type, a key twice.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::InvalidMessage, e.to_string()).because(e))
+        serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::InvalidMessage, described(&e)))
     }
 
     /// Adds text as a part behind the content there is.
@@ -154,7 +154,7 @@ impl Message {
     pub fn with_field(self, key: &str, value: impl Into<RawJson>) -> Result<Self> {
         let one = format!("{{{}:{}}}", serde_json::Value::from(key), value.into().as_str());
         let member = MessageMember::read_one(&one)
-            .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("field `{key}`: {e}")).because(e))?;
+            .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("field `{key}`: {}", described(&e))))?;
         Ok(Self(self.0.with(member)))
     }
 

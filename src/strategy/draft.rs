@@ -92,10 +92,10 @@ impl fmt::Display for Reason {
             Self::Pending => "to be answered",
             Self::Fits => "fits",
             Self::Budget => "older than what fits",
-            Self::Count => "older than the number asked for",
+            Self::Count => "beyond the number asked for",
             Self::Start => "before the first user message sent",
             Self::Middle => "between the beginning and the end",
-            Self::Orphan => "a result without its call",
+            Self::Orphan => "a result that no call waits for",
             Self::Unanswered => "a call without its result",
             Self::Other(words) => words,
         })

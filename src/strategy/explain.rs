@@ -12,34 +12,34 @@ impl fmt::Display for Explain<'_> {
         let plan = self.0;
         let (head, path) = (plan.head_len(), plan.record().path());
         let (total, evicted) = (head + path.len(), plan.evicted());
-        let about = if plan.tokens().estimated { "about " } else { "" };
+        let figure = |tokens: u64| format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens));
         writeln!(
             f,
-            "{}: sends {} of {}, {about}{} of {} tokens",
+            "{}: sends {} of {}, {} of {} tokens",
             plan.strategy(),
             total - evicted,
             counted(total, "message"),
-            thousands(plan.tokens().total()),
+            figure(plan.tokens().total()),
             thousands(plan.budget().limit),
         )?;
         writeln!(f, "  {}", plan.budget())?;
         let width = total.to_string().len();
         if head > 0 {
-            line(f, Fate::Kept, 0..head, width, plan.tokens().head, &"always sent first")?;
+            line(f, Fate::Kept, 0..head, width, &figure(plan.tokens().head), &"always sent first")?;
         }
         for run in plan.runs() {
             let messages = run.positions.start + head..run.positions.end + head;
-            line(f, run.fate, messages, width, run.tokens, &run.reason)?;
+            line(f, run.fate, messages, width, &figure(run.tokens), &run.reason)?;
         }
         let tokens = plan.tokens();
         write!(
             f,
-            "  {} head + {} tools + {} history + {} to open the reply = {about}{}",
-            thousands(tokens.head),
-            thousands(tokens.tools),
-            thousands(tokens.history),
-            thousands(tokens.overhead),
-            thousands(tokens.total())
+            "  {} for the head + {} for tools + {} for history + {} to open the reply = {} tokens",
+            figure(tokens.head),
+            figure(tokens.tools),
+            figure(tokens.history),
+            tokens.overhead,
+            figure(tokens.total())
         )
     }
 }
@@ -49,7 +49,7 @@ fn line(
     fate: Fate,
     messages: std::ops::Range<usize>,
     width: usize,
-    tokens: u64,
+    tokens: &str,
     why: &dyn fmt::Display,
 ) -> fmt::Result {
     let (sign, word) = match fate {
@@ -61,5 +61,5 @@ fn line(
         _ => format!("{:>width$}-{:<width$}", messages.start, messages.end - 1),
     };
     let count = counted(messages.len(), "message");
-    writeln!(f, "  {sign} {span}  {word:<8}  {count:>13} {:>9} tokens  {why}", thousands(tokens))
+    writeln!(f, "  {sign} {span}  {word:<8}  {count:>13} {tokens:>9} tokens  {why}")
 }

@@ -9,14 +9,12 @@ use serde::{Serialize, Serializer};
 
 use super::draft::Reason;
 use super::explain::Explain;
-use super::planner::describe_group;
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, GroupState, ItemId, Mark};
+use crate::conversation::{Conversation, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
 use crate::message::Message;
 use crate::request::{ChatRequest, Tool};
-use crate::words::thousands;
 
 /// What happens to a message in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,7 +62,7 @@ pub struct Arithmetic {
 impl Arithmetic {
     /// The whole request.
     pub fn total(&self) -> u64 {
-        self.head + self.tools + self.history + self.overhead
+        [self.head, self.tools, self.history, self.overhead].into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -163,46 +161,6 @@ impl Plan {
         in_head.chain(on_path)
     }
 
-    /// What would have to change for an item to be sent.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] when the item is not on the planned path.
-    pub fn to_keep(&self, item: ItemId) -> Result<ToKeep> {
-        let path = self.record.path();
-        let position = path.position(item).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("item {item} is not on the path of {} items", path.len()))
-        })?;
-        let group = path.group_at(position);
-        let run = self.runs.iter().find(|run| run.groups.contains(&group));
-        let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
-        let tokens = self.sums.group(group).tokens;
-        let is_optional = fate == Fate::Evicted && path.group(group).state() == GroupState::Ready;
-        let always: u64 = self.runs.iter().filter(|run| is_fixed(run)).map(|run| run.tokens).sum();
-        let fixed = self.tokens.total() - self.tokens.history + always;
-        Ok(ToKeep {
-            what: describe_group(path, group),
-            tokens,
-            pin_lacks: is_optional.then(|| (fixed + tokens).saturating_sub(self.budget.limit)),
-            limit: (is_optional && reason == Reason::Budget).then(|| self.limit_for(group)),
-            fate,
-            reason,
-        })
-    }
-
-    /// The limit at which a window reaches back to `group`, with the same marks relative to it.
-    fn limit_for(&self, group: usize) -> u64 {
-        let groups = self.record.path().groups();
-        let rest = self.tokens.total() - self.tokens.history;
-        let older = self.runs.iter().filter(|run| is_fixed(run) && run.groups.end <= group).map(|run| run.tokens);
-        let back_to = rest + older.sum::<u64>() + self.sums.tokens(group..groups);
-        let whole = rest + self.sums.tokens(0..groups);
-        let scaled = |tokens: u64, mark: u64| {
-            let exact = u128::from(tokens) * u128::from(self.budget.limit);
-            u64::try_from(exact.div_ceil(u128::from(mark.max(1)))).unwrap_or(u64::MAX)
-        };
-        scaled(back_to, self.budget.low).min(scaled(whole, self.budget.high))
-    }
-
     /// A text for a person: what was kept, what was not, why, and the arithmetic.
     pub fn explain(&self) -> impl fmt::Display + '_ {
         Explain(self)
@@ -212,8 +170,14 @@ impl Plan {
     /// the request was answered, so that the next plan repeats as much as possible of this one.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when `conversation` does not hold the items that were planned.
+    /// [`ErrorKind::NotFound`] when `conversation` does not hold the items that were planned; nothing is written then.
     pub fn commit_marks(&self, conversation: &mut Conversation) -> Result<()> {
+        let stamp = |record: &Conversation, id| record.get(id).map(crate::conversation::Item::stamp);
+        let foreign = |mark: &&Mark| stamp(conversation, mark.head) != stamp(&self.record, mark.head);
+        if let Some(mark) = self.marks.iter().find(foreign) {
+            let detail = format!("item {} of the plan is not in this conversation", mark.head);
+            return Err(Error::new(ErrorKind::NotFound, detail));
+        }
         self.marks.iter().try_for_each(|mark| conversation.set_mark(mark.clone()))
     }
 
@@ -238,10 +202,6 @@ impl Plan {
     pub(super) fn record(&self) -> &Conversation {
         &self.record
     }
-}
-
-fn is_fixed(run: &Run) -> bool {
-    matches!(run.reason, Reason::Pin | Reason::Pending)
 }
 
 impl fmt::Debug for Plan {
@@ -298,45 +258,5 @@ impl Plan {
             reason: Reason::Head,
         });
         first.into_iter().chain(self.runs.iter().filter(|run| run.fate == fate).map(row)).collect()
-    }
-}
-
-/// What would have to change for a message to be sent. `Display` says it in a sentence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ToKeep {
-    what: String,
-    /// What its group costs.
-    pub tokens: u64,
-    /// Whether it is sent as it is.
-    pub fate: Fate,
-    /// Why.
-    pub reason: Reason,
-    /// The tokens that the limit lacks for it to be pinned; 0 when it can be. `None` when a pin is of no use.
-    pub pin_lacks: Option<u64>,
-    /// The smallest limit at which this strategy would keep it, where only the budget is in the way.
-    pub limit: Option<u64>,
-}
-
-impl fmt::Display for ToKeep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.fate == Fate::Kept { "is sent" } else { "is not sent" };
-        write!(f, "{}, {} tokens, {verb}: {}.", self.what, thousands(self.tokens), self.reason)?;
-        match (self.fate, &self.reason) {
-            (Fate::Kept, _) => return Ok(()),
-            (_, Reason::Orphan) => return f.write_str(" No call before it asks for it, so no request can hold it."),
-            (_, Reason::Unanswered) => return f.write_str(" Record a result for each of its calls."),
-            _ => {}
-        }
-        match self.pin_lacks {
-            Some(0) => f.write_str(" Pin it, and older messages make room.")?,
-            Some(lacks) => write!(f, " A pin would need {} tokens more than the limit.", thousands(lacks))?,
-            None => {}
-        }
-        match (self.limit, &self.reason) {
-            (Some(limit), _) => write!(f, " Or allow {} tokens.", thousands(limit)),
-            (None, Reason::Count) => f.write_str(" Or ask for more messages or turns."),
-            _ => Ok(()),
-        }
     }
 }

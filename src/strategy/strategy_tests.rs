@@ -88,10 +88,10 @@ fn a_plan_is_explained_line_by_line() {
       +  3-4   sent         2 messages        28 tokens  fits
       -  5     left out      1 message        14 tokens  a call without its result
       +  6     sent          1 message        14 tokens  fits
-      -  7     left out      1 message        10 tokens  a result without its call
+      -  7     left out      1 message        10 tokens  a result that no call waits for
       +  8     sent          1 message        12 tokens  fits
       +  9     sent          1 message        20 tokens  to be answered
-      13 head + 0 tools + 93 history + 3 to open the reply = 109
+      13 for the head + 0 for tools + 93 for history + 3 to open the reply = 109 tokens
     ");
 }
 
@@ -117,30 +117,32 @@ fn a_plan_in_json_counts_from_the_heads_first_message() {
 
 #[test]
 fn what_would_keep_a_message_is_said_in_a_sentence() {
-    let (talk, window) = (damaged(), SlidingWindow::tokens());
-    let window = plan(&talk, 110, &window);
-    let says = |plan: &Plan, item| plan.to_keep(id(item)).unwrap().to_string();
-    let mut said: Vec<String> = [0, 1, 3, 4, 6, 7, 8].map(|item| says(&window, item)).into();
-    said.push(says(&plan(&talk, 110, &SlidingWindow::messages(0)), 7));
-    said.push(says(&plan(&talk, 90, &HeadTail::messages(1)), 2));
+    let talk = damaged();
+    let says = |limit, strategy: &dyn Strategy, item| {
+        plan(&talk, limit, strategy).to_keep(id(item), strategy).unwrap().to_string()
+    };
+    let mut said: Vec<String> = [0, 1, 3, 4, 6, 7, 8].map(|item| says(110, &SlidingWindow::tokens(), item)).into();
+    said.push(says(110, &SlidingWindow::messages(0), 7));
+    said.push(says(90, &HeadTail::messages(1), 2));
     insta::assert_snapshot!(said.join("\n"), @"
     message 1 (user), 19 tokens, is sent: pinned.
-    message 2 (assistant), 14 tokens, is not sent: older than what fits. Pin it, and older messages make room. Or allow 123 tokens.
-    messages 3 to 4 (assistant with 1 result), 28 tokens, is sent: fits.
-    message 5 (assistant), 14 tokens, is not sent: a call without its result. Record a result for each of its calls.
-    message 7 (tool), 10 tokens, is not sent: a result without its call. No call before it asks for it, so no request can hold it.
+    message 2 (assistant), 14 tokens, is not sent: older than what fits. Pin it, and others make room. Or allow 123 tokens.
+    messages 3 to 4 (assistant with 1 result), 28 tokens, are sent: fits.
+    message 5 (assistant), 14 tokens, is not sent: a call without its result. Each of its calls needs a result directly behind it.
+    message 7 (tool), 10 tokens, is not sent: a result that no call waits for. No request can hold it.
     message 8 (assistant), 12 tokens, is sent: fits.
     message 9 (user), 20 tokens, is sent: to be answered.
-    message 8 (assistant), 12 tokens, is not sent: older than the number asked for. Pin it, and older messages make room. Or ask for more messages or turns.
-    messages 3 to 4 (assistant with 1 result), 28 tokens, is not sent: between the beginning and the end. Pin it, and older messages make room.
+    message 8 (assistant), 12 tokens, is not sent: beyond the number asked for. Pin it, and others make room. Or ask for more messages or turns.
+    messages 3 to 4 (assistant with 1 result), 28 tokens, are not sent: between the beginning and the end. Pin it, and others make room. Or allow 109 tokens.
     ");
-    assert_eq!(window.to_keep(id(9)).unwrap_err().kind(), ErrorKind::NotFound);
+    let window = SlidingWindow::tokens();
+    assert_eq!(plan(&talk, 110, &window).to_keep(id(9), &window).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn a_pin_that_does_not_fit_says_what_it_lacks() {
     let big = Conversation::from_messages([Message::assistant("x".repeat(96)), Message::user("abcdef")]);
-    let to_keep = plan(&big, 50, &SlidingWindow::tokens()).to_keep(id(0)).unwrap();
+    let to_keep = plan(&big, 50, &SlidingWindow::tokens()).to_keep(id(0), &SlidingWindow::tokens()).unwrap();
     assert_eq!((to_keep.pin_lacks, to_keep.limit, to_keep.tokens), (Some(63), Some(113), 100));
     insta::assert_snapshot!(to_keep, @"message 0 (assistant), 100 tokens, is not sent: older than what fits. A pin would need 63 tokens more than the limit. Or allow 113 tokens.");
 }
@@ -190,23 +192,46 @@ fn the_cut_between_beginning_and_end_is_sticky_too() {
 #[test]
 fn a_mark_is_written_by_a_commit_and_not_by_a_plan() {
     let mut talk = talk(9);
-    let window = SlidingWindow::tokens();
-    let first = plan(&talk, 53, &window);
+    let budget = TokenBudget::limit(60).low_mark(0.7);
+    let planned = |talk: &Conversation, strategy: &dyn Strategy| plan_of(talk, &budget, strategy).unwrap();
+    let first = planned(&talk, &SlidingWindow::tokens());
     assert_eq!(talk.mark("window", "cut"), None);
     first.commit_marks(&mut talk).unwrap();
-    assert_eq!(talk.mark("window", "cut"), Some(id(4)));
-    plan(&talk, 53, &window).commit_marks(&mut talk).unwrap();
+    assert_eq!(talk.mark("window", "cut"), Some(id(6)));
+    planned(&talk, &SlidingWindow::tokens()).commit_marks(&mut talk).unwrap();
     assert_eq!(talk.all_marks().len(), 1, "a cut that stays needs no new mark");
-    plan(&talk, 53, &SlidingWindow::turns(9)).commit_marks(&mut talk).unwrap();
-    assert_eq!(talk.mark("window:turns=9", "cut"), Some(id(4)), "each strategy has marks of its own");
+    planned(&talk, &SlidingWindow::turns(9)).commit_marks(&mut talk).unwrap();
+    assert_eq!(talk.mark("window:turns=9", "cut"), Some(id(6)), "each strategy has marks of its own");
     let error = first.commit_marks(&mut Conversation::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = first.commit_marks(&mut self::talk(9)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "another conversation has other items under these ids");
+}
+
+#[test]
+fn a_cut_that_cannot_stay_is_not_marked() {
+    let mut talk = talk(9);
+    plan(&talk, 53, &SlidingWindow::tokens()).commit_marks(&mut talk).unwrap();
+    assert_eq!(talk.all_marks(), []);
+}
+
+#[test]
+fn the_eight_newest_marks_are_kept() {
+    let budget = TokenBudget::limit(103).low_mark(0.7);
+    let mut talk = talk(0);
+    for _ in 0..100 {
+        talk.push("abcdef");
+        plan_of(&talk, &budget, &SlidingWindow::tokens()).unwrap().commit_marks(&mut talk).unwrap();
+    }
+    assert_eq!(talk.all_marks().len(), 8);
+    assert_eq!(talk.mark("window", "cut"), talk.all_marks().last().map(|mark| mark.item));
 }
 
 #[test]
 fn a_mark_of_a_smaller_budget_is_ignored() {
     let mut talk = talk(9);
-    plan(&talk, 23, &SlidingWindow::tokens()).commit_marks(&mut talk).unwrap();
+    let small = TokenBudget::limit(40).low_mark(0.7);
+    plan_of(&talk, &small, &SlidingWindow::tokens()).unwrap().commit_marks(&mut talk).unwrap();
     assert_eq!(talk.mark("window", "cut"), Some(id(7)));
     assert_eq!(cut(&plan(&talk, 53, &SlidingWindow::tokens())), 4);
     assert_eq!(cut(&plan(&talk, 93, &SlidingWindow::tokens())), 0);
@@ -351,7 +376,7 @@ fn what_must_be_sent_is_sent_though_a_draft_leaves_it_out() {
 fn a_draft_that_names_groups_that_do_not_exist_is_invalid() {
     let error = told(Draft::keep_all().evict(2..4, Reason::Budget), 3).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidStrategy);
-    assert_eq!(error.detail(), "the draft evicts groups 2..4, and the path has 3");
+    assert_eq!(error.detail(), "the draft of `told` names group 3, and the path has 3, from 0");
     assert!(told(Draft::keep_all().evict(9..9, Reason::Budget), 3).is_ok(), "an empty range names none");
 }
 

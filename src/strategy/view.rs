@@ -43,7 +43,7 @@ impl MustSend {
         groups.sort_unstable_by_key(|(group, _)| *group);
         let mut sum = 0;
         let with_sum = |(group, why)| {
-            sum += sums.group(group).tokens;
+            sum = u64::saturating_add(sum, sums.group(group).tokens);
             MustGroup { group, why, sum }
         };
         Self(groups.into_iter().map(with_sum).collect())
@@ -51,6 +51,11 @@ impl MustSend {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = MustGroup> {
         self.0.iter().copied()
+    }
+
+    /// The groups that are sent for one reason.
+    pub(super) fn of_reason(&self, why: Must) -> impl Iterator<Item = usize> {
+        self.0.iter().filter(move |must| must.why == why).map(|must| must.group)
     }
 
     pub(super) fn tokens(&self, groups: Range<usize>) -> u64 {
@@ -67,14 +72,16 @@ impl MustSend {
     }
 }
 
-/// The groups that the next request must answer: the newest that can be sent and, when that is calls with their
-/// results, the user message of its turn.
+/// The groups that the next request must answer: the newest that can be sent and, unless that is a user message or a
+/// reply itself, the user message of its turn.
 fn pending(path: Path<'_>) -> Vec<usize> {
     let Some(newest) = newest_ready(path) else { return Vec::new() };
+    let group = path.group(newest);
+    let is_said = group.first().is_some_and(|first| matches!(first.role(), Role::User | Role::Assistant));
     let asked = path.turn_of(newest).map(|turn| path.turn(turn).start);
-    match asked {
-        Some(asked) if asked != newest && path.group(newest).has_calls() => vec![asked, newest],
-        _ => vec![newest],
+    match asked.filter(|_| !is_said || group.has_calls()) {
+        Some(asked) => vec![asked, newest],
+        None => vec![newest],
     }
 }
 
@@ -148,7 +155,7 @@ impl<'a> View<'a> {
 
     /// The newest group that the next request must answer; `None` when the path holds nothing that can be sent.
     pub fn newest(&self) -> Option<usize> {
-        self.must.iter().filter(|must| must.why == Must::Pending).last().map(|must| must.group)
+        self.must.of_reason(Must::Pending).last()
     }
 
     /// The text of the user message that the next request must answer; empty when there is none.

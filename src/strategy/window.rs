@@ -110,9 +110,10 @@ pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
     last.filter(|&last| !is_over(last)).unwrap_or(fresh)
 }
 
-/// Marks a cut, where it moved.
+/// Marks a cut, where it moved and can stay: without room between the marks the next request moves it again.
 pub(super) fn mark_cut(view: &View<'_>, draft: Draft, cut: usize) -> Draft {
-    match cut == view.mark(CUT).unwrap_or(0) || cut >= view.path().groups() {
+    let cannot_stay = view.budget().low >= view.budget().high || cut >= view.path().groups();
+    match cannot_stay || cut == view.mark(CUT).unwrap_or(0) {
         true => draft,
         false => draft.mark(CUT, cut),
     }

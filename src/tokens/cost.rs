@@ -132,7 +132,16 @@ impl ChatCost {
 
     /// A group: a message, or calls and their results.
     pub fn group<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> Count {
-        self.each(messages).sum()
+        self.each(None, messages).sum()
+    }
+
+    /// What `messages` add to a group that begins with `before`.
+    pub(crate) fn added<'a>(
+        &self,
+        mut before: impl Iterator<Item = &'a Message>,
+        messages: impl Iterator<Item = &'a Message>,
+    ) -> Count {
+        self.each(before.next(), messages).sum()
     }
 
     /// The head as one unit: its messages and the tool definitions.
@@ -152,17 +161,21 @@ impl ChatCost {
 
     fn breakdown(&self, messages: &[Message], tools: &[Tool]) -> Breakdown {
         let head = messages.iter().take_while(|message| message.role().is_instruction()).count();
-        let messages: Vec<Count> = self.each(messages).collect();
+        let messages: Vec<Count> = self.each(None, messages).collect();
         let head = messages.iter().take(head).copied().sum();
         Breakdown { messages, head, tools: self.tools(tools), overhead: self.priming() }
     }
 
-    /// The cost of each message; a result is billed with the name of the function that it answers.
-    fn each<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> impl Iterator<Item = Count> {
-        let mut calls: Option<&Message> = None;
+    /// The cost of each message; a result is billed with the name of the function that it answers, one of `calls` or of
+    /// the calls directly before it.
+    fn each<'a>(
+        &self,
+        mut calls: Option<&'a Message>,
+        messages: impl IntoIterator<Item = &'a Message>,
+    ) -> impl Iterator<Item = Count> {
         messages.into_iter().map(move |message| {
-            if *message.role() == Role::Assistant {
-                calls = Some(message);
+            if !matches!(message.role(), Role::Tool | Role::Function) {
+                calls = Some(message).filter(|message| message.has_calls());
             }
             self.message(message) + self.result(message, calls)
         })

@@ -121,10 +121,8 @@ impl Model {
         self.window.ok_or_else(|| {
             let near = near_names(base_name(&self.name));
             let hint = if near.is_empty() { String::new() } else { format!("; near names: {}", near.join(", ")) };
-            let detail = format!(
-                "the window of `{}` is not known{hint}; state the tokens that may be sent (`TokenBudget::limit`, `--budget`)",
-                self.name
-            );
+            let detail =
+                format!("the window of `{}` is not known{hint}; state how many tokens may be sent instead", self.name);
             Error::new(ErrorKind::UnknownModel, detail)
         })
     }
@@ -191,6 +189,6 @@ mod tests {
     fn an_unknown_window_names_near_models_and_the_way_out() {
         let error = Model::find("gtp-4o").known_window().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnknownModel);
-        assert!(error.to_string().contains("gpt-4o") && error.to_string().contains("--budget"), "{error}");
+        assert!(error.to_string().contains("gpt-4o") && error.to_string().contains("state how many"), "{error}");
     }
 }

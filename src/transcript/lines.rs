@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 
 use super::{Transcript, utf8};
-use crate::error::{Error, Position, Result};
+use crate::error::{Error, ErrorKind, Position, Result};
 
 /// Reads the conversations of a file one after the other: JSON Lines (a transcript, a request's body or an array of
 /// messages a line), or one such value over as many lines as it likes.
@@ -78,7 +78,7 @@ impl<R: BufRead> Transcripts<R> {
             Some(Position { line, column, byte }) => {
                 error.at(Position::new(line + self.lines, column, byte + self.bytes))
             }
-            None if self.is_done => error,
+            None if self.is_done || error.kind() == ErrorKind::NewerFormat => error,
             None => error.at(Position::new(self.lines + 1, 1, self.bytes)),
         }
     }
@@ -110,6 +110,8 @@ impl<R: BufRead> Iterator for Transcripts<R> {
             }
         };
         let read = utf8(text.trim_ascii_end()).and_then(Transcript::from_json).map_err(|error| self.moved(error));
+        // A file that does not begin with JSON is not JSON Lines: one error for it, not one for each line.
+        self.is_done |= was_first && read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged);
         self.lines += text.iter().filter(|&&byte| byte == b'\n').count();
         self.bytes += text.len();
         Some(read)

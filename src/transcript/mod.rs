@@ -71,8 +71,13 @@ impl Transcript {
         native::check_format(text)?;
         let mut body = Body::parse(text)?;
         let messages = body.messages.take().ok_or_else(|| {
-            let found = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-            let detail = format!("an object with {found} and no `messages`; a transcript, a request's body or an array of messages is needed");
+            let found: Vec<String> = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect();
+            let found = match (&*found.join(", "), body.keys.iter().any(|key| key == "messages")) {
+                (_, true) => "an object whose `messages` is null".to_owned(),
+                ("", _) => "an empty object, with no `messages`".to_owned(),
+                (keys, _) => format!("an object with {keys} and no `messages`"),
+            };
+            let detail = format!("{found}; a transcript, a request's body or an array of messages is needed");
             Error::new(ErrorKind::InvalidMessage, detail)
         })?;
         let (conversation, ledger) = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{FORMAT, Transcript};
 use crate::conversation::{Conversation, Item, ItemId, Mark, Metadata, Restore, RestoreItem, Summary, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::RawJson;
+use crate::json::{RawJson, described};
 use crate::ledger::{Ledger, Packed, Print};
 use crate::message::Message;
 
@@ -82,7 +82,7 @@ pub(super) fn check_format(text: &str) -> Result<()> {
             Err(Error::new(ErrorKind::NewerFormat, detail))
         }
         Ok(_) => Ok(()),
-        Err(e) => Err(Error::new(ErrorKind::Damaged, "`turnwise` is not a format number").because(e)),
+        Err(_) => Err(Error::new(ErrorKind::Damaged, "`turnwise` is not a format number")),
     }
 }
 
@@ -190,7 +190,7 @@ fn in_runs(ids: impl Iterator<Item = ItemId>) -> Vec<Range<u32>> {
 
 pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(Conversation, Ledger)> {
     let damaged = |detail: String| Error::new(ErrorKind::Damaged, detail);
-    let record: Record = record.parse().map_err(|e| damaged(format!("`{RECORD_KEY}`: {e}")).because(e))?;
+    let record: Record = record.parse().map_err(|e| damaged(format!("`{RECORD_KEY}`: {}", described(&e))))?;
     let ids: Vec<ItemId> = record.path.iter().flat_map(|run| run.clone().map(ItemId)).collect();
     if messages.len() != record.head + ids.len() || ids.len() != record.times.len() {
         return Err(damaged(format!(

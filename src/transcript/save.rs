@@ -8,8 +8,8 @@ use serde::de::IgnoredAny;
 use tempfile::Builder;
 
 use super::native;
-use crate::body::position;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::described;
 
 /// Puts `bytes` in the place of `file`: what stood there stays until the new file is on the disk.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
@@ -73,7 +73,7 @@ fn refuse_damaged(file: &Path) -> Result<()> {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(()),
         Err(e) => {
-            let error = Error::new(ErrorKind::Damaged, e.to_string()).at(position(text, text.len()));
+            let error = Error::new(ErrorKind::Damaged, described(&e));
             Err(keep(file, &error).because(e))
         }
     }

@@ -21,6 +21,7 @@ pub(crate) struct Group {
     pub(crate) state: State,
     pub(crate) tokens: u64,
     pub(crate) is_user: bool,
+    pub(crate) is_reply: bool,
     pub(crate) has_calls: bool,
 }
 
@@ -138,7 +139,8 @@ fn groups(path: &[Value], count: Counter) -> Vec<Group> {
             (false, true) => State::Ready,
         };
         let tokens = group_cost(&path[at..end], count);
-        groups.push(Group { positions: at..end, state, tokens, is_user: role(&path[at]) == "user", has_calls });
+        let (is_user, is_reply) = (role(&path[at]) == "user", role(&path[at]) == "assistant");
+        groups.push(Group { positions: at..end, state, tokens, is_user, is_reply, has_calls });
         at = end;
     }
     groups
@@ -148,7 +150,8 @@ fn groups(path: &[Value], count: Counter) -> Vec<Group> {
 fn pending(groups: &[Group]) -> Vec<usize> {
     let Some(newest) = groups.iter().rposition(|group| group.state == State::Ready) else { return vec![] };
     let asked = groups[..newest].iter().rposition(|group| group.is_user);
-    asked.filter(|_| groups[newest].has_calls).into_iter().chain([newest]).collect()
+    let speaks = groups[newest].is_user || (groups[newest].is_reply && !groups[newest].has_calls);
+    asked.filter(|_| !speaks).into_iter().chain([newest]).collect()
 }
 
 fn count_value(value: &Value, count: Counter) -> u64 {

@@ -374,7 +374,7 @@ fn try_to_keep(on_user: bool) {
         let (Ok(first), false) = (plan(&conversation, limit), input.path.is_empty()) else { return };
         let position = rng.usize(0..input.path.len());
         let item = conversation.path().item(position).unwrap().id();
-        let to_keep = first.to_keep(item).unwrap();
+        let to_keep = first.to_keep(item, &window).unwrap();
         case.note(format!("{} at {limit}, position {position}: {to_keep:?}", window.spec()));
         let group = input.groups.iter().find(|group| group.positions.contains(&position)).unwrap();
         assert_eq!((to_keep.tokens, to_keep.fate), (group.tokens, fate_at(&first, position)));

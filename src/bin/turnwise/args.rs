@@ -43,27 +43,31 @@ pub(crate) struct Budget {
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Send at most this many tokens
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     pub(crate) budget: Option<u64>,
-    /// Keep tokens free for the reply [default: in a window the longest reply, at most a quarter; else none]
-    #[arg(long, value_name = "TOKENS")]
+    /// Keep so many of them free for the reply [default: in a window the longest reply, at most a quarter; else none]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     pub(crate) reserve: Option<u64>,
     /// Trim nothing up to this part of the budget [default: 1.0]
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     pub(crate) high: Option<f64>,
     /// Trim down to this part of the budget; 1.0 keeps as much as fits [default: 0.7]
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     pub(crate) low: Option<f64>,
 }
 
+/// How one conversation is planned.
 #[derive(Args)]
-pub(crate) struct Strategy {
+pub(crate) struct How {
     /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// The user message that is sent next
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) query: Option<String>,
+    /// Pin the message with this index: it is sent whatever the strategy says; can be repeated
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) pin: Vec<usize>,
 }
 
 #[derive(Args)]
@@ -90,7 +94,7 @@ pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
-    pub(crate) strategy: Strategy,
+    pub(crate) how: How,
     #[command(flatten)]
     pub(crate) budget: Budget,
     /// Say what would have to change for the message with this index to be sent
@@ -108,12 +112,9 @@ pub(crate) struct Trim {
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
-    pub(crate) strategy: Strategy,
+    pub(crate) how: How,
     #[command(flatten)]
     pub(crate) budget: Budget,
-    /// Print a whole request's body, with model, tools and the file's other members
-    #[arg(long)]
-    pub(crate) body: bool,
 }
 
 #[derive(Args)]

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Compare) -> Result<()> {
         false => args.strategy.iter().map(String::as_str).collect(),
     };
     let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
-    let conversations = input::all(&args.files, &args.input);
+    let conversations = input::conversations(&args.files, &args.input);
     let (comparison, how) = if args.budget.budget.is_some() || args.budget.model.is_some() {
         (compare(conversations, &strategies, &args.budget)?, "")
     } else {
@@ -76,7 +76,7 @@ fn compare(
     let mut budgets: Vec<ResolvedBudget> = Vec::new();
     for loaded in conversations {
         let Loaded { name, mut file } = loaded?;
-        let planner = input::planner(budget, &file)?;
+        let planner = input::planner(budget, &file).map_err(|failure| failure.within(&name))?;
         if !budgets.contains(planner.budget()) {
             budgets.push(*planner.budget());
         }
@@ -107,6 +107,9 @@ fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()>
         "\n{DIM}messages, turns, results: what each conversation's last request holds of what there is\n\
          repeated: the part of a request that the one before began with too, which a prompt cache can reuse{DIM:#}"
     )?;
+    if comparison.strategies.iter().any(|row| row.totals.refused > 0) {
+        writeln!(out, "{DIM}( ) without the requests over budget, which cannot be sent{DIM:#}")?;
+    }
     if comparison.strategies.iter().any(|row| row.totals.estimated) {
         writeln!(out, "{DIM}~ estimated: tools, parallel calls or a model whose encoding is not known{DIM:#}")?;
     }
@@ -123,7 +126,10 @@ fn rows(comparison: &Comparison) -> Table {
             strategy.clone(),
             thousands(totals.requests as u64),
             thousands(totals.refused as u64),
-            format!("{about}{}", thousands(totals.tokens)),
+            match totals.refused {
+                0 => format!("{about}{}", thousands(totals.tokens)),
+                _ => format!("({about}{})", thousands(totals.tokens)),
+            },
             format!("{about}{}", thousands(totals.largest)),
             share(totals.messages),
             share(totals.turns),

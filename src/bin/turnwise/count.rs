@@ -8,7 +8,7 @@ use turnwise::{Breakdown, ChatRequest, Message, Transcript};
 use crate::args;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, clean, json_line, preview, stdout, table, write_table};
+use crate::output::{BOLD, DIM, ROLE, clean, json_line, preview, stdout, table, write_table};
 use crate::words::thousands;
 
 const BAR: usize = 20;
@@ -32,20 +32,17 @@ struct Row<'a> {
 
 pub(crate) fn run(args: &args::Count) -> Result<()> {
     let mut out = stdout(args.json);
-    for (index, loaded) in input::conversations(&args.file, &args.input)?.enumerate() {
-        let Loaded { name, file } = loaded?;
+    let mut is_first = true;
+    input::for_each(&args.file, &args.input, |Loaded { name, file }| {
         let request = whole(&file);
         let breakdown = input::cost(args.model.as_deref(), &file).request(&request);
         if args.json {
-            json_line(&mut out, &report(&request.messages, &breakdown))?;
-            continue;
+            return json_line(&mut out, &report(&request.messages, &breakdown));
         }
-        if index > 0 {
-            writeln!(out)?;
-        }
-        writeln!(out, "{BOLD}{}{BOLD:#}", clean(&name))?;
-        print(&mut out, &request.messages, &breakdown)?;
-    }
+        let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
+        writeln!(out, "{gap}{BOLD}{}{BOLD:#}", clean(&name))?;
+        print(&mut out, &request.messages, &breakdown)
+    })?;
     out.flush()?;
     Ok(())
 }
@@ -80,7 +77,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
         let length = usize::try_from(count.tokens * BAR as u64 / most).unwrap_or(BAR);
         table.add_row([
             index.to_string(),
-            clean(message.role().as_str()).into_owned(),
+            preview(message.role().as_str(), ROLE),
             figure(*count),
             "█".repeat(length),
             said(message),
@@ -90,7 +87,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
     let total = breakdown.total();
     writeln!(
         out,
-        "{} messages + {} tools + {} to open the reply = {BOLD}{} tokens{BOLD:#}",
+        "{} in messages + {} in tools + {} to open the reply = {BOLD}{} tokens{BOLD:#}",
         figure(breakdown.messages.iter().copied().sum()),
         figure(breakdown.tools),
         figure(breakdown.overhead),

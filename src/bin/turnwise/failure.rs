@@ -1,19 +1,23 @@
 //! How the program ends when something goes wrong.
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use turnwise::ErrorKind;
 
-use crate::output::clean;
+use crate::output::{clean, clean_lines};
 
-/// Why the program ends early.
+/// Why the program ends early, or with something left undone.
 pub(crate) enum Failure {
+    /// The command line does not parse; the text has lines of its own: 2.
+    Mistake(String),
     /// What was asked for cannot be done: 2.
     Usage(String),
     /// Something failed on the way: 1.
     Failed(String),
+    /// Something failed, and was said, and the rest was done: 1.
+    Said,
     /// The reader of the output went away, which is its right: 0.
     ClosedPipe,
 }
@@ -30,37 +34,41 @@ impl Failure {
         match self {
             Self::Usage(message) => Self::Usage(format!("{place}: {message}")),
             Self::Failed(message) => Self::Failed(format!("{place}: {message}")),
-            Self::ClosedPipe => self,
+            Self::Mistake(_) | Self::Said | Self::ClosedPipe => self,
         }
     }
 
+    /// Says it, and how the program ends with it.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::ClosedPipe => ExitCode::SUCCESS,
+            Self::Said => ExitCode::FAILURE,
             Self::Failed(message) => {
-                say(message);
+                say(&format!("turnwise: {}\n", clean(message)));
                 ExitCode::FAILURE
             }
             Self::Usage(message) => {
-                say(message);
+                say(&format!("turnwise: {}\n", clean(message)));
+                ExitCode::from(2)
+            }
+            Self::Mistake(message) => {
+                say(&clean_lines(message));
                 ExitCode::from(2)
             }
         }
     }
 }
 
-fn say(message: &str) {
-    use std::io::Write;
+fn say(text: &str) {
     // There is nobody left to tell when the standard error is closed too.
-    let _ = writeln!(anstream::stderr(), "turnwise: {}", clean(message));
+    let _ = write!(anstream::stderr(), "{text}");
 }
 
 impl From<turnwise::Error> for Failure {
     fn from(error: turnwise::Error) -> Self {
         match error.kind() {
-            ErrorKind::InvalidBudget | ErrorKind::InvalidStrategy | ErrorKind::UnknownModel => {
-                Self::Usage(error.to_string())
-            }
+            ErrorKind::UnknownModel => Self::Usage(format!("{error} (--budget TOKENS)")),
+            ErrorKind::InvalidBudget | ErrorKind::InvalidStrategy => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -14,42 +14,67 @@ pub(crate) struct Loaded {
     pub(crate) file: Transcript,
 }
 
-/// The conversations of a file one after the other, those that `--only` asks for.
-pub(crate) fn conversations(file: &str, input: &args::Input) -> Result<impl Iterator<Item = Result<Loaded>>> {
-    let reader: Box<dyn BufRead> = match file {
-        "-" => Box::new(stdin().lock()),
-        path => Box::new(BufReader::new(File::open(path).map_err(|e| Failure::Failed(format!("{path}: {e}")))?)),
-    };
-    let (path, only) = (file.to_owned(), input.only.clone());
-    let mut found = false;
-    let mut all = Transcripts::new(reader).enumerate();
-    Ok(std::iter::from_fn(move || {
-        for (index, read) in all.by_ref() {
-            let number = index + 1;
-            let file = match read {
-                Ok(file) => file,
-                Err(error) => return Some(Err(Failure::from(error).within(&path))),
-            };
-            let id = id(&file);
-            if only.as_ref().is_none_or(|only| *only == number.to_string() || Some(only) == id.as_ref()) {
-                found = true;
-                let name = id.unwrap_or_else(|| format!("{path}, conversation {number}"));
-                return Some(Ok(Loaded { name, file }));
+/// The conversations of files one after the other, those that `--only` asks for.
+pub(crate) fn conversations<'a>(
+    files: &'a [String],
+    input: &args::Input,
+) -> impl Iterator<Item = Result<Loaded>> + use<'a> {
+    let only = input.only.clone();
+    let wanted = files.join(", ");
+    let mut is_missing = only.is_some();
+    let mut all = files.iter().flat_map(|file| of_file(file));
+    std::iter::from_fn(move || {
+        let Some(only) = &only else { return all.next().map(|(_, loaded)| loaded) };
+        let chosen = all.find(|(number, loaded)| match loaded {
+            Ok(loaded) => *only == number.to_string() || Some(only) == id(&loaded.file).as_ref(),
+            // Line that cannot be read is somebody else's business, unless it is the one that is asked for.
+            Err(_) => *only == number.to_string() || *number == 0,
+        });
+        match chosen {
+            Some((_, loaded)) => {
+                is_missing = false;
+                Some(loaded)
             }
+            None if std::mem::take(&mut is_missing) => {
+                Some(Err(Failure::usage(format!("{wanted}: no conversation has the number or id `{only}`"))))
+            }
+            None => None,
         }
-        let missing = only.as_ref().filter(|_| !std::mem::replace(&mut found, true))?;
-        Some(Err(Failure::usage(format!("{path} has no conversation with the number or id `{missing}`"))))
+    })
+}
+
+/// The conversations of a file with their numbers; 0 for a file that cannot be opened.
+fn of_file(path: &str) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)>> {
+    let reader: Box<dyn BufRead> = match path {
+        "-" => Box::new(stdin().lock()),
+        _ => match File::open(path) {
+            Ok(file) => Box::new(BufReader::new(file)),
+            Err(e) => return Box::new(std::iter::once((0, Err(Failure::Failed(format!("{path}: {e}")))))),
+        },
+    };
+    let path = path.to_owned();
+    Box::new((1..).zip(Transcripts::new(reader)).map(move |(number, read)| {
+        let named = |file| {
+            let name = id(&file).unwrap_or_else(|| format!("{path}, conversation {number}"));
+            Loaded { name, file }
+        };
+        (number, read.map(named).map_err(|error| Failure::from(error).within(&path)))
     }))
 }
 
-/// The conversations of several files.
-pub(crate) fn all<'a>(files: &'a [String], input: &'a args::Input) -> impl Iterator<Item = Result<Loaded>> + use<'a> {
-    files.iter().flat_map(|file| -> Box<dyn Iterator<Item = Result<Loaded>>> {
-        match conversations(file, input) {
-            Ok(loaded) => Box::new(loaded),
-            Err(failure) => Box::new(std::iter::once(Err(failure))),
+/// Does something with each conversation of a file. One that fails is said and does not keep the others from their turn.
+pub(crate) fn for_each(file: &String, input: &args::Input, mut act: impl FnMut(Loaded) -> Result<()>) -> Result<()> {
+    let mut done = Ok(());
+    for loaded in conversations(std::slice::from_ref(file), input) {
+        match loaded.and_then(&mut act) {
+            Err(failure @ Failure::Failed(_)) => {
+                failure.report();
+                done = Err(Failure::Said);
+            }
+            other => other?,
         }
-    })
+    }
+    done
 }
 
 fn id(file: &Transcript) -> Option<String> {
@@ -65,7 +90,7 @@ pub(crate) fn cost(asked: Option<&str>, file: &Transcript) -> ChatCost {
 pub(crate) fn planner(asked: &args::Budget, file: &Transcript) -> Result<Planner> {
     let model = asked.model.as_deref().or(file.model.as_deref());
     let budget = match (asked.budget, model) {
-        (Some(tokens), _) => TokenBudget::limit(tokens.saturating_add(asked.reserve.unwrap_or(0))),
+        (Some(tokens), _) => TokenBudget::limit(tokens),
         (None, Some(model)) => TokenBudget::for_model(model)?,
         (None, None) => {
             let message = "how much may be sent? the file names no model; give --budget TOKENS or --model NAME";

@@ -17,9 +17,16 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
+use failure::Failure;
 
 fn main() -> ExitCode {
-    match run(&Cli::parse().command) {
+    let done = match Cli::try_parse() {
+        Ok(cli) => run(&cli.command),
+        // Help and version, asked for: to the standard output.
+        Err(help) if !help.use_stderr() => help.print().map_err(Failure::from),
+        Err(mistake) => Err(Failure::Mistake(mistake.render().to_string())),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

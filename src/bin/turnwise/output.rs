@@ -11,6 +11,8 @@ use crate::failure::Result;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
+/// How much of a role is shown: roles may be anything.
+pub(crate) const ROLE: usize = 12;
 
 /// The standard output, buffered: as it is for JSON, else with styles where somebody sees them (not under `NO_COLOR`,
 /// not in a pipe).
@@ -28,16 +30,26 @@ pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<
     Ok(())
 }
 
-/// A text without the characters that move the cursor, change the terminal, or reorder what is read.
+/// A text for one line, without the characters that move the cursor, change the terminal, or reorder what is read.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let deceives = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    match text.contains(deceives) {
-        true => Cow::Owned(text.replace(deceives, "\u{fffd}")),
+    replaced(text, deceives)
+}
+
+/// A text of many lines, likewise.
+pub(crate) fn clean_lines(text: &str) -> Cow<'_, str> {
+    replaced(text, |c| deceives(c) && c != '\n' && c != '\t')
+}
+
+fn replaced(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
+    match text.contains(&unwanted) {
+        true => Cow::Owned(text.replace(unwanted, "\u{fffd}")),
         false => Cow::Borrowed(text),
     }
+}
+
+fn deceives(c: char) -> bool {
+    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// The start of a text on one line, at most `width` characters.
@@ -90,8 +102,9 @@ mod tests {
 
     #[test]
     fn what_deceives_is_replaced_and_the_rest_is_not_copied() {
-        assert_eq!(clean("a\u{1b}[31mb\u{202e}c\r\n"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\n");
-        assert!(matches!(clean("ein Fluß,\n日本"), Cow::Borrowed(_)));
+        assert_eq!(clean_lines("a\u{1b}[31mb\u{202e}c\r\n"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\n");
+        assert_eq!(clean("a\nb"), "a\u{fffd}b");
+        assert!(matches!(clean_lines("ein Fluß,\n日本"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -3,73 +3,80 @@
 use std::io::Write;
 
 use turnwise::strategy::parse;
-use turnwise::{Conversation, Memo, Message, Plan, Strategy};
+use turnwise::{Conversation, ItemId, Memo, Message, Plan, Role, Strategy};
 
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, clean, json_line, stdout};
+use crate::output::{BOLD, DIM, clean, clean_lines, json_line, stdout};
 
 pub(crate) fn run(args: &args::Plan) -> Result<()> {
-    let strategy = parse(&args.strategy.strategy)?;
+    let strategy = parse(&args.how.strategy)?;
     let mut out = stdout(args.json);
-    for (index, loaded) in input::conversations(&args.file, &args.input)?.enumerate() {
-        let mut loaded = loaded?;
-        let plan = plan(&mut loaded, &*strategy, args.strategy.query.as_deref(), &args.budget)?;
+    let mut is_first = true;
+    input::for_each(&args.file, &args.input, |mut loaded| {
+        let plan = plan(&mut loaded, &*strategy, &args.how, &args.budget)?;
         if args.json {
-            json_line(&mut out, &plan)?;
-            continue;
+            return json_line(&mut out, &plan);
         }
-        if index > 0 {
-            writeln!(out)?;
+        let text = match args.keep {
+            Some(message) => to_keep(&plan, &*strategy, &loaded.file.conversation, message)?,
+            None => clean_lines(&plan.explain().to_string()).into_owned(),
+        };
+        let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
+        writeln!(out, "{gap}{BOLD}{}{BOLD:#}\n{text}", clean(&loaded.name))?;
+        let last = loaded.file.conversation.path().messages().next_back();
+        if last.is_some_and(|last| *last.role() == Role::Assistant && !last.has_calls()) {
+            writeln!(out, "  {DIM}ends with a reply; --query TEXT adds the message that comes next{DIM:#}")?;
         }
-        writeln!(out, "{BOLD}{}{BOLD:#}", clean(&loaded.name))?;
-        match args.keep {
-            Some(message) => writeln!(out, "{}", to_keep(&plan, &loaded.file.conversation, message)?)?,
-            None => writeln!(out, "{}", plan.explain())?,
-        }
-    }
+        Ok(())
+    })?;
     out.flush()?;
     Ok(())
 }
 
 pub(crate) fn trim(args: &args::Trim) -> Result<()> {
-    let strategy = parse(&args.strategy.strategy)?;
+    let strategy = parse(&args.how.strategy)?;
     let mut out = stdout(true);
-    for loaded in input::conversations(&args.file, &args.input)? {
-        let mut loaded = loaded?;
-        let plan = plan(&mut loaded, &*strategy, args.strategy.query.as_deref(), &args.budget)?;
-        if args.body {
-            let mut request = plan.request();
-            request.params = loaded.file.extra;
-            json_line(&mut out, &request)?;
-        } else {
-            json_line(&mut out, &plan.messages())?;
-        }
-    }
+    input::for_each(&args.file, &args.input, |mut loaded| {
+        let plan = plan(&mut loaded, &*strategy, &args.how, &args.budget)?;
+        json_line(&mut out, &plan.messages())
+    })?;
     out.flush()?;
     Ok(())
 }
 
-fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, query: Option<&str>, budget: &args::Budget) -> Result<Plan> {
+fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::How, budget: &args::Budget) -> Result<Plan> {
+    let within = |failure: Failure| failure.within(&loaded.name);
     let file = &mut loaded.file;
-    let planner = input::planner(budget, file)?;
-    if let Some(query) = query {
-        file.conversation.push(Message::user(query));
+    let planner = input::planner(budget, file).map_err(within)?;
+    if let Some(query) = &asked.query {
+        file.conversation.push(Message::user(query.as_str()));
+    }
+    for &pin in &asked.pin {
+        if let Some(item) = item(&file.conversation, pin).map_err(within)? {
+            file.conversation.pin(item)?;
+        }
     }
     planner
         .plan(&file.conversation, &mut file.ledger, strategy, &mut Memo::default())
-        .map_err(|e| Failure::from(e).within(&loaded.name))
+        .map_err(|e| within(Failure::from(e)))
 }
 
-fn to_keep(plan: &Plan, conversation: &Conversation, message: usize) -> Result<String> {
-    let head = plan.head_len();
-    let Some(position) = message.checked_sub(head) else {
-        return Ok(format!("message {message} belongs to the head and is always sent."));
-    };
-    let item = conversation.path().item(position).ok_or_else(|| {
-        let last = (head + conversation.path().len()).saturating_sub(1);
+fn to_keep(plan: &Plan, strategy: &dyn Strategy, conversation: &Conversation, message: usize) -> Result<String> {
+    Ok(match item(conversation, message)? {
+        None => format!("message {message} belongs to the head and is always sent."),
+        Some(item) => clean(&plan.to_keep(item, strategy)?.to_string()).into_owned(),
+    })
+}
+
+/// The item of a message by its index; `None` in the head.
+fn item(conversation: &Conversation, message: usize) -> Result<Option<ItemId>> {
+    let (head, path) = (conversation.head().len(), conversation.path());
+    let Some(position) = message.checked_sub(head) else { return Ok(None) };
+    let item = path.item(position).ok_or_else(|| {
+        let last = (head + path.len()).saturating_sub(1);
         Failure::usage(format!("there is no message {message}; they go from 0 to {last}"))
     })?;
-    Ok(plan.to_keep(item.id())?.to_string())
+    Ok(Some(item.id()))
 }

@@ -37,9 +37,9 @@ pub(crate) fn run(args: &args::Replay) -> Result<()> {
     let strategy = parse(&args.strategy)?;
     let mut out = stdout(true);
     let mut totals = Totals::default();
-    for loaded in input::all(&args.files, &args.input) {
+    for loaded in input::conversations(&args.files, &args.input) {
         let Loaded { name, mut file } = loaded?;
-        let planner = input::planner(&args.budget, &file)?;
+        let planner = input::planner(&args.budget, &file).map_err(|failure| failure.within(&name))?;
         let replay = replay(&file.conversation, &mut file.ledger, &planner, &*strategy)
             .map_err(|e| Failure::from(e).within(&name))?;
         for request in &replay.requests {

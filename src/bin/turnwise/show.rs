@@ -8,21 +8,19 @@ use crate::args;
 use crate::count::said;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, clean, preview, stdout};
+use crate::output::{BOLD, DIM, ROLE, clean, clean_lines, preview, stdout};
 use crate::words::counted;
 
 pub(crate) fn run(args: &args::Show) -> Result<()> {
     let mut out = stdout(false);
-    for (index, loaded) in input::conversations(&args.file, &args.input)?.enumerate() {
-        let Loaded { name, file } = loaded?;
-        if index > 0 {
-            writeln!(out)?;
-        }
-        writeln!(out, "{BOLD}{}{BOLD:#}", clean(&name))?;
+    let mut is_first = true;
+    input::for_each(&args.file, &args.input, |Loaded { name, file }| {
+        let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
+        writeln!(out, "{gap}{BOLD}{}{BOLD:#}", clean(&name))?;
         about(&mut out, &file)?;
         messages(&mut out, &file.conversation, args.full)?;
-        beside(&mut out, &file.conversation)?;
-    }
+        beside(&mut out, &file.conversation)
+    })?;
     out.flush()?;
     Ok(())
 }
@@ -36,7 +34,7 @@ fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
     for (key, value) in file.conversation.metadata().iter() {
         writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), clean(value))?;
     }
-    for (key, value) in &file.extra {
+    for (key, value) in file.extra.iter().filter(|(key, _)| key != "id") {
         writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), preview(value.as_str(), 80))?;
     }
     Ok(())
@@ -68,16 +66,16 @@ fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Re
 }
 
 fn line(out: &mut impl Write, index: usize, message: &Message, note: &str, full: bool) -> Result<()> {
-    let role = clean(message.role().as_str()).into_owned();
-    let note = if note.is_empty() { String::new() } else { format!("  [{note}]") };
+    let role = preview(message.role().as_str(), ROLE);
+    let note = if note.is_empty() { String::new() } else { format!("  {DIM}[{note}]{DIM:#}") };
     if !full {
-        writeln!(out, "{index:>5}  {role:<9}  {}{DIM}{note}{DIM:#}", said(message))?;
+        writeln!(out, "{index:>5}  {role:<9}  {}{note}", said(message))?;
         return Ok(());
     }
     let name = message.name().map_or(String::new(), |name| format!(" ({})", clean(name)));
-    writeln!(out, "{index:>5}  {BOLD}{role}{name}{BOLD:#}{DIM}{note}{DIM:#}")?;
+    writeln!(out, "{index:>5}  {BOLD}{role}{name}{BOLD:#}{note}")?;
     let text = message.text();
-    for text in clean(&text).lines() {
+    for text in clean_lines(&text).lines() {
         writeln!(out, "       {text}")?;
     }
     for call in message.tool_calls() {

@@ -1,0 +1,118 @@
+//! What would have to change for a message to be sent.
+
+use std::fmt;
+
+use super::draft::Reason;
+use super::plan::{Fate, Plan};
+use super::refuse::describe_group;
+use super::runs::{Ground, history};
+use super::view::MustSend;
+use super::{Memo, Strategy};
+use crate::conversation::{GroupState, ItemId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::words::thousands;
+
+/// What would have to change for a message to be sent. `Display` says it in a sentence or two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ToKeep {
+    what: String,
+    /// How many messages its group has.
+    pub messages: usize,
+    /// What its group costs.
+    pub tokens: u64,
+    /// Whether it is sent as it is.
+    pub fate: Fate,
+    /// Why.
+    pub reason: Reason,
+    /// The tokens that the limit lacks for it to be pinned; 0 when it can be. `None` when a pin is of no use.
+    pub pin_lacks: Option<u64>,
+    /// The smallest limit at which the strategy keeps it, if there is one.
+    pub limit: Option<u64>,
+}
+
+impl Plan {
+    /// What would have to change for an item to be sent. `strategy` is the one that drafted the plan: it is asked again
+    /// under larger limits, with the same marks relative to them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when the item is not on the planned path.
+    pub fn to_keep(&self, item: ItemId, strategy: &dyn Strategy) -> Result<ToKeep> {
+        let path = self.record().path();
+        let position = path.position(item).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("item {item} is not on the path of {} items", path.len()))
+        })?;
+        let group = path.group_at(position);
+        let run = self.runs.iter().find(|run| run.groups.contains(&group));
+        let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
+        let tokens = self.sums.group(group).tokens;
+        let can_be_kept = fate == Fate::Evicted && path.group(group).state() == GroupState::Ready;
+        let must = MustSend::of(self.record(), &self.sums);
+        let before = self.tokens.total() - self.tokens.history;
+        let ground = Ground { record: self.record(), sums: &self.sums, must: &must, before };
+        let fixed = before + must.tokens(0..path.groups());
+        Ok(ToKeep {
+            what: describe_group(path, group),
+            messages: path.group(group).positions().len(),
+            tokens,
+            fate,
+            reason,
+            pin_lacks: can_be_kept.then(|| (fixed + tokens).saturating_sub(self.budget.limit)),
+            limit: if can_be_kept { self.limit_to_keep(group, ground, strategy) } else { None },
+        })
+    }
+
+    /// Bisects between this limit and the one under which the whole path fits.
+    fn limit_to_keep(&self, group: usize, ground: Ground<'_>, strategy: &dyn Strategy) -> Option<u64> {
+        let whole = ground.before + self.sums.tokens(0..self.record().path().groups());
+        let (mut too_small, mut enough) = (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit + 1));
+        if !self.keeps_at(enough, group, ground, strategy) {
+            return None;
+        }
+        while enough - too_small > 1 {
+            let middle = too_small.midpoint(enough);
+            if self.keeps_at(middle, group, ground, strategy) {
+                enough = middle;
+            } else {
+                too_small = middle;
+            }
+        }
+        Some(enough)
+    }
+
+    fn keeps_at(&self, limit: u64, group: usize, ground: Ground<'_>, strategy: &dyn Strategy) -> bool {
+        let decided = ground.decide(&self.budget.at(limit), strategy, &mut Memo::default());
+        decided.is_ok_and(|(_, runs)| {
+            let is_kept = runs.iter().any(|run| run.fate == Fate::Kept && run.groups.contains(&group));
+            is_kept && ground.before + history(&runs) <= limit
+        })
+    }
+}
+
+impl fmt::Display for ToKeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match (self.messages, self.fate) {
+            (1, Fate::Kept) => "is sent",
+            (1, Fate::Evicted) => "is not sent",
+            (_, Fate::Kept) => "are sent",
+            (_, Fate::Evicted) => "are not sent",
+        };
+        write!(f, "{}, {} tokens, {verb}: {}.", self.what, thousands(self.tokens), self.reason)?;
+        match (self.fate, &self.reason) {
+            (Fate::Kept, _) => return Ok(()),
+            (_, Reason::Orphan) => return f.write_str(" No request can hold it."),
+            (_, Reason::Unanswered) => return f.write_str(" Each of its calls needs a result directly behind it."),
+            _ => {}
+        }
+        match self.pin_lacks {
+            Some(0) => f.write_str(" Pin it, and others make room.")?,
+            Some(lacks) => write!(f, " A pin would need {} tokens more than the limit.", thousands(lacks))?,
+            None => {}
+        }
+        match (self.limit, &self.reason) {
+            (Some(limit), _) => write!(f, " Or allow {} tokens.", thousands(limit)),
+            (None, Reason::Count) => f.write_str(" Or ask for more messages or turns."),
+            _ => Ok(()),
+        }
+    }
+}
