@@ -39,7 +39,7 @@ impl Transcripts<BufReader<File>> {
     /// Opens a file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) when it cannot be opened.
+    /// [`ErrorKind::Io`] when it cannot be opened.
     pub fn open(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
         let opened = File::open(file).map_err(|e| Error::io(format_args!("reading {}", file.display()), e))?;
