@@ -8,7 +8,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::conversation::{Conversation, GroupState, Item, Path, Stamp};
+use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
 use crate::json::RawJson;
 use crate::log::Log;
 use crate::message::{Message, Role};
@@ -178,9 +178,18 @@ impl Ledger {
         }
     }
 
-    /// The costs by cost id, each by ordinal, for a file.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = (&str, Vec<Packed>)> {
-        self.columns.iter().map(|column| (&*column.cost_id, column.costs.iter().copied().collect()))
+    /// The costs by cost id, each by ordinal, for a file: those of the conversation's own items. A copy of it that went
+    /// another way may have used this ledger too.
+    pub(crate) fn columns(&self, conversation: &Conversation) -> impl Iterator<Item = (&str, Vec<Packed>)> {
+        let known = |id: usize| {
+            let item = conversation.get(ItemId::from_index(id))?;
+            (self.stamps.get(id) == Some(&item.stamp())).then_some(id)
+        };
+        let own: Vec<Option<usize>> = (0..conversation.next_ordinal()).map(known).collect();
+        self.columns.iter().map(move |column| {
+            let cost = |id: &Option<usize>| id.and_then(|id| column.costs.get(id)).copied().unwrap_or(Packed::UNKNOWN);
+            (&*column.cost_id, own.iter().map(cost).collect())
+        })
     }
 
     /// A ledger from the columns of a file: costs of the items that still look as they did, by hash and length.

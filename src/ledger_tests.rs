@@ -1,7 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::conversation::ItemId;
 use crate::message::ToolCall;
 use crate::tokens::TokenCounter;
 
@@ -207,8 +206,8 @@ fn prints(conversation: &Conversation) -> Vec<Option<Print>> {
     (0..conversation.next_ordinal()).map(print).collect()
 }
 
-fn columns(ledger: &Ledger) -> Vec<(String, Vec<Packed>)> {
-    ledger.columns().map(|(cost_id, costs)| (cost_id.to_owned(), costs)).collect()
+fn columns(ledger: &Ledger, conversation: &Conversation) -> Vec<(String, Vec<Packed>)> {
+    ledger.columns(conversation).map(|(cost_id, costs)| (cost_id.to_owned(), costs)).collect()
 }
 
 /// A conversation of the same messages, as a file would give it.
@@ -223,7 +222,7 @@ fn a_restored_ledger_need_not_count_again() {
     let mut ledger = Ledger::new();
     let total = bench.total(&mut ledger, &talk).0;
     let again = reloaded(&talk);
-    let mut restored = Ledger::restore(&again, &prints(&talk), columns(&ledger));
+    let mut restored = Ledger::restore(&again, &prints(&talk), columns(&ledger, &talk));
     assert_eq!(bench.total(&mut restored, &again), (total, 0));
     assert_eq!(bench.each(&mut restored, &again), bench.each(&mut ledger, &talk));
 }
@@ -235,7 +234,7 @@ fn a_message_that_was_edited_in_the_file_is_counted_again() {
     let talk = Conversation::from_messages(["a", "b", "c"].map(Message::user));
     bench.total(&mut ledger, &talk);
     let edited = Conversation::from_messages(["a", "B", "c"].map(Message::user));
-    let mut restored = Ledger::restore(&edited, &prints(&talk), columns(&ledger));
+    let mut restored = Ledger::restore(&edited, &prints(&talk), columns(&ledger, &talk));
     assert_eq!(bench.total(&mut restored, &edited), (15, 1));
 }
 
@@ -249,7 +248,7 @@ fn a_call_that_was_edited_in_the_file_takes_its_results_along() {
     let (talk, edited) = (Conversation::from_messages(group("f")), Conversation::from_messages(group("longer")));
     let mut ledger = Ledger::new();
     bench.total(&mut ledger, &talk);
-    let mut restored = Ledger::restore(&edited, &prints(&talk), columns(&ledger));
+    let mut restored = Ledger::restore(&edited, &prints(&talk), columns(&ledger, &talk));
     assert_eq!(bench.total(&mut restored, &edited).0, bench.fresh(&edited));
 }
 

@@ -326,6 +326,18 @@ fn invariant_8_what_was_saved_survives_a_kill() {
 }
 
 #[test]
+fn a_file_holds_no_costs_of_a_copy_that_went_another_way() {
+    let (cost, _) = counted();
+    let mut file = Transcript::new(Conversation::from_messages([Message::user("a")]));
+    let mut copy = file.conversation.clone();
+    copy.push("a message that is never recorded here");
+    file.ledger.total(&copy, &cost);
+    file.conversation.push("short");
+    let mut again = Transcript::from_json(&file.to_json()).unwrap();
+    assert_eq!(again.ledger.total(&again.conversation, &cost), Ledger::new().total(&file.conversation, &cost));
+}
+
+#[test]
 fn a_ledger_of_another_conversation_is_not_believed() {
     let (cost, _) = counted();
     let one = Conversation::from_messages([Message::user("a long first message")]);

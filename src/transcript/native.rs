@@ -165,7 +165,8 @@ impl Record {
 
 impl Columns {
     fn of(transcript: &Transcript) -> Self {
-        let costs: BTreeMap<_, _> = transcript.ledger.columns().map(|(id, costs)| (id.to_owned(), costs)).collect();
+        let costs: BTreeMap<_, _> =
+            transcript.ledger.columns(&transcript.conversation).map(|(id, costs)| (id.to_owned(), costs)).collect();
         if costs.is_empty() {
             return Self::default();
         }
