@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Position, Result};
 use crate::json::{RawJson, described};
-use crate::message::Message;
+use crate::message::{Message, twice};
 
 /// A request's body: what this crate knows of it is typed, everything else kept.
 #[derive(Debug, Default)]
@@ -36,9 +36,9 @@ impl Body {
             body.keys.push(key.clone());
             match &*key {
                 _ if value.text == "null" => body.extra.push((key, value.raw())),
-                "model" => body.model = Some(value.typed("model")?),
+                "model" => body.model = Some(value.read("model")?),
                 "messages" => body.messages = Some(value.messages()?),
-                "tools" => body.tools = Some(value.typed("tools")?),
+                "tools" => body.tools = Some(value.read("tools")?),
                 _ => body.extra.push((key, value.raw())),
             }
         }
@@ -73,12 +73,12 @@ impl<'a> Source<'a> {
 
     fn messages(self) -> Result<Vec<Message>> {
         let messages = self.read::<Vec<&RawValue>>("an array of messages")?;
-        let read = |(index, value)| self.part(value).typed(&format!("message {index}"));
+        if messages.first().is_some_and(|first| is_body(first)) {
+            let detail = "an array of conversations; they are read one a line (`jq -c '.[]'` writes them so)";
+            return Err(Error::new(ErrorKind::InvalidMessage, detail).at(position(self.whole, self.base)));
+        }
+        let read = |(index, value)| self.part(value).read(&format!("message {index}"));
         messages.into_iter().enumerate().map(read).collect()
-    }
-
-    fn typed<T: DeserializeOwned>(self, what: &str) -> Result<T> {
-        serde_json::from_str(self.text).map_err(|e| self.error(what, &e))
     }
 
     fn read<T: Deserialize<'a>>(self, what: &str) -> Result<T> {
@@ -111,16 +111,26 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(String, &'de RawValue)> = Vec::new();
                 while let Some((key, value)) = map.next_entry()? {
-                    if members.iter().any(|(known, _)| *known == key) {
-                        return Err(serde::de::Error::custom(format_args!("the key `{key}` is there twice")));
-                    }
                     members.push((key, value));
+                }
+                if let Some(key) = twice(members.iter().map(|(key, _)| &**key)) {
+                    return Err(serde::de::Error::custom(format_args!("the key `{key}` is there twice")));
                 }
                 Ok(Members(members))
             }
         }
         deserializer.deserialize_map(InOrder)
     }
+}
+
+/// Whether an element of what should be messages is a conversation itself.
+fn is_body(element: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Nested {
+        #[serde(rename = "messages")]
+        _messages: Vec<serde::de::IgnoredAny>,
+    }
+    element.get().starts_with('{') && serde_json::from_str::<Nested>(element.get()).is_ok()
 }
 
 /// Where an error of `serde_json` points, in bytes.

@@ -26,8 +26,8 @@ use crate::words::thousands;
 #[must_use]
 pub struct TokenBudget {
     size: Size,
-    /// The longest reply of the model, which bounds the default reserve.
-    max_output: Option<u64>,
+    /// The model whose window it is; its longest reply bounds the default reserve.
+    model: Option<Model>,
     reply_reserve: Option<u64>,
     tools: u64,
     margin: u64,
@@ -91,11 +91,11 @@ impl TokenBudget {
     /// [`ErrorKind::UnknownModel`] when its window is not known.
     pub fn for_model(model: &str) -> Result<Self> {
         let model = Model::find(model);
-        Ok(Self::of(Size::Window(model.known_window()?), model.max_output))
+        Ok(Self::of(Size::Window(model.known_window()?), Some(model)))
     }
 
-    fn of(size: Size, max_output: Option<u64>) -> Self {
-        Self { size, max_output, reply_reserve: None, tools: 0, margin: 0, high: 1.0, low: None }
+    fn of(size: Size, model: Option<Model>) -> Self {
+        Self { size, model, reply_reserve: None, tools: 0, margin: 0, high: 1.0, low: None }
     }
 
     /// Keeps tokens free for the reply. Default: none under a [`limit`](Self::limit); in a window the model's longest
@@ -130,6 +130,17 @@ impl TokenBudget {
         self
     }
 
+    /// The model that it was made for.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| &*model.name)
+    }
+
+    /// The same budget, trimming down to `part` where no low mark was set.
+    pub(crate) fn low_mark_or(mut self, part: f64) -> Self {
+        self.low = Some(self.low.unwrap_or(part.min(self.high)));
+        self
+    }
+
     /// The budget in integers.
     ///
     /// # Errors
@@ -140,7 +151,8 @@ impl TokenBudget {
             Size::Limit(limit) => (None, limit, self.reply_reserve.unwrap_or(0)),
             Size::Window(window) => {
                 let quarter = window / 4;
-                let default = self.max_output.map_or(quarter, |most| most.min(quarter));
+                let longest = self.model.as_ref().and_then(|model| model.max_output);
+                let default = longest.map_or(quarter, |most| most.min(quarter));
                 (Some(window), window, self.reply_reserve.unwrap_or(default))
             }
         };
@@ -181,6 +193,11 @@ impl ResolvedBudget {
         Self { limit, high: part_of(limit, self.parts.high), low: part_of(limit, self.parts.low), ..*self }
     }
 
+    /// What is kept free beside the prompt.
+    pub(crate) fn kept_free(&self) -> u64 {
+        self.reply_reserve.saturating_add(self.tools).saturating_add(self.margin)
+    }
+
     /// The smallest limit whose high mark leaves a request of `tokens` untrimmed.
     pub(crate) fn limit_for(&self, tokens: u64) -> u64 {
         let exact = (u128::from(tokens) * STEPS).div_ceil(u128::from(self.parts.high.max(1)));
@@ -207,7 +224,7 @@ impl fmt::Display for ResolvedBudget {
         if let Some(window) = self.window {
             write!(f, "window {}", thousands(window))?;
         } else {
-            write!(f, "limit {}", thousands(self.limit + self.reply_reserve + self.tools + self.margin))?;
+            write!(f, "limit {}", thousands(self.limit.saturating_add(self.kept_free())))?;
         }
         for (what, tokens) in free.iter().filter(|(_, tokens)| *tokens > 0) {
             write!(f, " - {} for {what}", thousands(*tokens))?;

@@ -95,6 +95,9 @@ pub(crate) fn described(error: &serde_json::Error) -> String {
         return "the text ends in the middle of a value".to_owned();
     }
     let text = error.to_string();
+    if text.starts_with("trailing characters") {
+        return "more than one JSON value; JSON Lines are read by `Transcripts`".to_owned();
+    }
     let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
     let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));
     match text.rsplit_once(", expected ") {

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
-use crate::json::RawJson;
 use crate::log::Log;
 use crate::message::{Message, Role};
+use crate::request::Tool;
 use crate::tokens::{ChatCost, Count};
 
 /// Counts that were made, for one conversation: a column for each [`ChatCost`], with prefix sums over the path.
@@ -49,11 +49,11 @@ struct Sum {
 #[derive(Clone, Debug)]
 struct HeadCost {
     head: Arc<[Message]>,
-    tools: Arc<[RawJson]>,
+    tools: Arc<[Tool]>,
     counts: [Count; 2],
 }
 
-/// A count in four bytes: the highest bit says that it is an estimate.
+/// A count in four bytes: the highest bit says that it is an estimate, as a count is that does not fit.
 ///
 /// In a file: a number of tokens, below zero for an estimate, null when it is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +66,10 @@ impl Packed {
     const MOST: u32 = Self::ESTIMATED - 2;
 
     fn new(count: Count) -> Self {
-        let tokens = u32::try_from(count.tokens).unwrap_or(Self::MOST).min(Self::MOST);
-        Self(if count.exact { tokens } else { tokens | Self::ESTIMATED })
+        let fitting = u32::try_from(count.tokens).ok().filter(|&tokens| tokens <= Self::MOST);
+        let tokens = fitting.unwrap_or(Self::MOST);
+        let is_exact = count.exact && fitting.is_some();
+        Self(if is_exact { tokens } else { tokens | Self::ESTIMATED })
     }
 
     fn count(self) -> Option<Count> {
@@ -120,7 +122,7 @@ impl Ledger {
     }
 
     /// The cost of the head's messages and of the tools, counted once for each head.
-    pub(crate) fn head(&mut self, conversation: &Conversation, tools: &Arc<[RawJson]>, cost: &ChatCost) -> [Count; 2] {
+    pub(crate) fn head(&mut self, conversation: &Conversation, tools: &Arc<[Tool]>, cost: &ChatCost) -> [Count; 2] {
         let index = self.column(cost.id());
         let head = conversation.shared_head();
         let known = &mut self.columns[index].head;
@@ -192,6 +194,33 @@ impl Ledger {
         })
     }
 
+    /// The costs of the last head and tools by cost id, with the print that they go with, for a file.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Print, Packed, Packed))> {
+        self.columns.iter().filter_map(|column| {
+            let HeadCost { head, tools, counts } = column.head.as_ref()?;
+            let [head_cost, tools_cost] = counts.map(Packed::new);
+            Some((column.cost_id.to_string(), (Print::of(&(&**head, &**tools)), head_cost, tools_cost)))
+        })
+    }
+
+    /// Takes costs of heads from a file: those of this head and these tools.
+    pub(crate) fn restore_heads(
+        &mut self,
+        conversation: &Conversation,
+        tools: &[Tool],
+        heads: impl IntoIterator<Item = (String, (Print, Packed, Packed))>,
+    ) {
+        let (head, tools): (_, Arc<[Tool]>) = (conversation.shared_head(), tools.into());
+        let print = Print::of(&(&*head, &*tools));
+        for (cost_id, (of, head_cost, tools_cost)) in heads {
+            if let (true, Some(head_cost), Some(tools_cost)) = (of == print, head_cost.count(), tools_cost.count()) {
+                let index = self.column(&cost_id);
+                let (head, tools) = (Arc::clone(&head), Arc::clone(&tools));
+                self.columns[index].head = Some(HeadCost { head, tools, counts: [head_cost, tools_cost] });
+            }
+        }
+    }
+
     /// A ledger from the columns of a file: costs of the items that still look as they did, by hash and length.
     pub(crate) fn restore(
         conversation: &Conversation,
@@ -216,7 +245,7 @@ impl Ledger {
 }
 
 impl HeadCost {
-    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[RawJson]>) -> bool {
+    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[Tool]>) -> bool {
         (Arc::ptr_eq(&self.head, head) || self.head == *head)
             && (Arc::ptr_eq(&self.tools, tools) || self.tools == *tools)
     }
@@ -335,7 +364,7 @@ fn count_on(cores: usize, groups: &[usize], count: &(impl Fn(&[usize]) -> Vec<Co
     counted.concat()
 }
 
-/// Hash (XXH3 of the message's JSON) and length in bytes of a message, by which a file's ledger knows it again.
+/// Hash (XXH3 of the JSON) and length in bytes of a message, or of head and tools, by which a file's ledger knows it again.
 ///
 /// In a file: `hash:length`, the hash in hexadecimal, because readers of JSON keep only 53 bits of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -364,7 +393,7 @@ impl TryFrom<String> for Print {
 }
 
 impl Print {
-    pub(crate) fn of(message: &Message) -> Self {
+    pub(crate) fn of(message: &impl Serialize) -> Self {
         let mut writer = Hashing { hash: Xxh3::new(), bytes: 0 };
         // Writing into a hash cannot fail, and a message always serializes.
         let _ = serde_json::to_writer(&mut writer, message);

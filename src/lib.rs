@@ -14,13 +14,13 @@
 //! let plan = trim(&messages, &TokenBudget::limit(400), &SlidingWindow::tokens())?;
 //! assert!(plan.tokens().total() <= 400);
 //! println!("{}", plan.explain());
-//! // window: sends 22 of 82 messages, 273 of 400 tokens
-//! //   limit 400 tokens; trims above 400 down to 280
+//! // window: sends 32 of 82 messages, 393 of 400 tokens
+//! //   limit 400 tokens; trims above 400 down to 400
 //! //   +  0     sent          1 message        10 tokens  always sent first
-//! //   -  1-60  left out    60 messages       720 tokens  older than what fits
-//! //   + 61-80  sent        20 messages       249 tokens  fits
+//! //   -  1-50  left out    50 messages       600 tokens  older than what fits
+//! //   + 51-80  sent        30 messages       369 tokens  fits
 //! //   + 81     sent          1 message        11 tokens  to be answered
-//! //   10 head + 0 tools + 260 history + 3 to open the reply = 273
+//! //   10 for the head + 0 for tools + 380 for history + 3 to open the reply = 393 tokens
 //! # Ok::<(), turnwise::Error>(())
 //! ```
 //!
@@ -87,8 +87,8 @@ pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall
 pub use replay::replay;
 pub use request::{ChatRequest, Tool};
 pub use strategy::{
-    Arithmetic, Decision, Draft, Everything, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Run, SlidingWindow,
-    Strategy, ToKeep, View, trim,
+    Arithmetic, Decision, Draft, Everything, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Row, Run,
+    SlidingWindow, Strategy, ToKeep, View, trim,
 };
 pub use tokens::{Breakdown, ChatCost, Count, CounterFn, Encoding, Model, Tiktoken, TokenCounter, count};
 pub use transcript::{Transcript, Transcripts};

@@ -1,15 +1,41 @@
 //! What is sent to a chat-completions endpoint.
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::Message;
 
-/// A tool's definition as the API has it, `{"type": "function", "function": {…}}`, kept as raw JSON.
-pub type Tool = RawJson;
+/// A tool's definition as the API has it, `{"type": "function", "function": {…}}`, kept as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tool(RawJson);
+
+impl Tool {
+    /// A definition.
+    pub fn new(definition: impl Into<RawJson>) -> Self {
+        Self(definition.into())
+    }
+
+    /// The definition.
+    pub fn json(&self) -> &RawJson {
+        &self.0
+    }
+}
+
+impl From<RawJson> for Tool {
+    fn from(definition: RawJson) -> Self {
+        Self(definition)
+    }
+}
+
+impl From<serde_json::Value> for Tool {
+    fn from(definition: serde_json::Value) -> Self {
+        Self(definition.into())
+    }
+}
 
 /// The body of a chat-completions request.
 ///
@@ -47,7 +73,12 @@ impl ChatRequest {
         let messages = body.messages.ok_or_else(|| {
             Error::new(ErrorKind::InvalidMessage, "a request body without `messages`; an array of messages is needed")
         })?;
-        Ok(Self { model: body.model, messages, tools: body.tools.unwrap_or_default(), params: body.extra })
+        Ok(Self {
+            model: body.model,
+            messages,
+            tools: body.tools.unwrap_or_default().into_iter().map(Tool).collect(),
+            params: body.extra,
+        })
     }
 }
 
@@ -61,7 +92,12 @@ impl Serialize for ChatRequest {
         if !self.tools.is_empty() {
             map.serialize_entry("tools", &self.tools)?;
         }
-        for (key, value) in &self.params {
+        let is_own = |key: &str| match key {
+            "model" => self.model.is_some(),
+            "tools" => !self.tools.is_empty(),
+            key => key == "messages",
+        };
+        for (key, value) in self.params.iter().filter(|(key, _)| !is_own(key)) {
             map.serialize_entry(key, value)?;
         }
         map.end()

@@ -50,7 +50,7 @@ fn rich() -> Transcript {
     talk.pin(ids[0]).unwrap();
     talk.attach(ids[0], ids[3], "They called f.", Some("gpt-4o-mini")).unwrap();
     let head = talk.leaf().unwrap();
-    talk.set_mark(Mark { spec: "window".into(), name: "cut".into(), item: ids[3], head }).unwrap();
+    talk.set_mark(Mark::new("window", "cut", ids[3], head)).unwrap();
     talk.set_system("Be very brief.");
     talk.metadata_mut().set("topic", "tests").unwrap();
     file
@@ -226,7 +226,7 @@ fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
         (r#"[{"role": "user"}, {"content": "x"}]"#, ErrorKind::InvalidMessage, "message 1: a message has no `role`"),
         (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` and no `turnwise_record`"),
         (r#"{"turnwise": "one", "messages": []}"#, ErrorKind::Damaged, "not a format number"),
-        ("[] []", ErrorKind::Damaged, "trailing characters"),
+        ("[] []", ErrorKind::Damaged, "more than one JSON value"),
     ] {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("file.json");
@@ -291,6 +291,93 @@ fn a_save_that_fails_says_where_and_leaves_nothing() {
     assert!(error.to_string().contains("missing"), "{error}");
     assert!(rich().save(folder.path()).is_err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn invariant_8_a_file_that_load_refuses_is_not_replaced() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    let edited =
+        rich().to_json().replacen("\"messages\":[", "\"messages\":[{\"role\":\"user\",\"content\":\"by hand\"},", 1);
+    for text in [&*edited, r#"{"name": "not a transcript"}"#, "[]\n[]\n", "a letter"] {
+        fs::write(&path, text).unwrap();
+        assert!(Transcript::load(&path).is_err());
+        assert_eq!(rich().save(&path).unwrap_err().kind(), ErrorKind::Damaged, "{text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn numbers_that_a_file_claims_are_not_believed() {
+    let text = rich().to_json();
+    let with = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        Transcript::from_json(&text.replacen(from, to, 1))
+    };
+    for damaged in [
+        with("\"path\":[{\"start\":0,", "\"path\":[{\"start\":0,\"end\":4294967295},{\"start\":0,"),
+        with("\"head\":1,", "\"head\":18446744073709551615,"),
+        with("\"head\":1,", "\"head\":1,\"purged\":4000000000,"),
+        with("\"head\":1,", "\"head\":1,\"purged\":18446744073709551615,"),
+        with("\"first\":0,", "\"first\":4294967295,"),
+        with("\"pins\":[0]", "\"pins\":[7000000]"),
+    ] {
+        assert_eq!(damaged.unwrap_err().kind(), ErrorKind::Damaged);
+    }
+    let mut huge = with("\"summaries\":[{\"id\":0,", "\"summaries\":[{\"id\":4294967295,").unwrap();
+    let first = huge.conversation.path().item(0).unwrap().id();
+    huge.conversation.attach(first, first, "text", None).unwrap();
+}
+
+#[test]
+fn invariant_7_a_reload_counts_neither_head_nor_tools() {
+    let (cost, asked) = counted();
+    let mut file = rich();
+    let planner = Planner::new(cost, &TokenBudget::limit(100_000)).unwrap().tools(file.tools.clone());
+    let plan = |file: &mut Transcript| {
+        let window = SlidingWindow::tokens();
+        planner.plan(&file.conversation, &mut file.ledger, &window, &mut Memo::default()).unwrap().tokens().total()
+    };
+    let total = plan(&mut file);
+    let text = file.to_json();
+    asked.store(0, Ordering::Relaxed);
+    assert_eq!(plan(&mut Transcript::from_json(&text).unwrap()), total);
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    let longer = text.replace("Be very brief.", "Be very, very brief.");
+    assert_eq!(plan(&mut Transcript::from_json(&longer).unwrap()), total + 6);
+}
+
+#[test]
+fn invariant_10_a_hostile_file_of_calls_or_keys_is_read_in_time() {
+    let calls: Vec<_> = (0..20_000).map(|n| turnwise::ToolCall::function(&format!("call_{n}"), "f", "{}")).collect();
+    let results = (0..20_000).rev().map(|n| Message::tool(&format!("call_{n}"), "r"));
+    let talk = Conversation::from_messages(std::iter::once(Message::calls(calls)).chain(results));
+    assert_eq!(talk.path().groups(), 1);
+    assert!(Ledger::new().total(&talk, &counted().0) > 100_000);
+    let keys: Vec<String> = (0..200_000).map(|n| format!("\"k{n}\":{n}")).collect();
+    let wide = format!("{{\"role\":\"user\",{}}}", keys.join(","));
+    assert_eq!(Message::from_json(&wide).unwrap().extra().count(), 200_000);
+    let body = format!("{{\"messages\":[],{}}}", keys.join(","));
+    assert_eq!(Transcript::from_json(&Transcript::from_json(&body).unwrap().to_json()).unwrap().extra.len(), 200_000);
+}
+
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_replaced_and_a_link_may_name_one_that_is_not_there_yet() {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    let folder = TempDir::new().unwrap();
+    let socket = folder.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let error = rich().save(&socket).unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+    let (link, looped) = (folder.path().join("link.json"), folder.path().join("loop.json"));
+    symlink("later.json", &link).unwrap();
+    rich().save(&link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    Transcript::load(folder.path().join("later.json")).unwrap();
+    symlink(&looped, &looped).unwrap();
+    assert_eq!(rich().save(&looped).unwrap_err().kind(), ErrorKind::Io);
 }
 
 const VICTIM: &str = "TURNWISE_TEST_SAVES_TO";

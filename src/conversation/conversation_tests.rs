@@ -464,7 +464,7 @@ fn restore(conversation: &Conversation, spoil: impl FnOnce(&mut Restore)) -> Res
         created_at: conversation.created_at(),
         metadata: conversation.metadata().clone(),
         heads: conversation.heads().map(<[Message]>::to_vec).collect(),
-        next: conversation.next_ordinal(),
+        purged: conversation.next_ordinal() - conversation.items().count(),
         items: conversation.items().map(item).collect(),
         leaf: conversation.leaf(),
         pins: conversation.pins().collect(),

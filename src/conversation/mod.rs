@@ -158,6 +158,11 @@ impl Conversation {
         self.about.heads.iter().map(|head| &**head)
     }
 
+    /// All messages that are current: the head, then the path.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.head().iter().chain(self.path().messages())
+    }
+
     /// The current path.
     pub fn path(&self) -> Path<'_> {
         Path::new(self)
@@ -199,7 +204,7 @@ impl Conversation {
             message: message.into(),
         };
         let id = item.id;
-        self.path.push(&item, &self.items);
+        self.path.push(&item);
         self.items.push(Some(item));
         id
     }
@@ -225,7 +230,7 @@ impl Conversation {
         self.path.truncate(kept, &self.items);
         for id in ahead.into_iter().rev() {
             if let Some(Some(item)) = self.items.get(id.index()) {
-                self.path.push(item, &self.items);
+                self.path.push(item);
             }
         }
         Ok(())
@@ -278,7 +283,7 @@ impl Conversation {
     pub fn set_system(&mut self, content: impl Into<Content>) {
         let others = self.head().iter().filter(|message| *message.role() != Role::System).cloned();
         let head: Vec<Message> = std::iter::once(Message::system(content)).chain(others).collect();
-        self.about_mut().heads.push(head.into());
+        self.replace_head(head);
     }
 
     /// Puts these messages in the place of the head. The old head stays in [`heads`](Self::heads).
@@ -294,11 +299,18 @@ impl Conversation {
             );
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
-        self.about_mut().heads.push(head.into());
+        self.replace_head(head);
         Ok(())
     }
 
-    /// Keeps an item in every request of every branch that holds it; its group goes with it.
+    fn replace_head(&mut self, head: Vec<Message>) {
+        if self.head() != head {
+            self.about_mut().heads.push(head.into());
+        }
+    }
+
+    /// Keeps an item in every request of every branch that holds it; its group goes with it. A group that no request can
+    /// hold (an orphan result, calls without results) is not sent though it is pinned.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is no such item.
@@ -332,7 +344,7 @@ impl Conversation {
         self.check_range(first, last)?;
         let about = self.about_mut();
         let id = SummaryId(about.next_summary);
-        about.next_summary += 1;
+        about.next_summary = about.next_summary.saturating_add(1);
         let model = model.map(str::to_owned);
         let summary = Summary { id, first, last, text: text.into(), model, created_at: Timestamp::now() };
         about.summaries.push(Arc::new(summary));
@@ -386,7 +398,8 @@ impl Conversation {
     }
 
     /// Removes an item, all items behind it on every branch, and all pins, summaries and marks that point at one of
-    /// them: their text is gone. Ids are not used again. If the path held the item, it ends before it now.
+    /// them: their text is gone from this record (copies, forks and plans made before still share it). Ids are not used
+    /// again. If the path held the item, it ends before it now.
     /// Returns how many items were removed.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ impl std::fmt::Debug for Summary {
 /// A position that a strategy wants to find again, such as the cut of a sticky window; kept in the record and written
 /// by a commit, never by a dry run. It is valid on every branch that holds `head`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Mark {
     /// The strategy and options it belongs to, as [`Strategy::spec`](crate::Strategy::spec) says them.
     pub spec: String,
@@ -47,4 +48,11 @@ pub struct Mark {
     pub item: ItemId,
     /// The last item of the path on which it was set.
     pub head: ItemId,
+}
+
+impl Mark {
+    /// A mark of a strategy at `item`, set while the path ended with `head`.
+    pub fn new(spec: &str, name: &str, item: ItemId, head: ItemId) -> Self {
+        Self { spec: spec.to_owned(), name: name.to_owned(), item, head }
+    }
 }

@@ -1,6 +1,8 @@
 //! The path: the items from the root to the current leaf, cut into groups and turns.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Conversation;
 use super::item::{Item, ItemId, narrow};
@@ -34,6 +36,8 @@ pub(super) struct PathIndex {
     turns: Log<u32>,
     /// The groups that are not [`GroupState::Ready`].
     faults: Log<u32>,
+    /// The open calls of the last group that has calls.
+    open: Arc<OpenCalls>,
 }
 
 impl PathIndex {
@@ -49,11 +53,11 @@ impl PathIndex {
         self.items.get(item.depth as usize) == Some(&item.id)
     }
 
-    /// Adds `item`, a child of the leaf, to the last group or to a new one. `items` is the whole record.
-    pub(super) fn push(&mut self, item: &Item, items: &Log<Option<Item>>) {
+    /// Adds `item`, a child of the leaf, to the last group or to a new one.
+    pub(super) fn push(&mut self, item: &Item) {
         let role = item.message.role();
         let is_result = matches!(role, Role::Tool | Role::Function);
-        let answered = if is_result { self.answers(&item.message, items) } else { None };
+        let answered = if is_result { self.answer(&item.message) } else { None };
         self.items.push(item.id);
         match answered {
             Some(0) => self.close_last(),
@@ -64,6 +68,9 @@ impl PathIndex {
                     (false, true) => GroupState::Open,
                     (false, false) => GroupState::Ready,
                 };
+                if state == GroupState::Open {
+                    self.open = Arc::new(OpenCalls::of(&item.message));
+                }
                 if *role == Role::User {
                     self.turns.push(narrow(self.groups.len()));
                 }
@@ -76,14 +83,9 @@ impl PathIndex {
     }
 
     /// If `result` answers a call of the last group: how many calls are open behind it.
-    fn answers(&self, result: &Message, items: &Log<Option<Item>>) -> Option<usize> {
-        let last = self.groups.last().filter(|group| group.state == GroupState::Open)?;
-        let mut members = self.items.range(last.position as usize..self.len()).filter_map(|&id| at(items, id));
-        let mut open = OpenCalls::of(&members.next()?.message);
-        for member in members {
-            open.answer(&member.message);
-        }
-        open.answer(result).then_some(open.0.len())
+    fn answer(&mut self, result: &Message) -> Option<usize> {
+        self.groups.last().filter(|group| group.state == GroupState::Open)?;
+        Arc::make_mut(&mut self.open).answer(result)
     }
 
     fn close_last(&mut self) {
@@ -111,7 +113,7 @@ impl PathIndex {
         self.turns.truncate(self.turns.partition_point(|&turn| (turn as usize) < group));
         self.faults.truncate(self.faults.partition_point(|&fault| (fault as usize) < group));
         for item in again.into_iter().filter_map(|id| at(items, id)) {
-            self.push(item, items);
+            self.push(item);
         }
     }
 
@@ -121,7 +123,7 @@ impl PathIndex {
 
     fn span(&self, group: usize) -> Range<usize> {
         let start = |group| self.groups.get(group).map_or(self.len(), |start: &GroupStart| start.position as usize);
-        start(group)..start(group + 1)
+        start(group)..start(group.saturating_add(1))
     }
 }
 
@@ -129,34 +131,40 @@ fn at(items: &Log<Option<Item>>, id: ItemId) -> Option<&Item> {
     items.get(id.index())?.as_ref()
 }
 
-/// The calls of one message that have no result yet. They pair by position within their group: an id may repeat, here
-/// and elsewhere in the conversation.
-struct OpenCalls<'a>(Vec<Call<'a>>);
+/// The calls of one message that have no result yet, counted by id. They pair by position within their group: an id may
+/// repeat, here and elsewhere in the conversation.
+#[derive(Clone, Debug, Default)]
+struct OpenCalls(HashMap<Call, usize>);
 
-#[derive(PartialEq)]
-enum Call<'a> {
-    Tool(Option<&'a str>),
-    Function(&'a str),
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Call {
+    Tool(Option<Box<str>>),
+    Function(Box<str>),
 }
 
-impl<'a> OpenCalls<'a> {
-    fn of(message: &'a Message) -> Self {
-        let tools = message.tool_calls().iter().map(|call| Call::Tool(call.id()));
-        let function = message.function_call().map(|call| Call::Function(call.name()));
-        Self(tools.chain(function).collect())
+impl OpenCalls {
+    fn of(message: &Message) -> Self {
+        let tools = message.tool_calls().iter().map(|call| Call::Tool(call.id().map(Box::from)));
+        let function = message.function_call().map(|call| Call::Function(call.name().into()));
+        let mut open = Self::default();
+        for call in tools.chain(function) {
+            *open.0.entry(call).or_default() += 1;
+        }
+        open
     }
 
-    /// Takes out the first open call that `result` answers.
-    fn answer(&mut self, result: &Message) -> bool {
+    /// Takes out a call that `result` answers; how many calls, by id, are left open then.
+    fn answer(&mut self, result: &Message) -> Option<usize> {
         let call = match result.role() {
-            Role::Function => Call::Function(result.name().unwrap_or("")),
-            _ => Call::Tool(result.tool_call_id()),
+            Role::Function => Call::Function(result.name().unwrap_or("").into()),
+            _ => Call::Tool(result.tool_call_id().map(Box::from)),
         };
-        let found = self.0.iter().position(|open| *open == call);
-        if let Some(index) = found {
-            self.0.remove(index);
+        let left = self.0.get_mut(&call)?;
+        *left -= 1;
+        if *left == 0 {
+            self.0.remove(&call);
         }
-        found.is_some()
+        Some(self.0.len())
     }
 }
 
@@ -257,7 +265,7 @@ impl<'a> Path<'a> {
     /// The groups of a turn: its user message and all that follows up to the next one; empty when there is no such turn.
     pub fn turn(self, turn: usize) -> Range<usize> {
         let start = |turn| self.index().turns.get(turn).map_or(self.groups(), |&group| group as usize);
-        start(turn)..start(turn + 1)
+        start(turn)..start(turn.saturating_add(1))
     }
 
     /// The turn that holds a group; `None` before the first user message.

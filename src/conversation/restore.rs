@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
 
+/// Purged items leave holes in memory, so a file cannot claim any number of them.
+const MOST_PURGED: usize = 1_000_000;
+
 /// Everything that a conversation is made of, with nothing derived.
 #[derive(Debug)]
 pub(crate) struct Restore {
@@ -18,8 +21,8 @@ pub(crate) struct Restore {
     pub(crate) created_at: Timestamp,
     pub(crate) metadata: Metadata,
     pub(crate) heads: Vec<Vec<Message>>,
-    /// How many ids were given out.
-    pub(crate) next: usize,
+    /// How many ids belong to items that were purged.
+    pub(crate) purged: usize,
     /// In any order.
     pub(crate) items: Vec<RestoreItem>,
     pub(crate) leaf: Option<ItemId>,
@@ -44,7 +47,10 @@ impl Restore {
     /// # Errors
     /// [`ErrorKind::Damaged`] names the first reference that does not.
     pub(crate) fn build(self) -> Result<Conversation> {
-        let mut items = vec![None; self.next];
+        if self.purged > MOST_PURGED {
+            return Err(damaged(format!("{} purged items; at most {MOST_PURGED} are allowed", self.purged)));
+        }
+        let mut items = vec![None; self.items.len() + self.purged];
         for item in self.items {
             let slot = items.get_mut(item.id.index()).filter(|slot| slot.is_none());
             let slot = slot.ok_or_else(|| damaged(format!("item {} is out of range or there twice", item.id)))?;
@@ -91,7 +97,7 @@ impl Restore {
         for summary in self.summaries {
             conversation.check_range(summary.first, summary.last).map_err(lost)?;
             let about = conversation.about_mut();
-            about.next_summary = about.next_summary.max(summary.id.0 + 1);
+            about.next_summary = about.next_summary.max(summary.id.0.saturating_add(1));
             about.summaries.push(Arc::new(summary));
         }
         Ok(conversation)

@@ -17,8 +17,8 @@ pub struct ToolCall(Object<CallMember>);
 enum CallMember {
     Id(Option<Box<str>>),
     Type(Option<Box<str>>),
-    Function(FunctionCall),
-    Custom(FunctionCall),
+    Function(Option<FunctionCall>),
+    Custom(Option<FunctionCall>),
 }
 
 /// The name and arguments inside a call, and the value of the deprecated `function_call`.
@@ -35,7 +35,7 @@ enum FunctionMember {
 impl ToolCall {
     /// A call of a function; `arguments` is the JSON text as the model wrote it.
     pub fn function(id: &str, name: &str, arguments: &str) -> Self {
-        Self::of(id, "function", CallMember::Function(FunctionCall::new(name, arguments)))
+        Self::of(id, "function", CallMember::Function(Some(FunctionCall::new(name, arguments))))
     }
 
     /// A call of a custom tool with free text as its input.
@@ -44,7 +44,7 @@ impl ToolCall {
             Member::Known(FunctionMember::Name(Some(name.into()))),
             Member::Known(FunctionMember::Input(input.into())),
         ]));
-        Self::of(id, "custom", CallMember::Custom(call))
+        Self::of(id, "custom", CallMember::Custom(Some(call)))
     }
 
     fn of(id: &str, kind: &str, call: CallMember) -> Self {
@@ -83,7 +83,7 @@ impl ToolCall {
 
     fn call(&self) -> Option<&FunctionCall> {
         self.0.find(|member| match member {
-            CallMember::Function(call) | CallMember::Custom(call) => Some(call),
+            CallMember::Function(call) | CallMember::Custom(call) => call.as_ref(),
             CallMember::Id(_) | CallMember::Type(_) => None,
         })
     }

@@ -122,7 +122,7 @@ enum PartMember {
 }
 
 /// The image of a part, as the API has it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ImageUrl<'a> {
     /// An address, or the image itself as a `data:` URL.
@@ -131,6 +131,12 @@ pub struct ImageUrl<'a> {
     /// `low`, `high` or `auto`.
     #[serde(borrow, default)]
     pub detail: Option<Cow<'a, str>>,
+}
+
+impl fmt::Debug for ImageUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ImageUrl({} bytes, {:?})", self.url.len(), self.detail)
+    }
 }
 
 impl Part {

@@ -76,3 +76,9 @@ fn invariant_10_debug_prints_lengths_and_no_text() {
     assert!(!printed.contains("secret"), "{printed}");
     assert!(printed.contains("6 bytes"), "{printed}");
 }
+
+#[test]
+fn a_role_of_the_specification_is_that_role_however_it_was_made() {
+    let message = Message::new(Role::Other("tool".into()), "x");
+    assert_eq!(*message.role(), Role::Tool);
+}

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
+pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
 pub use call::{FunctionCall, ToolCall};
@@ -58,7 +59,8 @@ impl Message {
     /// A message of any role.
     pub fn new(role: impl Into<Role>, content: impl Into<Content>) -> Self {
         Self(Object::new(vec![
-            Member::Known(MessageMember::Role(role.into())),
+            // However it was made, a role that the specification has is that role.
+            Member::Known(MessageMember::Role(Role::from(role.into().as_str()))),
             Member::Known(MessageMember::Content(Some(content.into()))),
         ]))
     }

@@ -133,14 +133,14 @@ impl<'de, K: Known> Deserialize<'de> for Object<K> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<Member<K>> = Vec::with_capacity(map.size_hint().unwrap_or(4));
                 while let Some(key) = map.next_key::<String>()? {
-                    if members.iter().any(|member| member.key() == key) {
-                        return Err(A::Error::custom(format_args!("{} has the key `{key}` twice", K::WHAT)));
-                    }
                     let member = match K::read(&key, &mut map)? {
                         Some(member) => member,
                         None => Member::other(&key, map.next_value()?),
                     };
                     members.push(member);
+                }
+                if let Some(key) = twice(members.iter().map(Member::key)) {
+                    return Err(A::Error::custom(format_args!("{} has the key `{key}` twice", K::WHAT)));
                 }
                 K::check(&members).map_err(|lack| A::Error::custom(format_args!("{} {lack}", K::WHAT)))?;
                 Ok(Object::new(members))
@@ -148,6 +148,13 @@ impl<'de, K: Known> Deserialize<'de> for Object<K> {
         }
         deserializer.deserialize_map(Members(PhantomData))
     }
+}
+
+/// A key that is there twice.
+pub(crate) fn twice<'a>(keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut keys: Vec<&str> = keys.collect();
+    keys.sort_unstable();
+    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Reads a value that may be null into the typed member made by `make`.

@@ -42,6 +42,7 @@ pub enum Outcome {
     /// It can be sent.
     Planned(Planned),
     /// It is over budget.
+    #[non_exhaustive]
     Refused {
         /// The planner's words.
         refused: String,
@@ -62,8 +63,10 @@ pub struct Planned {
     pub estimated: bool,
     /// Tokens at its start that the request before it had at its start too.
     pub prefix: u64,
-    kept: Vec<Row>,
-    evicted: Vec<Row>,
+    /// What is sent, in runs.
+    pub kept: Vec<Row>,
+    /// What is not, in runs.
+    pub evicted: Vec<Row>,
 }
 
 /// Sums over the requests of one or many replays under one strategy.

@@ -16,7 +16,7 @@ use crate::error::Result;
 /// let talk: Vec<Message> = (0..99).map(|n| Message::user(format!("Message {n}"))).collect();
 /// let plan = trim(&talk, &TokenBudget::limit(100), &HeadTail::messages(1))?;
 /// assert_eq!(plan.messages()[0].text(), "Message 0");
-/// assert_eq!(plan.messages()[1].text(), "Message 91");
+/// assert_eq!(plan.messages()[1].text(), "Message 87");
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

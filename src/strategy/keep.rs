@@ -27,18 +27,26 @@ pub struct ToKeep {
     pub reason: Reason,
     /// The tokens that the limit lacks for it to be pinned; 0 when it can be. `None` when a pin is of no use.
     pub pin_lacks: Option<u64>,
-    /// The smallest limit at which the strategy keeps it, if there is one.
+    /// The smallest limit for the prompt at which the strategy keeps it, if there is one.
     pub limit: Option<u64>,
+    state: GroupState,
+    /// What is kept free beside the prompt.
+    kept_free: u64,
 }
 
 impl Plan {
     /// What would have to change for an item to be sent. `strategy` is the one that drafted the plan: it is asked again
-    /// under larger limits, with the same marks relative to them.
+    /// under larger limits, whose high and low marks are the same parts of them.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when the item is not on the planned path.
+    /// [`ErrorKind::NotFound`] when the item is not on the planned path, [`ErrorKind::InvalidStrategy`] when `strategy` is
+    /// another one.
     pub fn to_keep(&self, item: ItemId, strategy: &dyn Strategy) -> Result<ToKeep> {
         let path = self.record().path();
+        if strategy.spec() != self.spec {
+            let detail = format!("the plan was drafted by `{}`, and `{}` is asked", self.spec, strategy.spec());
+            return Err(Error::new(ErrorKind::InvalidStrategy, detail));
+        }
         let position = path.position(item).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("item {item} is not on the path of {} items", path.len()))
         })?;
@@ -58,6 +66,8 @@ impl Plan {
             fate,
             reason,
             pin_lacks: can_be_kept.then(|| (fixed + tokens).saturating_sub(self.budget.limit)),
+            state: path.group(group).state(),
+            kept_free: self.budget.kept_free(),
             limit: if can_be_kept { self.limit_to_keep(group, ground, strategy) } else { None },
         })
     }
@@ -65,7 +75,8 @@ impl Plan {
     /// Bisects between this limit and the one under which the whole path fits.
     fn limit_to_keep(&self, group: usize, ground: Ground<'_>, strategy: &dyn Strategy) -> Option<u64> {
         let whole = ground.before + self.sums.tokens(0..self.record().path().groups());
-        let (mut too_small, mut enough) = (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit + 1));
+        let (mut too_small, mut enough) =
+            (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit.saturating_add(1)));
         if !self.keeps_at(enough, group, ground, strategy) {
             return None;
         }
@@ -98,11 +109,11 @@ impl fmt::Display for ToKeep {
             (_, Fate::Evicted) => "are not sent",
         };
         write!(f, "{}, {} tokens, {verb}: {}.", self.what, thousands(self.tokens), self.reason)?;
-        match (self.fate, &self.reason) {
+        match (self.fate, self.state) {
             (Fate::Kept, _) => return Ok(()),
-            (_, Reason::Orphan) => return f.write_str(" No request can hold it."),
-            (_, Reason::Unanswered) => return f.write_str(" Each of its calls needs a result directly behind it."),
-            _ => {}
+            (_, GroupState::Orphan) => return f.write_str(" No request can hold it."),
+            (_, GroupState::Open) => return f.write_str(" Each of its calls needs a result directly behind it."),
+            (_, GroupState::Ready) => {}
         }
         match self.pin_lacks {
             Some(0) => f.write_str(" Pin it, and others make room.")?,
@@ -110,7 +121,7 @@ impl fmt::Display for ToKeep {
             None => {}
         }
         match (self.limit, &self.reason) {
-            (Some(limit), _) => write!(f, " Or allow {} tokens.", thousands(limit)),
+            (Some(limit), _) => write!(f, " Or allow {} tokens.", thousands(limit.saturating_add(self.kept_free))),
             (None, Reason::Count) => f.write_str(" Or ask for more messages or turns."),
             _ => Ok(()),
         }

@@ -33,8 +33,7 @@ pub use everything::Everything;
 pub use head_tail::HeadTail;
 pub use keep::ToKeep;
 pub use parse::parse;
-pub(crate) use plan::Row;
-pub use plan::{Arithmetic, Decision, Fate, Plan, Run};
+pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
 pub use planner::Planner;
 pub use view::{Must, View};
 pub use window::SlidingWindow;
@@ -74,17 +73,34 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft>;
 }
 
+impl<S: Strategy + ?Sized> Strategy for Box<S> {
+    fn spec(&self) -> Cow<'static, str> {
+        (**self).spec()
+    }
+
+    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
+        (**self).draft(view, memo)
+    }
+}
+
+impl<S: Strategy + ?Sized> Strategy for &S {
+    fn spec(&self) -> Cow<'static, str> {
+        (**self).spec()
+    }
+
+    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
+        (**self).draft(view, memo)
+    }
+}
+
 /// A cache for one strategy on one conversation, such as an index; kept by the caller from plan to plan. A draft must
 /// not depend on what is in it.
 #[derive(Default)]
-pub struct Memo(Option<Box<dyn Any + Send>>);
+pub struct Memo(Option<Box<dyn Any + Send + Sync>>);
 
 impl Memo {
     /// The value of type `T`, made if there is none yet, in the place of one of another type.
-    ///
-    /// # Panics
-    /// Never: the value is of type `T` by then.
-    pub fn get<T: Default + Send + 'static>(&mut self) -> &mut T {
+    pub fn get<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
         if !self.0.as_ref().is_some_and(|value| value.is::<T>()) {
             self.0 = Some(Box::<T>::default());
         }
@@ -101,8 +117,12 @@ impl fmt::Debug for Memo {
     }
 }
 
-/// The plan for a list of messages, for programs that have a loop of their own. Counted with `o200k_base`; with another
-/// encoding, tools or a ledger that remembers counts use a [`Planner`].
+/// The plan for a list of messages, for programs that have a loop of their own. Counted for the budget's model, or with
+/// `o200k_base` when it was made without one.
+///
+/// Nothing is remembered between calls, so a low mark is of no use unless you set one: as much is kept as fits, and all
+/// is counted each time. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`] counts once and repeats more of the
+/// last request.
 ///
 /// # Errors
 /// As [`Planner::plan`], and [`ErrorKind::InvalidBudget`](crate::ErrorKind::InvalidBudget).
@@ -120,7 +140,8 @@ impl fmt::Debug for Memo {
 /// ```
 pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy) -> Result<Plan> {
     let conversation = Conversation::from_messages(messages.iter().cloned());
-    let planner = Planner::new(ChatCost::default(), budget)?;
+    let cost = budget.model().map_or_else(ChatCost::default, ChatCost::for_model);
+    let planner = Planner::new(cost, &budget.clone().low_mark_or(1.0))?;
     planner.plan(&conversation, &mut Ledger::new(), strategy, &mut Memo::default())
 }
 

@@ -100,7 +100,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The request: the model (an empty name where the planner was given none is left out), messages and tools.
+    /// The request: messages, tools, and the model if the planner was given one.
     pub fn request(&self) -> ChatRequest {
         ChatRequest {
             model: self.model.clone(),
@@ -229,19 +229,25 @@ impl Serialize for Plan {
     }
 }
 
-/// A run as JSON shows it.
+/// A run as JSON shows it: by indexes into the input's messages, the head included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Row {
-    from: usize,
-    to: usize,
-    messages: usize,
-    tokens: u64,
-    reason: Reason,
+#[non_exhaustive]
+pub struct Row {
+    /// The first message.
+    pub from: usize,
+    /// The message behind the last.
+    pub to: usize,
+    /// How many messages it has.
+    pub messages: usize,
+    /// What they cost.
+    pub tokens: u64,
+    /// Why they are sent, or not.
+    pub reason: Reason,
 }
 
 impl Plan {
     /// The runs of one fate with indexes into the input's messages; the head is the first run that is kept.
-    pub(crate) fn rows(&self, fate: Fate) -> Vec<Row> {
+    pub fn rows(&self, fate: Fate) -> Vec<Row> {
         let head = self.head_len();
         let row = |run: &Run| Row {
             from: run.positions.start + head,

@@ -35,6 +35,7 @@ pub(super) fn refuse_what_cannot_fit(
         _ => format!("{} must be sent and need", describe_group(path, largest)),
     };
     let room = room.saturating_sub(pending - alone);
+    let what = if pins > 0 { format!("beside {} tokens of pins, {what}", thousands(pins)) } else { what };
     refuse(ErrorKind::OverBudget, Some(largest), &what, alone, room, budget)
 }
 
@@ -53,7 +54,7 @@ fn refuse(
 /// What is said to a strategy that keeps more than may be sent.
 pub(super) fn kept_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> Error {
     let detail = format!(
-        "the strategy `{spec}` keeps {} tokens, and at most {} may be sent: {budget}",
+        "the strategy `{spec}` keeps {} tokens, and at most {} may be sent",
         thousands(total),
         thousands(budget.limit),
     );

@@ -50,7 +50,7 @@ pub(super) fn history(runs: &[Run]) -> u64 {
 /// Refuses a draft that names groups that do not exist.
 fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
     let evicted = draft.evictions.iter().map(|(range, _)| range.end);
-    let marked = draft.marks.iter().map(|(_, group)| group + 1);
+    let marked = draft.marks.iter().map(|(_, group)| group.saturating_add(1));
     match evicted.chain(marked).max() {
         Some(end) if end > groups => {
             let last = end - 1;
@@ -65,8 +65,9 @@ fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
 fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut add = |groups: Range<usize>, fate: Fate, reason: Reason| {
-        let tokens = match (&reason, groups.len()) {
-            (Reason::Orphan | Reason::Unanswered, _) | (_, 1) => sums.group(groups.start).tokens,
+        // Sums leave out what cannot be sent; alone, it has its cost too.
+        let tokens = match groups.len() {
+            1 => sums.group(groups.start).tokens,
             _ => sums.tokens(groups.clone()),
         };
         let positions = path.positions(groups.clone());

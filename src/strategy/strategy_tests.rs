@@ -3,6 +3,7 @@ use std::ops::Range;
 use super::*;
 use crate::conversation::{ItemId, Mark};
 use crate::error::{Error, ErrorKind};
+use crate::json::RawJson;
 use crate::message::ToolCall;
 use crate::request::Tool;
 use crate::tokens::CounterFn;
@@ -422,7 +423,7 @@ fn nothing_to_send_is_said() {
 #[test]
 fn a_request_holds_model_messages_and_tools() {
     let planner = Planner::new(cost(), &TokenBudget::limit(1_000)).unwrap().model("gpt-4o");
-    let planner = planner.tools([Tool::new(r#"{"type":"function","function":{"name":"f"}}"#).unwrap()]);
+    let planner = planner.tools([Tool::from(RawJson::new(r#"{"type":"function","function":{"name":"f"}}"#).unwrap())]);
     let plan = planner.plan(&talk(1), &mut Ledger::new(), &Everything, &mut Memo::default()).unwrap();
     assert_eq!(
         serde_json::to_string(&plan.request()).unwrap(),
@@ -509,4 +510,36 @@ fn trim_plans_a_list_of_messages() {
     let plan = trim(&messages, &TokenBudget::limit(20), &SlidingWindow::tokens()).unwrap();
     assert_eq!(plan.messages(), [messages[0].clone(), messages[2].clone()]);
     assert!(plan.decisions().filter_map(|one| one.item).eq([id(0), id(1)]));
+}
+
+#[test]
+fn trim_counts_for_the_budgets_model_and_keeps_as_much_as_fits() {
+    let talk: Vec<Message> = (0..400).map(|_| Message::user("Съешь же ещё этих мягких французских булок")).collect();
+    let budget = TokenBudget::for_model("gpt-4").unwrap();
+    let plan = trim(&talk, &budget, &SlidingWindow::tokens()).unwrap();
+    let own = ChatCost::for_model("gpt-4").messages(plan.messages()).total();
+    assert_eq!((plan.tokens().total(), plan.tokens().estimated), (own.tokens, false));
+    let one = ChatCost::for_model("gpt-4").group(&talk[..1]).tokens;
+    assert!(plan.tokens().total() + one > plan.budget().limit, "one more would not have fitted");
+    let low = trim(&talk, &budget.low_mark(0.5), &SlidingWindow::tokens()).unwrap();
+    assert!(low.tokens().total() <= low.budget().limit / 2);
+}
+
+#[test]
+fn advice_on_a_budget_counts_what_is_kept_free() {
+    let talk = talk(9);
+    let budget = |limit| TokenBudget::limit(limit).reply_reserve(20).margin(5).low_mark(1.0);
+    let window = SlidingWindow::tokens();
+    let advice = plan_of(&talk, &budget(60), &window).unwrap().to_keep(id(3), &window).unwrap();
+    assert_eq!(advice.limit, Some(63));
+    assert!(advice.to_string().ends_with("Or allow 88 tokens."), "{advice}");
+    assert_eq!(cut(&plan_of(&talk, &budget(88), &window).unwrap()), 3);
+    assert_eq!(cut(&plan_of(&talk, &budget(87), &window).unwrap()), 4);
+}
+
+#[test]
+fn advice_is_asked_of_the_strategy_that_drafted_the_plan() {
+    let talk = talk(9);
+    let error = plan(&talk, 53, &SlidingWindow::tokens()).to_keep(id(0), &SlidingWindow::turns(2)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidStrategy);
 }

@@ -9,6 +9,7 @@ use crate::message::Role;
 
 /// Why a group is sent whatever the strategy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Must {
     /// It holds a pinned item.
     Pin,
@@ -32,15 +33,12 @@ impl MustSend {
     /// Pins, and what the end of the path asks to be answered. A group that cannot be sent is never among them.
     pub(super) fn of(conversation: &Conversation, sums: &Sums) -> Self {
         let path = conversation.path();
-        let mut groups: Vec<(usize, Must)> = pending(path).into_iter().map(|group| (group, Must::Pending)).collect();
-        for position in conversation.pins().filter_map(|pin| path.position(pin)) {
-            let group = path.group_at(position);
-            let known = groups.iter().any(|(known, _)| *known == group);
-            if !known && path.group(group).state() == GroupState::Ready {
-                groups.push((group, Must::Pin));
-            }
-        }
-        groups.sort_unstable_by_key(|(group, _)| *group);
+        let pins = conversation.pins().filter_map(|pin| path.position(pin)).map(|position| path.group_at(position));
+        let pins = pins.filter(|&group| path.group(group).state() == GroupState::Ready).map(|group| (group, Must::Pin));
+        let pending = pending(path).into_iter().map(|group| (group, Must::Pending));
+        let mut groups: Vec<(usize, Must)> = pending.chain(pins).collect();
+        groups.sort_unstable_by_key(|(group, why)| (*group, *why == Must::Pin));
+        groups.dedup_by_key(|(group, _)| *group);
         let mut sum = 0;
         let with_sum = |(group, why)| {
             sum = u64::saturating_add(sum, sums.group(group).tokens);

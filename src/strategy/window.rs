@@ -54,7 +54,7 @@ impl SlidingWindow {
     }
 
     /// Begins with a user message: what stands before the first one kept is left out too. Off by default. Inside a turn
-    /// its own user message counts as the start.
+    /// its own user message counts as the start, also where it does not fit.
     pub fn start_on_user(mut self) -> Self {
         self.start_on_user = true;
         self
@@ -89,6 +89,10 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
     let path = view.path();
     let mut left = count;
     for group in (0..path.groups()).rev().filter(|&group| view.is_optional(group)) {
+        if view.is_over(view.tokens(group..path.groups())) {
+            // The budget cuts here or later, so that the count decides nothing any more.
+            return 0;
+        }
         match left.checked_sub(path.group(group).positions().len()) {
             Some(rest) => left = rest,
             None => return group + 1,

@@ -1,5 +1,6 @@
 //! What a chat request costs: the tokens of its texts and what the format adds. All constants of the formula are here.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -170,14 +171,17 @@ impl ChatCost {
     /// the calls directly before it.
     fn each<'a>(
         &self,
-        mut calls: Option<&'a Message>,
+        calls: Option<&'a Message>,
         messages: impl IntoIterator<Item = &'a Message>,
     ) -> impl Iterator<Item = Count> {
-        messages.into_iter().map(move |message| {
-            if !matches!(message.role(), Role::Tool | Role::Function) {
-                calls = Some(message).filter(|message| message.has_calls());
+        let mut names = calls.map(names).unwrap_or_default();
+        messages.into_iter().map(move |message| match message.role() {
+            Role::Tool => self.message(message) + self.result(message, &names),
+            Role::Function => self.message(message),
+            _ => {
+                names = self::names(message);
+                self.message(message)
             }
-            self.message(message) + self.result(message, calls)
         })
     }
 
@@ -223,14 +227,9 @@ impl ChatCost {
         Count::exact(PER_CALL) + self.text(name) + self.text(arguments)
     }
 
-    fn result(&self, message: &Message, calls: Option<&Message>) -> Count {
-        if *message.role() != Role::Tool {
-            return Count::ZERO;
-        }
-        let calls = calls.map_or(&[][..], Message::tool_calls);
-        let call = calls.iter().find(|call| call.id() == message.tool_call_id());
-        let name = call.map_or_else(|| message.name().unwrap_or(""), |call| call.name());
-        Count::exact(PER_RESULT) + self.text(name)
+    fn result(&self, message: &Message, names: &HashMap<Option<&str>, &str>) -> Count {
+        let name = names.get(&message.tool_call_id()).copied().or(message.name());
+        Count::exact(PER_RESULT) + self.text(name.unwrap_or(""))
     }
 
     /// Tool definitions; an estimate.
@@ -243,7 +242,7 @@ impl ChatCost {
     }
 
     fn tool(&self, tool: &Tool) -> Count {
-        let Ok(definition) = tool.parse::<Value>() else { return self.text(tool.as_str()) };
+        let Ok(definition) = tool.json().parse::<Value>() else { return self.text(tool.json().as_str()) };
         let function = definition.get("function").unwrap_or(&definition);
         let line = format!("{}:{}", word(function, "name"), description(function));
         let parameters = function.get("parameters").map_or(Count::ZERO, |schema| self.schema(schema));
@@ -273,6 +272,11 @@ impl ChatCost {
         });
         Count::exact(PER_PROPERTIES) + each.sum()
     }
+}
+
+/// The tools' names by the ids of the calls; of calls with the same id the first.
+fn names(message: &Message) -> HashMap<Option<&str>, &str> {
+    message.tool_calls().iter().rev().map(|call| (call.id(), call.name())).collect()
 }
 
 fn word<'a>(value: &'a Value, key: &str) -> &'a str {

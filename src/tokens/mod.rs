@@ -7,6 +7,7 @@ mod tiktoken;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,34 @@ pub trait TokenCounter: Send + Sync {
 
     /// Begins to load what the counter needs, so that the first count need not wait. Returns at once.
     fn warm(&self) {}
+}
+
+impl<C: TokenCounter + ?Sized> TokenCounter for Box<C> {
+    fn id(&self) -> &str {
+        (**self).id()
+    }
+
+    fn count(&self, text: &str) -> Count {
+        (**self).count(text)
+    }
+
+    fn warm(&self) {
+        (**self).warm();
+    }
+}
+
+impl<C: TokenCounter + ?Sized> TokenCounter for Arc<C> {
+    fn id(&self) -> &str {
+        (**self).id()
+    }
+
+    fn count(&self, text: &str) -> Count {
+        (**self).count(text)
+    }
+
+    fn warm(&self) {
+        (**self).warm();
+    }
 }
 
 /// What a list of messages costs as a request, counted with `o200k_base`. For another model, tools or single figures use

@@ -119,7 +119,7 @@ impl Model {
     /// [`ErrorKind::UnknownModel`] when it is not known, with near names and the way to state it.
     pub fn known_window(&self) -> Result<u64> {
         self.window.ok_or_else(|| {
-            let near = near_names(base_name(&self.name));
+            let near = near_names(&base_name(&self.name).to_lowercase());
             let hint = if near.is_empty() { String::new() } else { format!("; near names: {}", near.join(", ")) };
             let detail =
                 format!("the window of `{}` is not known{hint}; state how many tokens may be sent instead", self.name);

@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind, Position, Result};
 /// Reads the conversations of a file one after the other: JSON Lines (a transcript, a request's body or an array of
 /// messages a line), or one such value over as many lines as it likes.
 ///
-/// A line that cannot be read is an error with its place in the file, and reading goes on behind it.
+/// A line that cannot be read is an error with its place in the file, and reading goes on behind it; a file that does not
+/// begin with JSON is one error.
 ///
 /// # Examples
 /// ```
@@ -86,8 +87,12 @@ impl<R: BufRead> Transcripts<R> {
 
 /// Whether a text is the beginning of a JSON value and not all of it.
 fn is_torn(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
-        .is_err_and(|error| error.is_eof())
+    serde_json::from_slice::<IgnoredAny>(without_mark(text)).is_err_and(|error| error.is_eof())
+}
+
+/// The text without a byte order mark.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 impl<R: BufRead> Iterator for Transcripts<R> {
@@ -102,7 +107,7 @@ impl<R: BufRead> Iterator for Transcripts<R> {
             Ok(Some(text)) => text,
             Ok(None) => {
                 self.is_done = true;
-                return was_first.then(|| utf8(b"").map(|_| Transcript::default()));
+                return was_first.then(|| Err(super::empty()));
             }
             Err(error) => {
                 self.is_done = true;
@@ -111,7 +116,8 @@ impl<R: BufRead> Iterator for Transcripts<R> {
         };
         let read = utf8(text.trim_ascii_end()).and_then(Transcript::from_json).map_err(|error| self.moved(error));
         // A file that does not begin with JSON is not JSON Lines: one error for it, not one for each line.
-        self.is_done |= was_first && read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged);
+        self.is_done |=
+            was_first && read.is_err() && serde_json::from_slice::<IgnoredAny>(without_mark(&text)).is_err();
         self.lines += text.iter().filter(|&&byte| byte == b'\n').count();
         self.bytes += text.len();
         Some(read)

@@ -80,8 +80,9 @@ impl Transcript {
             let detail = format!("{found}; a transcript, a request's body or an array of messages is needed");
             Error::new(ErrorKind::InvalidMessage, detail)
         })?;
+        let tools: Vec<Tool> = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();
         let (conversation, ledger) = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {
-            (Some(_), Some(record)) => native::restore(messages, &record)?,
+            (Some(_), Some(record)) => native::restore(messages, &tools, &record)?,
             (None, None) => (Conversation::from_messages(messages), Ledger::new()),
             (has_format, _) => {
                 let (has, lacks) = match has_format {
@@ -91,7 +92,6 @@ impl Transcript {
                 return Err(Error::new(ErrorKind::Damaged, format!("the file has `{has}` and no `{lacks}`")));
             }
         };
-        let tools = body.tools.unwrap_or_default();
         Ok(Self { conversation, ledger, model: body.model, tools, extra: body.extra, keys: body.keys })
     }
 
@@ -111,14 +111,18 @@ impl Transcript {
     }
 
     /// Saves the native form, all of it or nothing: it is written beside the file, flushed to the disk and moved into
-    /// its place. Permissions stay; a link is followed.
+    /// its place. Permissions stay; a link is followed. Of two programs that save to one file the last one wins.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when a file stands there that is not whole JSON or is in a
-    /// newer format: it is left as it is. [`ErrorKind::Io`] when writing fails.
+    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when something stands there that [`load`](Self::load) would
+    /// refuse: it is left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
         save::replace(file.as_ref(), self.to_json().as_bytes())
     }
+}
+
+fn empty() -> Error {
+    Error::new(ErrorKind::Damaged, "the file is empty").at(position("", 0))
 }
 
 /// The text of a file; a byte order mark is passed over.
@@ -130,7 +134,7 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
         Error::new(ErrorKind::Damaged, "the file is not UTF-8").at(place).because(e)
     })?;
     match text.trim().is_empty() {
-        true => Err(Error::new(ErrorKind::Damaged, "the file is empty").at(position(text, text.len()))),
+        true => Err(empty()),
         false => Ok(text),
     }
 }

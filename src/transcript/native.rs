@@ -1,6 +1,6 @@
 //! The native form: what stands beside the messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
 use crate::ledger::{Ledger, Packed, Print};
 use crate::message::Message;
+use crate::request::Tool;
 
 pub(super) const FORMAT_KEY: &str = "turnwise";
 pub(super) const RECORD_KEY: &str = "turnwise_record";
@@ -24,8 +25,9 @@ struct Record {
     metadata: Metadata,
     /// How many of `messages` are the head.
     head: usize,
-    /// How many ids were given out.
-    next: usize,
+    /// How many ids belong to items that were purged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    purged: usize,
     /// The ids of the path, in runs.
     path: Vec<Range<u32>>,
     /// When each item of the path was recorded.
@@ -48,6 +50,11 @@ struct Record {
     ledger: Columns,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 #[derive(Serialize, Deserialize)]
 struct Off {
     id: ItemId,
@@ -64,6 +71,9 @@ struct Columns {
     prints: Vec<Option<Print>>,
     /// By cost id: tokens of the group that ends with the item; below zero an estimate.
     costs: BTreeMap<String, Vec<Packed>>,
+    /// By cost id: print of the head and the tools together, tokens of the head, tokens of the tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    heads: BTreeMap<String, (Print, Packed, Packed)>,
 }
 
 /// Refuses a newer format before anything else is looked at. A text that cannot be read is left to whoever reads it.
@@ -87,7 +97,8 @@ pub(super) fn check_format(text: &str) -> Result<()> {
 }
 
 pub(super) fn write(transcript: &Transcript) -> String {
-    let members = keys(transcript).into_iter().filter_map(|key| Some((key, value(transcript, key)?)));
+    let extra: HashMap<&str, &RawJson> = transcript.extra.iter().map(|(key, value)| (&**key, value)).collect();
+    let members = keys(transcript).into_iter().filter_map(|key| Some((key, value(transcript, key, &extra)?)));
     let lines: Vec<String> = std::iter::once((FORMAT_KEY, FORMAT.to_string()))
         .chain(members)
         .chain(std::iter::once((RECORD_KEY, json(&Record::of(transcript)))))
@@ -98,18 +109,14 @@ pub(super) fn write(transcript: &Transcript) -> String {
 
 /// The keys that are not this crate's own: those of the file in their order, then what has come since.
 fn keys(transcript: &Transcript) -> Vec<&str> {
-    let mut keys: Vec<&str> = transcript.keys.iter().map(String::as_str).collect();
+    let in_file = transcript.keys.iter().map(String::as_str);
     let added = transcript.extra.iter().map(|(key, _)| &**key).chain(["model", "tools", "messages"]);
-    for key in added {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    keys
+    let mut seen = HashSet::from([FORMAT_KEY, RECORD_KEY]);
+    in_file.chain(added).filter(|key| seen.insert(key)).collect()
 }
 
-fn value(transcript: &Transcript, key: &str) -> Option<String> {
-    let extra = || transcript.extra.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str().to_owned());
+fn value(transcript: &Transcript, key: &str, extra: &HashMap<&str, &RawJson>) -> Option<String> {
+    let extra = || extra.get(key).map(|value| value.as_str().to_owned());
     match (key, &transcript.model) {
         ("messages", _) => Some(messages(&transcript.conversation)),
         ("model", Some(model)) => Some(json(model)),
@@ -149,7 +156,7 @@ impl Record {
             created_at: conversation.created_at(),
             metadata: conversation.metadata().clone(),
             head: path.head().len(),
-            next: conversation.next_ordinal(),
+            purged: conversation.next_ordinal() - conversation.items().count(),
             path: in_runs(path.items().map(Item::id)),
             times: path.items().map(Item::created_at).collect(),
             replaced_heads: conversation.replaced_heads().iter().map(|head| head.to_vec()).collect(),
@@ -174,7 +181,7 @@ impl Columns {
         for item in transcript.conversation.items() {
             prints[item.id().index()] = Some(Print::of(item.message()));
         }
-        Self { prints, costs }
+        Self { prints, costs, heads: transcript.ledger.heads().collect() }
     }
 }
 
@@ -189,19 +196,23 @@ fn in_runs(ids: impl Iterator<Item = ItemId>) -> Vec<Range<u32>> {
     runs
 }
 
-pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(Conversation, Ledger)> {
+pub(super) fn restore(mut messages: Vec<Message>, tools: &[Tool], record: &RawJson) -> Result<(Conversation, Ledger)> {
     let damaged = |detail: String| Error::new(ErrorKind::Damaged, detail);
     let record: Record = record.parse().map_err(|e| damaged(format!("`{RECORD_KEY}`: {}", described(&e))))?;
-    let ids: Vec<ItemId> = record.path.iter().flat_map(|run| run.clone().map(ItemId)).collect();
-    if messages.len() != record.head + ids.len() || ids.len() != record.times.len() {
+    // Before the runs are expanded: a file can claim any number.
+    let on_path = record.path.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.len()));
+    if on_path.and_then(|on_path| on_path.checked_add(record.head)) != Some(messages.len())
+        || on_path != Some(record.times.len())
+    {
         return Err(damaged(format!(
             "`messages` holds {} messages, and `{RECORD_KEY}` describes {} of the head and {} behind it; \
              without `{FORMAT_KEY}` and `{RECORD_KEY}` the file loads as a request's body",
             messages.len(),
             record.head,
-            ids.len(),
+            record.times.len(),
         )));
     }
+    let ids: Vec<ItemId> = record.path.iter().flat_map(|run| run.clone().map(ItemId)).collect();
     let path = messages.split_off(record.head);
     let parents = std::iter::once(None).chain(ids.iter().copied().map(Some));
     let on_path = ids
@@ -221,7 +232,7 @@ pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(C
         created_at: record.created_at,
         metadata: record.metadata,
         heads: record.replaced_heads.into_iter().chain([messages]).collect(),
-        next: record.next,
+        purged: record.purged,
         items: on_path.chain(off_path).collect(),
         leaf: ids.last().copied(),
         pins: record.pins,
@@ -230,6 +241,7 @@ pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(C
         marks: record.marks,
     }
     .build()?;
-    let ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);
+    let mut ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);
+    ledger.restore_heads(&conversation, tools, record.ledger.heads);
     Ok((conversation, ledger))
 }

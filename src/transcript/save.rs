@@ -2,30 +2,28 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::de::IgnoredAny;
 use tempfile::Builder;
 
-use super::native;
+use super::Transcript;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::described;
 
 /// Puts `bytes` in the place of `file`: what stood there stays until the new file is on the disk.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
-    // Through a link, the file that it names is replaced, not the link.
-    let file = &fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
+    let file = &target(file)?;
     let failed = |e: std::io::Error| Error::io(format_args!("saving {}", file.display()), e);
-    refuse_damaged(file)?;
+    refuse_to_lose(file)?;
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut temporary = builder().tempfile_in(folder).map_err(failed)?;
-    temporary.write_all(bytes).map_err(failed)?;
+    // Before the text is in it: a private file must not be readable for a moment.
     if let Ok(old) = fs::metadata(file) {
         temporary.as_file().set_permissions(old.permissions()).map_err(failed)?;
     }
+    temporary.write_all(bytes).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
     temporary.persist(file).map_err(|e| failed(e.error))?;
     sync_folder(folder).map_err(failed)
@@ -58,32 +56,42 @@ fn sync_folder(_folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What stands in the place is replaced only when it is whole: a torn file may be all that is left of something.
-fn refuse_damaged(file: &Path) -> Result<()> {
-    let bytes = match fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io(format_args!("reading {} before it is replaced", file.display()), e)),
-    };
-    if bytes.is_empty() {
-        return Ok(());
+/// The file to replace: through links the file that they name, whether it is there yet or not.
+fn target(file: &Path) -> Result<PathBuf> {
+    const MOST_LINKS: usize = 40;
+    let mut file = file.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let Ok(link) = fs::read_link(&file) else { return Ok(file) };
+        file = file.parent().unwrap_or(Path::new("")).join(link);
     }
-    let text = super::utf8(&bytes).map_err(|e| keep(file, &e))?;
-    native::check_format(text)?;
-    match serde_json::from_str::<IgnoredAny>(text) {
+    let looped = std::io::Error::other(format!("more than {MOST_LINKS} links in a row"));
+    Err(Error::io(format_args!("saving {}", file.display()), looped))
+}
+
+/// What stands in the place is replaced only when it is a file that could be loaded: anything else may be all that is
+/// left of something.
+fn refuse_to_lose(file: &Path) -> Result<()> {
+    let reading = |e| Error::io(format_args!("reading {} before it is replaced", file.display()), e);
+    match fs::metadata(file) {
+        Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
+        Err(e) => return Err(reading(e)),
+        Ok(old) if !old.is_file() => return Err(reading(std::io::Error::other("it is not a regular file"))),
+        Ok(old) if old.len() == 0 => return Ok(()),
+        Ok(_) => {}
+    }
+    let bytes = fs::read(file).map_err(reading)?;
+    match super::utf8(&bytes).and_then(Transcript::from_json) {
         Ok(_) => Ok(()),
-        Err(e) => {
-            let error = Error::new(ErrorKind::Damaged, described(&e));
-            Err(keep(file, &error).because(e))
-        }
+        Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
+        Err(error) => Err(keep(file, error)),
     }
 }
 
-fn keep(file: &Path, error: &Error) -> Error {
+fn keep(file: &Path, error: Error) -> Error {
     let detail = format!(
-        "{} is not one whole JSON value and is left as it is ({}); move it away or save under another name",
+        "{} is not a transcript that loads and is left as it is ({}); move it away or save under another name",
         file.display(),
         error.detail()
     );
-    Error::new(ErrorKind::Damaged, detail)
+    Error::new(ErrorKind::Damaged, detail).because(error)
 }

@@ -218,7 +218,7 @@ fn tools_cost(tools: &[Tool], count: Counter) -> u64 {
         return 0;
     }
     let tool = |tool: &Tool| {
-        let tool: Value = serde_json::from_str(tool.as_str()).unwrap();
+        let tool: Value = serde_json::from_str(tool.json().as_str()).unwrap();
         let function = &tool["function"];
         let line = |name: &str, middle: &str, about: &Value| {
             let about = about.as_str().unwrap_or("").trim_end_matches('.');

@@ -133,7 +133,7 @@ fn invariant_7_a_plan_of_a_counted_conversation_asks_the_counter_nothing() {
         (0..5_000).map(|n| if n % 2 == 0 { Message::user(format!("#{n}")) } else { Message::assistant("ok") });
     let mut talk = Conversation::from_messages(std::iter::once(Message::system("Be brief.")).chain(messages));
     let planner = Planner::new(ChatCost::new(counter.clone()), &TokenBudget::limit(900)).unwrap();
-    let planner = planner.tools([Tool::new(r#"{"type":"function","function":{"name":"f"}}"#).unwrap()]);
+    let planner = planner.tools([Tool::new(serde_json::json!({"type":"function","function":{"name":"f"}}))]);
     let mut ledger = Ledger::new();
     let mut memo = Memo::default();
     planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut memo).unwrap();

@@ -6,7 +6,7 @@ use comfy_table::Table;
 use serde::Serialize;
 use turnwise::replay::{Share, Totals};
 use turnwise::strategy::parse;
-use turnwise::{ResolvedBudget, Strategy, replay};
+use turnwise::{Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBudget, replay};
 
 use crate::args::{Budget, Compare};
 use crate::failure::Result;
@@ -42,10 +42,9 @@ pub(crate) fn run(args: &Compare) -> Result<()> {
         (compare(conversations, &strategies, &args.budget)?, "")
     } else {
         let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
-        let half = longest(&mut conversations).div_ceil(2);
-        let budget = Budget { budget: Some(half), model: None, ..args.budget };
-        let all = conversations.into_iter().map(Ok);
-        (compare(all, &strategies, &budget)?, " (half of the longest; --budget or --model sets it)")
+        let (tokens, how) = default_budget(&mut conversations)?;
+        let budget = Budget { budget: Some(tokens), model: None, ..args.budget };
+        (compare(conversations.into_iter().map(Ok), &strategies, &budget)?, how)
     };
     let mut out = stdout(args.json);
     match args.json {
@@ -56,15 +55,24 @@ pub(crate) fn run(args: &Compare) -> Result<()> {
     Ok(())
 }
 
-/// What the longest conversation costs, sent whole.
-fn longest(conversations: &mut [Loaded]) -> u64 {
-    let whole = |loaded: &mut Loaded| {
-        let file = &mut loaded.file;
+/// Half of what the longest conversation costs or, where the largest request must hold more than that, so much and a
+/// quarter: so that there is something to compare.
+fn default_budget(conversations: &mut [Loaded]) -> Result<(u64, &'static str)> {
+    let (mut longest, mut must) = (0, 0);
+    for Loaded { name, file } in conversations {
+        let within = |e| crate::failure::Failure::from(e).within(&name);
         let cost = input::cost(None, file);
         let head = cost.head(file.conversation.head(), &file.tools).tokens;
-        head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens
-    };
-    conversations.iter_mut().map(whole).max().unwrap_or(0)
+        longest = longest.max(head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens);
+        let planner = Planner::new(cost, &TokenBudget::limit(u64::MAX)).map_err(within)?.tools(file.tools.clone());
+        let least = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::messages(0));
+        must = must.max(least.map_err(within)?.totals.largest);
+    }
+    let half = longest.div_ceil(2);
+    Ok(match half >= must {
+        true => (half, " (half of the longest; --budget or --model sets it)"),
+        false => (must + must / 4, " (what the largest request must hold and a quarter; --budget or --model sets it)"),
+    })
 }
 
 fn compare(

@@ -8,7 +8,7 @@ use turnwise::{Breakdown, ChatRequest, Message, Transcript};
 use crate::args;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, ROLE, clean, json_line, preview, stdout, table, write_table};
+use crate::output::{BOLD, DIM, Named, ROLE, clean, json_line, preview, stdout, table, write_table};
 use crate::words::thousands;
 
 const BAR: usize = 20;
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &args::Count) -> Result<()> {
         let request = whole(&file);
         let breakdown = input::cost(args.model.as_deref(), &file).request(&request);
         if args.json {
-            return json_line(&mut out, &report(&request.messages, &breakdown));
+            let value = &report(&request.messages, &breakdown);
+            return json_line(&mut out, &Named { conversation: &name, value });
         }
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
         writeln!(out, "{gap}{BOLD}{}{BOLD:#}", clean(&name))?;

@@ -16,8 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Something failed on the way: 1.
     Failed(String),
-    /// Something failed, and was said, and the rest was done: 1.
-    Said,
+    /// Something failed, and was said, and the rest was done: 1, or 2 when nothing could be done.
+    Said(u8),
     /// The reader of the output went away, which is its right: 0.
     ClosedPipe,
 }
@@ -34,7 +34,7 @@ impl Failure {
         match self {
             Self::Usage(message) => Self::Usage(format!("{place}: {message}")),
             Self::Failed(message) => Self::Failed(format!("{place}: {message}")),
-            Self::Mistake(_) | Self::Said | Self::ClosedPipe => self,
+            Self::Mistake(_) | Self::Said(_) | Self::ClosedPipe => self,
         }
     }
 
@@ -42,10 +42,10 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::ClosedPipe => ExitCode::SUCCESS,
-            Self::Said => ExitCode::FAILURE,
+            Self::Said(code) => ExitCode::from(*code),
             Self::Failed(message) => {
                 say(&format!("turnwise: {}\n", clean(message)));
-                ExitCode::FAILURE
+                ExitCode::from(1)
             }
             Self::Usage(message) => {
                 say(&format!("turnwise: {}\n", clean(message)));

@@ -64,17 +64,26 @@ fn of_file(path: &str) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)>> {
 
 /// Does something with each conversation of a file. One that fails is said and does not keep the others from their turn.
 pub(crate) fn for_each(file: &String, input: &args::Input, mut act: impl FnMut(Loaded) -> Result<()>) -> Result<()> {
-    let mut done = Ok(());
+    let (mut code, mut is_any_done) = (None, false);
     for loaded in conversations(std::slice::from_ref(file), input) {
         match loaded.and_then(&mut act) {
+            Ok(()) => is_any_done = true,
             Err(failure @ Failure::Failed(_)) => {
                 failure.report();
-                done = Err(Failure::Said);
+                code = Some(1);
             }
-            other => other?,
+            Err(failure @ Failure::Usage(_)) => {
+                failure.report();
+                code = code.or(Some(2));
+            }
+            Err(other) => return Err(other),
         }
     }
-    done
+    match code {
+        None => Ok(()),
+        Some(_) if is_any_done => Err(Failure::Said(1)),
+        Some(code) => Err(Failure::Said(code)),
+    }
 }
 
 fn id(file: &Transcript) -> Option<String> {

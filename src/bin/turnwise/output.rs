@@ -23,6 +23,14 @@ pub(crate) fn stdout(json: bool) -> Box<dyn Write> {
     }
 }
 
+/// A value with the name of its conversation, for a line of JSON.
+#[derive(Serialize)]
+pub(crate) struct Named<'a, T> {
+    pub(crate) conversation: &'a str,
+    #[serde(flatten)]
+    pub(crate) value: &'a T,
+}
+
 /// Writes a value as one line of JSON.
 pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<()> {
     serde_json::to_writer(&mut *out, value)?;

@@ -8,7 +8,7 @@ use turnwise::{Conversation, ItemId, Memo, Message, Plan, Role, Strategy};
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, clean, clean_lines, json_line, stdout};
+use crate::output::{BOLD, DIM, Named, clean, clean_lines, json_line, stdout};
 
 pub(crate) fn run(args: &args::Plan) -> Result<()> {
     let strategy = parse(&args.how.strategy)?;
@@ -17,10 +17,11 @@ pub(crate) fn run(args: &args::Plan) -> Result<()> {
     input::for_each(&args.file, &args.input, |mut loaded| {
         let plan = plan(&mut loaded, &*strategy, &args.how, &args.budget)?;
         if args.json {
-            return json_line(&mut out, &plan);
+            return json_line(&mut out, &Named { conversation: &loaded.name, value: &plan });
         }
         let text = match args.keep {
-            Some(message) => to_keep(&plan, &*strategy, &loaded.file.conversation, message)?,
+            Some(message) => to_keep(&plan, &*strategy, &loaded.file.conversation, message)
+                .map_err(|failure| failure.within(&loaded.name))?,
             None => clean_lines(&plan.explain().to_string()).into_owned(),
         };
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };

@@ -4,20 +4,13 @@ use std::io::Write;
 
 use serde::Serialize;
 use turnwise::replay;
-use turnwise::replay::{Request, Totals};
+use turnwise::replay::Totals;
 use turnwise::strategy::parse;
 
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
-use crate::output::{json_line, stdout};
-
-#[derive(Serialize)]
-struct Line<'a> {
-    conversation: &'a str,
-    #[serde(flatten)]
-    request: &'a Request,
-}
+use crate::output::{Named, json_line, stdout};
 
 /// The last line.
 #[derive(Serialize)]
@@ -43,7 +36,7 @@ pub(crate) fn run(args: &args::Replay) -> Result<()> {
         let replay = replay(&file.conversation, &mut file.ledger, &planner, &*strategy)
             .map_err(|e| Failure::from(e).within(&name))?;
         for request in &replay.requests {
-            json_line(&mut out, &Line { conversation: &name, request })?;
+            json_line(&mut out, &Named { conversation: &name, value: request })?;
         }
         totals.add(&replay.totals);
     }

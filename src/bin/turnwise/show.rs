@@ -1,5 +1,6 @@
 //! `turnwise show`
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use turnwise::{Conversation, GroupState, Message, Transcript};
@@ -29,7 +30,7 @@ fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
     let path = file.conversation.path();
     let model = file.model.as_deref().map_or(String::new(), |model| format!(", model {}", clean(model)));
     let messages = counted(path.head().len() + path.len(), "message");
-    let (turns, tools) = (counted(path.turns(), "turn"), counted(file.tools.len(), "tool"));
+    let (turns, tools) = (counted(path.turns(), "turn"), counted(file.tools.len(), "tool definition"));
     writeln!(out, "{DIM}{messages}, {turns}, {tools}{model}{DIM:#}")?;
     for (key, value) in file.conversation.metadata().iter() {
         writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), clean(value))?;
@@ -45,7 +46,7 @@ fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Re
     for (index, message) in path.head().iter().enumerate() {
         line(out, index, message, "", full)?;
     }
-    let pins: Vec<_> = conversation.pins().collect();
+    let pins: BTreeSet<_> = conversation.pins().collect();
     for group in (0..path.groups()).map(|index| path.group(index)) {
         if path.turn_of(group.index()).is_some_and(|turn| path.turn(turn).start == group.index()) {
             writeln!(out)?;
