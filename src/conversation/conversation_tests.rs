@@ -483,3 +483,19 @@ fn debug_prints_numbers_and_no_text() {
     let printed = format!("{talk:?} {:?}", talk.summaries().next().unwrap());
     assert!(!printed.contains("secret") && printed.contains("Summary(#0..=#0, 6 bytes)"), "{printed}");
 }
+
+#[test]
+fn going_back_behind_an_open_call_does_not_answer_it_with_a_later_ones_result() {
+    let call = |id: &str| Message::calls([ToolCall::function(id, "f", "{}")]);
+    let mut talk =
+        Conversation::from_messages([call("a"), Message::tool("b", "orphan"), call("b"), Message::user("x")]);
+    let states = |talk: &Conversation| -> Vec<GroupState> {
+        (0..talk.path().groups()).map(|group| talk.path().group(group).state()).collect()
+    };
+    assert_eq!(states(&talk), [GroupState::Open, GroupState::Orphan, GroupState::Open, GroupState::Ready]);
+    talk.switch(ItemId::from_index(1)).unwrap();
+    assert_eq!(states(&talk), [GroupState::Open, GroupState::Orphan]);
+    talk.switch(ItemId::from_index(0)).unwrap();
+    talk.push(Message::tool("a", "late, and in its place"));
+    assert_eq!(states(&talk), [GroupState::Ready]);
+}

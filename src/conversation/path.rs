@@ -102,10 +102,14 @@ impl PathIndex {
         if len >= self.len() {
             return;
         }
-        let group = match len {
+        let mut group = match len {
             0 => 0,
             _ => self.group_at(len - 1),
         };
+        // Open calls are taken up again from their message: those that the last group left open.
+        while group > 0 && self.groups.get(group - 1).is_some_and(|before| before.state == GroupState::Open) {
+            group -= 1;
+        }
         let start = self.groups.get(group).map_or(0, |group| group.position as usize);
         let again: Vec<ItemId> = self.items.range(start..len).copied().collect();
         self.items.truncate(start);
