@@ -45,9 +45,34 @@ pub enum ErrorKind {
     Damaged,
     /// Reading or writing failed.
     Io,
+    /// A send is under way, and the record cannot be changed until it ends.
+    Busy,
+    /// There is nobody to send to: no backend, or no key.
+    NoBackend,
+    /// The server says that the request is longer than its window.
+    Overflow,
+    /// Too many requests in a time.
+    RateLimited,
+    /// The account has nothing left.
+    Quota,
+    /// The key is missing, wrong or not allowed to do this.
+    Auth,
+    /// No answer came in time.
+    Timeout,
+    /// The server refuses the request.
+    Rejected,
+    /// The answer is not a chat completion, or an empty one.
+    Malformed,
+    /// The server could not be reached, or failed.
+    Unavailable,
 }
 
 impl ErrorKind {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Timeout | Self::Unavailable)
+    }
+
     fn phrase(self) -> &'static str {
         match self {
             Self::OverBudget => "over budget",
@@ -61,6 +86,16 @@ impl ErrorKind {
             Self::NewerFormat => "newer format",
             Self::Damaged => "damaged file",
             Self::Io => "input/output",
+            Self::Busy => "busy",
+            Self::NoBackend => "no backend",
+            Self::Overflow => "overflow",
+            Self::RateLimited => "rate limited",
+            Self::Quota => "quota",
+            Self::Auth => "authorization",
+            Self::Timeout => "timeout",
+            Self::Rejected => "rejected",
+            Self::Malformed => "malformed answer",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -150,6 +185,21 @@ impl Error {
     /// The numbers of a refusal by the planner.
     pub fn over_budget(&self) -> Option<&OverBudget> {
         self.0.over.as_ref()
+    }
+
+    /// Whether the server says that the request is longer than its window.
+    pub fn is_overflow(&self) -> bool {
+        self.kind() == ErrorKind::Overflow
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable()
+    }
+
+    /// The cause, if it is of type `T`.
+    pub(crate) fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        self.0.source.as_deref().and_then(|source| source.downcast_ref())
     }
 
     /// Where in a file the damage was found.

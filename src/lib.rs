@@ -37,6 +37,7 @@
 //! - [`tokens`], [`Ledger`], [`TokenBudget`]: what things cost, and what may be spent
 //! - [`strategy`]: strategies, the planner and plans
 //! - [`transcript`]: one conversation as a file
+//! - [`backend`], [`manager`]: who answers, and conversations with a model
 //! - [`mod@replay`]: a saved conversation run again under a strategy
 //!
 //! # Words
@@ -54,13 +55,17 @@
 //! | ledger | what everything costs, beside the record |
 //!
 //! # Features
-//! - `cli` (default): the `turnwise` program. A library needs only `default-features = false`.
+//! - `cli` (default): the `turnwise` program
+//! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
+//!
+//! The core needs neither, and no runtime: `default-features = false`.
 
 /// The README's programs compile and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+pub mod backend;
 mod body;
 mod budget;
 pub mod conversation;
@@ -68,12 +73,14 @@ mod error;
 mod json;
 mod ledger;
 mod log;
+pub mod manager;
 pub mod message;
 pub mod replay;
 mod request;
 pub mod strategy;
 pub mod tokens;
 pub mod transcript;
+mod wire;
 mod words;
 
 pub use budget::{ResolvedBudget, TokenBudget};
@@ -83,6 +90,7 @@ pub use conversation::{
 pub use error::{Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
+pub use manager::ConversationManager;
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;
 pub use request::{ChatRequest, Tool};

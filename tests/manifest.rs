@@ -39,7 +39,11 @@ fn the_core_pays_for_no_client_no_command_line_and_no_runtime() {
     let tree = cargo(&["tree", "--locked", "--no-default-features", "--edges=normal", "--prefix=none", "--format={p}"]);
     let crates: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(crates.contains(&"tiktoken-rs"));
-    for unwanted in ["clap", "anstream", "comfy-table", "tokio", "reqwest", "hyper", "async-openai", "rusqlite"] {
+    for unwanted in ["clap", "anstream", "comfy-table", "dotenvy", "reqwest", "hyper", "async-openai", "rusqlite"] {
         assert!(!crates.contains(&unwanted), "{unwanted} is in the core");
     }
+    let features = cargo(&["tree", "--locked", "--no-default-features", "--edges=normal,features", "--prefix=none"]);
+    let of_tokio = features.lines().filter_map(|line| line.strip_prefix("tokio feature "));
+    let of_tokio: std::collections::BTreeSet<&str> = of_tokio.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(of_tokio.iter().all(|feature| *feature == "sync"), "the core needs no runtime: {of_tokio:?}");
 }

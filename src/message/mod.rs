@@ -160,6 +160,17 @@ impl Message {
         Ok(Self(self.0.with(member)))
     }
 
+    /// The message with those of its members that are in the specification, and others that `keep` accepts. A list of
+    /// calls that is empty or null goes too.
+    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let is_kept = |member: &Member<MessageMember>| match member {
+            Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
+            Member::Known(_) => true,
+            Member::Other(other) => keep(&other.0),
+        };
+        Self(self.0.filter(is_kept))
+    }
+
     /// Who speaks.
     pub fn role(&self) -> &Role {
         const NO_ROLE: &Role = &Role::User;

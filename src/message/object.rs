@@ -87,6 +87,17 @@ impl<K: Known> Object<K> {
         })
     }
 
+    /// The same object with the members that `keep` accepts; itself when it accepts all.
+    pub(crate) fn filter(&self, keep: impl Fn(&Member<K>) -> bool) -> Self
+    where
+        K: Clone,
+    {
+        match self.0.iter().all(&keep) {
+            true => self.clone(),
+            false => Self(self.0.iter().filter(|member| keep(member)).cloned().collect()),
+        }
+    }
+
     /// The same object with `member` in the place of the one with its key, or at the end.
     pub(crate) fn with(&self, member: Member<K>) -> Self
     where

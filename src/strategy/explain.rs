@@ -32,9 +32,13 @@ impl fmt::Display for Explain<'_> {
             line(f, run.fate, messages, width, &figure(run.tokens), &run.reason)?;
         }
         let tokens = plan.tokens();
+        let context = match tokens.context {
+            0 => String::new(),
+            context => format!(" + {} for context", figure(context)),
+        };
         write!(
             f,
-            "  {} for the head + {} for tools + {} for history + {} to open the reply = {} tokens",
+            "  {} for the head + {} for tools + {} for history{context} + {} to open the reply = {} tokens",
             figure(tokens.head),
             figure(tokens.tools),
             figure(tokens.history),

@@ -53,16 +53,24 @@ pub struct Arithmetic {
     pub tools: u64,
     /// The messages of the path that are sent.
     pub history: u64,
+    /// The messages that are sent with this request only.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub context: u64,
     /// What opens the reply.
     pub overhead: u64,
     /// Whether a figure is an estimate.
     pub estimated: bool,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
+}
+
 impl Arithmetic {
     /// The whole request.
     pub fn total(&self) -> u64 {
-        [self.head, self.tools, self.history, self.overhead].into_iter().fold(0, u64::saturating_add)
+        [self.head, self.tools, self.history, self.context, self.overhead].into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -92,6 +100,8 @@ pub struct Plan {
     pub(super) tokens: Arithmetic,
     pub(super) runs: Vec<Run>,
     pub(super) messages: Vec<Message>,
+    /// The group before which messages stand that are sent with this request only, and how many.
+    pub(super) context: (usize, usize),
     pub(super) tools: Arc<[Tool]>,
     pub(super) model: Option<String>,
     pub(super) marks: Vec<Mark>,
@@ -189,7 +199,9 @@ impl Plan {
             return 0;
         }
         let kept = |plan: &Self| -> Vec<usize> {
-            plan.runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone()).collect()
+            let (before, context) = plan.context;
+            let kept = plan.runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone());
+            kept.take_while(|&group| context == 0 || group < before).collect()
         };
         let (mine, its) = (kept(self), kept(last));
         let (path, last_path) = (self.record.path(), last.record.path());

@@ -6,14 +6,16 @@ use super::draft::Draft;
 use super::plan::{Arithmetic, Fate, Plan};
 use super::refuse::{kept_too_much, refuse_what_cannot_fit};
 use super::runs::{Ground, history};
-use super::view::MustSend;
+use super::view::{Must, MustSend};
 use super::{Memo, Strategy};
 use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
+use crate::message::Message;
 use crate::request::Tool;
 use crate::tokens::ChatCost;
+use crate::wire::Wire;
 
 /// Turns a strategy's wishes into a [`Plan`] that can be sent: adds head, pins and what must be answered, leaves out
 /// what is not legal, checks the sum, and refuses with numbers.
@@ -34,6 +36,8 @@ pub struct Planner {
     budget: ResolvedBudget,
     tools: Arc<[Tool]>,
     model: Option<String>,
+    context: Vec<Message>,
+    wire: Option<Wire>,
 }
 
 impl Planner {
@@ -42,7 +46,7 @@ impl Planner {
     /// # Errors
     /// [`ErrorKind::InvalidBudget`] when the budget contradicts itself.
     pub fn new(cost: ChatCost, budget: &TokenBudget) -> Result<Self> {
-        Ok(Self { cost, budget: budget.resolve()?, tools: Arc::from([]), model: None })
+        Ok(Self { cost, budget: budget.resolve()?, tools: Arc::from([]), model: None, context: Vec::new(), wire: None })
     }
 
     /// Sends these tool definitions with every request, and counts them.
@@ -56,6 +60,21 @@ impl Planner {
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.model = Some(name.into());
+        self
+    }
+
+    /// Sends these messages (search results, the date) directly before what the request must answer. They are counted,
+    /// sent and shown in the plan; no record ever holds them.
+    #[must_use]
+    pub fn context(mut self, messages: impl IntoIterator<Item = Message>) -> Self {
+        self.context = messages.into_iter().collect();
+        self
+    }
+
+    /// Fits the messages of every plan to a server. Default: they are sent as they stand in the record.
+    #[must_use]
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.wire = Some(wire);
         self
     }
 
@@ -92,7 +111,8 @@ impl Planner {
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         let overhead = self.cost.priming();
-        let before = (head + tools + overhead).tokens;
+        let context = self.cost.group(&self.context);
+        let before = (head + tools + overhead + context).tokens;
         refuse_what_cannot_fit(path, before, &must, &sums, &self.budget)?;
 
         let ground = Ground { record: conversation, sums: &sums, must: &must, before };
@@ -103,15 +123,21 @@ impl Planner {
             head: head.tokens,
             tools: tools.tokens,
             history: history(&runs),
+            context: context.tokens,
             overhead: overhead.tokens,
-            estimated: !(is_exact && head.exact && tools.exact),
+            estimated: !(is_exact && head.exact && tools.exact && context.exact),
         };
         if tokens.total() > self.budget.limit {
             return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
-        let messages = path.head().iter().chain(kept().flat_map(|group| path.group(group).messages())).cloned();
+        let pending = must.of_reason(Must::Pending).next().unwrap_or(path.groups());
+        let (earlier, later): (Vec<usize>, Vec<usize>) = kept().partition(|&group| group < pending);
+        let messages_of = |groups: Vec<usize>| groups.into_iter().flat_map(|group| path.group(group).messages());
+        let messages = path.head().iter().chain(messages_of(earlier)).chain(&self.context).chain(messages_of(later));
+        let messages: Vec<Message> = messages.cloned().collect();
         Ok(Plan {
-            messages: messages.collect(),
+            messages: self.wire.as_ref().map(|wire| wire.fit(&messages)).unwrap_or(messages),
+            context: (pending, self.context.len()),
             marks: marks(&draft, &strategy.spec(), conversation),
             spec: strategy.spec().into_owned(),
             budget: self.budget,

@@ -1,0 +1,192 @@
+//! What a manager is made from; the template for many.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::ConversationManager;
+use crate::backend::{ChatBackend, Wire};
+use crate::budget::TokenBudget;
+use crate::conversation::Conversation;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::message::Message;
+use crate::request::Tool;
+use crate::strategy::{Planner, SlidingWindow, Strategy};
+use crate::tokens::{ChatCost, TokenCounter};
+use crate::transcript::Transcript;
+
+/// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share backend, strategy and vocabulary.
+#[derive(Clone)]
+#[must_use]
+pub struct Builder {
+    pub(super) model: String,
+    pub(super) backend: Option<Arc<dyn ChatBackend>>,
+    pub(super) strategy: Arc<dyn Strategy>,
+    pub(super) budget: Option<TokenBudget>,
+    pub(super) cost: Option<ChatCost>,
+    pub(super) tools: Vec<Tool>,
+    pub(super) params: Vec<(String, RawJson)>,
+    pub(super) head: Vec<Message>,
+    pub(super) wire: Wire,
+    pub(super) autosave: Option<PathBuf>,
+}
+
+impl Builder {
+    pub(super) fn new(model: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            backend: None,
+            strategy: Arc::new(SlidingWindow::tokens()),
+            budget: None,
+            cost: None,
+            tools: Vec::new(),
+            params: Vec::new(),
+            head: Vec::new(),
+            wire: Wire::default(),
+            autosave: None,
+        }
+    }
+
+    /// The system prompt of a new conversation.
+    pub fn system(mut self, text: &str) -> Self {
+        self.head.push(Message::system(text));
+        self
+    }
+
+    /// A developer message of a new conversation, as newer models call the system prompt.
+    pub fn developer(mut self, text: &str) -> Self {
+        self.head.push(Message::developer(text));
+        self
+    }
+
+    /// Who answers. Without one, planning works and sending is an error of the kind
+    /// [`NoBackend`](ErrorKind::NoBackend).
+    pub fn backend(mut self, backend: impl ChatBackend + 'static) -> Self {
+        self.backend = Some(Arc::new(backend));
+        self
+    }
+
+    /// What is sent of a long conversation. Default: [`SlidingWindow::tokens`].
+    pub fn strategy(mut self, strategy: impl Strategy + 'static) -> Self {
+        self.strategy = Arc::new(strategy);
+        self
+    }
+
+    /// How much is sent. Default: the model's window.
+    pub fn budget(mut self, budget: TokenBudget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// How tokens are counted. Default: with the model's encoding.
+    pub fn counter(mut self, counter: impl TokenCounter + 'static) -> Self {
+        self.cost = Some(ChatCost::new(counter));
+        self
+    }
+
+    /// Tool definitions, sent with every request and counted.
+    pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
+        self.tools = tools.into_iter().collect();
+        self
+    }
+
+    /// A parameter of every request, sent as given: `param("temperature", json!(0.2))`.
+    pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
+        set_param(&mut self.params, name, value.into());
+        self
+    }
+
+    /// How requests are fitted to the server: which fields it knows, how many system messages it allows. Plans show it.
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
+    }
+
+    /// Saves the conversation to this file after every exchange. A change between exchanges is saved with the next one, or
+    /// by [`save`](ConversationManager::save).
+    pub fn autosave(mut self, file: impl Into<PathBuf>) -> Self {
+        self.autosave = Some(file.into());
+        self
+    }
+
+    /// A manager with a new conversation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownModel`] when no budget is given and the model's window is not known,
+    /// [`ErrorKind::InvalidBudget`], and [`ErrorKind::Rejected`] for `n` above 1: a conversation has one reply.
+    pub fn build(self) -> Result<ConversationManager> {
+        let conversation = Conversation::from_messages(self.head.iter().cloned());
+        self.open(Transcript::new(conversation))
+    }
+
+    /// A manager that goes on with a conversation of a file. A system prompt given here takes the place of the file's,
+    /// and so do tools.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn open(self, mut file: Transcript) -> Result<ConversationManager> {
+        check_params(&self.params)?;
+        if !self.head.is_empty() && file.conversation.head() != &*self.head {
+            file.conversation.set_head(self.head.iter().cloned())?;
+        }
+        if !self.tools.is_empty() {
+            file.tools.clone_from(&self.tools);
+        }
+        file.model = Some(self.model.clone());
+        let planner = self.planner(&file)?;
+        planner.cost().counter().warm();
+        Ok(ConversationManager::start(self, file, planner))
+    }
+
+    /// A manager that goes on with the conversation in a file.
+    ///
+    /// # Errors
+    /// As [`Transcript::load`] and [`build`](Self::build).
+    pub fn load(self, file: impl AsRef<std::path::Path>) -> Result<ConversationManager> {
+        self.open(Transcript::load(file)?)
+    }
+
+    fn planner(&self, file: &Transcript) -> Result<Planner> {
+        let budget = match &self.budget {
+            Some(budget) => budget.clone(),
+            None => TokenBudget::for_model(&self.model)?,
+        };
+        let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
+        let planner = Planner::new(cost, &budget)?.tools(file.tools.iter().cloned());
+        Ok(planner.model(&self.model).wire(self.wire.clone()))
+    }
+}
+
+pub(super) fn set_param(params: &mut Vec<(String, RawJson)>, name: &str, value: RawJson) {
+    match params.iter_mut().find(|(known, _)| known == name) {
+        Some((_, old)) => *old = value,
+        None => params.push((name.to_owned(), value)),
+    }
+}
+
+/// Refuses parameters that a conversation has no place for.
+pub(super) fn check_params(params: &[(String, RawJson)]) -> Result<()> {
+    let Some((name, value)) = params.iter().find(|(name, value)| match &**name {
+        "n" => value.as_str() != "1",
+        "messages" | "model" | "tools" | "stream" => true,
+        _ => false,
+    }) else {
+        return Ok(());
+    };
+    let detail = match &**name {
+        "n" => format!("the parameter `n` is {}; a conversation goes on with one reply", value.as_str()),
+        own => format!("the parameter `{own}` is set by the manager itself"),
+    };
+    Err(Error::new(ErrorKind::Rejected, detail))
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("model", &self.model)
+            .field("strategy", &self.strategy)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}

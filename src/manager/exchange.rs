@@ -1,0 +1,274 @@
+//! One exchange: planned, sent, and committed whole or not at all.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::builder::{check_params, set_param};
+use super::failure::FailedExchange;
+use super::{ConversationManager, Shared, State};
+use crate::backend::{BackendError, BoxFuture, ChatReply};
+use crate::conversation::{Conversation, ItemId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::message::{Message, Role};
+use crate::request::ChatRequest;
+use crate::strategy::Plan;
+
+/// A message on its way: awaited, it is sent, and the exchange is recorded when the reply is there. Dropped before, it
+/// leaves no trace in the record.
+#[must_use = "an exchange is sent when it is awaited"]
+pub struct Exchange {
+    manager: ConversationManager,
+    message: Message,
+    context: Vec<Message>,
+    params: Vec<(String, RawJson)>,
+}
+
+/// What a model replied, as it was recorded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The reply's item in the record.
+    pub item_id: ItemId,
+    /// The item of the message that it answers.
+    pub asked: ItemId,
+    /// The reply as it came: message, end, bill.
+    pub reply: ChatReply,
+    /// What the exchange did.
+    pub report: Report,
+}
+
+/// What an exchange did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// What was sent, and why.
+    pub plan: Plan,
+    /// From the first poll to the reply; waiting in the queue and for the vocabulary is part of it.
+    pub elapsed: Duration,
+    /// Why the conversation could not be saved after it, if it could not. The exchange is in the record.
+    pub unsaved: Option<String>,
+}
+
+impl Exchange {
+    pub(super) fn new(manager: ConversationManager, message: Message) -> Self {
+        let params = manager.shared.setup.params.clone();
+        Self { manager, message, context: Vec::new(), params }
+    }
+
+    /// Sends a message directly before this one, with this request only: search results, the date. It is counted and
+    /// shown in the plan, and never recorded.
+    pub fn context(mut self, message: impl Into<Message>) -> Self {
+        self.context.push(message.into());
+        self
+    }
+
+    /// A parameter of this request, sent as given, in the place of the manager's.
+    pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
+        set_param(&mut self.params, name, value.into());
+        self
+    }
+
+    /// How freely the model chooses its words.
+    pub fn temperature(self, temperature: f64) -> Self {
+        self.param("temperature", serde_json::json!(temperature))
+    }
+
+    /// The number that makes a server repeat itself, where it can.
+    pub fn seed(self, seed: i64) -> Self {
+        self.param("seed", serde_json::json!(seed))
+    }
+
+    /// Texts at which the reply ends.
+    pub fn stop<'a>(self, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        self.param("stop", serde_json::json!(texts.into_iter().collect::<Vec<_>>()))
+    }
+
+    /// How long a reasoning model thinks: `low`, `medium`, `high`.
+    pub fn reasoning_effort(self, effort: &str) -> Self {
+        self.param("reasoning_effort", serde_json::json!(effort))
+    }
+
+    /// The form of the reply, as the API has it: `{"type": "json_object"}`, `{"type": "json_schema", …}`.
+    pub fn response_format(self, format: impl Into<RawJson>) -> Self {
+        self.param("response_format", format)
+    }
+
+    /// The longest reply, in tokens.
+    pub fn max_completion_tokens(self, tokens: u64) -> Self {
+        self.param("max_completion_tokens", serde_json::json!(tokens))
+    }
+
+    /// What would be sent: the dry run. Nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`Planner::plan`](crate::Planner::plan).
+    pub fn plan(self) -> Result<Plan> {
+        self.plan_staged(&self.stage())
+    }
+
+    /// The request that would be sent, as it goes over the wire. Nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`Planner::plan`](crate::Planner::plan).
+    pub fn dry_run(self) -> Result<ChatRequest> {
+        let plan = self.plan_staged(&self.stage())?;
+        Ok(self.request(&plan))
+    }
+
+    /// The record with the message behind it.
+    fn stage(&self) -> Conversation {
+        let mut staged = self.manager.snapshot();
+        staged.push(self.message.clone());
+        staged
+    }
+
+    /// Plans outside the lock: counting and the strategy may take their time, and others go on reading.
+    fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
+        check_params(&self.params)?;
+        let shared = &self.manager.shared;
+        let planner = shared.planner.clone().context(self.context.iter().cloned());
+        let (mut ledger, mut memo) = shared.state(|state| (state.file.ledger.clone(), std::mem::take(&mut state.memo)));
+        let outcome = planner.plan(staged, &mut ledger, &*shared.setup.strategy, &mut memo);
+        shared.state(|state| {
+            state.file.ledger = ledger;
+            state.memo = memo;
+        });
+        outcome
+    }
+
+    fn request(&self, plan: &Plan) -> ChatRequest {
+        let mut request = plan.request();
+        request.params.clone_from(&self.params);
+        request
+    }
+
+    async fn run(self) -> Result<Reply> {
+        let started = Instant::now();
+        let shared = Arc::clone(&self.manager.shared);
+        let _sending = Sending::begin(&shared);
+        // Closed only when the manager is gone, and this future holds it.
+        let _turn = shared.queue.acquire().await;
+        let staged = self.stage();
+        let plan = self.plan_staged(&staged)?;
+        let request = self.request(&plan);
+
+        let Some(backend) = &shared.setup.backend else {
+            let error = BackendError::no_backend("the manager was built without a backend");
+            return Err(FailedExchange::refused(request, error));
+        };
+        let reply = match backend.complete(request.clone()).await {
+            Ok(reply) if is_unusable(&reply.message) => return Err(FailedExchange::empty(request, reply)),
+            Ok(reply) => reply,
+            Err(error) => return Err(FailedExchange::refused(request, error)),
+        };
+        let (asked, item_id) = shared.state(|state| state.commit(staged, &plan, &reply))?;
+        let unsaved = shared.autosave().await;
+        let report = Report { plan, elapsed: started.elapsed(), unsaved };
+        Ok(Reply { item_id, asked, reply, report })
+    }
+}
+
+/// Whether a message is no reply: said by somebody else, or with nothing in it.
+fn is_unusable(message: &Message) -> bool {
+    let is_empty =
+        message.text().is_empty() && !message.has_calls() && message.refusal().is_none() && message.audio().is_none();
+    is_empty || *message.role() != Role::Assistant
+}
+
+impl State {
+    /// Makes the staged record the record, with the reply behind it.
+    fn commit(&mut self, mut staged: Conversation, plan: &Plan, reply: &ChatReply) -> Result<(ItemId, ItemId)> {
+        let item_id = staged.push(reply.message.clone());
+        plan.commit_marks(&mut staged)?;
+        let asked = staged.get(item_id).and_then(crate::conversation::Item::parent).unwrap_or(item_id);
+        self.file.conversation = staged;
+        Ok((asked, item_id))
+    }
+}
+
+/// While it lives, the record cannot be changed by anybody else.
+pub(super) struct Sending<'a>(&'a Shared);
+
+impl<'a> Sending<'a> {
+    /// For a send, which waits for others in the queue.
+    fn begin(shared: &'a Shared) -> Self {
+        shared.state(|state| state.sends += 1);
+        Self(shared)
+    }
+
+    /// For a change, which does not wait.
+    pub(super) fn alone(shared: &'a Shared) -> Result<Self> {
+        shared.state(|state| match state.sends {
+            0 => {
+                state.sends = 1;
+                Ok(Self(shared))
+            }
+            sends => {
+                let detail =
+                    format!("{sends} sends or changes are under way; the record can be changed when they ended");
+                Err(Error::new(ErrorKind::Busy, detail))
+            }
+        })
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.state(|state| state.sends -= 1);
+    }
+}
+
+impl IntoFuture for Exchange {
+    type Output = Result<Reply>;
+    type IntoFuture = BoxFuture<'static, Result<Reply>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+impl Reply {
+    /// What the model said.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        self.reply.message.text()
+    }
+
+    /// The calls it makes; empty when there are none.
+    pub fn tool_calls(&self) -> &[crate::message::ToolCall] {
+        self.reply.message.tool_calls()
+    }
+
+    /// Why the model refuses, when it does.
+    pub fn refusal(&self) -> Option<&str> {
+        self.reply.message.refusal()
+    }
+
+    /// Whether the reply was cut off, by its largest size or by a filter.
+    pub fn is_cut_off(&self) -> bool {
+        use crate::backend::FinishReason;
+        matches!(self.reply.finish, FinishReason::Length | FinishReason::ContentFilter)
+    }
+
+    /// Reads the text as JSON of a type of yours, for structured output.
+    ///
+    /// # Errors
+    /// What `serde_json` says.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.text())
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}

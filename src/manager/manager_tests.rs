@@ -1,0 +1,407 @@
+use std::future::IntoFuture;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use futures_lite::future::block_on;
+
+use super::*;
+use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason, Scripted, Usage};
+use crate::budget::TokenBudget;
+use crate::error::{Error, ErrorKind};
+use crate::message::{Role, ToolCall};
+use crate::request::ChatRequest;
+use crate::strategy::SlidingWindow;
+use crate::tokens::CounterFn;
+
+fn builder(backend: impl ChatBackend + 'static) -> Builder {
+    ConversationManager::builder("test-model")
+        .backend(backend)
+        .budget(TokenBudget::limit(1_000))
+        .counter(CounterFn::new("bytes", |text| text.len() as u64))
+}
+
+fn chat(texts: &[&'static str]) -> (ConversationManager, Scripted) {
+    let script = Scripted::new(texts.iter().copied());
+    (builder(script.clone()).system("system").build().unwrap(), script)
+}
+
+fn texts(manager: &ConversationManager) -> Vec<String> {
+    manager.history().iter().map(|message| message.text().into_owned()).collect()
+}
+
+fn saved(manager: &ConversationManager) -> String {
+    manager.transcript().to_json()
+}
+
+/// Answers after so many polls that find it pending.
+#[derive(Clone)]
+struct Slow(usize);
+
+impl ChatBackend for Slow {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let mut left = self.0;
+        Box::pin(std::future::poll_fn(move |context| {
+            if let Some(less) = left.checked_sub(1) {
+                left = less;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let asked = request.messages.last().map(|message| message.text().into_owned()).unwrap_or_default();
+            Poll::Ready(Ok(ChatReply::new(Message::assistant(format!("re: {asked}")))))
+        }))
+    }
+}
+
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn handles_futures_and_errors_go_to_other_threads() {
+    fn is_send<T: Send + 'static>() {}
+    fn is_sync<T: Sync>() {}
+    is_send::<ConversationManager>();
+    is_sync::<ConversationManager>();
+    is_send::<Builder>();
+    is_sync::<Builder>();
+    is_send::<Exchange>();
+    is_send::<<Exchange as IntoFuture>::IntoFuture>();
+    is_send::<Reply>();
+    is_sync::<Reply>();
+    is_send::<Error>();
+    is_sync::<Error>();
+}
+
+#[test]
+fn the_second_request_begins_with_the_first() {
+    let (chat, script) = chat(&["one", "two"]);
+    block_on(async {
+        assert_eq!(chat.send("a").await.unwrap().text(), "one");
+        assert_eq!(chat.send("b").await.unwrap().to_string(), "two");
+    });
+    let requests = script.requests();
+    assert!(requests[1].messages.starts_with(&requests[0].messages));
+    assert_eq!(texts(&chat), ["system", "a", "one", "b", "two"]);
+    assert_eq!(chat.turn_count(), 2);
+    assert_eq!(requests[0].model.as_deref(), Some("test-model"));
+}
+
+#[test]
+fn the_dry_run_is_what_is_sent() {
+    let (chat, script) = chat(&["one", "two"]);
+    block_on(async { chat.send("a").await.unwrap() });
+    // Counts that a plan makes are kept: made before, they do not show as a change.
+    chat.count_tokens();
+    let before = saved(&chat);
+    let exchange = || chat.send("b").context(Message::system("today is Monday")).param("seed", serde_json::json!(7));
+    let plan = exchange().plan().unwrap();
+    assert_eq!(saved(&chat), before);
+    block_on(async { exchange().await.unwrap() });
+    let sent = &script.requests()[1];
+    assert_eq!(sent.messages, plan.messages());
+    assert_eq!(sent.params, [("seed".to_owned(), serde_json::json!(7).into())]);
+}
+
+#[test]
+fn context_stands_before_the_question_and_is_never_recorded() {
+    let (chat, script) = chat(&["one", "two"]);
+    let reply = block_on(async { chat.send("a").context(Message::system("found: x")).await.unwrap() });
+    let sent: Vec<String> = script.requests()[0].messages.iter().map(|message| message.text().into_owned()).collect();
+    assert_eq!(sent, ["system", "found: x", "a"]);
+    assert_eq!(texts(&chat), ["system", "a", "one"]);
+    let tokens = reply.report.plan.tokens();
+    assert_eq!((tokens.context, tokens.total()), (12, 10 + 12 + 5 + 3));
+    assert!(reply.report.plan.explain().to_string().contains("+ 12 for context"));
+    let again = block_on(async { chat.send("b").await.unwrap() });
+    assert_eq!(again.report.plan.prefix_shared_with(&reply.report.plan), 10, "what stood behind the context moved");
+}
+
+#[test]
+fn invariant_5_a_failed_exchange_changes_nothing_and_says_what_was_sent() {
+    let (chat, script) = chat(&["one"]);
+    script.then(Err(BackendError::status(429, r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#)));
+    script.then(Ok(ChatReply::new(Message::assistant(""))));
+    block_on(async {
+        chat.send("a").await.unwrap();
+        // Counts are kept: they are true whatever became of the exchange.
+        chat.plan("b").unwrap();
+        let before = chat.snapshot();
+        for (kind, retryable) in
+            [(ErrorKind::RateLimited, true), (ErrorKind::Malformed, false), (ErrorKind::NoBackend, false)]
+        {
+            let error = chat.send("b").await.unwrap_err();
+            assert_eq!((error.kind(), error.is_retryable()), (kind, retryable));
+            assert_eq!(error.exchange().unwrap().request.messages.len(), 4);
+            assert!(!error.to_string().contains("slow down"), "{error}");
+            assert!(chat.snapshot().items().eq(before.items()));
+        }
+    });
+    assert_eq!(texts(&chat), ["system", "a", "one"]);
+    script.then(Ok(ChatReply::new(Message::assistant("two"))));
+    block_on(async { chat.send("b").await.unwrap() });
+    assert_eq!(texts(&chat), ["system", "a", "one", "b", "two"], "the message stands once");
+}
+
+#[test]
+fn invariant_5_a_send_dropped_after_any_poll_leaves_the_record_before_or_the_committed_one() {
+    let mut outcomes = [0, 0];
+    for polls in 1.. {
+        let chat = builder(Slow(3)).system("system").build().unwrap();
+        chat.push("before").unwrap();
+        let mut send = chat.send("a").into_future();
+        let done = (0..polls).any(|_| poll(send.as_mut()).is_ready());
+        drop(send);
+        let recorded = texts(&chat);
+        match recorded.len() {
+            2 => outcomes[0] += 1,
+            _ => outcomes[1] += 1,
+        }
+        assert!(recorded == ["system", "before"] || recorded == ["system", "before", "a", "re: a"], "{recorded:?}");
+        chat.push("after").unwrap();
+        if done {
+            break;
+        }
+    }
+    assert!(outcomes[0] >= 3 && outcomes[1] == 1, "{outcomes:?}");
+}
+
+#[test]
+fn sends_keep_the_order_of_their_first_polls() {
+    let chat = builder(Slow(2)).build().unwrap();
+    let (mut first, mut second) = (chat.send("first").into_future(), chat.clone().send("second").into_future());
+    assert!(poll(first.as_mut()).is_pending());
+    for _ in 0..5 {
+        assert!(poll(second.as_mut()).is_pending(), "it waits for the first");
+    }
+    block_on(async {
+        first.await.unwrap();
+        second.await.unwrap();
+    });
+    assert_eq!(texts(&chat), ["first", "re: first", "second", "re: second"]);
+}
+
+#[test]
+fn the_record_cannot_be_changed_while_a_send_is_under_way_and_can_be_read() {
+    let chat = builder(Slow(1)).system("system").build().unwrap();
+    let mut send = pin!(chat.send("a").into_future());
+    assert!(poll(send.as_mut()).is_pending());
+    let busy = [
+        chat.push("x").map(drop),
+        chat.undo().map(drop),
+        chat.clear(),
+        chat.set_system("x"),
+        chat.edit_record(|_| Ok(())),
+    ];
+    assert!(busy.iter().all(|refused| refused.as_ref().unwrap_err().kind() == ErrorKind::Busy));
+    assert_eq!((texts(&chat), chat.turn_count()), (vec!["system".to_owned()], 0));
+    chat.plan("b").unwrap();
+    block_on(send).unwrap();
+    chat.push("x").unwrap();
+}
+
+#[test]
+fn a_change_that_fails_changes_nothing() {
+    let (chat, _) = chat(&[]);
+    chat.push("a").unwrap();
+    let before = saved(&chat);
+    let failed = chat.edit_record(|record| {
+        record.push("b");
+        record.switch(ItemId::from_index(99))
+    });
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(saved(&chat), before);
+}
+
+#[test]
+fn a_fork_is_another_conversation_and_a_clone_the_same() {
+    let (chat, script) = chat(&["one", "two", "three"]);
+    let first = block_on(async { chat.send("a").await.unwrap() });
+    let fork = chat.fork(first.item_id).unwrap();
+    block_on(async {
+        fork.send("b").await.unwrap();
+        chat.clone().send("c").await.unwrap();
+    });
+    assert_eq!(texts(&fork), ["system", "a", "one", "b", "two"]);
+    assert_eq!(texts(&chat), ["system", "a", "one", "c", "three"]);
+    assert_eq!(script.requests().len(), 3);
+}
+
+#[test]
+fn a_long_conversation_is_trimmed_and_kept_whole() {
+    let script = Scripted::new(["answer"; 40]);
+    let setup = builder(script.clone()).system("system").budget(TokenBudget::limit(100));
+    let chat = setup.strategy(SlidingWindow::tokens()).build().unwrap();
+    block_on(async {
+        for number in 0..40 {
+            let reply = chat.send(format!("question {number:02}")).await.unwrap();
+            assert!(reply.report.plan.tokens().total() <= 100);
+        }
+    });
+    assert_eq!(chat.history().len(), 81);
+    assert!(script.requests().iter().all(|request| *request.messages[0].role() == Role::System));
+    assert!(script.requests()[39].messages.len() < 10);
+    assert_eq!(chat.count_tokens(), 10 + 40 * (15 + 10) + 3);
+}
+
+#[test]
+fn replies_that_end_early_are_recorded_and_flagged() {
+    let script = Scripted::default();
+    let cut = |finish| Ok(ChatReply::new(Message::assistant("so far")).finish(finish).usage(Usage::new(9, 2)));
+    script.then(cut(FinishReason::Length)).then(cut(FinishReason::Other("eos".into())));
+    script.then(Ok(ChatReply::new(Message::calls([ToolCall::function("c", "f", "{}")]))));
+    let chat = builder(script).build().unwrap();
+    block_on(async {
+        let reply = chat.send("a").await.unwrap();
+        assert!(reply.is_cut_off() && reply.reply.usage == Some(Usage::new(9, 2)));
+        assert!(!chat.send("b").await.unwrap().is_cut_off());
+        assert_eq!(chat.send("c").await.unwrap().tool_calls()[0].name(), "f");
+    });
+}
+
+#[test]
+fn structured_output_is_parsed() {
+    #[derive(serde::Deserialize, PartialEq, Debug)]
+    struct Answer {
+        number: u32,
+    }
+    let (chat, _) = chat(&[r#"{"number": 42}"#]);
+    let reply = block_on(async { chat.send("a").await.unwrap() });
+    assert_eq!(reply.parse::<Answer>().unwrap(), Answer { number: 42 });
+    assert!(reply.parse::<u32>().is_err());
+}
+
+#[test]
+fn parameters_that_the_manager_sets_itself_are_refused() {
+    for (name, value) in [("n", "2"), ("stream", "true"), ("model", "\"x\""), ("messages", "[]")] {
+        let value = crate::json::RawJson::new(value).unwrap();
+        let error = builder(Scripted::default()).param(name, value.clone()).build().unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        let (chat, script) = chat(&["one"]);
+        assert!(block_on(async { chat.send("a").param(name, value).await }).is_err());
+        assert!(script.requests().is_empty());
+    }
+}
+
+#[test]
+fn a_model_without_a_window_fails_when_it_is_built_and_a_missing_backend_when_it_is_asked() {
+    let error = ConversationManager::builder("llama-3").build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownModel);
+    let chat = ConversationManager::builder("gpt-4o").build().unwrap();
+    chat.plan("a").unwrap();
+    assert_eq!(block_on(async { chat.send("a").await }).unwrap_err().kind(), ErrorKind::NoBackend);
+}
+
+#[test]
+fn it_saves_itself_and_goes_on_from_the_file() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("chat.json");
+    let setup = |texts: [&'static str; 1]| builder(Scripted::new(texts)).system("system");
+    let first = setup(["one"]).autosave(&path).build().unwrap();
+    let reply = block_on(async { first.send("a").await.unwrap() });
+    assert_eq!(reply.report.unsaved, None);
+    drop(first);
+    let again = setup(["two"]).load(&path).unwrap();
+    assert_eq!(texts(&again), ["system", "a", "one"]);
+    block_on(async { again.send("b").await.unwrap() });
+    again.save(&path).unwrap();
+    assert_eq!(texts(&setup(["x"]).load(&path).unwrap()), ["system", "a", "one", "b", "two"]);
+}
+
+#[test]
+fn an_exchange_that_cannot_be_saved_is_recorded_and_says_so() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let setup = builder(Scripted::new(["one"])).autosave(folder.path().join("missing/chat.json"));
+    let chat = setup.build().unwrap();
+    let reply = block_on(async { chat.send("a").await.unwrap() });
+    assert!(reply.report.unsaved.unwrap().contains("missing"));
+    assert_eq!(texts(&chat), ["a", "one"]);
+}
+
+#[test]
+fn a_template_makes_many_conversations() {
+    let script = Scripted::new(["one", "two"]);
+    let template = builder(script.clone()).system("system");
+    let (left, right) = (template.clone().build().unwrap(), template.build().unwrap());
+    block_on(async {
+        left.send("a").await.unwrap();
+        right.send("b").await.unwrap();
+    });
+    assert_eq!(texts(&left), ["system", "a", "one"]);
+    assert_eq!(texts(&right), ["system", "b", "two"]);
+    assert_ne!(left.snapshot().id(), right.snapshot().id());
+}
+
+#[test]
+fn the_plan_shows_what_the_server_gets() {
+    let script = Scripted::new(["one"]);
+    let wire = crate::backend::Wire::default().single_system();
+    let chat = builder(script.clone()).wire(wire).system("a").developer("b").build().unwrap();
+    chat.push(Message::from_json(r#"{"role":"user","content":"x","vendor":1}"#).unwrap()).unwrap();
+    let plan = chat.plan("y").unwrap();
+    let reply = block_on(async { chat.send("y").await.unwrap() });
+    assert_eq!(script.requests()[0].messages, plan.messages());
+    assert_eq!(plan.messages()[0].text(), "a\n\nb");
+    assert_eq!(plan.messages()[1], Message::user("x"));
+    assert_eq!(chat.history()[2].get("vendor").unwrap().as_str(), "1");
+    assert_eq!(chat.snapshot().get(reply.asked).unwrap().message().text(), "y");
+}
+
+#[test]
+fn a_send_dropped_while_it_saves_does_not_put_an_older_file_over_a_newer_one() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for round in 0..20 {
+        let path = folder.path().join(format!("{round}.json"));
+        let chat = builder(Scripted::new(["one", "two"])).autosave(&path).build().unwrap();
+        let mut first = chat.send("a").into_future();
+        while chat.history().is_empty() {
+            let _ = poll(first.as_mut());
+        }
+        drop(first);
+        block_on(async { chat.send("b").await.unwrap() });
+        let saved = Transcript::load(&path).unwrap();
+        assert_eq!(saved.conversation.path().len(), 4);
+        // A save that was overtaken may still come, and writes what is newest too.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(Transcript::load(&path).unwrap().conversation.path().len(), 4);
+    }
+}
+
+#[test]
+fn a_change_may_look_at_the_conversation_that_it_changes() {
+    let (chat, _) = chat(&[]);
+    let seen = chat.edit_record(|record| {
+        record.push("a");
+        Ok(chat.history().len())
+    });
+    assert_eq!((seen.unwrap(), chat.history().len()), (1, 2));
+}
+
+#[test]
+fn a_reply_that_nobody_but_the_model_can_give_is_refused() {
+    let script = Scripted::default();
+    script.then(Ok(ChatReply::new(Message::user("I am not the model"))));
+    let chat = builder(script).build().unwrap();
+    assert_eq!(block_on(async { chat.send("a").await }).unwrap_err().kind(), ErrorKind::Malformed);
+    assert!(chat.history().is_empty());
+}
+
+#[test]
+fn a_dry_run_refuses_what_a_send_refuses() {
+    let (chat, _) = chat(&["one"]);
+    assert!(chat.send("a").param("n", serde_json::json!(2)).plan().is_err());
+    assert!(chat.send("a").param("stream", serde_json::json!(true)).dry_run().is_err());
+}
+
+#[test]
+fn a_send_that_begins_during_a_change_finds_the_record_changed() {
+    let chat = builder(Slow(0)).build().unwrap();
+    let mut send = chat.send("a").into_future();
+    chat.edit_record(|record| {
+        assert!(poll(send.as_mut()).is_pending());
+        record.push("changed");
+        Ok(())
+    })
+    .unwrap();
+    block_on(send).unwrap();
+    assert_eq!(texts(&chat), ["changed", "a", "re: a"]);
+}

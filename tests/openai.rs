@@ -1,0 +1,176 @@
+//! The `OpenAI` backend against a server of each test's own: what goes over the wire, and what comes of each answer.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![cfg(feature = "openai")]
+
+#[path = "support/stub.rs"]
+mod stub;
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use serde_json::json;
+use stub::{Answer, Stub};
+use turnwise::backend::openai::{OpenAi, Retry};
+use turnwise::backend::{FinishReason, Wire};
+use turnwise::manager::Builder;
+use turnwise::{ConversationManager, ErrorKind, Message, TokenBudget};
+
+const KEY: &str = "sk-secret";
+
+fn quick() -> Retry {
+    Retry::default().first_wait(Duration::from_millis(1)).longest_wait(Duration::from_millis(20))
+}
+
+fn builder(stub: &Stub, retry: Retry) -> Builder {
+    ConversationManager::builder("gpt-4o").backend(OpenAi::at(&stub.url(), KEY).retry(retry)).system("Be brief.")
+}
+
+#[tokio::test]
+async fn the_body_is_byte_for_byte_the_dry_run() {
+    let stub = Stub::new([Answer::says("one"), Answer::says("two")]);
+    let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"b": 1.50, "a": []}}});
+    let chat = builder(&stub, quick()).tools([tool.into()]).param("temperature", json!(0.2)).build().unwrap();
+    chat.send("a").await.unwrap();
+    let exchange = || chat.send("b").context(Message::system("now")).param("seed", json!(7)).temperature(0.5);
+    let dry = serde_json::to_string(&exchange().dry_run().unwrap()).unwrap();
+    let reply = exchange().await.unwrap();
+    let seen = stub.seen();
+    assert_eq!(seen[1].body, dry);
+    assert!(dry.ends_with(r#""temperature":0.5,"seed":7}"#), "{dry}");
+    assert!(seen[0].head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
+    assert!(seen[0].head.contains(&format!("authorization: Bearer {KEY}")));
+    assert_eq!((reply.text().as_ref(), reply.reply.attempts.len()), ("two", 1));
+}
+
+#[tokio::test]
+async fn vendor_fields_come_back_into_the_record_and_are_sent_only_when_named() {
+    let body = r#"{"id":"x","choices":[{"index":0,"message":{"role":"assistant","reasoning_content":"hm","content":"one","n":1.50},"finish_reason":"eos","logprobs":null}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{"cached_tokens":4}},"timings":{}}"#;
+    for (wire, sent) in [
+        (Wire::default(), r#"{"role":"assistant","content":"one"}"#),
+        (
+            Wire::default().send_fields(["reasoning_content"]),
+            r#"{"role":"assistant","reasoning_content":"hm","content":"one"}"#,
+        ),
+    ] {
+        let stub = Stub::new([Answer::new(200, body), Answer::says("two")]);
+        let chat = builder(&stub, quick()).wire(wire).build().unwrap();
+        let reply = chat.send("a").await.unwrap();
+        assert_eq!(reply.reply.finish, FinishReason::Other("eos".into()));
+        let usage = reply.reply.usage.unwrap();
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens), (9, 2, 4));
+        let recorded = serde_json::to_string(&chat.history()[2]).unwrap();
+        assert_eq!(recorded, r#"{"role":"assistant","reasoning_content":"hm","content":"one","n":1.50}"#);
+        chat.send("b").await.unwrap();
+        assert!(stub.seen()[1].body.contains(sent), "{}", stub.seen()[1].body);
+    }
+}
+
+#[tokio::test]
+async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
+    use ErrorKind::{Auth, Malformed, Overflow, Quota, RateLimited, Rejected, Unavailable};
+    for (status, body, kind, attempts) in [
+        (400, r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#, Overflow, 1),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"request (9 tokens) exceeds the available context size (5 tokens)","type":"exceed_context_size_error","n_ctx":5}}"#,
+            Overflow,
+            1,
+        ),
+        (400, r#"{"error":"input length exceeds the context window"}"#, Overflow, 1),
+        (401, r#"{"error":{"message":"Incorrect API key provided: sk-secret","code":"invalid_api_key"}}"#, Auth, 1),
+        (404, "not here", Rejected, 1),
+        (429, r#"{"error":{"message":"quota","code":"insufficient_quota"}}"#, Quota, 1),
+        (429, r#"{"error":{"message":"slow down"}}"#, RateLimited, 3),
+        (500, "", Unavailable, 3),
+        (200, r#"{"error":{"message":"upstream failed","code":502}}"#, Unavailable, 3),
+        (200, "<html>", Malformed, 1),
+        (200, r#"{"choices":[]}"#, Malformed, 1),
+        (200, r#"{"choices":[{"message":{"role":"assistant","content":null}}]}"#, Malformed, 1),
+    ] {
+        let stub = Stub::new([Answer::new(status, body)]);
+        let chat = builder(&stub, quick()).build().unwrap();
+        let error = chat.send("my question").await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{status} {body}: {error}");
+        assert_eq!(stub.seen().len(), attempts, "{status} {body}");
+        let exchange = error.exchange().unwrap();
+        if let Some(backend) = &exchange.error {
+            assert_eq!(backend.attempts().len(), attempts, "{body}");
+        }
+        assert_eq!(chat.history().len(), 1);
+        for printed in [format!("{error}"), format!("{error:?}"), format!("{exchange:?}")] {
+            assert!(!printed.contains(KEY) && !printed.contains("my question"), "{printed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_retry_after_is_capped_and_each_attempt_is_reported() {
+    let busy = Answer::new(429, r#"{"error":{"message":"slow down"}}"#).header("retry-after", "3600");
+    let stub = Stub::new([busy, Answer::new(503, ""), Answer::says("at last")]);
+    let chat = builder(&stub, quick()).build().unwrap();
+    let reply = chat.send("a").await.unwrap();
+    let statuses: Vec<_> = reply.reply.attempts.iter().map(|attempt| attempt.status).collect();
+    assert_eq!(statuses, [Some(429), Some(503), Some(200)]);
+    assert_eq!(reply.reply.attempts[0].waited, 20);
+    assert_eq!(chat.history().len(), 3, "the question stands once");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_in_time_is_a_timeout() {
+    let stub = Stub::new([Answer::says("late").after(Duration::from_secs(20))]);
+    let retry = quick().attempts(2).attempt_time(Duration::from_millis(50));
+    let error = builder(&stub, retry).build().unwrap().send("a").await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Timeout, true));
+    assert_eq!(stub.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn no_further_attempt_begins_after_the_total_time() {
+    let stub = Stub::new([Answer::new(500, "")]);
+    let retry = quick().attempts(1_000).total_time(Duration::from_millis(100));
+    assert!(builder(&stub, retry).build().unwrap().send("a").await.is_err());
+    assert!(stub.seen().len() < 200);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let chat = ConversationManager::builder("x")
+        .budget(TokenBudget::limit(100))
+        .backend(OpenAi::at(&format!("http://{gone}/v1"), KEY).retry(quick()));
+    let error = chat.build().unwrap().send("a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_send_that_is_dropped_leaves_the_conversation_usable() {
+    let stub = Stub::new([Answer::says("late").after(Duration::from_secs(5)), Answer::says("two")]);
+    let chat = builder(&stub, quick()).build().unwrap();
+    let dropped = tokio::time::timeout(Duration::from_millis(50), chat.send("a").into_future()).await;
+    assert!(dropped.is_err());
+    assert_eq!(chat.history().len(), 1);
+    chat.send("b").await.unwrap();
+    assert_eq!(chat.history().len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_sent_is_an_error_and_no_panic() {
+    let stub = Stub::new([Answer::says("one")]);
+    let chat = ConversationManager::builder("gpt-4o").backend(OpenAi::at(&stub.url(), "sk-\nsecret")).build().unwrap();
+    let error = chat.send("a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoBackend);
+    assert!(!format!("{error:?}").contains("secret"));
+    let trimmed = ConversationManager::builder("gpt-4o").backend(OpenAi::at(&stub.url(), "sk-secret\n"));
+    trimmed.build().unwrap().send("a").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_odd_bill_costs_no_reply_and_a_redirect_is_not_followed() {
+    let odd = r#"{"choices":[{"message":{"role":"assistant","content":"x"},"finish_reason":7}],"usage":{"prompt_tokens":null}}"#;
+    let stub =
+        Stub::new([Answer::new(200, odd), Answer::new(307, "").header("location", "http://127.0.0.1:9/elsewhere")]);
+    let chat = builder(&stub, quick()).build().unwrap();
+    let reply = chat.send("a").await.unwrap();
+    assert_eq!((reply.text().as_ref(), reply.reply.usage), ("x", None));
+    assert_eq!(chat.send("b").await.unwrap_err().kind(), ErrorKind::Rejected);
+}
