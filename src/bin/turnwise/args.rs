@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 /// What of a saved conversation fits a token budget, and why.
 ///
 /// FILE is a transcript, a request's body, an array of chat-completions messages, or JSON Lines of these; `-` is the
-/// standard input. Nothing here needs a key or a network.
+/// standard input. Only `chat` needs an endpoint.
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true, infer_subcommands = true)]
 pub(crate) struct Cli {
@@ -27,6 +27,9 @@ pub(crate) enum Command {
     Show(Show),
     /// Runs conversations again, turn by turn: a line of JSON for each request
     Replay(Replay),
+    /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`
+    #[cfg(feature = "openai")]
+    Chat(Chat),
 }
 
 #[derive(Args)]
@@ -142,6 +145,31 @@ pub(crate) struct Show {
     pub(crate) full: bool,
 }
 
+#[cfg(feature = "openai")]
+#[derive(Args)]
+pub(crate) struct Chat {
+    /// The file that the chat is saved to after every exchange; when it is there, the chat goes on
+    pub(crate) file: Option<String>,
+    /// The model [default: `OPENAI_MODEL`]
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The system prompt [default: the file's]
+    #[arg(long)]
+    pub(crate) system: Option<String>,
+    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
+    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
+    pub(crate) strategy: String,
+    /// Send at most this many tokens [default: the model's window]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
+    pub(crate) budget: Option<u64>,
+    /// The longest reply
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
+    pub(crate) max_reply: Option<u64>,
+    /// A parameter of every request, such as temperature=0; can be repeated
+    #[arg(long, value_name = "NAME=JSON")]
+    pub(crate) param: Vec<String>,
+}
+
 #[derive(Args)]
 pub(crate) struct Replay {
     /// Files with conversations
@@ -152,6 +180,13 @@ pub(crate) struct Replay {
     /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
+    /// Say at which request this replay first differs from one that was saved, and end with 1
+    #[arg(long, value_name = "OTHER.jsonl")]
+    pub(crate) diff: Option<String>,
+    /// Send the user's messages to an endpoint (as `chat` does), and print the new replies beside the old
+    #[cfg(feature = "openai")]
+    #[arg(long, conflicts_with = "diff")]
+    pub(crate) live: bool,
     #[command(flatten)]
     pub(crate) budget: Budget,
 }

@@ -114,7 +114,8 @@ pub(crate) fn planner(asked: &args::Budget, file: &Transcript) -> Result<Planner
     })
 }
 
-fn marks(mut budget: TokenBudget, asked: &args::Budget) -> TokenBudget {
+/// The budget with the reserve and marks that were asked for.
+pub(crate) fn marks(mut budget: TokenBudget, asked: &args::Budget) -> TokenBudget {
     if let Some(tokens) = asked.reserve {
         budget = budget.reply_reserve(tokens);
     }

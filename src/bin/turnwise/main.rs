@@ -1,10 +1,14 @@
 //! The command line: a thin client of the library.
 
 mod args;
+#[cfg(feature = "openai")]
+mod chat;
 mod compare;
 mod count;
 mod failure;
 mod input;
+#[cfg(feature = "openai")]
+mod live;
 mod output;
 mod plan;
 mod replay;
@@ -40,5 +44,7 @@ fn run(command: &Command) -> failure::Result<()> {
         Command::Count(args) => count::run(args),
         Command::Show(args) => show::run(args),
         Command::Replay(args) => replay::run(args),
+        #[cfg(feature = "openai")]
+        Command::Chat(args) => chat::run(args),
     }
 }

@@ -1,0 +1,124 @@
+//! `turnwise chat`
+
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::path::Path;
+
+use turnwise::backend::openai::OpenAi;
+use turnwise::manager::{Builder, Reply};
+use turnwise::strategy::parse;
+use turnwise::{ConversationManager, RawJson, TokenBudget};
+
+use crate::args::Chat;
+use crate::failure::{Failure, Result};
+use crate::output::{DIM, clean_lines, stdout};
+use crate::words::{counted, thousands};
+
+pub(crate) fn run(args: &Chat) -> Result<()> {
+    // A missing `.env` is no mistake, and one that cannot be read shows as a missing key.
+    let _ = dotenvy::dotenv();
+    let chat = open(args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let is_person = stdin().is_terminal();
+    let mut failed = Ok(());
+    if is_person {
+        greet(&chat);
+    }
+    loop {
+        if is_person {
+            say("> ");
+        }
+        let mut line = Vec::new();
+        if stdin()
+            .lock()
+            .read_until(b'\n', &mut line)
+            .map_err(|e| Failure::Failed(format!("reading the input: {e}")))?
+            == 0
+        {
+            return failed;
+        }
+        match String::from_utf8_lossy(&line).trim() {
+            "" => {}
+            "quit" | "exit" | "/quit" | "/exit" => return failed,
+            text => match runtime.block_on(answer(&chat, text, is_person)) {
+                Ok(reply) => {
+                    print(&reply)?;
+                    if let Some(why) = reply.report.unsaved {
+                        Failure::Failed(why).report();
+                        failed = Err(Failure::Said(1));
+                    }
+                }
+                Err(failure) => {
+                    failure.report();
+                    failed = Err(Failure::Said(1));
+                }
+            },
+        }
+    }
+}
+
+fn open(args: &Chat) -> Result<ConversationManager> {
+    let model = args.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok());
+    let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
+    let mut setup: Builder = ConversationManager::builder(&model).backend(OpenAi::from_env());
+    setup = setup.strategy(parse(&args.strategy)?);
+    if let Some(tokens) = args.budget {
+        setup = setup.budget(TokenBudget::limit(tokens));
+    }
+    if let Some(system) = &args.system {
+        setup = setup.system(system);
+    }
+    if let Some(tokens) = args.max_reply {
+        setup = setup.param("max_completion_tokens", serde_json::json!(tokens));
+    }
+    for param in &args.param {
+        let invalid = |why: &str| Failure::usage(format!("--param {param}: {why}; write NAME=JSON"));
+        let (name, value) = param.split_once('=').ok_or_else(|| invalid("no `=`"))?;
+        setup = setup.param(name, RawJson::new(value).map_err(|e| invalid(e.detail()))?);
+    }
+    let Some(file) = &args.file else { return Ok(setup.build()?) };
+    let setup = setup.autosave(file);
+    match Path::new(file).metadata().is_ok_and(|there| there.len() > 0) {
+        true => setup.load(file).map_err(|e| Failure::from(e).within(file)),
+        false => Ok(setup.build()?),
+    }
+}
+
+fn greet(chat: &ConversationManager) {
+    match chat.turn_count() {
+        0 => say("quit or an empty input (Ctrl-D) ends the chat\n"),
+        turns => say(&format!("goes on after {}; quit or Ctrl-D ends the chat\n", counted(turns, "turn"))),
+    }
+}
+
+async fn answer(chat: &ConversationManager, text: &str, is_person: bool) -> Result<Reply> {
+    if is_person {
+        say("…");
+    }
+    let reply = chat.send(text).await;
+    if is_person {
+        say("\r \r");
+    }
+    Ok(reply?)
+}
+
+fn print(reply: &Reply) -> Result<()> {
+    let mut out = stdout(false);
+    writeln!(out, "{}", clean_lines(&reply.text()))?;
+    out.flush()?;
+    let plan = &reply.report.plan;
+    if plan.evicted() > 0 {
+        let (all, sent) = (plan.messages().len() + plan.evicted(), plan.messages().len());
+        let (tokens, limit) = (thousands(plan.tokens().total()), thousands(plan.budget().limit));
+        say(&format!("{DIM}({sent} of {all} messages sent, {tokens} of {limit} tokens){DIM:#}\n"));
+    }
+    if reply.is_cut_off() {
+        say(&format!("{DIM}(the reply was cut off){DIM:#}\n"));
+    }
+    Ok(())
+}
+
+/// Says something beside the conversation.
+fn say(text: &str) {
+    // There is nobody left to tell when the standard error is closed.
+    let _ = write!(anstream::stderr(), "{text}").and_then(|()| stderr().flush());
+}

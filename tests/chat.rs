@@ -1,0 +1,127 @@
+//! `turnwise chat` and the live replay against a server of each test's own.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![cfg(all(feature = "openai", feature = "cli"))]
+
+#[path = "support/stub.rs"]
+mod stub;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use stub::{Answer, Stub};
+use tempfile::TempDir;
+
+fn turnwise(folder: &TempDir, stub: &Stub, line: &str, input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_turnwise"))
+        .args(line.split_whitespace())
+        .current_dir(folder.path())
+        .env_remove("OPENAI_MODEL")
+        .envs([("OPENAI_BASE_URL", &*stub.url()), ("OPENAI_API_KEY", "none")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that has nothing to ask does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_piped_chat_saves_itself_and_goes_on_next_time() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one"), Answer::says("two\u{1b}[31m")]));
+    let first = turnwise(&folder, &stub, "chat talk.json --model gpt-4o --system Brief", "hello\nquit\nnot sent\n");
+    assert_eq!((first.status.code(), text(&first.stdout)), (Some(0), "one\n".to_owned()));
+    let second = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "\nagain\n");
+    assert_eq!(text(&second.stdout), "two\u{fffd}[31m\n");
+    let seen = stub.seen();
+    assert!(seen[1].body.contains(r#""content":"Brief"},{"role":"user","content":"hello"},{"content":"one","role":"assistant"},{"role":"user","content":"again"}"#));
+    let saved = turnwise_saved(&folder);
+    assert_eq!(saved.conversation.path().turns(), 2);
+}
+
+fn turnwise_saved(folder: &TempDir) -> turnwise::Transcript {
+    turnwise::Transcript::load(folder.path().join("talk.json")).unwrap()
+}
+
+#[test]
+fn what_was_trimmed_is_said_beside_the_reply() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("a reply of some words")]));
+    let ran = turnwise(&folder, &stub, "chat --model gpt-4o --budget 40", "one\ntwo\nthree\nfour\n");
+    assert_eq!(text(&ran.stdout).lines().count(), 4);
+    assert!(text(&ran.stderr).contains("messages sent, "), "{}", text(&ran.stderr));
+}
+
+#[test]
+fn a_failed_exchange_is_said_and_the_chat_goes_on() {
+    let stub = Stub::new([Answer::new(400, r#"{"error":{"message":"no"}}"#), Answer::says("yes")]);
+    let folder = TempDir::new().unwrap();
+    let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "one\ntwo\n");
+    assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), "yes\n".to_owned()));
+    assert!(text(&ran.stderr).contains("rejected: status 400"), "{}", text(&ran.stderr));
+    let saved = turnwise_saved(&folder);
+    assert_eq!(saved.conversation.path().messages().next().unwrap().text(), "two");
+}
+
+#[test]
+fn a_chat_without_a_model_says_how_to_name_one() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x")]));
+    let ran = turnwise(&folder, &stub, "chat", "hello\n");
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(text(&ran.stderr).contains("OPENAI_MODEL"));
+}
+
+#[test]
+fn parameters_are_sent_as_they_are_given() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x")]));
+    turnwise(&folder, &stub, "chat --model gpt-4o --max-reply 9 --param temperature=0.50 --param seed=7", "hello\n");
+    assert!(stub.seen()[0].body.ends_with(r#""max_completion_tokens":9,"temperature":0.50,"seed":7}"#));
+    let wrong = turnwise(&folder, &stub, "chat --model gpt-4o --param temperature", "hello\n");
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn the_environment_may_stand_in_a_file() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("hi")]));
+    std::fs::write(folder.path().join(".env"), "OPENAI_MODEL=gpt-4o\n").unwrap();
+    assert_eq!(text(&turnwise(&folder, &stub, "chat", "hello\n").stdout), "hi\n");
+}
+
+#[test]
+fn a_live_replay_prints_the_new_replies_beside_the_old() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("new one"), Answer::says("new two")]));
+    let talk = r#"{"id":"x","model":"gpt-4o","messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":"old one"},{"role":"user","content":"b"}]}"#;
+    std::fs::write(folder.path().join("talk.jsonl"), talk).unwrap();
+    let ran = turnwise(&folder, &stub, "replay talk.jsonl --live", "");
+    let lines: Vec<serde_json::Value> =
+        text(&ran.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{}", text(&ran.stderr));
+    assert_eq!(
+        (&lines[0]["old"], &lines[0]["new"], &lines[0]["question"]),
+        (&"old one".into(), &"new one".into(), &1.into())
+    );
+    assert!(lines[1]["old"].is_null());
+    assert!(
+        stub.seen()[1].body.contains("new one") && stub.seen()[1].body.contains(r#""role":"system","content":"s""#)
+    );
+}
+
+#[test]
+fn two_replays_are_compared_request_by_request() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x").after(Duration::ZERO)]));
+    let fixture = std::fs::canonicalize("fixtures/tau_airline.jsonl").unwrap();
+    let replay = |rest: &str| turnwise(&folder, &stub, &format!("replay {} {rest}", fixture.display()), "");
+    let saved = replay("--budget 3500 --only 1");
+    std::fs::write(folder.path().join("old.jsonl"), &saved.stdout).unwrap();
+    let same = replay("--budget 3500 --only 1 --diff old.jsonl");
+    assert_eq!((same.status.code(), text(&same.stdout)), (Some(0), String::new()));
+    let other = replay("--budget 3500 --only 1 --strategy window:turns=1 --diff old.jsonl");
+    assert_eq!(other.status.code(), Some(1));
+    let said = text(&other.stderr);
+    assert!(said.contains("request 3 of tau-airline/task7/trial0 differs in"), "{said}");
+}
