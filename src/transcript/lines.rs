@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
-use super::{Transcript, utf8};
+use super::{Transcript, utf8, without_mark};
 use crate::error::{Error, ErrorKind, Position, Result};
 
 /// Reads the conversations of a file one after the other: JSON Lines (a transcript, a request's body or an array of
@@ -88,11 +88,6 @@ impl<R: BufRead> Transcripts<R> {
 /// Whether a text is the beginning of a JSON value and not all of it.
 fn is_torn(text: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(without_mark(text)).is_err_and(|error| error.is_eof())
-}
-
-/// The text without a byte order mark.
-fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 impl<R: BufRead> Iterator for Transcripts<R> {

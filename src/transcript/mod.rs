@@ -125,9 +125,14 @@ fn empty() -> Error {
     Error::new(ErrorKind::Damaged, "the file is empty").at(position("", 0))
 }
 
+/// A text without a byte order mark.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 /// The text of a file; a byte order mark is passed over.
 fn utf8(bytes: &[u8]) -> Result<&str> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = without_mark(bytes);
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let valid = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
         let place: Position = position(&valid, e.valid_up_to());

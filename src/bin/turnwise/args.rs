@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Explains what of a conversation is sent, and why
     Plan(Plan),
     /// Prints the messages that are sent, as JSON for a pipe
-    Trim(Trim),
+    Trim(Planned),
     /// Counts tokens by message
     Count(Count),
     /// Shows a conversation: its turns, calls and branches
@@ -92,14 +92,8 @@ pub(crate) struct Compare {
 
 #[derive(Args)]
 pub(crate) struct Plan {
-    /// The file with the conversation
-    pub(crate) file: String,
     #[command(flatten)]
-    pub(crate) input: Input,
-    #[command(flatten)]
-    pub(crate) how: How,
-    #[command(flatten)]
-    pub(crate) budget: Budget,
+    pub(crate) planned: Planned,
     /// Say what would have to change for the message with this index to be sent
     #[arg(long, value_name = "INDEX")]
     pub(crate) keep: Option<usize>,
@@ -108,8 +102,9 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
 }
 
+/// What `plan` and `trim` have in common.
 #[derive(Args)]
-pub(crate) struct Trim {
+pub(crate) struct Planned {
     /// The file with the conversation
     pub(crate) file: String,
     #[command(flatten)]

@@ -11,11 +11,12 @@ use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, Named, clean, clean_lines, json_line, stdout};
 
 pub(crate) fn run(args: &args::Plan) -> Result<()> {
-    let strategy = parse(&args.how.strategy)?;
+    let planned = &args.planned;
+    let strategy = parse(&planned.how.strategy)?;
     let mut out = stdout(args.json);
     let mut is_first = true;
-    input::for_each(&args.file, &args.input, |mut loaded| {
-        let plan = plan(&mut loaded, &*strategy, &args.how, &args.budget)?;
+    input::for_each(&planned.file, &planned.input, |mut loaded| {
+        let plan = plan(&mut loaded, &*strategy, planned)?;
         if args.json {
             return json_line(&mut out, &Named { conversation: &loaded.name, value: &plan });
         }
@@ -36,25 +37,25 @@ pub(crate) fn run(args: &args::Plan) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn trim(args: &args::Trim) -> Result<()> {
+pub(crate) fn trim(args: &args::Planned) -> Result<()> {
     let strategy = parse(&args.how.strategy)?;
     let mut out = stdout(true);
     input::for_each(&args.file, &args.input, |mut loaded| {
-        let plan = plan(&mut loaded, &*strategy, &args.how, &args.budget)?;
+        let plan = plan(&mut loaded, &*strategy, args)?;
         json_line(&mut out, &plan.messages())
     })?;
     out.flush()?;
     Ok(())
 }
 
-fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::How, budget: &args::Budget) -> Result<Plan> {
+fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned) -> Result<Plan> {
     let within = |failure: Failure| failure.within(&loaded.name);
     let file = &mut loaded.file;
-    let planner = input::planner(budget, file).map_err(within)?;
-    if let Some(query) = &asked.query {
+    let planner = input::planner(&asked.budget, file).map_err(within)?;
+    if let Some(query) = &asked.how.query {
         file.conversation.push(Message::user(query.as_str()));
     }
-    for &pin in &asked.pin {
+    for &pin in &asked.how.pin {
         if let Some(item) = item(&file.conversation, pin).map_err(within)? {
             file.conversation.pin(item)?;
         }
