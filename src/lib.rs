@@ -98,5 +98,7 @@ pub use strategy::{
     Arithmetic, Decision, Draft, Everything, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Row, Run,
     SlidingWindow, Strategy, ToKeep, View, trim,
 };
-pub use tokens::{Breakdown, ChatCost, Count, CounterFn, Encoding, Model, Tiktoken, TokenCounter, count};
+pub use tokens::{
+    Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, Tiktoken, TokenCounter, count,
+};
 pub use transcript::{Transcript, Transcripts};

@@ -2,6 +2,7 @@
 
 mod cost;
 mod models;
+mod rules;
 mod tiktoken;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::message::Message;
 pub use cost::{Breakdown, ChatCost};
 pub(crate) use models::nearest;
 pub use models::{Encoding, Model};
+pub use rules::{Family, ImageRule};
 pub use tiktoken::Tiktoken;
 
 /// A number of tokens, and whether it is known to be what the API counts.

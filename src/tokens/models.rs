@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::rules::{Family, ImageRule};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How a model cuts text into tokens.
@@ -46,6 +47,10 @@ pub struct Model {
     pub max_output: Option<u64>,
     /// The encoding, if known.
     pub encoding: Option<Encoding>,
+    /// How its messages are framed; [`Family::Chat`] where it is not known.
+    pub family: Family,
+    /// How it bills images, if known.
+    pub images: Option<ImageRule>,
 }
 
 /// Name, window, longest reply, encoding; from the models' public pages, November 2026. A name also stands for itself
@@ -96,6 +101,8 @@ impl Model {
     /// ```
     pub fn find(name: &str) -> Self {
         let base = base_name(name);
+        let is_reasoning = ["gpt-5", "o1", "o3", "o4"].iter().any(|start| base.starts_with(start));
+        let family = if is_reasoning { Family::Reasoning } else { Family::Chat };
         let known = TABLE.iter().filter(|(key, ..)| stands_for(key, base)).max_by_key(|(key, ..)| key.len());
         match known {
             Some(&(_, window, max_output, encoding)) => Self {
@@ -103,12 +110,16 @@ impl Model {
                 window: Some(window),
                 max_output: Some(max_output),
                 encoding: Some(encoding),
+                family,
+                images: None,
             },
             None => Self {
                 name: name.to_owned(),
                 window: tiktoken_rs::model::get_context_size(base).map(|window| window as u64),
                 max_output: None,
                 encoding: tiktoken_rs::tokenizer::get_tokenizer(base).and_then(encoding_of),
+                family,
+                images: None,
             },
         }
     }
