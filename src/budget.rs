@@ -135,6 +135,31 @@ impl TokenBudget {
         self.model.as_ref().map(|model| &*model.name)
     }
 
+    /// What is kept free for the reply, where that was stated.
+    pub(crate) fn stated_reserve(&self) -> Option<u64> {
+        self.reply_reserve
+    }
+
+    /// The same budget for replies of at most `longest` tokens: in a window as much is kept free for them, unless more was
+    /// stated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBudget`] when less was stated.
+    pub(crate) fn for_replies_up_to(self, longest: u64) -> Result<Self> {
+        match (self.reply_reserve, self.size) {
+            (Some(reserve), _) if reserve < longest => {
+                let detail = format!(
+                    "a reply of up to {} tokens and {} kept free for it: state one of the two, the other follows",
+                    thousands(longest),
+                    thousands(reserve)
+                );
+                Err(Error::new(ErrorKind::InvalidBudget, detail))
+            }
+            (None, Size::Window(_)) => Ok(self.reply_reserve(longest)),
+            _ => Ok(self),
+        }
+    }
+
     /// The same budget, trimming down to `part` where no low mark was set.
     pub(crate) fn low_mark_or(mut self, part: f64) -> Self {
         self.low = Some(self.low.unwrap_or(part.min(self.high)));

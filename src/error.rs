@@ -220,7 +220,8 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({self})")
+        // What `fn main() -> Result<()>` prints, and a failed test.
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -93,9 +93,9 @@ pub use ledger::Ledger;
 pub use manager::ConversationManager;
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;
-pub use request::{ChatRequest, Tool};
+pub use request::{ChatRequest, Params, Tool};
 pub use strategy::{
-    Arithmetic, Decision, Draft, Everything, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Row, Run,
+    Arithmetic, Decision, Draft, Everything, Extras, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Row, Run,
     SlidingWindow, Strategy, ToKeep, View, trim,
 };
 pub use tokens::{

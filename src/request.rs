@@ -1,5 +1,7 @@
 //! What is sent to a chat-completions endpoint.
 
+use std::ops::Deref;
+
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -37,6 +39,65 @@ impl From<serde_json::Value> for Tool {
     }
 }
 
+/// Members of a request's body beside model, messages and tools, such as `temperature`: sent as given, in their order.
+///
+/// # Examples
+/// ```
+/// use turnwise::Params;
+///
+/// let params = Params::new().with("temperature", serde_json::json!(0.2)).with("seed", serde_json::json!(7));
+/// assert_eq!(params.get("seed").unwrap().as_str(), "7");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params(Vec<(String, RawJson)>);
+
+impl Params {
+    /// No members.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with a member, in the place of one of this name.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<RawJson>) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// Sets a member, in the place of one of this name.
+    pub fn set(&mut self, name: &str, value: impl Into<RawJson>) {
+        let value = value.into();
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    /// A member's value.
+    pub fn get(&self, name: &str) -> Option<&RawJson> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// These members, with those of `over` in the place of the ones of the same name.
+    #[must_use]
+    pub fn and(&self, over: &Self) -> Self {
+        over.iter().fold(self.clone(), |params, (name, value)| params.with(name, value.clone()))
+    }
+
+    /// The longest reply in tokens, under either of the names that the API has for it.
+    pub fn max_completion_tokens(&self) -> Option<u64> {
+        ["max_completion_tokens", "max_tokens"].iter().find_map(|name| self.get(name)?.parse().ok())
+    }
+}
+
+impl Deref for Params {
+    type Target = [(String, RawJson)];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 /// The body of a chat-completions request.
 ///
 /// # Examples
@@ -59,7 +120,7 @@ pub struct ChatRequest {
     /// The tool definitions.
     pub tools: Vec<Tool>,
     /// All other members of the body, in their order.
-    pub params: Vec<(String, RawJson)>,
+    pub params: Params,
 }
 
 impl ChatRequest {
@@ -77,7 +138,7 @@ impl ChatRequest {
             model: body.model,
             messages,
             tools: body.tools.unwrap_or_default().into_iter().map(Tool).collect(),
-            params: body.extra,
+            params: Params(body.extra),
         })
     }
 }

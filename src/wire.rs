@@ -1,6 +1,6 @@
 //! What of a message goes over the wire.
 
-use crate::message::{Message, Role};
+use crate::message::{Content, Message, Part, Role};
 
 /// How a request is fitted to a server. The default suits `OpenAI`'s API: fields of the specification only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,14 +19,15 @@ impl Wire {
         self
     }
 
-    /// Puts all system and developer messages into one at the start, for servers whose templates allow one.
+    /// Puts all system and developer messages into one at the start, for servers whose templates allow one. Names of the
+    /// later ones are not sent.
     pub fn single_system(mut self) -> Self {
         self.single_system = true;
         self
     }
 
-    /// Puts neighbours of the same role into one message, for servers that demand that roles alternate. Calls and results
-    /// stay as they are.
+    /// Puts neighbours of the same role and name into one message, for servers that demand that roles alternate. Calls,
+    /// results, refusals, audio and messages with vendor fields stay as they are.
     pub fn merge_same_role(mut self) -> Self {
         self.merge_same_role = true;
         self
@@ -44,17 +45,20 @@ impl Wire {
         }
         if self.merge_same_role {
             messages = messages.into_iter().fold(Vec::new(), |mut merged: Vec<Message>, message| {
-                match merged.pop() {
-                    Some(last) if is_plain(&last) && is_plain(&message) && last.role() == message.role() => {
-                        merged.push(joined(&last, &message));
-                    }
-                    Some(last) => merged.extend([last, message]),
+                match merged.last_mut().filter(|last| are_alike(last, &message)) {
+                    Some(last) => *last = joined(last, &message),
                     None => merged.push(message),
                 }
                 merged
             });
         }
         messages
+    }
+
+    /// Whether `messages`, fitted, cost what they cost as they stand in the record.
+    pub(crate) fn keeps_cost(&self, messages: &[Message], fitted: &[Message]) -> bool {
+        let has_field = |message: &Message| self.fields.iter().any(|name| message.get(name).is_some());
+        messages.len() == fitted.len() && !fitted.iter().any(has_field)
     }
 
     /// The message without fields that the server need not know, and without an empty list of calls, which the API
@@ -65,13 +69,33 @@ impl Wire {
     }
 }
 
-fn is_plain(message: &Message) -> bool {
-    let is_text = message.content().is_some_and(|content| content.parts().is_empty());
-    is_text && !message.has_calls() && matches!(message.role(), Role::System | Role::User | Role::Assistant)
+/// Whether two messages can become one without losing anything but their boundary.
+fn are_alike(first: &Message, second: &Message) -> bool {
+    let is_content_alone = |message: &Message| {
+        let has_more = message.has_calls() || message.refusal().is_some() || message.audio().is_some();
+        let is_said = !matches!(message.role(), Role::Tool | Role::Function);
+        is_said && !has_more && message.content().is_some() && message.extra().next().is_none()
+    };
+    let is_same_speaker = first.role() == second.role() && first.name() == second.name();
+    is_same_speaker && is_content_alone(first) && is_content_alone(second)
 }
 
+/// The first message with the content of both.
 fn joined(first: &Message, second: &Message) -> Message {
-    first.clone().with_content(format!("{}\n\n{}", first.text(), second.text()))
+    match (first.content(), second.content()) {
+        (Some(Content::Parts(_)), Some(_)) | (Some(_), Some(Content::Parts(_))) => {
+            let parts = [first, second].into_iter().filter_map(Message::content).flat_map(parts);
+            first.clone().with_content(parts.collect::<Vec<_>>())
+        }
+        _ => first.clone().with_content(format!("{}\n\n{}", first.text(), second.text())),
+    }
+}
+
+fn parts(content: &Content) -> Vec<Part> {
+    match content {
+        Content::Text(text) => vec![Part::new_text(text)],
+        Content::Parts(parts) => parts.to_vec(),
+    }
 }
 
 #[cfg(test)]
@@ -108,5 +132,30 @@ mod tests {
         let texts: Vec<_> = sent.iter().map(Message::text).collect();
         assert_eq!(texts, ["a\n\nb", "c\n\nd", "", "r", "r"]);
         assert_eq!(fitted(&Wire::default(), &messages), serde_json::to_string(&messages).unwrap());
+        assert!(Wire::default().keeps_cost(&messages, &Wire::default().fit(&messages)));
+        assert!(!wire.keeps_cost(&messages, &sent));
+    }
+
+    #[test]
+    fn merging_loses_no_name_no_image_and_no_refusal() {
+        let json = r#"[
+            {"role":"user","content":"a"},
+            {"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]},
+            {"role":"user","name":"ann","content":"b"},
+            {"role":"user","name":"ann","content":"c"},
+            {"role":"user","name":"bob","content":"d"},
+            {"role":"assistant","content":null,"refusal":"no"},
+            {"role":"assistant","content":"e","kept":1},
+            {"role":"assistant","content":"f"}
+        ]"#;
+        let messages: Vec<Message> = serde_json::from_str(json).unwrap();
+        let wire = Wire::default().merge_same_role().send_fields(["kept"]);
+        let expected = concat!(
+            r#"[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"u"}}]},"#,
+            r#"{"role":"user","name":"ann","content":"b\n\nc"},{"role":"user","name":"bob","content":"d"},"#,
+            r#"{"role":"assistant","content":null,"refusal":"no"},"#,
+            r#"{"role":"assistant","content":"e","kept":1},{"role":"assistant","content":"f"}]"#
+        );
+        assert_eq!(fitted(&wire, &messages), expected);
     }
 }

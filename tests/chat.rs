@@ -112,6 +112,20 @@ fn a_live_replay_prints_the_new_replies_beside_the_old() {
 }
 
 #[test]
+fn a_live_replay_begins_where_the_first_question_does_and_goes_on_after_a_failure() {
+    let failed = Answer::new(400, r#"{"error":{"message":"no"}}"#);
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([failed, Answer::says("new")]));
+    let talk = r#"{"model":"gpt-4o","messages":[{"role":"assistant","content":"hello"},{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#;
+    std::fs::write(folder.path().join("talks.jsonl"), [talk, talk].join("\n")).unwrap();
+    let ran = turnwise(&folder, &stub, "replay talks.jsonl --live --reserve 1000 --low 0.5", "");
+    assert_eq!((ran.status.code(), text(&ran.stdout).lines().count()), (Some(1), 2), "{}", text(&ran.stdout));
+    assert!(text(&ran.stderr).contains("talks.jsonl") && text(&ran.stderr).contains("status 400"));
+    let sent = stub.seen();
+    assert_eq!(sent.len(), 3, "the failed question ends its conversation");
+    assert!(sent[1].body.contains("hello") && sent[1].body.contains(r#""max_completion_tokens":1000"#));
+}
+
+#[test]
 fn two_replays_are_compared_request_by_request() {
     let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x").after(Duration::ZERO)]));
     let fixture = std::fs::canonicalize("fixtures/tau_airline.jsonl").unwrap();

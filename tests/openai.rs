@@ -39,7 +39,7 @@ async fn the_body_is_byte_for_byte_the_dry_run() {
     assert!(dry.ends_with(r#""temperature":0.5,"seed":7}"#), "{dry}");
     assert!(seen[0].head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
     assert!(seen[0].head.contains(&format!("authorization: Bearer {KEY}")));
-    assert_eq!((reply.text().as_ref(), reply.reply.attempts.len()), ("two", 1));
+    assert_eq!((reply.text().as_ref(), reply.report.attempts.len()), ("two", 1));
 }
 
 #[tokio::test]
@@ -55,9 +55,10 @@ async fn vendor_fields_come_back_into_the_record_and_are_sent_only_when_named() 
         let stub = Stub::new([Answer::new(200, body), Answer::says("two")]);
         let chat = builder(&stub, quick()).wire(wire).build().unwrap();
         let reply = chat.send("a").await.unwrap();
-        assert_eq!(reply.reply.finish, FinishReason::Other("eos".into()));
-        let usage = reply.reply.usage.unwrap();
+        assert_eq!(reply.finish, FinishReason::Other("eos".into()));
+        let usage = reply.usage.unwrap();
         assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens), (9, 2, 4));
+        assert_eq!(reply.raw.unwrap().as_str(), body, "what is not known is kept too");
         let recorded = serde_json::to_string(&chat.history()[2]).unwrap();
         assert_eq!(recorded, r#"{"role":"assistant","reasoning_content":"hm","content":"one","n":1.50}"#);
         chat.send("b").await.unwrap();
@@ -83,6 +84,8 @@ async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
         (429, r#"{"error":{"message":"slow down"}}"#, RateLimited, 3),
         (500, "", Unavailable, 3),
         (200, r#"{"error":{"message":"upstream failed","code":502}}"#, Unavailable, 3),
+        (200, r#"{"error":{"message":"slow down","code":429}}"#, RateLimited, 3),
+        (200, r#"{"error":"upstream failed"}"#, Unavailable, 3),
         (200, "<html>", Malformed, 1),
         (200, r#"{"choices":[]}"#, Malformed, 1),
         (200, r#"{"choices":[{"message":{"role":"assistant","content":null}}]}"#, Malformed, 1),
@@ -92,9 +95,12 @@ async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
         let error = chat.send("my question").await.unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {body}: {error}");
         assert_eq!(stub.seen().len(), attempts, "{status} {body}");
-        let exchange = error.exchange().unwrap();
-        if let Some(backend) = &exchange.error {
-            assert_eq!(backend.attempts().len(), attempts, "{body}");
+        let exchange = error.attempt().unwrap();
+        assert_eq!(exchange.attempts().len(), attempts, "{body}");
+        assert!(exchange.attempts().iter().all(|attempt| attempt.status == Some(status)), "{body}");
+        match (&exchange.error, &exchange.reply) {
+            (Some(error), _) => assert_eq!(error.body(), Some(body)),
+            (None, reply) => assert_eq!(reply.as_ref().unwrap().raw.as_ref().unwrap().as_str(), body),
         }
         assert_eq!(chat.history().len(), 1);
         for printed in [format!("{error}"), format!("{error:?}"), format!("{exchange:?}")] {
@@ -109,10 +115,22 @@ async fn a_long_retry_after_is_capped_and_each_attempt_is_reported() {
     let stub = Stub::new([busy, Answer::new(503, ""), Answer::says("at last")]);
     let chat = builder(&stub, quick()).build().unwrap();
     let reply = chat.send("a").await.unwrap();
-    let statuses: Vec<_> = reply.reply.attempts.iter().map(|attempt| attempt.status).collect();
+    let statuses: Vec<_> = reply.report.attempts.iter().map(|attempt| attempt.status).collect();
     assert_eq!(statuses, [Some(429), Some(503), Some(200)]);
-    assert_eq!(reply.reply.attempts[0].waited, 20);
+    assert_eq!(reply.report.attempts[0].waited, Duration::from_millis(20));
     assert_eq!(chat.history().len(), 3, "the question stands once");
+}
+
+#[tokio::test]
+async fn a_time_to_come_back_may_be_a_date_or_milliseconds() {
+    // A date has whole seconds: this one is between two and three of them away.
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(3));
+    for (name, value, asked) in [("retry-after", &*date, 2.0..=3.0), ("retry-after-ms", "1500", 1.5..=1.5)] {
+        let stub = Stub::new([Answer::new(429, "{}").header(name, value)]);
+        let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
+        let wait = error.attempt().unwrap().error.as_ref().unwrap().wait().unwrap();
+        assert!(asked.contains(&wait.as_secs_f64()), "{name}: {wait:?}");
+    }
 }
 
 #[tokio::test]
@@ -171,6 +189,6 @@ async fn an_odd_bill_costs_no_reply_and_a_redirect_is_not_followed() {
         Stub::new([Answer::new(200, odd), Answer::new(307, "").header("location", "http://127.0.0.1:9/elsewhere")]);
     let chat = builder(&stub, quick()).build().unwrap();
     let reply = chat.send("a").await.unwrap();
-    assert_eq!((reply.text().as_ref(), reply.reply.usage), ("x", None));
+    assert_eq!((reply.text().as_ref(), reply.usage.as_ref()), ("x", None));
     assert_eq!(chat.send("b").await.unwrap_err().kind(), ErrorKind::Rejected);
 }

@@ -38,7 +38,7 @@ async fn the_second_request_holds_the_first_and_the_bill_shows_it() {
     let first = chat.send("Name a river in Europe.").await.unwrap();
     let second = chat.send("Name another one.").await.unwrap();
     assert!(second.report.plan.messages().starts_with(first.report.plan.messages()));
-    let billed = [&first, &second].map(|reply| reply.reply.usage.unwrap().prompt_tokens);
+    let billed = [&first, &second].map(|reply| reply.usage.as_ref().unwrap().prompt_tokens);
     assert!(billed[1] > billed[0], "{billed:?}");
 }
 
@@ -50,7 +50,7 @@ async fn sixty_exchanges_fit_into_a_window_of_512_tokens() {
     let mut trimmed = 0;
     for number in 0..60 {
         let reply = chat.send(format!("Tell me one fact about the number {number}.")).await.unwrap();
-        assert!(reply.reply.usage.unwrap().prompt_tokens <= 480);
+        assert!(reply.usage.unwrap().prompt_tokens <= 480);
         trimmed += usize::from(reply.report.plan.evicted() > 0);
     }
     assert_eq!(chat.turn_count(), 60);
@@ -63,7 +63,7 @@ async fn an_overflow_with_a_numeric_code_is_typed_and_states_the_window() {
     let chat = chat(&url, 1_000_000).build().unwrap();
     let error = chat.send("word ".repeat(2_000)).await.unwrap_err();
     assert_eq!((error.kind(), error.is_overflow()), (ErrorKind::Overflow, true));
-    assert_eq!(error.exchange().unwrap().error.as_ref().unwrap().limit(), Some(512));
+    assert_eq!(error.attempt().unwrap().error.as_ref().unwrap().limit(), Some(512));
     assert!(chat.history().is_empty());
 }
 

@@ -16,16 +16,17 @@ pub(super) struct Answer {
     pub(super) limit: Option<u64>,
 }
 
+/// What an error object says; of any type, so that one odd member does not hide the others.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields {
-    message: Option<String>,
+    message: Value,
     #[serde(rename = "type")]
-    kind: Option<Value>,
-    code: Option<Value>,
-    n_ctx: Option<u64>,
-    error: Option<Value>,
-    detail: Option<Value>,
+    kind: Value,
+    code: Value,
+    n_ctx: Value,
+    error: Value,
+    detail: Value,
 }
 
 /// What servers write when a request is too long. From recorded answers of `OpenAI` and Azure, vLLM, llama.cpp, Ollama,
@@ -53,13 +54,11 @@ const THROTTLED: &[&str] = &["rate limit", "rate_limit", "tokens per min", "requ
 
 pub(super) fn classify(status: u16, body: &str) -> Answer {
     let fields = fields(body);
-    let message = fields.message.unwrap_or_else(|| body.chars().take(500).collect());
-    let code = fields.code.as_ref().and_then(word);
-    let kind = fields.kind.as_ref().and_then(word);
-    let limit = fields.n_ctx.or_else(|| stated_limit(&message));
-    let kind = sort(status, code.as_deref(), kind.as_deref(), &message.to_lowercase());
-    let limit = limit.filter(|_| kind == ErrorKind::Overflow);
-    Answer { kind, code: code.or(fields.kind.as_ref().and_then(word)), message, limit }
+    let message = word(&fields.message).unwrap_or_else(|| body.chars().take(500).collect());
+    let (code, name) = (word(&fields.code), word(&fields.kind));
+    let kind = sort(status, code.as_deref(), name.as_deref(), &message.to_lowercase());
+    let limit = fields.n_ctx.as_u64().or_else(|| stated_limit(&message)).filter(|_| kind == ErrorKind::Overflow);
+    Answer { kind, code: code.or(name), message, limit }
 }
 
 fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> ErrorKind {
@@ -88,25 +87,38 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
     }
 }
 
+/// The status of an error that came with the status of a success: the one that its code states, or that of a gateway
+/// that failed. `None` when the answer is no error.
+pub(super) fn status_within(body: &str) -> Option<u16> {
+    #[derive(Deserialize)]
+    struct Failed {
+        error: Value,
+    }
+    let Failed { error } = serde_json::from_str(body).ok()?;
+    let is_error = error.is_object() || error.is_string();
+    let stated = word(&error["code"]).and_then(|code| code.parse().ok()).filter(|code| (400..600).contains(code));
+    is_error.then_some(stated.unwrap_or(502))
+}
+
 /// The members of the innermost object that speaks of the error.
 fn fields(body: &str) -> Fields {
-    let outer: Fields = match serde_json::from_str(body) {
-        Ok(Value::Array(mut list)) if !list.is_empty() => {
-            serde_json::from_value(list.swap_remove(0)).unwrap_or_default()
-        }
-        Ok(value) => serde_json::from_value(value).unwrap_or_default(),
+    let outer = match serde_json::from_str(body) {
+        Ok(Value::Array(mut list)) if !list.is_empty() => of_object(list.swap_remove(0)),
+        Ok(value) => of_object(value),
         Err(_) => Fields::default(),
     };
     match outer.error {
-        Some(Value::String(message)) => Fields { message: Some(message), error: None, ..outer },
-        Some(inner @ Value::Object(_)) => serde_json::from_value(inner).unwrap_or_default(),
-        _ => Fields {
-            message: outer.message.or(outer.detail.as_ref().and_then(word)),
-            error: None,
-            detail: None,
-            ..outer
-        },
+        message @ Value::String(_) => Fields { message, error: Value::Null, ..outer },
+        inner @ Value::Object(_) => of_object(inner),
+        _ if outer.message.is_null() => {
+            Fields { message: outer.detail, error: Value::Null, detail: Value::Null, ..outer }
+        }
+        _ => outer,
     }
+}
+
+fn of_object(value: Value) -> Fields {
+    serde_json::from_value(value).unwrap_or_default()
 }
 
 fn word(value: &Value) -> Option<String> {

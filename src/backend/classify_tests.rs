@@ -66,6 +66,29 @@ fn answers_are_sorted_as_their_servers_mean_them() {
 }
 
 #[test]
+fn one_odd_member_hides_no_other() {
+    let odd = r#"{"error":{"message":["x"],"code":"context_length_exceeded","n_ctx":"many"}}"#;
+    assert_eq!((classify(400, odd).kind, classify(400, odd).limit), (ErrorKind::Overflow, None));
+    let odd = r#"{"error":{"message":"prompt is too long","code":{},"type":7,"n_ctx":512}}"#;
+    assert_eq!((classify(400, odd).kind, classify(400, odd).limit), (ErrorKind::Overflow, Some(512)));
+}
+
+#[test]
+fn an_error_with_the_status_of_a_success_states_its_own() {
+    for (body, status) in [
+        (r#"{"error":{"message":"slow down","code":429}}"#, Some(429)),
+        (r#"{"error":{"message":"slow down","code":"503"}}"#, Some(503)),
+        (r#"{"error":{"message":"?","code":7}}"#, Some(502)),
+        (r#"{"error":"upstream failed"}"#, Some(502)),
+        (r#"{"error":null,"choices":[]}"#, None),
+        (r#"{"choices":[]}"#, None),
+        ("<html>", None),
+    ] {
+        assert_eq!(status_within(body), status, "{body}");
+    }
+}
+
+#[test]
 fn codes_are_text_whether_they_come_as_text_or_number() {
     assert_eq!(classify(400, r#"{"error":{"code":400,"message":"x"}}"#).code.as_deref(), Some("400"));
     assert_eq!(classify(400, r#"{"error":{"code":"bad","message":"x"}}"#).code.as_deref(), Some("bad"));

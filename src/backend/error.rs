@@ -21,6 +21,7 @@ struct Repr {
     limit: Option<u64>,
     retry_after: Option<Duration>,
     attempts: Vec<Attempt>,
+    body: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -33,7 +34,7 @@ impl BackendError {
         error.0.status = Some(status);
         error.0.code = code;
         error.0.limit = limit;
-        error
+        error.answered(body)
     }
 
     /// The request is longer than the model's window, whose size is `limit` tokens if it is known.
@@ -72,6 +73,7 @@ impl BackendError {
             limit: None,
             retry_after: None,
             attempts: Vec::new(),
+            body: None,
             source: None,
         }))
     }
@@ -87,6 +89,13 @@ impl BackendError {
     #[must_use]
     pub fn after(mut self, attempts: Vec<Attempt>) -> Self {
         self.0.attempts = attempts;
+        self
+    }
+
+    /// The same error with the answer's body as it came.
+    #[must_use]
+    pub fn answered(mut self, body: impl Into<String>) -> Self {
+        self.0.body = Some(body.into());
         self
     }
 
@@ -110,6 +119,11 @@ impl BackendError {
     /// The server's code, as text.
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    /// The answer's body as it came; it may repeat what was sent.
+    pub fn body(&self) -> Option<&str> {
+        self.0.body.as_deref()
     }
 
     /// The server's own words; they may repeat what was sent.

@@ -8,19 +8,21 @@ mod error;
 #[cfg(feature = "openai")]
 pub mod openai;
 mod scripted;
+mod usage;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::ChatRequest;
 
 pub use crate::wire::Wire;
 pub use error::BackendError;
 pub use scripted::Scripted;
+pub use usage::Usage;
 
 /// A future on the heap, as backends return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -67,13 +69,15 @@ pub struct ChatReply {
     pub usage: Option<Usage>,
     /// The requests it took.
     pub attempts: Vec<Attempt>,
+    /// The whole answer as it came, if it was JSON: id, served model, log probabilities and all else.
+    pub raw: Option<RawJson>,
 }
 
 impl ChatReply {
     /// A reply that ended by itself.
     pub fn new(message: Message) -> Self {
         let finish = if message.has_calls() { FinishReason::ToolCalls } else { FinishReason::Stop };
-        Self { message, finish, usage: None, attempts: Vec::new() }
+        Self { message, finish, usage: None, attempts: Vec::new(), raw: None }
     }
 
     /// The same reply with another end.
@@ -119,63 +123,21 @@ impl From<&str> for FinishReason {
     }
 }
 
-/// What the server billed, in tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Usage {
-    /// The whole prompt.
-    #[serde(default)]
-    pub prompt_tokens: u64,
-    /// The reply.
-    #[serde(default)]
-    pub completion_tokens: u64,
-    /// The part of the prompt that came from a cache.
-    #[serde(default, rename = "prompt_tokens_details", with = "cached")]
-    pub cached_tokens: u64,
-}
-
-impl Usage {
-    /// A bill of so many tokens.
-    pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Self { prompt_tokens, completion_tokens, cached_tokens: 0 }
-    }
-}
-
-/// `{"cached_tokens": n}`, or null, or nothing.
-mod cached {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Default, Serialize, Deserialize)]
-    struct Details {
-        #[serde(default)]
-        cached_tokens: Option<u64>,
-    }
-
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub(super) fn serialize<S: Serializer>(tokens: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        Details { cached_tokens: Some(*tokens) }.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        Ok(Option::<Details>::deserialize(deserializer)?.unwrap_or_default().cached_tokens.unwrap_or(0))
-    }
-}
-
 /// One request that was made to get a reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The status of the answer; `None` when there was none.
     pub status: Option<u16>,
-    /// How long it took, in milliseconds.
-    pub millis: u64,
-    /// How long was waited after it, in milliseconds.
-    pub waited: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// How long was waited after it.
+    pub waited: Duration,
 }
 
 impl Attempt {
     /// An attempt without a wait behind it.
-    pub fn new(status: Option<u16>, millis: u64) -> Self {
-        Self { status, millis, waited: 0 }
+    pub fn new(status: Option<u16>, elapsed: Duration) -> Self {
+        Self { status, elapsed, waited: Duration::ZERO }
     }
 }

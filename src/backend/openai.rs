@@ -10,7 +10,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_openai::config::{Config, OpenAIConfig};
 use async_openai::error::OpenAIError;
@@ -19,7 +19,9 @@ use async_openai::types::chat::CreateChatCompletionRequest;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+use super::classify::status_within;
 use super::{Attempt, BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason, Usage};
+use crate::json::{RawJson, described};
 use crate::message::Message;
 use crate::request::ChatRequest;
 
@@ -161,7 +163,9 @@ impl OpenAi {
         let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (answer, done) {
             (Some(answer), _) => answer,
-            (None, Err(error)) => Err(BackendError::unavailable("the request could not be made").because(error)),
+            (None, Err(error)) => {
+                Err(BackendError::unavailable("the request could not be made").because(without_url(error)))
+            }
             (None, Ok(_)) => Err(BackendError::unavailable("no request was made")),
         }
     }
@@ -192,12 +196,8 @@ impl Call {
         let outcome = loop {
             let began = Instant::now();
             let left = self.retry.total_time.saturating_sub(started.elapsed());
-            let outcome = self.attempt(&factory, left).await;
-            let status = match &outcome {
-                Ok(_) => Some(200),
-                Err(error) => error.status_code(),
-            };
-            attempts.push(Attempt::new(status, millis(began.elapsed())));
+            let (status, outcome) = self.attempt(&factory, left).await;
+            attempts.push(Attempt::new(status, began.elapsed()));
             let number = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
             let Err(error) = &outcome else { break outcome };
             let wait = self.retry.wait(number, error.wait());
@@ -206,7 +206,7 @@ impl Call {
                 break outcome;
             }
             if let Some(last) = attempts.last_mut() {
-                last.waited = millis(wait);
+                last.waited = wait;
             }
             tokio::time::sleep(wait).await;
         };
@@ -218,28 +218,41 @@ impl Call {
         Err(OpenAIError::InvalidArgument("the answer was read by the HTTP service".to_owned()))
     }
 
-    async fn attempt(&self, factory: &HttpRequestFactory, left: Duration) -> Result<ChatReply, BackendError> {
-        let addressed = factory.build().await;
-        let mut request =
-            addressed.map_err(|e| BackendError::no_backend("the request could not be addressed").because(e))?;
+    /// One request: the status of the answer, if there was one, and what it says.
+    async fn attempt(
+        &self,
+        factory: &HttpRequestFactory,
+        left: Duration,
+    ) -> (Option<u16>, Result<ChatReply, BackendError>) {
+        let mut request = match factory.build().await {
+            Ok(request) => request,
+            Err(error) => {
+                let unaddressed = BackendError::no_backend("the request could not be addressed");
+                return (None, Err(unaddressed.because(without_url(error))));
+            }
+        };
         *request.body_mut() = Some(self.body.clone().into());
         let time = self.retry.attempt_time.min(left);
-        let answered = tokio::time::timeout(time, self.exchange(request)).await;
-        answered.unwrap_or_else(|_| {
-            let seconds = time.as_secs_f32();
-            Err(BackendError::timeout(format!("no answer within {seconds} seconds")))
-        })
+        match tokio::time::timeout(time, self.exchange(request)).await {
+            Ok(Ok((status, outcome))) => (Some(status), outcome),
+            Ok(Err(error)) => (None, Err(unreachable(error))),
+            Err(_) => {
+                let seconds = time.as_secs_f32();
+                (None, Err(BackendError::timeout(format!("no answer within {seconds} seconds"))))
+            }
+        }
     }
 
-    async fn exchange(&self, request: reqwest::Request) -> Result<ChatReply, BackendError> {
-        let response = self.http.execute(request).await.map_err(unreachable)?;
+    async fn exchange(&self, request: reqwest::Request) -> reqwest::Result<(u16, Result<ChatReply, BackendError>)> {
+        let response = self.http.execute(request).await?;
         let status = response.status();
         let wait = retry_after(response.headers());
-        let body = response.text().await.map_err(unreachable)?;
-        match status.is_success() {
+        let body = response.text().await?;
+        let outcome = match status.is_success() {
             true => read(&body),
-            false => Err(BackendError::status(status.as_u16(), &body).retry_after(wait)),
-        }
+            false => Err(BackendError::status(status.as_u16(), &body)),
+        };
+        Ok((status.as_u16(), outcome.map_err(|error| error.retry_after(wait))))
     }
 }
 
@@ -252,15 +265,27 @@ fn unreachable(error: reqwest::Error) -> BackendError {
     }
 }
 
-/// How long the server asks to wait, in the forms in use: milliseconds, or seconds.
-fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms").map(|millis| millis / 1000.0).or_else(|| number("retry-after"))?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// The error without an address, which may hold a key.
+fn without_url(error: OpenAIError) -> OpenAIError {
+    match error {
+        OpenAIError::Reqwest(error) => OpenAIError::Reqwest(error.without_url()),
+        OpenAIError::Boxed(error) => match error.downcast::<reqwest::Error>() {
+            Ok(error) => OpenAIError::Reqwest(error.without_url()),
+            Err(other) => OpenAIError::Boxed(other),
+        },
+        other => other,
+    }
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+/// How long the server asks to wait, in the forms in use: milliseconds, seconds, or a date.
+fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    let until = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
+    match number("retry-after-ms").map(|millis| millis / 1000.0).or_else(|| number("retry-after")) {
+        Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        None => httpdate::parse_http_date(text("retry-after")?).ok().map(until),
+    }
 }
 
 #[derive(Deserialize)]
@@ -279,26 +304,19 @@ struct Choice {
 
 /// The reply in a body, every field kept.
 fn read(body: &str) -> Result<ChatReply, BackendError> {
-    #[derive(Deserialize)]
-    struct Failed {
-        #[serde(rename = "error")]
-        _error: serde_json::Map<String, serde_json::Value>,
-    }
-    let completion: Completion = serde_json::from_str(body).map_err(|e| {
+    let completion: Completion = serde_json::from_str(body).map_err(|e| match status_within(body) {
         // Some servers report errors with the status of a success.
-        match serde_json::from_str::<Failed>(body) {
-            Ok(_) => BackendError::status(502, body),
-            Err(_) => BackendError::malformed(format!("not a chat completion: {}", crate::json::described(&e))),
-        }
+        Some(status) => BackendError::status(status, body),
+        None => BackendError::malformed(format!("not a chat completion: {}", described(&e))).answered(body),
     })?;
     let Some(choice) = completion.choices.into_iter().next() else {
-        return Err(BackendError::malformed("a chat completion without choices"));
+        return Err(BackendError::malformed("a chat completion without choices").answered(body));
     };
     let finish = choice.finish_reason.as_ref().and_then(serde_json::Value::as_str);
     let finish = finish.map_or(FinishReason::Stop, FinishReason::from);
     // A bill in another form is no reason to lose a reply.
     let usage: Option<Usage> = completion.usage.and_then(|usage| serde_json::from_value(usage).ok());
-    Ok(ChatReply { usage, ..ChatReply::new(choice.message).finish(finish) })
+    Ok(ChatReply { usage, raw: RawJson::new(body).ok(), ..ChatReply::new(choice.message).finish(finish) })
 }
 
 impl fmt::Debug for OpenAi {

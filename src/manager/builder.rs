@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ConversationManager;
+use super::params::typed_params;
 use crate::backend::{ChatBackend, Wire};
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::Message;
-use crate::request::Tool;
+use crate::request::{Params, Tool};
 use crate::strategy::{Planner, SlidingWindow, Strategy};
 use crate::tokens::{ChatCost, TokenCounter};
 use crate::transcript::Transcript;
@@ -26,7 +27,7 @@ pub struct Builder {
     pub(super) budget: Option<TokenBudget>,
     pub(super) cost: Option<ChatCost>,
     pub(super) tools: Vec<Tool>,
-    pub(super) params: Vec<(String, RawJson)>,
+    pub(super) params: Params,
     pub(super) head: Vec<Message>,
     pub(super) wire: Wire,
     pub(super) autosave: Option<PathBuf>,
@@ -41,7 +42,7 @@ impl Builder {
             budget: None,
             cost: None,
             tools: Vec::new(),
-            params: Vec::new(),
+            params: Params::new(),
             head: Vec::new(),
             wire: Wire::default(),
             autosave: None,
@@ -73,7 +74,8 @@ impl Builder {
         self
     }
 
-    /// How much is sent. Default: the model's window.
+    /// How much is sent. Default: the model's window. The reserve for the reply and the longest reply are one number: set
+    /// one, and the other follows.
     pub fn budget(mut self, budget: TokenBudget) -> Self {
         self.budget = Some(budget);
         self
@@ -93,9 +95,11 @@ impl Builder {
 
     /// A parameter of every request, sent as given: `param("temperature", json!(0.2))`.
     pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
-        set_param(&mut self.params, name, value.into());
+        self.params.set(name, value);
         self
     }
+
+    typed_params!();
 
     /// How requests are fitted to the server: which fields it knows, how many system messages it allows. Plans show it.
     pub fn wire(mut self, wire: Wire) -> Self {
@@ -114,7 +118,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownModel`] when no budget is given and the model's window is not known,
-    /// [`ErrorKind::InvalidBudget`], and [`ErrorKind::Rejected`] for `n` above 1: a conversation has one reply.
+    /// [`ErrorKind::InvalidBudget`], also when the reply may be longer than what is kept free for it, and
+    /// [`ErrorKind::Rejected`] for `n` above 1: a conversation has one reply.
     pub fn build(self) -> Result<ConversationManager> {
         let conversation = Conversation::from_messages(self.head.iter().cloned());
         self.open(Transcript::new(conversation))
@@ -134,7 +139,7 @@ impl Builder {
             file.tools.clone_from(&self.tools);
         }
         file.model = Some(self.model.clone());
-        let planner = self.planner(&file)?;
+        let planner = self.planner(&file.tools, &self.params)?;
         planner.cost().counter().warm();
         Ok(ConversationManager::start(self, file, planner))
     }
@@ -147,26 +152,26 @@ impl Builder {
         self.open(Transcript::load(file)?)
     }
 
-    fn planner(&self, file: &Transcript) -> Result<Planner> {
-        let budget = match &self.budget {
+    /// The planner of requests with these tools and parameters.
+    pub(super) fn planner(&self, tools: &[Tool], params: &Params) -> Result<Planner> {
+        let mut budget = match &self.budget {
             Some(budget) => budget.clone(),
             None => TokenBudget::for_model(&self.model)?,
         };
+        let mut params = params.clone();
+        match (params.max_completion_tokens(), budget.stated_reserve()) {
+            (Some(longest), _) => budget = budget.for_replies_up_to(longest)?,
+            (None, Some(reserve)) => params.set("max_completion_tokens", serde_json::json!(reserve)),
+            (None, None) => {}
+        }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
-        let planner = Planner::new(cost, &budget)?.tools(file.tools.iter().cloned());
-        Ok(planner.model(&self.model).wire(self.wire.clone()))
-    }
-}
-
-pub(super) fn set_param(params: &mut Vec<(String, RawJson)>, name: &str, value: RawJson) {
-    match params.iter_mut().find(|(known, _)| known == name) {
-        Some((_, old)) => *old = value,
-        None => params.push((name.to_owned(), value)),
+        let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
+        Ok(planner.model(&self.model).params(params).wire(self.wire.clone()))
     }
 }
 
 /// Refuses parameters that a conversation has no place for.
-pub(super) fn check_params(params: &[(String, RawJson)]) -> Result<()> {
+pub(super) fn check_params(params: &Params) -> Result<()> {
     let Some((name, value)) = params.iter().find(|(name, value)| match &**name {
         "n" => value.as_str() != "1",
         "messages" | "model" | "tools" | "stream" => true,

@@ -1,20 +1,22 @@
 //! One exchange: planned, sent, and committed whole or not at all.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::builder::{check_params, set_param};
+use super::builder::check_params;
 use super::failure::FailedExchange;
+use super::params::typed_params;
 use super::{ConversationManager, Shared, State};
-use crate::backend::{BackendError, BoxFuture, ChatReply};
+use crate::backend::{Attempt, BackendError, BoxFuture, ChatReply, FinishReason, Usage};
 use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Message, Role};
 use crate::request::ChatRequest;
-use crate::strategy::Plan;
+use crate::strategy::{Extras, Plan, Planner};
 
 /// A message on its way: awaited, it is sent, and the exchange is recorded when the reply is there. Dropped before, it
 /// leaves no trace in the record.
@@ -22,8 +24,7 @@ use crate::strategy::Plan;
 pub struct Exchange {
     manager: ConversationManager,
     message: Message,
-    context: Vec<Message>,
-    params: Vec<(String, RawJson)>,
+    extras: Extras,
 }
 
 /// What a model replied, as it was recorded.
@@ -34,8 +35,14 @@ pub struct Reply {
     pub item_id: ItemId,
     /// The item of the message that it answers.
     pub asked: ItemId,
-    /// The reply as it came: message, end, bill.
-    pub reply: ChatReply,
+    /// The message, as it came.
+    pub message: Message,
+    /// Why the model stopped.
+    pub finish: FinishReason,
+    /// What was billed, if the server said so.
+    pub usage: Option<Usage>,
+    /// The whole answer as it came, if the backend gives it: id, served model, log probabilities and all else.
+    pub raw: Option<RawJson>,
     /// What the exchange did.
     pub report: Report,
 }
@@ -48,58 +55,31 @@ pub struct Report {
     pub plan: Plan,
     /// From the first poll to the reply; waiting in the queue and for the vocabulary is part of it.
     pub elapsed: Duration,
+    /// The requests it took, the last one last.
+    pub attempts: Vec<Attempt>,
     /// Why the conversation could not be saved after it, if it could not. The exchange is in the record.
-    pub unsaved: Option<String>,
+    pub unsaved: Option<Arc<Error>>,
 }
 
 impl Exchange {
     pub(super) fn new(manager: ConversationManager, message: Message) -> Self {
-        let params = manager.shared.setup.params.clone();
-        Self { manager, message, context: Vec::new(), params }
+        Self { manager, message, extras: Extras::default() }
     }
 
     /// Sends a message directly before this one, with this request only: search results, the date. It is counted and
     /// shown in the plan, and never recorded.
     pub fn context(mut self, message: impl Into<Message>) -> Self {
-        self.context.push(message.into());
+        self.extras.context.push(message.into());
         self
     }
 
     /// A parameter of this request, sent as given, in the place of the manager's.
     pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
-        set_param(&mut self.params, name, value.into());
+        self.extras.params.set(name, value);
         self
     }
 
-    /// How freely the model chooses its words.
-    pub fn temperature(self, temperature: f64) -> Self {
-        self.param("temperature", serde_json::json!(temperature))
-    }
-
-    /// The number that makes a server repeat itself, where it can.
-    pub fn seed(self, seed: i64) -> Self {
-        self.param("seed", serde_json::json!(seed))
-    }
-
-    /// Texts at which the reply ends.
-    pub fn stop<'a>(self, texts: impl IntoIterator<Item = &'a str>) -> Self {
-        self.param("stop", serde_json::json!(texts.into_iter().collect::<Vec<_>>()))
-    }
-
-    /// How long a reasoning model thinks: `low`, `medium`, `high`.
-    pub fn reasoning_effort(self, effort: &str) -> Self {
-        self.param("reasoning_effort", serde_json::json!(effort))
-    }
-
-    /// The form of the reply, as the API has it: `{"type": "json_object"}`, `{"type": "json_schema", …}`.
-    pub fn response_format(self, format: impl Into<RawJson>) -> Self {
-        self.param("response_format", format)
-    }
-
-    /// The longest reply, in tokens.
-    pub fn max_completion_tokens(self, tokens: u64) -> Self {
-        self.param("max_completion_tokens", serde_json::json!(tokens))
-    }
+    typed_params!();
 
     /// What would be sent: the dry run. Nothing is recorded.
     ///
@@ -114,8 +94,7 @@ impl Exchange {
     /// # Errors
     /// As [`Planner::plan`](crate::Planner::plan).
     pub fn dry_run(self) -> Result<ChatRequest> {
-        let plan = self.plan_staged(&self.stage())?;
-        Ok(self.request(&plan))
+        Ok(self.plan()?.request())
     }
 
     /// The record with the message behind it.
@@ -127,11 +106,10 @@ impl Exchange {
 
     /// Plans outside the lock: counting and the strategy may take their time, and others go on reading.
     fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
-        check_params(&self.params)?;
         let shared = &self.manager.shared;
-        let planner = shared.planner.clone().context(self.context.iter().cloned());
+        let planner = self.planner()?;
         let (mut ledger, mut memo) = shared.state(|state| (state.file.ledger.clone(), std::mem::take(&mut state.memo)));
-        let outcome = planner.plan(staged, &mut ledger, &*shared.setup.strategy, &mut memo);
+        let outcome = planner.plan_with(staged, &mut ledger, &*shared.setup.strategy, &mut memo, &self.extras);
         shared.state(|state| {
             state.file.ledger = ledger;
             state.memo = memo;
@@ -139,10 +117,15 @@ impl Exchange {
         outcome
     }
 
-    fn request(&self, plan: &Plan) -> ChatRequest {
-        let mut request = plan.request();
-        request.params.clone_from(&self.params);
-        request
+    /// The manager's planner, or one of its own where this reply may have another length.
+    fn planner(&self) -> Result<Cow<'_, Planner>> {
+        let (shared, params) = (&self.manager.shared, &self.extras.params);
+        check_params(params)?;
+        if params.max_completion_tokens().is_none() {
+            return Ok(Cow::Borrowed(&shared.planner));
+        }
+        let tools = shared.state(|state| state.file.tools.clone());
+        Ok(Cow::Owned(shared.setup.planner(&tools, &shared.setup.params.and(params))?))
     }
 
     async fn run(self) -> Result<Reply> {
@@ -153,7 +136,7 @@ impl Exchange {
         let _turn = shared.queue.acquire().await;
         let staged = self.stage();
         let plan = self.plan_staged(&staged)?;
-        let request = self.request(&plan);
+        let request = plan.request();
 
         let Some(backend) = &shared.setup.backend else {
             let error = BackendError::no_backend("the manager was built without a backend");
@@ -164,10 +147,14 @@ impl Exchange {
             Ok(reply) => reply,
             Err(error) => return Err(FailedExchange::refused(request, error)),
         };
-        let (asked, item_id) = shared.state(|state| state.commit(staged, &plan, &reply))?;
-        let unsaved = shared.autosave().await;
-        let report = Report { plan, elapsed: started.elapsed(), unsaved };
-        Ok(Reply { item_id, asked, reply, report })
+        let (asked, item_id) = match shared.state(|state| state.commit(staged, &plan, &reply)) {
+            Ok(ids) => ids,
+            Err(error) => return Err(FailedExchange::unrecorded(request, reply, &error)),
+        };
+        let unsaved = shared.autosave().await.map(Arc::new);
+        let ChatReply { message, finish, usage, attempts, raw } = reply;
+        let report = Report { plan, elapsed: started.elapsed(), attempts, unsaved };
+        Ok(Reply { item_id, asked, message, finish, usage, raw, report })
     }
 }
 
@@ -238,24 +225,23 @@ impl fmt::Debug for Exchange {
 
 impl Reply {
     /// What the model said.
-    pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        self.reply.message.text()
+    pub fn text(&self) -> Cow<'_, str> {
+        self.message.text()
     }
 
     /// The calls it makes; empty when there are none.
     pub fn tool_calls(&self) -> &[crate::message::ToolCall] {
-        self.reply.message.tool_calls()
+        self.message.tool_calls()
     }
 
     /// Why the model refuses, when it does.
     pub fn refusal(&self) -> Option<&str> {
-        self.reply.message.refusal()
+        self.message.refusal()
     }
 
     /// Whether the reply was cut off, by its largest size or by a filter.
     pub fn is_cut_off(&self) -> bool {
-        use crate::backend::FinishReason;
-        matches!(self.reply.finish, FinishReason::Length | FinishReason::ContentFilter)
+        matches!(self.finish, FinishReason::Length | FinishReason::ContentFilter)
     }
 
     /// Reads the text as JSON of a type of yours, for structured output.

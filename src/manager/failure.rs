@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::backend::{BackendError, ChatReply};
+use crate::backend::{Attempt, BackendError, ChatReply};
 use crate::error::{Error, ErrorKind};
 use crate::request::ChatRequest;
 
@@ -28,11 +28,24 @@ impl FailedExchange {
         let detail = "the reply is not an assistant's, or has neither text nor calls nor a refusal";
         Error::new(ErrorKind::Malformed, detail).because(Self { request, error: None, reply: Some(reply) })
     }
+
+    pub(super) fn unrecorded(request: ChatRequest, reply: ChatReply, why: &Error) -> Error {
+        Error::new(why.kind(), why.detail()).because(Self { request, error: None, reply: Some(reply) })
+    }
+
+    /// The requests that were made, the last one last.
+    pub fn attempts(&self) -> &[Attempt] {
+        match (&self.error, &self.reply) {
+            (Some(error), _) => error.attempts(),
+            (None, Some(reply)) => &reply.attempts,
+            (None, None) => &[],
+        }
+    }
 }
 
 impl Error {
     /// What was sent and what came back, when an exchange failed after it was sent.
-    pub fn exchange(&self) -> Option<&FailedExchange> {
+    pub fn attempt(&self) -> Option<&FailedExchange> {
         self.cause()
     }
 }

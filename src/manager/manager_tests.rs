@@ -99,7 +99,8 @@ fn the_dry_run_is_what_is_sent() {
     block_on(async { exchange().await.unwrap() });
     let sent = &script.requests()[1];
     assert_eq!(sent.messages, plan.messages());
-    assert_eq!(sent.params, [("seed".to_owned(), serde_json::json!(7).into())]);
+    assert_eq!(sent, &plan.request());
+    assert_eq!(sent.params.get("seed").unwrap().as_str(), "7");
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn invariant_5_a_failed_exchange_changes_nothing_and_says_what_was_sent() {
         {
             let error = chat.send("b").await.unwrap_err();
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable));
-            assert_eq!(error.exchange().unwrap().request.messages.len(), 4);
+            assert_eq!(error.attempt().unwrap().request.messages.len(), 4);
             assert!(!error.to_string().contains("slow down"), "{error}");
             assert!(chat.snapshot().items().eq(before.items()));
         }
@@ -252,7 +253,7 @@ fn replies_that_end_early_are_recorded_and_flagged() {
     let chat = builder(script).build().unwrap();
     block_on(async {
         let reply = chat.send("a").await.unwrap();
-        assert!(reply.is_cut_off() && reply.reply.usage == Some(Usage::new(9, 2)));
+        assert!(reply.is_cut_off() && reply.usage == Some(Usage::new(9, 2)));
         assert!(!chat.send("b").await.unwrap().is_cut_off());
         assert_eq!(chat.send("c").await.unwrap().tool_calls()[0].name(), "f");
     });
@@ -298,7 +299,7 @@ fn it_saves_itself_and_goes_on_from_the_file() {
     let setup = |texts: [&'static str; 1]| builder(Scripted::new(texts)).system("system");
     let first = setup(["one"]).autosave(&path).build().unwrap();
     let reply = block_on(async { first.send("a").await.unwrap() });
-    assert_eq!(reply.report.unsaved, None);
+    assert!(reply.report.unsaved.is_none());
     drop(first);
     let again = setup(["two"]).load(&path).unwrap();
     assert_eq!(texts(&again), ["system", "a", "one"]);
@@ -313,7 +314,7 @@ fn an_exchange_that_cannot_be_saved_is_recorded_and_says_so() {
     let setup = builder(Scripted::new(["one"])).autosave(folder.path().join("missing/chat.json"));
     let chat = setup.build().unwrap();
     let reply = block_on(async { chat.send("a").await.unwrap() });
-    assert!(reply.report.unsaved.unwrap().contains("missing"));
+    assert!(reply.report.unsaved.unwrap().to_string().contains("missing"));
     assert_eq!(texts(&chat), ["a", "one"]);
 }
 
@@ -404,4 +405,78 @@ fn a_send_that_begins_during_a_change_finds_the_record_changed() {
     .unwrap();
     block_on(send).unwrap();
     assert_eq!(texts(&chat), ["changed", "a", "re: a"]);
+}
+
+#[test]
+fn the_reserve_and_the_longest_reply_are_one_number() {
+    let script = Scripted::new(["one", "two", "three"]);
+    let setup = |budget| builder(script.clone()).budget(budget);
+    let longest = |number: usize| script.requests()[number].params.max_completion_tokens();
+    let window = || TokenBudget::window(1_000);
+
+    let follows = setup(window()).max_completion_tokens(300).build().unwrap();
+    assert_eq!(follows.plan("a").unwrap().budget().limit, 700);
+    let longer = follows.send("a").max_completion_tokens(500);
+    assert_eq!(block_on(async { longer.await.unwrap() }).report.plan.budget().limit, 500);
+    assert_eq!(longest(0), Some(500));
+
+    let stated = setup(window().reply_reserve(200)).build().unwrap();
+    block_on(async { stated.send("a").await.unwrap() });
+    assert_eq!(longest(1), Some(200));
+    let error = stated.send("b").max_completion_tokens(201).plan().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidBudget);
+    assert!(error.to_string().contains("201") && error.to_string().contains("200"), "{error}");
+
+    let neither = setup(window()).build().unwrap();
+    assert_eq!(block_on(async { neither.send("a").await.unwrap() }).report.plan.budget().limit, 750);
+    assert_eq!(longest(2), None);
+    let limit = setup(TokenBudget::limit(1_000)).max_completion_tokens(300).build().unwrap();
+    assert_eq!(limit.plan("a").unwrap().budget().limit, 1_000, "a limit is the prompt's alone");
+}
+
+#[test]
+fn parameters_of_the_builder_are_sent_with_each_request_and_replaced_by_those_of_a_send() {
+    let script = Scripted::new(["one", "two"]);
+    let chat = builder(script.clone()).temperature(0.5).seed(1).stop(["x"]).build().unwrap();
+    block_on(async {
+        chat.send("a").await.unwrap();
+        chat.send("b").seed(2).reasoning_effort("low").await.unwrap();
+    });
+    let sent = script.requests().iter().map(|request| serde_json::to_string(request).unwrap()).collect::<Vec<_>>();
+    assert!(sent[0].ends_with(r#""temperature":0.5,"seed":1,"stop":["x"]}"#), "{}", sent[0]);
+    assert!(sent[1].ends_with(r#""temperature":0.5,"seed":2,"stop":["x"],"reasoning_effort":"low"}"#), "{}", sent[1]);
+}
+
+#[test]
+fn invariant_5_a_send_dropped_while_it_saves_leaves_the_file_before_or_the_committed_one() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut is_saved = [false; 2];
+    for polls in 1.. {
+        let path = folder.path().join(format!("{polls}.json"));
+        let chat = builder(Slow(2)).system("system").autosave(&path).build().unwrap();
+        chat.push("before").unwrap();
+        chat.save(&path).unwrap();
+        let mut send = chat.send("a").into_future();
+        let done = (0..polls).any(|_| {
+            // The thread that saves has its time between polls.
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            poll(send.as_mut()).is_ready()
+        });
+        drop(send);
+        let kept = Transcript::load(&path).unwrap().conversation.path().len();
+        assert!(kept == 1 || kept == 3 && texts(&chat).len() == 4, "{kept}");
+        is_saved[usize::from(kept == 3)] = true;
+        if done {
+            break;
+        }
+    }
+    assert_eq!(is_saved, [true; 2]);
+}
+
+#[test]
+fn what_is_fitted_to_a_server_is_an_estimate() {
+    let chat = |wire| builder(Scripted::default()).wire(wire).system("a").developer("b").build().unwrap();
+    let wire = crate::backend::Wire::default();
+    assert!(!chat(wire.clone()).plan("x").unwrap().tokens().estimated);
+    assert!(chat(wire.single_system()).plan("x").unwrap().tokens().estimated);
 }

@@ -3,6 +3,7 @@
 mod builder;
 mod exchange;
 mod failure;
+mod params;
 
 use std::fmt;
 use std::path::Path;
@@ -12,12 +13,10 @@ use std::thread;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::conversation::{Conversation, ItemId};
-#[cfg(doc)]
-use crate::error::ErrorKind;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, Message};
 use crate::strategy::{Memo, Plan, Planner};
-use crate::transcript::Transcript;
+use crate::transcript::{Saved, Transcript};
 
 pub use builder::Builder;
 use exchange::Sending;
@@ -56,7 +55,7 @@ struct Shared {
     queue: Semaphore,
     state: Mutex<State>,
     /// Held while a file is written, and taken before the state that is written is read: the last to write has the newest.
-    saving: Mutex<()>,
+    saving: Mutex<Option<Saved>>,
 }
 
 struct State {
@@ -85,7 +84,7 @@ impl ConversationManager {
 
     fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
         let state = Mutex::new(State { file, memo: Memo::default(), sends: 0 });
-        Self { shared: Arc::new(Shared { setup, planner, queue: Semaphore::new(1), state, saving: Mutex::new(()) }) }
+        Self { shared: Arc::new(Shared { setup, planner, queue: Semaphore::new(1), state, saving: Mutex::new(None) }) }
     }
 
     /// Sends a message: `.await` the exchange for the reply.
@@ -245,22 +244,26 @@ impl Shared {
     }
 
     fn save(&self, file: &Path) -> Result<()> {
-        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        self.state(|state| state.file.clone()).save(file)
+        let mut last = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let saved = self.state(|state| state.file.clone()).save_over(file, last.as_ref())?;
+        *last = Some(saved);
+        Ok(())
     }
 
     /// Saves on a thread of its own, so that no executor waits for the disk; why it failed, if it did.
-    async fn autosave(self: &Arc<Self>) -> Option<String> {
+    async fn autosave(self: &Arc<Self>) -> Option<Error> {
         let file = self.setup.autosave.clone()?;
         let (done, wait) = oneshot::channel();
         let shared = Arc::clone(self);
         let saves = move || {
             // Nobody waits any more when the send was dropped; the file is saved all the same.
-            let _ = done.send(shared.save(&file).err().map(|error| error.to_string()));
+            let _ = done.send(shared.save(&file).err());
         };
         match thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves) {
-            Ok(_) => wait.await.unwrap_or_else(|_| Some("the thread that saves ended early".to_owned())),
-            Err(error) => Some(format!("no thread to save on: {error}")),
+            Ok(_) => {
+                wait.await.unwrap_or_else(|_| Some(Error::new(ErrorKind::Io, "the thread that saves ended early")))
+            }
+            Err(error) => Some(Error::io("starting a thread to save on", error)),
         }
     }
 }

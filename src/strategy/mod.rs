@@ -34,7 +34,7 @@ pub use head_tail::HeadTail;
 pub use keep::ToKeep;
 pub use parse::parse;
 pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
-pub use planner::Planner;
+pub use planner::{Extras, Planner};
 pub use view::{Must, View};
 pub use window::SlidingWindow;
 

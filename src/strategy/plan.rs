@@ -14,7 +14,7 @@ use crate::conversation::{Conversation, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
 use crate::message::Message;
-use crate::request::{ChatRequest, Tool};
+use crate::request::{ChatRequest, Params, Tool};
 
 /// What happens to a message in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -104,19 +104,20 @@ pub struct Plan {
     pub(super) context: (usize, usize),
     pub(super) tools: Arc<[Tool]>,
     pub(super) model: Option<String>,
+    pub(super) params: Params,
     pub(super) marks: Vec<Mark>,
     pub(super) record: Conversation,
     pub(super) sums: Sums,
 }
 
 impl Plan {
-    /// The request: messages, tools, and the model if the planner was given one.
+    /// The request: messages, tools, parameters, and the model if the planner was given one.
     pub fn request(&self) -> ChatRequest {
         ChatRequest {
             model: self.model.clone(),
             messages: self.messages.clone(),
             tools: self.tools.to_vec(),
-            params: Vec::new(),
+            params: self.params.clone(),
         }
     }
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::draft::Draft;
-use super::plan::{Arithmetic, Fate, Plan};
+use super::plan::{Arithmetic, Fate, Plan, Run};
 use super::refuse::{kept_too_much, refuse_what_cannot_fit};
 use super::runs::{Ground, history};
 use super::view::{Must, MustSend};
 use super::{Memo, Strategy};
 use crate::budget::{ResolvedBudget, TokenBudget};
-use crate::conversation::{Conversation, Mark};
+use crate::conversation::{Conversation, Mark, Path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::message::Message;
-use crate::request::Tool;
+use crate::request::{Params, Tool};
 use crate::tokens::ChatCost;
 use crate::wire::Wire;
 
@@ -36,8 +36,18 @@ pub struct Planner {
     budget: ResolvedBudget,
     tools: Arc<[Tool]>,
     model: Option<String>,
-    context: Vec<Message>,
+    params: Params,
     wire: Option<Wire>,
+}
+
+/// What one request holds beside the conversation. It is counted, sent and shown in the plan; no record ever holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Extras {
+    /// Messages (search results, the date) directly before what the request must answer.
+    pub context: Vec<Message>,
+    /// Parameters in the place of the planner's.
+    pub params: Params,
 }
 
 impl Planner {
@@ -46,7 +56,8 @@ impl Planner {
     /// # Errors
     /// [`ErrorKind::InvalidBudget`] when the budget contradicts itself.
     pub fn new(cost: ChatCost, budget: &TokenBudget) -> Result<Self> {
-        Ok(Self { cost, budget: budget.resolve()?, tools: Arc::from([]), model: None, context: Vec::new(), wire: None })
+        let budget = budget.resolve()?;
+        Ok(Self { cost, budget, tools: Arc::from([]), model: None, params: Params::new(), wire: None })
     }
 
     /// Sends these tool definitions with every request, and counts them.
@@ -63,11 +74,10 @@ impl Planner {
         self
     }
 
-    /// Sends these messages (search results, the date) directly before what the request must answer. They are counted,
-    /// sent and shown in the plan; no record ever holds them.
+    /// Sends these parameters with every request.
     #[must_use]
-    pub fn context(mut self, messages: impl IntoIterator<Item = Message>) -> Self {
-        self.context = messages.into_iter().collect();
+    pub fn params(mut self, params: Params) -> Self {
+        self.params = params;
         self
     }
 
@@ -102,6 +112,21 @@ impl Planner {
         strategy: &dyn Strategy,
         memo: &mut Memo,
     ) -> Result<Plan> {
+        self.plan_with(conversation, ledger, strategy, memo, &Extras::default())
+    }
+
+    /// As [`plan`](Self::plan), with what this request holds beside the conversation.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn plan_with(
+        &self,
+        conversation: &Conversation,
+        ledger: &mut Ledger,
+        strategy: &dyn Strategy,
+        memo: &mut Memo,
+        extras: &Extras,
+    ) -> Result<Plan> {
         let [head, tools] = ledger.head(conversation, &self.tools, &self.cost);
         let sums = ledger.sums(conversation, &self.cost);
         let must = MustSend::of(conversation, &sums);
@@ -111,44 +136,62 @@ impl Planner {
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         let overhead = self.cost.priming();
-        let context = self.cost.group(&self.context);
+        let context = self.cost.group(&extras.context);
         let before = (head + tools + overhead + context).tokens;
         refuse_what_cannot_fit(path, before, &must, &sums, &self.budget)?;
 
         let ground = Ground { record: conversation, sums: &sums, must: &must, before };
         let (draft, runs) = ground.decide(&self.budget, strategy, memo)?;
-        let kept = || runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone());
-        let is_exact = kept().all(|group| sums.group(group).exact) && self.cost.is_exact();
         let tokens = Arithmetic {
             head: head.tokens,
             tools: tools.tokens,
             history: history(&runs),
             context: context.tokens,
             overhead: overhead.tokens,
-            estimated: !(is_exact && head.exact && tools.exact && context.exact),
+            estimated: false,
         };
         if tokens.total() > self.budget.limit {
             return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
         let pending = must.of_reason(Must::Pending).next().unwrap_or(path.groups());
-        let (earlier, later): (Vec<usize>, Vec<usize>) = kept().partition(|&group| group < pending);
-        let messages_of = |groups: Vec<usize>| groups.into_iter().flat_map(|group| path.group(group).messages());
-        let messages = path.head().iter().chain(messages_of(earlier)).chain(&self.context).chain(messages_of(later));
-        let messages: Vec<Message> = messages.cloned().collect();
+        let (messages, is_as_counted) = self.fit(in_order(path, &runs, pending, &extras.context));
+        let is_exact = kept(&runs).all(|group| sums.group(group).exact) && self.cost.is_exact() && is_as_counted;
+        let estimated = !(is_exact && head.exact && tools.exact && context.exact);
         Ok(Plan {
-            messages: self.wire.as_ref().map(|wire| wire.fit(&messages)).unwrap_or(messages),
-            context: (pending, self.context.len()),
+            messages,
+            context: (pending, extras.context.len()),
             marks: marks(&draft, &strategy.spec(), conversation),
             spec: strategy.spec().into_owned(),
             budget: self.budget,
-            tokens,
+            tokens: Arithmetic { estimated, ..tokens },
             runs,
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
+            params: self.params.and(&extras.params),
             record: conversation.clone(),
             sums,
         })
     }
+
+    /// The messages as they are sent, and whether they cost then what they were counted as.
+    fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, bool) {
+        let Some(wire) = &self.wire else { return (messages, true) };
+        let fitted = wire.fit(&messages);
+        let is_as_counted = wire.keeps_cost(&messages, &fitted);
+        (fitted, is_as_counted)
+    }
+}
+
+/// The groups that are sent.
+fn kept(runs: &[Run]) -> impl Iterator<Item = usize> {
+    runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone())
+}
+
+/// The head, what is kept, and the context before what must be answered.
+fn in_order(path: Path<'_>, runs: &[Run], pending: usize, context: &[Message]) -> Vec<Message> {
+    let (earlier, later): (Vec<usize>, Vec<usize>) = kept(runs).partition(|&group| group < pending);
+    let messages_of = |groups: Vec<usize>| groups.into_iter().flat_map(|group| path.group(group).messages());
+    path.head().iter().chain(messages_of(earlier)).chain(context).chain(messages_of(later)).cloned().collect()
 }
 
 fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {

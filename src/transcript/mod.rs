@@ -22,6 +22,7 @@ use crate::ledger::Ledger;
 use crate::request::Tool;
 
 pub use lines::Transcripts;
+pub(crate) use save::Saved;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
@@ -117,7 +118,12 @@ impl Transcript {
     /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when something stands there that [`load`](Self::load) would
     /// refuse: it is left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        save::replace(file.as_ref(), self.to_json().as_bytes())
+        self.save_over(file.as_ref(), None).map(drop)
+    }
+
+    /// As [`save`](Self::save); what stands there is not read again when it is what `last` left there.
+    pub(crate) fn save_over(&self, file: &Path, last: Option<&Saved>) -> Result<Saved> {
+        save::replace(file, self.to_json().as_bytes(), last)
     }
 }
 

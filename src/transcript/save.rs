@@ -3,17 +3,38 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::Builder;
 
 use super::Transcript;
 use crate::error::{Error, ErrorKind, Result};
 
+/// A file as it was left by a save, to be known again by its time and size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Saved {
+    file: PathBuf,
+    modified: Option<SystemTime>,
+    bytes: u64,
+}
+
+impl Saved {
+    fn of(file: &Path, found: &fs::Metadata) -> Self {
+        Self { file: file.to_owned(), modified: found.modified().ok(), bytes: found.len() }
+    }
+
+    fn is_at(&self, file: &Path) -> bool {
+        self.modified.is_some() && fs::metadata(file).is_ok_and(|found| Self::of(file, &found) == *self)
+    }
+}
+
 /// Puts `bytes` in the place of `file`: what stood there stays until the new file is on the disk.
-pub(super) fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn replace(file: &Path, bytes: &[u8], last: Option<&Saved>) -> Result<Saved> {
     let file = &target(file)?;
     let failed = |e: std::io::Error| Error::io(format_args!("saving {}", file.display()), e);
-    refuse_to_lose(file)?;
+    if !last.is_some_and(|last| last.is_at(file)) {
+        refuse_to_lose(file)?;
+    }
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -25,8 +46,9 @@ pub(super) fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
     }
     temporary.write_all(bytes).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist(file).map_err(|e| failed(e.error))?;
-    sync_folder(folder).map_err(failed)
+    let kept = temporary.persist(file).map_err(|e| failed(e.error))?;
+    sync_folder(folder).map_err(failed)?;
+    Ok(Saved::of(file, &kept.metadata().map_err(failed)?))
 }
 
 /// A new file gets the permissions that any other new file would.

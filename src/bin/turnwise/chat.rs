@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Chat) -> Result<()> {
                 Ok(reply) => {
                     print(&reply)?;
                     if let Some(why) = reply.report.unsaved {
-                        Failure::Failed(why).report();
+                        Failure::Failed(why.to_string()).report();
                         failed = Err(Failure::Said(1));
                     }
                 }

@@ -33,7 +33,7 @@ struct Row<'a> {
 pub(crate) fn run(args: &args::Count) -> Result<()> {
     let mut out = stdout(args.json);
     let mut is_first = true;
-    input::for_each(&args.file, &args.input, |Loaded { name, file }| {
+    input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { name, file }| {
         let request = whole(&file);
         let breakdown = input::cost(args.model.as_deref(), &file).request(&request);
         if args.json {

@@ -62,10 +62,10 @@ fn of_file(path: &str) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)>> {
     }))
 }
 
-/// Does something with each conversation of a file. One that fails is said and does not keep the others from their turn.
-pub(crate) fn for_each(file: &String, input: &args::Input, mut act: impl FnMut(Loaded) -> Result<()>) -> Result<()> {
+/// Does something with each conversation of the files. One that fails is said and does not keep the others from their turn.
+pub(crate) fn for_each(files: &[String], input: &args::Input, mut act: impl FnMut(Loaded) -> Result<()>) -> Result<()> {
     let (mut code, mut is_any_done) = (None, false);
-    for loaded in conversations(std::slice::from_ref(file), input) {
+    for loaded in conversations(files, input) {
         match loaded.and_then(&mut act) {
             Ok(()) => is_any_done = true,
             Err(failure @ Failure::Failed(_)) => {
@@ -98,15 +98,7 @@ pub(crate) fn cost(asked: Option<&str>, file: &Transcript) -> ChatCost {
 /// A planner for one conversation.
 pub(crate) fn planner(asked: &args::Budget, file: &Transcript) -> Result<Planner> {
     let model = asked.model.as_deref().or(file.model.as_deref());
-    let budget = match (asked.budget, model) {
-        (Some(tokens), _) => TokenBudget::limit(tokens),
-        (None, Some(model)) => TokenBudget::for_model(model)?,
-        (None, None) => {
-            let message = "how much may be sent? the file names no model; give --budget TOKENS or --model NAME";
-            return Err(Failure::usage(message));
-        }
-    };
-    let budget = marks(budget, asked);
+    let budget = budget(asked, model)?;
     let planner = Planner::new(cost(asked.model.as_deref(), file), &budget)?.tools(file.tools.clone());
     Ok(match model {
         Some(model) => planner.model(model),
@@ -114,8 +106,16 @@ pub(crate) fn planner(asked: &args::Budget, file: &Transcript) -> Result<Planner
     })
 }
 
-/// The budget with the reserve and marks that were asked for.
-pub(crate) fn marks(mut budget: TokenBudget, asked: &args::Budget) -> TokenBudget {
+/// The budget that was asked for, or a model's.
+pub(crate) fn budget(asked: &args::Budget, model: Option<&str>) -> Result<TokenBudget> {
+    let mut budget = match (asked.budget, model) {
+        (Some(tokens), _) => TokenBudget::limit(tokens),
+        (None, Some(model)) => TokenBudget::for_model(model)?,
+        (None, None) => {
+            let message = "how much may be sent? the file names no model; give --budget TOKENS or --model NAME";
+            return Err(Failure::usage(message));
+        }
+    };
     if let Some(tokens) = asked.reserve {
         budget = budget.reply_reserve(tokens);
     }
@@ -125,5 +125,5 @@ pub(crate) fn marks(mut budget: TokenBudget, asked: &args::Budget) -> TokenBudge
     if let Some(part) = asked.low {
         budget = budget.low_mark(part);
     }
-    budget
+    Ok(budget)
 }

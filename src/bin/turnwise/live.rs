@@ -1,11 +1,13 @@
 //! `turnwise replay --live`
 
+use std::future::IntoFuture;
 use std::io::Write;
 
 use serde::Serialize;
+use tokio::runtime::Runtime;
 use turnwise::backend::openai::OpenAi;
 use turnwise::strategy::parse;
-use turnwise::{ConversationManager, Role, TokenBudget};
+use turnwise::{ConversationManager, Role, Transcript};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -23,46 +25,57 @@ struct Beside<'a> {
     billed: Option<u64>,
 }
 
-/// Sends the user's side of conversations to an endpoint, and writes the new replies beside the old.
+/// Sends the user's side of conversations to an endpoint, and writes the new replies beside the old. A question that
+/// fails ends its conversation; the others have their turn.
 pub(crate) fn run(args: &args::Replay) -> Result<()> {
     // A missing `.env` is no mistake.
     let _ = dotenvy::dotenv();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut out = stdout(true);
-    for loaded in input::conversations(&args.files, &args.input) {
-        let Loaded { name, file } = loaded?;
-        let chat = manager(args, &file).map_err(|failure| failure.within(&name))?;
-        let path = file.conversation.path();
-        for turn in (0..path.turns()).map(|turn| path.turn(turn)) {
-            let mut messages = turn.clone().flat_map(|group| path.group(group).messages());
-            let Some(question) = messages.next() else { continue };
-            let old = messages.rfind(|message| *message.role() == Role::Assistant && !message.has_calls());
-            let exchange = chat.send(question.clone());
-            let reply = runtime.block_on(async { exchange.await }).map_err(|e| Failure::from(e).within(&name))?;
-            let value = &Beside {
-                question: path.head().len() + path.positions(turn.clone()).start,
-                asked: &question.text(),
-                old: old.map(|message| message.text().into_owned()),
-                new: &reply.text(),
-                tokens: reply.report.plan.tokens().total(),
-                billed: reply.reply.usage.map(|usage| usage.prompt_tokens),
-            };
-            json_line(&mut out, &Named { conversation: &name, value })?;
-            out.flush()?;
-        }
+    input::for_each(&args.files, &args.input, |loaded| {
+        let name = loaded.name.clone();
+        ask(args, loaded, &runtime, &mut out).map_err(|failure| failure.within(&name))
+    })
+}
+
+fn ask(args: &args::Replay, loaded: Loaded, runtime: &Runtime, out: &mut impl Write) -> Result<()> {
+    let Loaded { name, file } = loaded;
+    let chat = manager(args, &file)?;
+    let path = file.conversation.path();
+    for turn in (0..path.turns()).map(|turn| path.turn(turn)) {
+        let mut messages = turn.clone().flat_map(|group| path.group(group).messages());
+        let Some(question) = messages.next() else { continue };
+        let old = messages.rfind(|message| *message.role() == Role::Assistant && !message.has_calls());
+        let reply = runtime.block_on(chat.send(question.clone()).into_future())?;
+        let value = &Beside {
+            question: path.head().len() + path.positions(turn.clone()).start,
+            asked: &question.text(),
+            old: old.map(|message| message.text().into_owned()),
+            new: &reply.text(),
+            tokens: reply.report.plan.tokens().total(),
+            billed: reply.usage.as_ref().map(|usage| usage.prompt_tokens),
+        };
+        json_line(out, &Named { conversation: &name, value })?;
+        out.flush()?;
     }
     Ok(())
 }
 
-fn manager(args: &args::Replay, file: &turnwise::Transcript) -> Result<ConversationManager> {
+/// A manager whose record has what stands before the first question.
+fn manager(args: &args::Replay, file: &Transcript) -> Result<ConversationManager> {
     let model = args.budget.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok()).or_else(|| file.model.clone());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
-    let mut setup = ConversationManager::builder(&model).backend(OpenAi::from_env()).strategy(parse(&args.strategy)?);
-    setup = setup.tools(file.tools.iter().cloned());
-    if let Some(tokens) = args.budget.budget {
-        setup = setup.budget(input::marks(TokenBudget::limit(tokens), &args.budget));
-    }
+    let setup = ConversationManager::builder(&model).backend(OpenAi::from_env()).strategy(parse(&args.strategy)?);
+    let setup = setup.budget(input::budget(&args.budget, Some(&model))?).tools(file.tools.iter().cloned());
     let chat = setup.build()?;
-    chat.edit_record(|record| record.set_head(file.conversation.head().iter().cloned()))?;
+    let path = file.conversation.path();
+    let opening = 0..path.turn(0).start;
+    chat.edit_record(|record| {
+        record.set_head(file.conversation.head().iter().cloned())?;
+        for message in opening.flat_map(|group| path.group(group).messages()) {
+            record.push(message.clone());
+        }
+        Ok(())
+    })?;
     Ok(chat)
 }

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &args::Plan) -> Result<()> {
     let strategy = parse(&planned.how.strategy)?;
     let mut out = stdout(args.json);
     let mut is_first = true;
-    input::for_each(&planned.file, &planned.input, |mut loaded| {
+    input::for_each(std::slice::from_ref(&planned.file), &planned.input, |mut loaded| {
         let plan = plan(&mut loaded, &*strategy, planned)?;
         if args.json {
             return json_line(&mut out, &Named { conversation: &loaded.name, value: &plan });
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &args::Plan) -> Result<()> {
 pub(crate) fn trim(args: &args::Planned) -> Result<()> {
     let strategy = parse(&args.how.strategy)?;
     let mut out = stdout(true);
-    input::for_each(&args.file, &args.input, |mut loaded| {
+    input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {
         let plan = plan(&mut loaded, &*strategy, args)?;
         json_line(&mut out, &plan.messages())
     })?;

@@ -15,7 +15,7 @@ use crate::words::counted;
 pub(crate) fn run(args: &args::Show) -> Result<()> {
     let mut out = stdout(false);
     let mut is_first = true;
-    input::for_each(&args.file, &args.input, |Loaded { name, file }| {
+    input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { name, file }| {
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
         writeln!(out, "{gap}{BOLD}{}{BOLD:#}", clean(&name))?;
         about(&mut out, &file)?;

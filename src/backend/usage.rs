@@ -1,0 +1,77 @@
+//! What a server billed.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// What a server billed, in tokens. A member that is missing or null is 0; what is not named here is in
+/// [`ChatReply::raw`](super::ChatReply::raw).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The whole prompt.
+    pub prompt_tokens: u64,
+    /// The reply, reasoning included.
+    pub completion_tokens: u64,
+    /// The part of the prompt that came from a cache.
+    pub cached_tokens: u64,
+    /// The part of the reply that is reasoning.
+    pub reasoning_tokens: u64,
+}
+
+impl Usage {
+    /// A bill of so many tokens.
+    pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        Self { prompt_tokens, completion_tokens, ..Self::default() }
+    }
+}
+
+/// As the API has it.
+#[derive(Deserialize)]
+struct Billed {
+    prompt_tokens: u64,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<Details>,
+    #[serde(default)]
+    completion_tokens_details: Option<Details>,
+}
+
+#[derive(Default, Deserialize)]
+struct Details {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
+    #[serde(default)]
+    reasoning_tokens: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Usage {
+    /// Reads the API's form.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let billed = Billed::deserialize(deserializer)?;
+        Ok(Self {
+            prompt_tokens: billed.prompt_tokens,
+            completion_tokens: billed.completion_tokens.unwrap_or(0),
+            cached_tokens: billed.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
+            reasoning_tokens: billed
+                .completion_tokens_details
+                .and_then(|details| details.reasoning_tokens)
+                .unwrap_or(0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bill_is_read_with_its_details_and_without() {
+        let full = r#"{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14,
+            "prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":3}}"#;
+        let expected = Usage { prompt_tokens: 9, completion_tokens: 5, cached_tokens: 4, reasoning_tokens: 3 };
+        assert_eq!(serde_json::from_str::<Usage>(full).unwrap(), expected);
+        let bare = r#"{"prompt_tokens":9,"prompt_tokens_details":null}"#;
+        assert_eq!(serde_json::from_str::<Usage>(bare).unwrap(), Usage::new(9, 0));
+        assert!(serde_json::from_str::<Usage>("{}").is_err(), "no bill at all");
+    }
+}
