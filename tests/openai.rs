@@ -110,6 +110,15 @@ async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_wrong_base_url_shows_in_the_error() {
+    let stub = Stub::new([Answer::new(404, "")]);
+    let backend = OpenAi::at(&format!("{}/v2/", stub.url()), KEY).retry(quick());
+    let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
+    let error = chat.send("a").await.unwrap_err();
+    assert_eq!(error.to_string(), "rejected: status 404 at /v1/v2/chat/completions");
+}
+
+#[tokio::test]
 async fn a_long_retry_after_is_capped_and_each_attempt_is_reported() {
     let busy = Answer::new(429, r#"{"error":{"message":"slow down"}}"#).header("retry-after", "3600");
     let stub = Stub::new([busy, Answer::new(503, ""), Answer::says("at last")]);

@@ -22,6 +22,7 @@ struct Repr {
     retry_after: Option<Duration>,
     attempts: Vec<Attempt>,
     body: Option<String>,
+    path: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -74,6 +75,7 @@ impl BackendError {
             retry_after: None,
             attempts: Vec::new(),
             body: None,
+            path: None,
             source: None,
         }))
     }
@@ -96,6 +98,13 @@ impl BackendError {
     #[must_use]
     pub fn answered(mut self, body: impl Into<String>) -> Self {
         self.0.body = Some(body.into());
+        self
+    }
+
+    /// The same error with the path on the server that was asked; it is printed, without query and host.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        self.0.path = Some(path.split(['?', '#']).next().unwrap_or_default().to_owned());
         self
     }
 
@@ -157,6 +166,9 @@ impl fmt::Display for BackendError {
         write!(f, "{}", self.0.kind)?;
         if let Some(status) = self.0.status {
             write!(f, ": status {status}")?;
+        }
+        if let Some(path) = &self.0.path {
+            write!(f, " at {path}")?;
         }
         let is_word =
             |code: &&String| code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));

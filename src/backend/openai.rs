@@ -244,12 +244,15 @@ impl Call {
     }
 
     async fn exchange(&self, request: reqwest::Request) -> reqwest::Result<(u16, Result<ChatReply, BackendError>)> {
+        let path = request.url().path().to_owned();
         let response = self.http.execute(request).await?;
         let status = response.status();
         let wait = retry_after(response.headers());
         let body = response.text().await?;
         let outcome = match status.is_success() {
             true => read(&body),
+            // Most likely a wrong base URL.
+            false if status.as_u16() == 404 => Err(BackendError::status(404, &body).at(&path)),
             false => Err(BackendError::status(status.as_u16(), &body)),
         };
         Ok((status.as_u16(), outcome.map_err(|error| error.retry_after(wait))))
