@@ -637,13 +637,15 @@ fn an_object_without_anything_is_refused_in_words_that_make_sense() {
 }
 
 #[test]
-fn a_message_of_five_megabytes_is_counted_and_refused_with_its_numbers() {
+fn a_message_of_five_megabytes_is_counted_and_cut_or_refused_with_its_numbers() {
     let messages =
         json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "word ".repeat(1_000_000)}]);
     let files = Files::new().with("huge.json", messages.to_string());
     let run = |command: &str| turnwise(command).arg("huge.json").inside(files.path());
     assert_eq!(run("count --json").json()[0]["messages"][1]["tokens"], 1_000_005);
-    let error = run("plan --budget 9000").fails(1);
+    let cut = run("plan --budget 9000").out();
+    assert!(cut.contains("shorter") && cut.contains("sends 2 of 2 messages"), "{cut}");
+    let error = run("plan --budget 9000 --never-cut").fails(1);
     let words = ["huge.json", "over budget", "message 1 (user)", "1,000,005 tokens", "8,990"];
     assert!(words.iter().all(|word| error.contains(word)) && error.len() < 300, "{error}");
     assert!(run("show").out().len() < 500);

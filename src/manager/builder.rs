@@ -30,6 +30,7 @@ pub struct Builder {
     pub(super) params: Params,
     pub(super) head: Vec<Message>,
     pub(super) wire: Wire,
+    pub(super) never_cut: bool,
     pub(super) autosave: Option<PathBuf>,
 }
 
@@ -45,6 +46,7 @@ impl Builder {
             params: Params::new(),
             head: Vec::new(),
             wire: Wire::default(),
+            never_cut: false,
             autosave: None,
         }
     }
@@ -107,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// Refuses what must be answered and is longer than there is room; see [`Planner::never_cut`].
+    pub fn never_cut(mut self) -> Self {
+        self.never_cut = true;
+        self
+    }
+
     /// Saves the conversation to this file after every exchange. A change between exchanges is saved with the next one, or
     /// by [`save`](ConversationManager::save).
     pub fn autosave(mut self, file: impl Into<PathBuf>) -> Self {
@@ -166,7 +174,8 @@ impl Builder {
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
-        Ok(planner.model(&self.model).params(params).wire(self.wire.clone()))
+        let planner = planner.model(&self.model).params(params).wire(self.wire.clone());
+        Ok(if self.never_cut { planner.never_cut() } else { planner })
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Planned {
     pub prefix: u64,
     /// What is sent, in runs.
     pub kept: Vec<Row>,
+    /// What is sent smaller than it is, in runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shrunk: Vec<Row>,
     /// What is not, in runs.
     pub evicted: Vec<Row>,
 }
@@ -226,6 +229,7 @@ impl Run {
             estimated: plan.tokens().estimated,
             prefix: prefix.unwrap_or(0),
             kept: plan.rows(Fate::Kept),
+            shrunk: plan.rows(Fate::Shrunk),
             evicted: plan.rows(Fate::Evicted),
         };
         self.totals.tokens += planned.tokens;

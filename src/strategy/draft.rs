@@ -6,12 +6,15 @@ use std::ops::Range;
 
 use serde::{Serialize, Serializer};
 
-/// What a strategy wants: which groups to leave out, and which positions to find again. Everything not named is kept,
-/// and what must be sent is kept though it is named.
+use super::shrink::Shrink;
+
+/// What a strategy wants: which groups to leave out, which to make smaller, and which positions to find again. Everything
+/// not named is kept, and what must be sent is kept whole though it is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Draft {
     pub(super) evictions: Vec<(Range<usize>, Reason)>,
+    pub(super) shrinks: Vec<(usize, Shrink, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
 }
 
@@ -26,6 +29,21 @@ impl Draft {
         if !groups.is_empty() {
             self.evictions.push((groups, why));
         }
+        self
+    }
+
+    /// Makes a group smaller; where one is named more than once, in one way after the other. A group that is left out too
+    /// is left out, and one that would not become smaller is kept as it is.
+    pub fn shrink(mut self, group: usize, how: Shrink, why: Reason) -> Self {
+        self.shrinks.push((group, how, why));
+        self
+    }
+
+    /// Both drafts as one; the second one's marks get a prefix. Of two evictions of a group the first gives the reason.
+    pub(super) fn and(mut self, other: Self, prefix: &str) -> Self {
+        self.evictions.extend(other.evictions);
+        self.shrinks.extend(other.shrinks);
+        self.marks.extend(other.marks.into_iter().map(|(name, group)| (format!("{prefix}{name}").into(), group)));
         self
     }
 
@@ -57,6 +75,12 @@ pub enum Reason {
     Start,
     /// It stands between the beginning and the end that are kept (`middle`).
     Middle,
+    /// Results of calls that are done with (`cleared`).
+    Cleared,
+    /// What the model thought before it answered (`reasoning`).
+    Reasoning,
+    /// Parts of it are kept (`excerpt`).
+    Excerpt,
     /// A result that answers no call before it (`orphan`).
     Orphan,
     /// Calls of which at least one has no result (`unanswered`).
@@ -77,6 +101,9 @@ impl Reason {
             Self::Count => "count",
             Self::Start => "start",
             Self::Middle => "middle",
+            Self::Cleared => "cleared",
+            Self::Reasoning => "reasoning",
+            Self::Excerpt => "excerpt",
             Self::Orphan => "orphan",
             Self::Unanswered => "unanswered",
             Self::Other(words) => words,
@@ -95,6 +122,9 @@ impl fmt::Display for Reason {
             Self::Count => "beyond the number asked for",
             Self::Start => "before the first user message sent",
             Self::Middle => "between the beginning and the end",
+            Self::Cleared => "results of calls that are done with",
+            Self::Reasoning => "without what the model thought",
+            Self::Excerpt => "parts of it",
             Self::Orphan => "a result that no call waits for",
             Self::Unanswered => "a call without its result",
             Self::Other(words) => words,

@@ -29,7 +29,13 @@ impl fmt::Display for Explain<'_> {
         }
         for run in plan.runs() {
             let messages = run.positions.start + head..run.positions.end + head;
-            line(f, run.fate, messages, width, &figure(run.tokens), &run.reason)?;
+            match run.saved {
+                0 => line(f, run.fate, messages, width, &figure(run.tokens), &run.reason)?,
+                saved => {
+                    let why = format!("{}, {} saved", run.reason, figure(saved));
+                    line(f, run.fate, messages, width, &figure(run.tokens), &why)?;
+                }
+            }
         }
         let tokens = plan.tokens();
         let context = match tokens.context {
@@ -58,6 +64,7 @@ fn line(
 ) -> fmt::Result {
     let (sign, word) = match fate {
         Fate::Kept => ('+', "sent"),
+        Fate::Shrunk => ('~', "shorter"),
         Fate::Evicted => ('-', "left out"),
     };
     let span = match messages.len() {

@@ -1,12 +1,21 @@
 //! Strategies by their names on the command line.
 
-use super::{Everything, HeadTail, SlidingWindow, Strategy};
+use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, SlidingWindow, Strategy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
 /// Name, and what it takes.
-const NAMES: &[(&str, &str)] =
-    &[("everything", "no options"), ("window", "messages=N or turns=N, start=user"), ("head-tail", "first=N")];
+const NAMES: &[(&str, &str)] = &[
+    ("everything", "no options"),
+    ("window", "messages=N or turns=N, start=user"),
+    ("head-tail", "first=N"),
+    ("tools", TOOLS),
+    ("clear-tools", TOOLS),
+    ("drop-reasoning", "no options"),
+    ("ladder", "steps with `/` between them"),
+];
+
+const TOOLS: &str = "keep=N, named=TOOL+TOOL, least=TOKENS";
 
 /// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`.
 ///
@@ -15,6 +24,9 @@ const NAMES: &[(&str, &str)] =
 /// | `everything` | |
 /// | `window` | `messages=N` or `turns=N`, `start=user` |
 /// | `head-tail` | `first=N` (messages, default 2) |
+/// | `tools` | `keep=N` (groups of calls, default 3), `named=a+b` (tools), `least=N` (tokens): then `window` |
+/// | `clear-tools`, `drop-reasoning` | steps of a ladder; the first as `tools` |
+/// | `ladder` | `ladder:clear-tools/drop-reasoning/window`, steps with their options; alone the default one |
 ///
 /// # Errors
 /// [`ErrorKind::InvalidStrategy`] with the nearest name, or with what the option takes.
@@ -28,11 +40,21 @@ const NAMES: &[(&str, &str)] =
 /// ```
 pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
     let (name, options) = spec.split_once(':').unwrap_or((spec, ""));
+    if name == "ladder" {
+        return Ok(Box::new(ladder(options)?));
+    }
     let mut options = Options { name, left: pairs(name, options)? };
     let strategy: Box<dyn Strategy> = match name {
         "everything" => Box::new(Everything),
         "window" => Box::new(window(&mut options)?),
         "head-tail" => Box::new(options.number("first")?.map_or_else(HeadTail::default, HeadTail::messages)),
+        "clear-tools" => Box::new(clear_tools(&mut options)?),
+        "tools" => {
+            let clear = clear_tools(&mut options)?;
+            let name = clear.spec().replacen("clear-tools", "tools", 1);
+            Box::new(Ladder::new().step(clear).step(SlidingWindow::tokens()).named(name))
+        }
+        "drop-reasoning" => Box::new(DropReasoning),
         _ => return Err(unknown(name)),
     };
     options.finish()?;
@@ -51,6 +73,27 @@ fn window(options: &mut Options<'_>) -> Result<SlidingWindow> {
         Some("user") => Ok(window.start_on_user()),
         Some(other) => Err(invalid(format!("`window` has `start={other}`; `start=user` is allowed"))),
     }
+}
+
+fn clear_tools(options: &mut Options<'_>) -> Result<ClearTools> {
+    let mut clear = ClearTools::default();
+    if let Some(groups) = options.number("keep")? {
+        clear = clear.keep(groups);
+    }
+    if let Some(names) = options.take("named") {
+        clear = clear.keep_tools(names.split('+'));
+    }
+    if let Some(tokens) = options.number("least")? {
+        clear = clear.at_least(tokens as u64);
+    }
+    Ok(clear)
+}
+
+fn ladder(steps: &str) -> Result<Ladder> {
+    if steps.is_empty() {
+        return Ok(Ladder::default());
+    }
+    steps.split('/').try_fold(Ladder::new(), |ladder, step| Ok(ladder.step(parse(step)?)))
 }
 
 struct Options<'a> {

@@ -57,6 +57,9 @@ pub(crate) struct Budget {
     /// Trim down to this part of the budget; 1.0 keeps as much as fits [default: 0.7]
     #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     pub(crate) low: Option<f64>,
+    /// Refuse what must be answered and is too long, instead of cutting its longest texts to beginning and end
+    #[arg(long)]
+    pub(crate) never_cut: bool,
 }
 
 /// How one conversation is planned.

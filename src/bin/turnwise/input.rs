@@ -99,7 +99,10 @@ pub(crate) fn cost(asked: Option<&str>, file: &Transcript) -> ChatCost {
 pub(crate) fn planner(asked: &args::Budget, file: &Transcript) -> Result<Planner> {
     let model = asked.model.as_deref().or(file.model.as_deref());
     let budget = budget(asked, model)?;
-    let planner = Planner::new(cost(asked.model.as_deref(), file), &budget)?.tools(file.tools.clone());
+    let mut planner = Planner::new(cost(asked.model.as_deref(), file), &budget)?.tools(file.tools.clone());
+    if asked.never_cut {
+        planner = planner.never_cut();
+    }
     Ok(match model {
         Some(model) => planner.model(model),
         None => planner,

@@ -67,7 +67,7 @@ fn manager(args: &args::Replay, file: &Transcript) -> Result<ConversationManager
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(&model).backend(OpenAi::from_env()).strategy(parse(&args.strategy)?);
     let setup = setup.budget(input::budget(&args.budget, Some(&model))?).tools(file.tools.iter().cloned());
-    let chat = setup.build()?;
+    let chat = if args.budget.never_cut { setup.never_cut() } else { setup }.build()?;
     let path = file.conversation.path();
     let opening = 0..path.turn(0).start;
     chat.edit_record(|record| {
