@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Memo, Plan, Planner, Strategy};
+use super::{Memo, Plan, Planner, Reason, Strategy};
 use crate::budget::TokenBudget;
 use crate::conversation::{Conversation, GroupState};
 use crate::error::{Error, ErrorKind};
@@ -122,7 +122,7 @@ impl Trial<'_> {
 
     /// What was sent, taken for the whole conversation, is sent whole.
     fn idempotence(&self, plan: &Plan) -> Result<(), Violation> {
-        let sent = Conversation::from_messages(plan.messages().iter().cloned());
+        let sent = as_sent(plan).map_err(fails)?;
         let again = self.plan(&sent, &mut Memo::default()).map_err(fails)?;
         match again.messages() == plan.messages() {
             true => Ok(()),
@@ -132,6 +132,22 @@ impl Trial<'_> {
             ),
         }
     }
+}
+
+/// What a plan sends as a conversation of its own, with the same head and pins.
+fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
+    let (head, path) = plan.messages().split_at(plan.head_len());
+    let mut sent = Conversation::new();
+    sent.set_head(head.iter().cloned())?;
+    let runs = plan.runs().iter().filter(|run| run.fate.is_sent());
+    let is_pin = runs.flat_map(|run| run.positions.clone().map(|_| run.reason == Reason::Pin));
+    for (message, is_pin) in path.iter().zip(is_pin) {
+        let item = sent.push(message.clone());
+        if is_pin {
+            sent.pin(item)?;
+        }
+    }
+    Ok(sent)
 }
 
 /// The runs hold every message of the path once, in order; what they send is what is sent, and it is legal.
@@ -153,7 +169,7 @@ fn account(plan: &Plan) -> Result<(), Violation> {
     if !plan.messages().iter().map(crate::message::Message::role).eq(expected) {
         return broken("order", "the messages are not those of the runs, in order");
     }
-    let request = Conversation::from_messages(plan.messages().iter().cloned());
+    let request = as_sent(plan).map_err(fails)?;
     let is_ready = |group: usize| request.path().group(group).state() == GroupState::Ready;
     match (0..request.path().groups()).find(|&group| !is_ready(group)) {
         Some(group) => broken("legal", format!("group {group} of the request has calls or results without the other")),

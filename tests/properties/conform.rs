@@ -36,7 +36,7 @@ fn thinking(message: Message) -> Message {
 #[test]
 fn every_strategy_keeps_every_promise() {
     let mut tried = 0;
-    each_case(10_000, |case| {
+    each_case(4_000, |case| {
         let rng = &mut case.rng;
         let mut talk = generate::talk(rng);
         if chance(rng, 30) {
