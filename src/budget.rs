@@ -85,12 +85,13 @@ impl TokenBudget {
         Self::of(Size::Window(tokens), None)
     }
 
-    /// The window of a model that the [table](Model::find) knows.
+    /// The window of a model, by name (looked up as [`Model::find`] does) or as it is [known](Model). Where the model takes
+    /// shorter prompts than its window, at least the difference is kept free for the reply.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownModel`] when its window is not known.
-    pub fn for_model(model: &str) -> Result<Self> {
-        let model = Model::find(model);
+    pub fn for_model(model: impl Into<Model>) -> Result<Self> {
+        let model = model.into();
         Ok(Self::of(Size::Window(model.known_window()?), Some(model)))
     }
 
@@ -131,8 +132,8 @@ impl TokenBudget {
     }
 
     /// The model that it was made for.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_ref().map(|model| &*model.name)
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
     }
 
     /// The same budget, trimming down to `part` where no low mark was set.
@@ -153,7 +154,8 @@ impl TokenBudget {
                 let quarter = window / 4;
                 let longest = self.model.as_ref().and_then(|model| model.max_output);
                 let default = longest.map_or(quarter, |most| most.min(quarter));
-                (Some(window), window, self.reply_reserve.unwrap_or(default))
+                let prompt = self.model.as_ref().and_then(|model| model.max_input).unwrap_or(window);
+                (Some(window), window, self.reply_reserve.unwrap_or(default).max(window.saturating_sub(prompt)))
             }
         };
         let taken = reserve.saturating_add(self.tools).saturating_add(self.margin);
