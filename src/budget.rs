@@ -250,6 +250,12 @@ mod tests {
             window.to_string(),
             "window 128,000 - 16,384 for the reply = 111,616 tokens; trims above 111,616 down to 78,131"
         );
+        let prompt = TokenBudget::for_model("gpt-5").unwrap();
+        for budget in [prompt.clone(), prompt.clone().reply_reserve(1_000)] {
+            let arithmetic = budget.resolve().unwrap().to_string();
+            assert!(arithmetic.starts_with("window 400,000 - 128,000 for the reply = 272,000 tokens"), "{arithmetic}");
+        }
+        assert_eq!(prompt.reply_reserve(150_000).resolve().unwrap().limit, 250_000);
         let limit = TokenBudget::limit(4_000).low_mark(1.0).resolve().unwrap();
         assert_eq!(limit.to_string(), "limit 4,000 tokens; trims above 4,000 down to 4,000");
     }

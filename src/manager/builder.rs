@@ -13,14 +13,14 @@ use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::Tool;
 use crate::strategy::{Planner, SlidingWindow, Strategy};
-use crate::tokens::{ChatCost, TokenCounter};
+use crate::tokens::{ChatCost, Model, TokenCounter};
 use crate::transcript::Transcript;
 
 /// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share backend, strategy and vocabulary.
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
-    pub(super) model: String,
+    pub(super) model: Model,
     pub(super) backend: Option<Arc<dyn ChatBackend>>,
     pub(super) strategy: Arc<dyn Strategy>,
     pub(super) budget: Option<TokenBudget>,
@@ -33,9 +33,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(model: &str) -> Self {
+    pub(super) fn new(model: impl Into<Model>) -> Self {
         Self {
-            model: model.to_owned(),
+            model: model.into(),
             backend: None,
             strategy: Arc::new(SlidingWindow::tokens()),
             budget: None,
@@ -133,7 +133,7 @@ impl Builder {
         if !self.tools.is_empty() {
             file.tools.clone_from(&self.tools);
         }
-        file.model = Some(self.model.clone());
+        file.model = Some(self.model.name.clone());
         let planner = self.planner(&file)?;
         planner.cost().counter().warm();
         Ok(ConversationManager::start(self, file, planner))
@@ -154,7 +154,7 @@ impl Builder {
         };
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(file.tools.iter().cloned());
-        Ok(planner.model(&self.model).wire(self.wire.clone()))
+        Ok(planner.model(&self.model.name).wire(self.wire.clone()))
     }
 }
 
@@ -184,7 +184,7 @@ pub(super) fn check_params(params: &[(String, RawJson)]) -> Result<()> {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("model", &self.model)
+            .field("model", &self.model.name)
             .field("strategy", &self.strategy)
             .field("budget", &self.budget)
             .finish_non_exhaustive()

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 use turnwise::backend::openai::OpenAi;
 use turnwise::strategy::parse;
-use turnwise::{ConversationManager, Role, TokenBudget};
+use turnwise::{ConversationManager, Models, Role, TokenBudget};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -24,14 +24,14 @@ struct Beside<'a> {
 }
 
 /// Sends the user's side of conversations to an endpoint, and writes the new replies beside the old.
-pub(crate) fn run(args: &args::Replay) -> Result<()> {
+pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
     // A missing `.env` is no mistake.
     let _ = dotenvy::dotenv();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut out = stdout(true);
     for loaded in input::conversations(&args.files, &args.input) {
         let Loaded { name, file } = loaded?;
-        let chat = manager(args, &file).map_err(|failure| failure.within(&name))?;
+        let chat = manager(args, models, &file).map_err(|failure| failure.within(&name))?;
         let path = file.conversation.path();
         for turn in (0..path.turns()).map(|turn| path.turn(turn)) {
             let mut messages = turn.clone().flat_map(|group| path.group(group).messages());
@@ -54,10 +54,11 @@ pub(crate) fn run(args: &args::Replay) -> Result<()> {
     Ok(())
 }
 
-fn manager(args: &args::Replay, file: &turnwise::Transcript) -> Result<ConversationManager> {
+fn manager(args: &args::Replay, models: &Models, file: &turnwise::Transcript) -> Result<ConversationManager> {
     let model = args.budget.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok()).or_else(|| file.model.clone());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
-    let mut setup = ConversationManager::builder(&model).backend(OpenAi::from_env()).strategy(parse(&args.strategy)?);
+    let mut setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
+    setup = setup.strategy(parse(&args.strategy)?);
     setup = setup.tools(file.tools.iter().cloned());
     if let Some(tokens) = args.budget.budget {
         setup = setup.budget(input::marks(TokenBudget::limit(tokens), &args.budget));

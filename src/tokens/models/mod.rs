@@ -116,7 +116,12 @@ struct Row {
 }
 
 impl Row {
-    fn over(self, base: Model) -> Model {
+    fn over(self, mut base: Model) -> Model {
+        if let Some(window) = self.window {
+            // A window that was made smaller bounds what is not stated again.
+            base.max_input = base.max_input.filter(|longest| *longest < window);
+            base.max_output = base.max_output.map(|longest| longest.min(window));
+        }
         Model {
             name: self.name,
             like: self.like,

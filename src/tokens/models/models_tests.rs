@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::names::spelling;
 use super::*;
+use crate::{ChatCost, ConversationManager, Message, SlidingWindow, TokenBudget, trim};
 
 fn window(name: &str) -> Option<u64> {
     Model::find(name).window
@@ -198,6 +199,7 @@ fn a_table_adds_and_replaces() {
     let models = Models::from_json(
         r#"{"models": [
             {"name": "prod", "like": "gpt-5", "window": 300000},
+            {"name": "small", "like": "gpt-5", "window": 1000},
             {"name": "gpt-4o", "window": 64000},
             {"name": "My/Llama.1", "window": 8192, "encoding": "cl100k_base", "family": "reasoning",
              "price": {"input": "0.1", "output": "0.2"}, "images": {"patches": {"per_thousand": 1500, "most": 10}}}
@@ -207,6 +209,8 @@ fn a_table_adds_and_replaces() {
     let prod = models.find("prod");
     assert_eq!((prod.window, prod.max_input, prod.encoding), (Some(300_000), Some(272_000), Some(Encoding::O200kBase)));
     assert_eq!((&*prod.name, prod.like.as_deref(), prod.family), ("prod", Some("gpt-5"), Family::Reasoning));
+    let small = models.find("small");
+    assert_eq!((small.window, small.max_input, small.max_output), (Some(1_000), None, Some(1_000)));
     let replaced = models.find("gpt-4o-2024-08-06");
     assert_eq!((replaced.window, replaced.encoding, replaced.max_output), (Some(64_000), None, None));
     assert_eq!(window("gpt-4o"), Some(128_000));
@@ -233,6 +237,21 @@ fn a_model_can_be_added_in_code() {
     assert_eq!(models.insert(own.clone()), None);
     assert_eq!(models.find("OWN-2024-01-01").window, Some(1_000));
     assert_eq!(models.insert(Model::new("own")), Some(own));
+}
+
+#[test]
+fn what_is_known_of_a_model_reaches_those_who_count_and_those_who_send() {
+    let models = Models::from_json(r#"{"models": [{"name": "prod", "like": "gpt-4", "window": 1000}]}"#).unwrap();
+    let model = models.find("prod");
+    let budget = TokenBudget::for_model(&model).unwrap();
+    let messages = [Message::user("こんにちは世界、ありがとうございます")];
+    let plan = trim(&messages, &budget, &SlidingWindow::tokens()).unwrap();
+    let cl100k = ChatCost::for_model("gpt-4").messages(&messages).total();
+    assert_eq!(plan.tokens().total(), cl100k.tokens);
+    assert_ne!(cl100k, ChatCost::default().messages(&messages).total());
+    let chat = ConversationManager::builder(model).build().unwrap();
+    let plan = chat.plan(messages[0].clone()).unwrap();
+    assert_eq!((plan.tokens().total(), plan.budget().window), (cl100k.tokens, Some(1_000)));
 }
 
 #[test]

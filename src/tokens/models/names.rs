@@ -62,7 +62,7 @@ pub(super) fn cuts(name: &str) -> impl Iterator<Item = (&str, &str)> {
     whole.chain(name.rmatch_indices(['-', '@', ':']).map(|(at, _)| name.split_at(at)))
 }
 
-/// What follows a colon and is the same model: variants of OpenRouter. A size (`:8b`) or a window (`:28k`) is not.
+/// What follows a colon and is the same model: variants of `OpenRouter`. A size (`:8b`) or a window (`:28k`) is not.
 const ROUTES: [&str; 7] = ["beta", "exacto", "floor", "free", "nitro", "online", "thinking"];
 /// Words behind a name that change neither its window nor its encoding.
 const WORDS: [&str; 18] = [

@@ -51,7 +51,7 @@ impl Price {
 pub struct Dollars(u64);
 
 const DIGITS: usize = 12;
-const DOLLAR: u64 = 10_u64.pow(DIGITS as u32);
+const DOLLAR: u64 = 1_000_000_000_000;
 
 impl Dollars {
     /// Nothing.
@@ -107,7 +107,7 @@ fn digits(amount: u64, unit: u64, width: usize) -> String {
 }
 
 fn rounded(amount: u64, digits: usize) -> String {
-    let step = 10_u64.pow(u32::try_from(DIGITS - digits).unwrap_or(0));
+    let step = (digits..DIGITS).fold(1, |step, _| step * 10);
     let rounded = amount / step + u64::from(amount % step >= step.div_ceil(2) && step > 1);
     let unit = DOLLAR / step;
     match digits {

@@ -119,7 +119,7 @@ impl Models {
         is_same.then_some(known)
     }
 
-    /// All models, by name.
+    /// All models of the table.
     pub fn iter(&self) -> impl Iterator<Item = &Model> {
         self.by_spelling.values()
     }
