@@ -79,6 +79,7 @@ fn dates_and_variants_are_understood() {
         ("gpt-4-0613", "gpt-4"),
         ("gpt-4-turbo-2024-04-09", "gpt-4-turbo"),
         ("gpt-4-turbo-preview", "gpt-4-turbo"),
+        ("qwen/qwen-2.5-72b-instruct", "qwen-2.5"),
         ("gpt-4-32k-0314", "gpt-4-32k"),
         ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
         ("GPT-4.1-Mini", "gpt-4.1-mini"),
@@ -179,7 +180,13 @@ fn where_the_server_sets_the_window_none_is_claimed() {
 fn a_price_is_of_the_providers_own_api() {
     assert!(Model::find("gpt-4o-2024-08-06").price.is_some());
     assert!(Model::find("openai/gpt-4o").price.is_some());
-    for name in ["azure/gpt-4o", "openrouter/openai/gpt-4o", "ft:gpt-4o:org::id", "eu.anthropic.claude-opus-4-6-v1"] {
+    for name in [
+        "azure/gpt-4o",
+        "openrouter/openai/gpt-4o",
+        "deepseek/deepseek-chat:free",
+        "ft:gpt-4o:org::id",
+        "eu.anthropic.claude-opus-4-6-v1",
+    ] {
         assert_eq!(Model::find(name).price, None, "{name}");
     }
 }

@@ -32,7 +32,7 @@ const HOSTS_WITH_A_WINDOW: [&str; 2] = ["ollama", "ollama_chat"];
 ///
 /// let models = Models::from_json(r#"{ "models": [
 ///     { "name": "support-prod", "like": "gpt-4o" },
-///     { "name": "llama3.1", "window": 16384 }
+///     { "name": "llama3.1:8b", "window": 16384 }
 /// ] }"#)?;
 /// let model = models.find("llama3.1:8b");
 /// let (budget, cost) = (TokenBudget::for_model(&model)?, ChatCost::for_model(&model));
@@ -100,7 +100,7 @@ impl Models {
     /// of a fine-tuned model (`ft:gpt-4o:…`), and behind it dates, versions, sizes and a few words that make no
     /// difference (`-2024-08-06`, `-latest`, `@001`, `:free`, `-70b-instruct`). Anything else may be another model:
     /// `gpt-4o-ultra` is not `gpt-4o`. [`Model::like`] says which one was taken. The price is left out where another
-    /// host or a fine-tuned model makes it another one.
+    /// host, a route (`:free`) or a fine-tuned model makes it another one.
     pub fn get(&self, name: &str) -> Option<Model> {
         candidates(name).into_iter().find_map(|candidate| {
             let known = self.same(&spelling(candidate.name))?;
@@ -153,7 +153,8 @@ impl Models {
 fn asked(known: &Model, name: &str, candidate: &Candidate<'_>) -> Model {
     let mut model = known.clone();
     let hosts = || candidate.before.split('/').filter(|host| !host.is_empty());
-    if !hosts().all(|host| Some(host) == known.provider.as_deref()) {
+    let is_own_api = hosts().all(|host| Some(host) == known.provider.as_deref()) && !candidate.name.contains(':');
+    if !is_own_api {
         model.price = None;
     }
     if hosts().any(|host| HOSTS_WITH_A_WINDOW.contains(&host)) {
