@@ -99,6 +99,7 @@ pub use strategy::{
     Plan, Planner, Reason, Row, Run, Shrink, SlidingWindow, Strategy, ToKeep, View, trim,
 };
 pub use tokens::{
-    Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, Tiktoken, TokenCounter, count,
+    Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price, Tiktoken,
+    TokenCounter, count,
 };
 pub use transcript::{Transcript, Transcripts};

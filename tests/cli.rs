@@ -29,7 +29,7 @@ struct Ran {
 fn turnwise(line: &str) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
     command.args(line.split_whitespace()).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"));
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE"] {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE", "TURNWISE_MODELS"] {
         command.env_remove(name);
     }
     Run { command, stdin: Vec::new() }
@@ -132,6 +132,47 @@ const COMMANDS: [&str; 6] =
 fn help() {
     insta::assert_snapshot!("help", turnwise("--help").out());
     assert_eq!(turnwise("--version").out(), format!("turnwise {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn models() {
+    insta::assert_snapshot!("models", turnwise("models gpt-4o-").out());
+    insta::assert_snapshot!("model", turnwise("models azure/gpt-5-2025-08-07").out());
+    let all = turnwise("models").out();
+    assert!(all.lines().next().unwrap().starts_with("model") && all.lines().count() > 300, "{all}");
+    let json = turnwise("models --json openai/gpt-4o-mini").json();
+    assert_eq!((&json[0]["like"], &json[0]["price"]["cached"]), (&json!("gpt-4o-mini"), &json!("0.075")));
+    assert_eq!(turnwise("models claude-sonnet-4- --json").json().len(), 2);
+    let error = turnwise("models gtp-5").fails(2);
+    assert!(error.contains("near names: gpt-5") && error.contains("--models FILE"), "{error}");
+}
+
+#[test]
+fn a_table_of_models_counts_for_all_commands() {
+    let table = json!({ "models": [
+        { "name": "prod", "like": "gpt-4o", "window": 1000 },
+        { "name": "small", "window": 100 },
+    ] });
+    let chat = json!({ "model": "prod", "messages": talk(80) });
+    let files = Files::new().with("models.json", table.to_string()).with("chat.json", chat.to_string());
+    let files = files.with("wrong.json", "{\"models\": [\n{\"name\": \"x\", \"windw\": 1}]}");
+    let with = |line: &str| turnwise(line).inside(files.path()).env("TURNWISE_MODELS", "models.json");
+    assert!(with("plan chat.json").out().contains("window 1,000 - 250 for the reply = 750 tokens"));
+    assert!(with("compare --model small chat.json").out().contains("window 100 - 25 for the reply = 75 tokens"));
+    assert_eq!(with("count chat.json --json").json()[0]["estimated"], json!(false));
+    assert_eq!(with("count chat.json --json --model small").json()[0]["estimated"], json!(true));
+    assert_eq!(with("models --json prod").json()[0]["window"], json!(1_000));
+    for command in ["trim chat.json", "replay chat.json"] {
+        with(command).out();
+        let error = turnwise(command).inside(files.path()).fails(2);
+        assert!(error.contains("the window of `prod` is not known"), "{error}");
+        turnwise(command).inside(files.path()).args("--models models.json").out();
+        turnwise(command).inside(files.path()).args("--models models.json").env("TURNWISE_MODELS", "").out();
+    }
+    let error = with("--models wrong.json models").fails(1);
+    assert!(error.contains("wrong.json: damaged file: the model `x`: unknown field `windw`"), "{error}");
+    assert!(error.contains("line 2"), "{error}");
+    assert!(with("--models missing.json show chat.json").fails(1).contains("missing.json"));
 }
 
 #[test]
@@ -300,7 +341,7 @@ fn a_mistake_in_the_command_line_ends_with_2() {
         assert!(words.iter().all(|word| error.contains(word)), "{words:?} in {error}");
     };
     let plan = |rest: &str| turnwise("plan tau_airline.jsonl").args(rest);
-    said(turnwise(""), &["Usage: turnwise <COMMAND>", "compare", "replay"]);
+    said(turnwise(""), &["Usage: turnwise [OPTIONS] <COMMAND>", "compare", "replay"]);
     said(turnwise("compare"), &["<FILE>"]);
     said(turnwise("frobnicate x.json"), &["frobnicate"]);
     said(plan("--budgt 300"), &["--budgt", "--budget"]);

@@ -14,14 +14,14 @@ use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::{Params, Tool};
 use crate::strategy::{Planner, SlidingWindow, Strategy};
-use crate::tokens::{ChatCost, TokenCounter};
+use crate::tokens::{ChatCost, Model, TokenCounter};
 use crate::transcript::Transcript;
 
 /// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share backend, strategy and vocabulary.
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
-    pub(super) model: String,
+    pub(super) model: Model,
     pub(super) backend: Option<Arc<dyn ChatBackend>>,
     pub(super) strategy: Arc<dyn Strategy>,
     pub(super) budget: Option<TokenBudget>,
@@ -35,9 +35,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(model: &str) -> Self {
+    pub(super) fn new(model: impl Into<Model>) -> Self {
         Self {
-            model: model.to_owned(),
+            model: model.into(),
             backend: None,
             strategy: Arc::new(SlidingWindow::tokens()),
             budget: None,
@@ -146,7 +146,7 @@ impl Builder {
         if !self.tools.is_empty() {
             file.tools.clone_from(&self.tools);
         }
-        file.model = Some(self.model.clone());
+        file.model = Some(self.model.name.clone());
         let planner = self.planner(&file.tools, &self.params)?;
         planner.cost().counter().warm();
         Ok(ConversationManager::start(self, file, planner))
@@ -174,7 +174,7 @@ impl Builder {
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
-        let planner = planner.model(&self.model).params(params).wire(self.wire.clone());
+        let planner = planner.model(&self.model.name).params(params).wire(self.wire.clone());
         Ok(if self.never_cut { planner.never_cut() } else { planner })
     }
 }
@@ -198,7 +198,7 @@ pub(super) fn check_params(params: &Params) -> Result<()> {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("model", &self.model)
+            .field("model", &self.model.name)
             .field("strategy", &self.strategy)
             .field("budget", &self.budget)
             .finish_non_exhaustive()

@@ -16,6 +16,7 @@ use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, Message};
 use crate::strategy::{Memo, Plan, Planner};
+use crate::tokens::Model;
 use crate::transcript::{Saved, Transcript};
 
 pub use builder::Builder;
@@ -70,15 +71,15 @@ impl ConversationManager {
     /// `OPENAI_BASE_URL` where it is not `OpenAI`'s own. A missing key is an error of the first send.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] when the model's window is not known: state a budget with the
-    /// [builder](Self::builder).
+    /// [`ErrorKind::UnknownModel`] when the model's window is not known: state a budget or describe
+    /// the model with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
         Self::builder(model).backend(crate::backend::openai::OpenAi::from_env()).build()
     }
 
-    /// Sets a manager up for a model.
-    pub fn builder(model: &str) -> Builder {
+    /// Sets a manager up for a model, by name (looked up as [`Model::find`] does) or as it is [known](Model).
+    pub fn builder(model: impl Into<Model>) -> Builder {
         Builder::new(model)
     }
 
@@ -271,7 +272,7 @@ impl Shared {
 impl fmt::Debug for ConversationManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConversationManager")
-            .field("model", &self.shared.setup.model)
+            .field("model", &self.shared.setup.model.name)
             .field("conversation", &self.snapshot())
             .finish_non_exhaustive()
     }

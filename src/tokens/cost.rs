@@ -86,10 +86,10 @@ impl Default for ChatCost {
 }
 
 impl ChatCost {
-    /// The cost for a model. A model whose encoding is not known is counted with `o200k_base`, and every figure says
+    /// The cost for a model, by name or as it is known. A model whose encoding is not known is counted with `o200k_base`, and every figure says
     /// that it is estimated.
-    pub fn for_model(model: &str) -> Self {
-        match Model::find(model).encoding {
+    pub fn for_model(model: impl Into<Model>) -> Self {
+        match model.into().encoding {
             Some(encoding) => Self::new(Tiktoken::new(encoding)),
             // Under an id of its own: what is an estimate for this model may be exact for another.
             None => Self { is_exact: false, id: format!("o200k_base?/{FORMULA}").into(), ..Self::default() },

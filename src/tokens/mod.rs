@@ -16,7 +16,7 @@ use crate::message::Message;
 
 pub use cost::{Breakdown, ChatCost};
 pub(crate) use models::nearest;
-pub use models::{Encoding, Model};
+pub use models::{Dollars, Encoding, Model, Models, Price};
 pub use rules::{Family, ImageRule};
 pub use tiktoken::Tiktoken;
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde::Serialize;
-use turnwise::{Breakdown, ChatRequest, Message, Transcript};
+use turnwise::{Breakdown, ChatRequest, Message, Models, Transcript};
 
 use crate::args;
 use crate::failure::Result;
@@ -30,12 +30,12 @@ struct Row<'a> {
     tokens: u64,
 }
 
-pub(crate) fn run(args: &args::Count) -> Result<()> {
+pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
     let mut out = stdout(args.json);
     let mut is_first = true;
     input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { name, file }| {
         let request = whole(&file);
-        let breakdown = input::cost(args.model.as_deref(), &file).request(&request);
+        let breakdown = input::cost(models, args.model.as_deref(), &file).request(&request);
         if args.json {
             let value = &report(&request.messages, &breakdown);
             return json_line(&mut out, &Named { conversation: &name, value });
