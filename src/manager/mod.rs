@@ -4,6 +4,8 @@ mod builder;
 mod exchange;
 mod failure;
 mod params;
+mod summarizer;
+mod summarizing;
 
 use std::fmt;
 use std::path::Path;
@@ -23,6 +25,8 @@ pub use builder::Builder;
 use exchange::Sending;
 pub use exchange::{Exchange, Reply, Report};
 pub use failure::FailedExchange;
+pub use summarizer::{Summarizer, SummaryCall};
+use summarizing::Patience;
 
 /// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
 ///
@@ -64,6 +68,7 @@ struct State {
     memo: Memo,
     /// How many sends are under way or wait for their turn.
     sends: usize,
+    patience: Patience,
 }
 
 impl ConversationManager {
@@ -84,7 +89,7 @@ impl ConversationManager {
     }
 
     fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
-        let state = Mutex::new(State { file, memo: Memo::default(), sends: 0 });
+        let state = Mutex::new(State { file, memo: Memo::default(), sends: 0, patience: Patience::default() });
         Self { shared: Arc::new(Shared { setup, planner, queue: Semaphore::new(1), state, saving: Mutex::new(None) }) }
     }
 
@@ -281,3 +286,7 @@ impl fmt::Debug for ConversationManager {
 #[cfg(test)]
 #[path = "manager_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "summarizing_tests.rs"]
+mod summarizing_tests;

@@ -110,7 +110,7 @@ fn a_plan_in_json_counts_from_the_heads_first_message() {
     {"from":3,"to":5,"messages":2,"tokens":28,"reason":"fits"},
     {"from":6,"to":7,"messages":1,"tokens":14,"reason":"fits"},
     {"from":8,"to":9,"messages":1,"tokens":12,"reason":"fits"},
-    {"from":9,"to":10,"messages":1,"tokens":20,"reason":"pending"}],"shrunk":[],"evicted":[{"from":2,"to":3,"messages":1,"tokens":14,"reason":"budget"},
+    {"from":9,"to":10,"messages":1,"tokens":20,"reason":"pending"}],"shrunk":[],"summarized":[],"evicted":[{"from":2,"to":3,"messages":1,"tokens":14,"reason":"budget"},
     {"from":5,"to":6,"messages":1,"tokens":14,"reason":"unanswered"},
     {"from":7,"to":8,"messages":1,"tokens":10,"reason":"orphan"}]
     "#);
@@ -483,11 +483,11 @@ fn a_name_or_option_that_does_not_exist_is_said() {
     for (spec, said) in [
         (
             "",
-            "no strategy is called ``; there are everything, window, head-tail, tools, clear-tools, drop-reasoning, ladder",
+            "no strategy is called ``; there are everything, window, head-tail, tools, clear-tools, drop-reasoning, summarize, ladder",
         ),
         (
             "windw",
-            "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail, tools, clear-tools, drop-reasoning, ladder",
+            "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail, tools, clear-tools, drop-reasoning, summarize, ladder",
         ),
         ("everything:x=1", "`everything` does not take `x`; it takes no options"),
         ("window:first=1", "`window` does not take `first`; it takes messages=N or turns=N, start=user"),

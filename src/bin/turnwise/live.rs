@@ -66,7 +66,10 @@ fn manager(args: &args::Replay, models: &Models, file: &Transcript) -> Result<Co
     let model = args.budget.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok()).or_else(|| file.model.clone());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).strategy(parse(&args.strategy)?);
-    let setup = setup.backend(OpenAi::from_env()).budget(input::budget(models, &args.budget, Some(&model))?).tools(file.tools.iter().cloned());
+    let setup = setup
+        .backend(OpenAi::from_env())
+        .budget(input::budget(models, &args.budget, Some(&model))?)
+        .tools(file.tools.iter().cloned());
     let chat = if args.budget.never_cut { setup.never_cut() } else { setup }.build()?;
     let path = file.conversation.path();
     let opening = 0..path.turn(0).start;
