@@ -11,8 +11,9 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
 use crate::log::Log;
 use crate::message::{Message, Role};
+use crate::json::RawJson;
 use crate::request::Tool;
-use crate::tokens::{ChatCost, Count};
+use crate::tokens::{ChatCost, Count, is_parallel};
 
 /// Counts that were made, for one conversation: a column for each [`ChatCost`], with prefix sums over the path.
 ///
@@ -50,6 +51,7 @@ struct Sum {
 struct HeadCost {
     head: Arc<[Message]>,
     tools: Arc<[Tool]>,
+    params: Arc<[(String, RawJson)]>,
     counts: [Count; 2],
 }
 
@@ -121,16 +123,22 @@ impl Ledger {
         Sums(self.columns[index].sums.clone())
     }
 
-    /// The cost of the head's messages and of the tools, counted once for each head.
-    pub(crate) fn head(&mut self, conversation: &Conversation, tools: &Arc<[Tool]>, cost: &ChatCost) -> [Count; 2] {
+    /// What the head's messages cost, and what tools and schema add to them, counted once for each head.
+    pub(crate) fn head(
+        &mut self,
+        conversation: &Conversation,
+        tools: &Arc<[Tool]>,
+        params: &[(String, RawJson)],
+        cost: &ChatCost,
+    ) -> [Count; 2] {
         let index = self.column(cost.id());
         let head = conversation.shared_head();
         let known = &mut self.columns[index].head;
-        if let Some(known) = known.as_ref().filter(|known| known.is_for(&head, tools)) {
+        if let Some(known) = known.as_ref().filter(|known| known.is_for(&head, tools, params)) {
             return known.counts;
         }
-        let counts = [cost.group(&*head), cost.tools(tools)];
-        *known = Some(HeadCost { head, tools: Arc::clone(tools), counts });
+        let counts = cost.head_and_sections(&head, tools, params);
+        *known = Some(HeadCost { head, tools: Arc::clone(tools), params: params.into(), counts });
         counts
     }
 
@@ -197,9 +205,9 @@ impl Ledger {
     /// The costs of the last head and tools by cost id, with the print that they go with, for a file.
     pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Print, Packed, Packed))> {
         self.columns.iter().filter_map(|column| {
-            let HeadCost { head, tools, counts } = column.head.as_ref()?;
+            let HeadCost { head, tools, params, counts } = column.head.as_ref()?;
             let [head_cost, tools_cost] = counts.map(Packed::new);
-            Some((column.cost_id.to_string(), (Print::of(&(&**head, &**tools)), head_cost, tools_cost)))
+            Some((column.cost_id.to_string(), (Print::of(&(&**head, &**tools, &**params)), head_cost, tools_cost)))
         })
     }
 
@@ -208,15 +216,17 @@ impl Ledger {
         &mut self,
         conversation: &Conversation,
         tools: &[Tool],
+        params: &[(String, RawJson)],
         heads: impl IntoIterator<Item = (String, (Print, Packed, Packed))>,
     ) {
         let (head, tools): (_, Arc<[Tool]>) = (conversation.shared_head(), tools.into());
-        let print = Print::of(&(&*head, &*tools));
+        let params: Arc<[(String, RawJson)]> = params.into();
+        let print = Print::of(&(&*head, &*tools, &*params));
         for (cost_id, (of, head_cost, tools_cost)) in heads {
             if let (true, Some(head_cost), Some(tools_cost)) = (of == print, head_cost.count(), tools_cost.count()) {
                 let index = self.column(&cost_id);
-                let (head, tools) = (Arc::clone(&head), Arc::clone(&tools));
-                self.columns[index].head = Some(HeadCost { head, tools, counts: [head_cost, tools_cost] });
+                let (head, tools, params) = (Arc::clone(&head), Arc::clone(&tools), Arc::clone(&params));
+                self.columns[index].head = Some(HeadCost { head, tools, params, counts: [head_cost, tools_cost] });
             }
         }
     }
@@ -245,9 +255,10 @@ impl Ledger {
 }
 
 impl HeadCost {
-    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[Tool]>) -> bool {
+    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[Tool]>, params: &[(String, RawJson)]) -> bool {
         (Arc::ptr_eq(&self.head, head) || self.head == *head)
             && (Arc::ptr_eq(&self.tools, tools) || self.tools == *tools)
+            && *self.params == *params
     }
 }
 
@@ -277,14 +288,18 @@ impl Column {
         self.costs.get(end_of(path, group)?.id().index())?.count()
     }
 
-    /// Counts a group. Results that came since it was counted are added to what it cost without them.
+    /// Counts a group. Results that came since it was counted are added to what it cost without them; parallel calls are
+    /// one unit with their results, which is counted anew.
     fn count(&self, path: Path<'_>, group: usize, cost: &ChatCost) -> Count {
         let positions = path.group(group).positions();
+        let first = path.item(positions.start).map(Item::message);
+        if first.is_some_and(is_parallel) {
+            return cost.group(path.range(positions).map(Item::message));
+        }
         let known = |end: usize| self.costs.get(path.item(end.checked_sub(1)?)?.id().index())?.count();
         let counted = (positions.start + 1..positions.end).rev().find_map(|end| Some((end, known(end)?)));
         let (from, base) = counted.unwrap_or((positions.start, Count::ZERO));
-        let before = path.range(positions.start..from).map(Item::message);
-        base + cost.added(before, path.range(from..positions.end).map(Item::message))
+        base + cost.added(first, path.range(from..positions.end).map(Item::message))
     }
 
     fn set_cost(&mut self, path: Path<'_>, group: usize, count: Count) {

@@ -161,7 +161,7 @@ fn the_head_is_counted_once_for_each_head() {
     let (bench, mut ledger) = (Bench::new("bytes"), Ledger::new());
     let mut talk = Conversation::from_messages([Message::system("abc"), Message::user("x")]);
     let tools: Arc<[Tool]> = Arc::from([Tool::new(serde_json::json!({"function":{"name":"f"}}))]);
-    let mut head = |talk: &Conversation, tools| ledger.head(talk, tools, &bench.cost).map(|count| count.tokens);
+    let mut head = |talk: &Conversation, tools| ledger.head(talk, tools, &[], &bench.cost).map(|count| count.tokens);
     assert_eq!(head(&talk, &tools), [7, 7 + 2 + 12]);
     let asked = bench.asked.load(Ordering::Relaxed);
     assert_eq!(head(&talk.clone(), &tools), [7, 21]);

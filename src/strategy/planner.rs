@@ -102,7 +102,7 @@ impl Planner {
         strategy: &dyn Strategy,
         memo: &mut Memo,
     ) -> Result<Plan> {
-        let [head, tools] = ledger.head(conversation, &self.tools, &self.cost);
+        let [head, tools] = ledger.head(conversation, &self.tools, &[], &self.cost);
         let sums = ledger.sums(conversation, &self.cost);
         let must = MustSend::of(conversation, &sums);
         let path = conversation.path();

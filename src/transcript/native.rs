@@ -242,6 +242,6 @@ pub(super) fn restore(mut messages: Vec<Message>, tools: &[Tool], record: &RawJs
     }
     .build()?;
     let mut ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);
-    ledger.restore_heads(&conversation, tools, record.ledger.heads);
+    ledger.restore_heads(&conversation, tools, &[], record.ledger.heads);
     Ok((conversation, ledger))
 }
