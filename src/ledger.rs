@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
+use crate::json::RawJson;
 use crate::log::Log;
 use crate::message::{Message, Role};
-use crate::json::RawJson;
 use crate::request::Tool;
 use crate::tokens::{ChatCost, Count, is_parallel};
 

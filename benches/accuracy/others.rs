@@ -6,7 +6,8 @@ use turnwise::{ChatCost, ChatRequest, Message};
 
 /// `num_tokens_from_messages`; it takes no tools, schemas or images.
 pub(crate) fn tiktoken_rs(model: &str, messages: &[Message]) -> Option<u64> {
-    let function = |name: &str, arguments: &str| FunctionCall { name: name.to_owned(), arguments: arguments.to_owned() };
+    let function =
+        |name: &str, arguments: &str| FunctionCall { name: name.to_owned(), arguments: arguments.to_owned() };
     let messages: Vec<ChatCompletionRequestMessage> = messages
         .iter()
         .map(|message| ChatCompletionRequestMessage {

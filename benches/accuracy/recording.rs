@@ -142,9 +142,9 @@ fn kind_of(request: &ChatRequest, is_reasoning: bool) -> Kind {
     let parts = || messages().filter_map(Message::content).flat_map(turnwise::Content::parts);
     let has_param = |key: &str| request.params.iter().any(|(name, _)| name == key);
     let is_media = |part: &Part| !matches!(part.kind(), "text" | "refusal" | "image_url");
-    let images: Vec<bool> =
-        parts().filter_map(Part::image_url).map(|image| image.url.starts_with("data:")).collect();
-    let has_schema = request.params.iter().any(|(name, value)| name == "response_format" && value.as_str().contains("json_schema"));
+    let images: Vec<bool> = parts().filter_map(Part::image_url).map(|image| image.url.starts_with("data:")).collect();
+    let has_schema =
+        request.params.iter().any(|(name, value)| name == "response_format" && value.as_str().contains("json_schema"));
     if parts().any(is_media) || messages().any(|message| message.audio().is_some()) {
         Kind::Media
     } else if !images.is_empty() {

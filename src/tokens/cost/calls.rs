@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::json::{Json, Style};
 use super::ChatCost;
+use super::json::{Json, Style};
 use crate::message::{FunctionCall, Message, Role, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
@@ -73,7 +73,8 @@ impl ChatCost {
     pub(super) fn unit(&self, calls: &Message, results: &[&Message]) -> Unit {
         let uses: Option<Vec<String>> = calls.tool_calls().iter().map(tool_use).collect();
         let is_read = uses.is_some();
-        let uses = uses.unwrap_or_else(|| calls.tool_calls().iter().map(|call| call.arguments().into_owned()).collect());
+        let uses =
+            uses.unwrap_or_else(|| calls.tool_calls().iter().map(|call| call.arguments().into_owned()).collect());
         let uses = self.text(&format!("{{\"tool_uses\":[{}]}}", uses.join(",")));
         let around = match self.family {
             Family::Chat => Count::exact(PER_UNIT),

@@ -1,10 +1,10 @@
 //! The head as one unit: the leading instructions, the tool definitions, the schema of the answer.
 
+use super::ChatCost;
 use super::format::{AROUND_FORMAT, Format};
 use super::frame::EMPTY_MESSAGE;
 use super::json::Json;
 use super::typescript::{Layout, comment, is_familiar, parameters};
-use super::ChatCost;
 use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::Tool;

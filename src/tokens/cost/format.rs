@@ -70,7 +70,8 @@ mod tests {
             "title":"Joke","type":"object","properties":{"required":{"type":"string","description":"x"}},
             "required":["required"],"additionalProperties":false}}}"#;
         let format = Format::of(&Json::parse(format).unwrap()).unwrap();
-        let schema = r#"{"title":"Joke","type":"object","properties":{"required":{"type":"string","description":"x"}}}"#;
+        let schema =
+            r#"{"title":"Joke","type":"object","properties":{"required":{"type":"string","description":"x"}}}"#;
         assert_eq!(format.text, format!("# Response Formats\n\n## Joke\n\n// A joke\n{schema}"));
         assert!(format.is_familiar);
     }

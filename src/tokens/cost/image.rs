@@ -63,7 +63,8 @@ impl Size {
         if from <= to {
             return self;
         }
-        let scale = |side: u64| u64::try_from(u128::from(side) * u128::from(to) / u128::from(from)).unwrap_or(side).max(1);
+        let scale =
+            |side: u64| u64::try_from(u128::from(side) * u128::from(to) / u128::from(from)).unwrap_or(side).max(1);
         Self { width: scale(self.width), height: scale(self.height) }
     }
 
@@ -73,7 +74,12 @@ impl Size {
 
     /// The patches of the image, scaled down until no more than `most` cover it and one side is a whole number of them
     /// (the vision guide's two steps).
-    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "2048 at most")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "2048 at most"
+    )]
     fn patches_within(self, most: u64) -> u64 {
         let (width, height) = (self.width as f64 / PATCH as f64, self.height as f64 / PATCH as f64);
         let shrink = (most as f64 / (width * height)).sqrt();
@@ -110,7 +116,8 @@ mod tests {
     /// 1024 and 1452 patches are the examples of the vision guide.
     #[test]
     fn patches_are_counted_up_to_a_limit() {
-        for (width, height, patches) in [(1024, 1024, 1024), (1800, 2400, 1452), (2400, 1800, 1452), (4000, 1474, 1536)] {
+        for (width, height, patches) in [(1024, 1024, 1024), (1800, 2400, 1452), (2400, 1800, 1452), (4000, 1474, 1536)]
+        {
             let expected = (patches * 1_620_u64).div_ceil(1_000) + 1;
             assert_eq!(high(width, height, GPT_4_1_MINI), expected, "{width}x{height}");
         }

@@ -155,7 +155,9 @@ mod tests {
         for file in [b"".as_slice(), b"%PDF-1.7", b"\x89PNG", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP9 ", &png(0, 5)] {
             assert_eq!(size(file), None);
         }
-        for text in ["", "data:", "data:,", "data:image/png;base64,", "data:image/png;base64,*%§", "https://x/cat.png", "é"] {
+        for text in
+            ["", "data:", "data:,", "data:image/png;base64,", "data:image/png;base64,*%§", "https://x/cat.png", "é"]
+        {
             assert_eq!(size_of(text), None, "{text}");
         }
         let named = url(&png(3, 4)).replace("image/png", "");
@@ -165,7 +167,11 @@ mod tests {
 
     #[test]
     fn every_start_of_a_file_is_harmless() {
-        let files = [png(9, 9), jpeg(&[b"\xff\xe0\0\x04ab"]), b"RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0\x8f\x01\0\x2b\x01\0".to_vec()];
+        let files = [
+            png(9, 9),
+            jpeg(&[b"\xff\xe0\0\x04ab"]),
+            b"RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0\x8f\x01\0\x2b\x01\0".to_vec(),
+        ];
         for file in files {
             for end in 0..file.len() {
                 size(&file[..end]);

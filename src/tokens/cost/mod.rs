@@ -180,7 +180,12 @@ impl ChatCost {
     }
 
     /// The head's messages on their own, and what the rest of the unit adds to them.
-    pub(crate) fn head_and_sections(&self, head: &[Message], tools: &[Tool], params: &[(String, RawJson)]) -> [Count; 2] {
+    pub(crate) fn head_and_sections(
+        &self,
+        head: &[Message],
+        tools: &[Tool],
+        params: &[(String, RawJson)],
+    ) -> [Count; 2] {
         let added = self.added_by(&Sections::of(self, tools, params), leading(head).first());
         [self.group(head), added.tools + added.format]
     }
