@@ -57,14 +57,7 @@ impl Checked {
 fn main() {
     let folder = std::env::args_os().skip(1).find(|argument| PathBuf::from(argument).is_dir());
     let folder = folder.or_else(|| std::env::var_os("TURNWISE_RECORDINGS")).map(PathBuf::from);
-    let recordings: Vec<Recording> = match &folder {
-        Some(folder) => recording::read(folder),
-        None => {
-            println!("!! NO RECORDINGS: set TURNWISE_RECORDINGS to a folder of *.jsonl.");
-            println!("!! What follows is checked on the cookbook's four examples and says nothing about accuracy.\n");
-            BUILT_IN.lines().map(|line| Recording::from_json(line).expect("a built-in recording")).collect()
-        }
-    };
+    let recordings = folder.as_deref().map_or_else(built_in, recording::read);
     let checked: Vec<Checked> = recordings.into_iter().map(Checked::new).collect();
     print_table(&checked);
     print_below(&checked);
@@ -72,6 +65,12 @@ fn main() {
     if folder.is_none() {
         assert!(checked.iter().all(|one| one.off() == 0), "the cookbook's examples are exact");
     }
+}
+
+fn built_in() -> Vec<Recording> {
+    println!("!! NO RECORDINGS: set TURNWISE_RECORDINGS to a folder of *.jsonl.");
+    println!("!! What follows is checked on the cookbook's four examples and says nothing about accuracy.\n");
+    BUILT_IN.lines().map(|line| Recording::from_json(line).expect("a built-in recording")).collect()
 }
 
 fn print_table(checked: &[Checked]) {

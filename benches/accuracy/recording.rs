@@ -84,14 +84,13 @@ impl Recording {
     pub(crate) fn from_json(line: &str) -> Result<Self, String> {
         let line: Line<'_> = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let body = with_images(line.request.get());
-        let (request, kind) = match &*line.api {
-            "responses" => responses(&body)?,
-            _ => {
-                let request = ChatRequest::from_json(&body).map_err(|error| error.to_string())?;
-                let is_reasoning = Model::find(&line.model).family == Family::Reasoning;
-                let kind = if line.era.is_some() { Kind::Of2023 } else { kind_of(&request, is_reasoning) };
-                (request, kind)
-            }
+        let (request, kind) = if line.api == "responses" {
+            responses(&body)?
+        } else {
+            let request = ChatRequest::from_json(&body).map_err(|error| error.to_string())?;
+            let is_reasoning = Model::find(&line.model).family == Family::Reasoning;
+            let kind = if line.era.is_some() { Kind::Of2023 } else { kind_of(&request, is_reasoning) };
+            (request, kind)
         };
         Ok(Self { source: line.source, model: line.model, kind, request, billed: line.prompt_tokens })
     }

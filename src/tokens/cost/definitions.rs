@@ -138,7 +138,9 @@ fn section(tools: &[Tool], functions: &[Json]) -> Option<Section> {
             None => section.push_unknown(tool.json().as_str()),
         }
     }
-    functions.iter().for_each(|function| section.push(function, Layout::Functions { depth: 0 }));
+    for function in functions {
+        section.push(function, Layout::Functions { depth: 0 });
+    }
     section.text.push_str("} // namespace functions");
     Some(section)
 }

@@ -1,4 +1,6 @@
-//! JSON with its keys in order and its numbers as they were written, and the two ways in which servers write it again.
+//! JSON with its keys in order and its numbers as they were written, and the ways in which servers write it again.
+
+use std::fmt::Write;
 
 use crate::json::RawJson;
 
@@ -137,7 +139,8 @@ fn write_string(text: &str, style: Style, out: &mut String) {
 
 fn write_escapes(character: char, out: &mut String) {
     for unit in character.encode_utf16(&mut [0; 2]) {
-        out.push_str(&format!("\\u{unit:04x}"));
+        // Writing into a string cannot fail.
+        let _ = write!(out, "\\u{unit:04x}");
     }
 }
 
