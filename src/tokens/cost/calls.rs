@@ -97,16 +97,14 @@ impl ChatCost {
             let name = names.get(&message.tool_call_id()).copied().or(message.name()).unwrap_or("");
             return self.frame(message) + self.said(message) + self.text(name) + Count::exact(PER_RESULT);
         }
-        match (message.tool_calls().first(), message.function_call(), message.role()) {
-            (Some(call), ..) => self.plain(message) + self.call(call),
-            (None, Some(call), _) => self.plain(message) + self.function_call(call),
-            (None, None, Role::Function) => {
-                let name = self.text(message.name().unwrap_or(""));
-                let tokens = (self.frame(message) + name).tokens.saturating_sub(FUNCTION_RESULT_LESS);
-                Count { tokens, ..name } + self.said(message)
-            }
-            _ => self.plain(message),
+        if *message.role() == Role::Function {
+            let name = self.text(message.name().unwrap_or(""));
+            let tokens = (self.frame(message) + name).tokens.saturating_sub(FUNCTION_RESULT_LESS);
+            return Count { tokens, ..name } + self.said(message);
         }
+        let call = message.tool_calls().first().map_or(Count::ZERO, |call| self.call(call));
+        let function_call = message.function_call().map_or(Count::ZERO, |call| self.function_call(call));
+        self.plain(message) + call + function_call
     }
 
     fn call(&self, call: &ToolCall) -> Count {
