@@ -212,9 +212,10 @@ fn text_of(message: &Value) -> String {
 }
 
 fn ascii(json: &str) -> String {
+    let escape = |unit: &u16| format!("\\u{unit:04x}");
     let escaped = |character: char| match character {
         ' '..='~' => character.to_string(),
-        _ => character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+        _ => character.encode_utf16(&mut [0; 2]).iter().map(escape).collect::<Vec<_>>().concat(),
     };
     json.chars().map(escaped).collect()
 }
@@ -299,7 +300,7 @@ fn definition(tool: &Tool) -> String {
     let function = &tool["function"];
     let comment = |text: &Value| match text.as_str() {
         None | Some("") => String::new(),
-        Some(text) => text.split('\n').map(|line| format!("// {line}\n")).collect(),
+        Some(text) => text.split('\n').map(|line| format!("// {line}\n")).collect::<Vec<_>>().concat(),
     };
     let parameters = &function["parameters"];
     let required: Vec<&str> =
