@@ -126,7 +126,7 @@ impl ConversationManager {
     pub fn count_tokens(&self) -> u64 {
         let cost = self.shared.planner.cost();
         let Transcript { conversation, mut ledger, tools, .. } = self.transcript();
-        let head = cost.head(conversation.head(), &tools).tokens;
+        let head = cost.head(conversation.head(), &tools, &[]).tokens;
         let total = head + ledger.total(&conversation, cost) + cost.priming().tokens;
         self.shared.state(|state| state.file.ledger = ledger);
         total

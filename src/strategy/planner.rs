@@ -155,7 +155,8 @@ impl Planner {
         memo: &mut Memo,
         extras: &Extras,
     ) -> Result<Plan> {
-        let [head, tools] = ledger.head(conversation, &self.tools, &self.cost);
+        let params = self.params.and(&extras.params);
+        let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let sums = ledger.sums(conversation, &self.cost);
         let must = MustSend::of(conversation, &sums);
         let path = conversation.path();
@@ -203,7 +204,7 @@ impl Planner {
             runs: decided.runs,
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
-            params: self.params.and(&extras.params),
+            params,
             record: conversation.clone(),
             sums,
             cost: self.cost.clone(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 
+pub(crate) use cost::is_parallel;
 pub use cost::{Breakdown, ChatCost};
 pub(crate) use models::nearest;
 pub use models::{Dollars, Encoding, Model, Models, Price};

@@ -53,7 +53,7 @@ fn every_strategy_keeps_every_promise() {
             conversation.attach(first, last, generate::text(rng), None).unwrap();
         }
         let cost: ChatCost = if chance(rng, 50) { cost_of("bytes", bytes) } else { cost_of("words", words) };
-        let whole = Ledger::new().total(&conversation, &cost) + cost.head(conversation.head(), &[]).tokens;
+        let whole = Ledger::new().total(&conversation, &cost) + cost.head(conversation.head(), &[], &[]).tokens;
         for _ in 0..2 {
             let limit = generate::log_uniform(rng, 10, 2 * whole + 20);
             let (spec, budget): (_, TokenBudget) = (pick(rng, &STRATEGIES), budget(rng, limit));
