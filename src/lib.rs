@@ -99,6 +99,7 @@ pub use strategy::{
     SlidingWindow, Strategy, ToKeep, View, trim,
 };
 pub use tokens::{
-    Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, Tiktoken, TokenCounter, count,
+    Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, StreamedCount, Tiktoken, TokenCounter,
+    count,
 };
 pub use transcript::{Transcript, Transcripts};
