@@ -99,7 +99,7 @@ pub use strategy::{
     SlidingWindow, Strategy, ToKeep, View, trim,
 };
 pub use tokens::{
-    Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, StreamedCount, Tiktoken, TokenCounter,
-    count,
+    Approximate, Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, StreamedCount, Tiktoken,
+    TokenCounter, count,
 };
 pub use transcript::{Transcript, Transcripts};

@@ -1,5 +1,6 @@
 //! From text to tokens: counters, what the chat format adds, and what is known about models.
 
+mod approximate;
 mod cost;
 mod counter;
 mod models;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 
+pub use approximate::Approximate;
 pub use cost::{Breakdown, ChatCost};
 pub use counter::{CounterFn, TokenCounter};
 pub(crate) use models::nearest;
