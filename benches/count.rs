@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-use common::{MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples as sampled, sized};
+use common::{MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples as sampled, sized, stored_cost};
 use fastrand::Rng;
 use turnwise::{Approximate, ChatCost, Conversation, Count, Encoding, Ledger, StreamedCount, Tiktoken, TokenCounter};
 
@@ -205,15 +205,18 @@ fn cores() {
     let cost = ChatCost::default();
     cost.text("load");
     // One after the other, so that a noisy second falls on both.
-    let (mut one, mut all) = (Vec::new(), Vec::new());
+    let (mut one, mut all, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    let costless = stored_cost();
     for _ in 0..sized(5, 1) {
         one.push(micros(|| cost.group(talk.path().messages())));
         all.push(micros(|| Ledger::new().total(&talk, &cost)));
+        rest.push(micros(|| Ledger::new().total(&talk, &costless)));
     }
     let title = format!("A ledger over {messages} messages of {MESSAGE} bytes, {}: best of 5", own());
     let mut table = Table::new(&title);
     table.show("one thread", least(&one) / 1_000.0, "ms");
     table.show("all cores", least(&all) / 1_000.0, "ms");
+    table.show("    all but counting", least(&rest) / 1_000.0, "ms");
     let ratio = least(&one) / least(&all);
     table.row("ratio", vec![ratio], "", format!(">= {LEAST_ON_TWO_CORES}"), Some(ratio >= LEAST_ON_TWO_CORES));
     table.print();
