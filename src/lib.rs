@@ -99,7 +99,7 @@ pub use strategy::{
     Plan, Planner, Reason, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View, Wish, trim,
 };
 pub use tokens::{
-    Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price, Tiktoken,
-    TokenCounter, count,
+    Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,
+    StreamedCount, Tiktoken, TokenCounter, count,
 };
 pub use transcript::{Transcript, Transcripts};
