@@ -100,6 +100,6 @@ pub use strategy::{
 };
 pub use tokens::{
     Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,
-    StreamedCount, Tiktoken, TokenCounter, count,
+    StreamedCount, Tiktoken, TokenCounter, count, count_request,
 };
 pub use transcript::{Transcript, Transcripts};

@@ -90,6 +90,12 @@ impl Params {
     }
 }
 
+impl FromIterator<(String, RawJson)> for Params {
+    fn from_iter<I: IntoIterator<Item = (String, RawJson)>>(members: I) -> Self {
+        members.into_iter().fold(Self::new(), |params, (name, value)| params.with(&name, value))
+    }
+}
+
 impl Deref for Params {
     type Target = [(String, RawJson)];
 

@@ -732,3 +732,14 @@ fn names_in_the_output_are_the_paths_that_were_given() {
     let said = turnwise("show").arg(&path).out();
     assert!(said.starts_with(&format!("{}, conversation 1\n", path.display())), "{said}");
 }
+
+#[test]
+fn a_text_is_counted_on_its_own() {
+    let files = Files::new().with("a.txt", "Hello, world");
+    let run = |command: &str| turnwise(command).inside(files.path());
+    assert_eq!(run("count --text a.txt --model gpt-4o").out(), "3 tokens in 12 bytes\n");
+    assert_eq!(run("count --text a.txt --model gpt-4o --json").json()[0]["tokens"], 3);
+    assert!(run("count --text a.txt").out().starts_with("~3 tokens"));
+    assert_eq!(run("count --text --model gpt-4o").stdin("one two").out(), "2 tokens in 7 bytes\n");
+    assert!(run("count").fails(2).contains("<FILE>"));
+}

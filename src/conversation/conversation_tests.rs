@@ -464,6 +464,7 @@ fn restore(conversation: &Conversation, spoil: impl FnOnce(&mut Restore)) -> Res
         created_at: conversation.created_at(),
         metadata: conversation.metadata().clone(),
         heads: conversation.heads().map(<[Message]>::to_vec).collect(),
+        constraints: Vec::new(),
         purged: conversation.next_ordinal() - conversation.items().count(),
         items: conversation.items().map(item).collect(),
         leaf: conversation.leaf(),
@@ -498,4 +499,41 @@ fn going_back_behind_an_open_call_does_not_answer_it_with_a_later_ones_result() 
     talk.switch(ItemId::from_index(0)).unwrap();
     talk.push(Message::tool("a", "late, and in its place"));
     assert_eq!(states(&talk), [GroupState::Ready]);
+}
+
+#[test]
+fn a_constraint_stays_in_the_head_whatever_takes_its_place() {
+    let mut talk = Conversation::from_messages([Message::system("a"), Message::user("q")]);
+    talk.constrain("Answer in French.");
+    talk.constrain("Answer in French.");
+    talk.set_system("b");
+    talk.set_head([Message::developer("c")]).unwrap();
+    let head = |talk: &Conversation| talk.head().iter().map(|message| message.text().into_owned()).collect::<Vec<_>>();
+    assert_eq!(head(&talk), ["c", "Answer in French."]);
+    talk.clear();
+    assert_eq!((head(&talk).len(), talk.constraints().count()), (2, 1));
+    let file = crate::transcript::Transcript::new(talk);
+    let mut again = crate::transcript::Transcript::from_json(&file.to_json()).unwrap().conversation;
+    again.set_system("d");
+    assert_eq!(head(&again), ["d", "c", "Answer in French."]);
+    assert!(again.lift("Answer in French.") && !again.lift("Answer in French."));
+    assert_eq!(head(&again), ["d", "c"]);
+}
+
+#[test]
+fn what_a_summary_stands_for_can_be_listed_and_brought_back() {
+    let mut talk = Conversation::from_messages((0..6).map(|n| Message::user(n.to_string())));
+    let item = |talk: &Conversation, position: usize| talk.path().item(position).unwrap().id();
+    let (first, third, last) = (item(&talk, 0), item(&talk, 2), item(&talk, 4));
+    let early = talk.attach(first, third, "early", None).unwrap();
+    let late = talk.attach(first, last, "late", None).unwrap();
+    let covered =
+        |talk: &Conversation, id| talk.covered(id).unwrap().iter().map(|item| item.id().index()).collect::<Vec<_>>();
+    assert_eq!(covered(&talk, late), [0, 1, 2, 3, 4]);
+    talk.expand(late).unwrap();
+    assert_eq!(talk.summaries().map(|summary| summary.id).collect::<Vec<_>>(), [early]);
+    assert_eq!((covered(&talk, late).len(), talk.all_summaries().count()), (5, 2), "it stays in the record");
+    let again = crate::transcript::Transcript::from_json(&crate::transcript::Transcript::new(talk).to_json()).unwrap();
+    assert_eq!(again.conversation.summaries().count(), 1);
+    assert_eq!(again.conversation.covered(SummaryId(9)).unwrap_err().kind(), ErrorKind::NotFound);
 }

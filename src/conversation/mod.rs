@@ -4,11 +4,13 @@
 //! replace what is current and remove nothing (invariant 1). Only [`purge`](Conversation::purge) and
 //! [`purge_branches`](Conversation::purge_branches) do.
 
+mod head;
 mod item;
 mod metadata;
 mod notes;
 mod path;
 mod restore;
+mod summaries;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
-use crate::message::{Content, Message, Role};
+use crate::message::{Message, Role};
 pub(crate) use item::Stamp;
 use item::narrow;
 use path::PathIndex;
@@ -65,6 +67,8 @@ struct About {
     metadata: Metadata,
     /// All heads there were; the last is the current one.
     heads: Vec<Arc<[Message]>>,
+    /// Texts of system messages of the head that stay whatever takes its place.
+    constraints: Vec<String>,
     pins: BTreeSet<ItemId>,
     summaries: Vec<Arc<Summary>>,
     next_summary: u32,
@@ -97,6 +101,7 @@ impl Conversation {
             created_at: Timestamp::now(),
             metadata: Metadata::default(),
             heads: vec![Arc::from([])],
+            constraints: Vec::new(),
             pins: BTreeSet::new(),
             summaries: Vec::new(),
             next_summary: 0,
@@ -278,37 +283,6 @@ impl Conversation {
         self.path.truncate(0, &self.items);
     }
 
-    /// Puts one system message in the place of those of the head; developer messages stay behind it. The old head stays
-    /// in [`heads`](Self::heads).
-    pub fn set_system(&mut self, content: impl Into<Content>) {
-        let others = self.head().iter().filter(|message| *message.role() != Role::System).cloned();
-        let head: Vec<Message> = std::iter::once(Message::system(content)).chain(others).collect();
-        self.replace_head(head);
-    }
-
-    /// Puts these messages in the place of the head. The old head stays in [`heads`](Self::heads).
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidMessage`] when one is neither a system nor a developer message.
-    pub fn set_head(&mut self, head: impl IntoIterator<Item = Message>) -> Result<()> {
-        let head: Vec<Message> = head.into_iter().collect();
-        if let Some((index, message)) = head.iter().enumerate().find(|(_, message)| !message.role().is_instruction()) {
-            let detail = format!(
-                "message {index} of a head has the role `{}`; system and developer are allowed",
-                message.role()
-            );
-            return Err(Error::new(ErrorKind::InvalidMessage, detail));
-        }
-        self.replace_head(head);
-        Ok(())
-    }
-
-    fn replace_head(&mut self, head: Vec<Message>) {
-        if self.head() != head {
-            self.about_mut().heads.push(head.into());
-        }
-    }
-
     /// Keeps an item in every request of every branch that holds it; its group goes with it. A group that no request can
     /// hold (an orphan result, calls without results) is not sent though it is pinned.
     ///
@@ -328,32 +302,6 @@ impl Conversation {
     /// The pinned items, on whatever branch, oldest first.
     pub fn pins(&self) -> impl Iterator<Item = ItemId> {
         self.about.pins.iter().copied()
-    }
-
-    /// Attaches a summary of the items `first..=last`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item, or no path leads from `first` to `last`.
-    pub fn attach(
-        &mut self,
-        first: ItemId,
-        last: ItemId,
-        text: impl Into<String>,
-        model: Option<&str>,
-    ) -> Result<SummaryId> {
-        self.check_range(first, last)?;
-        let about = self.about_mut();
-        let id = SummaryId(about.next_summary);
-        about.next_summary = about.next_summary.saturating_add(1);
-        let model = model.map(str::to_owned);
-        let summary = Summary { id, first, last, text: text.into(), model, created_at: Timestamp::now() };
-        about.summaries.push(Arc::new(summary));
-        Ok(id)
-    }
-
-    /// The summaries whose range is on the current path, in the order in which they were attached.
-    pub fn summaries(&self) -> impl Iterator<Item = &Summary> {
-        self.about.summaries.iter().map(|summary| &**summary).filter(|summary| self.path().contains(summary.last))
     }
 
     /// Writes a mark. Of those with the same strategy and name the eight newest are kept, so that a short way back finds

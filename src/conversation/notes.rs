@@ -27,6 +27,9 @@ pub struct Summary {
     pub model: Option<String>,
     /// When it was attached.
     pub created_at: Timestamp,
+    /// Whether what it stands for was brought back, so that it is no longer sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expanded: bool,
 }
 
 impl std::fmt::Debug for Summary {

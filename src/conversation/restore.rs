@@ -21,6 +21,7 @@ pub(crate) struct Restore {
     pub(crate) created_at: Timestamp,
     pub(crate) metadata: Metadata,
     pub(crate) heads: Vec<Vec<Message>>,
+    pub(crate) constraints: Vec<String>,
     /// How many ids belong to items that were purged.
     pub(crate) purged: usize,
     /// In any order.
@@ -77,6 +78,7 @@ impl Restore {
             created_at: self.created_at,
             metadata: self.metadata,
             heads: self.heads.into_iter().map(Arc::from).collect(),
+            constraints: self.constraints,
             pins: BTreeSet::new(),
             summaries: Vec::new(),
             next_summary: self.next_summary,

@@ -18,6 +18,7 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
+use crate::request::ChatRequest;
 
 pub use approximate::Approximate;
 pub(crate) use cost::is_parallel;
@@ -78,6 +79,21 @@ impl fmt::Display for Count {
         let estimated = if self.exact { "" } else { "~" };
         f.pad(&format!("{estimated}{}", self.tokens))
     }
+}
+
+/// What each part of a whole request costs, counted for the model that it names; for another one use a [`ChatCost`].
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatRequest, count_request};
+///
+/// let body = r#"{"model":"gpt-5","messages":[{"role":"user","content":"Hello!"}],"max_completion_tokens":50}"#;
+/// let parts = count_request(&ChatRequest::from_json(body)?);
+/// assert_eq!((parts.messages[0].tokens, parts.overhead.tokens), (6, 2));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub fn count_request(request: &ChatRequest) -> Breakdown {
+    ChatCost::for_model(request.model.as_deref().unwrap_or_default()).request(request)
 }
 
 /// What a list of messages costs as a request, counted with `o200k_base`. For another model, tools or single figures use

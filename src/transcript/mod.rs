@@ -19,7 +19,8 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Position, Result};
 use crate::json::RawJson;
 use crate::ledger::Ledger;
-use crate::request::Tool;
+use crate::request::{Params, Tool};
+use crate::tokens::ChatCost;
 
 pub use lines::Transcripts;
 pub(crate) use save::Saved;
@@ -94,6 +95,12 @@ impl Transcript {
             }
         };
         Ok(Self { conversation, ledger, model: body.model, tools, extra: body.extra, keys: body.keys })
+    }
+
+    /// Those of the file's other members that cost tokens in a request: `response_format`, `tool_choice`, `functions` and
+    /// `function_call`.
+    pub fn costly_params(&self) -> Params {
+        self.extra.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect()
     }
 
     /// The native form, a message a line.

@@ -33,6 +33,9 @@ struct Record {
     times: Vec<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     replaced_heads: Vec<Vec<Message>>,
+    /// Texts of those messages of the head that stay when it is replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    constraints: Vec<String>,
     /// The items that are not on the path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     branches: Vec<Off>,
@@ -159,6 +162,7 @@ impl Record {
             path: in_runs(path.items().map(Item::id)),
             times: path.items().map(Item::created_at).collect(),
             replaced_heads: conversation.replaced_heads().iter().map(|head| head.to_vec()).collect(),
+            constraints: conversation.constraints().map(str::to_owned).collect(),
             branches: conversation.items().filter(|item| !path.contains(item.id())).map(off).collect(),
             pins: conversation.pins().collect(),
             summaries: conversation.all_summaries().cloned().collect(),
@@ -231,6 +235,7 @@ pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(C
         created_at: record.created_at,
         metadata: record.metadata,
         heads: record.replaced_heads.into_iter().chain([messages]).collect(),
+        constraints: record.constraints,
         purged: record.purged,
         items: on_path.chain(off_path).collect(),
         leaf: ids.last().copied(),

@@ -128,7 +128,11 @@ pub(crate) struct Planned {
 #[derive(Args)]
 pub(crate) struct Count {
     /// The file with the conversation
-    pub(crate) file: String,
+    #[arg(required_unless_present = "text")]
+    pub(crate) file: Option<String>,
+    /// Count the file as plain text; without a file the standard input
+    #[arg(long, conflicts_with = "only")]
+    pub(crate) text: bool,
     #[command(flatten)]
     pub(crate) input: Input,
     /// Count for this model [default: the file's model]

@@ -32,9 +32,15 @@ struct Row<'a> {
 }
 
 pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
+    let file = args.file.as_deref().unwrap_or("-");
     let mut out = stdout(args.json);
+    if args.text {
+        text(&mut out, args, models, file)?;
+        out.flush()?;
+        return Ok(());
+    }
     let mut is_first = true;
-    input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { name, file }| {
+    input::for_each(&[file.to_owned()], &args.input, |Loaded { name, file }| {
         let request = whole(&file);
         let breakdown = input::cost(models, args.model.as_deref(), &file).request(&request);
         if args.json {
@@ -49,10 +55,32 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
     Ok(())
 }
 
+#[derive(Serialize)]
+struct TextReport {
+    tokens: u64,
+    bytes: usize,
+    estimated: bool,
+}
+
+/// A text on its own, without what a message adds.
+fn text(out: &mut impl Write, args: &args::Count, models: &Models, file: &str) -> Result<()> {
+    let text = input::text(file)?;
+    let count = input::cost(models, args.model.as_deref(), &Transcript::default()).text(&text);
+    if args.json {
+        return json_line(out, &TextReport { tokens: count.tokens, bytes: text.len(), estimated: !count.exact });
+    }
+    writeln!(out, "{} tokens in {} bytes", figure(count), thousands(text.len() as u64))?;
+    if !count.exact {
+        writeln!(out, "{DIM}~ estimated: counted with o200k_base; --model NAME counts for a model{DIM:#}")?;
+    }
+    Ok(())
+}
+
 fn whole(file: &Transcript) -> ChatRequest {
     let mut request = ChatRequest::default();
     request.messages = file.conversation.head().iter().chain(file.conversation.path().messages()).cloned().collect();
     request.tools.clone_from(&file.tools);
+    request.params = file.costly_params();
     request
 }
 

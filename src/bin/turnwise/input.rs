@@ -1,7 +1,7 @@
 //! Files in, with what they are to be planned with.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, stdin};
+use std::io::{BufRead, BufReader, Read, stdin};
 
 use turnwise::{ChatCost, Models, Planner, TokenBudget, Transcript, Transcripts};
 
@@ -62,6 +62,20 @@ fn of_file(path: &str) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)>> {
     }))
 }
 
+/// A file as text; `-` is the standard input.
+pub(crate) fn text(path: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    let read = match path {
+        "-" => stdin().lock().read_to_end(&mut bytes),
+        _ => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+    };
+    read.map_err(|e| Failure::Failed(format!("{path}: {e}")))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Failure::Failed(format!("{path}: not UTF-8 from byte {at} on"))
+    })
+}
+
 /// Does something with each conversation of the files. One that fails is said and does not keep the others from their turn.
 pub(crate) fn for_each(files: &[String], input: &args::Input, mut act: impl FnMut(Loaded) -> Result<()>) -> Result<()> {
     let (mut code, mut is_any_done) = (None, false);
@@ -100,7 +114,8 @@ pub(crate) fn planner(models: &Models, asked: &args::Budget, file: &Transcript) 
     let model = asked.model.as_deref().or(file.model.as_deref());
     let budget = budget(models, asked, model)?;
     let cost = cost(models, asked.model.as_deref(), file);
-    let mut planner = Planner::new(cost, &budget)?.tools(file.tools.clone());
+    let planner = Planner::new(cost, &budget)?.tools(file.tools.clone());
+    let mut planner = planner.params(file.costly_params());
     if asked.never_cut {
         planner = planner.never_cut();
     }

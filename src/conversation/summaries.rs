@@ -1,0 +1,71 @@
+//! Summaries of ranges of items.
+
+use std::sync::Arc;
+
+use super::Conversation;
+use super::item::{Item, ItemId, Timestamp};
+use super::notes::{Summary, SummaryId};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Conversation {
+    /// Attaches a summary of the items `first..=last`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such item, or no path leads from `first` to `last`.
+    pub fn attach(
+        &mut self,
+        first: ItemId,
+        last: ItemId,
+        text: impl Into<String>,
+        model: Option<&str>,
+    ) -> Result<SummaryId> {
+        self.check_range(first, last)?;
+        let about = self.about_mut();
+        let id = SummaryId(about.next_summary);
+        about.next_summary = about.next_summary.saturating_add(1);
+        let (text, model) = (text.into(), model.map(str::to_owned));
+        let summary = Summary { id, first, last, text, model, created_at: Timestamp::now(), expanded: false };
+        about.summaries.push(Arc::new(summary));
+        Ok(id)
+    }
+
+    /// The summaries in use whose range is on the current path, in the order in which they were attached.
+    pub fn summaries(&self) -> impl Iterator<Item = &Summary> {
+        let all = self.about.summaries.iter().map(|summary| &**summary);
+        all.filter(|summary| !summary.expanded && self.path().contains(summary.last))
+    }
+
+    /// The items that a summary stands for, oldest first, on whatever branch they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such summary.
+    pub fn covered(&self, id: SummaryId) -> Result<Vec<&Item>> {
+        let summary = self.summary(id)?;
+        let parent = |item: &&Item| item.parent().filter(|_| item.id() != summary.first).and_then(|id| self.get(id));
+        let mut items: Vec<&Item> = std::iter::successors(self.get(summary.last), parent).collect();
+        items.reverse();
+        Ok(items)
+    }
+
+    /// Brings back what a summary stands for: it stays in the record and is no longer sent, so that its messages, or an
+    /// earlier summary of some of them, are sent as far as they fit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such summary.
+    pub fn expand(&mut self, id: SummaryId) -> Result<()> {
+        let expanded = Summary { expanded: true, ..self.summary(id)?.clone() };
+        let summaries = &mut self.about_mut().summaries;
+        if let Some(known) = summaries.iter_mut().find(|known| known.id == id) {
+            *known = Arc::new(expanded);
+        }
+        Ok(())
+    }
+
+    fn summary(&self, id: SummaryId) -> Result<&Summary> {
+        let found = self.about.summaries.iter().find(|summary| summary.id == id);
+        found.map(|summary| &**summary).ok_or_else(|| {
+            let count = self.about.summaries.len();
+            Error::new(ErrorKind::NotFound, format!("no summary has the number {}; there are {count}", id.0))
+        })
+    }
+}
