@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
-use crate::message::{Message, Role};
+use crate::message::Message;
 pub(crate) use item::Stamp;
 use item::narrow;
 use path::PathIndex;
