@@ -95,8 +95,8 @@ pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use strategy::{
-    Arithmetic, Decision, Draft, Everything, Extras, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Row, Run,
-    SlidingWindow, Strategy, ToKeep, View, trim,
+    Arithmetic, Decision, Draft, Everything, Extras, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Recall, Row,
+    Run, SlidingWindow, Strategy, ToKeep, View, trim,
 };
 pub use tokens::{
     Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, Tiktoken, TokenCounter, count,

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 #[must_use]
 pub struct Draft {
     pub(super) evictions: Vec<(Range<usize>, Reason)>,
+    pub(super) reasons: Vec<(Range<usize>, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
 }
 
@@ -25,6 +26,15 @@ impl Draft {
     pub fn evict(mut self, groups: Range<usize>, why: Reason) -> Self {
         if !groups.is_empty() {
             self.evictions.push((groups, why));
+        }
+        self
+    }
+
+    /// Says why a range of groups is kept: [`Reason::Fits`] where nothing is said. Where ranges overlap, the one named
+    /// first gives the reason.
+    pub fn because(mut self, groups: Range<usize>, why: Reason) -> Self {
+        if !groups.is_empty() {
+            self.reasons.push((groups, why));
         }
         self
     }
@@ -49,6 +59,8 @@ pub enum Reason {
     Pending,
     /// It fits (`fits`).
     Fits,
+    /// It has to do with the question (`recalled`).
+    Recalled,
     /// It is older than what fits (`budget`).
     Budget,
     /// It is older than the number of messages or turns asked for (`count`).
@@ -57,6 +69,8 @@ pub enum Reason {
     Start,
     /// It stands between the beginning and the end that are kept (`middle`).
     Middle,
+    /// It has less to do with the question than what fits (`unrelated`).
+    Unrelated,
     /// A result that answers no call before it (`orphan`).
     Orphan,
     /// Calls of which at least one has no result (`unanswered`).
@@ -73,10 +87,12 @@ impl Reason {
             Self::Pin => "pin",
             Self::Pending => "pending",
             Self::Fits => "fits",
+            Self::Recalled => "recalled",
             Self::Budget => "budget",
             Self::Count => "count",
             Self::Start => "start",
             Self::Middle => "middle",
+            Self::Unrelated => "unrelated",
             Self::Orphan => "orphan",
             Self::Unanswered => "unanswered",
             Self::Other(words) => words,
@@ -91,10 +107,12 @@ impl fmt::Display for Reason {
             Self::Pin => "pinned",
             Self::Pending => "to be answered",
             Self::Fits => "fits",
+            Self::Recalled => "has to do with the question",
             Self::Budget => "older than what fits",
             Self::Count => "beyond the number asked for",
             Self::Start => "before the first user message sent",
             Self::Middle => "between the beginning and the end",
+            Self::Unrelated => "less to do with the question than what fits",
             Self::Orphan => "a result that no call waits for",
             Self::Unanswered => "a call without its result",
             Self::Other(words) => words,

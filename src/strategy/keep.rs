@@ -77,12 +77,14 @@ impl Plan {
         let whole = ground.before + self.sums.tokens(0..self.record().path().groups());
         let (mut too_small, mut enough) =
             (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit.saturating_add(1)));
-        if !self.keeps_at(enough, group, ground, strategy) {
+        // One memo for all drafts: an index is made once.
+        let mut memo = Memo::default();
+        if !self.keeps_at(enough, group, ground, strategy, &mut memo) {
             return None;
         }
         while enough - too_small > 1 {
             let middle = too_small.midpoint(enough);
-            if self.keeps_at(middle, group, ground, strategy) {
+            if self.keeps_at(middle, group, ground, strategy, &mut memo) {
                 enough = middle;
             } else {
                 too_small = middle;
@@ -91,8 +93,8 @@ impl Plan {
         Some(enough)
     }
 
-    fn keeps_at(&self, limit: u64, group: usize, ground: Ground<'_>, strategy: &dyn Strategy) -> bool {
-        let decided = ground.decide(&self.budget.at(limit), strategy, &mut Memo::default());
+    fn keeps_at(&self, limit: u64, group: usize, ground: Ground<'_>, strategy: &dyn Strategy, memo: &mut Memo) -> bool {
+        let decided = ground.decide(&self.budget.at(limit), strategy, memo);
         decided.is_ok_and(|(_, runs)| {
             let is_kept = runs.iter().any(|run| run.fate == Fate::Kept && run.groups.contains(&group));
             is_kept && ground.before + history(&runs) <= limit

@@ -12,6 +12,7 @@ mod keep;
 mod parse;
 mod plan;
 mod planner;
+mod recall;
 mod refuse;
 mod runs;
 mod view;
@@ -35,6 +36,7 @@ pub use keep::ToKeep;
 pub use parse::parse;
 pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
 pub use planner::{Extras, Planner};
+pub use recall::Recall;
 pub use view::{Must, View};
 pub use window::SlidingWindow;
 

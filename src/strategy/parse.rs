@@ -1,12 +1,16 @@
 //! Strategies by their names on the command line.
 
-use super::{Everything, HeadTail, SlidingWindow, Strategy};
+use super::{Everything, HeadTail, Recall, SlidingWindow, Strategy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
 /// Name, and what it takes.
-const NAMES: &[(&str, &str)] =
-    &[("everything", "no options"), ("window", "messages=N or turns=N, start=user"), ("head-tail", "first=N")];
+const NAMES: &[(&str, &str)] = &[
+    ("everything", "no options"),
+    ("window", "messages=N or turns=N, start=user"),
+    ("head-tail", "first=N"),
+    ("recall", "tail=PERCENT, stem=none"),
+];
 
 /// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`.
 ///
@@ -15,6 +19,7 @@ const NAMES: &[(&str, &str)] =
 /// | `everything` | |
 /// | `window` | `messages=N` or `turns=N`, `start=user` |
 /// | `head-tail` | `first=N` (messages, default 2) |
+/// | `recall` | `tail=PERCENT` (default 15), `stem=none` |
 ///
 /// # Errors
 /// [`ErrorKind::InvalidStrategy`] with the nearest name, or with what the option takes.
@@ -33,6 +38,7 @@ pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
         "everything" => Box::new(Everything),
         "window" => Box::new(window(&mut options)?),
         "head-tail" => Box::new(options.number("first")?.map_or_else(HeadTail::default, HeadTail::messages)),
+        "recall" => Box::new(recall(&mut options)?),
         _ => return Err(unknown(name)),
     };
     options.finish()?;
@@ -50,6 +56,20 @@ fn window(options: &mut Options<'_>) -> Result<SlidingWindow> {
         None => Ok(window),
         Some("user") => Ok(window.start_on_user()),
         Some(other) => Err(invalid(format!("`window` has `start={other}`; `start=user` is allowed"))),
+    }
+}
+
+fn recall(options: &mut Options<'_>) -> Result<Recall> {
+    let recall = match options.number("tail")? {
+        None => Recall::new(),
+        Some(percent) => Recall::new().tail(percent)?,
+    };
+    match options.take("stem") {
+        None | Some("english") => Ok(recall),
+        Some("none") => Ok(recall.without_stemming()),
+        Some(other) => Err(invalid(format!(
+            "`recall` has `stem={other}`; `stem=english` (the default) and `stem=none` are allowed"
+        ))),
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn history(runs: &[Run]) -> u64 {
 
 /// Refuses a draft that names groups that do not exist.
 fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
-    let evicted = draft.evictions.iter().map(|(range, _)| range.end);
+    let evicted = draft.evictions.iter().chain(&draft.reasons).map(|(range, _)| range.end);
     let marked = draft.marks.iter().map(|(_, group)| group.saturating_add(1));
     match evicted.chain(marked).max() {
         Some(end) if end > groups => {
@@ -82,8 +82,9 @@ fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Vec<Run>
     };
     let groups = path.groups();
     let fixed = fixed(path, must);
-    let evictions = disjoint(draft);
+    let (evictions, reasons) = (disjoint(&draft.evictions), disjoint(&draft.reasons));
     let (mut fixed, mut evictions) = (fixed.into_iter().peekable(), evictions.into_iter().peekable());
+    let mut reasons = reasons.into_iter().peekable();
     let mut group = 0;
     while group < groups {
         if let Some((_, fate, reason)) = fixed.next_if(|(at, ..)| *at == group) {
@@ -100,8 +101,18 @@ fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Vec<Run>
             }
             next => {
                 let end = next.map_or(stop, |(range, _)| range.start.min(stop));
-                add(group..end, Fate::Kept, Reason::Fits);
-                end
+                while reasons.next_if(|(range, _)| range.end <= group).is_some() {}
+                match reasons.peek() {
+                    Some((range, reason)) if range.start <= group => {
+                        add(group..range.end.min(end), Fate::Kept, reason.clone());
+                        range.end.min(end)
+                    }
+                    next => {
+                        let end = next.map_or(end, |(range, _)| range.start.min(end));
+                        add(group..end, Fate::Kept, Reason::Fits);
+                        end
+                    }
+                }
             }
         };
     }
@@ -123,9 +134,8 @@ fn fixed(path: Path<'_>, must: &MustSend) -> Vec<(usize, Fate, Reason)> {
     fixed
 }
 
-/// The draft's evictions in order and without overlaps; of two that overlap the one named first has the common part.
-fn disjoint(draft: &Draft) -> Vec<(Range<usize>, Reason)> {
-    let named = &draft.evictions;
+/// The ranges in order and without overlaps; of two that overlap the one named first has the common part.
+fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, Reason)> {
     let mut starts: Vec<usize> = (0..named.len()).collect();
     starts.sort_by_key(|&index| named[index].0.start);
     let mut starts = starts.into_iter().peekable();

@@ -481,8 +481,11 @@ fn every_strategy_reads_what_it_writes() {
 #[test]
 fn a_name_or_option_that_does_not_exist_is_said() {
     for (spec, said) in [
-        ("", "no strategy is called ``; there are everything, window, head-tail"),
-        ("windw", "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail"),
+        ("", "no strategy is called ``; there are everything, window, head-tail, recall"),
+        (
+            "windw",
+            "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail, recall",
+        ),
         ("everything:x=1", "`everything` does not take `x`; it takes no options"),
         ("window:first=1", "`window` does not take `first`; it takes messages=N or turns=N, start=user"),
         ("window:messages=1,turns=2", "`window` takes `messages` or `turns`, not both"),
