@@ -27,7 +27,7 @@ use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Memo, Message, Planne
 static HEAP: PeakAlloc = PeakAlloc;
 
 const BUDGETS: [u64; 5] = [1_000, 2_000, 4_000, 8_000, 16_000];
-const SPECS: [&str; 5] = ["window", "recall", "recall:tail=0", "recall:tail=25", "recall:stem=none"];
+const SPECS: [&str; 5] = ["window", "recall", "recall:tail=0", "recall:tail=15", "recall:stem=none"];
 /// Where one budget is enough.
 const USUAL: u64 = 4_000;
 
@@ -105,10 +105,10 @@ impl<'a> Exam<'a> {
         let (planner, strategy) = (planner(USUAL), parse(spec).unwrap());
         let (mut asked, mut answered) = (0, 0);
         let set = self.set;
+        let costs: Vec<Vec<u64>> = self.cases.iter().map(|case| costs(&case.talk)).collect();
         for question in set.questions.iter().filter(|question| question.evidence.len() == 1) {
             let case = &mut self.cases[question.talk];
-            let costs = costs(&case.talk, &mut case.ledger);
-            let Some(len) = end(&costs, question.evidence[0], distance) else { continue };
+            let Some(len) = end(&costs[question.talk], question.evidence[0], distance) else { continue };
             asked += 1;
             let said = [Message::user(&*question.text)];
             answered += usize::from(case.is_kept(len, &said, &question.evidence, &planner, &strategy));
@@ -118,20 +118,20 @@ impl<'a> Exam<'a> {
 }
 
 /// Tokens of each message.
-fn costs(talk: &Conversation, ledger: &mut Ledger) -> Vec<u64> {
-    let _ = ledger;
+fn costs(talk: &Conversation) -> Vec<u64> {
     let cost = ChatCost::default();
     talk.path().messages().map(|message| cost.group([message]).tokens).collect()
 }
 
-/// Where a conversation ends whose last messages, from `evidence` on, are so many budgets; only if it must be trimmed.
+/// Where a conversation ends whose last messages, from `evidence` on, are at most so many budgets; only if it is longer
+/// than that and must be trimmed.
 fn end(costs: &[u64], evidence: usize, distance: f64) -> Option<usize> {
     let wanted = distance * float(usize::try_from(USUAL).ok()?);
     let mut sum = 0;
     let len = (evidence..costs.len()).find(|&at| {
         sum += costs[at];
-        float(usize::try_from(sum).unwrap_or(usize::MAX)) >= wanted
-    })? + 1;
+        float(usize::try_from(sum).unwrap_or(usize::MAX)) > wanted
+    })?;
     (costs[..len].iter().sum::<u64>() > USUAL).then_some(len)
 }
 

@@ -19,7 +19,7 @@ const NAMES: &[(&str, &str)] = &[
 /// | `everything` | |
 /// | `window` | `messages=N` or `turns=N`, `start=user` |
 /// | `head-tail` | `first=N` (messages, default 2) |
-/// | `recall` | `tail=PERCENT` (default 15), `stem=none` |
+/// | `recall` | `tail=PERCENT` (default 26), `stem=none` |
 ///
 /// # Errors
 /// [`ErrorKind::InvalidStrategy`] with the nearest name, or with what the option takes.

@@ -492,7 +492,8 @@ impl Asked<'_> {
             }
             Kind::Recall => {
                 let recalled = left_out(Reason::Recalled);
-                hold!(broken, 3, recalled.last() < cut.last(), "group {:?} is in the tail", recalled.last());
+                let is_older = recalled.is_empty() || recalled.last() < cut.last();
+                hold!(broken, 3, is_older, "group {:?} is said to be recalled, and in the tail", recalled.last());
             }
             _ => hold!(broken, 3, optional.ends_with(&kept), "what is sent is not the newest"),
         }

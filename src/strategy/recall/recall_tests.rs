@@ -43,19 +43,19 @@ fn nothing_is_left_out_while_all_fits_under_the_high_mark() {
 fn what_shares_words_with_the_question_is_sent_and_the_room_filled_to_the_high_mark() {
     let talk = talk(100, &[(20, "red boat"), (60, "green boat")], "which boat");
     let plan = plan(&talk, 100, Recall::new());
-    assert_eq!(kept(&plan, &Reason::Recalled), [19, 20, 21, 59, 60, 61]);
-    assert_eq!(kept(&plan, &Reason::Fits), (91..100).collect::<Vec<_>>());
+    assert_eq!(kept(&plan, &Reason::Recalled), [18, 19, 20, 21, 22, 58, 59, 60, 61, 62]);
+    assert_eq!(kept(&plan, &Reason::Fits), (95..100).collect::<Vec<_>>());
     assert_eq!(kept(&plan, &Reason::Pending), [100]);
     assert_eq!(plan.tokens().total(), 3 + 6 * 16);
     insta::assert_snapshot!(plan.explain(), @"
-    recall:tail=15: sends 16 of 101 messages, 99 of 100 tokens
+    recall:tail=26: sends 16 of 101 messages, 99 of 100 tokens
       limit 100 tokens; trims above 100 down to 70
-      -   0-18   left out    19 messages       114 tokens  less to do with the question than what fits
-      +  19-21   sent         3 messages        18 tokens  has to do with the question
-      -  22-58   left out    37 messages       222 tokens  less to do with the question than what fits
-      +  59-61   sent         3 messages        18 tokens  has to do with the question
-      -  62-90   left out    29 messages       174 tokens  less to do with the question than what fits
-      +  91-99   sent         9 messages        54 tokens  fits
+      -   0-17   left out    18 messages       108 tokens  less to do with the question than what fits
+      +  18-22   sent         5 messages        30 tokens  has to do with the question
+      -  23-57   left out    35 messages       210 tokens  less to do with the question than what fits
+      +  58-62   sent         5 messages        30 tokens  has to do with the question
+      -  63-94   left out    32 messages       192 tokens  less to do with the question than what fits
+      +  95-99   sent         5 messages        30 tokens  fits
       + 100      sent          1 message         6 tokens  to be answered
       0 for the head + 0 for tools + 96 for history + 3 to open the reply = 99 tokens
     ");
@@ -138,9 +138,9 @@ fn a_conversation_without_spaces_is_searched_too() {
 #[test]
 fn the_spec_can_be_read_back() {
     for (spec, full) in [
-        ("recall", "recall:tail=15"),
+        ("recall", "recall:tail=26"),
         ("recall:tail=0", "recall:tail=0"),
-        ("recall:stem=none", "recall:tail=15,stem=none"),
+        ("recall:stem=none", "recall:tail=26,stem=none"),
         ("recall:stem=english,tail=100", "recall:tail=100"),
     ] {
         let strategy = parse(spec).unwrap();

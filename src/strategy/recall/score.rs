@@ -25,8 +25,8 @@ struct Slot {
 }
 
 impl Scores {
-    /// The groups that have to do with a query, with their scores and half of each neighbour's: an answer often shares
-    /// no word with the question, and its neighbour does. In order, none of them 0.
+    /// The groups that have to do with a query, in order, with their scores and parts of their neighbours': an answer
+    /// often shares no word with the question, and what was said around it does.
     pub(super) fn of(&mut self, index: &Index, query: &Query) -> Vec<(usize, u64)> {
         self.slots.resize(index.groups(), Slot::default());
         for &(word, weight) in &query.words {
@@ -58,22 +58,23 @@ impl Scores {
         slot.score += rarity * count * (K1 + ONE) / (count * ONE + slot.norm);
     }
 
-    /// The scores that are not 0 with half of each neighbour's added, doubled to stay whole.
+    /// The scores with half of those next to each and a quarter of those one further, four times to stay whole; none of
+    /// them 0.
     fn smoothed(&mut self) -> Vec<(usize, u64)> {
         self.touched.sort_unstable();
         let score = |group: Option<usize>| group.and_then(|group| self.slots.get(group)).map_or(0, |slot| slot.score);
-        let mut out: Vec<(usize, u64)> = Vec::with_capacity(self.touched.len() * 3);
+        let beside = |group: usize, by: usize| score(group.checked_sub(by)) + score(group.checked_add(by));
+        let mut out: Vec<(usize, u64)> = Vec::with_capacity(self.touched.len() * 2);
         for &touched in &self.touched {
             let touched = touched as usize;
-            for group in touched.saturating_sub(1)..(touched + 2).min(self.slots.len()) {
+            for group in touched.saturating_sub(2)..(touched + 3).min(self.slots.len()) {
                 let is_new = out.last().is_none_or(|(last, _)| *last < group);
-                if is_new {
-                    let beside = score(group.checked_sub(1)) + score(group.checked_add(1));
-                    out.push((group, 2 * score(Some(group)) + beside));
+                let sum = 4 * score(Some(group)) + 2 * beside(group, 1) + beside(group, 2);
+                if is_new && sum > 0 {
+                    out.push((group, sum));
                 }
             }
         }
-        out.retain(|(_, score)| *score > 0);
         out
     }
 }

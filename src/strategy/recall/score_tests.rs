@@ -41,27 +41,29 @@ fn textbook(index: &Index, words: &[&str], group: usize) -> f64 {
 }
 
 #[test]
-fn scores_are_bm25_with_half_of_the_neighbours() {
+fn scores_are_bm25_with_parts_of_the_neighbours() {
     let texts = ["a red boat", "nothing here", "boats and boats and planes", "rain", "a long story of rain and a boat"];
     let (index, words) = (index_of(&texts), ["boat", "red", "rain"]);
     let own: Vec<f64> = (0..texts.len()).map(|group| textbook(&index, &words, group)).collect();
     let mut scores = Scores::default();
     let found = scores.of(&index, &query(&words));
     assert_eq!(found.iter().map(|(group, _)| *group).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let at = |group: Option<usize>| group.and_then(|group| own.get(group)).copied().unwrap_or(0.0);
     for &(group, score) in &found {
-        let beside = group.checked_sub(1).map_or(0.0, |left| own[left]) + own.get(group + 1).unwrap_or(&0.0);
+        let beside = |by: usize| at(group.checked_sub(by)) + at(group.checked_add(by));
         #[allow(clippy::cast_precision_loss, reason = "to compare with")]
-        let score = score as f64 / (2.0 * 8.0 * 4_096.0);
-        assert!((score - own[group] - 0.5 * beside).abs() < 0.01, "group {group}: {score}");
+        let score = score as f64 / (4.0 * 8.0 * 4_096.0);
+        let expected = own[group] + beside(1) / 2.0 + beside(2) / 4.0;
+        assert!((score - expected).abs() < 0.01, "group {group}: {score} {expected}");
     }
     assert_eq!(scores.of(&index, &query(&words)), found, "the second time");
 }
 
 #[test]
 fn only_the_touched_and_their_neighbours_are_scored() {
-    let index = index_of(&["one", "two", "boat", "four", "five", "boat"]);
+    let index = index_of(&["zero", "one", "boat", "three", "four", "five", "six", "seven", "boat"]);
     let groups: Vec<usize> = Scores::default().of(&index, &query(&["boat"])).iter().map(|(group, _)| *group).collect();
-    assert_eq!(groups, [1, 2, 3, 4, 5]);
+    assert_eq!(groups, [0, 1, 2, 3, 4, 6, 7, 8]);
     assert_eq!(Scores::default().of(&index, &query(&["ship"])), []);
     assert_eq!(Scores::default().of(&Index::default(), &query(&["boat"])), []);
 }
@@ -78,13 +80,13 @@ fn a_query_is_scored_as_if_its_own_group_were_not_there() {
 
 #[test]
 fn a_lender_is_scored_with_the_questions_own_words_only() {
-    let index = index_of(&["boat", "x", "boat rain", "y"]);
+    let index = index_of(&["boat", "u", "x", "boat rain", "y"]);
     let words = vec![(Key::of("boat"), WHOLE / 2), (Key::of("rain"), WHOLE)];
-    let lent = Query { words, lenders: vec![2], asked: None };
+    let lent = Query { words, lenders: vec![3], asked: None };
     let own = query(&["rain"]);
     let of = |query: &Query, group: usize| {
         Scores::default().of(&index, query).into_iter().find(|(found, _)| *found == group)
     };
-    assert_eq!(of(&lent, 2), of(&own, 2));
+    assert_eq!(of(&lent, 3), of(&own, 3));
     assert!(of(&lent, 0).is_some() && of(&own, 0).is_none());
 }
