@@ -200,13 +200,14 @@ fn shares(exam: &mut Exam<'_>, say: impl Fn(&Question, usize) -> Vec<Message>) -
 fn main() {
     let named = env::args().skip(1).find(|argument| !argument.starts_with('-')).map(PathBuf::from);
     let folder = named.or_else(|| env::var_os("TURNWISE_RECALL_DATA").map(PathBuf::from));
-    match folder.filter(|_| !is_quick()) {
-        Some(folder) => data::read(&folder).iter().for_each(examine),
-        None => {
-            println!("NO DATA: name a folder of conversations and questions in TURNWISE_RECALL_DATA for figures of");
-            println!("recall. What follows is a small made-up conversation, which says only that the program runs.");
-            examine(&data::generated());
-        }
+    if let Some(folder) = folder.filter(|_| !is_quick()) {
+        data::read(&folder).iter().for_each(examine);
+    } else {
+        println!(
+            "NO DATA: name a folder of conversations and questions in TURNWISE_RECALL_DATA for figures of recall."
+        );
+        println!("What follows is a small made-up conversation, which says only that the program runs.");
+        examine(&data::generated());
     }
     cost::measure();
 }

@@ -62,7 +62,12 @@ fn window(options: &mut Options<'_>) -> Result<SlidingWindow> {
 fn recall(options: &mut Options<'_>) -> Result<Recall> {
     let recall = match options.number("tail")? {
         None => Recall::new(),
-        Some(percent) => Recall::new().tail(percent)?,
+        Some(percent) => {
+            let part = u8::try_from(percent).ok().filter(|&percent| percent <= 100);
+            let part =
+                part.ok_or_else(|| invalid(format!("`recall` has `tail={percent}`; 0 to 100 (percent) is allowed")));
+            Recall::new().tail(part?)
+        }
     };
     match options.take("stem") {
         None | Some("english") => Ok(recall),

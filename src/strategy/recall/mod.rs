@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
 use super::{Draft, Memo, Reason, Strategy, View};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use index::Index;
 use query::Query;
 use score::Scores;
@@ -62,18 +62,9 @@ impl Recall {
         Self { tail: TAIL, stem: Stem::English }
     }
 
-    /// Percent of the room that the newest groups always have, up to 100. Default 26.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidStrategy`] above 100.
-    pub fn tail(self, percent: usize) -> Result<Self> {
-        match u8::try_from(percent) {
-            Ok(tail @ 0..=100) => Ok(Self { tail, ..self }),
-            _ => {
-                let detail = format!("`recall` has `tail={percent}`; a percentage from 0 to 100 is allowed");
-                Err(Error::new(ErrorKind::InvalidStrategy, detail))
-            }
-        }
+    /// Percent of the room that the newest groups always have. Default 26; above 100 counts as 100.
+    pub fn tail(self, percent: u8) -> Self {
+        Self { tail: percent.min(100), ..self }
     }
 
     /// Compares words as they are written: `books` does not find `book`. For conversations in other languages, where

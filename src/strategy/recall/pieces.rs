@@ -151,7 +151,9 @@ fn blocks(text: &str) -> Vec<Block> {
             if closes(line, open) {
                 (fence, is_closed) = (None, true);
             }
-            last.into_iter().for_each(|last| last.range.end = range.end);
+            if let Some(last) = last {
+                last.range.end = range.end;
+            }
             continue;
         }
         fence = opening(line);

@@ -64,7 +64,7 @@ fn what_shares_words_with_the_question_is_sent_and_the_room_filled_to_the_high_m
 #[test]
 fn of_groups_with_equal_scores_the_newest_are_sent() {
     let said: Vec<(usize, &str)> = (0..9).map(|number| (number * 10 + 5, "red boat")).collect();
-    let plan = plan(&talk(100, &said, "boat"), 3 + 5 + 4 * 6, Recall::new().tail(0).unwrap());
+    let plan = plan(&talk(100, &said, "boat"), 3 + 5 + 4 * 6, Recall::new().tail(0));
     assert_eq!(kept(&plan, &Reason::Recalled), [55, 65, 75, 85]);
 }
 
@@ -72,7 +72,7 @@ fn of_groups_with_equal_scores_the_newest_are_sent() {
 fn what_does_not_fit_is_passed_over() {
     let long = "boat ".repeat(30);
     let talk = talk(40, &[(5, &long), (15, "boat")], "boat");
-    let plan = plan(&talk, 30, Recall::new().tail(0).unwrap());
+    let plan = plan(&talk, 30, Recall::new().tail(0));
     assert!(kept(&plan, &Reason::Recalled).contains(&15));
     assert!(!kept(&plan, &Reason::Recalled).contains(&5));
 }
@@ -93,7 +93,7 @@ fn the_newest_groups_have_their_share_whatever_the_question() {
     let said: Vec<(usize, &str)> = (0..90).map(|number| (number, "red boat")).collect();
     let talk = talk(100, &said, "red boat");
     for (percent, newest) in [(0, 0), (15, 2), (50, 7), (100, 15)] {
-        let plan = plan(&talk, 3 + 6 + 90, Recall::new().tail(percent).unwrap());
+        let plan = plan(&talk, 3 + 6 + 90, Recall::new().tail(percent));
         let fits = kept(&plan, &Reason::Fits);
         assert!(
             fits.len() >= newest && fits.ends_with(&(100 - newest..100).collect::<Vec<_>>()),
@@ -149,7 +149,7 @@ fn the_spec_can_be_read_back() {
     }
     for (spec, said) in [
         ("recal", "did you mean `recall`?"),
-        ("recall:tail=101", "`tail=101`; a percentage from 0 to 100 is allowed"),
+        ("recall:tail=101", "`tail=101`; 0 to 100 (percent) is allowed"),
         ("recall:tail=x", "a whole number is needed"),
         ("recall:stem=latin", "`stem=latin`; `stem=english` (the default) and `stem=none` are allowed"),
         ("recall:turns=1", "it takes tail=PERCENT, stem=none"),

@@ -76,10 +76,9 @@ impl Words {
                 let is_spaced = !is_unspaced(first);
                 let end = rest.find(|character| is_unspaced(character) == is_spaced).unwrap_or(rest.len());
                 let (part, behind) = rest.split_at(end);
-                if is_spaced {
-                    self.spaced(part, found)
-                } else {
-                    pairs(part, found)
+                match is_spaced {
+                    true => self.spaced(part, found),
+                    false => pairs(part, found),
                 }
                 rest = behind;
             }
