@@ -134,7 +134,7 @@ fn is_body(element: &RawValue) -> bool {
 }
 
 /// Where an error of `serde_json` points, in bytes.
-fn byte_of(text: &str, error: &serde_json::Error) -> usize {
+pub(crate) fn byte_of(text: &str, error: &serde_json::Error) -> usize {
     if error.is_eof() {
         return text.len();
     }

@@ -85,12 +85,13 @@ impl TokenBudget {
         Self::of(Size::Window(tokens), None)
     }
 
-    /// The window of a model that the [table](Model::find) knows.
+    /// The window of a model, by name (looked up as [`Model::find`] does) or as it is [known](Model). Where the model takes
+    /// shorter prompts than its window, at least the difference is kept free for the reply.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownModel`] when its window is not known.
-    pub fn for_model(model: &str) -> Result<Self> {
-        let model = Model::find(model);
+    pub fn for_model(model: impl Into<Model>) -> Result<Self> {
+        let model = model.into();
         Ok(Self::of(Size::Window(model.known_window()?), Some(model)))
     }
 
@@ -131,8 +132,8 @@ impl TokenBudget {
     }
 
     /// The model that it was made for.
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_ref().map(|model| &*model.name)
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
     }
 
     /// What is kept free for the reply, where that was stated.
@@ -178,7 +179,8 @@ impl TokenBudget {
                 let quarter = window / 4;
                 let longest = self.model.as_ref().and_then(|model| model.max_output);
                 let default = longest.map_or(quarter, |most| most.min(quarter));
-                (Some(window), window, self.reply_reserve.unwrap_or(default))
+                let prompt = self.model.as_ref().and_then(|model| model.max_input).unwrap_or(window);
+                (Some(window), window, self.reply_reserve.unwrap_or(default).max(window.saturating_sub(prompt)))
             }
         };
         let taken = reserve.saturating_add(self.tools).saturating_add(self.margin);
@@ -216,6 +218,20 @@ impl ResolvedBudget {
     /// The same budget with another limit: the marks move with it.
     pub(crate) fn at(&self, limit: u64) -> Self {
         Self { limit, high: part_of(limit, self.parts.high), low: part_of(limit, self.parts.low), ..*self }
+    }
+
+    /// The same budget with another high mark, and the low one no higher.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBudget`] when `part` is not between 0 and 1.
+    pub(crate) fn trimming_above(&self, part: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&part) {
+            let detail = format!("a high mark of {part}: it is a part of the limit from 0 to 1");
+            return Err(Error::new(ErrorKind::InvalidBudget, detail));
+        }
+        let high = millionths(part);
+        let parts = Parts { high, low: self.parts.low.min(high) };
+        Ok(Self { parts, ..*self }.at(self.limit))
     }
 
     /// What is kept free beside the prompt.
@@ -273,6 +289,12 @@ mod tests {
             window.to_string(),
             "window 128,000 - 16,384 for the reply = 111,616 tokens; trims above 111,616 down to 78,131"
         );
+        let prompt = TokenBudget::for_model("gpt-5").unwrap();
+        for budget in [prompt.clone(), prompt.clone().reply_reserve(1_000)] {
+            let arithmetic = budget.resolve().unwrap().to_string();
+            assert!(arithmetic.starts_with("window 400,000 - 128,000 for the reply = 272,000 tokens"), "{arithmetic}");
+        }
+        assert_eq!(prompt.reply_reserve(150_000).resolve().unwrap().limit, 250_000);
         let limit = TokenBudget::limit(4_000).low_mark(1.0).resolve().unwrap();
         assert_eq!(limit.to_string(), "limit 4,000 tokens; trims above 4,000 down to 4,000");
     }

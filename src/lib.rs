@@ -95,10 +95,12 @@ pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use strategy::{
-    Arithmetic, Decision, Draft, Everything, Extras, Fate, HeadTail, Memo, Must, Plan, Planner, Reason, Recall, Row,
-    Run, SlidingWindow, Strategy, ToKeep, View, trim,
+    Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
+    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View,
+    Wish, trim,
 };
 pub use tokens::{
-    Breakdown, ChatCost, Count, CounterFn, Encoding, Family, ImageRule, Model, Tiktoken, TokenCounter, count,
+    Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price, Tiktoken,
+    TokenCounter, count,
 };
 pub use transcript::{Transcript, Transcripts};

@@ -29,7 +29,7 @@ struct Ran {
 fn turnwise(line: &str) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
     command.args(line.split_whitespace()).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"));
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE"] {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE", "TURNWISE_MODELS"] {
         command.env_remove(name);
     }
     Run { command, stdin: Vec::new() }
@@ -135,6 +135,47 @@ fn help() {
 }
 
 #[test]
+fn models() {
+    insta::assert_snapshot!("models", turnwise("models gpt-4o-").out());
+    insta::assert_snapshot!("model", turnwise("models azure/gpt-5-2025-08-07").out());
+    let all = turnwise("models").out();
+    assert!(all.lines().next().unwrap().starts_with("model") && all.lines().count() > 300, "{all}");
+    let json = turnwise("models --json openai/gpt-4o-mini").json();
+    assert_eq!((&json[0]["like"], &json[0]["price"]["cached"]), (&json!("gpt-4o-mini"), &json!("0.075")));
+    assert_eq!(turnwise("models claude-sonnet-4- --json").json().len(), 2);
+    let error = turnwise("models gtp-5").fails(2);
+    assert!(error.contains("near names: gpt-5") && error.contains("--models FILE"), "{error}");
+}
+
+#[test]
+fn a_table_of_models_counts_for_all_commands() {
+    let table = json!({ "models": [
+        { "name": "prod", "like": "gpt-4o", "window": 1000 },
+        { "name": "small", "window": 100 },
+    ] });
+    let chat = json!({ "model": "prod", "messages": talk(80) });
+    let files = Files::new().with("models.json", table.to_string()).with("chat.json", chat.to_string());
+    let files = files.with("wrong.json", "{\"models\": [\n{\"name\": \"x\", \"windw\": 1}]}");
+    let with = |line: &str| turnwise(line).inside(files.path()).env("TURNWISE_MODELS", "models.json");
+    assert!(with("plan chat.json").out().contains("window 1,000 - 250 for the reply = 750 tokens"));
+    assert!(with("compare --model small chat.json").out().contains("window 100 - 25 for the reply = 75 tokens"));
+    assert_eq!(with("count chat.json --json").json()[0]["estimated"], json!(false));
+    assert_eq!(with("count chat.json --json --model small").json()[0]["estimated"], json!(true));
+    assert_eq!(with("models --json prod").json()[0]["window"], json!(1_000));
+    for command in ["trim chat.json", "replay chat.json"] {
+        with(command).out();
+        let error = turnwise(command).inside(files.path()).fails(2);
+        assert!(error.contains("the window of `prod` is not known"), "{error}");
+        turnwise(command).inside(files.path()).args("--models models.json").out();
+        turnwise(command).inside(files.path()).args("--models models.json").env("TURNWISE_MODELS", "").out();
+    }
+    let error = with("--models wrong.json models").fails(1);
+    assert!(error.contains("wrong.json: damaged file: the model `x`: unknown field `windw`"), "{error}");
+    assert!(error.contains("line 2"), "{error}");
+    assert!(with("--models missing.json show chat.json").fails(1).contains("missing.json"));
+}
+
+#[test]
 fn compare() {
     insta::assert_snapshot!("compare", turnwise("compare tau_airline.jsonl").out());
     insta::assert_snapshot!(
@@ -219,11 +260,11 @@ fn count_adds_up_and_agrees_with_the_plan() {
         assert_eq!(counts.len(), plans.len());
         for (count, plan) in counts.iter().zip(&plans) {
             let keys: Vec<&str> = count.as_object().unwrap().keys().map(String::as_str).collect();
-            assert_eq!(keys, ["conversation", "estimated", "head", "messages", "overhead", "tools", "total"]);
+            assert_eq!(keys, ["conversation", "estimated", "format", "head", "messages", "overhead", "tools", "total"]);
             let number = |key: &str| count[key].as_u64().unwrap();
             let messages = count["messages"].as_array().unwrap();
             let sum = messages.iter().map(|message| message["tokens"].as_u64().unwrap()).sum::<u64>();
-            assert_eq!(number("total"), sum + number("tools") + number("overhead"));
+            assert_eq!(number("total"), sum + number("tools") + number("format") + number("overhead"));
             assert!(messages.iter().enumerate().all(|(index, message)| message["index"] == index));
             assert!(messages.iter().all(|message| message["role"].is_string()));
             assert_eq!(plan["evicted"], json!([]));
@@ -300,7 +341,7 @@ fn a_mistake_in_the_command_line_ends_with_2() {
         assert!(words.iter().all(|word| error.contains(word)), "{words:?} in {error}");
     };
     let plan = |rest: &str| turnwise("plan tau_airline.jsonl").args(rest);
-    said(turnwise(""), &["Usage: turnwise <COMMAND>", "compare", "replay"]);
+    said(turnwise(""), &["Usage: turnwise [OPTIONS] <COMMAND>", "compare", "replay"]);
     said(turnwise("compare"), &["<FILE>"]);
     said(turnwise("frobnicate x.json"), &["frobnicate"]);
     said(plan("--budgt 300"), &["--budgt", "--budget"]);
@@ -637,13 +678,15 @@ fn an_object_without_anything_is_refused_in_words_that_make_sense() {
 }
 
 #[test]
-fn a_message_of_five_megabytes_is_counted_and_refused_with_its_numbers() {
+fn a_message_of_five_megabytes_is_counted_and_cut_or_refused_with_its_numbers() {
     let messages =
         json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "word ".repeat(1_000_000)}]);
     let files = Files::new().with("huge.json", messages.to_string());
     let run = |command: &str| turnwise(command).arg("huge.json").inside(files.path());
     assert_eq!(run("count --json").json()[0]["messages"][1]["tokens"], 1_000_005);
-    let error = run("plan --budget 9000").fails(1);
+    let cut = run("plan --budget 9000").out();
+    assert!(cut.contains("shorter") && cut.contains("sends 2 of 2 messages"), "{cut}");
+    let error = run("plan --budget 9000 --never-cut").fails(1);
     let words = ["huge.json", "over budget", "message 1 (user)", "1,000,005 tokens", "8,990"];
     assert!(words.iter().all(|word| error.contains(word)) && error.len() < 300, "{error}");
     assert!(run("show").out().len() < 500);

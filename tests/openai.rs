@@ -132,9 +132,8 @@ async fn a_long_retry_after_is_capped_and_each_attempt_is_reported() {
 
 #[tokio::test]
 async fn a_time_to_come_back_may_be_a_date_or_milliseconds() {
-    // A date has whole seconds: this one is between two and three of them away.
-    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(3));
-    for (name, value, asked) in [("retry-after", &*date, 2.0..=3.0), ("retry-after-ms", "1500", 1.5..=1.5)] {
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(3_600));
+    for (name, value, asked) in [("retry-after", &*date, 3_000.0..=3_600.0), ("retry-after-ms", "1500", 1.5..=1.5)] {
         let stub = Stub::new([Answer::new(429, "{}").header(name, value)]);
         let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
         let wait = error.attempt().unwrap().error.as_ref().unwrap().wait().unwrap();

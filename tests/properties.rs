@@ -3,6 +3,8 @@
 //! `TURNWISE_SEED` and `TURNWISE_CASES` choose what is tried, `TURNWISE_CASE` tries one case alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "properties/conform.rs"]
+mod conform;
 #[path = "properties/generate.rs"]
 mod generate;
 #[path = "properties/judge.rs"]

@@ -61,7 +61,7 @@ impl Timestamp {
 
 /// Which recording of a message an item is: in one process no two have the same, and a copy of the record keeps it.
 /// Items with the same stamp have the same items before them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Stamp(u64);
 
 impl Stamp {

@@ -317,6 +317,10 @@ impl<'a> Group<'a> {
         self.messages().next()
     }
 
+    pub(crate) fn last_item(self) -> Option<&'a Item> {
+        self.path.range(self.positions()).next_back()
+    }
+
     /// Whether it is calls with their results.
     pub fn has_calls(self) -> bool {
         self.first().is_some_and(Message::has_calls)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ConversationManager;
 use super::params::typed_params;
+use super::summarizer::Summarizer;
 use crate::backend::{ChatBackend, Wire};
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
@@ -14,14 +15,14 @@ use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::{Params, Tool};
 use crate::strategy::{Planner, SlidingWindow, Strategy};
-use crate::tokens::{ChatCost, TokenCounter};
+use crate::tokens::{ChatCost, Model, TokenCounter};
 use crate::transcript::Transcript;
 
 /// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share backend, strategy and vocabulary.
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
-    pub(super) model: String,
+    pub(super) model: Model,
     pub(super) backend: Option<Arc<dyn ChatBackend>>,
     pub(super) strategy: Arc<dyn Strategy>,
     pub(super) budget: Option<TokenBudget>,
@@ -30,13 +31,15 @@ pub struct Builder {
     pub(super) params: Params,
     pub(super) head: Vec<Message>,
     pub(super) wire: Wire,
+    pub(super) never_cut: bool,
+    pub(super) summarizer: Summarizer,
     pub(super) autosave: Option<PathBuf>,
 }
 
 impl Builder {
-    pub(super) fn new(model: &str) -> Self {
+    pub(super) fn new(model: impl Into<Model>) -> Self {
         Self {
-            model: model.to_owned(),
+            model: model.into(),
             backend: None,
             strategy: Arc::new(SlidingWindow::tokens()),
             budget: None,
@@ -45,6 +48,8 @@ impl Builder {
             params: Params::new(),
             head: Vec::new(),
             wire: Wire::default(),
+            never_cut: false,
+            summarizer: Summarizer::default(),
             autosave: None,
         }
     }
@@ -107,6 +112,18 @@ impl Builder {
         self
     }
 
+    /// Who makes the summaries that a strategy wishes for. Default: the manager's own model and backend.
+    pub fn summarizer(mut self, summarizer: Summarizer) -> Self {
+        self.summarizer = summarizer;
+        self
+    }
+
+    /// Refuses what must be answered and is longer than there is room; see [`Planner::never_cut`].
+    pub fn never_cut(mut self) -> Self {
+        self.never_cut = true;
+        self
+    }
+
     /// Saves the conversation to this file after every exchange. A change between exchanges is saved with the next one, or
     /// by [`save`](ConversationManager::save).
     pub fn autosave(mut self, file: impl Into<PathBuf>) -> Self {
@@ -138,7 +155,7 @@ impl Builder {
         if !self.tools.is_empty() {
             file.tools.clone_from(&self.tools);
         }
-        file.model = Some(self.model.clone());
+        file.model = Some(self.model.name.clone());
         let planner = self.planner(&file.tools, &self.params)?;
         planner.cost().counter().warm();
         Ok(ConversationManager::start(self, file, planner))
@@ -166,7 +183,8 @@ impl Builder {
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
-        Ok(planner.model(&self.model).params(params).wire(self.wire.clone()))
+        let planner = planner.model(&self.model.name).params(params).wire(self.wire.clone());
+        Ok(if self.never_cut { planner.never_cut() } else { planner })
     }
 }
 
@@ -189,7 +207,7 @@ pub(super) fn check_params(params: &Params) -> Result<()> {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("model", &self.model)
+            .field("model", &self.model.name)
             .field("strategy", &self.strategy)
             .field("budget", &self.budget)
             .finish_non_exhaustive()

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::builder::check_params;
 use super::failure::FailedExchange;
 use super::params::typed_params;
+use super::summarizer::SummaryCall;
 use super::{ConversationManager, Shared, State};
 use crate::backend::{Attempt, BackendError, BoxFuture, ChatReply, FinishReason, Usage};
 use crate::conversation::{Conversation, ItemId};
@@ -22,7 +23,7 @@ use crate::strategy::{Extras, Plan, Planner};
 /// leaves no trace in the record.
 #[must_use = "an exchange is sent when it is awaited"]
 pub struct Exchange {
-    manager: ConversationManager,
+    pub(super) manager: ConversationManager,
     message: Message,
     extras: Extras,
 }
@@ -57,6 +58,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// The requests it took, the last one last.
     pub attempts: Vec<Attempt>,
+    /// The calls that were made for summaries before it.
+    pub summaries: Vec<SummaryCall>,
     /// Why the conversation could not be saved after it, if it could not. The exchange is in the record.
     pub unsaved: Option<Arc<Error>>,
 }
@@ -98,14 +101,14 @@ impl Exchange {
     }
 
     /// The record with the message behind it.
-    fn stage(&self) -> Conversation {
+    pub(super) fn stage(&self) -> Conversation {
         let mut staged = self.manager.snapshot();
         staged.push(self.message.clone());
         staged
     }
 
     /// Plans outside the lock: counting and the strategy may take their time, and others go on reading.
-    fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
+    pub(super) fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
         let shared = &self.manager.shared;
         let planner = self.planner()?;
         let (mut ledger, mut memo) = shared.state(|state| (state.file.ledger.clone(), std::mem::take(&mut state.memo)));
@@ -118,7 +121,7 @@ impl Exchange {
     }
 
     /// The manager's planner, or one of its own where this reply may have another length.
-    fn planner(&self) -> Result<Cow<'_, Planner>> {
+    pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
         let (shared, params) = (&self.manager.shared, &self.extras.params);
         check_params(params)?;
         if params.max_completion_tokens().is_none() {
@@ -134,8 +137,7 @@ impl Exchange {
         let _sending = Sending::begin(&shared);
         // Closed only when the manager is gone, and this future holds it.
         let _turn = shared.queue.acquire().await;
-        let staged = self.stage();
-        let plan = self.plan_staged(&staged)?;
+        let (staged, plan, summaries) = self.plan_and_summarize().await?;
         let request = plan.request();
 
         let Some(backend) = &shared.setup.backend else {
@@ -153,7 +155,7 @@ impl Exchange {
         };
         let unsaved = shared.autosave().await.map(Arc::new);
         let ChatReply { message, finish, usage, attempts, raw } = reply;
-        let report = Report { plan, elapsed: started.elapsed(), attempts, unsaved };
+        let report = Report { plan, summaries, elapsed: started.elapsed(), attempts, unsaved };
         Ok(Reply { item_id, asked, message, finish, usage, raw, report })
     }
 }

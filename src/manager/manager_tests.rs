@@ -285,7 +285,7 @@ fn parameters_that_the_manager_sets_itself_are_refused() {
 
 #[test]
 fn a_model_without_a_window_fails_when_it_is_built_and_a_missing_backend_when_it_is_asked() {
-    let error = ConversationManager::builder("llama-3").build().unwrap_err();
+    let error = ConversationManager::builder("no-such-model").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownModel);
     let chat = ConversationManager::builder("gpt-4o").build().unwrap();
     chat.plan("a").unwrap();

@@ -4,6 +4,8 @@ mod builder;
 mod exchange;
 mod failure;
 mod params;
+mod summarizer;
+mod summarizing;
 
 use std::fmt;
 use std::path::Path;
@@ -16,12 +18,15 @@ use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, Message};
 use crate::strategy::{Memo, Plan, Planner};
+use crate::tokens::Model;
 use crate::transcript::{Saved, Transcript};
 
 pub use builder::Builder;
 use exchange::Sending;
 pub use exchange::{Exchange, Reply, Report};
 pub use failure::FailedExchange;
+pub use summarizer::{Summarizer, SummaryCall};
+use summarizing::Patience;
 
 /// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
 ///
@@ -63,6 +68,7 @@ struct State {
     memo: Memo,
     /// How many sends are under way or wait for their turn.
     sends: usize,
+    patience: Patience,
 }
 
 impl ConversationManager {
@@ -70,20 +76,20 @@ impl ConversationManager {
     /// `OPENAI_BASE_URL` where it is not `OpenAI`'s own. A missing key is an error of the first send.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] when the model's window is not known: state a budget with the
-    /// [builder](Self::builder).
+    /// [`ErrorKind::UnknownModel`] when the model's window is not known: state a budget or describe
+    /// the model with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
         Self::builder(model).backend(crate::backend::openai::OpenAi::from_env()).build()
     }
 
-    /// Sets a manager up for a model.
-    pub fn builder(model: &str) -> Builder {
+    /// Sets a manager up for a model, by name (looked up as [`Model::find`] does) or as it is [known](Model).
+    pub fn builder(model: impl Into<Model>) -> Builder {
         Builder::new(model)
     }
 
     fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
-        let state = Mutex::new(State { file, memo: Memo::default(), sends: 0 });
+        let state = Mutex::new(State { file, memo: Memo::default(), sends: 0, patience: Patience::default() });
         Self { shared: Arc::new(Shared { setup, planner, queue: Semaphore::new(1), state, saving: Mutex::new(None) }) }
     }
 
@@ -120,7 +126,7 @@ impl ConversationManager {
     pub fn count_tokens(&self) -> u64 {
         let cost = self.shared.planner.cost();
         let Transcript { conversation, mut ledger, tools, .. } = self.transcript();
-        let head = cost.head(conversation.head(), &tools).tokens;
+        let head = cost.head(conversation.head(), &tools, &[]).tokens;
         let total = head + ledger.total(&conversation, cost) + cost.priming().tokens;
         self.shared.state(|state| state.file.ledger = ledger);
         total
@@ -271,7 +277,7 @@ impl Shared {
 impl fmt::Debug for ConversationManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConversationManager")
-            .field("model", &self.shared.setup.model)
+            .field("model", &self.shared.setup.model.name)
             .field("conversation", &self.snapshot())
             .finish_non_exhaustive()
     }
@@ -280,3 +286,7 @@ impl fmt::Debug for ConversationManager {
 #[cfg(test)]
 #[path = "manager_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "summarizing_tests.rs"]
+mod summarizing_tests;

@@ -156,6 +156,11 @@ impl Part {
         Self::of(kind, Member::other(kind, value))
     }
 
+    /// The same part with another text.
+    pub(crate) fn with_text(&self, text: &str) -> Self {
+        Self(self.0.with(Member::Known(PartMember::Text(text.into()))))
+    }
+
     fn of(kind: &str, member: Member<PartMember>) -> Self {
         Self(Object::new(vec![Member::Known(PartMember::Type(kind.into())), member]))
     }

@@ -160,6 +160,43 @@ impl Message {
         Ok(Self(self.0.with(member)))
     }
 
+    /// The same message with other texts: those of its content for which `change` gives one.
+    pub(crate) fn map_texts(&self, mut change: impl FnMut(&str) -> Option<String>) -> Self {
+        match self.content() {
+            Some(Content::Text(text)) => {
+                change(text).map_or_else(|| self.clone(), |text| self.clone().with_content(text))
+            }
+            Some(Content::Parts(parts)) => {
+                let changed = |part: &Part| {
+                    let text = part.text().and_then(&mut change);
+                    text.map_or_else(|| part.clone(), |text| part.with_text(&text))
+                };
+                self.clone().with_content(parts.iter().map(changed).collect::<Vec<_>>())
+            }
+            None => self.clone(),
+        }
+    }
+
+    /// Whether it holds what a model thought before it answered.
+    pub(crate) fn has_reasoning(&self) -> bool {
+        self.without_reasoning() != *self
+    }
+
+    /// The same message without what a model thought before it answered: members that hold it, and a `<think>` block at
+    /// the start of the text.
+    pub(crate) fn without_reasoning(&self) -> Self {
+        const MEMBERS: [&str; 3] = ["reasoning", "reasoning_content", "thinking"];
+        let is_kept = |member: &Member<MessageMember>| match member {
+            Member::Known(_) => true,
+            Member::Other(other) => !MEMBERS.contains(&&*other.0),
+        };
+        let answer = |text: &str| {
+            let (_, answer) = text.trim_start().strip_prefix("<think>")?.split_once("</think>")?;
+            Some(answer.trim_start().to_owned())
+        };
+        Self(self.0.filter(is_kept)).map_texts(answer)
+    }
+
     /// The message with those of its members that are in the specification, and others that `keep` accepts. A list of
     /// calls that is empty or null goes too.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {

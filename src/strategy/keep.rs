@@ -5,7 +5,7 @@ use std::fmt;
 use super::draft::Reason;
 use super::plan::{Fate, Plan};
 use super::refuse::describe_group;
-use super::runs::{Ground, history};
+use super::runs::{Decided, Ground, history};
 use super::view::MustSend;
 use super::{Memo, Strategy};
 use crate::conversation::{GroupState, ItemId};
@@ -54,11 +54,12 @@ impl Plan {
         let run = self.runs.iter().find(|run| run.groups.contains(&group));
         let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
         let tokens = self.sums.group(group).tokens;
-        let can_be_kept = fate == Fate::Evicted && path.group(group).state() == GroupState::Ready;
+        let can_be_kept = fate != Fate::Kept && path.group(group).state() == GroupState::Ready;
         let must = MustSend::of(self.record(), &self.sums);
         let before = self.tokens.total() - self.tokens.history;
-        let ground = Ground { record: self.record(), sums: &self.sums, must: &must, before };
-        let fixed = before + must.tokens(0..path.groups());
+        let ground =
+            Ground { record: self.record(), sums: &self.sums, must: &must, cost: &self.cost, before, cuts: &self.cuts };
+        let fixed = ground.fixed();
         Ok(ToKeep {
             what: describe_group(path, group),
             messages: path.group(group).positions().len(),
@@ -77,14 +78,14 @@ impl Plan {
         let whole = ground.before + self.sums.tokens(0..self.record().path().groups());
         let (mut too_small, mut enough) =
             (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit.saturating_add(1)));
-        // One memo for all drafts: an index is made once.
         let mut memo = Memo::default();
-        if !self.keeps_at(enough, group, ground, strategy, &mut memo) {
+        let mut keeps_at = |limit| self.keeps_at(limit, group, ground, strategy, &mut memo);
+        if !keeps_at(enough) {
             return None;
         }
         while enough - too_small > 1 {
             let middle = too_small.midpoint(enough);
-            if self.keeps_at(middle, group, ground, strategy, &mut memo) {
+            if keeps_at(middle) {
                 enough = middle;
             } else {
                 too_small = middle;
@@ -95,7 +96,7 @@ impl Plan {
 
     fn keeps_at(&self, limit: u64, group: usize, ground: Ground<'_>, strategy: &dyn Strategy, memo: &mut Memo) -> bool {
         let decided = ground.decide(&self.budget.at(limit), strategy, memo);
-        decided.is_ok_and(|(_, runs)| {
+        decided.is_ok_and(|Decided { runs, .. }| {
             let is_kept = runs.iter().any(|run| run.fate == Fate::Kept && run.groups.contains(&group));
             is_kept && ground.before + history(&runs) <= limit
         })
@@ -106,6 +107,10 @@ impl fmt::Display for ToKeep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match (self.messages, self.fate) {
             (1, Fate::Kept) => "is sent",
+            (1, Fate::Shrunk) => "is sent shorter",
+            (_, Fate::Shrunk) => "are sent shorter",
+            (1, Fate::Summarized) => "is summarized",
+            (_, Fate::Summarized) => "are summarized",
             (1, Fate::Evicted) => "is not sent",
             (_, Fate::Kept) => "are sent",
             (_, Fate::Evicted) => "are not sent",

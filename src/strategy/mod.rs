@@ -4,17 +4,29 @@
 //! leave out and nothing else. The [`Planner`] makes the [`Plan`]: it adds head, pins and what must be answered, leaves
 //! out what would not be legal, and refuses what does not fit.
 
+mod assemble;
+mod check;
+mod clear_tools;
+mod cut;
 mod draft;
+mod drop_reasoning;
+mod ends;
 mod everything;
 mod explain;
 mod head_tail;
 mod keep;
+mod ladder;
+mod left;
 mod parse;
 mod plan;
 mod planner;
 mod recall;
 mod refuse;
 mod runs;
+mod shrink;
+mod summarize;
+pub(crate) mod summary;
+mod sweep;
 mod view;
 mod window;
 
@@ -29,14 +41,22 @@ use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::tokens::ChatCost;
 
+pub use check::{Violation, check};
+pub use clear_tools::ClearTools;
 pub use draft::{Draft, Reason};
+pub use drop_reasoning::DropReasoning;
+pub(crate) use ends::ends;
 pub use everything::Everything;
 pub use head_tail::HeadTail;
 pub use keep::ToKeep;
+pub use ladder::Ladder;
 pub use parse::parse;
 pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
 pub use planner::{Extras, Planner};
 pub use recall::Recall;
+pub use shrink::Shrink;
+pub use summarize::Summarize;
+pub use summary::{SummaryUse, Wish};
 pub use view::{Must, View};
 pub use window::SlidingWindow;
 
@@ -98,15 +118,19 @@ impl<S: Strategy + ?Sized> Strategy for &S {
 /// A cache for one strategy on one conversation, such as an index; kept by the caller from plan to plan. A draft must
 /// not depend on what is in it.
 #[derive(Default)]
-pub struct Memo(Option<Box<dyn Any + Send + Sync>>);
+pub struct Memo {
+    own: Option<Box<dyn Any + Send + Sync>>,
+    /// The planner's: groups that were made smaller.
+    shrinker: shrink::Shrinker,
+}
 
 impl Memo {
     /// The value of type `T`, made if there is none yet, in the place of one of another type.
     pub fn get<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
-        if !self.0.as_ref().is_some_and(|value| value.is::<T>()) {
-            self.0 = Some(Box::<T>::default());
+        if !self.own.as_ref().is_some_and(|value| value.is::<T>()) {
+            self.own = Some(Box::<T>::default());
         }
-        match self.0.as_mut().and_then(|value| value.downcast_mut()) {
+        match self.own.as_mut().and_then(|value| value.downcast_mut()) {
             Some(value) => value,
             None => unreachable!("the memo was filled with this type above"),
         }
@@ -115,7 +139,7 @@ impl Memo {
 
 impl fmt::Debug for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Memo(filled)" } else { "Memo(empty)" })
+        f.write_str(if self.own.is_some() { "Memo(filled)" } else { "Memo(empty)" })
     }
 }
 
@@ -150,3 +174,7 @@ pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy)
 #[cfg(test)]
 #[path = "strategy_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "shrink_tests.rs"]
+mod shrink_tests;

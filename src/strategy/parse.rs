@@ -1,6 +1,6 @@
 //! Strategies by their names on the command line.
 
-use super::{Everything, HeadTail, Recall, SlidingWindow, Strategy};
+use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Strategy, Summarize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
@@ -10,7 +10,14 @@ const NAMES: &[(&str, &str)] = &[
     ("window", "messages=N or turns=N, start=user"),
     ("head-tail", "first=N"),
     ("recall", "tail=PERCENT, stem=none"),
+    ("tools", TOOLS),
+    ("clear-tools", TOOLS),
+    ("drop-reasoning", "no options"),
+    ("summarize", "tokens=N, chunk=N, role=NAME"),
+    ("ladder", "steps with `/` between them"),
 ];
+
+const TOOLS: &str = "keep=N, named=TOOL+TOOL, least=TOKENS";
 
 /// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`.
 ///
@@ -20,6 +27,10 @@ const NAMES: &[(&str, &str)] = &[
 /// | `window` | `messages=N` or `turns=N`, `start=user` |
 /// | `head-tail` | `first=N` (messages, default 2) |
 /// | `recall` | `tail=PERCENT` (default 26), `stem=none` |
+/// | `tools` | `keep=N` (groups of calls, default 3), `named=a+b` (tools), `least=N` (tokens): then `window` |
+/// | `clear-tools`, `drop-reasoning` | steps of a ladder; the first as `tools` |
+/// | `summarize` | `tokens=N` (of the summary, default 400), `chunk=N` (tokens a call, default 4,000), `role=user` |
+/// | `ladder` | `ladder:clear-tools/drop-reasoning/window`, steps with their options; alone the default one |
 ///
 /// # Errors
 /// [`ErrorKind::InvalidStrategy`] with the nearest name, or with what the option takes.
@@ -33,12 +44,23 @@ const NAMES: &[(&str, &str)] = &[
 /// ```
 pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
     let (name, options) = spec.split_once(':').unwrap_or((spec, ""));
+    if name == "ladder" {
+        return Ok(Box::new(ladder(options)?));
+    }
     let mut options = Options { name, left: pairs(name, options)? };
     let strategy: Box<dyn Strategy> = match name {
         "everything" => Box::new(Everything),
         "window" => Box::new(window(&mut options)?),
         "head-tail" => Box::new(options.number("first")?.map_or_else(HeadTail::default, HeadTail::messages)),
         "recall" => Box::new(recall(&mut options)?),
+        "clear-tools" => Box::new(clear_tools(&mut options)?),
+        "tools" => {
+            let clear = clear_tools(&mut options)?;
+            let name = clear.spec().replacen("clear-tools", "tools", 1);
+            Box::new(Ladder::new().step(clear).step(SlidingWindow::tokens()).named(name))
+        }
+        "drop-reasoning" => Box::new(DropReasoning),
+        "summarize" => Box::new(summarize(&mut options)?),
         _ => return Err(unknown(name)),
     };
     options.finish()?;
@@ -76,6 +98,41 @@ fn recall(options: &mut Options<'_>) -> Result<Recall> {
             "`recall` has `stem={other}`; `stem=english` (the default) and `stem=none` are allowed"
         ))),
     }
+}
+
+fn clear_tools(options: &mut Options<'_>) -> Result<ClearTools> {
+    let mut clear = ClearTools::default();
+    if let Some(groups) = options.number("keep")? {
+        clear = clear.keep(groups);
+    }
+    if let Some(names) = options.take("named") {
+        clear = clear.keep_tools(names.split('+'));
+    }
+    if let Some(tokens) = options.number("least")? {
+        clear = clear.at_least(tokens as u64);
+    }
+    Ok(clear)
+}
+
+fn summarize(options: &mut Options<'_>) -> Result<Summarize> {
+    let mut summarize = Summarize::rolling();
+    if let Some(tokens) = options.number("tokens")? {
+        summarize = summarize.tokens(tokens as u64);
+    }
+    if let Some(tokens) = options.number("chunk")? {
+        summarize = summarize.chunk(tokens as u64);
+    }
+    if let Some(role) = options.take("role") {
+        summarize = summarize.role(role);
+    }
+    Ok(summarize)
+}
+
+fn ladder(steps: &str) -> Result<Ladder> {
+    if steps.is_empty() {
+        return Ok(Ladder::default());
+    }
+    steps.split('/').try_fold(Ladder::new(), |ladder, step| Ok(ladder.step(parse(step)?)))
 }
 
 struct Options<'a> {

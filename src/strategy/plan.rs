@@ -9,12 +9,15 @@ use serde::{Serialize, Serializer};
 
 use super::draft::Reason;
 use super::explain::Explain;
+use super::runs::Cut;
+use super::summary::{SummaryUse, Wish};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
 use crate::message::Message;
 use crate::request::{ChatRequest, Params, Tool};
+use crate::tokens::ChatCost;
 
 /// What happens to a message in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,8 +26,19 @@ use crate::request::{ChatRequest, Params, Tool};
 pub enum Fate {
     /// It is sent as it stands.
     Kept,
+    /// It is sent smaller than it is.
+    Shrunk,
+    /// A summary is sent in its place.
+    Summarized,
     /// It is not sent.
     Evicted,
+}
+
+impl Fate {
+    /// Whether something of its own words is sent.
+    pub fn is_sent(self) -> bool {
+        matches!(self, Self::Kept | Self::Shrunk)
+    }
 }
 
 /// Groups side by side on the path that share a fate and a reason.
@@ -35,8 +49,10 @@ pub struct Run {
     pub groups: Range<usize>,
     /// Their items, by position on the path: the head is not counted.
     pub positions: Range<usize>,
-    /// What they cost.
+    /// What they cost; where they are sent smaller, what is sent.
     pub tokens: u64,
+    /// What was saved by sending them smaller.
+    pub saved: u64,
     /// Whether they are sent.
     pub fate: Fate,
     /// Why.
@@ -53,6 +69,9 @@ pub struct Arithmetic {
     pub tools: u64,
     /// The messages of the path that are sent.
     pub history: u64,
+    /// The summary that stands for what is not sent.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub summary: u64,
     /// The messages that are sent with this request only.
     #[serde(skip_serializing_if = "is_zero")]
     pub context: u64,
@@ -70,7 +89,9 @@ fn is_zero(tokens: &u64) -> bool {
 impl Arithmetic {
     /// The whole request.
     pub fn total(&self) -> u64 {
-        [self.head, self.tools, self.history, self.context, self.overhead].into_iter().fold(0, u64::saturating_add)
+        [self.head, self.tools, self.history, self.summary, self.context, self.overhead]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 }
 
@@ -91,8 +112,9 @@ pub struct Decision<'a> {
 /// A request that can be sent as it stands, with the reason for every message that is in it or not.
 ///
 /// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
-/// (the arithmetic), `kept` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes into the input's
-/// messages, the head included, `to` exclusive) and `messages`.
+/// (the arithmetic), `kept`, `shrunk`, `summarized` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes
+/// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller), `summary`
+/// and `wish` where there is one, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,
@@ -100,14 +122,27 @@ pub struct Plan {
     pub(super) tokens: Arithmetic,
     pub(super) runs: Vec<Run>,
     pub(super) messages: Vec<Message>,
-    /// The group before which messages stand that are sent with this request only, and how many.
-    pub(super) context: (usize, usize),
     pub(super) tools: Arc<[Tool]>,
     pub(super) model: Option<String>,
     pub(super) params: Params,
     pub(super) marks: Vec<Mark>,
     pub(super) record: Conversation,
     pub(super) sums: Sums,
+    pub(super) cost: ChatCost,
+    /// What is sent, in order, in parts that change as a whole; the first is the head.
+    pub(super) parts: Vec<Part>,
+    /// The messages before they were fitted to a server, where that changed their number.
+    pub(super) unfitted: Option<Vec<Message>>,
+    pub(super) cuts: Vec<Cut>,
+    pub(super) summary: Option<SummaryUse>,
+    pub(super) wish: Option<Wish>,
+}
+
+/// A part of a request: how many messages, and what they cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) messages: usize,
+    pub(super) tokens: u64,
 }
 
 impl Plan {
@@ -151,9 +186,19 @@ impl Plan {
         self.record.head().len()
     }
 
-    /// The number of messages of the input that are not sent.
+    /// The summary that is sent in the place of old messages, if one is.
+    pub fn summary(&self) -> Option<&SummaryUse> {
+        self.summary.as_ref()
+    }
+
+    /// The summary that would be worth making, if one would.
+    pub fn wish(&self) -> Option<&Wish> {
+        self.wish.as_ref()
+    }
+
+    /// The number of messages of the input that are not sent themselves.
     pub fn evicted(&self) -> usize {
-        self.runs.iter().filter(|run| run.fate == Fate::Evicted).map(|run| run.positions.len()).sum()
+        self.runs.iter().filter(|run| !run.fate.is_sent()).map(|run| run.positions.len()).sum()
     }
 
     /// Every message of the input with its fate, one at a time.
@@ -195,24 +240,27 @@ impl Plan {
     /// Tokens at the start of this request that the request of `last` had at its start too: what a provider's prompt
     /// cache can reuse. Whole groups; head and tools count when they are equal.
     pub fn prefix_shared_with(&self, last: &Self) -> u64 {
-        let is_head_same = self.record.head() == last.record.head() && self.tools == last.tools;
-        if !is_head_same {
+        if self.tools != last.tools {
             return 0;
         }
-        let kept = |plan: &Self| -> Vec<usize> {
-            let (before, context) = plan.context;
-            let kept = plan.runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone());
-            kept.take_while(|&group| context == 0 || group < before).collect()
-        };
-        let (mine, its) = (kept(self), kept(last));
-        let (path, last_path) = (self.record.path(), last.record.path());
-        let is_same =
-            |(mine, its): &(&usize, &usize)| path.group(**mine).messages().eq(last_path.group(**its).messages());
-        let shared = mine.iter().zip(&its).take_while(is_same).map(|(group, _)| self.sums.group(*group).tokens);
-        self.tokens.head + self.tokens.tools + shared.sum::<u64>()
+        let (mut mine, mut its) = (self.unfitted(), last.unfitted());
+        let mut shared = 0;
+        for (part, other) in self.parts.iter().zip(&last.parts) {
+            let both = mine.split_at_checked(part.messages).zip(its.split_at_checked(other.messages));
+            match both {
+                Some(((own, left), (known, its_left))) if own == known => (mine, its) = (left, its_left),
+                _ => break,
+            }
+            shared += part.tokens;
+        }
+        shared
     }
 
-    pub(super) fn record(&self) -> &Conversation {
+    fn unfitted(&self) -> &[Message] {
+        self.unfitted.as_deref().unwrap_or(&self.messages)
+    }
+
+    pub(crate) fn record(&self) -> &Conversation {
         &self.record
     }
 }
@@ -230,13 +278,21 @@ impl fmt::Debug for Plan {
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut plan = serializer.serialize_struct("Plan", 7)?;
+        let mut plan = serializer.serialize_struct("Plan", 11)?;
         plan.serialize_field("strategy", &self.spec)?;
         plan.serialize_field("budget", &self.budget)?;
         plan.serialize_field("tokens", &self.tokens.total())?;
         plan.serialize_field("parts", &self.tokens)?;
         plan.serialize_field("kept", &self.rows(Fate::Kept))?;
+        plan.serialize_field("shrunk", &self.rows(Fate::Shrunk))?;
+        plan.serialize_field("summarized", &self.rows(Fate::Summarized))?;
         plan.serialize_field("evicted", &self.rows(Fate::Evicted))?;
+        if let Some(summary) = &self.summary {
+            plan.serialize_field("summary", summary)?;
+        }
+        if let Some(wish) = &self.wish {
+            plan.serialize_field("wish", wish)?;
+        }
         plan.serialize_field("messages", &self.messages)?;
         plan.end()
     }
@@ -252,8 +308,11 @@ pub struct Row {
     pub to: usize,
     /// How many messages it has.
     pub messages: usize,
-    /// What they cost.
+    /// What they cost; where they are sent smaller, what is sent.
     pub tokens: u64,
+    /// What was saved by sending them smaller.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub saved: u64,
     /// Why they are sent, or not.
     pub reason: Reason,
 }
@@ -267,6 +326,7 @@ impl Plan {
             to: run.positions.end + head,
             messages: run.positions.len(),
             tokens: run.tokens,
+            saved: run.saved,
             reason: run.reason.clone(),
         };
         let first = (fate == Fate::Kept && head > 0).then_some(Row {
@@ -274,6 +334,7 @@ impl Plan {
             to: head,
             messages: head,
             tokens: self.tokens.head,
+            saved: 0,
             reason: Reason::Head,
         });
         first.into_iter().chain(self.runs.iter().filter(|run| run.fate == fate).map(row)).collect()

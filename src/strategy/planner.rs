@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use super::assemble::{Assembly, Insert, Sources};
+use super::cut::cut_to_fit;
 use super::draft::Draft;
-use super::plan::{Arithmetic, Fate, Plan, Run};
+use super::plan::{Arithmetic, Plan};
 use super::refuse::{kept_too_much, refuse_what_cannot_fit};
-use super::runs::{Ground, history};
+use super::runs::{Cut, Ground, history};
+use super::summary::{self, SummaryUse};
 use super::view::{Must, MustSend};
 use super::{Memo, Strategy};
 use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, Mark, Path};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Sums};
 use crate::message::Message;
 use crate::request::{Params, Tool};
-use crate::tokens::ChatCost;
+use crate::tokens::{ChatCost, Count};
 use crate::wire::Wire;
 
 /// Turns a strategy's wishes into a [`Plan`] that can be sent: adds head, pins and what must be answered, leaves out
@@ -38,6 +41,7 @@ pub struct Planner {
     model: Option<String>,
     params: Params,
     wire: Option<Wire>,
+    never_cut: bool,
 }
 
 /// What one request holds beside the conversation. It is counted, sent and shown in the plan; no record ever holds it.
@@ -57,7 +61,15 @@ impl Planner {
     /// [`ErrorKind::InvalidBudget`] when the budget contradicts itself.
     pub fn new(cost: ChatCost, budget: &TokenBudget) -> Result<Self> {
         let budget = budget.resolve()?;
-        Ok(Self { cost, budget, tools: Arc::from([]), model: None, params: Params::new(), wire: None })
+        Ok(Self {
+            cost,
+            budget,
+            tools: Arc::from([]),
+            model: None,
+            params: Params::new(),
+            wire: None,
+            never_cut: false,
+        })
     }
 
     /// Sends these tool definitions with every request, and counts them.
@@ -86,6 +98,22 @@ impl Planner {
     pub fn wire(mut self, wire: Wire) -> Self {
         self.wire = Some(wire);
         self
+    }
+
+    /// Refuses a message that must be answered and is longer than there is room. Default: its longest texts are cut to
+    /// beginning and end, to no less than 64 tokens each, and the plan says so.
+    #[must_use]
+    pub fn never_cut(mut self) -> Self {
+        self.never_cut = true;
+        self
+    }
+
+    /// The same planner, trimming above another part of the limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBudget`] when `part` is not between 0 and 1.
+    pub(crate) fn trimming_above(&self, part: f64) -> Result<Self> {
+        Ok(Self { budget: self.budget.trimming_above(part)?, ..self.clone() })
     }
 
     /// The budget in integers.
@@ -127,7 +155,8 @@ impl Planner {
         memo: &mut Memo,
         extras: &Extras,
     ) -> Result<Plan> {
-        let [head, tools] = ledger.head(conversation, &self.tools, &self.cost);
+        let params = self.params.and(&extras.params);
+        let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let sums = ledger.sums(conversation, &self.cost);
         let must = MustSend::of(conversation, &sums);
         let path = conversation.path();
@@ -135,17 +164,16 @@ impl Planner {
             let detail = "nothing to send: the conversation has no head and no message that can be sent";
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
-        let overhead = self.cost.priming();
-        let context = self.cost.group(&extras.context);
+        let (overhead, context) = (self.cost.priming(), self.cost.group(&extras.context));
         let before = (head + tools + overhead + context).tokens;
-        refuse_what_cannot_fit(path, before, &must, &sums, &self.budget)?;
-
-        let ground = Ground { record: conversation, sums: &sums, must: &must, before };
-        let (draft, runs) = ground.decide(&self.budget, strategy, memo)?;
+        let cuts = self.cuts(path, before, &must, &sums, memo)?;
+        let ground = Ground { record: conversation, sums: &sums, must: &must, cost: &self.cost, before, cuts: &cuts };
+        let decided = ground.decide(&self.budget, strategy, memo)?;
         let tokens = Arithmetic {
             head: head.tokens,
             tools: tools.tokens,
-            history: history(&runs),
+            history: history(&decided.runs),
+            summary: decided.summary.as_ref().map_or(0, |summary| summary.tokens),
             context: context.tokens,
             overhead: overhead.tokens,
             estimated: false,
@@ -154,44 +182,70 @@ impl Planner {
             return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
         let pending = must.of_reason(Must::Pending).next().unwrap_or(path.groups());
-        let (messages, is_as_counted) = self.fit(in_order(path, &runs, pending, &extras.context));
-        let is_exact = kept(&runs).all(|group| sums.group(group).exact) && self.cost.is_exact() && is_as_counted;
-        let estimated = !(is_exact && head.exact && tools.exact && context.exact);
+        let mut request = Assembly::new(path.head(), head + tools);
+        let sources =
+            Sources { path, sums: &sums, smaller: &decided.smaller, shrinker: &memo.shrinker, cost: &self.cost };
+        let inserts = [
+            decided.summary.as_ref().and_then(|summary| self.insert(summary, &decided.draft, conversation)),
+            Some(Insert { before: pending, messages: extras.context.clone(), cost: context }),
+        ];
+        sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
+        let Assembly { messages, parts, is_exact } = request;
+        let (messages, unfitted, is_as_counted) = self.fit(messages);
+        let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
         Ok(Plan {
             messages,
-            context: (pending, extras.context.len()),
-            marks: marks(&draft, &strategy.spec(), conversation),
+            unfitted,
+            parts,
+            marks: marks(&decided.draft, &strategy.spec(), conversation),
             spec: strategy.spec().into_owned(),
             budget: self.budget,
             tokens: Arithmetic { estimated, ..tokens },
-            runs,
+            runs: decided.runs,
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
-            params: self.params.and(&extras.params),
+            params,
             record: conversation.clone(),
             sums,
+            cost: self.cost.clone(),
+            cuts,
+            summary: decided.summary,
+            wish: decided.draft.wish,
         })
     }
 
-    /// The messages as they are sent, and whether they cost then what they were counted as.
-    fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, bool) {
-        let Some(wire) = &self.wire else { return (messages, true) };
+    /// Where a summary stands: behind all that it stands for.
+    fn insert(&self, summary: &SummaryUse, draft: &Draft, conversation: &Conversation) -> Option<Insert> {
+        let found = conversation.summaries().find(|one| one.id == summary.id)?;
+        let (_, role) = draft.summary.as_ref()?;
+        let message = summary::message(found, role, conversation);
+        let cost = Count { tokens: summary.tokens, exact: self.cost.is_exact() };
+        Some(Insert { before: summary.groups.end, messages: vec![message], cost })
+    }
+
+    /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit.
+    fn cuts(&self, path: Path<'_>, before: u64, must: &MustSend, sums: &Sums, memo: &Memo) -> Result<Vec<Cut>> {
+        let Err(refused) = refuse_what_cannot_fit(path, before, must, sums, &self.budget) else {
+            return Ok(Vec::new());
+        };
+        let is_pending = refused.over_budget().is_some_and(|over| over.group.is_some());
+        if self.never_cut || !is_pending {
+            return Err(refused);
+        }
+        let pending: Vec<usize> = must.of_reason(Must::Pending).collect();
+        let pins: u64 = must.of_reason(Must::Pin).map(|group| sums.group(group).tokens).sum();
+        let room = self.budget.limit.saturating_sub(before).saturating_sub(pins);
+        cut_to_fit(path, &pending, room, &self.cost, &memo.shrinker).ok_or(refused)
+    }
+
+    /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.
+    fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
+        let Some(wire) = &self.wire else { return (messages, None, true) };
         let fitted = wire.fit(&messages);
         let is_as_counted = wire.keeps_cost(&messages, &fitted);
-        (fitted, is_as_counted)
+        let unfitted = (fitted.len() != messages.len()).then_some(messages);
+        (fitted, unfitted, is_as_counted)
     }
-}
-
-/// The groups that are sent.
-fn kept(runs: &[Run]) -> impl Iterator<Item = usize> {
-    runs.iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone())
-}
-
-/// The head, what is kept, and the context before what must be answered.
-fn in_order(path: Path<'_>, runs: &[Run], pending: usize, context: &[Message]) -> Vec<Message> {
-    let (earlier, later): (Vec<usize>, Vec<usize>) = kept(runs).partition(|&group| group < pending);
-    let messages_of = |groups: Vec<usize>| groups.into_iter().flat_map(|group| path.group(group).messages());
-    path.head().iter().chain(messages_of(earlier)).chain(context).chain(messages_of(later)).cloned().collect()
 }
 
 fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {

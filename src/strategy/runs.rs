@@ -1,17 +1,19 @@
 //! A draft made whole: every group of the path in a run, with a fate and a reason.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use super::draft::{Draft, Reason};
+use super::left::{Left, disjoint};
 use super::plan::{Fate, Run};
+use super::shrink::Shrink;
+use super::summary::SummaryUse;
 use super::view::{Must, MustSend, View};
 use super::{Memo, Strategy};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, GroupState, Path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
+use crate::tokens::ChatCost;
 
 /// What a draft stands on, whatever the budget.
 #[derive(Clone, Copy)]
@@ -19,39 +21,199 @@ pub(super) struct Ground<'a> {
     pub(super) record: &'a Conversation,
     pub(super) sums: &'a Sums,
     pub(super) must: &'a MustSend,
+    pub(super) cost: &'a ChatCost,
     /// Tokens of head, tools and priming.
     pub(super) before: u64,
+    /// Groups that must be answered and are too long to be sent whole.
+    pub(super) cuts: &'a [Cut],
+}
+
+/// A group that must be sent and is made smaller to fit.
+#[derive(Clone, Debug)]
+pub(super) struct Cut {
+    pub(super) group: usize,
+    pub(super) how: Shrink,
+    pub(super) tokens: u64,
+}
+
+/// What became of a draft.
+pub(super) struct Decided {
+    pub(super) draft: Draft,
+    pub(super) runs: Vec<Run>,
+    /// The groups that are sent smaller, in order, and how.
+    pub(super) smaller: Vec<(usize, Vec<Shrink>)>,
+    /// The summary that is sent.
+    pub(super) summary: Option<SummaryUse>,
 }
 
 impl Ground<'_> {
     /// Asks the strategy, and puts all groups in runs.
-    pub(super) fn decide(
-        &self,
-        budget: &ResolvedBudget,
-        strategy: &dyn Strategy,
-        memo: &mut Memo,
-    ) -> Result<(Draft, Vec<Run>)> {
+    pub(super) fn decide(&self, budget: &ResolvedBudget, strategy: &dyn Strategy, memo: &mut Memo) -> Result<Decided> {
+        let (path, spec) = (self.record.path(), strategy.spec());
+        // The strategy has the rest of its memo to itself.
+        let shrinker = std::mem::take(&mut memo.shrinker);
+        let view = View {
+            conversation: self.record,
+            budget,
+            sums: self.sums,
+            must: self.must,
+            cost: self.cost,
+            shrinker: &shrinker,
+            fixed: self.fixed(),
+            spec: &spec,
+            prefix: "",
+            left: Left::NOTHING,
+            is_holding: false,
+        };
+        let drafted = strategy.draft(&view, memo).and_then(|draft| {
+            check_groups(&draft, &spec, path.groups())?;
+            let left = Left::of(&draft, &view);
+            Ok((draft, left))
+        });
+        memo.shrinker = shrinker;
+        let (draft, left) = drafted?;
+        let cut = self.cuts.iter().map(|cut| (cut.group, vec![cut.how.clone()]));
+        let mut smaller: Vec<_> = left.shrunk().iter().map(|one| (one.group, one.ways.clone())).chain(cut).collect();
+        smaller.sort_unstable_by_key(|(group, _)| *group);
+        Ok(Decided { runs: self.runs(&left, &draft), draft, smaller, summary: left.summary().cloned() })
+    }
+
+    /// Tokens of head, tools, priming and what must be sent.
+    pub(super) fn fixed(&self) -> u64 {
+        let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().groups()));
+        let saved = |cut: &Cut| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
+        whole.saturating_sub(self.cuts.iter().map(saved).sum())
+    }
+
+    /// The whole path in runs of groups that share a fate and a reason.
+    fn runs(&self, left: &Left, draft: &Draft) -> Vec<Run> {
+        let (groups, settled) = (self.record.path().groups(), self.settled(left));
+        let (mut settled, mut evicted) = (settled.into_iter().peekable(), left.evicted().peekable());
+        let reasons = disjoint(&draft.reasons);
+        let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
+        let mut group = 0;
+        while group < groups {
+            if let Some(one) = settled.next_if(|one| one.group == group) {
+                runs.add(group..group + 1, one.fate, one.reason, one.tokens);
+                group += 1;
+                continue;
+            }
+            while evicted.next_if(|(range, ..)| range.end <= group).is_some() {}
+            let stop = settled.peek().map_or(groups, |one| one.group);
+            group = match evicted.peek() {
+                Some((range, fate, reason)) if range.start <= group => {
+                    runs.add(group..range.end.min(stop), *fate, (*reason).clone(), None);
+                    range.end.min(stop)
+                }
+                next => {
+                    let end = next.map_or(stop, |(range, ..)| range.start.min(stop));
+                    runs.add_kept(group..end);
+                    end
+                }
+            };
+        }
+        runs.made
+    }
+
+    /// The groups that stand alone, in order: those that must be sent, those that cannot be, and those that are sent
+    /// smaller.
+    fn settled(&self, left: &Left) -> Vec<Settled> {
         let path = self.record.path();
-        let (must, spec) = (self.must, strategy.spec());
-        let fixed = self.before.saturating_add(must.tokens(0..path.groups()));
-        let view = View { conversation: self.record, budget, sums: self.sums, must, fixed, spec: &spec };
-        let draft = strategy.draft(&view, memo)?;
-        check_groups(&draft, &spec, path.groups())?;
-        let runs = runs(&draft, path, must, self.sums);
-        Ok((draft, runs))
+        let must = self.must.iter().map(|must| {
+            let cut = self.cuts.iter().find(|cut| cut.group == must.group);
+            let reason = match must.why {
+                Must::Pin => Reason::Pin,
+                Must::Pending => Reason::Pending,
+            };
+            let fate = if cut.is_some() { Fate::Shrunk } else { Fate::Kept };
+            Settled { group: must.group, fate, reason, tokens: cut.map(|cut| cut.tokens) }
+        });
+        let faults = path.faults(0).map(|group| {
+            let reason = if group.state() == GroupState::Open { Reason::Unanswered } else { Reason::Orphan };
+            Settled { group: group.index(), fate: Fate::Evicted, reason, tokens: None }
+        });
+        let shrunk = left.shrunk().iter().map(|one| Settled {
+            group: one.group,
+            fate: Fate::Shrunk,
+            reason: one.reason.clone(),
+            tokens: Some(one.tokens),
+        });
+        let mut settled: Vec<_> = must.chain(faults).chain(shrunk).collect();
+        settled.sort_unstable_by_key(|one| one.group);
+        settled
+    }
+}
+
+/// A group that no eviction decides about.
+struct Settled {
+    group: usize,
+    fate: Fate,
+    reason: Reason,
+    /// What it costs, where that is not the cost of the whole group.
+    tokens: Option<u64>,
+}
+
+struct Runs<'a> {
+    path: Path<'a>,
+    sums: &'a Sums,
+    /// Why groups are kept, in order; those before the last group are passed over.
+    reasons: &'a [(Range<usize>, Reason)],
+    made: Vec<Run>,
+}
+
+impl Runs<'_> {
+    /// Adds groups that are kept, for the reasons that were given.
+    fn add_kept(&mut self, groups: Range<usize>) {
+        let mut from = groups.start;
+        while from < groups.end {
+            match self.reasons {
+                [(range, _), rest @ ..] if range.end <= from => self.reasons = rest,
+                [(range, reason), ..] if range.start <= from => {
+                    let end = range.end.min(groups.end);
+                    self.add(from..end, Fate::Kept, reason.clone(), None);
+                    from = end;
+                }
+                others => {
+                    let end = others.first().map_or(groups.end, |(range, _)| range.start.min(groups.end));
+                    self.add(from..end, Fate::Kept, Reason::Fits, None);
+                    from = end;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) {
+        // Sums leave out what cannot be sent; alone, it has its cost too.
+        let whole = match groups.len() {
+            1 => self.sums.group(groups.start).tokens,
+            _ => self.sums.tokens(groups.clone()),
+        };
+        let tokens = tokens.unwrap_or(whole);
+        let saved = whole.saturating_sub(tokens);
+        let positions = self.path.positions(groups.clone());
+        match self.made.last_mut() {
+            Some(last) if last.fate == fate && last.reason == reason => {
+                last.groups.end = groups.end;
+                last.positions.end = positions.end;
+                last.tokens = last.tokens.saturating_add(tokens);
+                last.saved = last.saved.saturating_add(saved);
+            }
+            _ => self.made.push(Run { groups, positions, tokens, saved, fate, reason }),
+        }
     }
 }
 
 /// Tokens of the runs that are sent.
 pub(super) fn history(runs: &[Run]) -> u64 {
-    runs.iter().filter(|run| run.fate == Fate::Kept).fold(0, |sum, run| sum.saturating_add(run.tokens))
+    runs.iter().filter(|run| run.fate.is_sent()).fold(0, |sum, run| sum.saturating_add(run.tokens))
 }
 
 /// Refuses a draft that names groups that do not exist.
 fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
     let evicted = draft.evictions.iter().chain(&draft.reasons).map(|(range, _)| range.end);
+    let shrunk = draft.shrinks.iter().map(|(group, ..)| group.saturating_add(1));
     let marked = draft.marks.iter().map(|(_, group)| group.saturating_add(1));
-    match evicted.chain(marked).max() {
+    match evicted.chain(shrunk).chain(marked).max() {
         Some(end) if end > groups => {
             let last = end - 1;
             let detail = format!("the draft of `{spec}` names group {last}, and the path has {groups}, from 0");
@@ -59,102 +221,4 @@ fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// The whole path in runs of groups that share a fate and a reason.
-fn runs(draft: &Draft, path: Path<'_>, must: &MustSend, sums: &Sums) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    let mut add = |groups: Range<usize>, fate: Fate, reason: Reason| {
-        // Sums leave out what cannot be sent; alone, it has its cost too.
-        let tokens = match groups.len() {
-            1 => sums.group(groups.start).tokens,
-            _ => sums.tokens(groups.clone()),
-        };
-        let positions = path.positions(groups.clone());
-        match runs.last_mut() {
-            Some(last) if last.fate == fate && last.reason == reason => {
-                last.groups.end = groups.end;
-                last.positions.end = positions.end;
-                last.tokens = last.tokens.saturating_add(tokens);
-            }
-            _ => runs.push(Run { groups, positions, tokens, fate, reason }),
-        }
-    };
-    let groups = path.groups();
-    let fixed = fixed(path, must);
-    let (evictions, reasons) = (disjoint(&draft.evictions), disjoint(&draft.reasons));
-    let (mut fixed, mut evictions) = (fixed.into_iter().peekable(), evictions.into_iter().peekable());
-    let mut reasons = reasons.into_iter().peekable();
-    let mut group = 0;
-    while group < groups {
-        if let Some((_, fate, reason)) = fixed.next_if(|(at, ..)| *at == group) {
-            add(group..group + 1, fate, reason);
-            group += 1;
-            continue;
-        }
-        while evictions.next_if(|(range, _)| range.end <= group).is_some() {}
-        let stop = fixed.peek().map_or(groups, |(at, ..)| *at);
-        group = match evictions.peek() {
-            Some((range, reason)) if range.start <= group => {
-                add(group..range.end.min(stop), Fate::Evicted, reason.clone());
-                range.end.min(stop)
-            }
-            next => {
-                let end = next.map_or(stop, |(range, _)| range.start.min(stop));
-                while reasons.next_if(|(range, _)| range.end <= group).is_some() {}
-                match reasons.peek() {
-                    Some((range, reason)) if range.start <= group => {
-                        add(group..range.end.min(end), Fate::Kept, reason.clone());
-                        range.end.min(end)
-                    }
-                    next => {
-                        let end = next.map_or(end, |(range, _)| range.start.min(end));
-                        add(group..end, Fate::Kept, Reason::Fits);
-                        end
-                    }
-                }
-            }
-        };
-    }
-    runs
-}
-
-/// The groups that no draft decides about, in order: those that must be sent and those that cannot be.
-fn fixed(path: Path<'_>, must: &MustSend) -> Vec<(usize, Fate, Reason)> {
-    let must = must.iter().map(|must| match must.why {
-        Must::Pin => (must.group, Fate::Kept, Reason::Pin),
-        Must::Pending => (must.group, Fate::Kept, Reason::Pending),
-    });
-    let faults = path.faults(0).map(|group| match group.state() {
-        GroupState::Open => (group.index(), Fate::Evicted, Reason::Unanswered),
-        GroupState::Orphan | GroupState::Ready => (group.index(), Fate::Evicted, Reason::Orphan),
-    });
-    let mut fixed: Vec<_> = must.chain(faults).collect();
-    fixed.sort_unstable_by_key(|(group, ..)| *group);
-    fixed
-}
-
-/// The ranges in order and without overlaps; of two that overlap the one named first has the common part.
-fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, Reason)> {
-    let mut starts: Vec<usize> = (0..named.len()).collect();
-    starts.sort_by_key(|&index| named[index].0.start);
-    let mut starts = starts.into_iter().peekable();
-    let mut bounds: Vec<usize> = named.iter().flat_map(|(range, _)| [range.start, range.end]).collect();
-    bounds.sort_unstable();
-    bounds.dedup();
-    // The ranges that hold the bound, the one named first on top.
-    let mut open = BinaryHeap::new();
-    let mut out: Vec<(Range<usize>, Reason)> = Vec::with_capacity(named.len());
-    for pair in bounds.windows(2) {
-        while let Some(index) = starts.next_if(|&index| named[index].0.start == pair[0]) {
-            open.push(Reverse(index));
-        }
-        while open.peek().is_some_and(|Reverse(index)| named[*index].0.end <= pair[0]) {
-            open.pop();
-        }
-        if let Some(Reverse(index)) = open.peek() {
-            out.push((pair[0]..pair[1], named[*index].1.clone()));
-        }
-    }
-    out
 }

@@ -2,10 +2,14 @@
 
 use std::ops::Range;
 
+use super::left::Left;
+use super::shrink::{Shrink, Shrinker};
+use super::summary::{self, SummaryUse};
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, GroupState, Path};
+use crate::conversation::{Conversation, GroupState, Path, Summary, SummaryId};
 use crate::ledger::Sums;
 use crate::message::Role;
+use crate::tokens::ChatCost;
 
 /// Why a group is sent whatever the strategy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +99,16 @@ pub struct View<'a> {
     pub(super) budget: &'a ResolvedBudget,
     pub(super) sums: &'a Sums,
     pub(super) must: &'a MustSend,
+    pub(super) cost: &'a ChatCost,
+    pub(super) shrinker: &'a Shrinker,
     /// Tokens of head, tools, priming and all groups that must be sent.
     pub(super) fixed: u64,
     pub(super) spec: &'a str,
+    /// Stands before the names of marks: a step's of a ladder.
+    pub(super) prefix: &'a str,
+    /// What earlier steps decided.
+    pub(super) left: &'a Left,
+    pub(super) is_holding: bool,
 }
 
 impl<'a> View<'a> {
@@ -127,9 +138,48 @@ impl<'a> View<'a> {
         self.fixed.saturating_add(optional) > self.budget.high
     }
 
-    /// Tokens of the groups in a range, without those that are sent anyway and those that cannot be sent.
+    /// Tokens of the groups in a range, without those that are sent anyway, those that cannot be sent, and what earlier
+    /// steps of a ladder took away.
     pub fn tokens(&self, groups: Range<usize>) -> u64 {
+        self.whole(groups.clone()).saturating_sub(self.left.tokens(groups, |part| self.whole(part)))
+    }
+
+    /// As [`tokens`](Self::tokens), whatever earlier steps took away.
+    pub(super) fn whole(&self, groups: Range<usize>) -> u64 {
         self.sums.tokens(groups.clone()).saturating_sub(self.must.tokens(groups))
+    }
+
+    /// Tokens of a group when it is made smaller, on top of what earlier steps did with it.
+    pub fn shrunk(&self, group: usize, how: &Shrink) -> u64 {
+        let ways: Vec<Shrink> = self.left.ways(group).iter().chain([how]).cloned().collect();
+        self.shrinker.shrink(self.path().group(group), &ways, self.cost).count.tokens
+    }
+
+    /// The summaries that stand for groups of this path, with those groups, in the order in which they were made.
+    pub fn summaries(&self) -> impl Iterator<Item = (&'a Summary, Range<usize>)> {
+        let conversation = self.conversation;
+        conversation.summaries().filter_map(move |one| Some((one, summary::groups_of(one, conversation)?)))
+    }
+
+    /// What it costs to send a summary as a message of this role; `None` when it stands for no groups of this path.
+    pub fn summary_use(&self, id: SummaryId, role: &Role) -> Option<SummaryUse> {
+        let (found, groups) = self.summaries().find(|(one, _)| one.id == id)?;
+        let message = summary::message(found, role, self.conversation);
+        Some(SummaryUse { id, groups, tokens: self.shrinker.count(&message, self.cost).tokens })
+    }
+
+    /// The same view behind what `left` took away.
+    pub(super) fn behind<'b>(self, left: &'b Left) -> View<'b>
+    where
+        'a: 'b,
+    {
+        let summary = left.summary().map_or(0, |summary| summary.tokens);
+        View { left, fixed: self.fixed.saturating_add(summary), ..self }
+    }
+
+    /// Tokens of a text on its own, as parts of an excerpt are.
+    pub fn count(&self, text: &str) -> u64 {
+        self.cost.text(text).tokens
     }
 
     /// Why a group is sent whatever the strategy says, if it is.
@@ -137,9 +187,16 @@ impl<'a> View<'a> {
         self.must.why(group)
     }
 
-    /// Whether the strategy decides about a group: it can be sent, and need not be.
+    /// Whether the strategy decides about a group: it can be sent, need not be, and no earlier step of a ladder left it out.
     pub fn is_optional(&self, group: usize) -> bool {
-        self.path().group(group).state() == GroupState::Ready && self.must_send(group).is_none()
+        let is_free = self.path().group(group).state() == GroupState::Ready && self.must_send(group).is_none();
+        is_free && !self.left.is_evicted(group)
+    }
+
+    /// Whether only what was decided before is asked for: a strategy with marks answers as its marks say, however much
+    /// that keeps, and one without keeps everything. A ladder asks so first, and asks again where that is too much.
+    pub fn is_holding(&self) -> bool {
+        self.is_holding
     }
 
     /// The first group from which on all optional groups fit into `room` tokens; not before `from`.
@@ -171,7 +228,10 @@ impl<'a> View<'a> {
 
     /// The group that a mark of this strategy points at, if the mark is valid on this path.
     pub fn mark(&self, name: &str) -> Option<usize> {
-        let item = self.conversation.mark(self.spec, name)?;
+        let item = match self.prefix {
+            "" => self.conversation.mark(self.spec, name)?,
+            prefix => self.conversation.mark(self.spec, &format!("{prefix}{name}"))?,
+        };
         self.path().position(item).map(|position| self.path().group_at(position))
     }
 }

@@ -105,6 +105,9 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
 /// high mark; where it was cut last time while that does; else as early as the low mark allows.
 pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
     let is_over = |from| view.is_over(beside + view.tokens(from..view.path().groups()));
+    if view.is_holding() {
+        return view.mark(CUT).map_or(floor, |last| last.max(floor));
+    }
     if !is_over(floor) {
         return floor;
     }

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 
+pub(crate) use cost::is_parallel;
 pub use cost::{Breakdown, ChatCost};
 pub(crate) use models::nearest;
-pub use models::{Encoding, Model};
+pub use models::{Dollars, Encoding, Model, Models, Price};
 pub use rules::{Family, ImageRule};
 pub use tiktoken::Tiktoken;
 

@@ -1,9 +1,9 @@
 //! How families of models bill what is not text.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a family of models frames messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Family {
@@ -15,7 +15,7 @@ pub enum Family {
 }
 
 /// How a model bills an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ImageRule {

@@ -187,7 +187,7 @@ fn try_case(mut case: Case, outcome: &mut Outcome) {
         outcome.marked += 1;
     }
     for limit in limits {
-        let planner = Planner::new(cost.clone(), &budget(rng, limit)).unwrap().tools(tools.clone());
+        let planner = Planner::new(cost.clone(), &budget(rng, limit)).unwrap().never_cut().tools(tools.clone());
         for (kind, strategy) in &strategies {
             let answer = planner.plan(&conversation, &mut ledger, &**strategy, &mut Memo::default());
             let asked =
@@ -221,7 +221,7 @@ fn leave_marks(
     limit: u64,
     strategies: &[(Kind, Box<dyn Strategy>)],
 ) {
-    let planner = Planner::new(cost.clone(), &TokenBudget::limit(limit)).unwrap();
+    let planner = Planner::new(cost.clone(), &TokenBudget::limit(limit)).unwrap().never_cut();
     for (_, strategy) in strategies {
         if let Ok(plan) = planner.plan(conversation, ledger, &**strategy, &mut Memo::default()) {
             plan.commit_marks(conversation).unwrap();
@@ -369,7 +369,7 @@ fn try_to_keep(on_user: bool) {
         };
         let window = if on_user { window.start_on_user() } else { window };
         let mut plan = |conversation: &Conversation, limit| {
-            let planner = Planner::new(cost.clone(), &budget(limit)).unwrap();
+            let planner = Planner::new(cost.clone(), &budget(limit)).unwrap().never_cut();
             planner.plan(conversation, &mut ledger, &window, &mut Memo::default())
         };
         let fate_at = |plan: &Plan, position: usize| {

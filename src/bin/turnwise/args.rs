@@ -1,5 +1,7 @@
 //! What can be asked on the command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// What of a saved conversation fits a token budget, and why.
@@ -11,6 +13,9 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// A JSON file with models to add to those that are known, or to put in their place [default: `TURNWISE_MODELS`]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -27,6 +32,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Runs conversations again, turn by turn: a line of JSON for each request
     Replay(Replay),
+    /// Lists what is known about models, or tells all about one
+    Models(Models),
     /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`
     #[cfg(feature = "openai")]
     Chat(Chat),
@@ -57,6 +64,9 @@ pub(crate) struct Budget {
     /// Trim down to this part of the budget; 1.0 keeps as much as fits [default: 0.7]
     #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     pub(crate) low: Option<f64>,
+    /// Refuse what must be answered and is too long, instead of cutting its longest texts to beginning and end
+    #[arg(long)]
+    pub(crate) never_cut: bool,
 }
 
 /// How one conversation is planned.
@@ -139,6 +149,15 @@ pub(crate) struct Show {
     /// Print all of every message
     #[arg(long)]
     pub(crate) full: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Models {
+    /// A model's name, as it would be asked for, or a part of the names to list
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[cfg(feature = "openai")]

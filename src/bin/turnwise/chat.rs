@@ -6,17 +6,17 @@ use std::path::Path;
 use turnwise::backend::openai::OpenAi;
 use turnwise::manager::{Builder, Reply};
 use turnwise::strategy::parse;
-use turnwise::{ConversationManager, RawJson, TokenBudget};
+use turnwise::{ConversationManager, Models, RawJson, TokenBudget};
 
 use crate::args::Chat;
 use crate::failure::{Failure, Result};
 use crate::output::{DIM, clean_lines, stdout};
 use crate::words::{counted, thousands};
 
-pub(crate) fn run(args: &Chat) -> Result<()> {
+pub(crate) fn run(args: &Chat, models: &Models) -> Result<()> {
     // A missing `.env` is no mistake, and one that cannot be read shows as a missing key.
     let _ = dotenvy::dotenv();
-    let chat = open(args)?;
+    let chat = open(args, models)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let is_person = stdin().is_terminal();
     let mut failed = Ok(());
@@ -56,10 +56,10 @@ pub(crate) fn run(args: &Chat) -> Result<()> {
     }
 }
 
-fn open(args: &Chat) -> Result<ConversationManager> {
+fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
     let model = args.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
-    let mut setup: Builder = ConversationManager::builder(&model).backend(OpenAi::from_env());
+    let mut setup: Builder = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
     setup = setup.strategy(parse(&args.strategy)?);
     if let Some(tokens) = args.budget {
         setup = setup.budget(TokenBudget::limit(tokens));

@@ -6,7 +6,7 @@ use comfy_table::Table;
 use serde::Serialize;
 use turnwise::replay::{Share, Totals};
 use turnwise::strategy::parse;
-use turnwise::{Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBudget, replay};
+use turnwise::{Models, Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBudget, replay};
 
 use crate::args::{Budget, Compare};
 use crate::failure::Result;
@@ -31,7 +31,7 @@ struct Row {
     prefix_share: Option<f64>,
 }
 
-pub(crate) fn run(args: &Compare) -> Result<()> {
+pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
     let specs: Vec<&str> = match args.strategy.is_empty() {
         true => CHOICE.to_vec(),
         false => args.strategy.iter().map(String::as_str).collect(),
@@ -39,12 +39,12 @@ pub(crate) fn run(args: &Compare) -> Result<()> {
     let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
     let conversations = input::conversations(&args.files, &args.input);
     let (comparison, how) = if args.budget.budget.is_some() || args.budget.model.is_some() {
-        (compare(conversations, &strategies, &args.budget)?, "")
+        (compare(conversations, &strategies, &args.budget, models)?, "")
     } else {
         let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
-        let (tokens, how) = default_budget(&mut conversations)?;
+        let (tokens, how) = default_budget(&mut conversations, models)?;
         let budget = Budget { budget: Some(tokens), model: None, ..args.budget };
-        (compare(conversations.into_iter().map(Ok), &strategies, &budget)?, how)
+        (compare(conversations.into_iter().map(Ok), &strategies, &budget, models)?, how)
     };
     let mut out = stdout(args.json);
     match args.json {
@@ -57,12 +57,12 @@ pub(crate) fn run(args: &Compare) -> Result<()> {
 
 /// Half of what the longest conversation costs or, where the largest request must hold more than that, so much and a
 /// quarter: so that there is something to compare.
-fn default_budget(conversations: &mut [Loaded]) -> Result<(u64, &'static str)> {
+fn default_budget(conversations: &mut [Loaded], models: &Models) -> Result<(u64, &'static str)> {
     let (mut longest, mut must) = (0, 0);
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
-        let cost = input::cost(None, file);
-        let head = cost.head(file.conversation.head(), &file.tools).tokens;
+        let cost = input::cost(models, None, file);
+        let head = cost.head(file.conversation.head(), &file.tools, &[]).tokens;
         longest = longest.max(head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens);
         let planner = Planner::new(cost, &TokenBudget::limit(u64::MAX)).map_err(within)?.tools(file.tools.clone());
         let least = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::messages(0));
@@ -79,12 +79,13 @@ fn compare(
     conversations: impl Iterator<Item = Result<Loaded>>,
     strategies: &[Box<dyn Strategy>],
     budget: &Budget,
+    models: &Models,
 ) -> Result<Comparison> {
     let mut totals = vec![Totals::default(); strategies.len()];
     let mut budgets: Vec<ResolvedBudget> = Vec::new();
     for loaded in conversations {
         let Loaded { name, mut file } = loaded?;
-        let planner = input::planner(budget, &file).map_err(|failure| failure.within(&name))?;
+        let planner = input::planner(models, budget, &file).map_err(|failure| failure.within(&name))?;
         if !budgets.contains(planner.budget()) {
             budgets.push(*planner.budget());
         }

@@ -67,7 +67,9 @@ fn say(text: &str) {
 impl From<turnwise::Error> for Failure {
     fn from(error: turnwise::Error) -> Self {
         match error.kind() {
-            ErrorKind::UnknownModel => Self::Usage(format!("{error} (--budget TOKENS)")),
+            ErrorKind::UnknownModel => {
+                Self::Usage(format!("{error}; on the command line: --budget TOKENS, --models FILE"))
+            }
             ErrorKind::InvalidBudget | ErrorKind::InvalidStrategy => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }

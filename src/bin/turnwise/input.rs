@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
 
-use turnwise::{ChatCost, Planner, TokenBudget, Transcript, Transcripts};
+use turnwise::{ChatCost, Models, Planner, TokenBudget, Transcript, Transcripts};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -91,15 +91,19 @@ fn id(file: &Transcript) -> Option<String> {
 }
 
 /// The model to count for: the one asked for, else the file's.
-pub(crate) fn cost(asked: Option<&str>, file: &Transcript) -> ChatCost {
-    ChatCost::for_model(asked.or(file.model.as_deref()).unwrap_or(""))
+pub(crate) fn cost(models: &Models, asked: Option<&str>, file: &Transcript) -> ChatCost {
+    ChatCost::for_model(models.find(asked.or(file.model.as_deref()).unwrap_or("")))
 }
 
 /// A planner for one conversation.
-pub(crate) fn planner(asked: &args::Budget, file: &Transcript) -> Result<Planner> {
+pub(crate) fn planner(models: &Models, asked: &args::Budget, file: &Transcript) -> Result<Planner> {
     let model = asked.model.as_deref().or(file.model.as_deref());
-    let budget = budget(asked, model)?;
-    let planner = Planner::new(cost(asked.model.as_deref(), file), &budget)?.tools(file.tools.clone());
+    let budget = budget(models, asked, model)?;
+    let cost = cost(models, asked.model.as_deref(), file);
+    let mut planner = Planner::new(cost, &budget)?.tools(file.tools.clone());
+    if asked.never_cut {
+        planner = planner.never_cut();
+    }
     Ok(match model {
         Some(model) => planner.model(model),
         None => planner,
@@ -107,10 +111,10 @@ pub(crate) fn planner(asked: &args::Budget, file: &Transcript) -> Result<Planner
 }
 
 /// The budget that was asked for, or a model's.
-pub(crate) fn budget(asked: &args::Budget, model: Option<&str>) -> Result<TokenBudget> {
+pub(crate) fn budget(models: &Models, asked: &args::Budget, model: Option<&str>) -> Result<TokenBudget> {
     let mut budget = match (asked.budget, model) {
         (Some(tokens), _) => TokenBudget::limit(tokens),
-        (None, Some(model)) => TokenBudget::for_model(model)?,
+        (None, Some(model)) => TokenBudget::for_model(models.find(model))?,
         (None, None) => {
             let message = "how much may be sent? the file names no model; give --budget TOKENS or --model NAME";
             return Err(Failure::usage(message));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use turnwise::backend::openai::OpenAi;
 use turnwise::strategy::parse;
-use turnwise::{ConversationManager, Role, Transcript};
+use turnwise::{ConversationManager, Models, Role, Transcript};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -27,20 +27,20 @@ struct Beside<'a> {
 
 /// Sends the user's side of conversations to an endpoint, and writes the new replies beside the old. A question that
 /// fails ends its conversation; the others have their turn.
-pub(crate) fn run(args: &args::Replay) -> Result<()> {
+pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
     // A missing `.env` is no mistake.
     let _ = dotenvy::dotenv();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut out = stdout(true);
     input::for_each(&args.files, &args.input, |loaded| {
         let name = loaded.name.clone();
-        ask(args, loaded, &runtime, &mut out).map_err(|failure| failure.within(&name))
+        let chat = manager(args, models, &loaded.file).map_err(|failure| failure.within(&name))?;
+        ask(&chat, loaded, &runtime, &mut out).map_err(|failure| failure.within(&name))
     })
 }
 
-fn ask(args: &args::Replay, loaded: Loaded, runtime: &Runtime, out: &mut impl Write) -> Result<()> {
+fn ask(chat: &ConversationManager, loaded: Loaded, runtime: &Runtime, out: &mut impl Write) -> Result<()> {
     let Loaded { name, file } = loaded;
-    let chat = manager(args, &file)?;
     let path = file.conversation.path();
     for turn in (0..path.turns()).map(|turn| path.turn(turn)) {
         let mut messages = turn.clone().flat_map(|group| path.group(group).messages());
@@ -62,12 +62,15 @@ fn ask(args: &args::Replay, loaded: Loaded, runtime: &Runtime, out: &mut impl Wr
 }
 
 /// A manager whose record has what stands before the first question.
-fn manager(args: &args::Replay, file: &Transcript) -> Result<ConversationManager> {
+fn manager(args: &args::Replay, models: &Models, file: &Transcript) -> Result<ConversationManager> {
     let model = args.budget.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok()).or_else(|| file.model.clone());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
-    let setup = ConversationManager::builder(&model).backend(OpenAi::from_env()).strategy(parse(&args.strategy)?);
-    let setup = setup.budget(input::budget(&args.budget, Some(&model))?).tools(file.tools.iter().cloned());
-    let chat = setup.build()?;
+    let setup = ConversationManager::builder(models.find(&model)).strategy(parse(&args.strategy)?);
+    let setup = setup
+        .backend(OpenAi::from_env())
+        .budget(input::budget(models, &args.budget, Some(&model))?)
+        .tools(file.tools.iter().cloned());
+    let chat = if args.budget.never_cut { setup.never_cut() } else { setup }.build()?;
     let path = file.conversation.path();
     let opening = 0..path.turn(0).start;
     chat.edit_record(|record| {

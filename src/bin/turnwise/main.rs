@@ -9,6 +9,7 @@ mod failure;
 mod input;
 #[cfg(feature = "openai")]
 mod live;
+mod models;
 mod output;
 mod plan;
 mod replay;
@@ -16,16 +17,19 @@ mod show;
 #[path = "../../words.rs"]
 mod words;
 
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use turnwise::Models;
 
 use args::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
     let done = match Cli::try_parse() {
-        Ok(cli) => run(&cli.command),
+        Ok(cli) => run(&cli),
         // Help and version, asked for: to the standard output.
         Err(help) if !help.use_stderr() => help.print().map_err(Failure::from),
         Err(mistake) => Err(Failure::Mistake(mistake.render().to_string())),
@@ -36,15 +40,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> failure::Result<()> {
-    match command {
-        Command::Compare(args) => compare::run(args),
-        Command::Plan(args) => plan::run(args),
-        Command::Trim(args) => plan::trim(args),
-        Command::Count(args) => count::run(args),
+fn run(cli: &Cli) -> failure::Result<()> {
+    let models = &*table(cli)?;
+    match &cli.command {
+        Command::Compare(args) => compare::run(args, models),
+        Command::Plan(args) => plan::run(args, models),
+        Command::Trim(args) => plan::trim(args, models),
+        Command::Count(args) => count::run(args, models),
         Command::Show(args) => show::run(args),
-        Command::Replay(args) => replay::run(args),
+        Command::Replay(args) => replay::run(args, models),
+        Command::Models(args) => models::run(args, models),
         #[cfg(feature = "openai")]
-        Command::Chat(args) => chat::run(args),
+        Command::Chat(args) => chat::run(args, models),
     }
+}
+
+fn table(cli: &Cli) -> failure::Result<Cow<'static, Models>> {
+    // An empty variable is as good as none.
+    let variable = || std::env::var_os("TURNWISE_MODELS").filter(|file| !file.is_empty()).map(PathBuf::from);
+    let Some(file) = cli.models.clone().or_else(variable) else { return Ok(Cow::Borrowed(Models::builtin())) };
+    Models::from_file(&file).map(Cow::Owned).map_err(|e| Failure::from(e).within(file.display()))
 }

@@ -3,20 +3,20 @@
 use std::io::Write;
 
 use turnwise::strategy::parse;
-use turnwise::{Conversation, ItemId, Memo, Message, Plan, Role, Strategy};
+use turnwise::{Conversation, ItemId, Memo, Message, Models, Plan, Role, Strategy};
 
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, Named, clean, clean_lines, json_line, stdout};
 
-pub(crate) fn run(args: &args::Plan) -> Result<()> {
+pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
     let planned = &args.planned;
     let strategy = parse(&planned.how.strategy)?;
     let mut out = stdout(args.json);
     let mut is_first = true;
     input::for_each(std::slice::from_ref(&planned.file), &planned.input, |mut loaded| {
-        let plan = plan(&mut loaded, &*strategy, planned)?;
+        let plan = plan(&mut loaded, &*strategy, planned, models)?;
         if args.json {
             return json_line(&mut out, &Named { conversation: &loaded.name, value: &plan });
         }
@@ -37,21 +37,21 @@ pub(crate) fn run(args: &args::Plan) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn trim(args: &args::Planned) -> Result<()> {
+pub(crate) fn trim(args: &args::Planned, models: &Models) -> Result<()> {
     let strategy = parse(&args.how.strategy)?;
     let mut out = stdout(true);
     input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {
-        let plan = plan(&mut loaded, &*strategy, args)?;
+        let plan = plan(&mut loaded, &*strategy, args, models)?;
         json_line(&mut out, &plan.messages())
     })?;
     out.flush()?;
     Ok(())
 }
 
-fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned) -> Result<Plan> {
+fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, models: &Models) -> Result<Plan> {
     let within = |failure: Failure| failure.within(&loaded.name);
     let file = &mut loaded.file;
-    let planner = input::planner(&asked.budget, file).map_err(within)?;
+    let planner = input::planner(models, &asked.budget, file).map_err(within)?;
     if let Some(query) = &asked.how.query {
         file.conversation.push(Message::user(query.as_str()));
     }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 
 use serde::Serialize;
 use serde_json::Value;
+use turnwise::Models;
 use turnwise::replay;
 use turnwise::replay::Totals;
 use turnwise::strategy::parse;
@@ -28,32 +29,32 @@ struct Summary<'a> {
     prefix_share: Option<f64>,
 }
 
-pub(crate) fn run(args: &args::Replay) -> Result<()> {
+pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
     #[cfg(feature = "openai")]
     if args.live {
-        return crate::live::run(args);
+        return crate::live::run(args, models);
     }
     match &args.diff {
         None => {
             let mut out = stdout(true);
-            write(args, &mut out)?;
+            write(args, models, &mut out)?;
             out.flush()?;
             Ok(())
         }
         Some(other) => {
             let mut lines = Vec::new();
-            write(args, &mut lines)?;
+            write(args, models, &mut lines)?;
             compare(&lines, other)
         }
     }
 }
 
-fn write(args: &args::Replay, out: &mut impl Write) -> Result<()> {
+fn write(args: &args::Replay, models: &Models, out: &mut impl Write) -> Result<()> {
     let strategy = parse(&args.strategy)?;
     let mut totals = Totals::default();
     for loaded in input::conversations(&args.files, &args.input) {
         let Loaded { name, mut file } = loaded?;
-        let planner = input::planner(&args.budget, &file).map_err(|failure| failure.within(&name))?;
+        let planner = input::planner(models, &args.budget, &file).map_err(|failure| failure.within(&name))?;
         let replay = replay(&file.conversation, &mut file.ledger, &planner, &*strategy)
             .map_err(|e| Failure::from(e).within(&name))?;
         for request in &replay.requests {

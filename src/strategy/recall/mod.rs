@@ -1,7 +1,7 @@
 //! What has to do with the question.
 
 mod index;
-#[cfg_attr(not(test), expect(dead_code, reason = "pieces are sent once the planner can shorten messages"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "not sent yet: see docs/design.md"))]
 mod pieces;
 mod query;
 mod score;
@@ -149,12 +149,13 @@ impl Strategy for Recall {
 
     fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
         let groups = view.path().groups();
-        if !view.is_over(view.tokens(0..groups)) {
+        if view.is_holding() || !view.is_over(view.tokens(0..groups)) {
             return Ok(Draft::keep_all());
         }
         let Cache { index, scores } = memo.get();
         index.update(view.path(), self.stem);
-        let query = Query::of(view, index);
+        let turn = view.newest().and_then(|newest| view.path().turn_of(newest));
+        let query = Query::of(view.path(), turn, index);
         let room = view.whole_room();
         let share = u64::try_from(u128::from(room) * u128::from(self.tail) / 100).unwrap_or(room);
         let tail = view.tail(0, share);

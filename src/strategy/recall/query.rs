@@ -4,7 +4,6 @@ use super::index::Index;
 use super::words::Key;
 use crate::conversation::Path;
 use crate::message::Message;
-use crate::strategy::View;
 
 /// Weight of a word of the question itself: weights are in eighths.
 pub(super) const WHOLE: u64 = 8;
@@ -28,13 +27,11 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// The query of a view whose path is indexed.
-    pub(super) fn of(view: &View<'_>, index: &mut Index) -> Self {
-        let path = view.path();
-        let turn = view.newest().and_then(|newest| path.turn_of(newest));
+    /// The query of a turn of the path that is indexed.
+    pub(super) fn of(path: Path<'_>, turn: Option<usize>, index: &mut Index) -> Self {
         let asked = turn.map(|turn| path.turn(turn).start);
         let mut query = Self { asked, ..Self::default() };
-        for word in index.words_of(&view.query()) {
+        for word in asked.map(|asked| said(path, asked, index)).unwrap_or_default() {
             if query.held_by(index, Key::of(&word)) > 0 {
                 query.words.push((Key::of(&word), WHOLE));
             }
@@ -51,9 +48,8 @@ impl Query {
     /// Takes the rarest words of a user message. The fewer are known already, the more they weigh.
     fn borrow(&mut self, index: &mut Index, path: Path<'_>, lender: usize) {
         let weight = WHOLE / 2 * (ENOUGH - self.words.len()) as u64 / ENOUGH as u64;
-        let said = path.group(lender).first().map(Message::text).unwrap_or_default();
         let mut words: Vec<(usize, String)> =
-            index.words_of(&said).into_iter().map(|word| (self.held_by(index, Key::of(&word)), word)).collect();
+            said(path, lender, index).into_iter().map(|word| (self.held_by(index, Key::of(&word)), word)).collect();
         words.sort_unstable();
         for (_, word) in words.into_iter().take(MOST_LENT) {
             let key = Key::of(&word);
@@ -70,6 +66,11 @@ impl Query {
         let is_asked = |asked: usize| postings.binary_search_by_key(&asked, |posting| posting.group as usize).is_ok();
         postings.len() - usize::from(self.asked.is_some_and(is_asked))
     }
+}
+
+/// The words of a user message, without its author's name.
+fn said(path: Path<'_>, group: usize, index: &mut Index) -> Vec<String> {
+    index.words_of(&path.group(group).first().map(Message::text).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,20 +1,12 @@
 use super::super::words::Stem;
 use super::*;
-use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
-use crate::ledger::Ledger;
-use crate::strategy::view::MustSend;
-use crate::tokens::{ChatCost, CounterFn};
 
 fn query_of(talk: &Conversation) -> Query {
-    let cost = ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64));
-    let sums = Ledger::new().sums(talk, &cost);
-    let must = MustSend::of(talk, &sums);
-    let budget = TokenBudget::limit(100).resolve().unwrap();
-    let view = View { conversation: talk, budget: &budget, sums: &sums, must: &must, fixed: 0, spec: "recall" };
+    let path = talk.path();
     let mut index = Index::default();
-    index.update(talk.path(), Stem::English);
-    Query::of(&view, &mut index)
+    index.update(path, Stem::English);
+    Query::of(path, path.turn_of(path.groups() - 1), &mut index)
 }
 
 fn weights(query: &Query, words: &[&str]) -> Vec<Option<u64>> {

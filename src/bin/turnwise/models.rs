@@ -1,0 +1,122 @@
+//! `turnwise models`
+
+use std::io::Write;
+
+use turnwise::{Dollars, Family, ImageRule, Model, Models, Price};
+
+use crate::args;
+use crate::failure::Result;
+use crate::output::{BOLD, DIM, clean, json_line, stdout, table, write_table};
+use crate::words::{counted, thousands};
+
+pub(crate) fn run(args: &args::Models, models: &Models) -> Result<()> {
+    let mut out = stdout(args.json);
+    match args.name.as_deref().map(|name| (name, models.get(name))) {
+        None => list(&mut out, models.iter().collect(), args.json)?,
+        Some((_, Some(model))) if args.json => json_line(&mut out, &model)?,
+        Some((_, Some(model))) => tell(&mut out, &model)?,
+        Some((part, None)) => {
+            let lower = part.to_lowercase();
+            let named: Vec<_> = models.iter().filter(|model| model.name.to_lowercase().contains(&lower)).collect();
+            if named.is_empty() {
+                // An unknown model has no window, so this is always an error.
+                models.find(part).known_window()?;
+            }
+            list(&mut out, named, args.json)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn list(out: &mut impl Write, mut models: Vec<&Model>, json: bool) -> Result<()> {
+    models.sort_by_key(|model| &*model.name);
+    if json {
+        return models.into_iter().try_for_each(|model| json_line(out, model));
+    }
+    let header =
+        ["model", "window", "longest prompt", "longest reply", "encoding", "family", "price", "cached", "reply"];
+    let mut table = table(&header, &[4, 5]);
+    let count = models.len();
+    for model in models {
+        let [input, cached, output] = model
+            .price
+            .map_or([None; 3], million)
+            .map(|price| price.map_or_else(String::new, |price| price.to_string()));
+        table.add_row([
+            clean(&model.name).into_owned(),
+            tokens(model.window),
+            tokens(model.max_input),
+            tokens(model.max_output),
+            model.encoding.map_or(String::new(), |encoding| encoding.to_string()),
+            family(model.family).to_owned(),
+            input,
+            cached,
+            output,
+        ]);
+    }
+    write_table(out, &table)?;
+    writeln!(out, "\n{DIM}{}; prices for a million tokens; empty: not known{DIM:#}", counted(count, "model"))?;
+    Ok(())
+}
+
+fn tell(out: &mut impl Write, model: &Model) -> Result<()> {
+    writeln!(out, "{BOLD}{}{BOLD:#}", clean(&model.name))?;
+    let line = |text: Option<u64>| text.map(|tokens| format!("{} tokens", thousands(tokens)));
+    let encoding = model.encoding.map_or("not known; tokens are estimated with o200k_base", |encoding| encoding.name());
+    let lines = [
+        ("like", model.like.clone()),
+        ("window", line(model.window).or_else(|| Some("not known".to_owned()))),
+        ("longest prompt", line(model.max_input)),
+        ("longest reply", line(model.max_output)),
+        ("encoding", Some(encoding.to_owned())),
+        ("family", Some(family(model.family).to_owned())),
+        ("images", model.images.map(images)),
+        ("price", model.price.map(|price| prices(price, model.provider.as_deref()))),
+        ("note", model.note.clone()),
+        ("source", model.source.clone()),
+    ];
+    for (what, text) in lines {
+        let Some(text) = text else { continue };
+        writeln!(out, "  {what:<15} {}", clean(&text))?;
+    }
+    Ok(())
+}
+
+fn tokens(limit: Option<u64>) -> String {
+    limit.map_or_else(String::new, thousands)
+}
+
+fn family(family: Family) -> &'static str {
+    match family {
+        Family::Reasoning => "reasoning",
+        _ => "chat",
+    }
+}
+
+fn images(rule: ImageRule) -> String {
+    match rule {
+        ImageRule::Tiles { base, tile } => {
+            format!("{} tokens and {} for each tile of 512 pixels", thousands(base), thousands(tile))
+        }
+        ImageRule::Patches { per_thousand, most } => {
+            let (each, most) = (thousands(per_thousand), thousands(most));
+            format!("{each} tokens for 1,000 patches of 32 pixels, at most {most} patches an image")
+        }
+        _ => "a rule that this program does not know".to_owned(),
+    }
+}
+
+/// What a million tokens cost: of the prompt, of the prompt and cached, and of the reply.
+fn million(price: Price) -> [Option<Dollars>; 3] {
+    const MILLION: u64 = 1_000_000;
+    let cached = price.cached.map(|_| price.of(MILLION, MILLION, 0));
+    [Some(price.of(MILLION, 0, 0)), cached, Some(price.of(0, 0, MILLION))]
+}
+
+fn prices(price: Price, provider: Option<&str>) -> String {
+    let of = ["prompt", "cached prompt", "reply"].into_iter().zip(million(price));
+    let each: Vec<_> = of.filter_map(|(what, dollars)| Some(format!("{} {what}", dollars?))).collect();
+    let at = provider.map_or_else(String::new, |provider| format!(", at {provider}"));
+    format!("{} for a million tokens{at}", each.join(", "))
+}

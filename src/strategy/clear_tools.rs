@@ -1,0 +1,87 @@
+//! Results of calls that are done with.
+
+use std::borrow::Cow;
+
+use super::draft::{Draft, Reason};
+use super::shrink::Shrink;
+use super::sweep::Sweep;
+use super::view::View;
+use super::{Memo, Strategy};
+use crate::conversation::Group;
+use crate::error::Result;
+
+/// Puts how many tokens they had in the place of old tool results, once a request passes the high mark. The calls stay,
+/// so that the model knows what it did. It leaves nothing out, so that alone it may keep too much: a step for a
+/// [`Ladder`](super::Ladder).
+///
+/// The results are cleared up to a mark, which stays where it is until the request passes the high mark again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct ClearTools {
+    keep: usize,
+    named: Vec<String>,
+    least: u64,
+}
+
+impl Default for ClearTools {
+    /// All but the newest three groups of calls, whatever is saved.
+    fn default() -> Self {
+        Self { keep: 3, named: Vec::new(), least: 0 }
+    }
+}
+
+impl ClearTools {
+    /// Keeps the results of the newest `groups` of calls. Default 3.
+    pub fn keep(mut self, groups: usize) -> Self {
+        self.keep = groups;
+        self
+    }
+
+    /// Keeps all results of these tools.
+    pub fn keep_tools<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.named.extend(names.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Does nothing where that would save fewer tokens. Default 0.
+    pub fn at_least(mut self, tokens: u64) -> Self {
+        self.least = tokens;
+        self
+    }
+
+    fn keeps(&self, group: Group<'_>) -> bool {
+        let calls = group.first().map_or(&[][..], |first| first.tool_calls());
+        calls.iter().any(|call| self.named.iter().any(|name| name == call.name()))
+    }
+
+    /// The first of the newest groups of calls that are kept. Those further back than a request reaches do not matter.
+    fn end(&self, view: &View<'_>) -> usize {
+        let (path, groups) = (view.path(), view.path().groups());
+        let within_reach = |&group: &usize| !view.is_over(view.tokens(group + 1..groups));
+        let calls = (0..groups).rev().take_while(within_reach).filter(|&group| path.group(group).has_calls());
+        match self.keep.checked_sub(1) {
+            None => groups,
+            Some(others) => calls.into_iter().nth(others).unwrap_or(0),
+        }
+    }
+}
+
+impl Strategy for ClearTools {
+    fn spec(&self) -> Cow<'static, str> {
+        let keep = (self.keep != 3).then(|| format!("keep={}", self.keep));
+        let named = (!self.named.is_empty()).then(|| format!("named={}", self.named.join("+")));
+        let least = (self.least > 0).then(|| format!("least={}", self.least));
+        match [keep, named, least].into_iter().flatten().collect::<Vec<_>>() {
+            options if options.is_empty() => "clear-tools".into(),
+            options => format!("clear-tools:{}", options.join(",")).into(),
+        }
+    }
+
+    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        let path = view.path();
+        let wants = |group: usize| path.group(group).has_calls() && !self.keeps(path.group(group));
+        let (how, why) = (Shrink::ClearResults, Reason::Cleared);
+        let sweep = Sweep { mark: "cleared", how, why, least: self.least, wants: &wants };
+        Ok(sweep.draft(view, self.end(view)))
+    }
+}

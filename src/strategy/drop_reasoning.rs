@@ -1,0 +1,36 @@
+//! What models thought before they answered.
+
+use std::borrow::Cow;
+
+use super::draft::{Draft, Reason};
+use super::shrink::Shrink;
+use super::sweep::Sweep;
+use super::view::View;
+use super::{Memo, Strategy};
+use crate::error::Result;
+use crate::message::Role;
+
+/// Leaves out what the model thought in earlier turns, once a request passes the high mark: `<think>` blocks, and members
+/// that hold reasoning where they are sent at all. A step for a [`Ladder`](super::Ladder), as
+/// [`ClearTools`](super::ClearTools) is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropReasoning;
+
+impl Strategy for DropReasoning {
+    fn spec(&self) -> Cow<'static, str> {
+        "drop-reasoning".into()
+    }
+
+    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        let path = view.path();
+        let thinks = |group: usize| {
+            let mut messages = path.group(group).messages();
+            messages.any(|message| *message.role() == Role::Assistant && message.has_reasoning())
+        };
+        let turn = view.newest().and_then(|newest| path.turn_of(newest));
+        let end = turn.map_or(path.groups(), |turn| path.turn(turn).start);
+        let (how, why) = (Shrink::DropReasoning, Reason::Reasoning);
+        let sweep = Sweep { mark: "dropped", how, why, least: 0, wants: &thinks };
+        Ok(sweep.draft(view, end))
+    }
+}

@@ -1,0 +1,101 @@
+//! The beginning and the end of a long text.
+
+use crate::tokens::ChatCost;
+use crate::words::thousands;
+
+/// The beginning and the end of a text in at most `most` tokens, with the number of tokens left out between them; `None`
+/// when the text is no longer than that.
+pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
+    let all = cost.text(text).tokens;
+    if all <= most {
+        return None;
+    }
+    let mut room = most.saturating_sub(cost.text(&marker(all)).tokens);
+    while room > 0 {
+        let first = prefix(text, room.div_ceil(2), all, cost);
+        let last = suffix(&text[first..], room / 2, all, cost) + first;
+        let gone = cost.text(&text[first..last]).tokens;
+        let cut = format!("{}\n{}\n{}", text[..first].trim_end(), marker(gone), text[last..].trim_start());
+        let tokens = cost.text(&cut).tokens;
+        if tokens <= most {
+            return Some(cut);
+        }
+        room = room.saturating_sub((tokens - most).max(1));
+    }
+    Some(marker(all))
+}
+
+fn marker(tokens: u64) -> String {
+    format!("[… {} tokens left out …]", thousands(tokens))
+}
+
+/// Where a beginning of at most `want` tokens ends, in bytes; after white space where there is some near.
+fn prefix(text: &str, want: u64, all: u64, cost: &ChatCost) -> usize {
+    let mut end = share(text, want, all);
+    while end > 0 {
+        let found = cost.text(&text[..end]).tokens;
+        if found <= want {
+            let near = floor(text, end - end / 4);
+            return text[near..end].rfind(char::is_whitespace).map_or(end, |space| near + space);
+        }
+        end = floor(text, share(&text[..end], want, found).min(end - 1));
+    }
+    0
+}
+
+/// Where an end of at most `want` tokens begins.
+fn suffix(text: &str, want: u64, all: u64, cost: &ChatCost) -> usize {
+    let mut length = share(text, want, all);
+    while length > 0 {
+        let start = ceil(text, text.len() - length);
+        let found = cost.text(&text[start..]).tokens;
+        if found <= want {
+            let near = ceil(text, start + (text.len() - start) / 4);
+            return text[start..near].find(char::is_whitespace).map_or(start, |space| start + space);
+        }
+        length = share(&text[start..], want, found).min(length - 1);
+    }
+    text.len()
+}
+
+/// The bytes of `text` that `want` of its `all` tokens take, at a character boundary.
+fn share(text: &str, want: u64, all: u64) -> usize {
+    let bytes = text.len() as u128 * u128::from(want) / u128::from(all.max(1));
+    floor(text, usize::try_from(bytes).unwrap_or(text.len()).min(text.len()))
+}
+
+fn floor(text: &str, byte: usize) -> usize {
+    (0..=byte).rev().find(|&byte| text.is_char_boundary(byte)).unwrap_or(0)
+}
+
+fn ceil(text: &str, byte: usize) -> usize {
+    (byte..text.len()).find(|&byte| text.is_char_boundary(byte)).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::CounterFn;
+
+    #[test]
+    fn beginning_and_end_stay_and_the_sum_is_within_the_limit() {
+        let bytes = ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64));
+        let real = ChatCost::default();
+        let words = (0..500).map(|n| format!("word{n}")).collect::<Vec<_>>().join(" ");
+        let unbroken = "ü€😀x".repeat(400);
+        for (cost, text) in [(&bytes, &words), (&real, &words), (&bytes, &unbroken), (&real, &unbroken)] {
+            let all = cost.text(text).tokens;
+            assert_eq!(ends(text, all, cost), None);
+            for most in [0, 1, 20, 64, 100, 333, all - 1] {
+                let cut = ends(text, most, cost).unwrap();
+                let tokens = cost.text(&cut).tokens;
+                assert!(tokens <= most.max(cost.text(&marker(all)).tokens), "{tokens} of {most}: {cut}");
+                assert!(cut.contains("tokens left out"), "{cut}");
+                assert!(most < 100 || tokens > most / 2, "only {tokens} of {most} are used");
+                let (first, last) = cut.split_once("[…").unwrap();
+                assert!(text.starts_with(first.trim_end()));
+                assert!(text.trim_end().ends_with(last.split_once("…]").unwrap().1.trim()));
+            }
+        }
+    }
+}

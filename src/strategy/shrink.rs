@@ -1,0 +1,129 @@
+//! Messages made smaller. A strategy says how; only this file writes the texts.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ends::ends;
+use crate::conversation::{Group, Stamp};
+use crate::message::{Message, Role};
+use crate::tokens::{ChatCost, Count};
+use crate::words::thousands;
+
+/// How a group is made smaller without being left out. The record keeps it whole.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Shrink {
+    /// In the place of each tool result stands how many tokens it had.
+    ClearResults,
+    /// What a model thought before it answered is left out: the members `reasoning`, `reasoning_content` and `thinking`, and
+    /// a `<think>` block at the start of the text.
+    DropReasoning,
+    /// Of texts longer than this the beginning and the end are kept, with the number of tokens between.
+    Ends {
+        /// The most tokens of one text.
+        tokens: u64,
+    },
+    /// Of the text of a lone message these ranges of bytes are kept, in order, with `[…]` for each gap.
+    Excerpt {
+        /// Ranges that neither overlap nor touch, at character boundaries; others are ignored.
+        ranges: Arc<[Range<usize>]>,
+    },
+}
+
+impl Shrink {
+    fn apply(&self, message: &Message, is_lone: bool, cost: &ChatCost) -> Message {
+        match self {
+            Self::ClearResults if matches!(message.role(), Role::Tool | Role::Function) => cleared(message, cost),
+            Self::DropReasoning if *message.role() == Role::Assistant => message.without_reasoning(),
+            Self::Ends { tokens } => message.map_texts(|text| ends(text, *tokens, cost)),
+            Self::Excerpt { ranges } if is_lone => message.map_texts(|text| Some(excerpt(text, ranges))),
+            _ => message.clone(),
+        }
+    }
+}
+
+fn cleared(message: &Message, cost: &ChatCost) -> Message {
+    let tokens = cost.text(&message.text()).tokens;
+    let marker = format!("[result of {} tokens left out]", thousands(tokens));
+    match cost.text(&marker).tokens < tokens {
+        true => message.clone().with_content(marker),
+        false => message.clone(),
+    }
+}
+
+fn excerpt(text: &str, ranges: &[Range<usize>]) -> String {
+    const GAP: &str = "[…]";
+    let mut out = String::new();
+    let mut end = 0;
+    for range in ranges {
+        let Some(piece) = text.get(range.clone()).filter(|_| range.start >= end) else { continue };
+        if range.start > end {
+            out.push_str(GAP);
+            out.push('\n');
+        }
+        out.push_str(piece);
+        if !piece.ends_with('\n') {
+            out.push('\n');
+        }
+        end = range.end;
+    }
+    if end < text.len() {
+        out.push_str(GAP);
+    }
+    out.trim_end_matches('\n').to_owned()
+}
+
+/// A group as it is sent, smaller than it is.
+#[derive(Clone, Debug)]
+pub(super) struct Shrunk {
+    pub(super) messages: Arc<[Message]>,
+    pub(super) count: Count,
+}
+
+/// Groups that were made smaller and counted, so that no plan does it again.
+#[derive(Debug, Default)]
+pub(super) struct Shrinker {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    cost_id: String,
+    /// By the last item of the group, which vouches for the others.
+    groups: HashMap<(Stamp, Vec<Shrink>), Shrunk>,
+    /// Summaries by their text.
+    summaries: HashMap<String, Count>,
+}
+
+/// More than any request holds; then all are forgotten.
+const MOST_KNOWN: usize = 4_096;
+
+impl Shrinker {
+    /// What a summary costs as a message.
+    pub(super) fn count(&self, message: &Message, cost: &ChatCost) -> Count {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.cost_id != cost.id() || known.summaries.len() >= MOST_KNOWN {
+            *known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
+        }
+        *known.summaries.entry(message.text().into_owned()).or_insert_with(|| cost.group([message]))
+    }
+
+    /// A group made smaller in these ways, one after the other.
+    pub(super) fn shrink(&self, group: Group<'_>, ways: &[Shrink], cost: &ChatCost) -> Shrunk {
+        let Some(last) = group.last_item() else { return Shrunk { messages: Arc::from([]), count: Count::ZERO } };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.cost_id != cost.id() || known.groups.len() >= MOST_KNOWN {
+            *known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
+        }
+        let make = || {
+            let is_lone = group.positions().len() == 1;
+            let shrink = |message: &Message| {
+                ways.iter().fold(message.clone(), |message, way| way.apply(&message, is_lone, cost))
+            };
+            let messages: Arc<[Message]> = group.messages().map(shrink).collect();
+            Shrunk { count: cost.group(&*messages), messages }
+        };
+        known.groups.entry((last.stamp(), ways.to_vec())).or_insert_with(make).clone()
+    }
+}

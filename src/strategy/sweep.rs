@@ -1,0 +1,59 @@
+//! Steps that make old groups smaller, up to a mark that moves only when it must.
+
+use super::draft::{Draft, Reason};
+use super::shrink::Shrink;
+use super::view::View;
+
+/// What a sweep does, and to which groups.
+pub(super) struct Sweep<'a> {
+    /// The name of the mark.
+    pub(super) mark: &'static str,
+    pub(super) how: Shrink,
+    pub(super) why: Reason,
+    /// Sweeps that would save less, in tokens, are not made.
+    pub(super) least: u64,
+    pub(super) wants: &'a dyn Fn(usize) -> bool,
+}
+
+impl Sweep<'_> {
+    /// Makes groups before `end` smaller, or before the mark while what was decided holds.
+    pub(super) fn draft(&self, view: &View<'_>, end: usize) -> Draft {
+        let groups = view.path().groups();
+        let marked = view.mark(self.mark);
+        if view.is_holding() {
+            return marked.map_or_else(Draft::keep_all, |marked| self.shrink(view, marked).0);
+        }
+        if !view.is_over(view.tokens(0..groups)) {
+            return Draft::keep_all();
+        }
+        let (draft, saved) = self.shrink(view, end);
+        match (saved < self.least.max(1), marked == Some(end) || end >= groups) {
+            (true, _) => Draft::keep_all(),
+            (false, true) => draft,
+            (false, false) => draft.mark(self.mark, end),
+        }
+    }
+
+    /// Newest first, as far back as a request can reach; with what it saves.
+    fn shrink(&self, view: &View<'_>, end: usize) -> (Draft, u64) {
+        let mut draft = Draft::keep_all();
+        let mut saved = 0;
+        let mut sent = view.tokens(end..view.path().groups());
+        for group in (0..end).rev() {
+            if view.is_over(sent) {
+                break;
+            }
+            let whole = view.tokens(group..group + 1);
+            let smaller = match view.is_optional(group) && (self.wants)(group) {
+                true => view.shrunk(group, &self.how).min(whole),
+                false => whole,
+            };
+            if smaller < whole {
+                draft = draft.shrink(group, self.how.clone(), self.why.clone());
+            }
+            saved += whole - smaller;
+            sent += smaller;
+        }
+        (draft, saved)
+    }
+}

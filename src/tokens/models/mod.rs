@@ -1,0 +1,255 @@
+//! What is known about models: window, longest reply, encoding, how they bill.
+
+mod names;
+mod price;
+mod table;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::{Family, ImageRule};
+use crate::error::{Error, ErrorKind, Result};
+
+pub use price::{Dollars, Price};
+pub use table::Models;
+
+/// How a model cuts text into tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// GPT-4o and everything since.
+    #[serde(rename = "o200k_base")]
+    O200kBase,
+    /// GPT-4, GPT-4 turbo and GPT-3.5.
+    #[serde(rename = "cl100k_base")]
+    Cl100kBase,
+}
+
+impl Encoding {
+    /// The encoding's usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::O200kBase => "o200k_base",
+            Self::Cl100kBase => "cl100k_base",
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What is known about one model. Window and encoding are two questions: either may be unknown.
+///
+/// Whatever asks for a model takes a name, which is looked up in the [built-in table](Models::builtin), or one of these.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Encoding, Model, TokenBudget};
+///
+/// let mut own = Model::new("our-finetune");
+/// own.window = Some(32_768);
+/// own.encoding = Some(Encoding::O200kBase);
+/// assert_eq!(TokenBudget::for_model(own)?.resolve()?.limit, 24_576);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Row")]
+#[non_exhaustive]
+pub struct Model {
+    /// Its name; of a model that was looked up the name that was asked for.
+    pub name: String,
+    /// The model of the table whose facts these are, where it has another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
+    /// Whose API [`price`](Self::price) is of, as it stands before the name: `openai`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Tokens of prompt and reply together, if known. Where the provider states no more than a limit for each, the limit
+    /// for the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+    /// The longest prompt in tokens, where it is known to be less than the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_input: Option<u64>,
+    /// The longest reply in tokens, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output: Option<u64>,
+    /// The encoding, if known; otherwise tokens are estimates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// How its messages are framed; [`Family::Chat`] where it is not known.
+    pub family: Family,
+    /// How it bills images, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImageRule>,
+    /// What its tokens cost at the provider's own API, if known: short prompts at the usual speed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// What else there is to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Where this is from, and of when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// A model as it is written: what is left out is not known, or is as with the model that it is like.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    name: String,
+    like: Option<String>,
+    provider: Option<String>,
+    window: Option<u64>,
+    max_input: Option<u64>,
+    max_output: Option<u64>,
+    encoding: Option<Encoding>,
+    family: Option<Family>,
+    images: Option<ImageRule>,
+    price: Option<Price>,
+    note: Option<String>,
+    source: Option<String>,
+}
+
+impl Row {
+    fn over(self, mut base: Model) -> Model {
+        if let Some(window) = self.window {
+            // A window that was made smaller bounds what is not stated again.
+            base.max_input = base.max_input.filter(|longest| *longest < window);
+            base.max_output = base.max_output.map(|longest| longest.min(window));
+        }
+        Model {
+            name: self.name,
+            like: self.like,
+            provider: self.provider.or(base.provider),
+            window: self.window.or(base.window),
+            max_input: self.max_input.or(base.max_input),
+            max_output: self.max_output.or(base.max_output),
+            encoding: self.encoding.or(base.encoding),
+            family: self.family.unwrap_or(base.family),
+            images: self.images.or(base.images),
+            price: self.price.or(base.price),
+            note: self.note.or(base.note),
+            source: self.source.or(base.source),
+        }
+    }
+}
+
+impl From<Row> for Model {
+    fn from(row: Row) -> Self {
+        row.over(Self::new(""))
+    }
+}
+
+impl From<&str> for Model {
+    /// Looks the name up in the built-in table, as [`Model::find`].
+    fn from(name: &str) -> Self {
+        Self::find(name)
+    }
+}
+
+impl From<&String> for Model {
+    fn from(name: &String) -> Self {
+        Self::find(name)
+    }
+}
+
+impl From<String> for Model {
+    fn from(name: String) -> Self {
+        Self::find(&name)
+    }
+}
+
+impl From<&Model> for Model {
+    fn from(model: &Model) -> Self {
+        model.clone()
+    }
+}
+
+impl Model {
+    /// A model of which nothing is known yet.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            like: None,
+            provider: None,
+            window: None,
+            max_input: None,
+            max_output: None,
+            encoding: None,
+            family: Family::Chat,
+            images: None,
+            price: None,
+            note: None,
+            source: None,
+        }
+    }
+
+    /// Looks a model up in the built-in table; [`Models::get`] says how names are understood. Of a model that is not in it
+    /// nothing is known.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::Model;
+    ///
+    /// assert_eq!(Model::find("openai/gpt-4o-2024-08-06").window, Some(128_000));
+    /// assert_eq!(Model::find("my-own-model").encoding, None);
+    /// ```
+    pub fn find(name: &str) -> Self {
+        Models::builtin().find(name)
+    }
+
+    /// The window.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownModel`] when it is not known, with near names and the ways to state it.
+    pub fn known_window(&self) -> Result<u64> {
+        self.window.ok_or_else(|| {
+            let why = self.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+            let near = if self.like.is_none() && self.source.is_none() { self.near() } else { Vec::new() };
+            let near = if near.is_empty() { String::new() } else { format!("; near names: {}", near.join(", ")) };
+            let way = "say how many tokens may be sent (`TokenBudget::limit`), or describe the model (`Models`)";
+            Error::new(ErrorKind::UnknownModel, format!("the window of `{}` is not known{why}{near}; {way}", self.name))
+        })
+    }
+
+    fn near(&self) -> Vec<&'static str> {
+        let asked = self.name.rsplit('/').next().unwrap_or(&self.name).to_lowercase();
+        nearest(&asked, Models::builtin().iter().map(|model| &*model.name), 3)
+    }
+
+    /// What contradicts itself.
+    fn check(&self) -> Result<(), String> {
+        if self.name.trim().is_empty() {
+            return Err("a model needs a name".to_owned());
+        }
+        if let Some((what, _)) = self.limits().into_iter().find(|(_, limit)| *limit == Some(0)) {
+            return Err(format!("`{what}` is 0; a limit that is not known is left out"));
+        }
+        let Some(window) = self.window else { return Ok(()) };
+        match self.limits().into_iter().find(|(_, limit)| limit.is_some_and(|limit| limit > window)) {
+            Some((what, Some(limit))) => Err(format!("`{what}` is {limit}, more than the window of {window}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn limits(&self) -> [(&'static str, Option<u64>); 3] {
+        [("window", self.window), ("max_input", self.max_input), ("max_output", self.max_output)]
+    }
+}
+
+/// The names most like `asked`, best first, leaving out those that are not alike.
+pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
+    let mut alike: Vec<(f64, &str)> =
+        names.map(|name| (strsim::jaro_winkler(asked, name), name)).filter(|(score, _)| *score > 0.8).collect();
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    alike.into_iter().take(most).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+#[path = "models_tests.rs"]
+mod tests;

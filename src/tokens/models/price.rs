@@ -1,0 +1,208 @@
+//! What tokens cost in money: integers from the table to the sum.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What a model's tokens cost, in millionths of a dollar for a million tokens: 2,500,000 is $2.50 for a million.
+///
+/// In JSON the prices are dollars for a million tokens, as decimal text: `{"input": "2.50", "output": "10"}`.
+///
+/// # Examples
+/// ```
+/// use turnwise::Model;
+///
+/// let price = Model::find("gpt-4o-mini").price.ok_or("no price")?;
+/// assert_eq!(price.of(10_000, 4_000, 500).to_string(), "$0.0015");
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Prompt tokens.
+    #[serde(with = "decimal")]
+    pub input: u64,
+    /// Prompt tokens that the provider had in its cache; `None`: they cost as much as the others.
+    #[serde(default, with = "optional_decimal", skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
+    /// Tokens of the reply.
+    #[serde(with = "decimal")]
+    pub output: u64,
+}
+
+impl Price {
+    /// What an exchange costs. `cached` is a part of the `prompt` tokens, as providers report it.
+    pub fn of(&self, prompt: u64, cached: u64, completion: u64) -> Dollars {
+        let cached = cached.min(prompt);
+        // Millionths of a dollar for a million tokens are millionths of a millionth for one.
+        let part = |tokens: u64, price: u64| Dollars(tokens.saturating_mul(price));
+        part(prompt - cached, self.input)
+            + part(cached, self.cached.unwrap_or(self.input))
+            + part(completion, self.output)
+    }
+}
+
+/// An amount of money in millionths of a millionth of a dollar; it saturates at some 18 million dollars.
+///
+/// `Display` prints all its digits (`$0.0000045`), or as many as asked for (`{:.2}`), rounded half up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dollars(u64);
+
+const DIGITS: usize = 12;
+const DOLLAR: u64 = 1_000_000_000_000;
+
+impl Dollars {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// The amount in millionths of a millionth of a dollar.
+    pub fn picodollars(self) -> u64 {
+        self.0
+    }
+}
+
+impl Add for Dollars {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Dollars {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sum for Dollars {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl fmt::Display for Dollars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match f.precision() {
+            Some(digits) => rounded(self.0, digits.min(DIGITS)),
+            None => digits(self.0, DOLLAR, DIGITS),
+        };
+        f.write_str(&format!("${text}"))
+    }
+}
+
+impl Serialize for Dollars {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&digits(self.0, DOLLAR, DIGITS))
+    }
+}
+
+/// A number of `unit`ths as decimal text, with two digits behind the point or as many as are needed.
+fn digits(amount: u64, unit: u64, width: usize) -> String {
+    let fraction = format!("{:0width$}", amount % unit);
+    let needed = fraction.trim_end_matches('0').len().max(2);
+    format!("{}.{}", amount / unit, &fraction[..needed])
+}
+
+fn rounded(amount: u64, digits: usize) -> String {
+    let step = (digits..DIGITS).fold(1, |step, _| step * 10);
+    let rounded = amount / step + u64::from(amount % step >= step.div_ceil(2) && step > 1);
+    let unit = DOLLAR / step;
+    match digits {
+        0 => rounded.to_string(),
+        _ => format!("{}.{:0digits$}", rounded / unit, rounded % unit),
+    }
+}
+
+const MICRO: usize = 6;
+
+/// Decimal text such as `2.50` in millionths; `None` for anything else, more than six digits behind the point included.
+fn millionths(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) || fraction.len() > MICRO {
+        return None;
+    }
+    let fraction: u64 = format!("{fraction:0<MICRO$}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction)
+}
+
+mod decimal {
+    use super::{Deserialize, Deserializer, MICRO, Serializer, digits, millionths};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(amount: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&digits(*amount, 1_000_000, MICRO))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let wrong =
+            || format!("a price is dollars for a million tokens as decimal text, such as \"2.50\", not `{text}`");
+        millionths(&text).ok_or_else(|| serde::de::Error::custom(wrong()))
+    }
+}
+
+mod optional_decimal {
+    use super::{Deserialize, Deserializer, Serializer, decimal};
+
+    #[allow(clippy::ref_option, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(amount: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match amount {
+            Some(amount) => decimal::serialize(amount, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        #[derive(Deserialize)]
+        struct Decimal(#[serde(with = "decimal")] u64);
+        Ok(Option::<Decimal>::deserialize(deserializer)?.map(|Decimal(amount)| amount))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_exact_to_the_last_digit() {
+        let price: Price = serde_json::from_str(r#"{"input":"0.15","cached":"0.075","output":"0.6"}"#).unwrap();
+        assert_eq!(price.of(1, 0, 0).to_string(), "$0.00000015");
+        assert_eq!(price.of(1_000_000, 400_000, 100_000), Dollars(90_000_000_000 + 30_000_000_000 + 60_000_000_000));
+        assert_eq!([price.of(1, 1, 0); 3].into_iter().sum::<Dollars>().picodollars(), 225_000);
+        assert_eq!(price.of(u64::MAX, 0, 1).picodollars(), u64::MAX);
+    }
+
+    #[test]
+    fn cached_tokens_without_a_price_cost_as_the_others() {
+        let price: Price = serde_json::from_str(r#"{"input":"30","output":"60"}"#).unwrap();
+        assert_eq!(price.of(1_000, 900, 0), price.of(1_000, 0, 0));
+        assert_eq!(price.of(10, 20, 0), price.of(10, 10, 0));
+    }
+
+    #[test]
+    fn money_is_printed_in_full_or_rounded() {
+        let amount = |picodollars| Dollars(picodollars);
+        assert_eq!(amount(12_500_000_000_000).to_string(), "$12.50");
+        assert_eq!(amount(0).to_string(), "$0.00");
+        assert_eq!(format!("{:.2}", amount(5_000_000_000)), "$0.01");
+        assert_eq!(format!("{:.2}", amount(4_999_999_999)), "$0.00");
+        assert_eq!(format!("{:.0}", amount(1_500_000_000_000)), "$2");
+        assert_eq!(format!("{:.12}", amount(7)), "$0.000000000007");
+        assert_eq!(serde_json::to_string(&amount(1_500_000_000)).unwrap(), r#""0.0015""#);
+    }
+
+    #[test]
+    fn a_price_is_decimal_text_and_nothing_else() {
+        let json = r#"{"input":"2.50","cached":"0.007","output":"10.00"}"#;
+        assert_eq!(serde_json::to_string(&serde_json::from_str::<Price>(json).unwrap()).unwrap(), json);
+        for wrong in ["", ".5", "5.", "-1", "1e3", "0.0000001", "99999999999999999999", "1,5"] {
+            let json = serde_json::json!({ "input": wrong, "output": "1" });
+            assert!(serde_json::from_value::<Price>(json).is_err(), "{wrong}");
+        }
+        assert!(serde_json::from_str::<Price>(r#"{"input":2.5,"output":"1"}"#).is_err());
+    }
+}
