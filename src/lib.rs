@@ -96,7 +96,8 @@ pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use strategy::{
     Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
-    Plan, Planner, Reason, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View, Wish, trim,
+    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View,
+    Wish, trim,
 };
 pub use tokens::{
     Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,

@@ -11,6 +11,8 @@ mod generate;
 mod judge;
 #[path = "properties/plans.rs"]
 mod plans;
+#[path = "properties/recall.rs"]
+mod recall;
 #[path = "properties/record.rs"]
 mod record;
 #[path = "properties/repeat.rs"]

@@ -17,6 +17,7 @@ use crate::message::Role;
 #[must_use]
 pub struct Draft {
     pub(super) evictions: Vec<(Range<usize>, Reason)>,
+    pub(super) reasons: Vec<(Range<usize>, Reason)>,
     pub(super) shrinks: Vec<(usize, Shrink, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
     pub(super) summary: Option<(SummaryId, Role)>,
@@ -33,6 +34,15 @@ impl Draft {
     pub fn evict(mut self, groups: Range<usize>, why: Reason) -> Self {
         if !groups.is_empty() {
             self.evictions.push((groups, why));
+        }
+        self
+    }
+
+    /// Says why a range of groups is kept: [`Reason::Fits`] where nothing is said. Where ranges overlap, the one named
+    /// first gives the reason.
+    pub fn because(mut self, groups: Range<usize>, why: Reason) -> Self {
+        if !groups.is_empty() {
+            self.reasons.push((groups, why));
         }
         self
     }
@@ -60,6 +70,7 @@ impl Draft {
     /// Both drafts as one; the second one's marks get a prefix. Of two evictions of a group the first gives the reason.
     pub(super) fn and(mut self, other: Self, prefix: &str) -> Self {
         self.evictions.extend(other.evictions);
+        self.reasons.extend(other.reasons);
         self.shrinks.extend(other.shrinks);
         self.summary = self.summary.or(other.summary);
         self.wish = self.wish.or(other.wish);
@@ -87,6 +98,8 @@ pub enum Reason {
     Pending,
     /// It fits (`fits`).
     Fits,
+    /// It has to do with the question (`recalled`).
+    Recalled,
     /// It is older than what fits (`budget`).
     Budget,
     /// It is older than the number of messages or turns asked for (`count`).
@@ -95,6 +108,8 @@ pub enum Reason {
     Start,
     /// It stands between the beginning and the end that are kept (`middle`).
     Middle,
+    /// It has less to do with the question than what fits (`unrelated`).
+    Unrelated,
     /// Results of calls that are done with (`cleared`).
     Cleared,
     /// What the model thought before it answered (`reasoning`).
@@ -119,10 +134,12 @@ impl Reason {
             Self::Pin => "pin",
             Self::Pending => "pending",
             Self::Fits => "fits",
+            Self::Recalled => "recalled",
             Self::Budget => "budget",
             Self::Count => "count",
             Self::Start => "start",
             Self::Middle => "middle",
+            Self::Unrelated => "unrelated",
             Self::Cleared => "cleared",
             Self::Reasoning => "reasoning",
             Self::Excerpt => "excerpt",
@@ -141,10 +158,12 @@ impl fmt::Display for Reason {
             Self::Pin => "pinned",
             Self::Pending => "to be answered",
             Self::Fits => "fits",
+            Self::Recalled => "has to do with the question",
             Self::Budget => "older than what fits",
             Self::Count => "beyond the number asked for",
             Self::Start => "before the first user message sent",
             Self::Middle => "between the beginning and the end",
+            Self::Unrelated => "less to do with the question than what fits",
             Self::Cleared => "results of calls that are done with",
             Self::Reasoning => "without what the model thought",
             Self::Excerpt => "parts of it",

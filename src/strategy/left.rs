@@ -124,8 +124,8 @@ impl Left {
     }
 }
 
-/// The draft's evictions in order and without overlaps; of two that overlap the one named first has the common part.
-fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, Reason)> {
+/// The ranges in order and without overlaps; of two that overlap the one named first has the common part.
+pub(super) fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, Reason)> {
     let mut starts: Vec<usize> = (0..named.len()).collect();
     starts.sort_by_key(|&index| named[index].0.start);
     let mut starts = starts.into_iter().peekable();

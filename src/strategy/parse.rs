@@ -1,6 +1,6 @@
 //! Strategies by their names on the command line.
 
-use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, SlidingWindow, Strategy, Summarize};
+use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Strategy, Summarize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
@@ -9,6 +9,7 @@ const NAMES: &[(&str, &str)] = &[
     ("everything", "no options"),
     ("window", "messages=N or turns=N, start=user"),
     ("head-tail", "first=N"),
+    ("recall", "tail=PERCENT, stem=none"),
     ("tools", TOOLS),
     ("clear-tools", TOOLS),
     ("drop-reasoning", "no options"),
@@ -25,6 +26,7 @@ const TOOLS: &str = "keep=N, named=TOOL+TOOL, least=TOKENS";
 /// | `everything` | |
 /// | `window` | `messages=N` or `turns=N`, `start=user` |
 /// | `head-tail` | `first=N` (messages, default 2) |
+/// | `recall` | `tail=PERCENT` (default 26), `stem=none` |
 /// | `tools` | `keep=N` (groups of calls, default 3), `named=a+b` (tools), `least=N` (tokens): then `window` |
 /// | `clear-tools`, `drop-reasoning` | steps of a ladder; the first as `tools` |
 /// | `summarize` | `tokens=N` (of the summary, default 400), `chunk=N` (tokens a call, default 4,000), `role=user` |
@@ -50,6 +52,7 @@ pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
         "everything" => Box::new(Everything),
         "window" => Box::new(window(&mut options)?),
         "head-tail" => Box::new(options.number("first")?.map_or_else(HeadTail::default, HeadTail::messages)),
+        "recall" => Box::new(recall(&mut options)?),
         "clear-tools" => Box::new(clear_tools(&mut options)?),
         "tools" => {
             let clear = clear_tools(&mut options)?;
@@ -75,6 +78,25 @@ fn window(options: &mut Options<'_>) -> Result<SlidingWindow> {
         None => Ok(window),
         Some("user") => Ok(window.start_on_user()),
         Some(other) => Err(invalid(format!("`window` has `start={other}`; `start=user` is allowed"))),
+    }
+}
+
+fn recall(options: &mut Options<'_>) -> Result<Recall> {
+    let recall = match options.number("tail")? {
+        None => Recall::new(),
+        Some(percent) => {
+            let part = u8::try_from(percent).ok().filter(|&percent| percent <= 100);
+            let part =
+                part.ok_or_else(|| invalid(format!("`recall` has `tail={percent}`; 0 to 100 (percent) is allowed")));
+            Recall::new().tail(part?)
+        }
+    };
+    match options.take("stem") {
+        None | Some("english") => Ok(recall),
+        Some("none") => Ok(recall.without_stemming()),
+        Some(other) => Err(invalid(format!(
+            "`recall` has `stem={other}`; `stem=english` (the default) and `stem=none` are allowed"
+        ))),
     }
 }
 

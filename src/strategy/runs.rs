@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::draft::{Draft, Reason};
-use super::left::Left;
+use super::left::{Left, disjoint};
 use super::plan::{Fate, Run};
 use super::shrink::Shrink;
 use super::summary::SummaryUse;
@@ -75,7 +75,7 @@ impl Ground<'_> {
         let cut = self.cuts.iter().map(|cut| (cut.group, vec![cut.how.clone()]));
         let mut smaller: Vec<_> = left.shrunk().iter().map(|one| (one.group, one.ways.clone())).chain(cut).collect();
         smaller.sort_unstable_by_key(|(group, _)| *group);
-        Ok(Decided { runs: self.runs(&left), draft, smaller, summary: left.summary().cloned() })
+        Ok(Decided { runs: self.runs(&left, &draft), draft, smaller, summary: left.summary().cloned() })
     }
 
     /// Tokens of head, tools, priming and what must be sent.
@@ -86,10 +86,11 @@ impl Ground<'_> {
     }
 
     /// The whole path in runs of groups that share a fate and a reason.
-    fn runs(&self, left: &Left) -> Vec<Run> {
+    fn runs(&self, left: &Left, draft: &Draft) -> Vec<Run> {
         let (groups, settled) = (self.record.path().groups(), self.settled(left));
         let (mut settled, mut evicted) = (settled.into_iter().peekable(), left.evicted().peekable());
-        let mut runs = Runs { path: self.record.path(), sums: self.sums, made: Vec::new() };
+        let reasons = disjoint(&draft.reasons);
+        let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
         let mut group = 0;
         while group < groups {
             if let Some(one) = settled.next_if(|one| one.group == group) {
@@ -106,7 +107,7 @@ impl Ground<'_> {
                 }
                 next => {
                     let end = next.map_or(stop, |(range, ..)| range.start.min(stop));
-                    runs.add(group..end, Fate::Kept, Reason::Fits, None);
+                    runs.add_kept(group..end);
                     end
                 }
             };
@@ -155,10 +156,32 @@ struct Settled {
 struct Runs<'a> {
     path: Path<'a>,
     sums: &'a Sums,
+    /// Why groups are kept, in order; those before the last group are passed over.
+    reasons: &'a [(Range<usize>, Reason)],
     made: Vec<Run>,
 }
 
 impl Runs<'_> {
+    /// Adds groups that are kept, for the reasons that were given.
+    fn add_kept(&mut self, groups: Range<usize>) {
+        let mut from = groups.start;
+        while from < groups.end {
+            match self.reasons {
+                [(range, _), rest @ ..] if range.end <= from => self.reasons = rest,
+                [(range, reason), ..] if range.start <= from => {
+                    let end = range.end.min(groups.end);
+                    self.add(from..end, Fate::Kept, reason.clone(), None);
+                    from = end;
+                }
+                others => {
+                    let end = others.first().map_or(groups.end, |(range, _)| range.start.min(groups.end));
+                    self.add(from..end, Fate::Kept, Reason::Fits, None);
+                    from = end;
+                }
+            }
+        }
+    }
+
     fn add(&mut self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) {
         // Sums leave out what cannot be sent; alone, it has its cost too.
         let whole = match groups.len() {
@@ -187,7 +210,7 @@ pub(super) fn history(runs: &[Run]) -> u64 {
 
 /// Refuses a draft that names groups that do not exist.
 fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
-    let evicted = draft.evictions.iter().map(|(range, _)| range.end);
+    let evicted = draft.evictions.iter().chain(&draft.reasons).map(|(range, _)| range.end);
     let shrunk = draft.shrinks.iter().map(|(group, ..)| group.saturating_add(1));
     let marked = draft.marks.iter().map(|(_, group)| group.saturating_add(1));
     match evicted.chain(shrunk).chain(marked).max() {

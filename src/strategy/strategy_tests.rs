@@ -483,11 +483,11 @@ fn a_name_or_option_that_does_not_exist_is_said() {
     for (spec, said) in [
         (
             "",
-            "no strategy is called ``; there are everything, window, head-tail, tools, clear-tools, drop-reasoning, summarize, ladder",
+            "no strategy is called ``; there are everything, window, head-tail, recall, tools, clear-tools, drop-reasoning, summarize, ladder",
         ),
         (
             "windw",
-            "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail, tools, clear-tools, drop-reasoning, summarize, ladder",
+            "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail, recall, tools, clear-tools, drop-reasoning, summarize, ladder",
         ),
         ("everything:x=1", "`everything` does not take `x`; it takes no options"),
         ("window:first=1", "`window` does not take `first`; it takes messages=N or turns=N, start=user"),

@@ -127,6 +127,12 @@ impl<'a> View<'a> {
         self.budget.low.saturating_sub(self.fixed)
     }
 
+    /// Tokens left for groups that need not be sent anyway, up to the high mark: for strategies whose requests have other
+    /// messages every time, so that room kept free for the next ones repeats nothing.
+    pub fn whole_room(&self) -> u64 {
+        self.budget.high.saturating_sub(self.fixed)
+    }
+
     /// Whether a request passes the high mark that keeps `optional` tokens of groups that need not be sent anyway.
     pub fn is_over(&self, optional: u64) -> bool {
         self.fixed.saturating_add(optional) > self.budget.high

@@ -333,13 +333,14 @@ pub(crate) enum Kind {
     Messages { most: usize, on_user: bool },
     Turns { most: usize, on_user: bool },
     HeadTail { first: usize },
+    Recall,
 }
 
 impl Kind {
     fn on_user(self) -> bool {
         match self {
             Self::Tokens { on_user } | Self::Messages { on_user, .. } | Self::Turns { on_user, .. } => on_user,
-            Self::Everything | Self::HeadTail { .. } => false,
+            Self::Everything | Self::HeadTail { .. } | Self::Recall => false,
         }
     }
 }
@@ -506,10 +507,12 @@ impl Asked<'_> {
                 let found = (run.fate, run.reason.clone());
                 let free = [
                     (Fate::Kept, Reason::Fits),
+                    (Fate::Kept, Reason::Recalled),
                     (Fate::Evicted, Reason::Budget),
                     (Fate::Evicted, Reason::Count),
                     (Fate::Evicted, Reason::Start),
                     (Fate::Evicted, Reason::Middle),
+                    (Fate::Evicted, Reason::Unrelated),
                 ];
                 let is_right = expected.as_ref().map_or_else(|| free.contains(&found), |expected| *expected == found);
                 let invariant = if matches!(expected, Some((Fate::Kept, _))) { 4 } else { 2 };
@@ -536,21 +539,26 @@ impl Asked<'_> {
             Kind::Tokens { .. } => &[Reason::Budget, Reason::Start],
             Kind::Messages { .. } | Kind::Turns { .. } => &[Reason::Budget, Reason::Count, Reason::Start],
             Kind::HeadTail { .. } => &[Reason::Middle],
+            Kind::Recall => &[Reason::Unrelated, Reason::Recalled],
         };
-        for why in [Reason::Budget, Reason::Count, Reason::Start, Reason::Middle] {
+        for why in [Reason::Budget, Reason::Count, Reason::Start, Reason::Middle, Reason::Unrelated, Reason::Recalled] {
             let is_used = !left_out(why.clone()).is_empty();
-            hold!(broken, 3, !is_used || allowed.contains(&why), "{kind:?} leaves out for {why:?}");
+            hold!(broken, 3, !is_used || allowed.contains(&why), "{kind:?} gives the reason {why:?}");
         }
         hold!(broken, 3, kind.on_user() || left_out(Reason::Start).is_empty(), "left out to start on a user");
 
-        let cut = if let Kind::HeadTail { .. } = kind { left_out(Reason::Middle) } else { left_out(Reason::Budget) };
+        let cut = left_out(match kind {
+            Kind::HeadTail { .. } => Reason::Middle,
+            Kind::Recall => Reason::Unrelated,
+            _ => Reason::Budget,
+        });
         let aside = input.sum(&left_out(Reason::Start));
         let counted = input.sum(&left_out(Reason::Count));
         let within_count = input.whole() - counted;
         if let Some(newest) = cut.last() {
             hold!(broken, 3, within_count > self.budget.high, "trimmed at {within_count} <= {}", self.budget.high);
             let is_fresh = !self.is_marked || self.budget.low == self.budget.high;
-            let most = if is_fresh { self.budget.low } else { self.budget.high };
+            let most = if is_fresh && kind != Kind::Recall { self.budget.low } else { self.budget.high };
             hold!(broken, 3, total <= most.max(input.fixed()), "trimmed to {total}, not down to {most}");
             let with_next = total + aside + input.groups[*newest].tokens;
             hold!(broken, 3, !is_fresh || with_next > most, "group {newest} fits too: {with_next} <= {most}");
@@ -570,6 +578,11 @@ impl Asked<'_> {
                     let end = input.groups[*group].positions.end;
                     hold!(broken, 3, end <= first, "the beginning of {first} reaches to {end}");
                 }
+            }
+            Kind::Recall => {
+                let recalled = left_out(Reason::Recalled);
+                let is_older = recalled.is_empty() || recalled.last() < cut.last();
+                hold!(broken, 3, is_older, "group {:?} is said to be recalled, and in the tail", recalled.last());
             }
             _ => hold!(broken, 3, optional.ends_with(&kept), "what is sent is not the newest"),
         }

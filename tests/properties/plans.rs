@@ -8,8 +8,8 @@ use std::thread;
 use fastrand::Rng;
 use turnwise::strategy::{self, Strategy};
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Memo, Message, Plan, Planner, Reason, Role,
-    SlidingWindow, TokenBudget,
+    ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Memo, Message, Plan, Planner, Reason, Recall,
+    Role, SlidingWindow, TokenBudget,
 };
 
 use crate::generate::{self, Talk, chance};
@@ -46,6 +46,9 @@ pub(crate) fn strategies(rng: &mut Rng) -> Vec<(Kind, Box<dyn Strategy>)> {
     }
     for first in [0, 1, 2, few + 3] {
         all.push((Kind::HeadTail { first }, Box::new(HeadTail::messages(first))));
+    }
+    for tail in [0, 15] {
+        all.push((Kind::Recall, Box::new(Recall::new().tail(tail))));
     }
     all
 }
@@ -236,7 +239,8 @@ impl Outcome {
             (_, true) => {
                 self.feasible += 1;
                 self.whole_too_large += u64::from(answer.is_err());
-                let for_budget = |reason: &Reason| matches!(reason, Reason::Budget | Reason::Middle);
+                let for_budget =
+                    |reason: &Reason| matches!(reason, Reason::Budget | Reason::Middle | Reason::Unrelated);
                 let is_trimmed = |plan: &Plan| plan.runs().iter().any(|run| for_budget(&run.reason));
                 self.trimmed += u64::from(answer.as_ref().is_ok_and(is_trimmed));
             }

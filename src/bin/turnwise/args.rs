@@ -72,7 +72,8 @@ pub(crate) struct Budget {
 /// How one conversation is planned.
 #[derive(Args)]
 pub(crate) struct How {
-    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
+    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N; recall, with tail=PERCENT,
+    /// stem=none
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// The user message that is sent next
@@ -174,7 +175,8 @@ pub(crate) struct Chat {
     /// The system prompt [default: the file's]
     #[arg(long)]
     pub(crate) system: Option<String>,
-    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
+    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N; recall, with tail=PERCENT,
+    /// stem=none
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// Send at most this many tokens [default: the model's window]
@@ -195,7 +197,8 @@ pub(crate) struct Replay {
     pub(crate) files: Vec<String>,
     #[command(flatten)]
     pub(crate) input: Input,
-    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N
+    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N; recall, with tail=PERCENT,
+    /// stem=none
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// Say at which request this replay first differs from one that was saved, and end with 1

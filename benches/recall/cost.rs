@@ -1,0 +1,87 @@
+//! What planning with recall costs in time and memory.
+
+use turnwise::{Conversation, Ledger, Memo, Message, Planner, Recall};
+
+use crate::HEAP;
+use crate::common::{MESSAGE, Table, Writer, budget, conversation, float, median, micros, samples, sized, stored_cost};
+
+const MOST_MICROS: f64 = 5_000.0;
+const MOST_BYTES: f64 = 60.0;
+
+/// A question of some ten words.
+fn question(writer: &mut Writer) -> Message {
+    Message::user(writer.text(60))
+}
+
+pub(crate) fn measure() {
+    let planner = Planner::new(stored_cost(), &budget(1.0)).unwrap();
+    let mut table = Table::new("Planning with recall, from so many messages of 452 bytes");
+    for size in [1_000, 10_000, 100_000].map(|full| sized(full, 100)) {
+        let mut talk = conversation(size, Writer::talk);
+        let mut writer = Writer::new(3);
+        let (mut ledger, mut memo) = (Ledger::new(), Memo::default());
+        ledger.total(&talk, &stored_cost());
+        let tokens = ledger.total(&talk, &stored_cost());
+        let mut plan = |talk: &Conversation, memo: &mut Memo| {
+            micros(|| planner.plan(talk, &mut ledger, &Recall::new(), memo).unwrap())
+        };
+        let before = HEAP.current_usage();
+        let first = plan(&talk, &mut memo);
+        let held = float(HEAP.current_usage()) - float(before);
+        let target = if size <= 10_000 { MOST_MICROS } else { f64::INFINITY };
+        let name = |what: &str| format!("{size}: {what}");
+        table.show(&name("first plan, everything read"), first, "us");
+        let next = samples(sized(100, 2), || {
+            talk.push(Message::assistant(writer.text(MESSAGE)));
+            talk.push(question(&mut writer));
+            plan(&talk, &mut memo)
+        });
+        table.check(&name("next turn, a question of 60 bytes"), median(&next), "us", target);
+        let long = samples(sized(30, 2), || {
+            talk.push(Message::user(writer.text(MESSAGE)));
+            plan(&talk, &mut memo)
+        });
+        table.check(&name("next turn, a question of 452 bytes"), median(&long), "us", target);
+        let bytes = held / float(usize::try_from(tokens).unwrap_or(usize::MAX));
+        table.check(&name("index, for each token of text"), bytes, "bytes", MOST_BYTES);
+    }
+    table.print();
+    hostile();
+}
+
+/// Texts in which no word comes twice.
+fn hostile() {
+    let mut table = Table::new("Index of one message of a megabyte");
+    let mut rng = fastrand::Rng::with_seed(5);
+    let size = sized(1 << 20, 1 << 12);
+    let mut letters = |alphabet: &str, word: usize| {
+        let alphabet: Vec<char> = alphabet.chars().collect();
+        let mut text = String::new();
+        while text.len() < size {
+            text.extend((0..word).map(|_| alphabet[rng.usize(..alphabet.len())]));
+            text.push(' ');
+        }
+        text
+    };
+    let han: String = ('\u{4e00}'..'\u{9fa0}').collect();
+    for (name, text) in [
+        ("no spaces", letters("abc", size)),
+        ("words of six letters, all different", letters("abcdefghijklmnopqrstuvwxyz", 6)),
+        ("Han, all pairs different", letters(&han, size)),
+    ] {
+        let cost = turnwise::ChatCost::default();
+        let tokens = cost.text(&text).tokens;
+        let messages = [Message::user(text), Message::assistant("Oh."), Message::user("What?")];
+        let talk = Conversation::from_messages(messages);
+        let planner = Planner::new(stored_cost(), &turnwise::TokenBudget::limit(100)).unwrap();
+        let (mut ledger, mut memo) = (Ledger::new(), Memo::default());
+        ledger.total(&talk, &stored_cost());
+        let before = HEAP.current_usage();
+        let took = micros(|| planner.plan(&talk, &mut ledger, &Recall::new(), &mut memo).unwrap());
+        let held = float(HEAP.current_usage()) - float(before);
+        table.show(&format!("{name}: read in"), took, "us");
+        let bytes = held / float(usize::try_from(tokens).unwrap_or(usize::MAX));
+        table.check(&format!("{name}: for each token"), bytes, "bytes", MOST_BYTES);
+    }
+    table.print();
+}

@@ -1,0 +1,95 @@
+//! Conversations with questions of which it is known where their answers stand.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use turnwise::Message;
+
+use crate::common::{Writer, sized};
+
+/// Conversations and questions about them.
+pub(crate) struct Set {
+    pub(crate) name: String,
+    pub(crate) talks: Vec<Vec<Message>>,
+    pub(crate) questions: Vec<Question>,
+}
+
+pub(crate) struct Question {
+    pub(crate) talk: usize,
+    pub(crate) text: String,
+    /// The messages that hold the answer, by index.
+    pub(crate) evidence: Vec<usize>,
+}
+
+/// Every pair of `*.conversations.jsonl` and `*.questions.jsonl` in a folder.
+pub(crate) fn read(folder: &Path) -> Vec<Set> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".conversations.jsonl").map(str::to_owned))
+        .collect();
+    names.sort();
+    names.iter().map(|name| read_set(folder, name)).collect()
+}
+
+fn lines(folder: &Path, name: &str) -> Vec<Value> {
+    let path = folder.join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let value = |(number, line): (usize, &str)| {
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("{}, line {}: {e}", path.display(), number + 1))
+    };
+    text.lines().enumerate().map(value).collect()
+}
+
+fn read_set(folder: &Path, name: &str) -> Set {
+    let (mut talks, mut places) = (Vec::new(), HashMap::new());
+    for talk in lines(folder, &format!("{name}.conversations.jsonl")) {
+        let messages = talk["messages"].as_array().expect("messages");
+        let ids = messages.iter().enumerate().map(|(at, message)| (word(message, "id"), at));
+        places.insert(word(&talk, "id"), (talks.len(), ids.collect::<HashMap<String, usize>>()));
+        talks.push(messages.iter().map(message).collect());
+    }
+    let question = |question: &Value| {
+        let (talk, ids) = places.get(&word(question, "conversation"))?;
+        let evidence = question["evidence"].as_array()?.iter();
+        let evidence: Option<Vec<usize>> = evidence.map(|id| ids.get(id.as_str()?).copied()).collect();
+        let evidence = evidence.filter(|evidence| !evidence.is_empty())?;
+        Some(Question { talk: *talk, text: word(question, "question"), evidence })
+    };
+    let all = lines(folder, &format!("{name}.questions.jsonl"));
+    let questions: Vec<Question> = all.iter().filter_map(question).collect();
+    if questions.len() < all.len() {
+        println!("{name}: {} questions without evidence in the conversations left aside", all.len() - questions.len());
+    }
+    Set { name: name.to_owned(), talks, questions }
+}
+
+fn word(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn message(value: &Value) -> Message {
+    let message = Message::new(value["role"].as_str().unwrap_or("user"), word(value, "content"));
+    match value["name"].as_str() {
+        Some(name) => message.with_name(name),
+        None => message,
+    }
+}
+
+const THINGS: [&str; 8] = ["bicycle", "landlord", "password", "allergy", "dentist", "violin", "passport", "mortgage"];
+
+/// Small talk in which some messages say something that is asked for later.
+pub(crate) fn generated() -> Set {
+    let mut writer = Writer::new(11);
+    let mut talk: Vec<Message> = (0..sized(2_000, 160)).map(|number| writer.talk(number)).collect();
+    let mut questions = Vec::new();
+    for (number, thing) in THINGS.iter().enumerate() {
+        let at = (number * talk.len() / THINGS.len()) & !1;
+        talk[at] = Message::user(format!("By the way, about the {thing}: the number is {}.", 700 + number));
+        let text = format!("What did I say about my {thing}?");
+        questions.push(Question { talk: 0, text, evidence: vec![at] });
+    }
+    Set { name: "generated".into(), talks: vec![talk], questions }
+}

@@ -1,0 +1,200 @@
+//! Which group holds which word how often. It grows and shrinks a group at a time, at the end.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::words::{Key, Stem, Words};
+use crate::conversation::{Item, Path, Stamp};
+use crate::message::Message;
+
+/// The words of the groups of a path.
+#[derive(Debug)]
+pub(super) struct Index {
+    stem: Stem,
+    words: Words,
+    groups: Vec<Indexed>,
+    /// The terms of all groups, one group behind the other, each with its own in order.
+    terms_of: Vec<u32>,
+    ids: HashMap<Key, u32>,
+    terms: Vec<Term>,
+    /// The words of all groups, counted as often as they stand there.
+    length: u64,
+    /// Room for the terms of the group that is being added.
+    found: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Indexed {
+    /// The group's last item.
+    stamp: Stamp,
+    /// Where its terms end.
+    end: usize,
+    /// Its words, counted as often as they stand there.
+    length: u32,
+}
+
+#[derive(Debug)]
+struct Term {
+    key: Key,
+    postings: Vec<Posting>,
+}
+
+/// A group that holds a word, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Posting {
+    pub(super) group: u32,
+    pub(super) count: u32,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new(Stem::default())
+    }
+}
+
+impl Index {
+    fn new(stem: Stem) -> Self {
+        Self {
+            stem,
+            words: Words::new(stem),
+            groups: Vec::new(),
+            terms_of: Vec::new(),
+            ids: HashMap::new(),
+            terms: Vec::new(),
+            length: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Makes it the index of this path: forgets the groups that changed, from the end, and reads those that are new.
+    pub(super) fn update(&mut self, path: Path<'_>, stem: Stem) {
+        if self.stem != stem {
+            *self = Self::new(stem);
+        }
+        while self.groups.len() > path.groups() || self.groups.last().is_some_and(|last| !self.stands(path, last)) {
+            self.pop();
+        }
+        for group in self.groups.len()..path.groups() {
+            self.push(path, group);
+        }
+    }
+
+    /// Whether the last group stands on the path as it was read. Items with the same stamp have the same items before
+    /// them, so it vouches for all groups before it.
+    fn stands(&self, path: Path<'_>, last: &Indexed) -> bool {
+        end_of(path, self.groups.len() - 1).is_some_and(|end| end.stamp() == last.stamp)
+    }
+
+    fn push(&mut self, path: Path<'_>, group: usize) {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        path.group(group).messages().for_each(|message| self.read(message, &mut found));
+        found.sort_unstable();
+        for same in found.chunk_by(|one, next| one == next) {
+            self.terms[same[0] as usize].postings.push(Posting { group: narrow(group), count: narrow(same.len()) });
+            self.terms_of.push(same[0]);
+        }
+        let length = narrow(found.len());
+        self.length += u64::from(length);
+        let stamp = end_of(path, group).map(Item::stamp).unwrap_or_default();
+        self.groups.push(Indexed { stamp, end: self.terms_of.len(), length });
+        self.found = found;
+    }
+
+    /// The terms of all that is said in a message: its text, its author's name, its calls.
+    fn read(&mut self, message: &Message, found: &mut Vec<u32>) {
+        let Self { words, ids, terms, .. } = self;
+        let mut take = |text: &str| words.each(text, &mut |word: &str| found.push(term(ids, terms, Key::of(word))));
+        message.name().into_iter().for_each(&mut take);
+        take(&message.text());
+        message.refusal().into_iter().for_each(&mut take);
+        let calls = message.tool_calls().iter().map(|call| (call.name(), call.arguments()));
+        for (name, arguments) in calls.chain(message.function_call().map(|call| (call.name(), call.arguments()))) {
+            take(name);
+            // As text, an escaped character would stick to the word behind it: `\nParis`.
+            match serde_json::from_str(&arguments) {
+                Ok(arguments) => each_text(&arguments, &mut take),
+                Err(_) => take(&arguments),
+            }
+        }
+    }
+
+    fn pop(&mut self) {
+        let Some(last) = self.groups.pop() else { return };
+        self.length -= u64::from(last.length);
+        let start = self.groups.last().map_or(0, |before| before.end);
+        // Terms are numbered as they appear, so those that only this group has are the last ones.
+        for id in self.terms_of.drain(start..).rev() {
+            let term = &mut self.terms[id as usize];
+            term.postings.pop();
+            if term.postings.is_empty() {
+                self.ids.remove(&term.key);
+                self.terms.pop();
+            }
+        }
+    }
+
+    /// How many groups there are.
+    pub(super) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The words of a group, counted as often as they stand there.
+    pub(super) fn length(&self, group: usize) -> u64 {
+        self.groups.get(group).map_or(0, |group| u64::from(group.length))
+    }
+
+    /// The words of all groups, counted so.
+    pub(super) fn total_length(&self) -> u64 {
+        self.length
+    }
+
+    /// The groups that hold a word, in order.
+    pub(super) fn postings(&self, word: Key) -> &[Posting] {
+        self.ids.get(&word).map_or(&[], |&id| &self.terms[id as usize].postings)
+    }
+
+    /// The words of a text, each once, sorted.
+    pub(super) fn words_of(&mut self, text: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        self.words.each(text, &mut |word: &str| words.push(word.to_owned()));
+        words.sort_unstable();
+        words.dedup();
+        words
+    }
+}
+
+fn term(ids: &mut HashMap<Key, u32>, terms: &mut Vec<Term>, key: Key) -> u32 {
+    *ids.entry(key).or_insert_with(|| {
+        terms.push(Term { key, postings: Vec::with_capacity(1) });
+        narrow(terms.len() - 1)
+    })
+}
+
+/// The keys and texts of a JSON value.
+fn each_text(value: &Value, take: &mut impl FnMut(&str)) {
+    match value {
+        Value::String(text) => take(text),
+        Value::Number(number) => take(&number.to_string()),
+        Value::Array(values) => values.iter().for_each(|value| each_text(value, take)),
+        Value::Object(members) => members.iter().for_each(|(key, value)| {
+            take(key);
+            each_text(value, take);
+        }),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+fn end_of(path: Path<'_>, group: usize) -> Option<&Item> {
+    path.item(path.group(group).positions().end.checked_sub(1)?)
+}
+
+/// A count in four bytes; more groups or words do not fit a machine.
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,80 @@
+use super::super::words::Stem;
+use super::*;
+use crate::conversation::Conversation;
+
+fn query_of(talk: &Conversation) -> Query {
+    let path = talk.path();
+    let mut index = Index::default();
+    index.update(path, Stem::English);
+    Query::of(path, path.turn_of(path.groups() - 1), &mut index)
+}
+
+fn weights(query: &Query, words: &[&str]) -> Vec<Option<u64>> {
+    let weight = |word: &&str| query.words.iter().find(|(key, _)| *key == Key::of(word)).map(|(_, weight)| *weight);
+    words.iter().map(weight).collect()
+}
+
+fn talk(texts: &[&str]) -> Conversation {
+    let message = |(number, text): (usize, &&str)| match number % 2 {
+        0 => Message::user(*text),
+        _ => Message::assistant(*text),
+    };
+    Conversation::from_messages(texts.iter().enumerate().map(message))
+}
+
+#[test]
+fn a_question_is_its_words_that_the_conversation_knows() {
+    let talk = talk(&["red boats sail north", "fine", "Which boat, red or green, sails far north?"]);
+    let query = query_of(&talk);
+    assert_eq!(
+        weights(&query, &["red", "boat", "sail", "north", "green", "far"]),
+        [8, 8, 8, 8, 0, 0].map(|w| (w > 0).then_some(w))
+    );
+    assert_eq!((query.asked, query.lenders), (Some(2), vec![]));
+}
+
+#[test]
+fn a_vague_question_borrows_the_rarest_words_of_earlier_user_messages() {
+    let rare: Vec<String> = (0..14).map(|number| format!("rare{number:02}")).collect();
+    let first = format!("common boat {}", rare.join(" "));
+    let talk = talk(&[&first, "common boat common", "And what exactly was it?"]);
+    let query = query_of(&talk);
+    assert_eq!(query.words.len(), MOST_LENT);
+    assert_eq!(
+        weights(&query, &["rare00", "rare11", "rare12", "common", "boat"]),
+        [Some(4), Some(4), None, None, None]
+    );
+    assert_eq!(query.lenders, [0]);
+}
+
+#[test]
+fn words_are_borrowed_until_four_are_known_and_weigh_the_less_the_more_are() {
+    let talk =
+        talk(&["boat ocean", "ok", "boat rain", "ok", "rain and sun", "ok", "snow snow", "ok", "What about the boat?"]);
+    let query = query_of(&talk);
+    // One known word: 8 / 2 * 3 / 4, then with two 8 / 2 * 2 / 4, then enough.
+    assert_eq!(weights(&query, &["boat", "snow", "rain", "sun", "ocean"]), [Some(8), Some(3), Some(2), Some(2), None]);
+    assert_eq!(query.lenders, [6, 4]);
+}
+
+#[test]
+fn at_most_three_messages_lend() {
+    let talk = talk(&["boat", "ok", "so", "ok", "and", "ok", "but", "ok", "And that?"]);
+    let query = query_of(&talk);
+    assert_eq!((query.words.len(), query.lenders), (0, vec![6, 4, 2]));
+}
+
+#[test]
+fn inside_a_tool_loop_the_turns_question_asks() {
+    let mut talk = talk(&["boat weather forecast wind", "ok", "Is the boat forecast good for weather or wind?"]);
+    talk.push(Message::calls([crate::message::ToolCall::function("1", "look", "{}")]));
+    talk.push(Message::tool("1", "boat"));
+    let query = query_of(&talk);
+    assert_eq!((query.words.len(), query.asked), (4, Some(2)));
+}
+
+#[test]
+fn without_a_user_message_nothing_is_asked() {
+    let talk = Conversation::from_messages([Message::assistant("Welcome to the boat!")]);
+    assert_eq!(query_of(&talk), Query::default());
+}

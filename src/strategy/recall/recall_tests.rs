@@ -1,0 +1,160 @@
+use super::*;
+use crate::budget::TokenBudget;
+use crate::conversation::Conversation;
+use crate::ledger::Ledger;
+use crate::message::{Message, ToolCall};
+use crate::strategy::{Fate, Plan, Planner, SlidingWindow, parse};
+use crate::tokens::{ChatCost, CounterFn};
+
+/// A word is a token, a message 4 more, the request 3.
+fn plan_of(talk: &Conversation, budget: &TokenBudget, strategy: &dyn Strategy, memo: &mut Memo) -> Plan {
+    let cost = ChatCost::new(CounterFn::new("words", |text| text.split_whitespace().count() as u64));
+    Planner::new(cost, budget).unwrap().plan(talk, &mut Ledger::new(), strategy, memo).unwrap()
+}
+
+fn plan(talk: &Conversation, limit: u64, recall: Recall) -> Plan {
+    plan_of(talk, &TokenBudget::limit(limit), &recall, &mut Memo::default())
+}
+
+fn kept(plan: &Plan, why: &Reason) -> Vec<usize> {
+    let runs = plan.runs().iter().filter(|run| run.fate == Fate::Kept && run.reason == *why);
+    runs.flat_map(|run| run.groups.clone()).collect()
+}
+
+/// `count` messages of 6 tokens about nothing, some of which say something else, then a question.
+fn talk(count: usize, said: &[(usize, &str)], question: &str) -> Conversation {
+    let filler = |number: usize| Message::assistant(format!("filler f{number}"));
+    let mut messages: Vec<Message> = (0..count).map(filler).collect();
+    for (at, text) in said {
+        messages[*at] = Message::assistant(*text);
+    }
+    messages.push(Message::user(question));
+    Conversation::from_messages(messages)
+}
+
+#[test]
+fn nothing_is_left_out_while_all_fits_under_the_high_mark() {
+    let talk = talk(10, &[(2, "red boat")], "which boat");
+    assert_eq!(plan(&talk, 69, Recall::new()).evicted(), 0);
+    assert!(plan(&talk, 68, Recall::new()).evicted() > 0);
+}
+
+#[test]
+fn what_shares_words_with_the_question_is_sent_and_the_room_filled_to_the_high_mark() {
+    let talk = talk(100, &[(20, "red boat"), (60, "green boat")], "which boat");
+    let plan = plan(&talk, 100, Recall::new());
+    assert_eq!(kept(&plan, &Reason::Recalled), [18, 19, 20, 21, 22, 58, 59, 60, 61, 62]);
+    assert_eq!(kept(&plan, &Reason::Fits), (95..100).collect::<Vec<_>>());
+    assert_eq!(kept(&plan, &Reason::Pending), [100]);
+    assert_eq!(plan.tokens().total(), 3 + 6 * 16);
+    insta::assert_snapshot!(plan.explain(), @"
+    recall:tail=26: sends 16 of 101 messages, 99 of 100 tokens
+      limit 100 tokens; trims above 100 down to 70
+      -   0-17   left out    18 messages       108 tokens  less to do with the question than what fits
+      +  18-22   sent         5 messages        30 tokens  has to do with the question
+      -  23-57   left out    35 messages       210 tokens  less to do with the question than what fits
+      +  58-62   sent         5 messages        30 tokens  has to do with the question
+      -  63-94   left out    32 messages       192 tokens  less to do with the question than what fits
+      +  95-99   sent         5 messages        30 tokens  fits
+      + 100      sent          1 message         6 tokens  to be answered
+      0 for the head + 0 for tools + 96 for history + 3 to open the reply = 99 tokens
+    ");
+}
+
+#[test]
+fn of_groups_with_equal_scores_the_newest_are_sent() {
+    let said: Vec<(usize, &str)> = (0..9).map(|number| (number * 10 + 5, "red boat")).collect();
+    let plan = plan(&talk(100, &said, "boat"), 3 + 5 + 4 * 6, Recall::new().tail(0));
+    assert_eq!(kept(&plan, &Reason::Recalled), [55, 65, 75, 85]);
+}
+
+#[test]
+fn what_does_not_fit_is_passed_over() {
+    let long = "boat ".repeat(30);
+    let talk = talk(40, &[(5, &long), (15, "boat")], "boat");
+    let plan = plan(&talk, 30, Recall::new().tail(0));
+    assert!(kept(&plan, &Reason::Recalled).contains(&15));
+    assert!(!kept(&plan, &Reason::Recalled).contains(&5));
+}
+
+#[test]
+fn a_question_without_known_words_gets_the_window() {
+    for question in ["", "What?", "Anything about zeppelins"] {
+        let talk = talk(50, &[(20, "red boat")], question);
+        let budget = TokenBudget::limit(100).low_mark(1.0);
+        let [window, recall] = [&SlidingWindow::tokens() as &dyn Strategy, &Recall::new()]
+            .map(|strategy| plan_of(&talk, &budget, strategy, &mut Memo::default()));
+        assert_eq!(window.messages(), recall.messages(), "{question}");
+    }
+}
+
+#[test]
+fn the_newest_groups_have_their_share_whatever_the_question() {
+    let said: Vec<(usize, &str)> = (0..90).map(|number| (number, "red boat")).collect();
+    let talk = talk(100, &said, "red boat");
+    for (percent, newest) in [(0, 0), (15, 2), (50, 7), (100, 15)] {
+        let plan = plan(&talk, 3 + 6 + 90, Recall::new().tail(percent));
+        let fits = kept(&plan, &Reason::Fits);
+        assert!(
+            fits.len() >= newest && fits.ends_with(&(100 - newest..100).collect::<Vec<_>>()),
+            "{percent}: {fits:?}"
+        );
+        assert_eq!(plan.tokens().total(), 99, "{percent}");
+    }
+}
+
+#[test]
+fn calls_are_recalled_with_their_results() {
+    let mut messages: Vec<Message> = (0..50).map(|number| Message::user(format!("filler f{number}"))).collect();
+    messages.splice(
+        10..12,
+        [Message::calls([ToolCall::function("1", "forecast", r#"{"city":"Lisbon"}"#)]), Message::tool("1", "sunny")],
+    );
+    messages.push(Message::user("How was it in Lisbon"));
+    let plan = plan(&Conversation::from_messages(messages), 60, Recall::new());
+    assert!(kept(&plan, &Reason::Recalled).contains(&10));
+    assert!(plan.messages().iter().any(|message| message.text() == "sunny"));
+}
+
+#[test]
+fn pins_and_what_must_be_answered_take_no_room_twice() {
+    let mut talk = talk(100, &[(20, "red boat"), (40, "blue boat")], "which boat");
+    let id = talk.path().item(20).unwrap().id();
+    talk.pin(id).unwrap();
+    let plan = plan(&talk, 60, Recall::new());
+    assert_eq!(kept(&plan, &Reason::Pin), [20]);
+    assert_eq!(plan.tokens().total(), 3 + 6 * 9);
+}
+
+#[test]
+fn a_conversation_without_spaces_is_searched_too() {
+    let mut messages: Vec<Message> = (0..50).map(|number| Message::user(format!("雨{number}"))).collect();
+    messages[9] = Message::user("私の猫の名前はミンカです。");
+    messages.push(Message::user("猫の名前は何ですか"));
+    let plan = plan(&Conversation::from_messages(messages), 60, Recall::new());
+    assert!(kept(&plan, &Reason::Recalled).contains(&9));
+}
+
+#[test]
+fn the_spec_can_be_read_back() {
+    for (spec, full) in [
+        ("recall", "recall:tail=26"),
+        ("recall:tail=0", "recall:tail=0"),
+        ("recall:stem=none", "recall:tail=26,stem=none"),
+        ("recall:stem=english,tail=100", "recall:tail=100"),
+    ] {
+        let strategy = parse(spec).unwrap();
+        assert_eq!(strategy.spec(), full);
+        assert_eq!(parse(full).unwrap().spec(), full);
+    }
+    for (spec, said) in [
+        ("recal", "did you mean `recall`?"),
+        ("recall:tail=101", "`tail=101`; 0 to 100 (percent) is allowed"),
+        ("recall:tail=x", "a whole number is needed"),
+        ("recall:stem=latin", "`stem=latin`; `stem=english` (the default) and `stem=none` are allowed"),
+        ("recall:turns=1", "it takes tail=PERCENT, stem=none"),
+    ] {
+        let error = parse(spec).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -1,0 +1,117 @@
+//! How much each group has to do with the question: BM25 in whole numbers, so that every machine finds the same.
+
+use super::index::{Index, Posting};
+use super::query::{Query, WHOLE};
+
+/// BM25's constants in twentieths (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009: k1 1.2, b 0.75).
+const K1: u64 = 24;
+const B: u64 = 15;
+const ONE: u64 = 20;
+/// Binary digits behind the point, of logarithms and of parts of a length.
+const FRACTION: u32 = 12;
+
+/// Scores by group, kept between plans for their memory; only those that were touched are ever looked at.
+#[derive(Debug, Default)]
+pub(super) struct Scores {
+    slots: Vec<Slot>,
+    touched: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    score: u64,
+    /// What the group's length adds below the line of BM25's fraction; 0 when it was not looked at yet.
+    norm: u64,
+}
+
+impl Scores {
+    /// The groups that have to do with a query, in order, with their scores and parts of their neighbours': an answer
+    /// often shares no word with the question, and what was said around it does.
+    pub(super) fn of(&mut self, index: &Index, query: &Query) -> Vec<(usize, u64)> {
+        self.slots.resize(index.groups(), Slot::default());
+        for &(word, weight) in &query.words {
+            let lenders: &[usize] = if weight == WHOLE { &[] } else { &query.lenders };
+            let held_by = query.held_by(index, word) as u64;
+            let rarity = weight * rarity(others(index, query), held_by);
+            for posting in index.postings(word) {
+                let group = posting.group as usize;
+                if Some(group) != query.asked && !lenders.contains(&group) {
+                    self.add(index, query, *posting, rarity);
+                }
+            }
+        }
+        let smoothed = self.smoothed();
+        for group in self.touched.drain(..) {
+            self.slots[group as usize] = Slot::default();
+        }
+        smoothed
+    }
+
+    fn add(&mut self, index: &Index, query: &Query, posting: Posting, rarity: u64) {
+        let slot = &mut self.slots[posting.group as usize];
+        if slot.norm == 0 {
+            slot.norm = norm(index, query, posting.group as usize);
+            self.touched.push(posting.group);
+        }
+        // A word that stands there a thousand times says no more than one that does a hundred times.
+        let count = u64::from(posting.count.min(1 << 10)) << FRACTION;
+        slot.score += rarity * count * (K1 + ONE) / (count * ONE + slot.norm);
+    }
+
+    /// The scores with half of those next to each and a quarter of those one further, four times to stay whole; none of
+    /// them 0.
+    fn smoothed(&mut self) -> Vec<(usize, u64)> {
+        self.touched.sort_unstable();
+        let score = |group: Option<usize>| group.and_then(|group| self.slots.get(group)).map_or(0, |slot| slot.score);
+        let beside = |group: usize, by: usize| score(group.checked_sub(by)) + score(group.checked_add(by));
+        let mut out: Vec<(usize, u64)> = Vec::with_capacity(self.touched.len() * 2);
+        for &touched in &self.touched {
+            let touched = touched as usize;
+            for group in touched.saturating_sub(2)..(touched + 3).min(self.slots.len()) {
+                let is_new = out.last().is_none_or(|(last, _)| *last < group);
+                let sum = 4 * score(Some(group)) + 2 * beside(group, 1) + beside(group, 2);
+                if is_new && sum > 0 {
+                    out.push((group, sum));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// The number of groups that may answer.
+fn others(index: &Index, query: &Query) -> u64 {
+    (index.groups() - usize::from(query.asked.is_some())) as u64
+}
+
+/// BM25's idf, ln(1 + (n - df + 0.5) / (df + 0.5)) = ln((n + 1) / (df + 0.5)), in binary logarithms.
+fn rarity(groups: u64, held_by: u64) -> u64 {
+    log2(2 * (groups + 1)).saturating_sub(log2(2 * held_by + 1))
+}
+
+/// k1 (1 - b + b length / mean length), of which no part is negative; at least 1.
+fn norm(index: &Index, query: &Query, group: usize) -> u64 {
+    let all = index.total_length() - query.asked.map_or(0, |asked| index.length(asked));
+    let longer = (index.length(group) * others(index, query)) << FRACTION;
+    let relative = longer / all.max(1);
+    (K1 * ((ONE - B) << FRACTION) / ONE + K1 * B * relative / ONE).max(1)
+}
+
+/// The binary logarithm of a number above 0, rounded down to the fraction's digits.
+fn log2(number: u64) -> u64 {
+    let whole = number.max(1).ilog2();
+    // From 1 to 2, with 31 digits behind the point; each squaring gives a digit of the logarithm.
+    let mut mantissa = (number.max(1) << (63 - whole)) >> 32;
+    let mut log = u64::from(whole);
+    for _ in 0..FRACTION {
+        mantissa = (mantissa * mantissa) >> 31;
+        let digit = mantissa >> 32;
+        mantissa >>= digit;
+        log = 2 * log + digit;
+    }
+    log
+}
+
+#[cfg(test)]
+#[path = "score_tests.rs"]
+mod tests;

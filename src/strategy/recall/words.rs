@@ -1,0 +1,163 @@
+//! From text to the words that are compared.
+
+use std::borrow::Cow;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What is cut off the end of words, so that `books` finds `book`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stem {
+    /// English endings (Snowball's stemmer).
+    #[default]
+    English,
+    /// Nothing.
+    None,
+}
+
+/// A word as the index knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key(u64);
+
+impl Key {
+    pub(super) fn of(word: &str) -> Self {
+        Self(xxh3_64(word.as_bytes()))
+    }
+}
+
+/// Longer words (hashes, data in base64) are compared whole.
+const LONGEST_STEMMED: usize = 40;
+
+/// Words that say nothing about what a sentence is about, sorted. The last lines are what an apostrophe leaves behind.
+const STOP_WORDS: [&str; 134] = [
+    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
+    "been", "before", "being", "between", "both", "but", "by", "can", "could", "d", "did", "do", "does", "doing",
+    "don", "down", "during", "each", "else", "ever", "few", "for", "from", "further", "had", "has", "have", "having",
+    "he", "her", "here", "hers", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "ll", "m",
+    "may", "me", "might", "mine", "more", "most", "must", "my", "no", "nor", "not", "of", "off", "on", "once", "only",
+    "or", "other", "our", "ours", "out", "over", "own", "re", "s", "same", "shall", "she", "should", "so", "some",
+    "such", "t", "than", "that", "the", "their", "theirs", "them", "then", "there", "these", "they", "this", "those",
+    "through", "to", "too", "under", "until", "up", "us", "ve", "very", "was", "we", "were", "what", "when", "where",
+    "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "yes", "yet", "you", "your", "yours",
+];
+
+/// Finds the words of texts: runs of letters, marks and digits, in lower case, without stop words and endings. Where a
+/// script writes no spaces, each pair of characters is a word.
+pub(super) struct Words {
+    stemmer: Option<Stemmer>,
+    lower: String,
+}
+
+impl Words {
+    pub(super) fn new(stem: Stem) -> Self {
+        let stemmer = match stem {
+            Stem::English => Some(Stemmer::create(Algorithm::English)),
+            Stem::None => None,
+        };
+        Self { stemmer, lower: String::new() }
+    }
+
+    /// Calls `found` with every word of a text, in order.
+    pub(super) fn each(&mut self, text: &str, found: &mut impl FnMut(&str)) {
+        let text = match text.is_ascii() {
+            true => Cow::Borrowed(text),
+            // One spelling for what looks the same: composed letters, full-width digits, ligatures.
+            false => Cow::Owned(text.nfkc().collect::<String>()),
+        };
+        for run in text.split(|character| !is_of_word(character)).filter(|run| !run.is_empty()) {
+            if run.is_ascii() {
+                self.spaced(run, found);
+                continue;
+            }
+            let mut rest = run;
+            while let Some(first) = rest.chars().next() {
+                let is_spaced = !is_unspaced(first);
+                let end = rest.find(|character| is_unspaced(character) == is_spaced).unwrap_or(rest.len());
+                let (part, behind) = rest.split_at(end);
+                match is_spaced {
+                    true => self.spaced(part, found),
+                    false => pairs(part, found),
+                }
+                rest = behind;
+            }
+        }
+    }
+
+    /// A run that spaces or punctuation set apart; a name of a program (`userName`) also by its parts.
+    fn spaced(&mut self, run: &str, found: &mut impl FnMut(&str)) {
+        self.one(run, found);
+        let mut start = 0;
+        for cut in humps(run) {
+            self.one(&run[start..cut], found);
+            start = cut;
+        }
+        if start > 0 {
+            self.one(&run[start..], found);
+        }
+    }
+
+    fn one(&mut self, word: &str, found: &mut impl FnMut(&str)) {
+        self.lower.clear();
+        match word.is_ascii() {
+            true => self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase())),
+            false => self.lower.push_str(&word.to_lowercase()),
+        }
+        let is_english =
+            self.lower.len() <= LONGEST_STEMMED && self.lower.bytes().all(|byte| byte.is_ascii_lowercase());
+        match &self.stemmer {
+            _ if STOP_WORDS.binary_search(&&*self.lower).is_ok() => {}
+            Some(stemmer) if is_english => found(&stemmer.stem(&self.lower)),
+            _ => found(&self.lower),
+        }
+    }
+}
+
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.stemmer.is_some() { "Words(english)" } else { "Words(none)" })
+    }
+}
+
+fn is_of_word(character: char) -> bool {
+    match character.is_ascii() {
+        true => character.is_ascii_alphanumeric(),
+        // Vowel signs and accents that stand behind their letter belong to it.
+        false => character.is_alphanumeric() || is_combining_mark(character),
+    }
+}
+
+/// Whether a character's script sets no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
+fn is_unspaced(character: char) -> bool {
+    matches!(character,
+        '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3005}'..='\u{3007}'
+        | '\u{3040}'..='\u{30ff}' | '\u{3100}'..='\u{312f}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}'
+        | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
+}
+
+/// Each pair of neighbours; a character that is alone, alone.
+fn pairs(run: &str, found: &mut impl FnMut(&str)) {
+    let ends = || run.char_indices().map(|(at, character)| at + character.len_utf8());
+    let starts = run.char_indices().map(|(at, _)| at);
+    if ends().nth(1).is_none() {
+        return found(run);
+    }
+    starts.zip(ends().skip(1)).for_each(|(start, end)| found(&run[start..end]));
+}
+
+/// Where a small letter stands before a capital (`user|Name`), or a capital before one that begins a word
+/// (`HTTP|Server`).
+fn humps(run: &str) -> impl Iterator<Item = usize> {
+    let bytes = run.as_bytes();
+    (1..bytes.len()).filter(move |&at| {
+        let next_is_small = bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
+        let before = bytes[at - 1];
+        bytes[at].is_ascii_uppercase()
+            && (before.is_ascii_lowercase() || (before.is_ascii_uppercase() && next_is_small))
+    })
+}
+
+#[cfg(test)]
+#[path = "words_tests.rs"]
+mod tests;

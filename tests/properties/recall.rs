@@ -1,0 +1,67 @@
+//! Invariant 6 for the one strategy that remembers: a plan does not depend on what is in its memo.
+
+use fastrand::Rng;
+use turnwise::strategy::parse;
+use turnwise::{Conversation, ItemId, Ledger, Memo, Planner, Strategy, TokenBudget};
+
+use crate::each_case;
+use crate::generate;
+use crate::judge::Input;
+use crate::plans::{bytes, cost_of};
+
+/// Goes on, goes back, over to another branch, or cuts a branch off.
+fn change(talk: &mut Conversation, rng: &mut Rng) {
+    let any = |rng: &mut Rng, talk: &Conversation| {
+        let ids: Vec<ItemId> = talk.items().map(turnwise::Item::id).collect();
+        (!ids.is_empty()).then(|| ids[rng.usize(0..ids.len())])
+    };
+    match (rng.u8(0..12), any(rng, talk)) {
+        (0, _) => drop(talk.undo()),
+        (1, Some(id)) => drop(talk.edit(id, generate::text(rng)).unwrap()),
+        (2 | 3, Some(id)) => talk.switch(id).unwrap(),
+        (4, Some(id)) if rng.u8(0..4) == 0 => drop(talk.purge(id).unwrap()),
+        (5, Some(id)) => drop(talk.pin(id)),
+        (6, _) if rng.u8(0..6) == 0 => talk.clear(),
+        _ => {
+            for message in generate::talk(rng).messages.into_iter().take(rng.usize(1..8)) {
+                talk.push(message);
+            }
+        }
+    }
+}
+
+fn outcome(talk: &Conversation, limit: u64, ledger: &mut Ledger, strategy: &dyn Strategy, memo: &mut Memo) -> String {
+    let planner = Planner::new(cost_of("bytes", bytes), &TokenBudget::limit(limit)).unwrap();
+    match planner.plan(talk, ledger, strategy, memo) {
+        Ok(plan) => format!("{}\n{}", serde_json::to_string(&plan).unwrap(), plan.explain()),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn invariant_6_a_memo_that_followed_every_change_plans_as_a_fresh_one() {
+    let strategies = ["recall", "recall:tail=0", "recall:stem=none"].map(|spec| parse(spec).unwrap());
+    let mut recalled = 0;
+    each_case(300, |case| {
+        let rng = &mut case.rng;
+        let mut talks = [generate::talk(rng).conversation(), generate::talk(rng).conversation()];
+        let (mut memo, mut ledgers) = (Memo::default(), [Ledger::new(), Ledger::new()]);
+        for step in 0..40 {
+            // Now and then the memo meets another conversation, or another strategy.
+            let which = usize::from(rng.u8(0..8) == 0);
+            change(&mut talks[which], rng);
+            let talk = &talks[which];
+            let whole: Vec<_> = talk.messages().cloned().collect();
+            let pins = crate::judge::positions(talk, talk.pins());
+            let input = Input::new(&whole, &pins, &[], bytes);
+            let limit = generate::log_uniform(rng, input.fixed(), 2 * input.whole());
+            let strategy = &strategies[if rng.u8(0..8) == 0 { rng.usize(0..3) } else { 0 }];
+            case.note.replace(format!("step {step}: {} under {limit}", strategy.spec()));
+            let used = outcome(talk, limit, &mut ledgers[which], strategy, &mut memo);
+            let fresh = outcome(talk, limit, &mut Ledger::new(), strategy, &mut Memo::default());
+            assert_eq!(used, fresh);
+            recalled += u32::from(fresh.contains("recalled"));
+        }
+    });
+    println!("{recalled} plans recalled something");
+}
