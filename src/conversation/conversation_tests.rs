@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::message::ToolCall;
+use crate::message::{Role, ToolCall};
 
 fn texts(conversation: &Conversation) -> Vec<String> {
     conversation.path().messages().map(|message| message.text().into_owned()).collect()

@@ -58,10 +58,10 @@ impl fmt::Display for Explain<'_> {
         match plan.wish() {
             Some(wish) => write!(
                 f,
-                "\n  a summary of {} tokens would take {} and have at most {} tokens",
-                figure(wish.tokens),
+                "\n  worth a summary of at most {} tokens: {} of about {} tokens",
+                thousands(wish.most),
                 counted(usize::try_from(wish.calls).unwrap_or(usize::MAX), "call"),
-                thousands(wish.most)
+                figure(wish.tokens / wish.calls.max(1))
             ),
             None => Ok(()),
         }

@@ -8,8 +8,8 @@ use super::clear_tools::ClearTools;
 use super::draft::Draft;
 use super::drop_reasoning::DropReasoning;
 use super::left::Left;
+use super::summarize::Summarize;
 use super::view::View;
-use super::window::SlidingWindow;
 use super::{Memo, Strategy};
 use crate::error::Result;
 
@@ -32,9 +32,10 @@ pub struct Ladder {
 }
 
 impl Default for Ladder {
-    /// Clears old tool results, leaves out old reasoning, then keeps the newest messages that fit.
+    /// Clears old tool results, leaves out old reasoning, then [summarizes](Summarize): until there is a summary, the newest
+    /// messages that fit are sent.
     fn default() -> Self {
-        let steps = Self::new().step(ClearTools::default()).step(DropReasoning).step(SlidingWindow::tokens());
+        let steps = Self::new().step(ClearTools::default()).step(DropReasoning).step(Summarize::rolling());
         steps.named("ladder")
     }
 }

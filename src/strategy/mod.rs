@@ -50,7 +50,7 @@ pub use everything::Everything;
 pub use head_tail::HeadTail;
 pub use keep::ToKeep;
 pub use ladder::Ladder;
-pub use parse::parse;
+pub use parse::{Listed, STRATEGIES, parse};
 pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
 pub use planner::{Extras, Planner};
 pub use recall::Recall;

@@ -1,23 +1,44 @@
 //! Strategies by their names on the command line.
 
+use serde::Serialize;
+
 use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Strategy, Summarize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
-/// Name, and what it takes.
-const NAMES: &[(&str, &str)] = &[
-    ("everything", "no options"),
-    ("window", "messages=N or turns=N, start=user"),
-    ("head-tail", "first=N"),
-    ("recall", "tail=PERCENT, stem=none"),
-    ("tools", TOOLS),
-    ("clear-tools", TOOLS),
-    ("drop-reasoning", "no options"),
-    ("summarize", "tokens=N, chunk=N, role=NAME"),
-    ("ladder", "steps with `/` between them"),
+/// A strategy that the command line knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its name.
+    pub name: &'static str,
+    /// Its options.
+    pub takes: &'static str,
+    /// What it sends.
+    pub about: &'static str,
+    /// What it costs beside the request.
+    pub price: &'static str,
+}
+
+const FREE: &str = "free";
+const TOOLS: &str = "keep=N, named=TOOL+TOOL, least=TOKENS";
+
+/// All strategies that [`parse`] knows, with their options.
+pub const STRATEGIES: &[Listed] = &[
+    listed("everything", "no options", "all of it, or nothing when that is too long", FREE),
+    listed("window", "messages=N or turns=N, start=user", "the newest messages that fit", FREE),
+    listed("head-tail", "first=N", "the first messages, and the newest that fit beside them", FREE),
+    listed("recall", "tail=PERCENT, stem=none", "the newest messages, and older ones that share words with the question", FREE),
+    listed("tools", TOOLS, "how long old tool results were in their place, then as window", FREE),
+    listed("clear-tools", TOOLS, "a step of a ladder: old tool results cleared, nothing left out", FREE),
+    listed("drop-reasoning", "no options", "a step of a ladder: earlier thoughts dropped, nothing left out", FREE),
+    listed("summarize", "tokens=N, chunk=N, role=NAME", "a summary of what is old, and the newest messages", "1 call now and then"),
+    listed("ladder", "steps with `/` between them", "clear-tools, drop-reasoning, summarize, or steps of yours, as far as needed", "that of its steps"),
 ];
 
-const TOOLS: &str = "keep=N, named=TOOL+TOOL, least=TOKENS";
+const fn listed(name: &'static str, takes: &'static str, about: &'static str, price: &'static str) -> Listed {
+    Listed { name, takes, about, price }
+}
 
 /// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`.
 ///
@@ -156,7 +177,7 @@ impl<'a> Options<'a> {
 
     fn finish(self) -> Result<()> {
         let Some((key, _)) = self.left.first() else { return Ok(()) };
-        let takes = NAMES.iter().find(|(name, _)| *name == self.name).map_or("", |(_, takes)| takes);
+        let takes = STRATEGIES.iter().find(|one| one.name == self.name).map_or("", |one| one.takes);
         Err(invalid(format!("`{}` does not take `{key}`; it takes {takes}", self.name)))
     }
 }
@@ -176,7 +197,7 @@ fn pairs<'a>(name: &str, options: &'a str) -> Result<Vec<(&'a str, &'a str)>> {
 }
 
 fn unknown(name: &str) -> Error {
-    let names = NAMES.iter().map(|(name, _)| *name);
+    let names = STRATEGIES.iter().map(|one| one.name);
     let near = match nearest(name, names.clone(), 1).first() {
         Some(near) => format!("did you mean `{near}`? "),
         None => String::new(),

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Lists what is known about models, or tells all about one
     Models(Models),
+    /// Lists the strategies, their options and what they cost
+    Strategies(Strategies),
     /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`
     #[cfg(feature = "openai")]
     Chat(Chat),
@@ -44,6 +46,13 @@ pub(crate) struct Input {
     /// Only the conversation with this number (from 1) or `id`, of a file with many
     #[arg(long, value_name = "N|ID", global = true)]
     pub(crate) only: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Strategies {
+    /// Print JSON, a line for each
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
@@ -72,8 +81,7 @@ pub(crate) struct Budget {
 /// How one conversation is planned.
 #[derive(Args)]
 pub(crate) struct How {
-    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N; recall, with tail=PERCENT,
-    /// stem=none
+    /// A strategy, such as window:turns=5 or recall; `turnwise strategies` lists them
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// The user message that is sent next
@@ -175,8 +183,7 @@ pub(crate) struct Chat {
     /// The system prompt [default: the file's]
     #[arg(long)]
     pub(crate) system: Option<String>,
-    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N; recall, with tail=PERCENT,
-    /// stem=none
+    /// A strategy, such as window:turns=5 or recall; `turnwise strategies` lists them
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// Send at most this many tokens [default: the model's window]
@@ -197,8 +204,7 @@ pub(crate) struct Replay {
     pub(crate) files: Vec<String>,
     #[command(flatten)]
     pub(crate) input: Input,
-    /// everything; window, with messages=N or turns=N, start=user; head-tail, with first=N; recall, with tail=PERCENT,
-    /// stem=none
+    /// A strategy, such as window:turns=5 or recall; `turnwise strategies` lists them
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// Say at which request this replay first differs from one that was saved, and end with 1

@@ -14,7 +14,8 @@ use crate::input::{self, Loaded};
 use crate::output::{DIM, json_line, stdout, table, write_table};
 use crate::words::{counted, thousands};
 
-const CHOICE: [&str; 5] = ["everything", "window", "window:messages=20", "window:turns=5", "head-tail:first=2"];
+const CHOICE: [&str; 7] =
+    ["everything", "window", "window:messages=20", "window:turns=5", "head-tail:first=2", "tools", "recall"];
 
 #[derive(Serialize)]
 struct Comparison {

@@ -14,6 +14,7 @@ mod output;
 mod plan;
 mod replay;
 mod show;
+mod strategies;
 #[path = "../../words.rs"]
 mod words;
 
@@ -50,6 +51,7 @@ fn run(cli: &Cli) -> failure::Result<()> {
         Command::Show(args) => show::run(args),
         Command::Replay(args) => replay::run(args, models),
         Command::Models(args) => models::run(args, models),
+        Command::Strategies(args) => strategies::run(args),
         #[cfg(feature = "openai")]
         Command::Chat(args) => chat::run(args, models),
     }
