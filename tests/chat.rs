@@ -13,11 +13,17 @@ use stub::{Answer, Stub};
 use tempfile::TempDir;
 
 fn turnwise(folder: &TempDir, stub: &Stub, line: &str, input: &str) -> Output {
+    turnwise_in(folder, &[("OPENAI_BASE_URL", &*stub.url()), ("OPENAI_API_KEY", "none")], line, input)
+}
+
+fn turnwise_in(folder: &TempDir, variables: &[(&str, &str)], line: &str, input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_turnwise"))
         .args(line.split_whitespace())
         .current_dir(folder.path())
         .env_remove("OPENAI_MODEL")
-        .envs([("OPENAI_BASE_URL", &*stub.url()), ("OPENAI_API_KEY", "none")])
+        .env_remove("OPENAI_API_KEY")
+        .env_remove("OPENAI_BASE_URL")
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -138,4 +144,29 @@ fn two_replays_are_compared_request_by_request() {
     assert_eq!(other.status.code(), Some(1));
     let said = text(&other.stderr);
     assert!(said.contains("request 3 of tau-airline/task7/trial0 differs in"), "{said}");
+}
+
+#[test]
+fn without_certificates_a_plain_server_answers_and_a_secure_one_is_an_error() {
+    const NONE: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("hi")]));
+    let url = stub.url();
+    let run = |variables: &[(&str, &str)]| {
+        turnwise_in(&folder, &[&NONE, variables].concat(), "chat --model gpt-4o", "hello\n")
+    };
+    let plain = run(&[("OPENAI_BASE_URL", &*url)]);
+    assert_eq!(text(&plain.stdout), "hi\n", "{}", text(&plain.stderr));
+    // Where the system does not look for certificates in files there is an error all the same: nobody answers there.
+    let secure = run(&[("OPENAI_BASE_URL", "https://127.0.0.1:9/v1")]);
+    assert_eq!(secure.status.code(), Some(1), "{}", text(&secure.stderr));
+    assert!(!text(&secure.stderr).contains("panicked"), "{}", text(&secure.stderr));
+}
+
+#[test]
+fn a_missing_key_is_said_when_something_is_sent() {
+    let folder = TempDir::new().unwrap();
+    let ran = turnwise_in(&folder, &[], "chat --model gpt-4o", "hello\n");
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(text(&ran.stderr).contains("OPENAI_API_KEY"), "{}", text(&ran.stderr));
+    assert_eq!(turnwise_in(&folder, &[], "chat --model gpt-4o", "").status.code(), Some(0));
 }
