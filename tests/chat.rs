@@ -51,6 +51,45 @@ fn a_piped_chat_saves_itself_and_goes_on_next_time() {
     assert_eq!(saved.conversation.path().turns(), 2);
 }
 
+#[test]
+fn a_chat_goes_on_with_the_model_of_its_file() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one")]));
+    let body = r#"{"model":"gpt-4o-mini","temperature":0.1,"messages":[{"role":"user","content":"a"}]}"#;
+    std::fs::write(folder.path().join("talk.json"), body).unwrap();
+    let ran = turnwise(&folder, &stub, "chat talk.json", "hello\n");
+    assert_eq!(text(&ran.stdout), "one\n", "{}", text(&ran.stderr));
+    let sent = &stub.seen()[0].body;
+    assert!(sent.starts_with(r#"{"model":"gpt-4o-mini","#) && !sent.contains("temperature"), "{sent}");
+    assert!(turnwise_saved(&folder).extra.iter().any(|(key, _)| key == "temperature"));
+    turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "hello\n");
+    assert!(stub.seen()[1].body.contains(r#""model":"gpt-4o","#));
+}
+
+#[test]
+fn a_chat_is_not_saved_to_a_file_named_as_the_standard_input() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one")]));
+    let ran = turnwise(&folder, &stub, "chat - --model gpt-4o", "hello\n");
+    assert_eq!((ran.status.code(), stub.seen().len()), (Some(2), 0));
+    assert!(!folder.path().join("-").exists());
+}
+
+#[test]
+fn calls_that_nobody_runs_do_not_end_a_chat_or_a_live_replay() {
+    let calls = r#"{"choices":[{"message":{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"weather","arguments":"{}"}}]}}]}"#;
+    let answers = || Stub::new([Answer::new(200, calls), Answer::says("two")]);
+    let (folder, stub) = (TempDir::new().unwrap(), answers());
+    let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "one\ntwo\n");
+    assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(0), "\ntwo\n".to_owned()), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("weather"));
+    assert!(!stub.seen()[1].body.contains("weather"));
+    assert_eq!(turnwise_saved(&folder).conversation.items().count(), 4, "the record has the calls");
+
+    let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#;
+    std::fs::write(folder.path().join("two.json"), body).unwrap();
+    let ran = turnwise(&folder, &answers(), "replay two.json --live", "");
+    assert_eq!((ran.status.code(), text(&ran.stdout).lines().count()), (Some(0), 2), "{}", text(&ran.stderr));
+}
+
 fn turnwise_saved(folder: &TempDir) -> turnwise::Transcript {
     turnwise::Transcript::load(folder.path().join("talk.json")).unwrap()
 }

@@ -114,6 +114,17 @@ impl BackendError {
         self
     }
 
+    /// The same error with one request that took so long, where none is named and one was made.
+    pub(crate) fn or_attempt(self, elapsed: Duration) -> Self {
+        match self.0.attempts.is_empty() && self.kind() != ErrorKind::NoBackend {
+            true => {
+                let attempt = Attempt::new(self.0.status, elapsed);
+                self.with_attempts(vec![attempt])
+            }
+            false => self,
+        }
+    }
+
     /// The same error with the answer's body as it came.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<String>) -> Self {

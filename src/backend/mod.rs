@@ -107,6 +107,14 @@ impl ChatReply {
         self
     }
 
+    /// The same reply with one request that took so long, where no requests are named.
+    pub(crate) fn or_attempt(mut self, elapsed: Duration) -> Self {
+        if self.attempts.is_empty() {
+            self.attempts.push(Attempt::new(None, elapsed));
+        }
+        self
+    }
+
     /// The same reply with the whole answer as it came.
     #[must_use]
     pub fn raw(mut self, answer: RawJson) -> Self {
@@ -147,7 +155,7 @@ impl From<&str> for FinishReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The status of the answer; `None` when there was none.
+    /// The status of the answer; `None` when there was none, or the backend does not tell.
     pub status: Option<u16>,
     /// How long it took.
     pub elapsed: Duration,

@@ -14,7 +14,7 @@ use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, Mark, Path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Sums};
-use crate::message::Message;
+use crate::message::{Message, Role};
 use crate::request::{Params, Tool};
 use crate::tokens::ChatCost;
 use crate::wire::Wire;
@@ -51,6 +51,20 @@ pub struct Extras {
     pub context: Vec<Message>,
     /// Parameters in the place of the planner's.
     pub params: Params,
+}
+
+impl Extras {
+    /// Refuses calls and results, which belong together and have no place between others.
+    fn check(&self) -> Result<()> {
+        let is_of_a_call = |message: &&Message| message.has_calls() || matches!(message.role(), Role::Tool | Role::Function);
+        match self.context.iter().find(is_of_a_call) {
+            None => Ok(()),
+            Some(message) => {
+                let what = if message.has_calls() { "calls" } else { "a call's result" };
+                Err(Error::new(ErrorKind::InvalidMessage, format!("the context holds {what}; push them, or send them")))
+            }
+        }
+    }
 }
 
 impl Planner {
@@ -112,6 +126,10 @@ impl Planner {
         &self.budget
     }
 
+    pub(crate) fn shared_tools(&self) -> &Arc<[Tool]> {
+        &self.tools
+    }
+
     /// How requests are counted.
     pub fn cost(&self) -> &ChatCost {
         &self.cost
@@ -122,7 +140,8 @@ impl Planner {
     ///
     /// # Errors
     /// [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`] when what must be sent, or what the strategy keeps,
-    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send;
+    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send, or the context holds
+    /// calls or results;
     /// [`ErrorKind::InvalidStrategy`] when the draft names groups that do not exist; and what the strategy itself says.
     pub fn plan(
         &self,
@@ -146,6 +165,7 @@ impl Planner {
         memo: &mut Memo,
         extras: &Extras,
     ) -> Result<Plan> {
+        extras.check()?;
         let [head, tools] = ledger.head(conversation, &self.tools, &self.cost);
         let sums = ledger.sums(conversation, &self.cost);
         let must = MustSend::of(conversation, &sums);
@@ -219,7 +239,8 @@ impl Planner {
         let Some(wire) = &self.wire else { return (messages, None, true) };
         let fitted = wire.fit(&messages);
         let is_as_counted = wire.keeps_cost(&messages, &fitted);
-        let unfitted = (fitted.len() != messages.len()).then_some(messages);
+        let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));
+        let unfitted = (!is_same_order).then_some(messages);
         (fitted, unfitted, is_as_counted)
     }
 }
