@@ -77,6 +77,12 @@ macro_rules! from_values {
 
 from_values!(bool, i32, i64, u32, u64, usize, f64, &str, String);
 
+impl From<&String> for RawJson {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
 impl<T: Into<Self>> From<Vec<T>> for RawJson {
     fn from(values: Vec<T>) -> Self {
         let texts: Vec<String> = values.into_iter().map(|value| value.into().as_str().to_owned()).collect();

@@ -291,7 +291,7 @@ fn nothing_is_shared_when_a_moved_message_changes() {
 #[test]
 fn values_texts_and_contents_are_taken_as_they_come() {
     let boxed: Box<dyn ChatBackend> = Box::new(Scripted::new([String::from("one")]));
-    let chat = builder(boxed).system(String::from("s")).stop("END").param("top_p", 0.5).param("user", "me").build().unwrap();
+    let chat = builder(boxed).system(&String::from("s")).stop("END").param("top_p", 0.5).param("user", "me").build().unwrap();
     assert_eq!((chat.model().name.as_str(), chat.tools().len()), ("test-model", 0));
     let request = chat.send("a").param("seed", 7).dry_run().unwrap();
     let params = serde_json::to_string(&request.params.to_vec()).unwrap();
