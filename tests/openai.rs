@@ -215,6 +215,13 @@ async fn an_answer_that_breaks_off_has_its_status_and_the_time_to_come_back() {
     assert_eq!((error.kind(), exchange.attempts()[0].status), (ErrorKind::Unavailable, Some(200)));
     assert_eq!(exchange.error.as_ref().unwrap().retry_after(), Some(Duration::from_secs(7)));
 
+    let stalled = Stub::new([torn().after(Duration::from_secs(20))]);
+    let retry = Retry::never().attempt_time(Duration::from_secs(1));
+    let error = builder(&stalled, retry).build().unwrap().send("a").await.unwrap_err();
+    let exchange = error.attempt().unwrap();
+    assert_eq!((error.kind(), exchange.attempts()[0].status), (ErrorKind::Timeout, Some(200)));
+    assert_eq!(exchange.error.as_ref().unwrap().retry_after(), Some(Duration::from_secs(7)));
+
     let stub = Stub::new([torn(), Answer::says("whole")]);
     assert_eq!(builder(&stub, quick()).build().unwrap().send("a").await.unwrap().text(), "whole");
 }
@@ -226,6 +233,13 @@ async fn a_reply_that_is_not_text_is_malformed() {
     let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
     assert_eq!((error.kind(), stub.seen().len()), (ErrorKind::Malformed, 1));
     assert!(error.to_string().contains("UTF-8"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let stub = Stub::new([Answer::bytes(200, &vec![b' '; 64 * 1024 * 1024 + 1])]);
+    let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
+    assert_eq!(error.to_string(), "malformed answer: the answer is longer than 64 MiB");
 }
 
 #[test]

@@ -218,7 +218,8 @@ fn the_two_names_of_the_longest_reply_are_one_parameter() {
         reserved.send("b").param("max_completion_tokens", unsaid()).await.unwrap();
         own.send("a").await.unwrap();
     });
-    let sent: Vec<_> = script.requests().iter().map(|request| serde_json::to_string(&request.params.to_vec()).unwrap()).collect();
+    let sent: Vec<_> =
+        script.requests().iter().map(|request| serde_json::to_string(&request.params.to_vec()).unwrap()).collect();
     assert_eq!(
         sent,
         [
@@ -290,11 +291,12 @@ fn nothing_is_shared_when_a_moved_message_changes() {
 
 #[test]
 fn values_texts_and_contents_are_taken_as_they_come() {
+    let prompt = String::from("s");
     let boxed: Box<dyn ChatBackend> = Box::new(Scripted::new([String::from("one")]));
-    let chat = builder(boxed).system(&String::from("s")).stop("END").param("top_p", 0.5).param("user", "me").build().unwrap();
+    let chat = builder(boxed).system(&prompt).stop("END").param("top_p", 0.5).param("user", "me").build().unwrap();
     assert_eq!((chat.model().name.as_str(), chat.tools().len()), ("test-model", 0));
     let request = chat.send("a").param("seed", 7).dry_run().unwrap();
     let params = serde_json::to_string(&request.params.to_vec()).unwrap();
     assert_eq!(params, r#"[["stop","END"],["top_p",0.5],["user","me"],["seed",7]]"#);
-    assert_eq!(block_on(chat.send("a").into_future()).unwrap().text(), "one");
+    assert_eq!(block_on(chat.send(&prompt).into_future()).unwrap().text(), "one");
 }

@@ -40,7 +40,8 @@ impl<'a> Call<'a> {
     }
 
     fn of(message: &'a Message) -> Vec<Self> {
-        let tools = message.tool_calls().iter().map(|call| Self { id: call.id(), name: call.name(), is_function: false });
+        let tools =
+            message.tool_calls().iter().map(|call| Self { id: call.id(), name: call.name(), is_function: false });
         let function = message.function_call().map(|call| Self { id: None, name: call.name(), is_function: true });
         tools.chain(function).collect()
     }
@@ -65,7 +66,8 @@ fn check_result(result: &Message, open: &[Call<'_>]) -> Result<()> {
         (Some(_), 1) => Ok(()),
         (Some(answered), _) => {
             let others: Vec<Call<'_>> = [&open[..answered], &open[answered + 1..]].concat();
-            let (count, verb) = (crate::words::counted(others.len(), "call"), if others.len() == 1 { "has" } else { "have" });
+            let (count, verb) =
+                (crate::words::counted(others.len(), "call"), if others.len() == 1 { "has" } else { "have" });
             Err(invalid(&format!(
                 "the result for `{id}` would not be sent: {count} beside it {verb} no result ({}); push all results but the last, or \
                  all and ask for a `reply`",

@@ -56,7 +56,8 @@ pub struct Extras {
 impl Extras {
     /// Refuses calls and results, which belong together and have no place between others.
     fn check(&self) -> Result<()> {
-        let is_of_a_call = |message: &&Message| message.has_calls() || matches!(message.role(), Role::Tool | Role::Function);
+        let is_of_a_call =
+            |message: &&Message| message.has_calls() || matches!(message.role(), Role::Tool | Role::Function);
         match self.context.iter().find(is_of_a_call) {
             None => Ok(()),
             Some(message) => {

@@ -26,7 +26,7 @@ impl Answer {
         Self { status, headers: String::new(), body: body.to_owned(), missing: 0, delay: Duration::ZERO }
     }
 
-    /// Breaks the connection before the body has ended.
+    /// Breaks the connection before the body has ended; its delay comes there.
     pub(crate) fn torn(mut self) -> Self {
         self.missing = 9;
         self
@@ -100,7 +100,8 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, answers: &[Answer]) {
         seen.len()
     };
     let Answer { status, headers, body, missing, delay } = &answers[(number - 1).min(answers.len() - 1)];
-    thread::sleep(*delay);
+    let is_torn = *missing > 0;
+    thread::sleep(if is_torn { Duration::ZERO } else { *delay });
     let length = body.len() + missing;
     let mut stream = stream;
     // A client that gave up is not this server's problem.
@@ -109,4 +110,5 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, answers: &[Answer]) {
         "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n"
     )
     .and_then(|()| stream.write_all(body));
+    thread::sleep(if is_torn { *delay } else { Duration::ZERO });
 }

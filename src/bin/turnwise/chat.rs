@@ -3,7 +3,9 @@
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 use turnwise::backend::openai::OpenAi;
 use turnwise::strategy::parse;
-use turnwise::{Builder, ConversationManager, GroupState, Models, RawJson, Reply, TokenBudget, Transcript};
+use turnwise::{
+    Builder, ConversationManager, GroupState, Message, Models, RawJson, Reply, TokenBudget, ToolCall, Transcript,
+};
 
 use crate::args::Chat;
 use crate::failure::{Failure, Result};
@@ -109,8 +111,10 @@ fn leave_open_calls(chat: &ConversationManager) -> Result<()> {
     if last.state() != GroupState::Open {
         return Ok(());
     }
-    let names: Vec<&str> = last.first().into_iter().flat_map(|first| first.tool_calls()).map(|call| call.name()).collect();
-    say(&format!("{DIM}(calls of tools are not run here and are left out: {}){DIM:#}\n", clean_lines(&names.join(", "))));
+    let calls = last.first().map_or(&[][..], Message::tool_calls);
+    let names: Vec<&str> = calls.iter().map(ToolCall::name).collect();
+    let names = names.join(", ");
+    say(&format!("{DIM}(calls of tools are not run here and are left out: {}){DIM:#}\n", clean_lines(&names)));
     match last.positions().start.checked_sub(1).and_then(|before| path.item(before)) {
         Some(before) => chat.switch(before.id())?,
         None => chat.clear()?,
