@@ -286,6 +286,11 @@ fn nothing_is_shared_when_a_moved_message_changes() {
         let plan = |note: &str| chat.send("c").context(Message::system(note)).plan().unwrap();
         assert_eq!(plan("Monday").prefix_shared_with(&plan("Tuesday")), 0);
         assert!(plan("Monday").prefix_shared_with(&plan("Monday")) > 0);
+        let first = plan("Monday");
+        chat.push("c").unwrap();
+        chat.push(Message::assistant("long ".repeat(20))).unwrap();
+        let both = first.tokens().head + 2 * 5;
+        assert_eq!(plan("Monday").prefix_shared_with(&first), both, "what stands before the note in the record");
     }
 }
 
