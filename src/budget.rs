@@ -220,6 +220,20 @@ impl ResolvedBudget {
         Self { limit, high: part_of(limit, self.parts.high), low: part_of(limit, self.parts.low), ..*self }
     }
 
+    /// The same budget with another high mark, and the low one no higher.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBudget`] when `part` is not between 0 and 1.
+    pub(crate) fn trimming_above(&self, part: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&part) {
+            let detail = format!("a high mark of {part}: it is a part of the limit from 0 to 1");
+            return Err(Error::new(ErrorKind::InvalidBudget, detail));
+        }
+        let high = millionths(part);
+        let parts = Parts { high, low: self.parts.low.min(high) };
+        Ok(Self { parts, ..*self }.at(self.limit))
+    }
+
     /// What is kept free beside the prompt.
     pub(crate) fn kept_free(&self) -> u64 {
         self.reply_reserve.saturating_add(self.tools).saturating_add(self.margin)

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
+use crate::json::RawJson;
 use crate::log::Log;
 use crate::message::{Message, Role};
 use crate::request::Tool;
-use crate::tokens::{ChatCost, Count};
+use crate::tokens::{ChatCost, Count, is_parallel};
 
 /// Counts that were made, for one conversation: a column for each [`ChatCost`], with prefix sums over the path.
 ///
@@ -32,7 +33,7 @@ struct Column {
     costs: Log<Packed>,
     /// For each group of the path that was summed.
     sums: Log<Sum>,
-    head: Option<HeadCost>,
+    head: Option<Head>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,10 +47,18 @@ struct Sum {
     state: GroupState,
 }
 
+/// The cost of head and tools: as it was counted, or as a file has it.
+#[derive(Clone, Debug)]
+enum Head {
+    Counted(HeadCost),
+    Loaded(Print, [Count; 2]),
+}
+
 #[derive(Clone, Debug)]
 struct HeadCost {
     head: Arc<[Message]>,
     tools: Arc<[Tool]>,
+    params: Arc<[(String, RawJson)]>,
     counts: [Count; 2],
 }
 
@@ -121,16 +130,26 @@ impl Ledger {
         Sums(self.columns[index].sums.clone())
     }
 
-    /// The cost of the head's messages and of the tools, counted once for each head.
-    pub(crate) fn head(&mut self, conversation: &Conversation, tools: &Arc<[Tool]>, cost: &ChatCost) -> [Count; 2] {
+    /// What the head's messages cost, and what tools and schema add to them, counted once for each head.
+    pub(crate) fn head(
+        &mut self,
+        conversation: &Conversation,
+        tools: &Arc<[Tool]>,
+        params: &[(String, RawJson)],
+        cost: &ChatCost,
+    ) -> [Count; 2] {
         let index = self.column(cost.id());
         let head = conversation.shared_head();
+        let params: Vec<_> = params.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect();
         let known = &mut self.columns[index].head;
-        if let Some(known) = known.as_ref().filter(|known| known.is_for(&head, tools)) {
+        if let Some(Head::Counted(known)) = known.as_ref().filter(|known| known.is_for(&head, tools, &params)) {
             return known.counts;
         }
-        let counts = [cost.group(&*head), cost.tools(tools)];
-        *known = Some(HeadCost { head, tools: Arc::clone(tools), counts });
+        let counts = match known {
+            Some(Head::Loaded(print, counts)) if *print == Print::of(&(&*head, &**tools, &*params)) => *counts,
+            _ => cost.head_and_sections(&head, tools, &params),
+        };
+        *known = Some(Head::Counted(HeadCost { head, tools: Arc::clone(tools), params: params.into(), counts }));
         counts
     }
 
@@ -197,26 +216,22 @@ impl Ledger {
     /// The costs of the last head and tools by cost id, with the print that they go with, for a file.
     pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Print, Packed, Packed))> {
         self.columns.iter().filter_map(|column| {
-            let HeadCost { head, tools, counts } = column.head.as_ref()?;
-            let [head_cost, tools_cost] = counts.map(Packed::new);
-            Some((column.cost_id.to_string(), (Print::of(&(&**head, &**tools)), head_cost, tools_cost)))
+            let (print, counts) = match column.head.as_ref()? {
+                Head::Loaded(print, counts) => (*print, counts),
+                Head::Counted(known) => (Print::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts),
+            };
+            let [head, tools] = counts.map(Packed::new);
+            Some((column.cost_id.to_string(), (print, head, tools)))
         })
     }
 
-    /// Takes costs of heads from a file: those of this head and these tools.
-    pub(crate) fn restore_heads(
-        &mut self,
-        conversation: &Conversation,
-        tools: &[Tool],
-        heads: impl IntoIterator<Item = (String, (Print, Packed, Packed))>,
-    ) {
-        let (head, tools): (_, Arc<[Tool]>) = (conversation.shared_head(), tools.into());
-        let print = Print::of(&(&*head, &*tools));
-        for (cost_id, (of, head_cost, tools_cost)) in heads {
-            if let (true, Some(head_cost), Some(tools_cost)) = (of == print, head_cost.count(), tools_cost.count()) {
+    /// Takes costs of heads from a file; each is believed where its print is that of the head, tools and parameters that
+    /// are asked for.
+    pub(crate) fn restore_heads(&mut self, heads: impl IntoIterator<Item = (String, (Print, Packed, Packed))>) {
+        for (cost_id, (print, head, tools)) in heads {
+            if let (Some(head), Some(tools)) = (head.count(), tools.count()) {
                 let index = self.column(&cost_id);
-                let (head, tools) = (Arc::clone(&head), Arc::clone(&tools));
-                self.columns[index].head = Some(HeadCost { head, tools, counts: [head_cost, tools_cost] });
+                self.columns[index].head = Some(Head::Loaded(print, [head, tools]));
             }
         }
     }
@@ -244,10 +259,12 @@ impl Ledger {
     }
 }
 
-impl HeadCost {
-    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[Tool]>) -> bool {
-        (Arc::ptr_eq(&self.head, head) || self.head == *head)
-            && (Arc::ptr_eq(&self.tools, tools) || self.tools == *tools)
+impl Head {
+    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[Tool]>, params: &[(String, RawJson)]) -> bool {
+        let Self::Counted(known) = self else { return false };
+        (Arc::ptr_eq(&known.head, head) || known.head == *head)
+            && (Arc::ptr_eq(&known.tools, tools) || known.tools == *tools)
+            && *known.params == *params
     }
 }
 
@@ -277,14 +294,18 @@ impl Column {
         self.costs.get(end_of(path, group)?.id().index())?.count()
     }
 
-    /// Counts a group. Results that came since it was counted are added to what it cost without them.
+    /// Counts a group. Results that came since it was counted are added to what it cost without them; parallel calls are
+    /// one unit with their results, which is counted anew.
     fn count(&self, path: Path<'_>, group: usize, cost: &ChatCost) -> Count {
         let positions = path.group(group).positions();
+        let first = path.item(positions.start).map(Item::message);
+        if first.is_some_and(is_parallel) {
+            return cost.group(path.range(positions).map(Item::message));
+        }
         let known = |end: usize| self.costs.get(path.item(end.checked_sub(1)?)?.id().index())?.count();
         let counted = (positions.start + 1..positions.end).rev().find_map(|end| Some((end, known(end)?)));
         let (from, base) = counted.unwrap_or((positions.start, Count::ZERO));
-        let before = path.range(positions.start..from).map(Item::message);
-        base + cost.added(before, path.range(from..positions.end).map(Item::message))
+        base + cost.added(first, path.range(from..positions.end).map(Item::message))
     }
 
     fn set_cost(&mut self, path: Path<'_>, group: usize, count: Count) {

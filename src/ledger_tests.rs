@@ -82,7 +82,7 @@ fn each_way_to_count_has_a_column() {
     assert_eq!(other.total(&mut ledger, &talk), (10, 2));
     talk.push("x");
     assert_eq!((other.total(&mut ledger, &talk), one.total(&mut ledger, &talk)), ((15, 1), (15, 1)));
-    assert_eq!(ledger.cost_ids().collect::<Vec<_>>(), ["one/1", "other/1"]);
+    assert_eq!(ledger.cost_ids().collect::<Vec<_>>(), ["one/c/2", "other/c/2"]);
 }
 
 #[test]
@@ -139,11 +139,13 @@ fn what_cannot_be_sent_is_counted_and_not_summed() {
     let mut ledger = Ledger::new();
     assert_eq!(bench.total(&mut ledger, &talk).0, 5);
     let each: Vec<u64> = bench.each(&mut ledger, &talk).iter().map(|count| count.tokens).collect();
-    assert_eq!(each, [10, 5, 18]);
+    let uses = r#"{"tool_uses":[{"recipient_name":"functions.f","parameters":{}},{"recipient_name":"functions.f","parameters":{}}]}"#;
+    let calls = (20 + uses.len()) as u64;
+    assert_eq!(each, [10, 5, calls + 2]);
     talk.push(Message::tool("a", ""));
     assert_eq!(bench.total(&mut ledger, &talk).0, 5);
     talk.push(Message::tool("b", ""));
-    assert_eq!(bench.total(&mut ledger, &talk).0, 5 + 18 + 7 + 7);
+    assert_eq!(bench.total(&mut ledger, &talk).0, 5 + calls + r#"["", ""]"#.len() as u64);
     talk.switch(id(2)).unwrap();
     assert_eq!(bench.total(&mut ledger, &talk).0, 5);
 }
@@ -161,16 +163,50 @@ fn the_head_is_counted_once_for_each_head() {
     let (bench, mut ledger) = (Bench::new("bytes"), Ledger::new());
     let mut talk = Conversation::from_messages([Message::system("abc"), Message::user("x")]);
     let tools: Arc<[Tool]> = Arc::from([Tool::new(serde_json::json!({"function":{"name":"f"}}))]);
-    let mut head = |talk: &Conversation, tools| ledger.head(talk, tools, &bench.cost).map(|count| count.tokens);
-    assert_eq!(head(&talk, &tools), [7, 7 + 2 + 12]);
+    let params = [("tool_choice".to_owned(), RawJson::new(r#""none""#).unwrap())];
+    let added =
+        "\n\n# Tools\n\n## functions\n\nnamespace functions {\n\ntype f = () => any;\n\n} // namespace functions".len()
+            - 1;
+    let added = added as u64;
+    let mut head =
+        |talk: &Conversation, tools, params| ledger.head(talk, tools, params, &bench.cost).map(|count| count.tokens);
+    assert_eq!(head(&talk, &tools, &[]), [7, added]);
     let asked = bench.asked.load(Ordering::Relaxed);
-    assert_eq!(head(&talk.clone(), &tools), [7, 21]);
+    assert_eq!(head(&talk.clone(), &tools, &[]), [7, added]);
     talk.push("more");
-    assert_eq!(head(&talk, &tools), [7, 21]);
+    assert_eq!(head(&talk, &tools, &[]), [7, added]);
     assert_eq!(bench.asked.load(Ordering::Relaxed), asked);
+    assert_eq!(head(&talk, &tools, &params), [7, added + 1]);
     talk.set_system("abcdef");
-    assert_eq!(head(&talk, &tools), [10, 21]);
-    assert_eq!(head(&talk, &Arc::from([])), [10, 0]);
+    assert_eq!(head(&talk, &tools, &[]), [10, added]);
+    assert_eq!(head(&talk, &Arc::from([]), &[]), [10, 0]);
+}
+
+#[test]
+fn parallel_calls_are_one_unit_while_their_results_arrive() {
+    let bench = Bench::new("bytes");
+    let calls = call(&["a", "b", "c"]);
+    let results = ["a", "b", "c"].map(|id| Message::tool(id, format!(r#"{{"{id}": 1}}"#)));
+    let (mut ledger, mut talk) = (Ledger::new(), Conversation::from_messages([Message::user("x"), calls.clone()]));
+    for arrived in 0..=results.len() {
+        assert_eq!(bench.each(&mut ledger, &talk), bench.each(&mut Ledger::new(), &talk), "{arrived} results");
+        if let Some(result) = results.get(arrived) {
+            talk.push(result.clone());
+        }
+    }
+    let group = bench.cost.group([&calls].into_iter().chain(&results));
+    assert_eq!(bench.total(&mut ledger, &talk), (5 + group.tokens, 0));
+    let alone: u64 = [&calls].into_iter().chain(&results).map(|message| bench.cost.group([message]).tokens).sum();
+    assert_ne!(group.tokens, alone, "not the sum of its messages");
+}
+
+#[test]
+fn a_result_of_one_call_is_counted_without_the_call() {
+    let (bench, mut ledger) = (Bench::new("bytes"), Ledger::new());
+    let mut talk = Conversation::from_messages([Message::user("x"), call(&["a"])]);
+    bench.total(&mut ledger, &talk);
+    talk.push(Message::tool("a", "ok"));
+    assert_eq!(bench.total(&mut ledger, &talk), (bench.fresh(&talk), 2), "the result and its function's name");
 }
 
 #[test]
@@ -256,7 +292,7 @@ fn a_call_that_was_edited_in_the_file_takes_its_results_along() {
 fn columns_that_are_too_long_short_or_strange_do_no_harm() {
     let bench = Bench::new("bytes");
     let talk = talk(3);
-    let column = |len| vec![("bytes/1".to_owned(), vec![Packed::new(Count::exact(5)); len])];
+    let column = |len| vec![("bytes/c/2".to_owned(), vec![Packed::new(Count::exact(5)); len])];
     for (len, counted) in [(0, 3), (1, 2), (3, 0), (9, 0)] {
         let mut restored = Ledger::restore(&talk, &prints(&talk), column(len));
         assert_eq!(bench.total(&mut restored, &talk), (15, counted), "{len} costs");

@@ -96,10 +96,10 @@ pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use strategy::{
     Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
-    Plan, Planner, Reason, Row, Run, Shrink, SlidingWindow, Strategy, ToKeep, View, trim,
+    Plan, Planner, Reason, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View, Wish, trim,
 };
 pub use tokens::{
-    Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price, Tiktoken,
-    TokenCounter, count,
+    Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,
+    StreamedCount, Tiktoken, TokenCounter, count,
 };
 pub use transcript::{Transcript, Transcripts};

@@ -260,11 +260,11 @@ fn count_adds_up_and_agrees_with_the_plan() {
         assert_eq!(counts.len(), plans.len());
         for (count, plan) in counts.iter().zip(&plans) {
             let keys: Vec<&str> = count.as_object().unwrap().keys().map(String::as_str).collect();
-            assert_eq!(keys, ["conversation", "estimated", "head", "messages", "overhead", "tools", "total"]);
+            assert_eq!(keys, ["conversation", "estimated", "format", "head", "messages", "overhead", "tools", "total"]);
             let number = |key: &str| count[key].as_u64().unwrap();
             let messages = count["messages"].as_array().unwrap();
             let sum = messages.iter().map(|message| message["tokens"].as_u64().unwrap()).sum::<u64>();
-            assert_eq!(number("total"), sum + number("tools") + number("overhead"));
+            assert_eq!(number("total"), sum + number("tools") + number("format") + number("overhead"));
             assert!(messages.iter().enumerate().all(|(index, message)| message["index"] == index));
             assert!(messages.iter().all(|message| message["role"].is_string()));
             assert_eq!(plan["evicted"], json!([]));

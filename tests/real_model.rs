@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use turnwise::backend::openai::{OpenAi, Retry};
 use turnwise::manager::Builder;
-use turnwise::{ConversationManager, ErrorKind, TokenBudget};
+use turnwise::{Conversation, ConversationManager, ErrorKind, Message, Summarize, TokenBudget, Transcript};
 
 const VARIABLE: &str = "TURNWISE_TEST_MODEL";
 
@@ -99,4 +99,34 @@ fn a_secret_word_is_remembered_across_save_exit_and_load() {
     say("Remember this: the secret word is lantern.\n");
     let reply = say("Repeat the secret word.\nquit\n");
     assert!(reply.to_lowercase().contains("lantern"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_conversation_of_twenty_windows_goes_on_with_summaries() {
+    let Some(url) = endpoint("a_conversation_of_twenty_windows_goes_on_with_summaries") else { return };
+    let long = (0..320).map(|number| match number % 2 {
+        0 => Message::user(format!(
+            "Day {number}: the river Elbe rose by {number} centimetres in the city of Dresden today."
+        )),
+        _ => Message::assistant(format!(
+            "Thank you, I noted the level of day {} for Dresden and will compare it.",
+            number - 1
+        )),
+    });
+    let setup = chat(&url, 300).strategy(Summarize::rolling().tokens(80));
+    let chat = setup.open(Transcript::new(Conversation::from_messages(long))).unwrap();
+    let (mut calls, mut taken, mut named) = (Vec::new(), 0, 0);
+    for number in 0..40 {
+        let reply = chat.send(format!("What is {number} plus one?")).await.unwrap();
+        assert!(reply.usage.unwrap().prompt_tokens <= 480);
+        let plan = &reply.report.plan;
+        let messages: usize = plan.runs().iter().map(|run| run.positions.len()).sum();
+        assert_eq!(messages, 320 + 2 * number + 1, "each is sent, left out with a reason, or summarized");
+        calls.push(reply.report.summaries.len());
+        taken += reply.report.summaries.iter().filter(|call| call.refused.is_none()).count();
+        named += usize::from(plan.summary().is_some());
+    }
+    println!("{} calls for summaries, {taken} taken, in {named} of 40 requests", calls.iter().sum::<usize>());
+    assert!(calls[0] <= 2 && calls.iter().all(|&calls| calls <= 2));
+    assert_eq!(chat.turn_count(), 160 + 40);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ConversationManager;
 use super::params::typed_params;
+use super::summarizer::Summarizer;
 use crate::backend::{ChatBackend, Wire};
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
@@ -31,6 +32,7 @@ pub struct Builder {
     pub(super) head: Vec<Message>,
     pub(super) wire: Wire,
     pub(super) never_cut: bool,
+    pub(super) summarizer: Summarizer,
     pub(super) autosave: Option<PathBuf>,
 }
 
@@ -47,6 +49,7 @@ impl Builder {
             head: Vec::new(),
             wire: Wire::default(),
             never_cut: false,
+            summarizer: Summarizer::default(),
             autosave: None,
         }
     }
@@ -106,6 +109,12 @@ impl Builder {
     /// How requests are fitted to the server: which fields it knows, how many system messages it allows. Plans show it.
     pub fn wire(mut self, wire: Wire) -> Self {
         self.wire = wire;
+        self
+    }
+
+    /// Who makes the summaries that a strategy wishes for. Default: the manager's own model and backend.
+    pub fn summarizer(mut self, summarizer: Summarizer) -> Self {
+        self.summarizer = summarizer;
         self
     }
 

@@ -10,6 +10,7 @@ use super::builder::check_params;
 use super::failure::FailedExchange;
 use super::params::typed_params;
 use super::staged::check_staged;
+use super::summarizer::SummaryCall;
 use super::{ConversationManager, Shared, State, busy};
 use crate::backend::{Attempt, BackendError, BoxFuture, ChatReply, FinishReason, Usage};
 use crate::conversation::{Conversation, ItemId};
@@ -45,7 +46,7 @@ use crate::strategy::{Extras, Plan, Planner};
 /// ```
 #[must_use = "an exchange is sent when it is awaited"]
 pub struct Exchange {
-    manager: ConversationManager,
+    pub(super) manager: ConversationManager,
     message: Option<Message>,
     extras: Extras,
 }
@@ -80,6 +81,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// The requests it took, the last one last.
     pub attempts: Vec<Attempt>,
+    /// The calls that were made for summaries before it.
+    pub summaries: Vec<SummaryCall>,
     /// Why the conversation could not be saved after it, if it could not. The exchange is in the record.
     pub unsaved: Option<Arc<Error>>,
 }
@@ -126,7 +129,7 @@ impl Exchange {
     }
 
     /// The record with the message behind it.
-    fn stage(&self) -> Result<Conversation> {
+    pub(super) fn stage(&self) -> Result<Conversation> {
         let mut staged = self.manager.snapshot();
         check_staged(&staged, self.message.as_ref())?;
         if let Some(message) = &self.message {
@@ -135,7 +138,7 @@ impl Exchange {
         Ok(staged)
     }
 
-    fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
+    pub(super) fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
         let shared = &self.manager.shared;
         let planner = self.planner()?;
         let strategy = &*shared.setup.strategy;
@@ -143,13 +146,13 @@ impl Exchange {
     }
 
     /// The manager's planner, or one of its own where this reply may have another length.
-    fn planner(&self) -> Result<Cow<'_, Planner>> {
+    pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
         let (shared, params) = (&self.manager.shared, &self.extras.params);
         check_params(params)?;
         if !params.states_longest_reply() {
             return Ok(Cow::Borrowed(&shared.planner));
         }
-        let tools = shared.planner.shared_tools();
+        let tools = shared.planner.fixed().0;
         Ok(Cow::Owned(shared.setup.planner(tools, &shared.setup.params.and(params))?))
     }
 
@@ -159,8 +162,7 @@ impl Exchange {
         let _sending = Sending::begin(&shared);
         // Closed only when the manager is gone, and this future holds it.
         let _turn = shared.queue.acquire().await;
-        let staged = self.stage()?;
-        let plan = self.plan_staged(&staged)?;
+        let (staged, plan, summaries) = self.plan_and_summarize().await?;
         let request = plan.request();
 
         let Some(backend) = &shared.setup.backend else {
@@ -182,7 +184,7 @@ impl Exchange {
         };
         let unsaved = shared.autosave().await.map(Arc::new);
         let ChatReply { message, finish, usage, attempts, raw } = reply;
-        let report = Report { plan, elapsed, attempts, unsaved };
+        let report = Report { plan, summaries, elapsed, attempts, unsaved };
         Ok(Reply { item_id, asked, message, finish, usage, raw, report })
     }
 }

@@ -5,6 +5,8 @@ mod exchange;
 mod failure;
 mod params;
 mod staged;
+mod summarizer;
+mod summarizing;
 
 use std::fmt;
 use std::path::Path;
@@ -26,6 +28,8 @@ pub use builder::Builder;
 use exchange::Sending;
 pub use exchange::{Exchange, Reply, Report};
 pub use failure::FailedExchange;
+pub use summarizer::{Summarizer, SummaryCall};
+use summarizing::Patience;
 
 /// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
 ///
@@ -68,6 +72,7 @@ struct State {
     file: Transcript,
     /// How many sends are under way or wait for their turn.
     sends: usize,
+    patience: Patience,
 }
 
 impl ConversationManager {
@@ -89,8 +94,8 @@ impl ConversationManager {
     }
 
     fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
-        let (state, memo) = (Mutex::new(State { file, sends: 0 }), Mutex::new(Memo::default()));
-        let (queue, saving) = (Semaphore::new(1), Mutex::new(None));
+        let state = Mutex::new(State { file, sends: 0, patience: Patience::default() });
+        let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
         Self { shared: Arc::new(Shared { setup, planner, queue, state, memo, saving }) }
     }
 
@@ -130,7 +135,7 @@ impl ConversationManager {
 
     /// The tool definitions that are sent.
     pub fn tools(&self) -> &[Tool] {
-        self.shared.planner.shared_tools()
+        self.shared.planner.fixed().0
     }
 
     /// What [`send`](Self::send) would send: the dry run.
@@ -159,10 +164,10 @@ impl ConversationManager {
 
     /// What the whole conversation costs, sent as it is. Counts what was not counted.
     pub fn count_tokens(&self) -> u64 {
-        let (cost, tools) = (self.shared.planner.cost(), self.shared.planner.shared_tools());
-        let record = self.snapshot();
+        let (planner, record) = (&self.shared.planner, self.snapshot());
+        let (cost, (tools, params)) = (planner.cost(), planner.fixed());
         self.shared.count(|ledger, _| {
-            let head: u64 = ledger.head(&record, tools, cost).iter().map(|count| count.tokens).sum();
+            let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
             head + ledger.total(&record, cost) + cost.priming().tokens
         })
     }
@@ -349,3 +354,7 @@ mod exchange_tests;
 #[cfg(test)]
 #[path = "manager_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "summarizing_tests.rs"]
+mod summarizing_tests;

@@ -68,6 +68,9 @@ pub struct Planned {
     /// What is sent smaller than it is, in runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shrunk: Vec<Row>,
+    /// What a summary stands for, in runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub summarized: Vec<Row>,
     /// What is not, in runs.
     pub evicted: Vec<Row>,
 }
@@ -230,6 +233,7 @@ impl Run {
             prefix: prefix.unwrap_or(0),
             kept: plan.rows(Fate::Kept),
             shrunk: plan.rows(Fate::Shrunk),
+            summarized: plan.rows(Fate::Summarized),
             evicted: plan.rows(Fate::Evicted),
         };
         self.totals.tokens += planned.tokens;

@@ -1,7 +1,5 @@
 //! The messages of a request, in order, and what its parts cost.
 
-use std::ops::Range;
-
 use super::plan::{Part, Run};
 use super::shrink::{Shrink, Shrinker};
 use crate::conversation::Path;
@@ -44,20 +42,34 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Adds what is sent of a range of groups.
-    pub(super) fn add(&self, runs: &[Run], within: Range<usize>, request: &mut Assembly) {
-        for run in runs.iter().filter(|run| run.fate.is_sent()) {
-            let groups = run.groups.start.max(within.start)..run.groups.end.min(within.end);
-            for group in groups {
-                match self.smaller.binary_search_by_key(&group, |(group, _)| *group) {
-                    Ok(index) => {
-                        let ways = &self.smaller[index].1;
-                        let shrunk = self.shrinker.shrink(self.path.group(group), ways, self.cost);
-                        request.add(&*shrunk.messages, shrunk.count);
-                    }
-                    Err(_) => request.add(self.path.group(group).messages(), self.sums.group(group)),
+    /// Adds what is sent of the groups, with `inserts` before the groups they name.
+    pub(super) fn add(&self, runs: &[Run], inserts: impl IntoIterator<Item = Insert>, request: &mut Assembly) {
+        let mut inserts: Vec<Insert> = inserts.into_iter().collect();
+        inserts.sort_by_key(|insert| insert.before);
+        let mut inserts = inserts.into_iter().peekable();
+        for group in runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone()) {
+            while let Some(insert) = inserts.next_if(|insert| insert.before <= group) {
+                request.add(&insert.messages, insert.cost);
+            }
+            match self.smaller.binary_search_by_key(&group, |(group, _)| *group) {
+                Ok(index) => {
+                    let ways = &self.smaller[index].1;
+                    let shrunk = self.shrinker.shrink(self.path.group(group), ways, self.cost);
+                    request.add(&*shrunk.messages, shrunk.count);
                 }
+                Err(_) => request.add(self.path.group(group).messages(), self.sums.group(group)),
             }
         }
+        for insert in inserts {
+            request.add(&insert.messages, insert.cost);
+        }
     }
+}
+
+/// Messages that are of no group.
+pub(super) struct Insert {
+    /// The group that they stand before.
+    pub(super) before: usize,
+    pub(super) messages: Vec<Message>,
+    pub(super) cost: Count,
 }

@@ -7,6 +7,9 @@ use std::ops::Range;
 use serde::{Serialize, Serializer};
 
 use super::shrink::Shrink;
+use super::summary::Wish;
+use crate::conversation::SummaryId;
+use crate::message::Role;
 
 /// What a strategy wants: which groups to leave out, which to make smaller, and which positions to find again. Everything
 /// not named is kept, and what must be sent is kept whole though it is named.
@@ -16,6 +19,8 @@ pub struct Draft {
     pub(super) evictions: Vec<(Range<usize>, Reason)>,
     pub(super) shrinks: Vec<(usize, Shrink, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
+    pub(super) summary: Option<(SummaryId, Role)>,
+    pub(super) wish: Option<Wish>,
 }
 
 impl Draft {
@@ -39,10 +44,25 @@ impl Draft {
         self
     }
 
+    /// Sends a summary in the place of the groups that it stands for, as a message of this role behind those of them that
+    /// must be sent. One summary at most: of two the first is taken.
+    pub fn summarized(mut self, by: SummaryId, role: Role) -> Self {
+        self.summary = self.summary.or(Some((by, role)));
+        self
+    }
+
+    /// Says that a summary would be worth making. The plan is sent as it is when it is not made.
+    pub fn wish(mut self, wish: Wish) -> Self {
+        self.wish = Some(wish);
+        self
+    }
+
     /// Both drafts as one; the second one's marks get a prefix. Of two evictions of a group the first gives the reason.
     pub(super) fn and(mut self, other: Self, prefix: &str) -> Self {
         self.evictions.extend(other.evictions);
         self.shrinks.extend(other.shrinks);
+        self.summary = self.summary.or(other.summary);
+        self.wish = self.wish.or(other.wish);
         self.marks.extend(other.marks.into_iter().map(|(name, group)| (format!("{prefix}{name}").into(), group)));
         self
     }
@@ -81,6 +101,8 @@ pub enum Reason {
     Reasoning,
     /// Parts of it are kept (`excerpt`).
     Excerpt,
+    /// A summary stands for it (`summary`).
+    Summary,
     /// A result that answers no call before it (`orphan`).
     Orphan,
     /// Calls of which at least one has no result (`unanswered`).
@@ -104,6 +126,7 @@ impl Reason {
             Self::Cleared => "cleared",
             Self::Reasoning => "reasoning",
             Self::Excerpt => "excerpt",
+            Self::Summary => "summary",
             Self::Orphan => "orphan",
             Self::Unanswered => "unanswered",
             Self::Other(words) => words,
@@ -125,6 +148,7 @@ impl fmt::Display for Reason {
             Self::Cleared => "results of calls that are done with",
             Self::Reasoning => "without what the model thought",
             Self::Excerpt => "parts of it",
+            Self::Summary => "a summary stands for it",
             Self::Orphan => "a result that no call waits for",
             Self::Unanswered => "a call without its result",
             Self::Other(words) => words,

@@ -5,7 +5,7 @@ use crate::words::thousands;
 
 /// The beginning and the end of a text in at most `most` tokens, with the number of tokens left out between them; `None`
 /// when the text is no longer than that.
-pub(super) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
+pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
     let all = cost.text(text).tokens;
     if all <= most {
         return None;

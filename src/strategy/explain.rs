@@ -38,19 +38,33 @@ impl fmt::Display for Explain<'_> {
             }
         }
         let tokens = plan.tokens();
+        let summary = match tokens.summary {
+            0 => String::new(),
+            summary => format!(" + {} for the summary", figure(summary)),
+        };
         let context = match tokens.context {
             0 => String::new(),
             context => format!(" + {} for context", figure(context)),
         };
         write!(
             f,
-            "  {} for the head + {} for tools + {} for history{context} + {} to open the reply = {} tokens",
+            "  {} for the head + {} for tools + {} for history{summary}{context} + {} to open the reply = {} tokens",
             figure(tokens.head),
             figure(tokens.tools),
             figure(tokens.history),
             tokens.overhead,
             figure(tokens.total())
-        )
+        )?;
+        match plan.wish() {
+            Some(wish) => write!(
+                f,
+                "\n  a summary of {} tokens would take {} and have at most {} tokens",
+                figure(wish.tokens),
+                counted(usize::try_from(wish.calls).unwrap_or(usize::MAX), "call"),
+                thousands(wish.most)
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -65,6 +79,7 @@ fn line(
     let (sign, word) = match fate {
         Fate::Kept => ('+', "sent"),
         Fate::Shrunk => ('~', "shorter"),
+        Fate::Summarized => ('=', "summary"),
         Fate::Evicted => ('-', "left out"),
     };
     let span = match messages.len() {

@@ -109,6 +109,8 @@ impl fmt::Display for ToKeep {
             (1, Fate::Kept) => "is sent",
             (1, Fate::Shrunk) => "is sent shorter",
             (_, Fate::Shrunk) => "are sent shorter",
+            (1, Fate::Summarized) => "is summarized",
+            (_, Fate::Summarized) => "are summarized",
             (1, Fate::Evicted) => "is not sent",
             (_, Fate::Kept) => "are sent",
             (_, Fate::Evicted) => "are not sent",

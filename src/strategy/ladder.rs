@@ -64,7 +64,7 @@ impl Ladder {
         for (number, (step, memo)) in self.steps.iter().zip(memos).enumerate() {
             let left = Left::of(&whole, view);
             let prefix = format!("{}{number}/", view.prefix);
-            let view = View { left: &left, prefix: &prefix, is_holding, ..*view };
+            let view = View { prefix: &prefix, is_holding, ..view.behind(&left) };
             if !is_holding && !view.is_over(view.tokens(all.clone())) {
                 break;
             }
@@ -75,7 +75,7 @@ impl Ladder {
 
     fn is_enough(draft: &Draft, view: &View<'_>) -> bool {
         let left = Left::of(draft, view);
-        let view = View { left: &left, ..*view };
+        let view = view.behind(&left);
         !view.is_over(view.tokens(0..view.path().groups()))
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use super::draft::{Draft, Reason};
+use super::plan::Fate;
 use super::shrink::Shrink;
+use super::summary::SummaryUse;
 use super::view::View;
 
 /// What was taken away: groups that are left out, and groups that are sent smaller.
@@ -15,11 +17,13 @@ pub(super) struct Left {
     evicted: Vec<Evicted>,
     /// In order; none of them evicted or sent anyway.
     shrunk: Vec<Smaller>,
+    summary: Option<SummaryUse>,
 }
 
 #[derive(Debug)]
 struct Evicted {
     groups: Range<usize>,
+    fate: Fate,
     reason: Reason,
     /// Tokens of all ranges up to and with this one.
     sum: u64,
@@ -39,16 +43,20 @@ pub(super) struct Smaller {
 
 impl Left {
     /// Nothing is taken away.
-    pub(super) const NOTHING: &'static Self = &Self { evicted: Vec::new(), shrunk: Vec::new() };
+    pub(super) const NOTHING: &'static Self = &Self { evicted: Vec::new(), shrunk: Vec::new(), summary: None };
 
     /// What a draft takes away from the whole path.
     pub(super) fn of(draft: &Draft, view: &View<'_>) -> Self {
         let mut sum = 0_u64;
-        let evicted = disjoint(&draft.evictions).into_iter().map(|(groups, reason)| {
+        let summary = draft.summary.as_ref().and_then(|(id, role)| view.summary_use(*id, role));
+        let summarized = summary.iter().map(|summary| (summary.groups.clone(), Reason::Summary));
+        let named: Vec<_> = summarized.chain(draft.evictions.iter().cloned()).collect();
+        let evicted = disjoint(&named).into_iter().map(|(groups, reason)| {
             sum = sum.saturating_add(view.whole(groups.clone()));
-            Evicted { groups, reason, sum }
+            let fate = if reason == Reason::Summary { Fate::Summarized } else { Fate::Evicted };
+            Evicted { groups, fate, reason, sum }
         });
-        let mut left = Self { evicted: evicted.collect(), shrunk: Vec::new() };
+        let mut left = Self { evicted: evicted.collect(), shrunk: Vec::new(), summary };
         left.shrunk = left.smaller(draft, view);
         left
     }
@@ -102,8 +110,13 @@ impl Left {
         self.evicted.get(index).is_some_and(|one| one.groups.contains(&group))
     }
 
-    pub(super) fn evicted(&self) -> impl Iterator<Item = (&Range<usize>, &Reason)> {
-        self.evicted.iter().map(|one| (&one.groups, &one.reason))
+    pub(super) fn evicted(&self) -> impl Iterator<Item = (&Range<usize>, Fate, &Reason)> {
+        self.evicted.iter().map(|one| (&one.groups, one.fate, &one.reason))
+    }
+
+    /// The summary that is sent, if one is.
+    pub(super) fn summary(&self) -> Option<&SummaryUse> {
+        self.summary.as_ref()
     }
 
     pub(super) fn shrunk(&self) -> &[Smaller] {

@@ -1,6 +1,6 @@
 //! Strategies by their names on the command line.
 
-use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, SlidingWindow, Strategy};
+use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, SlidingWindow, Strategy, Summarize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
@@ -12,6 +12,7 @@ const NAMES: &[(&str, &str)] = &[
     ("tools", TOOLS),
     ("clear-tools", TOOLS),
     ("drop-reasoning", "no options"),
+    ("summarize", "tokens=N, chunk=N, role=NAME"),
     ("ladder", "steps with `/` between them"),
 ];
 
@@ -26,6 +27,7 @@ const TOOLS: &str = "keep=N, named=TOOL+TOOL, least=TOKENS";
 /// | `head-tail` | `first=N` (messages, default 2) |
 /// | `tools` | `keep=N` (groups of calls, default 3), `named=a+b` (tools), `least=N` (tokens): then `window` |
 /// | `clear-tools`, `drop-reasoning` | steps of a ladder; the first as `tools` |
+/// | `summarize` | `tokens=N` (of the summary, default 400), `chunk=N` (tokens a call, default 4,000), `role=user` |
 /// | `ladder` | `ladder:clear-tools/drop-reasoning/window`, steps with their options; alone the default one |
 ///
 /// # Errors
@@ -55,6 +57,7 @@ pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
             Box::new(Ladder::new().step(clear).step(SlidingWindow::tokens()).named(name))
         }
         "drop-reasoning" => Box::new(DropReasoning),
+        "summarize" => Box::new(summarize(&mut options)?),
         _ => return Err(unknown(name)),
     };
     options.finish()?;
@@ -87,6 +90,20 @@ fn clear_tools(options: &mut Options<'_>) -> Result<ClearTools> {
         clear = clear.at_least(tokens as u64);
     }
     Ok(clear)
+}
+
+fn summarize(options: &mut Options<'_>) -> Result<Summarize> {
+    let mut summarize = Summarize::rolling();
+    if let Some(tokens) = options.number("tokens")? {
+        summarize = summarize.tokens(tokens as u64);
+    }
+    if let Some(tokens) = options.number("chunk")? {
+        summarize = summarize.chunk(tokens as u64);
+    }
+    if let Some(role) = options.take("role") {
+        summarize = summarize.role(role);
+    }
+    Ok(summarize)
 }
 
 fn ladder(steps: &str) -> Result<Ladder> {

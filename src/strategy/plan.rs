@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use super::draft::Reason;
 use super::explain::Explain;
 use super::runs::Cut;
+use super::summary::{SummaryUse, Wish};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,14 +28,16 @@ pub enum Fate {
     Kept,
     /// It is sent smaller than it is.
     Shrunk,
+    /// A summary is sent in its place.
+    Summarized,
     /// It is not sent.
     Evicted,
 }
 
 impl Fate {
-    /// Whether something of it is sent.
+    /// Whether something of its own words is sent.
     pub fn is_sent(self) -> bool {
-        self != Self::Evicted
+        matches!(self, Self::Kept | Self::Shrunk)
     }
 }
 
@@ -66,6 +69,9 @@ pub struct Arithmetic {
     pub tools: u64,
     /// The messages of the path that are sent.
     pub history: u64,
+    /// The summary that stands for what is not sent.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub summary: u64,
     /// The messages that are sent with this request only.
     #[serde(skip_serializing_if = "is_zero")]
     pub context: u64,
@@ -83,7 +89,9 @@ fn is_zero(tokens: &u64) -> bool {
 impl Arithmetic {
     /// The whole request.
     pub fn total(&self) -> u64 {
-        [self.head, self.tools, self.history, self.context, self.overhead].into_iter().fold(0, u64::saturating_add)
+        [self.head, self.tools, self.history, self.summary, self.context, self.overhead]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 }
 
@@ -104,8 +112,9 @@ pub struct Decision<'a> {
 /// A request that can be sent as it stands, with the reason for every message that is in it or not.
 ///
 /// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
-/// (the arithmetic), `kept`, `shrunk` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes into the
-/// input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller) and `messages`.
+/// (the arithmetic), `kept`, `shrunk`, `summarized` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes
+/// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller), `summary`
+/// and `wish` where there is one, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,
@@ -125,6 +134,8 @@ pub struct Plan {
     /// The messages before they were fitted to a server, where that changed their number or order.
     pub(super) unfitted: Option<Vec<Message>>,
     pub(super) cuts: Vec<Cut>,
+    pub(super) summary: Option<SummaryUse>,
+    pub(super) wish: Option<Wish>,
 }
 
 /// A part of a request: how many messages, and what they cost.
@@ -175,9 +186,19 @@ impl Plan {
         self.record.head().len()
     }
 
-    /// The number of messages of the input that are not sent.
+    /// The summary that is sent in the place of old messages, if one is.
+    pub fn summary(&self) -> Option<&SummaryUse> {
+        self.summary.as_ref()
+    }
+
+    /// The summary that would be worth making, if one would.
+    pub fn wish(&self) -> Option<&Wish> {
+        self.wish.as_ref()
+    }
+
+    /// The number of messages of the input that are not sent themselves.
     pub fn evicted(&self) -> usize {
-        self.runs.iter().filter(|run| run.fate == Fate::Evicted).map(|run| run.positions.len()).sum()
+        self.runs.iter().filter(|run| !run.fate.is_sent()).map(|run| run.positions.len()).sum()
     }
 
     /// Every message of the input with its fate, one at a time.
@@ -242,7 +263,7 @@ impl Plan {
         self.unfitted.as_deref().unwrap_or(&self.messages)
     }
 
-    pub(super) fn record(&self) -> &Conversation {
+    pub(crate) fn record(&self) -> &Conversation {
         &self.record
     }
 }
@@ -260,14 +281,21 @@ impl fmt::Debug for Plan {
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut plan = serializer.serialize_struct("Plan", 8)?;
+        let mut plan = serializer.serialize_struct("Plan", 11)?;
         plan.serialize_field("strategy", &self.spec)?;
         plan.serialize_field("budget", &self.budget)?;
         plan.serialize_field("tokens", &self.tokens.total())?;
         plan.serialize_field("parts", &self.tokens)?;
         plan.serialize_field("kept", &self.rows(Fate::Kept))?;
         plan.serialize_field("shrunk", &self.rows(Fate::Shrunk))?;
+        plan.serialize_field("summarized", &self.rows(Fate::Summarized))?;
         plan.serialize_field("evicted", &self.rows(Fate::Evicted))?;
+        if let Some(summary) = &self.summary {
+            plan.serialize_field("summary", summary)?;
+        }
+        if let Some(wish) = &self.wish {
+            plan.serialize_field("wish", wish)?;
+        }
         plan.serialize_field("messages", &self.messages)?;
         plan.end()
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::assemble::{Assembly, Sources};
+use super::assemble::{Assembly, Insert, Sources};
 use super::cut::cut_to_fit;
 use super::draft::Draft;
 use super::plan::{Arithmetic, Plan};
 use super::refuse::{kept_too_much, refuse_what_cannot_fit};
 use super::runs::{Cut, Ground, history};
+use super::summary::{self, SummaryUse};
 use super::view::{Must, MustSend};
 use super::{Memo, Strategy};
 use crate::budget::{ResolvedBudget, TokenBudget};
@@ -16,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Sums};
 use crate::message::{Message, Role};
 use crate::request::{Params, Tool};
-use crate::tokens::ChatCost;
+use crate::tokens::{ChatCost, Count};
 use crate::wire::Wire;
 
 /// Turns a strategy's wishes into a [`Plan`] that can be sent: adds head, pins and what must be answered, leaves out
@@ -122,13 +123,22 @@ impl Planner {
         self
     }
 
+    /// The same planner, trimming above another part of the limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidBudget`] when `part` is not between 0 and 1.
+    pub(crate) fn trimming_above(&self, part: f64) -> Result<Self> {
+        Ok(Self { budget: self.budget.trimming_above(part)?, ..self.clone() })
+    }
+
     /// The budget in integers.
     pub fn budget(&self) -> &ResolvedBudget {
         &self.budget
     }
 
-    pub(crate) fn shared_tools(&self) -> &Arc<[Tool]> {
-        &self.tools
+    /// What every request holds beside its messages.
+    pub(crate) fn fixed(&self) -> (&Arc<[Tool]>, &Params) {
+        (&self.tools, &self.params)
     }
 
     /// How requests are counted.
@@ -167,7 +177,8 @@ impl Planner {
         extras: &Extras,
     ) -> Result<Plan> {
         extras.check()?;
-        let [head, tools] = ledger.head(conversation, &self.tools, &self.cost);
+        let params = self.params.and(&extras.params);
+        let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let sums = ledger.sums(conversation, &self.cost);
         let must = MustSend::of(conversation, &sums);
         let path = conversation.path();
@@ -184,6 +195,7 @@ impl Planner {
             head: head.tokens,
             tools: tools.tokens,
             history: history(&decided.runs),
+            summary: decided.summary.as_ref().map_or(0, |summary| summary.tokens),
             context: context.tokens,
             overhead: overhead.tokens,
             estimated: false,
@@ -195,9 +207,11 @@ impl Planner {
         let mut request = Assembly::new(path.head(), head + tools);
         let sources =
             Sources { path, sums: &sums, smaller: &decided.smaller, shrinker: &memo.shrinker, cost: &self.cost };
-        sources.add(&decided.runs, 0..pending, &mut request);
-        request.add(&extras.context, context);
-        sources.add(&decided.runs, pending..path.groups(), &mut request);
+        let inserts = [
+            decided.summary.as_ref().and_then(|summary| self.insert(summary, &decided.draft, conversation)),
+            Some(Insert { before: pending, messages: extras.context.clone(), cost: context }),
+        ];
+        sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
         let Assembly { messages, parts, is_exact } = request;
         let (messages, unfitted, is_as_counted) = self.fit(messages);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
@@ -212,12 +226,23 @@ impl Planner {
             runs: decided.runs,
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
-            params: self.params.and(&extras.params),
+            params,
             record: conversation.clone(),
             sums,
             cost: self.cost.clone(),
             cuts,
+            summary: decided.summary,
+            wish: decided.draft.wish,
         })
+    }
+
+    /// Where a summary stands: behind all that it stands for.
+    fn insert(&self, summary: &SummaryUse, draft: &Draft, conversation: &Conversation) -> Option<Insert> {
+        let found = conversation.summaries().find(|one| one.id == summary.id)?;
+        let (_, role) = draft.summary.as_ref()?;
+        let message = summary::message(found, role, conversation);
+        let cost = Count { tokens: summary.tokens, exact: self.cost.is_exact() };
+        Some(Insert { before: summary.groups.end, messages: vec![message], cost })
     }
 
     /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit.

@@ -6,6 +6,7 @@ use super::draft::{Draft, Reason};
 use super::left::Left;
 use super::plan::{Fate, Run};
 use super::shrink::Shrink;
+use super::summary::SummaryUse;
 use super::view::{Must, MustSend, View};
 use super::{Memo, Strategy};
 use crate::budget::ResolvedBudget;
@@ -41,6 +42,8 @@ pub(super) struct Decided {
     pub(super) runs: Vec<Run>,
     /// The groups that are sent smaller, in order, and how.
     pub(super) smaller: Vec<(usize, Vec<Shrink>)>,
+    /// The summary that is sent.
+    pub(super) summary: Option<SummaryUse>,
 }
 
 impl Ground<'_> {
@@ -72,7 +75,7 @@ impl Ground<'_> {
         let cut = self.cuts.iter().map(|cut| (cut.group, vec![cut.how.clone()]));
         let mut smaller: Vec<_> = left.shrunk().iter().map(|one| (one.group, one.ways.clone())).chain(cut).collect();
         smaller.sort_unstable_by_key(|(group, _)| *group);
-        Ok(Decided { runs: self.runs(&left), draft, smaller })
+        Ok(Decided { runs: self.runs(&left), draft, smaller, summary: left.summary().cloned() })
     }
 
     /// Tokens of head, tools, priming and what must be sent.
@@ -94,15 +97,15 @@ impl Ground<'_> {
                 group += 1;
                 continue;
             }
-            while evicted.next_if(|(range, _)| range.end <= group).is_some() {}
+            while evicted.next_if(|(range, ..)| range.end <= group).is_some() {}
             let stop = settled.peek().map_or(groups, |one| one.group);
             group = match evicted.peek() {
-                Some((range, reason)) if range.start <= group => {
-                    runs.add(group..range.end.min(stop), Fate::Evicted, (*reason).clone(), None);
+                Some((range, fate, reason)) if range.start <= group => {
+                    runs.add(group..range.end.min(stop), *fate, (*reason).clone(), None);
                     range.end.min(stop)
                 }
                 next => {
-                    let end = next.map_or(stop, |(range, _)| range.start.min(stop));
+                    let end = next.map_or(stop, |(range, ..)| range.start.min(stop));
                     runs.add(group..end, Fate::Kept, Reason::Fits, None);
                     end
                 }

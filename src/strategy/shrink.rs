@@ -92,18 +92,29 @@ struct Known {
     cost_id: String,
     /// By the last item of the group, which vouches for the others.
     groups: HashMap<(Stamp, Vec<Shrink>), Shrunk>,
+    /// Summaries by their text.
+    summaries: HashMap<String, Count>,
 }
 
 /// More than any request holds; then all are forgotten.
 const MOST_KNOWN: usize = 4_096;
 
 impl Shrinker {
+    /// What a summary costs as a message.
+    pub(super) fn count(&self, message: &Message, cost: &ChatCost) -> Count {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.cost_id != cost.id() || known.summaries.len() >= MOST_KNOWN {
+            *known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
+        }
+        *known.summaries.entry(message.text().into_owned()).or_insert_with(|| cost.group([message]))
+    }
+
     /// A group made smaller in these ways, one after the other.
     pub(super) fn shrink(&self, group: Group<'_>, ways: &[Shrink], cost: &ChatCost) -> Shrunk {
         let Some(last) = group.last_item() else { return Shrunk { messages: Arc::from([]), count: Count::ZERO } };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.cost_id != cost.id() || known.groups.len() >= MOST_KNOWN {
-            *known = Known { cost_id: cost.id().to_owned(), groups: HashMap::new() };
+            *known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
         }
         let make = || {
             let is_lone = group.positions().len() == 1;

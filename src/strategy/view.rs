@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::left::Left;
 use super::shrink::{Shrink, Shrinker};
+use super::summary::{self, SummaryUse};
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, GroupState, Path};
+use crate::conversation::{Conversation, GroupState, Path, Summary, SummaryId};
 use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
@@ -146,6 +147,28 @@ impl<'a> View<'a> {
     pub fn shrunk(&self, group: usize, how: &Shrink) -> u64 {
         let ways: Vec<Shrink> = self.left.ways(group).iter().chain([how]).cloned().collect();
         self.shrinker.shrink(self.path().group(group), &ways, self.cost).count.tokens
+    }
+
+    /// The summaries that stand for groups of this path, with those groups, in the order in which they were made.
+    pub fn summaries(&self) -> impl Iterator<Item = (&'a Summary, Range<usize>)> {
+        let conversation = self.conversation;
+        conversation.summaries().filter_map(move |one| Some((one, summary::groups_of(one, conversation)?)))
+    }
+
+    /// What it costs to send a summary as a message of this role; `None` when it stands for no groups of this path.
+    pub fn summary_use(&self, id: SummaryId, role: &Role) -> Option<SummaryUse> {
+        let (found, groups) = self.summaries().find(|(one, _)| one.id == id)?;
+        let message = summary::message(found, role, self.conversation);
+        Some(SummaryUse { id, groups, tokens: self.shrinker.count(&message, self.cost).tokens })
+    }
+
+    /// The same view behind what `left` took away.
+    pub(super) fn behind<'b>(self, left: &'b Left) -> View<'b>
+    where
+        'a: 'b,
+    {
+        let summary = left.summary().map_or(0, |summary| summary.tokens);
+        View { left, fixed: self.fixed.saturating_add(summary), ..self }
     }
 
     /// Tokens of a text on its own, as parts of an excerpt are.

@@ -1,23 +1,32 @@
 //! From text to tokens: counters, what the chat format adds, and what is known about models.
 
+mod approximate;
 mod cost;
+mod counter;
 mod models;
 mod rules;
+#[cfg(test)]
+mod samples;
+mod split;
+mod streamed;
 mod tiktoken;
 
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 
+pub use approximate::Approximate;
+pub(crate) use cost::is_parallel;
 pub use cost::{Breakdown, ChatCost};
+pub use counter::{CounterFn, TokenCounter};
 pub(crate) use models::nearest;
 pub use models::{Dollars, Encoding, Model, Models, Price};
 pub use rules::{Family, ImageRule};
+pub use streamed::StreamedCount;
 pub use tiktoken::Tiktoken;
 
 /// A number of tokens, and whether it is known to be what the API counts.
@@ -71,46 +80,6 @@ impl fmt::Display for Count {
     }
 }
 
-/// Counts the tokens of a text.
-pub trait TokenCounter: Send + Sync {
-    /// The name that costs counted with it are stored under; another way to count needs another name.
-    fn id(&self) -> &str;
-
-    /// The tokens of ordinary text: spellings of special tokens count as text. It never panics, whatever the text.
-    fn count(&self, text: &str) -> Count;
-
-    /// Begins to load what the counter needs, so that the first count need not wait. Returns at once.
-    fn warm(&self) {}
-}
-
-impl<C: TokenCounter + ?Sized> TokenCounter for Box<C> {
-    fn id(&self) -> &str {
-        (**self).id()
-    }
-
-    fn count(&self, text: &str) -> Count {
-        (**self).count(text)
-    }
-
-    fn warm(&self) {
-        (**self).warm();
-    }
-}
-
-impl<C: TokenCounter + ?Sized> TokenCounter for Arc<C> {
-    fn id(&self) -> &str {
-        (**self).id()
-    }
-
-    fn count(&self, text: &str) -> Count {
-        (**self).count(text)
-    }
-
-    fn warm(&self) {
-        (**self).warm();
-    }
-}
-
 /// What a list of messages costs as a request, counted with `o200k_base`. For another model, tools or single figures use
 /// a [`ChatCost`].
 ///
@@ -122,42 +91,4 @@ impl<C: TokenCounter + ?Sized> TokenCounter for Arc<C> {
 /// ```
 pub fn count(messages: &[Message]) -> Count {
     ChatCost::default().messages(messages).total()
-}
-
-/// A [`TokenCounter`] from a function, for tests and for tokenizers of your own.
-///
-/// # Examples
-/// ```
-/// use turnwise::{CounterFn, TokenCounter};
-///
-/// let words = CounterFn::new("words", |text| text.split_whitespace().count() as u64);
-/// assert_eq!(words.count("two words").tokens, 2);
-/// ```
-#[derive(Clone)]
-pub struct CounterFn<F> {
-    id: Box<str>,
-    count: F,
-}
-
-impl<F: Fn(&str) -> u64 + Send + Sync> CounterFn<F> {
-    /// A counter with this name.
-    pub fn new(id: &str, count: F) -> Self {
-        Self { id: id.into(), count }
-    }
-}
-
-impl<F: Fn(&str) -> u64 + Send + Sync> TokenCounter for CounterFn<F> {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn count(&self, text: &str) -> Count {
-        Count::exact((self.count)(text))
-    }
-}
-
-impl<F> fmt::Debug for CounterFn<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CounterFn({})", self.id)
-    }
 }

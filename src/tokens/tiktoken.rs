@@ -1,20 +1,27 @@
-//! The default counter, over `tiktoken-rs`, with a guard against the one input that makes it panic.
+//! The default counter: a tokenizer, and what keeps it from slow and deadly texts.
 
 use std::thread;
 
-use tiktoken_rs::CoreBPE;
-
 use super::models::Encoding;
+use super::split::{Piece, Pieces};
 use super::{Count, TokenCounter};
 
-/// White space without a newline that is longer than this, in characters, is cut before it reaches the tokenizer.
-///
-/// `tiktoken-rs` 0.12 panics on 999,999 such characters in a row (its regular expression runs out of stack) and counts
-/// 999,998; half of that leaves room.
-const LONGEST_BLANK: usize = 500_000;
+/// The longest token of both encodings, in bytes.
+const LONGEST_TOKEN: u64 = 128;
+/// Added for each cut that is not exact, so that such counts err upwards. The parts of a word mostly have more tokens than
+/// the whole, but byte pair encoding is not optimal: of 4,800,000 cuts in random text of 24 kinds, in both encodings, one
+/// in a hundred saved a token, and none more than three.
+const FOR_A_TEAR: u64 = 4;
+/// How far is counted before it is asked whether the limit is passed, in bytes.
+const STEP: usize = 8 * 1024;
 
 /// Counts with the tokenizer of an encoding. The vocabulary (about 50 MB for `o200k_base`, 0.2 s to load) is loaded at
 /// the first count, once for the whole process, and never when every count is already known.
+///
+/// Counts are exact but for a text with more than 64 KiB on end in which no cut is exact (a megabyte of one letter, say):
+/// it is cut there all the same, which bounds the time, and its count is marked as an estimate.
+///
+/// With the feature `fast-tokens` it counts the same, faster.
 ///
 /// # Examples
 /// ```
@@ -33,11 +40,9 @@ impl Tiktoken {
         Self(encoding)
     }
 
-    fn bpe(self) -> &'static CoreBPE {
-        match self.0 {
-            Encoding::O200kBase => tiktoken_rs::o200k_base_singleton(),
-            Encoding::Cl100kBase => tiktoken_rs::cl100k_base_singleton(),
-        }
+    fn piece(self, piece: Piece<'_>) -> Count {
+        let torn = if piece.is_torn { Count::estimated(FOR_A_TEAR) } else { Count::ZERO };
+        tokenizer::count(self.0, piece.text) + torn
     }
 }
 
@@ -47,75 +52,84 @@ impl TokenCounter for Tiktoken {
     }
 
     fn count(&self, text: &str) -> Count {
-        let mut pieces = Pieces(text);
-        match (pieces.next(), pieces.next()) {
-            (None, _) => Count::ZERO,
-            (Some(whole), None) => Count::exact(self.bpe().count_ordinary(whole) as u64),
-            // A cut inside white space can add a token: an upper bound.
-            _ => Count::estimated(Pieces(text).map(|piece| self.bpe().count_ordinary(piece) as u64).sum()),
+        Pieces::new(text).map(|piece| self.piece(piece)).sum()
+    }
+
+    fn count_within(&self, text: &str, limit: u64) -> Option<Count> {
+        let (mut count, mut left) = (Count::ZERO, text.len());
+        let fits = |count: Count, left: usize| count.tokens + (left as u64).div_ceil(LONGEST_TOKEN) <= limit;
+        let mut pieces = Pieces::of(STEP, text);
+        while fits(count, left) {
+            let Some(piece) = pieces.next() else { return Some(count) };
+            count += self.piece(piece);
+            left -= piece.text.len();
         }
+        None
+    }
+
+    fn count_settled(&self, text: &str) -> (usize, Count) {
+        let (mut end, mut settled) = (0, Count::ZERO);
+        let mut pieces = Pieces::new(text).peekable();
+        while let Some(piece) = pieces.next() {
+            // More text may move the end of the last piece.
+            let piece = if pieces.peek().is_some() { piece } else { piece.up_to_last_cut() };
+            end += piece.text.len();
+            settled += self.piece(piece);
+        }
+        (end, settled)
     }
 
     fn warm(&self) {
-        let counter = *self;
-        thread::spawn(move || counter.bpe());
+        let encoding = self.0;
+        thread::spawn(move || tokenizer::load(encoding));
     }
 }
 
-/// The text in pieces none of which holds a longer run of white space than is safe; nearly always one.
-struct Pieces<'a>(&'a str);
+#[cfg(not(feature = "fast-tokens"))]
+mod tokenizer {
+    use tiktoken_rs::CoreBPE;
 
-impl<'a> Iterator for Pieces<'a> {
-    type Item = &'a str;
+    use super::{Count, Encoding};
 
-    fn next(&mut self) -> Option<&'a str> {
-        if self.0.is_empty() {
-            return None;
+    pub(super) fn load(encoding: Encoding) -> &'static CoreBPE {
+        match encoding {
+            Encoding::O200kBase => tiktoken_rs::o200k_base_singleton(),
+            Encoding::Cl100kBase => tiktoken_rs::cl100k_base_singleton(),
         }
-        let (piece, rest) = self.0.split_at(first_cut(self.0));
-        self.0 = rest;
-        Some(piece)
+    }
+
+    pub(super) fn count(encoding: Encoding, text: &str) -> Count {
+        Count::exact(load(encoding).count_ordinary(text) as u64)
     }
 }
 
-/// Where the first piece ends, in bytes.
-fn first_cut(text: &str) -> usize {
-    if text.len() <= LONGEST_BLANK {
-        return text.len();
-    }
-    let mut run = 0;
-    for (at, character) in text.char_indices() {
-        let is_blank = character.is_whitespace() && character != '\n' && character != '\r';
-        run = if is_blank { run + 1 } else { 0 };
-        if run > LONGEST_BLANK {
-            return at;
+#[cfg(feature = "fast-tokens")]
+mod tokenizer {
+    use std::sync::LazyLock;
+
+    use tiktoken::CoreBpe;
+
+    use super::{Count, Encoding};
+
+    /// An apostrophe and a long s: to the pattern a contraction like `'s`, which `tiktoken` 4.1.2 does not see. The one
+    /// difference to `tiktoken-rs` in eight million random strings: `a'\u{17f}'redon` has six tokens, not five.
+    const OTHERWISE_CUT: &str = "'\u{17f}";
+
+    static O200K_BASE: LazyLock<CoreBpe> = LazyLock::new(tiktoken::encoding::o200k_base);
+    static CL100K_BASE: LazyLock<CoreBpe> = LazyLock::new(tiktoken::encoding::cl100k_base);
+
+    pub(super) fn load(encoding: Encoding) -> &'static CoreBpe {
+        match encoding {
+            Encoding::O200kBase => &O200K_BASE,
+            Encoding::Cl100kBase => &CL100K_BASE,
         }
     }
-    text.len()
+
+    pub(super) fn count(encoding: Encoding, text: &str) -> Count {
+        Count { tokens: load(encoding).count(text) as u64, exact: !text.contains(OTHERWISE_CUT) }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hostile_run_of_blanks_is_counted_and_marked() {
-        for encoding in [Encoding::O200kBase, Encoding::Cl100kBase] {
-            let counter = Tiktoken::new(encoding);
-            for blank in [" ", "\t", "\u{a0}", "\u{3000}"] {
-                let count = counter.count(&format!("{}x", blank.repeat(1_100_000)));
-                assert!(!count.exact && count.tokens > 1, "{blank:?}: {count}");
-            }
-            assert!(counter.count(&format!("{}x", "\n".repeat(1_100_000))).exact);
-        }
-    }
-
-    #[test]
-    fn pieces_are_the_text() {
-        let text = format!("a{}b\n{}", " ".repeat(LONGEST_BLANK * 2 + 7), "\t".repeat(LONGEST_BLANK + 1));
-        let pieces: Vec<&str> = Pieces(&text).collect();
-        assert_eq!(pieces.concat(), text);
-        assert_eq!(pieces.len(), 4);
-        assert_eq!(Pieces("").count(), 0);
-    }
-}
+#[path = "tiktoken_tests.rs"]
+mod tests;

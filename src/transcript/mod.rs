@@ -83,7 +83,7 @@ impl Transcript {
         })?;
         let tools: Vec<Tool> = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();
         let (conversation, ledger) = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {
-            (Some(_), Some(record)) => native::restore(messages, &tools, &record)?,
+            (Some(_), Some(record)) => native::restore(messages, &record)?,
             (None, None) => (Conversation::from_messages(messages), Ledger::new()),
             (has_format, _) => {
                 let (has, lacks) = match has_format {

@@ -11,7 +11,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
 use crate::ledger::{Ledger, Packed, Print};
 use crate::message::Message;
-use crate::request::Tool;
 
 pub(super) const FORMAT_KEY: &str = "turnwise";
 pub(super) const RECORD_KEY: &str = "turnwise_record";
@@ -196,7 +195,7 @@ fn in_runs(ids: impl Iterator<Item = ItemId>) -> Vec<Range<u32>> {
     runs
 }
 
-pub(super) fn restore(mut messages: Vec<Message>, tools: &[Tool], record: &RawJson) -> Result<(Conversation, Ledger)> {
+pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(Conversation, Ledger)> {
     let damaged = |detail: String| Error::new(ErrorKind::Damaged, detail);
     let record: Record = record.parse().map_err(|e| damaged(format!("`{RECORD_KEY}`: {}", described(&e))))?;
     // Before the runs are expanded: a file can claim any number.
@@ -242,6 +241,6 @@ pub(super) fn restore(mut messages: Vec<Message>, tools: &[Tool], record: &RawJs
     }
     .build()?;
     let mut ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);
-    ledger.restore_heads(&conversation, tools, record.ledger.heads);
+    ledger.restore_heads(record.ledger.heads);
     Ok((conversation, ledger))
 }

@@ -7,7 +7,7 @@ use crate::generate::{self, chance};
 use crate::plans::{budget, bytes, cost_of, words};
 use crate::{each_case, generate::pick};
 
-const STRATEGIES: [&str; 14] = [
+const STRATEGIES: [&str; 17] = [
     "everything",
     "window",
     "window:messages=7",
@@ -22,6 +22,9 @@ const STRATEGIES: [&str; 14] = [
     "ladder:clear-tools:keep=1/head-tail",
     "ladder:window:turns=4/drop-reasoning/clear-tools:keep=0/window",
     "ladder:clear-tools/everything",
+    "summarize",
+    "summarize:tokens=20,role=user",
+    "ladder:clear-tools:keep=1/summarize",
 ];
 
 /// Some answers begin with a thought, so that there is something to leave out.
@@ -42,9 +45,15 @@ fn every_strategy_keeps_every_promise() {
         if chance(rng, 30) {
             talk.messages = talk.messages.into_iter().map(thinking).collect();
         }
-        let conversation = talk.conversation();
+        let mut conversation = talk.conversation();
+        if chance(rng, 30) && conversation.path().groups() > 1 {
+            let path = conversation.path();
+            let ends = path.positions(0..rng.usize(1..path.groups()));
+            let (first, last) = (path.item(ends.start).unwrap().id(), path.item(ends.end - 1).unwrap().id());
+            conversation.attach(first, last, generate::text(rng), None).unwrap();
+        }
         let cost: ChatCost = if chance(rng, 50) { cost_of("bytes", bytes) } else { cost_of("words", words) };
-        let whole = Ledger::new().total(&conversation, &cost) + cost.head(conversation.head(), &[]).tokens;
+        let whole = Ledger::new().total(&conversation, &cost) + cost.head(conversation.head(), &[], &[]).tokens;
         for _ in 0..2 {
             let limit = generate::log_uniform(rng, 10, 2 * whole + 20);
             let (spec, budget): (_, TokenBudget) = (pick(rng, &STRATEGIES), budget(rng, limit));

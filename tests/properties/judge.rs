@@ -53,7 +53,7 @@ impl Input {
         let head = values.iter().take_while(|value| leads(value)).count();
         let groups = groups(&values[head..], count);
         let head_tokens = group_cost(&values[..head], count);
-        let tools_tokens = tools_cost(tools, count);
+        let tools_tokens = tools_cost(&values[..head], tools, count);
         let pending = pending(&groups);
         let pinned = |group: &usize| {
             let Group { positions, state, .. } = &groups[*group];
@@ -159,21 +159,85 @@ fn count_value(value: &Value, count: Counter) -> u64 {
 }
 
 fn group_cost(messages: &[Value], count: Counter) -> u64 {
-    let mut calls = &Value::Null;
+    let calls: &[Value] = messages.first().and_then(|first| first["tool_calls"].as_array()).map_or(&[], Vec::as_slice);
+    if calls.len() > 1 {
+        return unit_cost(&messages[0], calls, &messages[1..], count);
+    }
     let mut tokens = 0;
     for message in messages {
-        if role(message) == "assistant" {
-            calls = &message["tool_calls"];
-        }
         tokens += message_cost(message, count);
         if role(message) == "tool" {
-            let mut calls = calls.as_array().into_iter().flatten();
-            let call = calls.find(|call| call["id"] == message["tool_call_id"]);
+            let call = calls.iter().find(|call| call["id"] == message["tool_call_id"]);
             let name = call.map_or(&message["name"], |call| &body_of(call)["name"]);
             tokens += 2 + count_value(name, count);
         }
     }
     tokens
+}
+
+/// Parallel calls and their results, two texts of JSON.
+fn unit_cost(message: &Value, calls: &[Value], results: &[Value], count: Counter) -> u64 {
+    let uses: Vec<Option<String>> = calls
+        .iter()
+        .map(|call| {
+            let arguments: Value = serde_json::from_str(&arguments_of(call)).ok()?;
+            let name = ascii(&Value::from(format!("functions.{}", body_of(call)["name"].as_str()?)).to_string());
+            Some(format!("{{\"recipient_name\":{name},\"parameters\":{}}}", ascii(&arguments.to_string())))
+        })
+        .collect();
+    let uses: Option<Vec<String>> = uses.into_iter().collect();
+    let uses = uses.unwrap_or_else(|| calls.iter().map(arguments_of).collect()).join(",");
+    let results: Vec<String> = results
+        .iter()
+        .map(|result| {
+            let text = text_of(result);
+            ascii(&spaced(&serde_json::from_str(&text).unwrap_or(Value::from(text))))
+        })
+        .collect();
+    let beside = message["content"].as_array().into_iter().flatten().map(other_part_cost).sum::<u64>();
+    let texts = count(&format!("{{\"tool_uses\":[{uses}]}}")) + count(&format!("[{}]", results.join(", ")));
+    20 + count(&text_of(message)) + beside + texts + name_cost(message, count) + count_value(&message["refusal"], count)
+}
+
+fn arguments_of(call: &Value) -> String {
+    let key = if call["custom"].is_object() { "input" } else { "arguments" };
+    body_of(call)[key].as_str().unwrap_or("").to_owned()
+}
+
+fn text_of(message: &Value) -> String {
+    match &message["content"] {
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        text => text.as_str().unwrap_or("").to_owned(),
+    }
+}
+
+fn ascii(json: &str) -> String {
+    let escape = |unit: &u16| format!("\\u{unit:04x}");
+    let escaped = |character: char| match character {
+        ' '..='~' => character.to_string(),
+        _ => character.encode_utf16(&mut [0; 2]).iter().map(escape).collect::<Vec<_>>().concat(),
+    };
+    json.chars().map(escaped).collect()
+}
+
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) => {
+            let members =
+                members.iter().map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), spaced(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        plain => plain.to_string(),
+    }
+}
+
+fn name_cost(message: &Value, count: Counter) -> u64 {
+    match message["name"].as_str() {
+        None | Some("") => 0,
+        Some(name) if name == role(message) => 1,
+        Some(name) => 1 + count(name),
+    }
 }
 
 fn body_of(call: &Value) -> &Value {
@@ -183,9 +247,11 @@ fn body_of(call: &Value) -> &Value {
 fn message_cost(message: &Value, count: Counter) -> u64 {
     let known = ["system", "developer", "user", "assistant", "tool", "function"].contains(&role(message));
     let mut tokens = 3 + if known { 1 } else { count(role(message)) };
-    if role(message) != "tool" && message["name"].is_string() {
-        tokens += 1 + count_value(&message["name"], count);
-    }
+    tokens = match role(message) {
+        "tool" => tokens,
+        "function" => tokens - 1 + count_value(&message["name"], count),
+        _ => tokens + name_cost(message, count),
+    };
     tokens += match &message["content"] {
         Value::Array(parts) => {
             let text: String = parts.iter().filter_map(|part| part["text"].as_str()).collect();
@@ -196,11 +262,13 @@ fn message_cost(message: &Value, count: Counter) -> u64 {
     tokens += count_value(&message["refusal"], count);
     tokens += if message["audio"].is_object() { 500 } else { 0 };
     for call in message["tool_calls"].as_array().into_iter().flatten() {
-        let arguments = if call["custom"].is_object() { "input" } else { "arguments" };
-        tokens += 4 + count_value(&body_of(call)["name"], count) + count_value(&body_of(call)[arguments], count);
+        let arguments = arguments_of(call);
+        let arguments = serde_json::from_str(&arguments).map_or(arguments, |value: Value| value.to_string());
+        let name = format!("functions.{}", body_of(call)["name"].as_str().unwrap_or(""));
+        tokens += count(&name).saturating_sub(1) + count(&arguments) + 3;
     }
     if let Some(call) = message["function_call"].as_object() {
-        tokens += 4 + count_value(&call["name"], count) + count_value(&call["arguments"], count);
+        tokens += 3 + count_value(&call["name"], count) + count_value(&call["arguments"], count);
     }
     tokens
 }
@@ -208,32 +276,53 @@ fn message_cost(message: &Value, count: Counter) -> u64 {
 fn other_part_cost(part: &Value) -> u64 {
     match part["type"].as_str() {
         Some("text") => 0,
-        Some("image_url") => 765,
+        Some("image_url") => 1_105,
         _ => 500,
     }
 }
 
-fn tools_cost(tools: &[Tool], count: Counter) -> u64 {
+/// What the definitions add to the first message of the head, or to one of their own.
+fn tools_cost(head: &[Value], tools: &[Tool], count: Counter) -> u64 {
     if tools.is_empty() {
         return 0;
     }
-    let tool = |tool: &Tool| {
-        let tool: Value = serde_json::from_str(tool.json().as_str()).unwrap();
-        let function = &tool["function"];
-        let line = |name: &str, middle: &str, about: &Value| {
-            let about = about.as_str().unwrap_or("").trim_end_matches('.');
-            count(&[name, middle, about].concat())
-        };
-        let properties = function["parameters"]["properties"].as_object().unwrap();
-        let each = properties.iter().map(|(name, property)| {
-            let middle = format!(":{}:", property["type"].as_str().unwrap());
-            let choices = property["enum"].as_array().into_iter().flatten();
-            3 + line(name, &middle, &property["description"])
-                + choices.map(|choice| 3 + count_value(choice, count)).sum::<u64>()
-        });
-        7 + line(function["name"].as_str().unwrap(), ":", &function["description"]) + 3 + each.sum::<u64>()
+    let definitions: String = tools.iter().map(definition).collect();
+    let text = format!("# Tools\n\n## functions\n\nnamespace functions {{\n\n{definitions}}} // namespace functions");
+    match head.first().map(text_of) {
+        Some(first) => count(&format!("{first}\n\n{text}")).saturating_sub(count(&first) + 1),
+        None => 4 + count(&text) - 1,
+    }
+}
+
+/// A function with properties that are no objects.
+fn definition(tool: &Tool) -> String {
+    let tool: Value = serde_json::from_str(tool.json().as_str()).unwrap();
+    let function = &tool["function"];
+    let comment = |text: &Value| match text.as_str() {
+        None | Some("") => String::new(),
+        Some(text) => text.split('\n').map(|line| format!("// {line}\n")).collect::<Vec<_>>().concat(),
     };
-    tools.iter().map(tool).sum::<u64>() + 12
+    let parameters = &function["parameters"];
+    let required: Vec<&str> =
+        parameters["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let property = |(name, property): (&String, &Value)| {
+        let choices: Vec<String> = property["enum"].as_array().into_iter().flatten().map(Value::to_string).collect();
+        let kind = property["type"].as_str().unwrap().replace("integer", "number");
+        let kind = if choices.is_empty() { kind } else { choices.join(" | ") };
+        let optional = if required.contains(&&**name) { "" } else { "?" };
+        (comment(&property["description"]), format!("{name}{optional}: {kind}"))
+    };
+    let properties: Vec<(String, String)> =
+        parameters["properties"].as_object().unwrap().iter().map(property).collect();
+    let properties = if properties.iter().all(|(above, _)| above.is_empty()) {
+        let all: Vec<&str> = properties.iter().map(|(_, declaration)| &**declaration).collect();
+        format!("{{ {} }}", all.join(", "))
+    } else {
+        let lines = properties.iter().map(|(above, declaration)| format!("{above}{declaration},\n"));
+        format!("{{\n{}}}", lines.collect::<String>())
+    };
+    let name = function["name"].as_str().unwrap();
+    format!("{}type {name} = (_: {properties}) => any;\n\n", comment(&function["description"]))
 }
 
 /// How many messages or turns a strategy under test keeps, restated.

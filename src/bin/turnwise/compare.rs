@@ -62,7 +62,7 @@ fn default_budget(conversations: &mut [Loaded], models: &Models) -> Result<(u64,
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
         let cost = input::cost(models, None, file);
-        let head = cost.head(file.conversation.head(), &file.tools).tokens;
+        let head = cost.head(file.conversation.head(), &file.tools, &[]).tokens;
         longest = longest.max(head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens);
         let planner = Planner::new(cost, &TokenBudget::limit(u64::MAX)).map_err(within)?.tools(file.tools.clone());
         let least = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::messages(0));

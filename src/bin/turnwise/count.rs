@@ -18,6 +18,7 @@ struct Report<'a> {
     messages: Vec<Row<'a>>,
     head: u64,
     tools: u64,
+    format: u64,
     overhead: u64,
     total: u64,
     estimated: bool,
@@ -65,6 +66,7 @@ fn report<'a>(messages: &'a [Message], breakdown: &Breakdown) -> Report<'a> {
         messages: messages.iter().zip(&breakdown.messages).enumerate().map(row).collect(),
         head: breakdown.head.tokens,
         tools: breakdown.tools.tokens,
+        format: breakdown.format.tokens,
         overhead: breakdown.overhead.tokens,
         total: breakdown.total().tokens,
         estimated: !breakdown.total().exact,
@@ -86,16 +88,23 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
     }
     write_table(out, &table)?;
     let total = breakdown.total();
+    let schema = match breakdown.format.tokens {
+        0 => String::new(),
+        _ => format!(" + {} in the schema of the reply", figure(breakdown.format)),
+    };
     writeln!(
         out,
-        "{} in messages + {} in tools + {} to open the reply = {BOLD}{} tokens{BOLD:#}",
+        "{} in messages + {} in tools{schema} + {} to open the reply = {BOLD}{} tokens{BOLD:#}",
         figure(breakdown.messages.iter().copied().sum()),
         figure(breakdown.tools),
         figure(breakdown.overhead),
         figure(total),
     )?;
     if !total.exact {
-        writeln!(out, "{DIM}~ estimated: tools, parallel calls, media or a model whose encoding is not known{DIM:#}")?;
+        writeln!(
+            out,
+            "{DIM}~ estimated: something that the formula was never checked on, media, or a model whose encoding is not known{DIM:#}"
+        )?;
     }
     Ok(())
 }

@@ -1,0 +1,272 @@
+//! Who makes summaries, and which of them are good enough.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::backend::{ChatBackend, FinishReason, Usage};
+use crate::conversation::{Conversation, Path, Summary};
+use crate::error::Result;
+use crate::message::Message;
+use crate::request::{ChatRequest, Params};
+use crate::strategy::Wish;
+use crate::tokens::{ChatCost, Model};
+
+const PROMPT: &str = include_str!("../prompts/summarize.txt");
+
+/// Makes the summaries that a strategy wishes for. Without one a manager asks its own model.
+///
+/// A summary is taken only when it is not empty, not cut off, no longer than was asked for, shorter than what it replaces,
+/// and mentions what it must; else the plan is sent as it stands, and the exchange does not suffer. What is summarized is
+/// taken in by parts that fit the summarizer's own window, each call carrying the last summary over.
+#[derive(Clone)]
+#[must_use]
+pub struct Summarizer {
+    backend: Option<Arc<dyn ChatBackend>>,
+    model: Option<Model>,
+    prompt: String,
+    params: Params,
+    mentions: Vec<String>,
+    most_calls: u32,
+    limit: Option<u64>,
+}
+
+impl Default for Summarizer {
+    fn default() -> Self {
+        Self {
+            backend: None,
+            model: None,
+            prompt: PROMPT.to_owned(),
+            params: Params::new(),
+            mentions: Vec::new(),
+            most_calls: 2,
+            limit: None,
+        }
+    }
+}
+
+/// One call of a summarizer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SummaryCall {
+    /// What the request cost as it was counted, in tokens.
+    pub tokens: u64,
+    /// What was billed, if the server said so.
+    pub usage: Option<Usage>,
+    /// Why the summary was not taken; `None` when it was.
+    pub refused: Option<String>,
+}
+
+impl Summarizer {
+    /// Another model of the manager's backend, such as a cheaper one.
+    pub fn model(model: impl Into<Model>) -> Self {
+        Self { model: Some(model.into()), ..Self::default() }
+    }
+
+    /// A backend of its own.
+    pub fn backend(mut self, backend: impl ChatBackend + 'static) -> Self {
+        self.backend = Some(Arc::new(backend));
+        self
+    }
+
+    /// Instructions in the place of the built-in ones; `{words}` stands for the number of words allowed.
+    pub fn prompt(mut self, text: impl Into<String>) -> Self {
+        self.prompt = text.into();
+        self
+    }
+
+    /// A parameter of its requests, such as `temperature`.
+    pub fn param(mut self, name: &str, value: impl Into<crate::json::RawJson>) -> Self {
+        self.params.set(name, value);
+        self
+    }
+
+    /// Takes only summaries that hold these words: identifiers, paths, names.
+    pub fn must_mention<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
+        self.mentions.extend(words.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// The most calls in one send; what is left is done by later ones. Default 2.
+    pub fn max_calls(mut self, calls: u32) -> Self {
+        self.most_calls = calls;
+        self
+    }
+
+    /// The most tokens that one of its requests may have with its reply. Default: its model's window, or what the manager
+    /// may send.
+    pub fn limit(mut self, tokens: u64) -> Self {
+        self.limit = Some(tokens);
+        self
+    }
+}
+
+impl Summarizer {
+    pub(super) fn model_name(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| &*model.name)
+    }
+}
+
+/// A summarizer at work for one send.
+pub(super) struct Work<'a> {
+    pub(super) summarizer: &'a Summarizer,
+    /// The manager's own, for what the summarizer does not state.
+    pub(super) backend: Arc<dyn ChatBackend>,
+    pub(super) model: &'a Model,
+    pub(super) cost: &'a ChatCost,
+    /// What the manager may send.
+    pub(super) limit: u64,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Made {
+    /// The newest summary that was taken: the groups it stands for, and its text.
+    pub(super) summary: Option<(usize, String)>,
+    pub(super) calls: Vec<SummaryCall>,
+}
+
+impl Work<'_> {
+    /// Grants a wish, as far as the calls reach.
+    pub(super) async fn grant(&self, record: &Conversation, wish: &Wish) -> Made {
+        let path = record.path();
+        let mut made = Made::default();
+        if self.room(None, wish.most) <= wish.most {
+            // Nothing that a request can take in is longer than its summary.
+            return made;
+        }
+        let previous = wish.previous.and_then(|id| record.summaries().find(|one| one.id == id));
+        let mut text = previous.map(|summary: &Summary| summary.text.clone());
+        let mut next = wish.groups.start;
+        while next < wish.groups.end {
+            let part = self.part(path, next..wish.groups.end, text.as_deref(), wish.most);
+            let end = part.end;
+            let Some(summary) = self.fold(path, part, text.as_deref(), wish.most, &mut made.calls).await else { break };
+            made.summary = Some((end, summary.clone()));
+            (text, next) = (Some(summary), end);
+        }
+        made
+    }
+
+    /// As many groups as fit into one request; one at least.
+    fn part(&self, path: Path<'_>, groups: Range<usize>, previous: Option<&str>, most: u64) -> Range<usize> {
+        let room = self.room(previous, most);
+        let mut tokens = 0;
+        let fits = |group: &usize| {
+            tokens += self.cost.text(&told(path, *group)).tokens + 2;
+            tokens <= room
+        };
+        let count = groups.clone().take_while(fits).count();
+        groups.start..groups.start + count.max(1)
+    }
+
+    /// Tokens for the messages in one request.
+    fn room(&self, previous: Option<&str>, most: u64) -> u64 {
+        let window = self.summarizer.model.as_ref().and_then(|model| model.window);
+        let limit = self.summarizer.limit.or(window).unwrap_or(self.limit);
+        let around = self.cost.messages(&self.messages(previous, "", most)).total().tokens;
+        limit.saturating_sub(around).saturating_sub(most)
+    }
+
+    /// A summary of one part with the previous one, in at most two attempts.
+    async fn fold(
+        &self,
+        path: Path<'_>,
+        part: Range<usize>,
+        previous: Option<&str>,
+        most: u64,
+        calls: &mut Vec<SummaryCall>,
+    ) -> Option<String> {
+        let told = part.map(|group| told(path, group)).collect::<Vec<_>>().join("\n\n");
+        // A group that is longer than the room alone.
+        let told = crate::strategy::ends(&told, self.room(previous, most), self.cost).unwrap_or(told);
+        let replaced = self.cost.text(&told).tokens + previous.map_or(0, |text| self.cost.text(text).tokens);
+        for _attempt in 0..2 {
+            if calls.len() >= self.summarizer.most_calls as usize {
+                return None;
+            }
+            let (call, summary) = self.ask(&told, previous, most, replaced).await;
+            calls.push(call);
+            if summary.is_some() {
+                return summary;
+            }
+        }
+        None
+    }
+
+    async fn ask(&self, told: &str, previous: Option<&str>, most: u64, replaced: u64) -> (SummaryCall, Option<String>) {
+        let messages = self.messages(previous, told, most);
+        let tokens = self.cost.messages(&messages).total().tokens;
+        let model = self.summarizer.model.as_ref().unwrap_or(self.model).name.clone();
+        let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
+        let params = limit.and(&self.summarizer.params);
+        let request = ChatRequest { model: Some(model), messages, tools: Vec::new(), params };
+        let backend = self.summarizer.backend.as_ref().unwrap_or(&self.backend);
+        match backend.complete(request).await {
+            Err(error) => (SummaryCall { tokens, usage: None, refused: Some(error.to_string()) }, None),
+            Ok(reply) => {
+                let text = reply.message.text().trim().to_owned();
+                let refused = self.refuse(&text, &reply.finish, most, replaced).err();
+                let summary = refused.is_none().then_some(text);
+                (SummaryCall { tokens, usage: reply.usage, refused }, summary)
+            }
+        }
+    }
+
+    fn messages(&self, previous: Option<&str>, told: &str, most: u64) -> Vec<Message> {
+        // English has about four tokens for three words.
+        let words = (most * 3 / 5).max(1).to_string();
+        let prompt = self.summarizer.prompt.trim_end().replace("{words}", &words);
+        let previous = previous.map(|text| format!("Summary so far:\n{text}\n\n")).unwrap_or_default();
+        vec![Message::system(prompt), Message::user(format!("{previous}Messages:\n{told}"))]
+    }
+
+    /// Why a summary is not taken.
+    fn refuse(&self, text: &str, finish: &FinishReason, most: u64, replaced: u64) -> std::result::Result<(), String> {
+        let tokens = self.cost.text(text).tokens;
+        let missing = self.summarizer.mentions.iter().filter(|words| !text.contains(&***words)).count();
+        match finish {
+            _ if text.is_empty() => Err("it is empty".to_owned()),
+            FinishReason::Length | FinishReason::ContentFilter => Err("it is cut off".to_owned()),
+            _ if tokens > most => Err(format!("it has {tokens} tokens, and {most} are allowed")),
+            _ if tokens >= replaced => Err(format!("it has {tokens} tokens, what it replaces {replaced}")),
+            _ if missing > 0 => Err(format!("it lacks {missing} of the words that it must mention")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A group as a summarizer reads it.
+fn told(path: Path<'_>, group: usize) -> String {
+    let lines = path.group(group).messages().map(|message| {
+        let calls = message.tool_calls().iter().map(|call| format!("\n  calls {}({})", call.name(), call.arguments()));
+        let name = message.name().map(|name| format!(" ({name})")).unwrap_or_default();
+        format!("{}{name}: {}{}", message.role().as_str(), message.text(), calls.collect::<String>())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Attaches a summary that stands for the first groups of a path, where they are still what they were.
+pub(super) fn attach(
+    record: &mut Conversation,
+    of: &Conversation,
+    groups: usize,
+    text: &str,
+    model: &str,
+) -> Result<()> {
+    let path = of.path();
+    let positions = path.positions(0..groups);
+    let ends = path.item(positions.start).zip(path.item(positions.end.saturating_sub(1)));
+    let Some((first, last)) = ends else { return Ok(()) };
+    record.attach(first.id(), last.id(), text, Some(model)).map(drop)
+}
+
+impl fmt::Debug for Summarizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.model.as_ref().map(|model| &model.name);
+        f.debug_struct("Summarizer")
+            .field("model", &model)
+            .field("most_calls", &self.most_calls)
+            .finish_non_exhaustive()
+    }
+}

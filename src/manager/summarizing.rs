@@ -1,0 +1,95 @@
+//! Summaries made before a request, or ahead of time.
+
+use std::sync::Arc;
+
+use super::exchange::Exchange;
+use super::summarizer::{Made, SummaryCall, Work, attach};
+use super::{ConversationManager, Shared};
+use crate::conversation::Conversation;
+use crate::error::Result;
+use crate::strategy::{Extras, Plan, Planner, Wish};
+
+/// How long not to ask again after summaries that were not taken: 1, 3, 7, … sends, at most 31.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    failures: u32,
+    wait: u32,
+}
+
+impl Patience {
+    /// Whether to ask now; each answer counts as a send.
+    fn is_over(&mut self) -> bool {
+        let is_over = self.wait == 0;
+        self.wait = self.wait.saturating_sub(1);
+        is_over
+    }
+
+    fn learn(&mut self, is_made: bool) {
+        self.failures = if is_made { 0 } else { (self.failures + 1).min(5) };
+        self.wait = (1 << self.failures) - 1;
+    }
+}
+
+impl Exchange {
+    /// The record with the message behind it, and its plan; with a summary made first where the plan wishes for one.
+    pub(super) async fn plan_and_summarize(&self) -> Result<(Conversation, Plan, Vec<SummaryCall>)> {
+        let staged = self.stage()?;
+        let plan = self.plan_staged(&staged)?;
+        let shared = &self.manager.shared;
+        let Some(wish) = plan.wish().filter(|_| shared.state(|state| state.patience.is_over())) else {
+            return Ok((staged, plan, Vec::new()));
+        };
+        let made = shared.summarize(&staged, wish, &*self.planner()?).await;
+        if !shared.take(&staged, &made)? {
+            return Ok((staged, plan, made.calls));
+        }
+        let staged = self.stage()?;
+        let plan = self.plan_staged(&staged)?;
+        Ok((staged, plan, made.calls))
+    }
+}
+
+impl ConversationManager {
+    /// Makes a summary ahead of time, when the conversation fills more than `part` (0 to 1) of what may be sent and the
+    /// strategy wishes for one, so that a later [`send`](Self::send) need not wait for it. It may be spawned beside
+    /// other work: exchanges that come meanwhile stay. Whether a summary was made.
+    ///
+    /// # Errors
+    /// As [`Planner::plan`]; a summary that cannot be had is none.
+    pub async fn prepare(&self, part: f64) -> Result<bool> {
+        let shared = Arc::clone(&self.shared);
+        let record = self.snapshot();
+        if record.path().is_empty() {
+            return Ok(false);
+        }
+        let planner = shared.planner.trimming_above(part)?;
+        let (strategy, extras) = (&*shared.setup.strategy, Extras::default());
+        let plan = shared.count(|ledger, memo| planner.plan_with(&record, ledger, strategy, memo, &extras))?;
+        let Some(wish) = plan.wish() else { return Ok(false) };
+        let made = shared.summarize(&record, wish, &planner).await;
+        // A send that is under way commits a copy that was made before.
+        let _turn = shared.queue.acquire().await;
+        shared.take(&record, &made)
+    }
+}
+
+impl Shared {
+    async fn summarize(&self, record: &Conversation, wish: &Wish, planner: &Planner) -> Made {
+        let Some(backend) = &self.setup.backend else { return Made::default() };
+        let (summarizer, model) = (&self.setup.summarizer, &self.setup.model);
+        let limit = planner.budget().limit;
+        let work = Work { summarizer, backend: Arc::clone(backend), model, cost: planner.cost(), limit };
+        work.grant(record, wish).await
+    }
+
+    /// Puts a summary that was made into the record; it stays whatever becomes of the exchange.
+    fn take(&self, of: &Conversation, made: &Made) -> Result<bool> {
+        let model = self.setup.summarizer.model_name().unwrap_or(&self.setup.model.name);
+        self.state(|state| {
+            state.patience.learn(made.summary.is_some());
+            let Some((groups, text)) = &made.summary else { return Ok(false) };
+            attach(&mut state.file.conversation, of, *groups, text, model)?;
+            Ok(true)
+        })
+    }
+}

@@ -1,0 +1,189 @@
+use futures_lite::future::block_on;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason};
+use crate::budget::TokenBudget;
+use crate::request::ChatRequest;
+use crate::strategy::{Fate, Summarize};
+use crate::tokens::CounterFn;
+
+const LIMIT: u64 = 3_000;
+
+/// Answers questions, and summarizes in one of several ways.
+#[derive(Clone)]
+struct Model {
+    how: How,
+    summaries: Arc<AtomicUsize>,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Well,
+    Empty,
+    CutOff,
+    Huge,
+    Fails,
+}
+
+impl Model {
+    fn new(how: How) -> Self {
+        Self { how, summaries: Arc::default() }
+    }
+
+    fn calls(&self) -> usize {
+        self.summaries.load(Ordering::Relaxed)
+    }
+}
+
+impl ChatBackend for Model {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let cost: u64 = request.messages.iter().map(|message| message.text().len() as u64 + 4).sum();
+        assert!(cost + 3 <= LIMIT, "a request of {cost}");
+        let is_summary = request.messages[0].text().starts_with("You keep the memory");
+        let reply = |text: String| Ok(ChatReply::new(Message::assistant(text)));
+        let answer = match (is_summary, self.how) {
+            (false, _) => reply(format!("answer {}", "a".repeat(100))),
+            (true, How::Well) => reply(format!("summary {}", self.calls())),
+            (true, How::Empty) => reply("  ".to_owned()),
+            (true, How::CutOff) => Ok(ChatReply::new(Message::assistant("so far")).finish(FinishReason::Length)),
+            (true, How::Huge) => reply("x".repeat(5_000)),
+            (true, How::Fails) => Err(BackendError::status(500, "")),
+        };
+        self.summaries.fetch_add(usize::from(is_summary), Ordering::Relaxed);
+        Box::pin(async move { answer })
+    }
+}
+
+fn builder(model: &Model) -> Builder {
+    ConversationManager::builder("test-model")
+        .backend(model.clone())
+        .budget(TokenBudget::limit(LIMIT))
+        .counter(CounterFn::new("bytes", |text| text.len() as u64))
+        .strategy(Summarize::rolling().tokens(200))
+}
+
+fn talk(chat: &ConversationManager, turns: usize) -> Vec<Reply> {
+    let question = |n: usize| chat.send(format!("question {n:03} {}", "q".repeat(100)));
+    block_on(async {
+        let mut replies = Vec::new();
+        for n in 0..turns {
+            replies.push(question(n).await.unwrap());
+        }
+        replies
+    })
+}
+
+/// Every message is sent, left out with a reason, or covered by the summary that the plan names.
+fn account(plan: &Plan) {
+    let covered: usize = plan.runs().iter().map(|run| run.positions.len()).sum();
+    assert_eq!(covered, plan.record().path().len());
+    let is_summarized = plan.runs().iter().any(|run| run.fate == Fate::Summarized);
+    assert_eq!(is_summarized, plan.summary().is_some());
+    assert!(plan.tokens().total() <= LIMIT);
+}
+
+#[test]
+fn old_messages_are_summarized_and_the_summary_rolls_on() {
+    let model = Model::new(How::Well);
+    let chat = builder(&model).system("Be brief.").build().unwrap();
+    let replies = talk(&chat, 60);
+    for reply in &replies {
+        account(&reply.report.plan);
+    }
+    let last = &replies[59].report.plan;
+    assert_eq!(last.messages()[0].text(), "Be brief.");
+    let text = last.messages()[1].text().into_owned();
+    assert!(text.starts_with("Summary of ") && text.contains("summary "), "{text}");
+    assert_eq!(chat.history().len(), 121, "the record is whole");
+    // A cut from the high to the low mark takes some eight exchanges, of which one call takes in all.
+    assert!((4..=12).contains(&model.calls()), "{} calls", model.calls());
+    let made: usize = replies.iter().map(|reply| reply.report.summaries.len()).sum();
+    assert_eq!(made, model.calls());
+    assert!(replies.iter().flat_map(|reply| &reply.report.summaries).all(|call| call.refused.is_none()));
+}
+
+#[test]
+fn a_summary_survives_save_load_and_fork() {
+    let model = Model::new(How::Well);
+    let chat = builder(&model).build().unwrap();
+    let replies = talk(&chat, 30);
+    let before = model.calls();
+    let again = builder(&model).open(Transcript::from_json(&chat.transcript().to_json()).unwrap()).unwrap();
+    let fork = chat.fork(replies[29].item_id).unwrap();
+    for other in [again, fork] {
+        let plan = other.plan("next").unwrap();
+        assert!(plan.summary().is_some() && plan.wish().is_none());
+    }
+    assert_eq!(model.calls(), before);
+}
+
+#[test]
+fn a_bad_summary_never_costs_the_exchange() {
+    for how in [How::Empty, How::CutOff, How::Huge, How::Fails] {
+        let model = Model::new(how);
+        let chat = builder(&model).build().unwrap();
+        let replies = talk(&chat, 60);
+        for reply in &replies {
+            account(&reply.report.plan);
+        }
+        assert_eq!(chat.snapshot().summaries().count(), 0);
+        let calls: Vec<_> = replies.iter().flat_map(|reply| &reply.report.summaries).collect();
+        assert!(calls.iter().all(|call| call.refused.is_some()));
+        assert!((2..=12).contains(&calls.len()), "{} calls: it is asked ever more rarely", calls.len());
+    }
+}
+
+#[test]
+fn a_long_conversation_opened_cold_is_summarized_by_parts() {
+    let model = Model::new(How::Well);
+    let long = (0..400).map(|n| match n % 2 {
+        0 => Message::user(format!("question {n} {}", "q".repeat(140))),
+        _ => Message::assistant(format!("answer {n} {}", "a".repeat(140))),
+    });
+    let file = Transcript::new(Conversation::from_messages(long));
+    let chat = builder(&model).open(file).unwrap();
+    let replies = talk(&chat, 40);
+    assert_eq!(replies[0].report.summaries.len(), 2);
+    for reply in &replies {
+        account(&reply.report.plan);
+    }
+    let covered = |reply: &Reply| reply.report.plan.summary().map_or(0, |summary| summary.groups.end);
+    assert!(covered(&replies[0]) > 5 && covered(&replies[39]) > 400, "{}", covered(&replies[39]));
+}
+
+#[test]
+fn a_summary_can_be_made_ahead_of_time() {
+    let model = Model::new(How::Well);
+    let chat = builder(&model).build().unwrap();
+    assert!(!block_on(chat.prepare(0.5)).unwrap(), "there is nothing yet");
+    let replies = talk(&chat, 9);
+    assert!(replies.iter().all(|reply| reply.report.summaries.is_empty()));
+    assert!(block_on(chat.prepare(0.5)).unwrap());
+    assert_eq!((model.calls(), chat.snapshot().summaries().count()), (1, 1));
+    let replies = talk(&chat, 6);
+    assert!(replies.iter().all(|reply| reply.report.summaries.is_empty()), "no send waits for a summary");
+    assert!(replies[5].report.plan.summary().is_some());
+}
+
+#[test]
+fn a_summary_must_mention_what_it_is_told_to() {
+    let model = Model::new(How::Well);
+    let chat = builder(&model).summarizer(Summarizer::default().must_mention(["order 66"])).build().unwrap();
+    let replies = talk(&chat, 20);
+    let refused = replies.iter().flat_map(|reply| &reply.report.summaries).find_map(|call| call.refused.clone());
+    assert!(refused.unwrap().contains("must mention"));
+}
+
+#[test]
+fn pins_inside_a_summary_are_sent_in_full_before_it() {
+    let model = Model::new(How::Well);
+    let chat = builder(&model).build().unwrap();
+    let first = talk(&chat, 1).remove(0);
+    chat.pin(first.asked).unwrap();
+    let replies = talk(&chat, 30);
+    let plan = &replies[29].report.plan;
+    account(plan);
+    assert!(plan.messages()[0].text().starts_with("question 000"));
+    assert!(plan.messages()[1].text().starts_with("Summary of"));
+}

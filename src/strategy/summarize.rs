@@ -1,0 +1,113 @@
+//! A summary of what is old, and the newest messages.
+
+use std::borrow::Cow;
+
+use super::draft::{Draft, Reason};
+use super::summary::{SummaryUse, Wish};
+use super::view::View;
+use super::window::{mark_cut, sticky_cut};
+use super::{Memo, Strategy};
+use crate::error::Result;
+use crate::message::Role;
+
+/// Sends a summary of the old messages, and the newest ones whole. The strategy only sizes the summary; a manager's
+/// [`Summarizer`](crate::manager::Summarizer) makes it, and carries the last one over into the next.
+///
+/// Until there is one, or where none can be had, the newest messages that fit are sent, as
+/// [`SlidingWindow`](super::SlidingWindow) sends them. What is summarized stays in the record. Pins inside it are sent in
+/// full, before the summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Summarize {
+    most: u64,
+    chunk: u64,
+    role: Role,
+}
+
+impl Default for Summarize {
+    fn default() -> Self {
+        Self::rolling()
+    }
+}
+
+const MOST: u64 = 400;
+const CHUNK: u64 = 4_000;
+
+impl Summarize {
+    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; made of at most 4,000 tokens a call;
+    /// sent as a system message.
+    pub fn rolling() -> Self {
+        Self { most: MOST, chunk: CHUNK, role: Role::System }
+    }
+
+    /// The most tokens that the summary may have. Default 400.
+    pub fn tokens(mut self, most: u64) -> Self {
+        self.most = most.max(1);
+        self
+    }
+
+    /// How many tokens of messages one call of the summarizer takes in, to tell what a summary would cost. Default 4,000.
+    pub fn chunk(mut self, tokens: u64) -> Self {
+        self.chunk = tokens.max(1);
+        self
+    }
+
+    /// The role in which the summary is sent: `user` suits templates that allow one system message only. Default `system`.
+    pub fn role(mut self, role: impl Into<Role>) -> Self {
+        self.role = role.into();
+        self
+    }
+
+    /// The newest summary of the path's beginning that leaves room for something else.
+    fn known(&self, view: &View<'_>) -> Option<SummaryUse> {
+        let newest = view.newest()?;
+        let from_start = view.summaries().filter(|(_, groups)| groups.start == 0 && groups.end <= newest);
+        let known = from_start.max_by_key(|(summary, groups)| (groups.end, summary.id))?.0;
+        view.summary_use(known.id, &self.role).filter(|known| !view.is_over(known.tokens))
+    }
+
+    fn wish(&self, view: &View<'_>, known: Option<&SummaryUse>) -> Option<Wish> {
+        let start = known.map_or(0, |known| known.groups.end);
+        let most = self.most.min(view.budget().limit / 4).max(1);
+        let end = view.tail(start, view.room().saturating_sub(most));
+        let tokens = view.tokens(start..end);
+        // What is hardly longer than its summary is not worth a call.
+        let is_worth_it = tokens > most;
+        let (groups, previous) = (start..end, known.map(|known| known.id));
+        is_worth_it.then(|| Wish { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
+    }
+}
+
+impl Strategy for Summarize {
+    fn spec(&self) -> Cow<'static, str> {
+        let most = (self.most != MOST).then(|| format!("tokens={}", self.most));
+        let chunk = (self.chunk != CHUNK).then(|| format!("chunk={}", self.chunk));
+        let role = (self.role != Role::System).then(|| format!("role={}", self.role.as_str()));
+        match [most, chunk, role].into_iter().flatten().collect::<Vec<_>>() {
+            options if options.is_empty() => "summarize".into(),
+            options => format!("summarize:{}", options.join(",")).into(),
+        }
+    }
+
+    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        let groups = view.path().groups();
+        if !view.is_holding() && !view.is_over(view.tokens(0..groups)) {
+            return Ok(Draft::keep_all());
+        }
+        let known = self.known(view);
+        let (start, tokens) = known.as_ref().map_or((0, 0), |known| (known.groups.end, known.tokens));
+        let draft = match &known {
+            Some(known) => Draft::keep_all().summarized(known.id, self.role.clone()),
+            None => Draft::keep_all(),
+        };
+        let cut = sticky_cut(view, start, tokens);
+        if cut == start {
+            return Ok(draft);
+        }
+        let draft = mark_cut(view, draft.evict(start..cut, Reason::Budget), cut);
+        Ok(match self.wish(view, known.as_ref()) {
+            Some(wish) => draft.wish(wish),
+            None => draft,
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! Summaries in plans: the one that stands for old groups, and the one that would be worth making.
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::conversation::{Conversation, Summary, SummaryId};
+use crate::message::{Message, Role};
+
+/// A summary that stands for groups of the path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SummaryUse {
+    /// Which one.
+    pub id: SummaryId,
+    /// The groups it stands for, by index on the path. Those that must be sent are sent all the same.
+    #[serde(skip)]
+    pub groups: Range<usize>,
+    /// What it costs as a message.
+    pub tokens: u64,
+}
+
+/// A summary that would be worth making; carried by a plan, which can be sent whether or not it is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Wish {
+    /// The groups to be summarized, by index on the path.
+    #[serde(skip)]
+    pub groups: Range<usize>,
+    /// The summary of what stands before them, to be carried over.
+    pub previous: Option<SummaryId>,
+    /// What they cost.
+    pub tokens: u64,
+    /// The most tokens that the summary may have.
+    pub most: u64,
+    /// How many calls of a model it takes, roughly.
+    pub calls: u64,
+}
+
+const INTRODUCTION: &str = include_str!("../prompts/introduction.txt");
+
+/// A summary as it is sent.
+pub(crate) fn message(summary: &Summary, role: &Role, conversation: &Conversation) -> Message {
+    let path = conversation.path();
+    let end = path.position(summary.last).map_or(0, |last| last + 1);
+    let start = path.position(summary.first).unwrap_or(end);
+    let introduction = INTRODUCTION.trim_end().replace("{messages}", &(end - start).to_string());
+    Message::new(role.clone(), format!("{introduction}\n{}", summary.text))
+}
+
+/// The groups that a summary stands for, if it begins and ends where groups do.
+pub(super) fn groups_of(summary: &Summary, conversation: &Conversation) -> Option<Range<usize>> {
+    let path = conversation.path();
+    let (first, last) = (path.position(summary.first)?, path.position(summary.last)?);
+    let groups = path.group_at(first)..path.group_at(last) + 1;
+    (path.positions(groups.clone()) == (first..last + 1)).then_some(groups)
+}

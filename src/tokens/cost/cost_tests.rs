@@ -1,0 +1,190 @@
+use serde_json::json;
+
+use super::*;
+use crate::message::{FunctionCall, ToolCall};
+use crate::tokens::CounterFn;
+
+const TILES: ImageRule = ImageRule::Tiles { base: 85, tile: 170 };
+
+fn bytes() -> ChatCost {
+    ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64))
+}
+
+fn request(body: &serde_json::Value) -> ChatRequest {
+    ChatRequest::from_json(&body.to_string()).unwrap()
+}
+
+fn total(cost: &ChatCost, body: &serde_json::Value) -> Count {
+    cost.request(&request(body)).total()
+}
+
+/// "How to count tokens with tiktoken", the bills that it prints.
+#[test]
+fn the_cookbooks_examples_cost_what_the_cookbook_says() {
+    let recordings = include_str!("../../../benches/accuracy/cookbook.jsonl").lines();
+    for recording in recordings {
+        let recording: serde_json::Value = serde_json::from_str(recording).unwrap();
+        let model = recording["model"].as_str().unwrap();
+        let billed = Count::exact(recording["prompt_tokens"].as_u64().unwrap());
+        assert_eq!(total(&ChatCost::for_model(model), &recording["request"]), billed, "{model}");
+    }
+}
+
+#[test]
+fn an_id_holds_all_that_a_cost_depends_on() {
+    let patches = ImageRule::Patches { per_thousand: 1_200, most: 1_536 };
+    assert_eq!(bytes().id(), "bytes/c/2");
+    assert_eq!(bytes().family(Family::Reasoning).id(), "bytes/r/2");
+    assert_eq!(bytes().images(TILES).id(), "bytes/c/t85+170/2");
+    assert_eq!(bytes().images(patches).family(Family::Reasoning).id(), "bytes/r/p1200x1536/2");
+    assert_eq!(ChatCost::for_model("llama-3").id(), "o200k_base?/c/2");
+    assert!(!ChatCost::for_model("llama-3").family(Family::Reasoning).is_exact());
+}
+
+#[test]
+fn a_model_that_reasons_names_channels_and_opens_replies_in_two_tokens() {
+    let messages = [Message::user("Hello!"), Message::assistant("Hi."), Message::user("Hello!")];
+    let (chat, reasoning) = (bytes(), bytes().family(Family::Reasoning));
+    assert_eq!(chat.messages(&messages).total(), Count::exact(3 * 4 + 15 + 3));
+    assert_eq!(reasoning.messages(&messages).total(), Count::exact(3 * 4 + 15 + 2 + 2));
+}
+
+#[test]
+fn a_name_that_is_the_role_costs_one() {
+    let cost = |name| bytes().group([&Message::user("x").with_name(name)]).tokens;
+    assert_eq!([cost("user"), cost("ann"), cost("")], [6, 9, 5]);
+}
+
+#[test]
+fn one_call_is_written_again_and_its_result_names_the_function() {
+    let call = Message::calls([ToolCall::function("c", "abcde", "{ \"b\": 1.0,\n \"a\": \"é\" }")]);
+    let result = Message::tool("c", "{ }").with_name("other");
+    let own = 4 + ("functions.abcde".len() - 1 + "{\"b\":1.0,\"a\":\"é\"}".len() + 3) as u64;
+    assert_eq!(bytes().group([&call]), Count::exact(own));
+    assert_eq!(bytes().group([&call, &result]), Count::exact(own + 4 + 3 + 5 + 2));
+    assert_eq!(bytes().group([&result]), Count::exact(4 + 3 + 5 + 2), "without its call, by its name");
+    assert_eq!(bytes().family(Family::Reasoning).group([&call]).tokens, own + 2 + 4);
+    let torn = Message::calls([ToolCall::function("c", "f", "{\"a\": ")]);
+    assert!(!bytes().group([&torn]).exact);
+}
+
+#[test]
+fn parallel_calls_and_their_results_are_one_unit() {
+    let calls = [("a", r#"{"x": "é"}"#), ("b", "{}")].map(|(id, arguments)| ToolCall::function(id, "f", arguments));
+    let calls = Message::calls(calls).with_content("so");
+    let results = [Message::tool("a", "{ \"t\":[1,2] }"), Message::tool("b", "späť")];
+    let uses = r#"{"tool_uses":[{"recipient_name":"functions.f","parameters":{"x":"\u00e9"}},"#.len()
+        + r#"{"recipient_name":"functions.f","parameters":{}}]}"#.len();
+    let answers = r#"[{"t": [1, 2]}, "sp\u00e4\u0165"]"#.len();
+    let expected = Count::exact((20 + 2 + uses + answers) as u64);
+    assert_eq!(bytes().group([&calls].into_iter().chain(&results)), expected);
+
+    let messages = [vec![Message::user("x"), calls.clone()], results.to_vec(), vec![Message::user("x")]].concat();
+    let breakdown = bytes().messages(&messages);
+    assert_eq!(breakdown.messages.len(), 5);
+    assert_eq!(breakdown.total().tokens, expected.tokens + 2 * 5 + 3);
+    assert!(breakdown.messages.iter().all(|count| count.tokens > 0));
+    assert!(!bytes().group([&calls, &results[0]]).exact, "one is not answered");
+}
+
+#[test]
+fn a_deprecated_call_and_its_result_are_a_call() {
+    let call = json!({"role": "assistant", "content": null, "function_call": {"name": "look", "arguments": "{}"}});
+    let call: Message = serde_json::from_value(call).unwrap();
+    assert_eq!(call.function_call().map(FunctionCall::name), Some("look"));
+    assert_eq!(bytes().group([&call]), Count::exact(4 + 4 + 2 + 3));
+    let result = Message::new(Role::Function, "fine").with_name("look");
+    assert_eq!(bytes().group([&call, &result]), Count::exact(13 + 4 + 4 + 4 - 1));
+}
+
+fn weather() -> serde_json::Value {
+    json!({"type": "function", "function": {"name": "look", "description": "Look around",
+        "parameters": {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}}})
+}
+
+const WEATHER: &str = "# Tools\n\n## functions\n\nnamespace functions {\n\n// Look around\ntype look = (_: { place: string }) => any;\n\n} // namespace functions";
+
+#[test]
+fn tools_stand_in_the_first_instructions_or_in_ones_of_their_own() {
+    let user = json!({"role": "user", "content": "x"});
+    let bare = total(&bytes(), &json!({"messages": [user], "tools": [weather()]}));
+    assert_eq!(bare, Count::exact((5 + 3 + 4 + WEATHER.len() - 1) as u64));
+    let system = json!({"role": "system", "content": "y"});
+    let joined = json!({"messages": [system, system, user], "tools": [weather()]});
+    assert_eq!(total(&bytes(), &joined), Count::exact((15 + 3 + 2 + WEATHER.len() - 1) as u64));
+    let breakdown = bytes().request(&request(&joined));
+    assert_eq!((breakdown.head, breakdown.tools.tokens), (Count::exact(10), (2 + WEATHER.len() - 1) as u64));
+    assert_eq!(breakdown.messages.iter().copied().sum::<Count>(), Count::exact(15));
+    let reasoning = total(&bytes().family(Family::Reasoning), &joined);
+    assert_eq!(reasoning, Count::estimated((15 + 2 + 2 + WEATHER.len() - 1 + 85) as u64));
+}
+
+#[test]
+fn what_must_be_called_costs_its_name() {
+    let body = |key: &str, choice: serde_json::Value| {
+        let body = json!({"messages": [{"role": "user", "content": "x"}], "tools": [weather()], key: choice});
+        total(&bytes(), &body)
+    };
+    let free = body("tool_choice", json!("auto")).tokens;
+    assert_eq!(body("parallel_tool_calls", json!(false)), Count::exact(free));
+    assert_eq!(body("tool_choice", json!("required")), Count::exact(free));
+    assert_eq!(body("tool_choice", json!("none")), Count::exact(free + 1));
+    let look = json!({"type": "function", "function": {"name": "look"}});
+    assert_eq!(body("tool_choice", look), Count::exact(free + 7 + 4));
+    assert_eq!(body("function_call", json!({"name": "look"})), Count::exact(free + 4 + 4));
+    assert!(!body("tool_choice", json!({"type": "allowed_tools"})).exact);
+}
+
+#[test]
+fn a_schema_stands_in_the_instructions_behind_the_tools() {
+    let format = json!({"type": "json_schema", "json_schema": {"name": "joke", "strict": true, "schema":
+        {"type": "object", "properties": {"joke": {"type": "string"}}, "required": ["joke"], "additionalProperties": false}}});
+    // Built from a `Value`, whose keys are in alphabetic order.
+    let text = "# Response Formats\n\n## joke\n\n{\"properties\":{\"joke\":{\"type\":\"string\"}},\"type\":\"object\"}";
+    let user = json!({"role": "user", "content": "x"});
+    let system = json!({"role": "system", "content": "y"});
+    let alone = total(&bytes(), &json!({"messages": [user], "response_format": format}));
+    assert_eq!(alone, Count::exact((5 + 3 + 4 + text.len() + 4 + 2) as u64));
+    let joined = total(&bytes(), &json!({"messages": [system, user], "response_format": format}));
+    assert_eq!(joined, Count::exact((10 + 3 + 2 + text.len() + 4 + 2) as u64));
+    let both = total(&bytes(), &json!({"messages": [user], "response_format": format, "tools": [weather()]}));
+    let both_text = WEATHER.len() + 2 + text.len();
+    assert_eq!(both, Count::estimated((5 + 3 + 4 + both_text - 1 + 4 + 2) as u64));
+    for free in ["text", "json_object"] {
+        let body = json!({"messages": [user], "response_format": {"type": free}});
+        assert_eq!(total(&bytes(), &body), Count::exact(8));
+    }
+}
+
+#[test]
+fn a_head_is_its_messages_and_what_a_request_adds_to_them() {
+    let body = request(&json!({"messages": [{"role": "system", "content": "y"}], "tools": [weather()],
+        "tool_choice": "none", "temperature": 0.5}));
+    let breakdown = bytes().request(&body);
+    assert_eq!(bytes().head(&body.messages, &body.tools, &body.params) + bytes().priming(), breakdown.total());
+    assert_eq!(bytes().head(&[], &[], &[]), Count::ZERO);
+}
+
+#[test]
+fn what_no_bill_has_shown_is_marked_as_an_estimate() {
+    let cost = bytes().images(TILES);
+    let user = || Message::user("x");
+    assert!(cost.group([&user()]).exact);
+    for message in [
+        user().image_url("https://example.com/cat.png"),
+        user().and_part(crate::message::Part::new("file", json!({}).into())),
+        Message::new("critic", "x"),
+        Message::calls([ToolCall::custom("c", "f", "text")]),
+    ] {
+        assert!(!cost.group([&message]).exact, "{message:?}");
+    }
+    assert!(!ChatCost::for_model("llama-3").group([&user()]).exact);
+    let tools = |tool: serde_json::Value| total(&cost, &json!({"messages": [], "tools": [tool]})).exact;
+    assert!(tools(weather()));
+    for tool in [json!({"type": "custom", "custom": {"name": "f"}}), json!({"type": "web_search"}), json!(5)] {
+        assert!(!tools(tool));
+    }
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let tool = RawJson::new(&format!(r#"{{"function":{{"name":"f","parameters":{deep}}}}}"#)).unwrap();
+    assert!(!bytes().head(&[], &[Tool::from(tool)], &[]).exact);
+}

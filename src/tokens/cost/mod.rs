@@ -1,0 +1,254 @@
+//! What a chat request costs: the tokens of its texts and what the format adds.
+//!
+//! The constants stand in the rooms where they are used, each with its source. Most were fitted on recorded answers of
+//! the API, which say how many tokens were billed; `benches/accuracy.rs` checks them against such recordings. What no
+//! recording has shown is counted as well as can be and marked as an estimate.
+
+mod calls;
+mod definitions;
+mod format;
+mod frame;
+mod image;
+mod image_size;
+mod json;
+mod typescript;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use self::calls::Names;
+use self::definitions::Sections;
+use super::models::{Encoding, Model};
+use super::rules::{Family, ImageRule};
+use super::{Count, Tiktoken, TokenCounter};
+use crate::json::RawJson;
+use crate::message::{Message, Role};
+use crate::request::{ChatRequest, Tool};
+
+pub(crate) use calls::is_parallel;
+
+/// Part of the id under which costs are stored; to be raised whenever a constant or a rule here changes.
+const FORMULA: &str = "2";
+
+/// Counts messages as one family of models bills them: a [`TokenCounter`] and the rules of the chat format.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Message};
+///
+/// let cost = ChatCost::for_model("gpt-4o-mini");
+/// let messages = [Message::system("Be brief."), Message::user("Hello!")];
+/// assert_eq!(cost.messages(&messages).total().to_string(), "16");
+/// ```
+#[derive(Clone)]
+pub struct ChatCost {
+    counter: Arc<dyn TokenCounter>,
+    family: Family,
+    images: Option<ImageRule>,
+    /// Whether the encoding is the model's own.
+    is_exact: bool,
+    id: Arc<str>,
+}
+
+/// What each part of a request costs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Breakdown {
+    /// Each message, in order. Parallel calls and their results are billed as one; of what the results cost together
+    /// each has a share by its length.
+    pub messages: Vec<Count>,
+    /// The leading system and developer messages: a part of `messages`.
+    pub head: Count,
+    /// The tool definitions, and which of them must be called.
+    pub tools: Count,
+    /// The schema that the reply must have.
+    pub format: Count,
+    /// What opens the reply.
+    pub overhead: Count,
+}
+
+impl Breakdown {
+    /// The whole request.
+    pub fn total(&self) -> Count {
+        self.messages.iter().copied().sum::<Count>() + self.tools + self.format + self.overhead
+    }
+}
+
+impl Default for ChatCost {
+    /// With `o200k_base`, the encoding of `OpenAI`'s models since GPT-4o, as those models bill that do not reason.
+    fn default() -> Self {
+        Self::new(Tiktoken::new(Encoding::O200kBase))
+    }
+}
+
+impl ChatCost {
+    /// The cost for a model, by name or as it is known. A model whose encoding is not known is counted with `o200k_base`, and every figure says
+    /// that it is estimated.
+    pub fn for_model(model: impl Into<Model>) -> Self {
+        let Model { encoding, family, images, .. } = model.into();
+        let counter = Arc::new(Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase)));
+        Self::with(counter, family, images, encoding.is_some())
+    }
+
+    /// The cost with a counter of your own, framed as [`Family::Chat`], for models whose way to bill images is not known.
+    pub fn new(counter: impl TokenCounter + 'static) -> Self {
+        Self::with(Arc::new(counter), Family::default(), None, true)
+    }
+
+    /// The same with the frame of another family of models.
+    #[must_use]
+    pub fn family(self, family: Family) -> Self {
+        Self::with(self.counter, family, self.images, self.is_exact)
+    }
+
+    /// The same with images billed by `rule`.
+    #[must_use]
+    pub fn images(self, rule: ImageRule) -> Self {
+        Self::with(self.counter, self.family, Some(rule), self.is_exact)
+    }
+
+    fn with(counter: Arc<dyn TokenCounter>, family: Family, images: Option<ImageRule>, is_exact: bool) -> Self {
+        let family_id = match family {
+            Family::Chat => "c",
+            Family::Reasoning => "r",
+        };
+        let images_id = match images {
+            None => String::new(),
+            Some(ImageRule::Tiles { base, tile }) => format!("/t{base}+{tile}"),
+            Some(ImageRule::Patches { per_thousand, most }) => format!("/p{per_thousand}x{most}"),
+        };
+        // What is an estimate for a model whose encoding is not known may be exact for another.
+        let guessed = if is_exact { "" } else { "?" };
+        let id = format!("{}{guessed}/{family_id}{images_id}/{FORMULA}", counter.id()).into();
+        Self { counter, family, images, is_exact, id }
+    }
+
+    /// What costs are stored under, as `o200k_base/r/2`: the counter's id, the family (`c` for chat, `r` for reasoning),
+    /// the rule for images if there is one, and the formula's version.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The counter.
+    pub fn counter(&self) -> &dyn TokenCounter {
+        &*self.counter
+    }
+
+    /// Whether figures can be exact: the encoding is the model's own.
+    pub fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+
+    /// A text on its own.
+    pub fn text(&self, text: &str) -> Count {
+        if text.is_empty() {
+            return Count::ZERO;
+        }
+        let count = self.counter.count(text);
+        Count { exact: count.exact && self.is_exact, ..count }
+    }
+
+    /// The tokens that open the reply, once in a request.
+    pub fn priming(&self) -> Count {
+        Count::exact(self.family.priming())
+    }
+
+    /// A group: a lone message, or calls and all their results. Parallel calls are one unit with their results, and
+    /// cost something else than the sum of the messages.
+    pub fn group<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> Count {
+        let messages: Vec<&Message> = messages.into_iter().collect();
+        self.each(&messages, |unit, out| out.push(unit.total())).into_iter().sum()
+    }
+
+    /// What `messages` add to a group that begins with `before`, which has one call at most.
+    pub(crate) fn added<'a>(
+        &self,
+        before: Option<&'a Message>,
+        messages: impl IntoIterator<Item = &'a Message>,
+    ) -> Count {
+        let names = before.map(calls::names).unwrap_or_default();
+        messages.into_iter().map(|message| self.message(message, &names)).sum()
+    }
+
+    /// The head as one unit: the leading system and developer messages, the tool definitions, and those members of the
+    /// request that cost tokens (`response_format`, `tool_choice`, and the deprecated `functions` and `function_call`).
+    pub fn head(&self, head: &[Message], tools: &[Tool], params: &[(String, RawJson)]) -> Count {
+        let [messages, added] = self.head_and_sections(head, tools, params);
+        messages + added
+    }
+
+    /// The head's messages on their own, and what the rest of the unit adds to them.
+    pub(crate) fn head_and_sections(
+        &self,
+        head: &[Message],
+        tools: &[Tool],
+        params: &[(String, RawJson)],
+    ) -> [Count; 2] {
+        let added = self.added_by(&Sections::of(self, tools, params), leading(head).first());
+        [self.group(head), added.tools + added.format]
+    }
+
+    /// A list of messages as a request without tools.
+    pub fn messages(&self, messages: &[Message]) -> Breakdown {
+        self.breakdown(messages, &[], &[])
+    }
+
+    /// A whole request.
+    pub fn request(&self, request: &ChatRequest) -> Breakdown {
+        self.breakdown(&request.messages, &request.tools, &request.params)
+    }
+
+    fn breakdown(&self, messages: &[Message], tools: &[Tool], params: &[(String, RawJson)]) -> Breakdown {
+        let head = leading(messages);
+        let all: Vec<&Message> = messages.iter().collect();
+        let each = self.each(&all, |unit, out| out.extend(unit.each()));
+        let added = self.added_by(&Sections::of(self, tools, params), head.first());
+        Breakdown {
+            head: each.iter().take(head.len()).copied().sum(),
+            messages: each,
+            tools: added.tools,
+            format: added.format,
+            overhead: self.priming(),
+        }
+    }
+
+    /// The costs of messages in order; those of a unit of parallel calls are what `unit` makes of it.
+    fn each(&self, messages: &[&Message], push_unit: impl Fn(&calls::Unit, &mut Vec<Count>)) -> Vec<Count> {
+        let mut counts = Vec::with_capacity(messages.len());
+        let mut names = Names::default();
+        let mut rest = messages;
+        while let Some((message, behind)) = rest.split_first() {
+            rest = behind;
+            if is_parallel(message) {
+                let results = rest.iter().take_while(|result| *result.role() == Role::Tool).count();
+                let (results, behind) = rest.split_at(results);
+                push_unit(&self.unit(message, results), &mut counts);
+                rest = behind;
+                continue;
+            }
+            if !matches!(message.role(), Role::Tool | Role::Function) {
+                names = calls::names(message);
+            }
+            counts.push(self.message(message, &names));
+        }
+        counts
+    }
+}
+
+/// The leading system and developer messages.
+fn leading(messages: &[Message]) -> &[Message] {
+    let head = messages.iter().take_while(|message| message.role().is_instruction()).count();
+    &messages[..head]
+}
+
+impl fmt::Debug for ChatCost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChatCost({})", self.id)
+    }
+}
+
+#[cfg(test)]
+#[path = "cost_tests.rs"]
+mod tests;

@@ -1,0 +1,125 @@
+//! Where a text can be cut so that the counts of its parts add up, for every encoding this crate knows.
+//!
+//! Both encodings first cut a text into words with a regular expression, and count each word alone. A cut is exact where
+//! no word can cross it and no word before it looks past it. [`is_exact`] knows such places by the two characters beside
+//! them:
+//!
+//! - Behind a newline, before anything but white space and `/`. Words that hold a newline end with it, or go on with
+//!   white space or (in `o200k_base`, behind punctuation) with `/`.
+//! - Before white space that is no newline, behind anything but white space. Such white space can only begin a word.
+//! - Between a letter and a sign of punctuation other than the apostrophe: only an apostrophe goes on behind letters.
+//!   Scripts without spaces and minified JSON have these.
+//!
+//! Only runs of white space look ahead (`\s+(?!\S)`, `\s++$`): the first rule's run ends with its last newline whatever
+//! follows, and the other two do not end one.
+
+/// The longest piece that is handed to a tokenizer, in bytes: long enough to hardly ever cut where no cut is exact, short
+/// enough to bound the time for words without an end and to stay clear of the white space that makes `tiktoken-rs` panic
+/// (999,999 characters).
+pub(super) const LONGEST: usize = 64 * 1024;
+
+/// Whether a cut between two characters is exact.
+fn is_exact(before: char, after: char) -> bool {
+    if after.is_whitespace() {
+        return !is_newline(after) && !before.is_whitespace();
+    }
+    (is_newline(before) && after != '/') || (is_letter(before) && is_punctuation(after))
+}
+
+fn is_newline(character: char) -> bool {
+    matches!(character, '\n' | '\r')
+}
+
+/// A letter in every version of Unicode that the tokenizers' tables may have: Latin, kana, Han, Hangul.
+fn is_letter(character: char) -> bool {
+    matches!(character, 'a'..='z' | 'A'..='Z' | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='龥' | '가'..='힣')
+}
+
+/// Punctuation that can only begin a word behind a letter: not the apostrophe.
+fn is_punctuation(character: char) -> bool {
+    match character {
+        '\'' => false,
+        '、' | '。' | '「' | '」' | '！' | '，' | '：' | '；' | '？' => true,
+        _ => character.is_ascii_punctuation(),
+    }
+}
+
+/// The last exact cut, in bytes; the text may go on in any way.
+pub(super) fn last(text: &str) -> Option<usize> {
+    let mut characters = text.char_indices().rev();
+    let (mut at, mut after) = characters.next()?;
+    for (start, before) in characters {
+        if is_exact(before, after) {
+            return Some(at);
+        }
+        (at, after) = (start, before);
+    }
+    None
+}
+
+/// A text in pieces that can be counted alone, cut where it is exact as far as that is possible.
+pub(super) struct Pieces<'a> {
+    rest: &'a str,
+    /// Pieces end at the last exact cut within so many bytes; where there is none, within [`LONGEST`]; or else there.
+    wanted: usize,
+}
+
+/// A part of a text to be counted alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    pub(super) text: &'a str,
+    /// Whether it ends where no cut is exact. That depends on the text only, not on the length that is wanted.
+    pub(super) is_torn: bool,
+}
+
+impl Piece<'_> {
+    /// What more text behind it leaves as it is.
+    pub(super) fn up_to_last_cut(self) -> Self {
+        Self { text: &self.text[..last(self.text).unwrap_or(0)], is_torn: false }
+    }
+}
+
+impl<'a> Pieces<'a> {
+    /// As few as possible.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self::of(LONGEST, text)
+    }
+
+    /// Pieces of at most `wanted` bytes, as far as there are exact cuts.
+    pub(super) fn of(wanted: usize, text: &'a str) -> Self {
+        Self { rest: text, wanted }
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let exact = cut_within(self.rest, self.wanted).or_else(|| cut_within(self.rest, LONGEST));
+        let (text, rest) = self.rest.split_at(exact.unwrap_or_else(|| floor(self.rest, LONGEST)));
+        self.rest = rest;
+        Some(Piece { text, is_torn: exact.is_none() })
+    }
+}
+
+/// The last exact cut within so many bytes; the end of the text is one.
+fn cut_within(text: &str, most: usize) -> Option<usize> {
+    if text.len() <= most {
+        return Some(text.len());
+    }
+    let end = floor(text, most);
+    let next = text[end..].chars().next().map_or(0, char::len_utf8);
+    last(&text[..end + next])
+}
+
+/// The last place between two characters within so many bytes.
+fn floor(text: &str, most: usize) -> usize {
+    (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+#[cfg(test)]
+#[path = "split_tests.rs"]
+mod tests;
