@@ -184,7 +184,7 @@ impl Exchange {
         };
         let unsaved = shared.autosave().await.map(Arc::new);
         let ChatReply { message, finish, usage, attempts, raw } = reply;
-        let report = Report { plan, summaries, elapsed, attempts, unsaved };
+        let report = Report { plan, elapsed, attempts, summaries, unsaved };
         Ok(Reply { item_id, asked, message, finish, usage, raw, report })
     }
 }
