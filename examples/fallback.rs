@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, Scripted};
-use turnwise::{ChatRequest, ConversationManager, Message, Result};
+use turnwise::{ChatRequest, ConversationManager, Result};
 
 struct Fallback {
     first: Arc<dyn ChatBackend>,
@@ -29,11 +29,10 @@ impl ChatBackend for Fallback {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let first = Scripted::default();
-    first
-        .then(Err(BackendError::status(503, "overloaded")))
-        .then(Ok(ChatReply::new(Message::assistant("The first is back."))))
-        .then(Err(BackendError::status(401, "no such key")));
+    let first = Scripted::default()
+        .and(BackendError::unavailable("overloaded"))
+        .and("The first is back.")
+        .and(BackendError::auth("no such key"));
     let second = support::backend(["The second answers for the first."]);
     let backend = Fallback { first: Arc::new(first), second };
     let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;

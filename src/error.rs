@@ -31,6 +31,10 @@ pub enum ErrorKind {
     UnknownModel,
     /// A message, or a list of messages, that cannot be used.
     InvalidMessage,
+    /// Calls at the end of the path that have no result yet, and a message that is not one.
+    UnansweredCalls,
+    /// A parameter of a request that a conversation has no place for.
+    InvalidParam,
     /// A token budget that contradicts itself.
     InvalidBudget,
     /// A strategy's name or option that does not exist, or a draft that names groups that do not exist.
@@ -45,9 +49,9 @@ pub enum ErrorKind {
     Damaged,
     /// Reading or writing failed.
     Io,
-    /// A send is under way, and the record cannot be changed until it ends.
+    /// A send or another change of the record is under way or waits for its turn; the record can be changed when it ended.
     Busy,
-    /// There is nobody to send to: no backend, or no key.
+    /// There is nobody to send to: no backend, no key, or nothing to reach a server with.
     NoBackend,
     /// The server says that the request is longer than its window.
     Overflow,
@@ -79,6 +83,8 @@ impl ErrorKind {
             Self::PinsOverBudget => "pins over budget",
             Self::UnknownModel => "unknown model",
             Self::InvalidMessage => "invalid message",
+            Self::UnansweredCalls => "unanswered calls",
+            Self::InvalidParam => "invalid parameter",
             Self::InvalidBudget => "invalid budget",
             Self::InvalidStrategy => "invalid strategy",
             Self::Limit => "limit",

@@ -12,6 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// Two values are equal when their texts are. `Debug` prints the length only.
 ///
+/// It is made from numbers, truth values, text (a JSON string: text that is JSON is read by [`new`](Self::new)), lists of
+/// these, and a [`serde_json::Value`], whose keys `serde_json` sorts. A number that JSON cannot write becomes null.
+///
 /// It parses through `serde_json` (from text, or from a [`serde_json::Value`]) and no other format.
 ///
 /// # Examples
@@ -59,6 +62,39 @@ impl From<serde_json::Value> for RawJson {
         let text = value.to_string();
         // A printed `Value` is always one JSON value, so the fallback is never taken.
         Self(RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+}
+
+macro_rules! from_values {
+    ($($type:ty),*) => {
+        $(impl From<$type> for RawJson {
+            fn from(value: $type) -> Self {
+                serde_json::Value::from(value).into()
+            }
+        })*
+    };
+}
+
+from_values!(bool, i32, i64, u32, u64, usize, f64, &str, String);
+
+impl From<&String> for RawJson {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl<T: Into<Self>> From<Vec<T>> for RawJson {
+    fn from(values: Vec<T>) -> Self {
+        let texts: Vec<String> = values.into_iter().map(|value| value.into().as_str().to_owned()).collect();
+        let list = RawValue::from_string(format!("[{}]", texts.join(",")));
+        // Values in brackets are always one JSON value, so the fallback is never taken.
+        Self(list.unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+}
+
+impl<T: Into<Self>, const N: usize> From<[T; N]> for RawJson {
+    fn from(values: [T; N]) -> Self {
+        Vec::from(values).into()
     }
 }
 
@@ -136,6 +172,13 @@ mod tests {
     fn white_space_goes_and_strings_stay() {
         let json = RawJson::new("{ \"a\\\" b\" : [ 1.0 ,\n 2e5, \"x \\\\\" ] }").unwrap();
         assert_eq!(json.as_str(), r#"{"a\" b":[1.0,2e5,"x \\"]}"#);
+    }
+
+    #[test]
+    fn plain_values_become_json() {
+        let texts = [RawJson::from(0.5), 7.into(), true.into(), "a \"b\"".into(), f64::NAN.into(), ["x", "y"].into()];
+        let texts: Vec<_> = texts.iter().map(RawJson::as_str).collect();
+        assert_eq!(texts, ["0.5", "7", "true", r#""a \"b\"""#, "null", r#"["x","y"]"#]);
     }
 
     #[test]

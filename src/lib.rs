@@ -90,7 +90,7 @@ pub use conversation::{
 pub use error::{Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
-pub use manager::ConversationManager;
+pub use manager::{Builder, ConversationManager, Exchange, FailedExchange, Reply, Report};
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};

@@ -16,7 +16,8 @@ use crate::message::Message;
 pub struct Tool(RawJson);
 
 impl Tool {
-    /// A definition.
+    /// A definition. `serde_json` sorts the keys of a value made by `json!`; with text they stay as they are:
+    /// `Tool::new(RawJson::new(text)?)`.
     pub fn new(definition: impl Into<RawJson>) -> Self {
         Self(definition.into())
     }
@@ -45,11 +46,14 @@ impl From<serde_json::Value> for Tool {
 /// ```
 /// use turnwise::Params;
 ///
-/// let params = Params::new().with("temperature", serde_json::json!(0.2)).with("seed", serde_json::json!(7));
+/// let params = Params::new().with("temperature", 0.2).with("seed", 7);
 /// assert_eq!(params.get("seed").unwrap().as_str(), "7");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params(Vec<(String, RawJson)>);
+
+/// The names that the API has for the longest reply, the newer one first.
+const LONGEST_REPLY: [&str; 2] = ["max_completion_tokens", "max_tokens"];
 
 impl Params {
     /// No members.
@@ -64,12 +68,19 @@ impl Params {
         self
     }
 
-    /// Sets a member, in the place of one of this name.
+    /// Sets a member, in the place of one of this name. `max_completion_tokens` and `max_tokens` are two names of one
+    /// member: what is set last takes the place of the other.
     pub fn set(&mut self, name: &str, value: impl Into<RawJson>) {
-        let value = value.into();
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.to_owned(), value)),
+        let is_same = |known: &str| known == name || [known, name].iter().all(|name| LONGEST_REPLY.contains(name));
+        let member = (name.to_owned(), value.into());
+        match self.0.iter().position(|(known, _)| is_same(known)) {
+            Some(place) => {
+                self.0[place] = member;
+                // A body that was read may have both names.
+                let mut index = 0..;
+                self.0.retain(|(known, _)| index.next() == Some(place) || !is_same(known));
+            }
+            None => self.0.push(member),
         }
     }
 
@@ -86,7 +97,12 @@ impl Params {
 
     /// The longest reply in tokens, under either of the names that the API has for it.
     pub fn max_completion_tokens(&self) -> Option<u64> {
-        ["max_completion_tokens", "max_tokens"].iter().find_map(|name| self.get(name)?.parse().ok())
+        LONGEST_REPLY.iter().find_map(|name| self.get(name)?.parse().ok())
+    }
+
+    /// Whether something is said about the longest reply, be it null.
+    pub(crate) fn states_longest_reply(&self) -> bool {
+        LONGEST_REPLY.iter().any(|name| self.get(name).is_some())
     }
 }
 

@@ -13,11 +13,17 @@ use stub::{Answer, Stub};
 use tempfile::TempDir;
 
 fn turnwise(folder: &TempDir, stub: &Stub, line: &str, input: &str) -> Output {
+    turnwise_in(folder, &[("OPENAI_BASE_URL", &*stub.url()), ("OPENAI_API_KEY", "none")], line, input)
+}
+
+fn turnwise_in(folder: &TempDir, variables: &[(&str, &str)], line: &str, input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_turnwise"))
         .args(line.split_whitespace())
         .current_dir(folder.path())
         .env_remove("OPENAI_MODEL")
-        .envs([("OPENAI_BASE_URL", &*stub.url()), ("OPENAI_API_KEY", "none")])
+        .env_remove("OPENAI_API_KEY")
+        .env_remove("OPENAI_BASE_URL")
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,6 +49,45 @@ fn a_piped_chat_saves_itself_and_goes_on_next_time() {
     assert!(seen[1].body.contains(r#""content":"Brief"},{"role":"user","content":"hello"},{"content":"one","role":"assistant"},{"role":"user","content":"again"}"#));
     let saved = turnwise_saved(&folder);
     assert_eq!(saved.conversation.path().turns(), 2);
+}
+
+#[test]
+fn a_chat_goes_on_with_the_model_of_its_file() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one")]));
+    let body = r#"{"model":"gpt-4o-mini","temperature":0.1,"messages":[{"role":"user","content":"a"}]}"#;
+    std::fs::write(folder.path().join("talk.json"), body).unwrap();
+    let ran = turnwise(&folder, &stub, "chat talk.json", "hello\n");
+    assert_eq!(text(&ran.stdout), "one\n", "{}", text(&ran.stderr));
+    let sent = &stub.seen()[0].body;
+    assert!(sent.starts_with(r#"{"model":"gpt-4o-mini","#) && !sent.contains("temperature"), "{sent}");
+    assert!(turnwise_saved(&folder).extra.iter().any(|(key, _)| key == "temperature"));
+    turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "hello\n");
+    assert!(stub.seen()[1].body.contains(r#""model":"gpt-4o","#));
+}
+
+#[test]
+fn a_chat_is_not_saved_to_a_file_named_as_the_standard_input() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one")]));
+    let ran = turnwise(&folder, &stub, "chat - --model gpt-4o", "hello\n");
+    assert_eq!((ran.status.code(), stub.seen().len()), (Some(2), 0));
+    assert!(!folder.path().join("-").exists());
+}
+
+#[test]
+fn calls_that_nobody_runs_do_not_end_a_chat_or_a_live_replay() {
+    let calls = r#"{"choices":[{"message":{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"weather","arguments":"{}"}}]}}]}"#;
+    let answers = || Stub::new([Answer::new(200, calls), Answer::says("two")]);
+    let (folder, stub) = (TempDir::new().unwrap(), answers());
+    let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "one\ntwo\n");
+    assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(0), "\ntwo\n".to_owned()), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("weather"));
+    assert!(!stub.seen()[1].body.contains("weather"));
+    assert_eq!(turnwise_saved(&folder).conversation.items().count(), 4, "the record has the calls");
+
+    let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#;
+    std::fs::write(folder.path().join("two.json"), body).unwrap();
+    let ran = turnwise(&folder, &answers(), "replay two.json --live", "");
+    assert_eq!((ran.status.code(), text(&ran.stdout).lines().count()), (Some(0), 2), "{}", text(&ran.stderr));
 }
 
 fn turnwise_saved(folder: &TempDir) -> turnwise::Transcript {
@@ -138,4 +183,29 @@ fn two_replays_are_compared_request_by_request() {
     assert_eq!(other.status.code(), Some(1));
     let said = text(&other.stderr);
     assert!(said.contains("request 3 of tau-airline/task7/trial0 differs in"), "{said}");
+}
+
+#[test]
+fn without_certificates_a_plain_server_answers_and_a_secure_one_is_an_error() {
+    const NONE: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("hi")]));
+    let url = stub.url();
+    let run = |variables: &[(&str, &str)]| {
+        turnwise_in(&folder, &[&NONE, variables].concat(), "chat --model gpt-4o", "hello\n")
+    };
+    let plain = run(&[("OPENAI_BASE_URL", &*url)]);
+    assert_eq!(text(&plain.stdout), "hi\n", "{}", text(&plain.stderr));
+    // Where the system does not look for certificates in files there is an error all the same: nobody answers there.
+    let secure = run(&[("OPENAI_BASE_URL", "https://127.0.0.1:9/v1")]);
+    assert_eq!(secure.status.code(), Some(1), "{}", text(&secure.stderr));
+    assert!(!text(&secure.stderr).contains("panicked"), "{}", text(&secure.stderr));
+}
+
+#[test]
+fn a_missing_key_is_said_when_something_is_sent() {
+    let folder = TempDir::new().unwrap();
+    let ran = turnwise_in(&folder, &[], "chat --model gpt-4o", "hello\n");
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(text(&ran.stderr).contains("OPENAI_API_KEY"), "{}", text(&ran.stderr));
+    assert_eq!(turnwise_in(&folder, &[], "chat --model gpt-4o", "").status.code(), Some(0));
 }

@@ -86,6 +86,8 @@ async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
         (200, r#"{"error":{"message":"upstream failed","code":502}}"#, Unavailable, 3),
         (200, r#"{"error":{"message":"slow down","code":429}}"#, RateLimited, 3),
         (200, r#"{"error":"upstream failed"}"#, Unavailable, 3),
+        (200, r#"{"error":{"code":429},"choices":[]}"#, RateLimited, 3),
+        (200, r#"{"error":{"type":"authentication_error"}}"#, Auth, 1),
         (200, "<html>", Malformed, 1),
         (200, r#"{"choices":[]}"#, Malformed, 1),
         (200, r#"{"choices":[{"message":{"role":"assistant","content":null}}]}"#, Malformed, 1),
@@ -99,7 +101,10 @@ async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
         assert_eq!(exchange.attempts().len(), attempts, "{body}");
         assert!(exchange.attempts().iter().all(|attempt| attempt.status == Some(status)), "{body}");
         match (&exchange.error, &exchange.reply) {
-            (Some(error), _) => assert_eq!(error.body(), Some(body)),
+            (Some(error), _) => {
+                assert_eq!(error.body(), Some(body));
+                assert!(error.status_code().is_none_or(|stated| stated == status), "{error}");
+            }
             (None, reply) => assert_eq!(reply.as_ref().unwrap().raw.as_ref().unwrap().as_str(), body),
         }
         assert_eq!(chat.history().len(), 1);
@@ -115,7 +120,7 @@ async fn a_wrong_base_url_shows_in_the_error() {
     let backend = OpenAi::at(&format!("{}/v2/", stub.url()), KEY).retry(quick());
     let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
     let error = chat.send("a").await.unwrap_err();
-    assert_eq!(error.to_string(), "rejected: status 404 at /v1/v2/chat/completions");
+    assert_eq!(error.to_string(), "rejected: status 404 at <base URL>/chat/completions");
 }
 
 #[tokio::test]
@@ -136,7 +141,7 @@ async fn a_time_to_come_back_may_be_a_date_or_milliseconds() {
     for (name, value, asked) in [("retry-after", &*date, 3_000.0..=3_600.0), ("retry-after-ms", "1500", 1.5..=1.5)] {
         let stub = Stub::new([Answer::new(429, "{}").header(name, value)]);
         let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
-        let wait = error.attempt().unwrap().error.as_ref().unwrap().wait().unwrap();
+        let wait = error.attempt().unwrap().error.as_ref().unwrap().retry_after().unwrap();
         assert!(asked.contains(&wait.as_secs_f64()), "{name}: {wait:?}");
     }
 }
@@ -199,4 +204,58 @@ async fn an_odd_bill_costs_no_reply_and_a_redirect_is_not_followed() {
     let reply = chat.send("a").await.unwrap();
     assert_eq!((reply.text().as_ref(), reply.usage.as_ref()), ("x", None));
     assert_eq!(chat.send("b").await.unwrap_err().kind(), ErrorKind::Rejected);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_its_status_and_the_time_to_come_back() {
+    let torn = || Answer::new(200, r#"{"choices":[{"mess"#).header("retry-after", "7").torn();
+    let stub = Stub::new([torn()]);
+    let error = builder(&stub, Retry::never()).build().unwrap().send("a").await.unwrap_err();
+    let exchange = error.attempt().unwrap();
+    assert_eq!((error.kind(), exchange.attempts()[0].status), (ErrorKind::Unavailable, Some(200)));
+    assert_eq!(exchange.error.as_ref().unwrap().retry_after(), Some(Duration::from_secs(7)));
+
+    let stalled = Stub::new([torn().after(Duration::from_secs(20))]);
+    let retry = Retry::never().attempt_time(Duration::from_secs(1));
+    let error = builder(&stalled, retry).build().unwrap().send("a").await.unwrap_err();
+    let exchange = error.attempt().unwrap();
+    assert_eq!((error.kind(), exchange.attempts()[0].status), (ErrorKind::Timeout, Some(200)));
+    assert_eq!(exchange.error.as_ref().unwrap().retry_after(), Some(Duration::from_secs(7)));
+
+    let stub = Stub::new([torn(), Answer::says("whole")]);
+    assert_eq!(builder(&stub, quick()).build().unwrap().send("a").await.unwrap().text(), "whole");
+}
+
+#[tokio::test]
+async fn a_reply_that_is_not_text_is_malformed() {
+    let body = b"{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"a\xffb\"}}]}";
+    let stub = Stub::new([Answer::bytes(200, body)]);
+    let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
+    assert_eq!((error.kind(), stub.seen().len()), (ErrorKind::Malformed, 1));
+    assert!(error.to_string().contains("UTF-8"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let stub = Stub::new([Answer::bytes(200, &vec![b' '; 64 * 1024 * 1024 + 1])]);
+    let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
+    assert_eq!(error.to_string(), "malformed answer: the answer is longer than 64 MiB");
+}
+
+#[test]
+fn a_request_outside_of_a_runtime_is_an_error() {
+    let chat = builder(&Stub::new([Answer::says("one")]), quick()).build().unwrap();
+    let error = futures_lite::future::block_on(chat.send("a").into_future()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoBackend);
+    assert!(error.to_string().contains("tokio"), "{error}");
+}
+
+#[tokio::test]
+async fn a_base_url_that_is_none_is_an_error_of_the_send_and_not_of_the_plan() {
+    let backend = OpenAi::at("127.0.0.1:8080/secret", KEY);
+    let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
+    chat.plan("a").unwrap();
+    let error = chat.send("a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoBackend);
+    assert!(error.to_string().contains("127.0.0.1:8080") && !error.to_string().contains("secret"), "{error}");
 }

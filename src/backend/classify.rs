@@ -56,7 +56,7 @@ pub(super) fn classify(status: u16, body: &str) -> Answer {
     let fields = fields(body);
     let message = word(&fields.message).unwrap_or_else(|| body.chars().take(500).collect());
     let (code, name) = (word(&fields.code), word(&fields.kind));
-    let kind = sort(status, code.as_deref(), name.as_deref(), &message.to_lowercase());
+    let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &message.to_lowercase());
     let limit = fields.n_ctx.as_u64().or_else(|| stated_limit(&message)).filter(|_| kind == ErrorKind::Overflow);
     Answer { kind, code: code.or(name), message, limit }
 }
@@ -76,6 +76,7 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
     if !is_throttled && TOO_LONG.iter().any(|words| message.contains(words)) {
         return ErrorKind::Overflow;
     }
+    let named = [code, kind].into_iter().flatten().find_map(named);
     match status {
         401 | 403 => ErrorKind::Auth,
         402 => ErrorKind::Quota,
@@ -83,21 +84,42 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
         413 => ErrorKind::Overflow,
         429 => ErrorKind::RateLimited,
         500..=599 => ErrorKind::Unavailable,
-        _ => ErrorKind::Rejected,
+        // Most likely a gateway whose own server failed.
+        200..=299 => named.unwrap_or(ErrorKind::Unavailable),
+        _ => named.unwrap_or(ErrorKind::Rejected),
     }
 }
 
-/// The status of an error that came with the status of a success: the one that its code states, or that of a gateway
-/// that failed. `None` when the answer is no error.
-pub(super) fn status_within(body: &str) -> Option<u16> {
+/// What codes and types mean where the status does not say it. From the references of `OpenAI` and Anthropic.
+fn named(name: &str) -> Option<ErrorKind> {
+    Some(match name {
+        "invalid_api_key" | "authentication_error" | "permission_error" | "permission_denied" | "unauthorized" => {
+            ErrorKind::Auth
+        }
+        "rate_limit_exceeded" | "rate_limit_error" | "too_many_requests" => ErrorKind::RateLimited,
+        "billing_error" => ErrorKind::Quota,
+        "timeout_error" => ErrorKind::Timeout,
+        "request_too_large" => ErrorKind::Overflow,
+        "overloaded_error" | "api_error" | "server_error" | "internal_server_error" => ErrorKind::Unavailable,
+        "invalid_request_error" | "not_found_error" | "model_not_found" => ErrorKind::Rejected,
+        _ => return None,
+    })
+}
+
+/// The status of an error answer: where a success claims it, the one that the code states, if it states one.
+fn true_status(status: u16, code: Option<&str>) -> u16 {
+    let stated = code.and_then(|code| code.parse().ok()).filter(|code| (400..600).contains(code));
+    stated.filter(|_| status < 300).unwrap_or(status)
+}
+
+/// Whether an answer speaks of an error, whatever its status.
+#[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "other backends read answers themselves"))]
+pub(super) fn is_error(body: &str) -> bool {
     #[derive(Deserialize)]
     struct Failed {
         error: Value,
     }
-    let Failed { error } = serde_json::from_str(body).ok()?;
-    let is_error = error.is_object() || error.is_string();
-    let stated = word(&error["code"]).and_then(|code| code.parse().ok()).filter(|code| (400..600).contains(code));
-    is_error.then_some(stated.unwrap_or(502))
+    serde_json::from_str(body).is_ok_and(|Failed { error }| error.is_object() || error.is_string())
 }
 
 /// The members of the innermost object that speaks of the error.

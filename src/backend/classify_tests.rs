@@ -74,17 +74,26 @@ fn one_odd_member_hides_no_other() {
 }
 
 #[test]
-fn an_error_with_the_status_of_a_success_states_its_own() {
-    for (body, status) in [
-        (r#"{"error":{"message":"slow down","code":429}}"#, Some(429)),
-        (r#"{"error":{"message":"slow down","code":"503"}}"#, Some(503)),
-        (r#"{"error":{"message":"?","code":7}}"#, Some(502)),
-        (r#"{"error":"upstream failed"}"#, Some(502)),
-        (r#"{"error":null,"choices":[]}"#, None),
-        (r#"{"choices":[]}"#, None),
-        ("<html>", None),
+fn an_error_with_the_status_of_a_success_is_what_its_code_or_type_says() {
+    use ErrorKind::{Auth, Overflow, Quota, RateLimited, Rejected, Unavailable};
+    for (body, kind) in [
+        (r#"{"error":{"message":"slow down","code":429}}"#, RateLimited),
+        (r#"{"error":{"message":"slow down","code":"503"}}"#, Unavailable),
+        (r#"{"error":{"message":"?","code":7}}"#, Unavailable),
+        (r#"{"error":"upstream failed"}"#, Unavailable),
+        (r#"{"error":{"code":"invalid_api_key"}}"#, Auth),
+        (r#"{"type":"error","error":{"type":"authentication_error","message":"x"}}"#, Auth),
+        (r#"{"error":{"code":"rate_limit_exceeded","type":"requests"}}"#, RateLimited),
+        (r#"{"error":{"code":"insufficient_quota"}}"#, Quota),
+        (r#"{"error":{"code":"context_length_exceeded"}}"#, Overflow),
+        (r#"{"error":{"type":"invalid_request_error","code":null}}"#, Rejected),
+        (r#"{"error":{"code":429},"choices":[]}"#, RateLimited),
     ] {
-        assert_eq!(status_within(body), status, "{body}");
+        assert!(is_error(body), "{body}");
+        assert_eq!(classify(200, body).kind, kind, "{body}");
+    }
+    for body in [r#"{"error":null,"choices":[]}"#, r#"{"choices":[]}"#, "<html>"] {
+        assert!(!is_error(body), "{body}");
     }
 }
 

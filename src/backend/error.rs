@@ -27,15 +27,15 @@ struct Repr {
 }
 
 impl BackendError {
-    /// An answer with an error status: its body tells overflow, rate limit, quota and refusals apart, in the shapes of
-    /// OpenAI and of servers like it.
+    /// An error answer: its body tells overflow, rate limit, quota and refusals apart, in the shapes of OpenAI and of
+    /// servers like it. With the status of a success it is what the code or type in the body says.
     pub fn status(status: u16, body: &str) -> Self {
         let Answer { kind, code, message, limit } = classify(status, body);
         let mut error = Self::new(kind, message);
         error.0.status = Some(status);
         error.0.code = code;
         error.0.limit = limit;
-        error.answered(body)
+        error.with_body(body)
     }
 
     /// The request is longer than the model's window, whose size is `limit` tokens if it is known.
@@ -43,6 +43,26 @@ impl BackendError {
         let mut error = Self::new(ErrorKind::Overflow, "the request is longer than the model's window");
         error.0.limit = limit;
         error
+    }
+
+    /// Too many requests in a time, and how long the server asks to wait.
+    pub fn rate_limited(wait: Option<Duration>) -> Self {
+        Self::new(ErrorKind::RateLimited, "too many requests").with_retry_after(wait)
+    }
+
+    /// The account has nothing left.
+    pub fn quota(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Quota, message)
+    }
+
+    /// The key is missing, wrong or not allowed to do this.
+    pub fn auth(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Auth, message)
+    }
+
+    /// The server refuses the request.
+    pub fn rejected(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Rejected, message)
     }
 
     /// No answer came in time.
@@ -82,35 +102,46 @@ impl BackendError {
 
     /// The same error with the time that the server asks to wait.
     #[must_use]
-    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
         self
     }
 
     /// The same error with the requests that were made.
     #[must_use]
-    pub fn after(mut self, attempts: Vec<Attempt>) -> Self {
+    pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
         self.0.attempts = attempts;
         self
     }
 
+    /// The same error with one request that took so long, where none is named and one was made.
+    pub(crate) fn or_attempt(self, elapsed: Duration) -> Self {
+        match self.0.attempts.is_empty() && self.kind() != ErrorKind::NoBackend {
+            true => {
+                let attempt = Attempt::new(self.0.status, elapsed);
+                self.with_attempts(vec![attempt])
+            }
+            false => self,
+        }
+    }
+
     /// The same error with the answer's body as it came.
     #[must_use]
-    pub fn answered(mut self, body: impl Into<String>) -> Self {
+    pub fn with_body(mut self, body: impl Into<String>) -> Self {
         self.0.body = Some(body.into());
         self
     }
 
-    /// The same error with the path on the server that was asked; it is printed, without query and host.
+    /// The same error with the path that was asked; it is printed, without a query.
     #[must_use]
-    pub fn at(mut self, path: &str) -> Self {
+    pub fn with_path(mut self, path: &str) -> Self {
         self.0.path = Some(path.split(['?', '#']).next().unwrap_or_default().to_owned());
         self
     }
 
     /// The same error with its cause.
     #[must_use]
-    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
@@ -146,7 +177,7 @@ impl BackendError {
     }
 
     /// How long the server asks to wait.
-    pub fn wait(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 

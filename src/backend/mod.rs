@@ -21,7 +21,7 @@ use crate::request::ChatRequest;
 
 pub use crate::wire::Wire;
 pub use error::BackendError;
-pub use scripted::Scripted;
+pub use scripted::{Answer, Scripted};
 pub use usage::Usage;
 
 /// A future on the heap, as backends return it.
@@ -57,6 +57,12 @@ impl<B: ChatBackend + ?Sized> ChatBackend for Arc<B> {
     }
 }
 
+impl<B: ChatBackend + ?Sized> ChatBackend for Box<B> {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        (**self).complete(request)
+    }
+}
+
 /// What a model answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,7 +73,7 @@ pub struct ChatReply {
     pub finish: FinishReason,
     /// What was billed, if the server said so.
     pub usage: Option<Usage>,
-    /// The requests it took.
+    /// The requests it took. Where a backend names none, the manager enters one.
     pub attempts: Vec<Attempt>,
     /// The whole answer as it came, if it was JSON: id, served model, log probabilities and all else.
     pub raw: Option<RawJson>,
@@ -91,6 +97,28 @@ impl ChatReply {
     #[must_use]
     pub fn usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
+        self
+    }
+
+    /// The same reply with the requests it took.
+    #[must_use]
+    pub fn attempts(mut self, attempts: impl IntoIterator<Item = Attempt>) -> Self {
+        self.attempts = attempts.into_iter().collect();
+        self
+    }
+
+    /// The same reply with one request that took so long, where no requests are named.
+    pub(crate) fn or_attempt(mut self, elapsed: Duration) -> Self {
+        if self.attempts.is_empty() {
+            self.attempts.push(Attempt::new(None, elapsed));
+        }
+        self
+    }
+
+    /// The same reply with the whole answer as it came.
+    #[must_use]
+    pub fn raw(mut self, answer: RawJson) -> Self {
+        self.raw = Some(answer);
         self
     }
 }
@@ -127,7 +155,7 @@ impl From<&str> for FinishReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The status of the answer; `None` when there was none.
+    /// The status of the answer; `None` when there was none, or the backend does not tell.
     pub status: Option<u16>,
     /// How long it took.
     pub elapsed: Duration,

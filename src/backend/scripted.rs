@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 use super::{BackendError, BoxFuture, ChatBackend, ChatReply};
-use crate::message::Message;
+use crate::message::{Message, ToolCall};
 use crate::request::ChatRequest;
 
 /// Answers from a queue, in order, and keeps the requests it saw. A clone is the same backend. An empty queue is an error
@@ -26,6 +26,17 @@ use crate::request::ChatRequest;
 /// assert_eq!(script.requests()[0].messages.len(), 1);
 /// # Ok::<(), turnwise::Error>(())
 /// ```
+///
+/// With calls and errors:
+/// ```
+/// use turnwise::ToolCall;
+/// use turnwise::backend::{BackendError, Scripted};
+///
+/// let script = Scripted::default()
+///     .and([ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#)])
+///     .and(BackendError::rate_limited(None))
+///     .and("It rains in Oslo.");
+/// ```
 #[derive(Clone, Default)]
 pub struct Scripted(Arc<Mutex<Script>>);
 
@@ -36,18 +47,21 @@ struct Script {
 }
 
 impl Scripted {
-    /// A backend that says these texts.
-    pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let script = Self::default();
-        for text in texts {
-            script.then(Ok(ChatReply::new(Message::assistant(text))));
-        }
-        script
+    /// A backend that answers so: with texts, messages, calls, errors.
+    pub fn new(answers: impl IntoIterator<Item = impl Into<Answer>>) -> Self {
+        answers.into_iter().fold(Self::default(), Self::and)
     }
 
-    /// Adds a reply or an error behind those in the queue.
-    pub fn then(&self, answer: Result<ChatReply, BackendError>) -> &Self {
-        self.script(|script| script.queue.push_back(answer));
+    /// The same backend with an answer behind those in the queue.
+    #[must_use]
+    pub fn and(self, answer: impl Into<Answer>) -> Self {
+        self.then(answer);
+        self
+    }
+
+    /// Adds an answer behind those in the queue.
+    pub fn then(&self, answer: impl Into<Answer>) -> &Self {
+        self.script(|script| script.queue.push_back(answer.into().0));
         self
     }
 
@@ -58,6 +72,52 @@ impl Scripted {
 
     fn script<T>(&self, act: impl FnOnce(&mut Script) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a [`Scripted`] backend answers: made from a text, a [`Message`], calls, a [`ChatReply`], or a [`BackendError`].
+#[derive(Debug)]
+pub struct Answer(Result<ChatReply, BackendError>);
+
+impl From<&str> for Answer {
+    fn from(text: &str) -> Self {
+        Message::assistant(text).into()
+    }
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Message::assistant(text).into()
+    }
+}
+
+impl From<Message> for Answer {
+    fn from(message: Message) -> Self {
+        ChatReply::new(message).into()
+    }
+}
+
+impl<const N: usize> From<[ToolCall; N]> for Answer {
+    fn from(calls: [ToolCall; N]) -> Self {
+        Message::calls(calls).into()
+    }
+}
+
+impl From<ChatReply> for Answer {
+    fn from(reply: ChatReply) -> Self {
+        Self(Ok(reply))
+    }
+}
+
+impl From<BackendError> for Answer {
+    fn from(error: BackendError) -> Self {
+        Self(Err(error))
+    }
+}
+
+impl From<Result<ChatReply, BackendError>> for Answer {
+    fn from(answer: Result<ChatReply, BackendError>) -> Self {
+        Self(answer)
     }
 }
 

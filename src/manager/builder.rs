@@ -1,7 +1,7 @@
 //! What a manager is made from; the template for many.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ConversationManager;
@@ -12,7 +12,7 @@ use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::message::Message;
+use crate::message::{Content, Message};
 use crate::request::{Params, Tool};
 use crate::strategy::{Planner, SlidingWindow, Strategy};
 use crate::tokens::{ChatCost, Model, TokenCounter};
@@ -55,14 +55,14 @@ impl Builder {
     }
 
     /// The system prompt of a new conversation.
-    pub fn system(mut self, text: &str) -> Self {
-        self.head.push(Message::system(text));
+    pub fn system(mut self, content: impl Into<Content>) -> Self {
+        self.head.push(Message::system(content));
         self
     }
 
     /// A developer message of a new conversation, as newer models call the system prompt.
-    pub fn developer(mut self, text: &str) -> Self {
-        self.head.push(Message::developer(text));
+    pub fn developer(mut self, content: impl Into<Content>) -> Self {
+        self.head.push(Message::developer(content));
         self
     }
 
@@ -98,7 +98,7 @@ impl Builder {
         self
     }
 
-    /// A parameter of every request, sent as given: `param("temperature", json!(0.2))`.
+    /// A parameter of every request, sent as given: `param("top_p", 0.5)`.
     pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
         self.params.set(name, value);
         self
@@ -125,7 +125,8 @@ impl Builder {
     }
 
     /// Saves the conversation to this file after every exchange. A change between exchanges is saved with the next one, or
-    /// by [`save`](ConversationManager::save).
+    /// by [`save`](ConversationManager::save). Together with [`open`](Self::open) it replaces what stands there; see
+    /// [`resume`](Self::resume).
     pub fn autosave(mut self, file: impl Into<PathBuf>) -> Self {
         self.autosave = Some(file.into());
         self
@@ -135,9 +136,11 @@ impl Builder {
     ///
     /// # Errors
     /// [`ErrorKind::UnknownModel`] when no budget is given and the model's window is not known,
-    /// [`ErrorKind::InvalidBudget`], also when the reply may be longer than what is kept free for it, and
-    /// [`ErrorKind::Rejected`] for `n` above 1: a conversation has one reply.
+    /// [`ErrorKind::InvalidBudget`], also when the reply may be longer than what is kept free for it,
+    /// [`ErrorKind::InvalidParam`] for `n` above 1 (a conversation has one reply) and for what the manager sets itself, and
+    /// [`ErrorKind::Io`] when something stands in the file to save to, which a new conversation would replace.
     pub fn build(self) -> Result<ConversationManager> {
+        self.refuse_to_replace(None)?;
         let conversation = Conversation::from_messages(self.head.iter().cloned());
         self.open(Transcript::new(conversation))
     }
@@ -165,8 +168,54 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Transcript::load`] and [`build`](Self::build).
-    pub fn load(self, file: impl AsRef<std::path::Path>) -> Result<ConversationManager> {
+    pub fn load(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
+        self.refuse_to_replace(Some(file.as_ref()))?;
         self.open(Transcript::load(file)?)
+    }
+
+    /// A manager that goes on with the conversation in a file, or begins one where there is no file or an empty one, and
+    /// saves it there after every exchange.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load) and [`build`](Self::build).
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::{ConversationManager, backend::Scripted};
+    /// # let folder = tempfile::TempDir::new()?;
+    /// # let file = folder.path().join("chat.json");
+    /// # futures_lite::future::block_on(async {
+    /// for turns in 1..=2 {
+    /// #   let backend = Scripted::new(["Hello!"]);
+    ///     let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).resume(&file)?;
+    ///     chat.send("Hi").await?;
+    ///     assert_eq!(chat.turn_count(), turns);
+    /// }
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resume(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
+        let file = file.as_ref();
+        let setup = self.autosave(file);
+        match stands(file) {
+            true => setup.load(file),
+            false => setup.build(),
+        }
+    }
+
+    /// Refuses to save to a file that holds something else than what was loaded.
+    fn refuse_to_replace(&self, loaded: Option<&Path>) -> Result<()> {
+        let Some(file) = self.autosave.as_deref().filter(|file| stands(file)) else { return Ok(()) };
+        let same = |loaded: &Path| file == loaded || file.canonicalize().ok() == loaded.canonicalize().ok();
+        if loaded.is_some_and(same) {
+            return Ok(());
+        }
+        let there = std::io::Error::new(
+            std::io::ErrorKind::AlreadyExists,
+            "something stands there; `load` or `resume` goes on with it, and another name leaves it as it is",
+        );
+        Err(Error::io(format_args!("saving a conversation to {}", file.display()), there))
     }
 
     /// The planner of requests with these tools and parameters.
@@ -178,8 +227,8 @@ impl Builder {
         let mut params = params.clone();
         match (params.max_completion_tokens(), budget.stated_reserve()) {
             (Some(longest), _) => budget = budget.for_replies_up_to(longest)?,
-            (None, Some(reserve)) => params.set("max_completion_tokens", serde_json::json!(reserve)),
-            (None, None) => {}
+            (None, Some(reserve)) if !params.states_longest_reply() => params.set("max_completion_tokens", reserve),
+            (None, _) => {}
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
@@ -201,7 +250,12 @@ pub(super) fn check_params(params: &Params) -> Result<()> {
         "n" => format!("the parameter `n` is {}; a conversation goes on with one reply", value.as_str()),
         own => format!("the parameter `{own}` is set by the manager itself"),
     };
-    Err(Error::new(ErrorKind::Rejected, detail))
+    Err(Error::new(ErrorKind::InvalidParam, detail))
+}
+
+/// Whether there is something in a file, or in its place.
+fn stands(file: &Path) -> bool {
+    file.metadata().is_ok_and(|found| !found.is_file() || found.len() > 0)
 }
 
 impl fmt::Debug for Builder {

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use super::builder::check_params;
 use super::failure::FailedExchange;
 use super::params::typed_params;
+use super::staged::check_staged;
 use super::summarizer::SummaryCall;
-use super::{ConversationManager, Shared, State};
+use super::{ConversationManager, Shared, State, busy};
 use crate::backend::{Attempt, BackendError, BoxFuture, ChatReply, FinishReason, Usage};
 use crate::conversation::{Conversation, ItemId};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::json::RawJson;
 use crate::message::{Message, Role};
 use crate::request::ChatRequest;
@@ -21,10 +22,32 @@ use crate::strategy::{Extras, Plan, Planner};
 
 /// A message on its way: awaited, it is sent, and the exchange is recorded when the reply is there. Dropped before, it
 /// leaves no trace in the record.
+///
+/// It is no future itself, so a task of its own takes what it turns into: `tokio::spawn(chat.send("Hi").into_future())`,
+/// with [`IntoFuture`] in scope.
+///
+/// # Errors
+/// Awaited, what [`plan`](Self::plan) says, and then what the backend says, with [`Error::attempt`] for what was sent and
+/// what came back; [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) for an empty reply. The record is as it was.
+///
+/// # Examples
+/// ```
+/// use std::future::IntoFuture;
+/// # use turnwise::{ConversationManager, backend::Scripted};
+///
+/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// # let backend = Scripted::new(["Hello!"]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let task = tokio::spawn(chat.send("Hi").into_future());
+/// assert_eq!(task.await.unwrap()?.text(), "Hello!");
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[must_use = "an exchange is sent when it is awaited"]
 pub struct Exchange {
     pub(super) manager: ConversationManager,
-    message: Message,
+    message: Option<Message>,
     extras: Extras,
 }
 
@@ -34,7 +57,7 @@ pub struct Exchange {
 pub struct Reply {
     /// The reply's item in the record.
     pub item_id: ItemId,
-    /// The item of the message that it answers.
+    /// The item of the message that it answers; the reply's own where the head alone was sent.
     pub asked: ItemId,
     /// The message, as it came.
     pub message: Message,
@@ -54,7 +77,7 @@ pub struct Reply {
 pub struct Report {
     /// What was sent, and why.
     pub plan: Plan,
-    /// From the first poll to the reply; waiting in the queue and for the vocabulary is part of it.
+    /// From the first poll to the reply: waiting in the queue, planning and all attempts are part of it, saving is not.
     pub elapsed: Duration,
     /// The requests it took, the last one last.
     pub attempts: Vec<Attempt>,
@@ -65,7 +88,7 @@ pub struct Report {
 }
 
 impl Exchange {
-    pub(super) fn new(manager: ConversationManager, message: Message) -> Self {
+    pub(super) fn new(manager: ConversationManager, message: Option<Message>) -> Self {
         Self { manager, message, extras: Extras::default() }
     }
 
@@ -87,48 +110,50 @@ impl Exchange {
     /// What would be sent: the dry run. Nothing is recorded.
     ///
     /// # Errors
-    /// As [`Planner::plan`](crate::Planner::plan).
+    /// As [`Planner::plan`](crate::Planner::plan);
+    /// [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) for another message than a result where the
+    /// conversation ends in calls without results;
+    /// [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) for a message that could not be sent: a result that
+    /// no call waits for, or one of several that are missing, and calls without results;
+    /// [`ErrorKind::InvalidParam`](crate::ErrorKind::InvalidParam).
     pub fn plan(self) -> Result<Plan> {
-        self.plan_staged(&self.stage())
+        self.plan_staged(&self.stage()?)
     }
 
     /// The request that would be sent, as it goes over the wire. Nothing is recorded.
     ///
     /// # Errors
-    /// As [`Planner::plan`](crate::Planner::plan).
+    /// As [`plan`](Self::plan).
     pub fn dry_run(self) -> Result<ChatRequest> {
         Ok(self.plan()?.request())
     }
 
     /// The record with the message behind it.
-    pub(super) fn stage(&self) -> Conversation {
+    pub(super) fn stage(&self) -> Result<Conversation> {
         let mut staged = self.manager.snapshot();
-        staged.push(self.message.clone());
-        staged
+        check_staged(&staged, self.message.as_ref())?;
+        if let Some(message) = &self.message {
+            staged.push(message.clone());
+        }
+        Ok(staged)
     }
 
-    /// Plans outside the lock: counting and the strategy may take their time, and others go on reading.
     pub(super) fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
         let shared = &self.manager.shared;
         let planner = self.planner()?;
-        let (mut ledger, mut memo) = shared.state(|state| (state.file.ledger.clone(), std::mem::take(&mut state.memo)));
-        let outcome = planner.plan_with(staged, &mut ledger, &*shared.setup.strategy, &mut memo, &self.extras);
-        shared.state(|state| {
-            state.file.ledger = ledger;
-            state.memo = memo;
-        });
-        outcome
+        let strategy = &*shared.setup.strategy;
+        shared.count(|ledger, memo| planner.plan_with(staged, ledger, strategy, memo, &self.extras))
     }
 
     /// The manager's planner, or one of its own where this reply may have another length.
     pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
         let (shared, params) = (&self.manager.shared, &self.extras.params);
         check_params(params)?;
-        if params.max_completion_tokens().is_none() {
+        if !params.states_longest_reply() {
             return Ok(Cow::Borrowed(&shared.planner));
         }
-        let tools = shared.state(|state| state.file.tools.clone());
-        Ok(Cow::Owned(shared.setup.planner(&tools, &shared.setup.params.and(params))?))
+        let tools = shared.planner.fixed().0;
+        Ok(Cow::Owned(shared.setup.planner(tools, &shared.setup.params.and(params))?))
     }
 
     async fn run(self) -> Result<Reply> {
@@ -144,27 +169,44 @@ impl Exchange {
             let error = BackendError::no_backend("the manager was built without a backend");
             return Err(FailedExchange::refused(request, error));
         };
+        let asked = Instant::now();
         let reply = match backend.complete(request.clone()).await {
-            Ok(reply) if is_unusable(&reply.message) => return Err(FailedExchange::empty(request, reply)),
-            Ok(reply) => reply,
-            Err(error) => return Err(FailedExchange::refused(request, error)),
+            Ok(reply) => reply.or_attempt(asked.elapsed()),
+            Err(error) => return Err(FailedExchange::refused(request, error.or_attempt(asked.elapsed()))),
         };
+        if let Some(why) = unusable(&reply) {
+            return Err(FailedExchange::unusable(request, reply, &why));
+        }
+        let elapsed = started.elapsed();
         let (asked, item_id) = match shared.state(|state| state.commit(staged, &plan, &reply)) {
             Ok(ids) => ids,
             Err(error) => return Err(FailedExchange::unrecorded(request, reply, &error)),
         };
         let unsaved = shared.autosave().await.map(Arc::new);
         let ChatReply { message, finish, usage, attempts, raw } = reply;
-        let report = Report { plan, summaries, elapsed: started.elapsed(), attempts, unsaved };
+        let report = Report { plan, elapsed, attempts, summaries, unsaved };
         Ok(Reply { item_id, asked, message, finish, usage, raw, report })
     }
 }
 
-/// Whether a message is no reply: said by somebody else, or with nothing in it.
-fn is_unusable(message: &Message) -> bool {
+/// Why a reply is none: said by somebody else, or with nothing in it.
+fn unusable(reply: &ChatReply) -> Option<String> {
+    let message = &reply.message;
+    if *message.role() != Role::Assistant {
+        return Some("the reply is not an assistant's message".to_owned());
+    }
     let is_empty =
         message.text().is_empty() && !message.has_calls() && message.refusal().is_none() && message.audio().is_none();
-    is_empty || *message.role() != Role::Assistant
+    let end = match &reply.finish {
+        FinishReason::Length => "stopped at its largest size",
+        FinishReason::ContentFilter => "stopped by a filter",
+        FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other(_) => "it has no text, calls or refusal",
+    };
+    let billed = reply.usage.as_ref().map(|usage| match usage.reasoning_tokens {
+        0 => format!(" ({} tokens)", usage.completion_tokens),
+        reasoning => format!(" ({} tokens, {reasoning} of them reasoning)", usage.completion_tokens),
+    });
+    is_empty.then(|| format!("empty reply: {end}{}", billed.unwrap_or_default()))
 }
 
 impl State {
@@ -195,11 +237,8 @@ impl<'a> Sending<'a> {
                 state.sends = 1;
                 Ok(Self(shared))
             }
-            sends => {
-                let detail =
-                    format!("{sends} sends or changes are under way; the record can be changed when they ended");
-                Err(Error::new(ErrorKind::Busy, detail))
-            }
+            1 => Err(busy("a send or a change is under way")),
+            sends => Err(busy(format_args!("a send is under way, and {} wait for their turn", sends - 1))),
         })
     }
 }

@@ -24,9 +24,8 @@ impl FailedExchange {
         Error::new(kind, detail).because(Self { request, error: Some(error), reply: None })
     }
 
-    pub(super) fn empty(request: ChatRequest, reply: ChatReply) -> Error {
-        let detail = "the reply is not an assistant's, or has neither text nor calls nor a refusal";
-        Error::new(ErrorKind::Malformed, detail).because(Self { request, error: None, reply: Some(reply) })
+    pub(super) fn unusable(request: ChatRequest, reply: ChatReply, why: &str) -> Error {
+        Error::new(ErrorKind::Malformed, why).because(Self { request, error: None, reply: Some(reply) })
     }
 
     pub(super) fn unrecorded(request: ChatRequest, reply: ChatReply, why: &Error) -> Error {
@@ -68,6 +67,7 @@ impl fmt::Display for FailedExchange {
 
 impl std::error::Error for FailedExchange {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.as_ref().map(|error| error as _)
+        // The error's own words are those of the `Error` that this is the cause of.
+        std::error::Error::source(self.error.as_ref()?)
     }
 }

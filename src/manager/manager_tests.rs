@@ -120,8 +120,8 @@ fn context_stands_before_the_question_and_is_never_recorded() {
 #[test]
 fn invariant_5_a_failed_exchange_changes_nothing_and_says_what_was_sent() {
     let (chat, script) = chat(&["one"]);
-    script.then(Err(BackendError::status(429, r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#)));
-    script.then(Ok(ChatReply::new(Message::assistant(""))));
+    script.then(BackendError::status(429, r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#));
+    script.then("");
     block_on(async {
         chat.send("a").await.unwrap();
         // Counts are kept: they are true whatever became of the exchange.
@@ -138,7 +138,7 @@ fn invariant_5_a_failed_exchange_changes_nothing_and_says_what_was_sent() {
         }
     });
     assert_eq!(texts(&chat), ["system", "a", "one"]);
-    script.then(Ok(ChatReply::new(Message::assistant("two"))));
+    script.then("two");
     block_on(async { chat.send("b").await.unwrap() });
     assert_eq!(texts(&chat), ["system", "a", "one", "b", "two"], "the message stands once");
 }
@@ -249,7 +249,7 @@ fn replies_that_end_early_are_recorded_and_flagged() {
     let script = Scripted::default();
     let cut = |finish| Ok(ChatReply::new(Message::assistant("so far")).finish(finish).usage(Usage::new(9, 2)));
     script.then(cut(FinishReason::Length)).then(cut(FinishReason::Other("eos".into())));
-    script.then(Ok(ChatReply::new(Message::calls([ToolCall::function("c", "f", "{}")]))));
+    script.then([ToolCall::function("c", "f", "{}")]);
     let chat = builder(script).build().unwrap();
     block_on(async {
         let reply = chat.send("a").await.unwrap();
@@ -276,6 +276,7 @@ fn parameters_that_the_manager_sets_itself_are_refused() {
     for (name, value) in [("n", "2"), ("stream", "true"), ("model", "\"x\""), ("messages", "[]")] {
         let value = crate::json::RawJson::new(value).unwrap();
         let error = builder(Scripted::default()).param(name, value.clone()).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidParam);
         assert!(error.to_string().contains(name), "{error}");
         let (chat, script) = chat(&["one"]);
         assert!(block_on(async { chat.send("a").param(name, value).await }).is_err());
@@ -380,7 +381,7 @@ fn a_change_may_look_at_the_conversation_that_it_changes() {
 #[test]
 fn a_reply_that_nobody_but_the_model_can_give_is_refused() {
     let script = Scripted::default();
-    script.then(Ok(ChatReply::new(Message::user("I am not the model"))));
+    script.then(Message::user("I am not the model"));
     let chat = builder(script).build().unwrap();
     assert_eq!(block_on(async { chat.send("a").await }).unwrap_err().kind(), ErrorKind::Malformed);
     assert!(chat.history().is_empty());

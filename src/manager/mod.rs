@@ -4,19 +4,22 @@ mod builder;
 mod exchange;
 mod failure;
 mod params;
+mod staged;
 mod summarizer;
 mod summarizing;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::Ledger;
 use crate::message::{Content, Message};
+use crate::request::Tool;
 use crate::strategy::{Memo, Plan, Planner};
 use crate::tokens::Model;
 use crate::transcript::{Saved, Transcript};
@@ -31,8 +34,8 @@ use summarizing::Patience;
 /// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
 ///
 /// Reads take a snapshot and never wait for the network. Sends queue in the order in which they were first polled; while
-/// one is under way, changes of the record are refused with [`ErrorKind::Busy`]. An exchange is recorded whole or not at
-/// all.
+/// one is under way or waits for its turn, and while another change is under way, changes of the record are refused with
+/// [`ErrorKind::Busy`]. An exchange is recorded whole or not at all.
 ///
 /// # Examples
 /// ```
@@ -59,13 +62,14 @@ struct Shared {
     /// One permit: sends wait for it in the order in which they asked.
     queue: Semaphore,
     state: Mutex<State>,
+    /// What the strategy remembers. Who holds it plans, and writes back what was counted.
+    memo: Mutex<Memo>,
     /// Held while a file is written, and taken before the state that is written is read: the last to write has the newest.
     saving: Mutex<Option<Saved>>,
 }
 
 struct State {
     file: Transcript,
-    memo: Memo,
     /// How many sends are under way or wait for their turn.
     sends: usize,
     patience: Patience,
@@ -73,7 +77,8 @@ struct State {
 
 impl ConversationManager {
     /// A new conversation with a model of the endpoint that the environment names: `OPENAI_API_KEY`, and
-    /// `OPENAI_BASE_URL` where it is not `OpenAI`'s own. A missing key is an error of the first send.
+    /// `OPENAI_BASE_URL` where it is not `OpenAI`'s own. A missing key is an error of the first send, and none where the
+    /// base URL is another server's.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownModel`] when the model's window is not known: state a budget or describe
@@ -89,13 +94,48 @@ impl ConversationManager {
     }
 
     fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
-        let state = Mutex::new(State { file, memo: Memo::default(), sends: 0, patience: Patience::default() });
-        Self { shared: Arc::new(Shared { setup, planner, queue: Semaphore::new(1), state, saving: Mutex::new(None) }) }
+        let state = Mutex::new(State { file, sends: 0, patience: Patience::default() });
+        let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
+        Self { shared: Arc::new(Shared { setup, planner, queue, state, memo, saving }) }
     }
 
     /// Sends a message: `.await` the exchange for the reply.
     pub fn send(&self, message: impl Into<Message>) -> Exchange {
-        Exchange::new(self.clone(), message.into())
+        Exchange::new(self.clone(), Some(message.into()))
+    }
+
+    /// Asks for a reply to the conversation as it stands: after results of calls were [pushed](Self::push), or where a
+    /// file ends with a question.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::backend::Scripted;
+    /// use turnwise::{ConversationManager, Message, ToolCall};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let calls = ["Oslo", "Rome"].map(|city| ToolCall::function(city, "weather", &format!("{{\"city\":\"{city}\"}}")));
+    /// let backend = Scripted::default().and(calls).and("It rains in both.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// for call in chat.send("How is the weather in Oslo and in Rome?").await?.tool_calls() {
+    ///     chat.push(Message::tool(call.id().unwrap_or_default(), "rain"))?;
+    /// }
+    /// assert_eq!(chat.reply().await?.text(), "It rains in both.");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn reply(&self) -> Exchange {
+        Exchange::new(self.clone(), None)
+    }
+
+    /// The model that is asked.
+    pub fn model(&self) -> &Model {
+        &self.shared.setup.model
+    }
+
+    /// The tool definitions that are sent.
+    pub fn tools(&self) -> &[Tool] {
+        self.shared.planner.fixed().0
     }
 
     /// What [`send`](Self::send) would send: the dry run.
@@ -124,12 +164,12 @@ impl ConversationManager {
 
     /// What the whole conversation costs, sent as it is. Counts what was not counted.
     pub fn count_tokens(&self) -> u64 {
-        let cost = self.shared.planner.cost();
-        let Transcript { conversation, mut ledger, tools, .. } = self.transcript();
-        let head = cost.head(conversation.head(), &tools, &[]).tokens;
-        let total = head + ledger.total(&conversation, cost) + cost.priming().tokens;
-        self.shared.state(|state| state.file.ledger = ledger);
-        total
+        let (planner, record) = (&self.shared.planner, self.snapshot());
+        let (cost, (tools, params)) = (planner.cost(), planner.fixed());
+        self.shared.count(|ledger, _| {
+            let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
+            head + ledger.total(&record, cost) + cost.priming().tokens
+        })
     }
 
     /// Changes the record, or refuses while a send is under way or waits for its turn. When `change` fails, nothing has
@@ -139,8 +179,13 @@ impl ConversationManager {
     /// [`ErrorKind::Busy`], and what `change` says.
     pub fn edit_record<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
         let _alone = Sending::alone(&self.shared)?;
-        // A send that begins meanwhile waits for its turn, and finds the record changed.
-        let _turn = self.shared.queue.try_acquire();
+        self.change_alone(change)
+    }
+
+    fn change_alone<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
+        // A send that begins meanwhile waits for its turn, and finds the record changed; one that began before this
+        // line has the turn.
+        let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is under way"))?;
         let mut changed = self.snapshot();
         let done = change(&mut changed)?;
         self.shared.state(|state| state.file.conversation = changed);
@@ -249,6 +294,22 @@ impl Shared {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Counts and plans outside the lock: both may take their time, and others go on reading. Two at once do not wait for
+    /// each other: the second one works on a copy, and what it learns is not kept, so that nothing newer is overwritten.
+    fn count<T>(&self, work: impl FnOnce(&mut Ledger, &mut Memo) -> T) -> T {
+        let mut kept = match self.memo.try_lock() {
+            Ok(memo) => Some(memo),
+            Err(TryLockError::Poisoned(memo)) => Some(memo.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let mut ledger = self.state(|state| state.file.ledger.clone());
+        let done = work(&mut ledger, kept.as_deref_mut().unwrap_or(&mut Memo::default()));
+        if kept.is_some() {
+            self.state(|state| state.file.ledger = ledger);
+        }
+        done
+    }
+
     fn save(&self, file: &Path) -> Result<()> {
         let mut last = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let saved = self.state(|state| state.file.clone()).save_over(file, last.as_ref())?;
@@ -274,6 +335,10 @@ impl Shared {
     }
 }
 
+fn busy(why: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::Busy, format!("{why}; the record can be changed when it ended"))
+}
+
 impl fmt::Debug for ConversationManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConversationManager")
@@ -283,6 +348,9 @@ impl fmt::Debug for ConversationManager {
     }
 }
 
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod exchange_tests;
 #[cfg(test)]
 #[path = "manager_tests.rs"]
 mod tests;

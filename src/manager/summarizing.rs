@@ -33,7 +33,7 @@ impl Patience {
 impl Exchange {
     /// The record with the message behind it, and its plan; with a summary made first where the plan wishes for one.
     pub(super) async fn plan_and_summarize(&self) -> Result<(Conversation, Plan, Vec<SummaryCall>)> {
-        let staged = self.stage();
+        let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
         let shared = &self.manager.shared;
         let Some(wish) = plan.wish().filter(|_| shared.state(|state| state.patience.is_over())) else {
@@ -43,7 +43,7 @@ impl Exchange {
         if !shared.take(&staged, &made)? {
             return Ok((staged, plan, made.calls));
         }
-        let staged = self.stage();
+        let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
         Ok((staged, plan, made.calls))
     }
@@ -63,10 +63,8 @@ impl ConversationManager {
             return Ok(false);
         }
         let planner = shared.planner.trimming_above(part)?;
-        let (mut ledger, mut memo) = shared.state(|state| (state.file.ledger.clone(), std::mem::take(&mut state.memo)));
-        let plan = planner.plan_with(&record, &mut ledger, &*shared.setup.strategy, &mut memo, &Extras::default());
-        shared.state(|state| state.memo = memo);
-        let plan = plan?;
+        let (strategy, extras) = (&*shared.setup.strategy, Extras::default());
+        let plan = shared.count(|ledger, memo| planner.plan_with(&record, ledger, strategy, memo, &extras))?;
         let Some(wish) = plan.wish() else { return Ok(false) };
         let made = shared.summarize(&record, wish, &planner).await;
         // A send that is under way commits a copy that was made before.

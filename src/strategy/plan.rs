@@ -131,7 +131,7 @@ pub struct Plan {
     pub(super) cost: ChatCost,
     /// What is sent, in order, in parts that change as a whole; the first is the head.
     pub(super) parts: Vec<Part>,
-    /// The messages before they were fitted to a server, where that changed their number.
+    /// The messages before they were fitted to a server, where that changed their number or order.
     pub(super) unfitted: Option<Vec<Message>>,
     pub(super) cuts: Vec<Cut>,
     pub(super) summary: Option<SummaryUse>,
@@ -238,9 +238,12 @@ impl Plan {
     }
 
     /// Tokens at the start of this request that the request of `last` had at its start too: what a provider's prompt
-    /// cache can reuse. Whole groups; head and tools count when they are equal.
+    /// cache can reuse. Whole groups; head and tools count when they are equal. Where all system messages are put into one
+    /// at the start, that one must be equal.
     pub fn prefix_shared_with(&self, last: &Self) -> u64 {
-        if self.tools != last.tools {
+        let is_fitted = self.unfitted.is_some() || last.unfitted.is_some();
+        let instructions = |plan: &Self| plan.messages.first().filter(|first| first.role().is_instruction()).cloned();
+        if self.tools != last.tools || is_fitted && instructions(self) != instructions(last) {
             return 0;
         }
         let (mut mine, mut its) = (self.unfitted(), last.unfitted());

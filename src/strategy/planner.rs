@@ -15,7 +15,7 @@ use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, Mark, Path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Sums};
-use crate::message::Message;
+use crate::message::{Message, Role};
 use crate::request::{Params, Tool};
 use crate::tokens::{ChatCost, Count};
 use crate::wire::Wire;
@@ -52,6 +52,21 @@ pub struct Extras {
     pub context: Vec<Message>,
     /// Parameters in the place of the planner's.
     pub params: Params,
+}
+
+impl Extras {
+    /// Refuses calls and results, which belong together and have no place between others.
+    fn check(&self) -> Result<()> {
+        let is_of_a_call =
+            |message: &&Message| message.has_calls() || matches!(message.role(), Role::Tool | Role::Function);
+        match self.context.iter().find(is_of_a_call) {
+            None => Ok(()),
+            Some(message) => {
+                let what = if message.has_calls() { "calls" } else { "a call's result" };
+                Err(Error::new(ErrorKind::InvalidMessage, format!("the context holds {what}; push them, or send them")))
+            }
+        }
+    }
 }
 
 impl Planner {
@@ -121,6 +136,11 @@ impl Planner {
         &self.budget
     }
 
+    /// What every request holds beside its messages.
+    pub(crate) fn fixed(&self) -> (&Arc<[Tool]>, &Params) {
+        (&self.tools, &self.params)
+    }
+
     /// How requests are counted.
     pub fn cost(&self) -> &ChatCost {
         &self.cost
@@ -131,7 +151,8 @@ impl Planner {
     ///
     /// # Errors
     /// [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`] when what must be sent, or what the strategy keeps,
-    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send;
+    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send, or the context holds
+    /// calls or results;
     /// [`ErrorKind::InvalidStrategy`] when the draft names groups that do not exist; and what the strategy itself says.
     pub fn plan(
         &self,
@@ -155,6 +176,7 @@ impl Planner {
         memo: &mut Memo,
         extras: &Extras,
     ) -> Result<Plan> {
+        extras.check()?;
         let params = self.params.and(&extras.params);
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let sums = ledger.sums(conversation, &self.cost);
@@ -243,7 +265,8 @@ impl Planner {
         let Some(wire) = &self.wire else { return (messages, None, true) };
         let fitted = wire.fit(&messages);
         let is_as_counted = wire.keeps_cost(&messages, &fitted);
-        let unfitted = (fitted.len() != messages.len()).then_some(messages);
+        let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));
+        let unfitted = (!is_same_order).then_some(messages);
         (fitted, unfitted, is_as_counted)
     }
 }

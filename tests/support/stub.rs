@@ -11,13 +11,25 @@ use std::time::Duration;
 pub(crate) struct Answer {
     status: u16,
     headers: String,
-    body: String,
+    body: Vec<u8>,
+    /// Bytes that are announced and never come.
+    missing: usize,
     delay: Duration,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16, body: &str) -> Self {
-        Self { status, headers: String::new(), body: body.to_owned(), delay: Duration::ZERO }
+        Self::bytes(status, body.as_bytes())
+    }
+
+    pub(crate) fn bytes(status: u16, body: &[u8]) -> Self {
+        Self { status, headers: String::new(), body: body.to_owned(), missing: 0, delay: Duration::ZERO }
+    }
+
+    /// Breaks the connection before the body has ended; its delay comes there.
+    pub(crate) fn torn(mut self) -> Self {
+        self.missing = 9;
+        self
     }
 
     pub(crate) fn says(text: &str) -> Self {
@@ -87,13 +99,16 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, answers: &[Answer]) {
         seen.push(Seen { head, body: String::from_utf8(body).unwrap() });
         seen.len()
     };
-    let Answer { status, headers, body, delay } = &answers[(number - 1).min(answers.len() - 1)];
-    thread::sleep(*delay);
-    let length = body.len();
+    let Answer { status, headers, body, missing, delay } = &answers[(number - 1).min(answers.len() - 1)];
+    let is_torn = *missing > 0;
+    thread::sleep(if is_torn { Duration::ZERO } else { *delay });
+    let length = body.len() + missing;
     let mut stream = stream;
     // A client that gave up is not this server's problem.
     let _ = write!(
         stream,
-        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
-    );
+        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n"
+    )
+    .and_then(|()| stream.write_all(body));
+    thread::sleep(if is_torn { *delay } else { Duration::ZERO });
 }

@@ -175,9 +175,10 @@ pub(crate) struct Models {
 #[cfg(feature = "openai")]
 #[derive(Args)]
 pub(crate) struct Chat {
-    /// The file that the chat is saved to after every exchange; when it is there, the chat goes on
+    /// The file that the chat is saved to after every exchange; when it is there, the chat goes on. Its tools are sent, other
+    /// parameters that stand in it are kept and not sent
     pub(crate) file: Option<String>,
-    /// The model [default: `OPENAI_MODEL`]
+    /// The model [default: the file's, or `OPENAI_MODEL`]
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// The system prompt [default: the file's]
@@ -210,7 +211,8 @@ pub(crate) struct Replay {
     /// Say at which request this replay first differs from one that was saved, and end with 1
     #[arg(long, value_name = "OTHER.jsonl")]
     pub(crate) diff: Option<String>,
-    /// Send the user's messages to an endpoint (as `chat` does), and print the new replies beside the old
+    /// Send the user's messages to an endpoint (as `chat` does), and print the new replies beside the old; calls of tools are
+    /// not run, and the next question leaves them out
     #[cfg(feature = "openai")]
     #[arg(long, conflicts_with = "diff")]
     pub(crate) live: bool,

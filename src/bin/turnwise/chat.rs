@@ -1,12 +1,11 @@
 //! `turnwise chat`
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
-use std::path::Path;
-
 use turnwise::backend::openai::OpenAi;
-use turnwise::manager::{Builder, Reply};
 use turnwise::strategy::parse;
-use turnwise::{ConversationManager, Models, RawJson, TokenBudget};
+use turnwise::{
+    Builder, ConversationManager, GroupState, Message, Models, RawJson, Reply, TokenBudget, ToolCall, Transcript,
+};
 
 use crate::args::Chat;
 use crate::failure::{Failure, Result};
@@ -42,6 +41,7 @@ pub(crate) fn run(args: &Chat, models: &Models) -> Result<()> {
             text => match runtime.block_on(answer(&chat, text, is_person)) {
                 Ok(reply) => {
                     print(&reply)?;
+                    leave_open_calls(&chat)?;
                     if let Some(why) = reply.report.unsaved {
                         Failure::Failed(why.to_string()).report();
                         failed = Err(Failure::Said(1));
@@ -57,7 +57,12 @@ pub(crate) fn run(args: &Chat, models: &Models) -> Result<()> {
 }
 
 fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
-    let model = args.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok());
+    let file = match &args.file {
+        Some(name) => load(name).map_err(|failure| failure.within(name))?,
+        None => None,
+    };
+    let of_file = || file.as_ref().and_then(|file| file.model.clone());
+    let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let mut setup: Builder = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
     setup = setup.strategy(parse(&args.strategy)?);
@@ -68,19 +73,53 @@ fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
         setup = setup.system(system);
     }
     if let Some(tokens) = args.max_reply {
-        setup = setup.param("max_completion_tokens", serde_json::json!(tokens));
+        setup = setup.max_completion_tokens(tokens);
     }
     for param in &args.param {
         let invalid = |why: &str| Failure::usage(format!("--param {param}: {why}; write NAME=JSON"));
         let (name, value) = param.split_once('=').ok_or_else(|| invalid("no `=`"))?;
         setup = setup.param(name, RawJson::new(value).map_err(|e| invalid(e.detail()))?);
     }
-    let Some(file) = &args.file else { return Ok(setup.build()?) };
-    let setup = setup.autosave(file);
-    match Path::new(file).metadata().is_ok_and(|there| there.len() > 0) {
-        true => setup.load(file).map_err(|e| Failure::from(e).within(file)),
-        false => Ok(setup.build()?),
+    if let Some(name) = &args.file {
+        setup = setup.autosave(name);
     }
+    let chat = match file {
+        Some(file) => setup.open(file),
+        None => setup.build(),
+    };
+    let chat = chat.map_err(|e| args.file.iter().fold(Failure::from(e), Failure::within))?;
+    leave_open_calls(&chat)?;
+    Ok(chat)
+}
+
+/// The conversation that goes on, if there is one.
+fn load(name: &str) -> Result<Option<Transcript>> {
+    if name == "-" {
+        return Err(Failure::usage("a chat is saved to a file, and reads what is said from the standard input"));
+    }
+    match std::fs::metadata(name) {
+        Ok(found) if !found.is_file() || found.len() > 0 => Ok(Some(Transcript::load(name)?)),
+        _ => Ok(None),
+    }
+}
+
+/// Goes back to before calls at the end that nobody answered: tools are not run here. The record keeps them.
+fn leave_open_calls(chat: &ConversationManager) -> Result<()> {
+    let record = chat.snapshot();
+    let path = record.path();
+    let Some(last) = path.groups().checked_sub(1).map(|last| path.group(last)) else { return Ok(()) };
+    if last.state() != GroupState::Open {
+        return Ok(());
+    }
+    let calls = last.first().map_or(&[][..], Message::tool_calls);
+    let names: Vec<&str> = calls.iter().map(ToolCall::name).collect();
+    let names = names.join(", ");
+    say(&format!("{DIM}(calls of tools are not run here and are left out: {}){DIM:#}\n", clean_lines(&names)));
+    match last.positions().start.checked_sub(1).and_then(|before| path.item(before)) {
+        Some(before) => chat.switch(before.id())?,
+        None => chat.clear()?,
+    }
+    Ok(())
 }
 
 fn greet(chat: &ConversationManager) {

@@ -47,6 +47,10 @@ fn ask(chat: &ConversationManager, loaded: Loaded, runtime: &Runtime, out: &mut 
         let Some(question) = messages.next() else { continue };
         let old = messages.rfind(|message| *message.role() == Role::Assistant && !message.has_calls());
         let reply = runtime.block_on(chat.send(question.clone()).into_future())?;
+        if reply.message.has_calls() {
+            // Nobody runs them; the record keeps them beside the path.
+            chat.switch(reply.asked)?;
+        }
         let value = &Beside {
             question: path.head().len() + path.positions(turn.clone()).start,
             asked: &question.text(),
@@ -66,10 +70,8 @@ fn manager(args: &args::Replay, models: &Models, file: &Transcript) -> Result<Co
     let model = args.budget.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok()).or_else(|| file.model.clone());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).strategy(parse(&args.strategy)?);
-    let setup = setup
-        .backend(OpenAi::from_env())
-        .budget(input::budget(models, &args.budget, Some(&model))?)
-        .tools(file.tools.iter().cloned());
+    let budget = input::budget(models, &args.budget, Some(&model))?;
+    let setup = setup.backend(OpenAi::from_env()).budget(budget).tools(file.tools.iter().cloned());
     let chat = if args.budget.never_cut { setup.never_cut() } else { setup }.build()?;
     let path = file.conversation.path();
     let opening = 0..path.turn(0).start;

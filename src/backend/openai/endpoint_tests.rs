@@ -1,0 +1,76 @@
+use std::collections::HashMap;
+
+use super::*;
+
+fn of(variables: &[(&str, &str)]) -> Result<Endpoint, Refusal> {
+    let variables: HashMap<_, _> = variables.iter().copied().collect();
+    Endpoint::of_variables(|name| variables.get(name).map(|value| (*value).to_owned()).ok_or(VarError::NotPresent))
+}
+
+fn refusal(variables: &[(&str, &str)]) -> String {
+    of(variables).err().unwrap().to_string()
+}
+
+fn header(endpoint: &Endpoint, name: &str) -> Option<String> {
+    Some(endpoint.client.config().headers().get(name)?.to_str().unwrap().to_owned())
+}
+
+const LOCAL: (&str, &str) = ("OPENAI_BASE_URL", " http://127.0.0.1:8080/v1/ ");
+
+#[test]
+fn an_administrators_key_is_never_sent() {
+    let endpoint = of(&[LOCAL, ("OPENAI_ADMIN_KEY", "sk-admin")]).unwrap();
+    assert_eq!(header(&endpoint, "authorization").unwrap(), "Bearer ");
+    assert_eq!(endpoint.client.config().api_base(), "http://127.0.0.1:8080/v1");
+}
+
+#[test]
+fn organization_and_project_go_to_openai_alone() {
+    let account = [("OPENAI_API_KEY", " sk-x\n"), ("OPENAI_ORG_ID", " org-1\n"), ("OPENAI_PROJECT_ID", "p")];
+    let openai = of(&account).unwrap();
+    assert_eq!(header(&openai, "openai-organization").as_deref(), Some("org-1"));
+    assert_eq!(header(&openai, "openai-project").as_deref(), Some("p"));
+    assert_eq!(header(&openai, "authorization").as_deref(), Some("Bearer sk-x"));
+    let local = of(&[&account[..], &[LOCAL]].concat()).unwrap();
+    assert_eq!((header(&local, "openai-organization"), header(&local, "openai-project")), (None, None));
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_by_the_name_of_its_variable() {
+    for name in ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID"] {
+        let refused = refusal(&[(name, "secret\u{7f}\nx")]);
+        assert!(refused.contains(name) && !refused.contains("secret"), "{refused}");
+    }
+}
+
+#[test]
+fn a_key_is_needed_for_openai_alone() {
+    assert!(of(&[]).unwrap().check_key().unwrap_err().contains("OPENAI_API_KEY"));
+    of(&[LOCAL]).unwrap().check_key().unwrap();
+    of(&[("OPENAI_API_KEY", "sk-x")]).unwrap().check_key().unwrap();
+    let own_header = config(OPENAI_API_BASE, "").with_header(AUTHORIZATION, "Basic x").unwrap();
+    Endpoint::new(own_header).unwrap().check_key().unwrap();
+}
+
+#[test]
+fn a_base_url_that_is_none_is_shown_without_secrets() {
+    for (base, shown) in [
+        ("", "OPENAI_BASE_URL is empty"),
+        (" ", "OPENAI_BASE_URL is empty"),
+        ("localhost:8080/secret", "`localhost:8080…`, without http:// or https://"),
+        ("user:secret@host.example/secret?secret", "`host.example…`"),
+        ("ftp://host.example/secret", "`ftp://host.example…`"),
+        ("sk-secret", "9 characters"),
+    ] {
+        let refused = refusal(&[("OPENAI_BASE_URL", base)]);
+        assert!(refused.contains(shown) && refused.contains("OPENAI_BASE_URL"), "{refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+}
+
+#[test]
+fn a_path_is_printed_without_the_base_urls() {
+    let endpoint = of(&[("OPENAI_BASE_URL", "https://gate.example/key-secret/v1")]).unwrap();
+    assert_eq!(endpoint.printable("/key-secret/v1/chat/completions").unwrap(), "<base URL>/chat/completions");
+    assert_eq!(endpoint.printable("/elsewhere"), None);
+}

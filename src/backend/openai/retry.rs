@@ -1,0 +1,87 @@
+//! When a request is tried again.
+
+use std::time::{Duration, SystemTime};
+
+/// When a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Retry {
+    pub(super) attempts: u32,
+    pub(super) attempt_time: Duration,
+    pub(super) total_time: Duration,
+    first_wait: Duration,
+    longest_wait: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            attempt_time: Duration::from_secs(300),
+            total_time: Duration::from_secs(600),
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Retry {
+    /// Tries once.
+    pub fn never() -> Self {
+        Self::default().attempts(1)
+    }
+
+    /// How often a request is made at most; at least once. Default 3.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// How long one attempt may take. Default 300 seconds.
+    pub fn attempt_time(mut self, time: Duration) -> Self {
+        self.attempt_time = time;
+        self
+    }
+
+    /// How long all attempts together may take. Default 600 seconds.
+    pub fn total_time(mut self, time: Duration) -> Self {
+        self.total_time = time;
+        self
+    }
+
+    /// The first wait; each further one is twice as long. Default 0.5 seconds.
+    pub fn first_wait(mut self, wait: Duration) -> Self {
+        self.first_wait = wait;
+        self
+    }
+
+    /// The longest wait, also where the server asks for a longer one. Default 30 seconds.
+    pub fn longest_wait(mut self, wait: Duration) -> Self {
+        self.longest_wait = wait;
+        self
+    }
+
+    /// How long to wait after the attempt with this number, from 1; up to a quarter less, so that many clients do not come
+    /// back at once.
+    pub(super) fn wait(&self, attempt: u32, asked: Option<Duration>) -> Duration {
+        let doubled = self.first_wait.saturating_mul(1 << (attempt - 1).min(16));
+        let wait = asked.map_or(doubled, |asked| asked.max(doubled)).min(self.longest_wait);
+        match asked {
+            // Not before the time that was asked for, where that is allowed at all.
+            Some(asked) if asked < wait => asked.max(wait.mul_f64(0.75 + 0.25 * fastrand::f64())),
+            Some(_) => wait,
+            None => wait.mul_f64(0.75 + 0.25 * fastrand::f64()),
+        }
+    }
+}
+
+/// How long the server asks to wait, in the forms in use: milliseconds, seconds, or a date.
+pub(super) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    let until = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
+    match number("retry-after-ms").map(|millis| millis / 1000.0).or_else(|| number("retry-after")) {
+        Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        None => httpdate::parse_http_date(text("retry-after")?).ok().map(until),
+    }
+}
