@@ -28,12 +28,27 @@ pub const STRATEGIES: &[Listed] = &[
     listed("everything", "no options", "all of it, or nothing when that is too long", FREE),
     listed("window", "messages=N or turns=N, start=user", "the newest messages that fit", FREE),
     listed("head-tail", "first=N", "the first messages, and the newest that fit beside them", FREE),
-    listed("recall", "tail=PERCENT, stem=none", "the newest messages, and older ones that share words with the question", FREE),
+    listed(
+        "recall",
+        "tail=PERCENT, stem=none",
+        "the newest messages, and older ones that share words with the question",
+        FREE,
+    ),
     listed("tools", TOOLS, "how long old tool results were in their place, then as window", FREE),
     listed("clear-tools", TOOLS, "a step of a ladder: old tool results cleared, nothing left out", FREE),
     listed("drop-reasoning", "no options", "a step of a ladder: earlier thoughts dropped, nothing left out", FREE),
-    listed("summarize", "tokens=N, chunk=N, role=NAME", "a summary of what is old, and the newest messages", "1 call now and then"),
-    listed("ladder", "steps with `/` between them", "clear-tools, drop-reasoning, summarize, or steps of yours, as far as needed", "that of its steps"),
+    listed(
+        "summarize",
+        "tokens=N, chunk=N, role=NAME",
+        "a summary of what is old, and the newest messages",
+        "1 call now and then",
+    ),
+    listed(
+        "ladder",
+        "steps with `/` between them",
+        "clear-tools, drop-reasoning, summarize, or steps of yours, as far as needed",
+        "that of its steps",
+    ),
 ];
 
 const fn listed(name: &'static str, takes: &'static str, about: &'static str, price: &'static str) -> Listed {
