@@ -481,3 +481,18 @@ fn what_is_fitted_to_a_server_is_an_estimate() {
     assert!(!chat(wire.clone()).plan("x").unwrap().tokens().estimated);
     assert!(chat(wire.single_system()).plan("x").unwrap().tokens().estimated);
 }
+
+#[test]
+fn fields_that_are_sent_are_counted() {
+    let chat = |wire| builder(Scripted::default()).wire(wire).build().unwrap();
+    let thought = format!(r#"{{"role":"assistant","content":"x","reasoning_content":"{}"}}"#, "r".repeat(5_000));
+    let plan = |wire: crate::backend::Wire| {
+        let chat = chat(wire);
+        chat.push("a").unwrap();
+        chat.push(Message::from_json(&thought).unwrap()).unwrap();
+        chat.plan("b").unwrap()
+    };
+    let wire = crate::backend::Wire::default();
+    assert_eq!((plan(wire.clone()).messages().len(), plan(wire.clone()).tokens().estimated), (3, false));
+    assert_eq!(plan(wire.send_fields(["reasoning_content"])).messages().len(), 1, "it does not fit any more");
+}

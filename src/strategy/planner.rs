@@ -111,6 +111,9 @@ impl Planner {
     /// Fits the messages of every plan to a server. Default: they are sent as they stand in the record.
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
+        if wire.fields().next().is_some() {
+            self.cost = self.cost.fields(wire.fields());
+        }
         self.wire = Some(wire);
         self
     }
@@ -264,7 +267,7 @@ impl Planner {
     fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
         let Some(wire) = &self.wire else { return (messages, None, true) };
         let fitted = wire.fit(&messages);
-        let is_as_counted = wire.keeps_cost(&messages, &fitted);
+        let is_as_counted = Wire::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));
         let unfitted = (!is_same_order).then_some(messages);
         (fitted, unfitted, is_as_counted)

@@ -71,7 +71,19 @@ impl ChatCost {
         let parts: Count = parts.iter().filter(|part| part.text().is_none()).map(|part| self.part(part)).sum();
         let refusal = message.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
         let audio = message.audio().map_or(Count::ZERO, |_| Count::estimated(OTHER_PART));
-        parts + refusal + audio
+        parts + refusal + audio + self.sent_fields(message)
+    }
+
+    /// Members beside the specification's, where they are sent: text as it is, anything else as JSON.
+    fn sent_fields(&self, message: &Message) -> Count {
+        let value = |name: &String| message.get(name);
+        let texts = self.fields.iter().filter_map(value).map(|value| match value.parse::<String>() {
+            Ok(text) => self.text(&text),
+            Err(_) => self.text(value.as_str()),
+        });
+        texts
+            .sum::<Count>()
+            .estimated_if(!self.fields.is_empty() && self.fields.iter().any(|name| value(name).is_some()))
     }
 
     fn part(&self, part: &Part) -> Count {

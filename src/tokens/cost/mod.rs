@@ -47,6 +47,8 @@ pub struct ChatCost {
     counter: Arc<dyn TokenCounter>,
     family: Family,
     images: Option<ImageRule>,
+    /// Members of messages that are not in the specification and are sent all the same.
+    fields: Arc<[String]>,
     /// Whether the encoding is the model's own.
     is_exact: bool,
     id: Arc<str>,
@@ -84,32 +86,46 @@ impl Default for ChatCost {
 }
 
 impl ChatCost {
-    /// The cost for a model, by name or as it is known. A model whose encoding is not known is counted with `o200k_base`, and every figure says
-    /// that it is estimated.
+    /// The cost for a model, by name or as it is known. A model whose encoding is not known is counted with `o200k_base`,
+    /// and every figure says that it is estimated.
     pub fn for_model(model: impl Into<Model>) -> Self {
         let Model { encoding, family, images, .. } = model.into();
         let counter = Arc::new(Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase)));
-        Self::with(counter, family, images, encoding.is_some())
+        Self::with(counter, family, images, Arc::from([]), encoding.is_some())
     }
 
     /// The cost with a counter of your own, framed as [`Family::Chat`], for models whose way to bill images is not known.
     pub fn new(counter: impl TokenCounter + 'static) -> Self {
-        Self::with(Arc::new(counter), Family::default(), None, true)
+        Self::with(Arc::new(counter), Family::default(), None, Arc::from([]), true)
     }
 
     /// The same with the frame of another family of models.
     #[must_use]
     pub fn family(self, family: Family) -> Self {
-        Self::with(self.counter, family, self.images, self.is_exact)
+        Self::with(self.counter, family, self.images, self.fields, self.is_exact)
     }
 
     /// The same with images billed by `rule`.
     #[must_use]
     pub fn images(self, rule: ImageRule) -> Self {
-        Self::with(self.counter, self.family, Some(rule), self.is_exact)
+        Self::with(self.counter, self.family, Some(rule), self.fields, self.is_exact)
     }
 
-    fn with(counter: Arc<dyn TokenCounter>, family: Family, images: Option<ImageRule>, is_exact: bool) -> Self {
+    /// The same for a server that is sent these members of messages too, such as `reasoning_content`: their texts are
+    /// counted, as estimates.
+    #[must_use]
+    pub fn fields<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let fields = names.into_iter().map(str::to_owned).collect();
+        Self::with(self.counter, self.family, self.images, fields, self.is_exact)
+    }
+
+    fn with(
+        counter: Arc<dyn TokenCounter>,
+        family: Family,
+        images: Option<ImageRule>,
+        fields: Arc<[String]>,
+        is_exact: bool,
+    ) -> Self {
         let family_id = match family {
             Family::Chat => "c",
             Family::Reasoning => "r",
@@ -121,12 +137,14 @@ impl ChatCost {
         };
         // What is an estimate for a model whose encoding is not known may be exact for another.
         let guessed = if is_exact { "" } else { "?" };
-        let id = format!("{}{guessed}/{family_id}{images_id}/{FORMULA}", counter.id()).into();
-        Self { counter, family, images, is_exact, id }
+        let fields_id = fields.iter().fold(String::new(), |id, name| id + "/" + name);
+        let id = format!("{}{guessed}/{family_id}{images_id}{fields_id}/{FORMULA}", counter.id()).into();
+        Self { counter, family, images, fields, is_exact, id }
     }
 
     /// What costs are stored under, as `o200k_base/r/2`: the counter's id, the family (`c` for chat, `r` for reasoning),
-    /// the rule for images if there is one, and the formula's version.
+    /// the rule for images and the members that are sent beside the specification's if there are any, and the formula's
+    /// version.
     pub fn id(&self) -> &str {
         &self.id
     }
