@@ -77,6 +77,8 @@ pub struct Reply {
 pub struct Report {
     /// What was sent, and why.
     pub plan: Plan,
+    /// Tokens at its start that the last request had at its start too: what a provider's prompt cache can reuse.
+    pub repeated: u64,
     /// From the first poll to the reply: waiting in the queue, planning and all attempts are part of it, saving is not.
     pub elapsed: Duration,
     /// The requests it took, the last one last.
@@ -178,13 +180,14 @@ impl Exchange {
             return Err(FailedExchange::unusable(request, reply, &why));
         }
         let elapsed = started.elapsed();
+        let repeated = shared.state(|state| state.last.as_ref().map_or(0, |last| plan.repeats(last)));
         let (asked, item_id) = match shared.state(|state| state.commit(staged, &plan, &reply)) {
             Ok(ids) => ids,
             Err(error) => return Err(FailedExchange::unrecorded(request, reply, &error)),
         };
         let unsaved = shared.autosave().await.map(Arc::new);
         let ChatReply { message, finish, usage, attempts, raw } = reply;
-        let report = Report { plan, elapsed, attempts, summaries, unsaved };
+        let report = Report { plan, repeated, elapsed, attempts, summaries, unsaved };
         Ok(Reply { item_id, asked, message, finish, usage, raw, report })
     }
 }
@@ -216,6 +219,7 @@ impl State {
         plan.commit_marks(&mut staged)?;
         let asked = staged.get(item_id).and_then(crate::conversation::Item::parent).unwrap_or(item_id);
         self.file.conversation = staged;
+        self.last = Some(plan.sent());
         Ok((asked, item_id))
     }
 }

@@ -496,3 +496,16 @@ fn fields_that_are_sent_are_counted() {
     assert_eq!((plan(wire.clone()).messages().len(), plan(wire.clone()).tokens().estimated), (3, false));
     assert_eq!(plan(wire.send_fields(["reasoning_content"])).messages().len(), 1, "it does not fit any more");
 }
+
+#[test]
+fn the_report_says_what_a_request_repeats_of_the_last_one() {
+    let (chat, _) = chat(&["one", "two", "three"]);
+    let repeated: Vec<u64> = block_on(async {
+        let first = chat.send("a").await.unwrap();
+        let second = chat.send("b").await.unwrap();
+        chat.set_system("another").unwrap();
+        let third = chat.send("c").await.unwrap();
+        [first, second, third].map(|reply| reply.report.repeated).to_vec()
+    });
+    assert_eq!(repeated, [0, 10 + 5, 0]);
+}

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::message::{Content, Message};
 use crate::request::Tool;
-use crate::strategy::{Memo, Plan, Planner};
+use crate::strategy::{Memo, Plan, Planner, Sent};
 use crate::tokens::Model;
 use crate::transcript::{Saved, Transcript};
 
@@ -73,6 +73,8 @@ struct State {
     /// How many sends are under way or wait for their turn.
     sends: usize,
     patience: Patience,
+    /// The last request that was answered.
+    last: Option<Sent>,
 }
 
 impl ConversationManager {
@@ -94,7 +96,7 @@ impl ConversationManager {
     }
 
     fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
-        let state = Mutex::new(State { file, sends: 0, patience: Patience::default() });
+        let state = Mutex::new(State { file, sends: 0, patience: Patience::default(), last: None });
         let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
         Self { shared: Arc::new(Shared { setup, planner, queue, state, memo, saving }) }
     }

@@ -51,6 +51,7 @@ pub use head_tail::HeadTail;
 pub use keep::ToKeep;
 pub use ladder::Ladder;
 pub use parse::{Listed, STRATEGIES, parse};
+pub(crate) use plan::Sent;
 pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
 pub use planner::{Extras, Planner};
 pub use recall::Recall;

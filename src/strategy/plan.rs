@@ -138,6 +138,15 @@ pub struct Plan {
     pub(super) wish: Option<Wish>,
 }
 
+/// What was sent, as far as it tells what a later request repeats.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    tools: Arc<[Tool]>,
+    messages: Arc<[Message]>,
+    /// The instructions at the start, where fitting them to a server moved others there.
+    moved: Option<Message>,
+}
+
 /// A part of a request: how many messages, and what they cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -241,15 +250,24 @@ impl Plan {
     /// cache can reuse. Whole groups; head and tools count when they are equal. Where all system messages are put into one
     /// at the start, that one must be equal.
     pub fn prefix_shared_with(&self, last: &Self) -> u64 {
-        let is_fitted = self.unfitted.is_some() || last.unfitted.is_some();
-        let instructions = |plan: &Self| plan.messages.first().filter(|first| first.role().is_instruction()).cloned();
-        if self.tools != last.tools || is_fitted && instructions(self) != instructions(last) {
+        self.repeats(&last.sent())
+    }
+
+    /// What a later plan is compared with.
+    pub(crate) fn sent(&self) -> Sent {
+        let first = self.messages.first().filter(|first| self.unfitted.is_some() && first.role().is_instruction());
+        Sent { tools: Arc::clone(&self.tools), messages: self.unfitted().into(), moved: first.cloned() }
+    }
+
+    /// As [`prefix_shared_with`](Self::prefix_shared_with).
+    pub(crate) fn repeats(&self, last: &Sent) -> u64 {
+        if self.tools != last.tools || self.sent().moved != last.moved {
             return 0;
         }
-        let (mut mine, mut its) = (self.unfitted(), last.unfitted());
+        let (mut mine, mut its) = (self.unfitted(), &*last.messages);
         let mut shared = 0;
-        for (part, other) in self.parts.iter().zip(&last.parts) {
-            let both = mine.split_at_checked(part.messages).zip(its.split_at_checked(other.messages));
+        for part in &self.parts {
+            let both = mine.split_at_checked(part.messages).zip(its.split_at_checked(part.messages));
             match both {
                 Some(((own, left), (known, its_left))) if own == known => (mine, its) = (left, its_left),
                 _ => break,
