@@ -1,5 +1,7 @@
 //! The cost of every message, beside the record: counted once for each way to count, summed along the path.
 
+mod known;
+
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::Arc;

@@ -42,7 +42,10 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
     let mut is_first = true;
     input::for_each(&[file.to_owned()], &args.input, |Loaded { name, file }| {
         let request = whole(&file);
-        let breakdown = input::cost(models, args.model.as_deref(), &file).request(&request);
+        let cost = input::cost(models, args.model.as_deref(), &file);
+        // What a saved transcript knows needs no vocabulary, which takes longer to load than all else.
+        let known = file.ledger.breakdown(&file.conversation, &file.tools, &request.params, &cost);
+        let breakdown = known.unwrap_or_else(|| cost.request(&request));
         if args.json {
             let value = &report(&request.messages, &breakdown);
             return json_line(&mut out, &Named { conversation: &name, value });
