@@ -112,7 +112,7 @@ mod tokenizer {
     use super::{Count, Encoding};
 
     /// An apostrophe and a long s: to the pattern a contraction like `'s`, which `tiktoken` 4.1.2 does not see. The one
-    /// difference to `tiktoken-rs` in eight million random strings: `a'\u{17f}'redon` has six tokens, not five.
+    /// kind of difference to `tiktoken-rs` in eight million random strings: `a'\u{17f}'redon` has six tokens, not five.
     const OTHERWISE_CUT: &str = "'\u{17f}";
 
     static O200K_BASE: LazyLock<CoreBpe> = LazyLock::new(tiktoken::encoding::o200k_base);
