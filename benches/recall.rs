@@ -4,8 +4,8 @@
 //! - `NAME.conversations.jsonl`: `{id, messages: [{id, role, name?, content}]}`
 //! - `NAME.questions.jsonl`: `{conversation, question, evidence: [message ids]}`
 //!
-//! A question counts as answered when all messages of its evidence are sent word for word. Then what planning costs in
-//! time and memory.
+//! A question counts as answered when all messages of its evidence are sent word for word. Then, on a made-up conversation
+//! with long answers, how often the sentence that is asked for is sent, and what planning costs in time and memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -27,7 +27,8 @@ use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Memo, Message, Planne
 static HEAP: PeakAlloc = PeakAlloc;
 
 const BUDGETS: [u64; 5] = [1_000, 2_000, 4_000, 8_000, 16_000];
-const SPECS: [&str; 5] = ["window", "recall", "recall:tail=0", "recall:tail=15", "recall:stem=none"];
+const SPECS: [&str; 6] =
+    ["window", "recall", "recall:tail=0", "recall:tail=15", "recall:stem=none", "recall:excerpts=no"];
 /// Where one budget is enough.
 const USUAL: u64 = 4_000;
 
@@ -197,6 +198,39 @@ fn shares(exam: &mut Exam<'_>, say: impl Fn(&Question, usize) -> Vec<Message>) -
     BUDGETS.iter().map(|&budget| exam.share("recall", budget, &say)).collect()
 }
 
+/// Where answers are long: how often the sentence that is asked for is sent, and how many of the newest messages are, whole
+/// or in part, without a break.
+fn examine_long_answers() {
+    let (messages, asked) = data::long_answers();
+    let columns = ["1k", "2k", "4k", "8k", "16k"];
+    let title = format!("long answers, made up: sentences sent, of {}", asked.len());
+    let mut sentences = Table::with_columns(&title, &columns);
+    let mut newest = Table::with_columns("long answers, made up: newest messages without a break, of all", &columns);
+    let mut case = Case::new(&messages);
+    for spec in ["window", "recall:excerpts=no", "recall", "recall:excerpts=25"] {
+        let strategy = parse(spec).unwrap();
+        let (mut kept, mut in_a_row) = (Vec::new(), Vec::new());
+        for budget in BUDGETS {
+            let planner = planner(budget);
+            let (mut answered, mut messages_sent) = (0, 0);
+            for (question, answer) in &asked {
+                let mut talk = case.talk.clone();
+                talk.push(Message::user(&**question));
+                let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.memo).unwrap();
+                answered += usize::from(plan.messages().iter().any(|message| message.text().contains(&**answer)));
+                let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent());
+                messages_sent += sent.map(|run| run.positions.len()).sum::<usize>() - 1;
+            }
+            kept.push(percent(answered, asked.len()));
+            in_a_row.push(float(messages_sent) / float(asked.len()));
+        }
+        sentences.row(spec, kept, "%", String::new(), None);
+        newest.row(spec, in_a_row, "", String::new(), None);
+    }
+    sentences.print();
+    newest.print();
+}
+
 fn main() {
     let named = env::args().skip(1).find(|argument| !argument.starts_with('-')).map(PathBuf::from);
     let folder = named.or_else(|| env::var_os("TURNWISE_RECALL_DATA").map(PathBuf::from));
@@ -209,5 +243,6 @@ fn main() {
         println!("What follows is a small made-up conversation, which says only that the program runs.");
         examine(&data::generated());
     }
+    examine_long_answers();
     cost::measure();
 }

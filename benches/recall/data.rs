@@ -93,3 +93,23 @@ pub(crate) fn generated() -> Set {
     }
     Set { name: "generated".into(), talks: vec![talk], questions }
 }
+
+/// Short questions, all about the same few things, and long answers, with what is asked for in one paragraph of some: the
+/// conversation, and each question with the sentence that answers it.
+pub(crate) fn long_answers() -> (Vec<Message>, Vec<(String, String)>) {
+    let mut writer = Writer::new(12);
+    let exchanges = sized(200, 40);
+    let (mut talk, mut asked) = (Vec::new(), Vec::new());
+    for number in 0..exchanges {
+        let mut paragraphs: Vec<String> = (0..24).map(|_| format!("{}.", writer.text(250))).collect();
+        let thing = THINGS[number * 5 % THINGS.len()];
+        let question = format!("{} my {thing}, what do you recommend?", writer.text(30));
+        if number % (exchanges / THINGS.len() + 2) == 0 {
+            let answer = format!("For the {thing} I recommend number {}.", 700 + number);
+            paragraphs[2 + 2 * asked.len()].push_str(&[" ", &answer].concat());
+            asked.push((format!("Which number did you recommend for the {thing}?"), answer));
+        }
+        talk.extend([Message::user(question), Message::assistant(paragraphs.join("\n\n"))]);
+    }
+    (talk, asked)
+}

@@ -30,7 +30,7 @@ pub const STRATEGIES: &[Listed] = &[
     listed("head-tail", "first=N", "the first messages, and the newest that fit beside them", FREE),
     listed(
         "recall",
-        "tail=PERCENT, stem=none",
+        "tail=PERCENT, excerpts=PERCENT or no, stem=none",
         "the newest messages, and older ones that share words with the question",
         FREE,
     ),
@@ -62,7 +62,7 @@ const fn listed(name: &'static str, takes: &'static str, about: &'static str, pr
 /// | `everything` | |
 /// | `window` | `messages=N` or `turns=N`, `start=user` |
 /// | `head-tail` | `first=N` (messages, default 2) |
-/// | `recall` | `tail=PERCENT` (default 26), `stem=none` |
+/// | `recall` | `tail=PERCENT` (default 26), `excerpts=PERCENT` (default 10) or `excerpts=no`, `stem=none` |
 /// | `tools` | `keep=N` (groups of calls, default 3), `named=a+b` (tools), `least=N` (tokens): then `window` |
 /// | `clear-tools`, `drop-reasoning` | steps of a ladder; the first as `tools` |
 /// | `summarize` | `tokens=N` (of the summary, default 400), `chunk=N` (tokens a call, default 4,000), `role=user` |
@@ -118,15 +118,12 @@ fn window(options: &mut Options<'_>) -> Result<SlidingWindow> {
 }
 
 fn recall(options: &mut Options<'_>) -> Result<Recall> {
-    let recall = match options.number("tail")? {
-        None => Recall::new(),
-        Some(percent) => {
-            let part = u8::try_from(percent).ok().filter(|&percent| percent <= 100);
-            let part =
-                part.ok_or_else(|| invalid(format!("`recall` has `tail={percent}`; 0 to 100 (percent) is allowed")));
-            Recall::new().tail(part?)
-        }
-    };
+    let mut recall = options.percent("tail")?.map_or_else(Recall::new, |percent| Recall::new().tail(percent));
+    let is_off = options.left.contains(&("excerpts", "no"));
+    let excerpts = if is_off { options.take("excerpts").map(|_| 0) } else { options.percent("excerpts")? };
+    if let Some(percent) = excerpts {
+        recall = recall.excerpts(percent);
+    }
     match options.take("stem") {
         None | Some("english") => Ok(recall),
         Some("none") => Ok(recall.without_stemming()),
@@ -188,6 +185,13 @@ impl<'a> Options<'a> {
             invalid(format!("`{}` has `{key}={value}`, and a whole number is needed", self.name)).because(e)
         })?;
         Ok(Some(number))
+    }
+
+    fn percent(&mut self, key: &str) -> Result<Option<u8>> {
+        let Some(percent) = self.number(key)? else { return Ok(None) };
+        let part = u8::try_from(percent).ok().filter(|&percent| percent <= 100);
+        let wrong = || invalid(format!("`{}` has `{key}={percent}`; 0 to 100 (percent) is allowed", self.name));
+        part.ok_or_else(wrong).map(Some)
     }
 
     fn finish(self) -> Result<()> {

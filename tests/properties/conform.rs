@@ -7,7 +7,7 @@ use crate::generate::{self, chance};
 use crate::plans::{budget, bytes, cost_of, words};
 use crate::{each_case, generate::pick};
 
-const STRATEGIES: [&str; 17] = [
+const STRATEGIES: [&str; 23] = [
     "everything",
     "window",
     "window:messages=7",
@@ -15,6 +15,12 @@ const STRATEGIES: [&str; 17] = [
     "window:turns=3,start=user",
     "head-tail",
     "head-tail:first=5",
+    "recall",
+    "recall:tail=5,excerpts=60",
+    "recall:tail=60,excerpts=40",
+    "recall:excerpts=no",
+    "ladder:drop-reasoning/recall:tail=5,excerpts=50",
+    "ladder:recall:excerpts=80/window",
     "tools",
     "tools:keep=0",
     "tools:keep=1,named=lookup,least=40",

@@ -40,8 +40,10 @@ fn outcome(talk: &Conversation, limit: u64, ledger: &mut Ledger, strategy: &dyn 
 
 #[test]
 fn invariant_6_a_memo_that_followed_every_change_plans_as_a_fresh_one() {
-    let strategies = ["recall", "recall:tail=0", "recall:stem=none"].map(|spec| parse(spec).unwrap());
-    let mut recalled = 0;
+    let strategies =
+        ["recall:tail=20,excerpts=60", "recall", "recall:tail=0,excerpts=40", "recall:stem=none,excerpts=80"]
+            .map(|spec| parse(spec).unwrap());
+    let (mut recalled, mut excerpts) = (0, 0);
     each_case(300, |case| {
         let rng = &mut case.rng;
         let mut talks = [generate::talk(rng).conversation(), generate::talk(rng).conversation()];
@@ -55,13 +57,14 @@ fn invariant_6_a_memo_that_followed_every_change_plans_as_a_fresh_one() {
             let pins = crate::judge::positions(talk, talk.pins());
             let input = Input::new(&whole, &pins, &[], bytes);
             let limit = generate::log_uniform(rng, input.fixed(), 2 * input.whole());
-            let strategy = &strategies[if rng.u8(0..8) == 0 { rng.usize(0..3) } else { 0 }];
+            let strategy = &strategies[if rng.u8(0..8) == 0 { rng.usize(0..strategies.len()) } else { 0 }];
             case.note.replace(format!("step {step}: {} under {limit}", strategy.spec()));
             let used = outcome(talk, limit, &mut ledgers[which], strategy, &mut memo);
             let fresh = outcome(talk, limit, &mut Ledger::new(), strategy, &mut Memo::default());
             assert_eq!(used, fresh);
             recalled += u32::from(fresh.contains("recalled"));
+            excerpts += u32::from(fresh.contains("\"excerpt\""));
         }
     });
-    println!("{recalled} plans recalled something");
+    println!("{recalled} plans recalled something, {excerpts} sent parts of a message");
 }

@@ -155,6 +155,11 @@ impl Index {
         self.ids.get(&word).map_or(&[], |&id| &self.terms[id as usize].postings)
     }
 
+    /// Adds the words of a text, as often as they stand there, in order.
+    pub(super) fn read_keys(&mut self, text: &str, into: &mut Vec<Key>) {
+        self.words.each(text, &mut |word: &str| into.push(Key::of(word)));
+    }
+
     /// The words of a text, each once, sorted.
     pub(super) fn words_of(&mut self, text: &str) -> Vec<String> {
         let mut words = Vec::new();

@@ -1,7 +1,7 @@
 //! What has to do with the question.
 
+mod excerpts;
 mod index;
-#[cfg_attr(not(test), expect(dead_code, reason = "not sent yet: see docs/design.md"))]
 mod pieces;
 mod query;
 mod score;
@@ -12,6 +12,7 @@ use std::collections::BinaryHeap;
 
 use super::{Draft, Memo, Reason, Strategy, View};
 use crate::error::Result;
+use excerpts::{Cuts, Sent};
 use index::Index;
 use query::Query;
 use score::Scores;
@@ -20,6 +21,9 @@ use words::Stem;
 /// Keeps the groups that share words with the user message to be answered, and the newest ones: a part of the room is
 /// always theirs, and all that is left. A question that says little by itself ("And what was it?") is looked up with
 /// words of the user messages before it; one that shares no word with the conversation gets the newest groups.
+///
+/// Of long messages that do not fit, passages are sent: those that have to do with the question, and the first one of the
+/// newest, so that the model sees its own last answer.
 ///
 /// Each request has other messages, so a provider's prompt cache finds little to reuse, and the low mark is not used:
 /// what is trimmed is filled up to the high mark.
@@ -43,12 +47,15 @@ use words::Stem;
 #[must_use]
 pub struct Recall {
     tail: u8,
+    excerpts: u8,
     stem: Stem,
 }
 
 /// Percent of the room that the newest groups always have: with the question a good quarter of the budget, within which
 /// nothing is lost that a window would send. 15 would find some one point more of what is older (docs/design.md).
 const TAIL: u8 = 26;
+/// Percent of the room left beside the newest groups that passages have.
+const EXCERPTS: u8 = 10;
 
 impl Default for Recall {
     fn default() -> Self {
@@ -57,14 +64,21 @@ impl Default for Recall {
 }
 
 impl Recall {
-    /// 26 % of the room for the newest groups, and English endings.
+    /// 26 % of the room for the newest groups, 10 % of the rest for passages of long messages, and English endings.
     pub fn new() -> Self {
-        Self { tail: TAIL, stem: Stem::English }
+        Self { tail: TAIL, excerpts: EXCERPTS, stem: Stem::English }
     }
 
     /// Percent of the room that the newest groups always have. Default 26; above 100 counts as 100.
     pub fn tail(self, percent: u8) -> Self {
         Self { tail: percent.min(100), ..self }
+    }
+
+    /// Percent of the room left beside the newest groups for passages of messages over 150 tokens; nothing while that is
+    /// under 150 tokens. As much of the whole room may be taken for the newest groups, the long ones by their first passage,
+    /// where they do not fit whole. Default 10, 0 for whole messages only; above 100 counts as 100.
+    pub fn excerpts(self, percent: u8) -> Self {
+        Self { excerpts: percent.min(100), ..self }
     }
 
     /// Compares words as they are written: `books` does not find `book`. For conversations in other languages, where
@@ -79,6 +93,7 @@ impl Recall {
 struct Cache {
     index: Index,
     scores: Scores,
+    cuts: Cuts,
 }
 
 /// A group that may be kept: the more its score is worth for its tokens the sooner, of two alike the newer.
@@ -86,65 +101,65 @@ struct Cache {
 struct Candidate {
     worth: u64,
     group: usize,
-    tokens: u64,
+    /// What it costs on top of what is sent of it already.
+    price: u64,
 }
 
-impl Candidate {
-    /// The score by the square root of the tokens: between the best groups and the most groups.
-    fn new(group: usize, score: u64, tokens: u64) -> Self {
-        let root = (tokens.clamp(1, 1 << 40) << 16).isqrt();
-        Self { worth: (score << 16) / root, group, tokens }
-    }
+/// A score by the square root of the tokens: between the best and the most.
+fn worth(score: u128, tokens: u64) -> u64 {
+    let root = (tokens.clamp(1, 1 << 40) << 16).isqrt();
+    u64::try_from((score << 16) / u128::from(root)).unwrap_or(u64::MAX)
 }
 
-/// Takes the best candidates that fit, and no other; sorted, with the room that is left.
-fn choose(candidates: Vec<Candidate>, mut room: u64) -> (Vec<usize>, u64) {
-    let least = candidates.iter().map(|candidate| candidate.tokens).min().unwrap_or(0);
+fn percent(of: u64, percent: u8) -> u64 {
+    u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(of)
+}
+
+/// Takes the best candidates that fit, and no other; sorted.
+fn choose(candidates: Vec<Candidate>, room: &mut u64) -> Vec<usize> {
+    let least = candidates.iter().map(|candidate| candidate.price).min().unwrap_or(0);
     let mut best = BinaryHeap::from(candidates);
     let mut chosen = Vec::new();
-    while room >= least
+    while *room >= least
         && let Some(candidate) = best.pop()
     {
-        if candidate.tokens <= room {
-            room -= candidate.tokens;
+        if let Some(rest) = room.checked_sub(candidate.price) {
+            *room = rest;
             chosen.push(candidate.group);
         }
     }
     chosen.sort_unstable();
-    (chosen, room)
+    chosen
 }
 
-/// Gives what is left of the room to the groups directly before `tail`. Returns where the tail starts now.
-fn lengthen(view: &View<'_>, tail: usize, chosen: &[usize], mut room: u64) -> usize {
-    let mut start = tail;
-    while let Some(group) = start.checked_sub(1) {
-        let tokens = if chosen.binary_search(&group).is_ok() { 0 } else { view.tokens(group..start) };
-        match room.checked_sub(tokens) {
-            Some(rest) => room = rest,
-            None => break,
-        }
-        start = group;
-    }
-    start
-}
-
-/// All before `tail` that was not chosen is left out.
-fn draft(chosen: &[usize], tail: usize) -> Draft {
+/// All that was not chosen is left out.
+fn draft(chosen: &[usize], sent: Sent) -> Draft {
     let mut draft = Draft::keep_all();
     let mut from = 0;
-    for &group in chosen.iter().take_while(|&&group| group < tail) {
-        draft = draft.evict(from..group, Reason::Unrelated).because(group..group + 1, Reason::Recalled);
+    let mut kept: Vec<usize> = chosen.iter().chain(sent.excerpts.keys()).copied().collect();
+    kept.sort_unstable();
+    for group in kept.into_iter().take_while(|&group| group < sent.start) {
+        draft = draft.evict(from..group, Reason::Unrelated);
+        if !sent.excerpts.contains_key(&group) {
+            draft = draft.because(group..group + 1, Reason::Recalled);
+        }
         from = group + 1;
     }
-    draft.evict(from..tail, Reason::Unrelated)
+    draft = draft.evict(from..sent.start, Reason::Unrelated);
+    let shrink =
+        |draft: Draft, (group, excerpt): (usize, excerpts::Excerpt)| draft.shrink(group, excerpt.how, Reason::Excerpt);
+    sent.excerpts.into_iter().fold(draft, shrink)
 }
 
 impl Strategy for Recall {
     fn spec(&self) -> Cow<'static, str> {
-        match self.stem {
-            Stem::English => format!("recall:tail={}", self.tail).into(),
-            Stem::None => format!("recall:tail={},stem=none", self.tail).into(),
-        }
+        let excerpts = match self.excerpts {
+            EXCERPTS => String::new(),
+            0 => ",excerpts=no".to_owned(),
+            percent => format!(",excerpts={percent}"),
+        };
+        let stem = if self.stem == Stem::None { ",stem=none" } else { "" };
+        format!("recall:tail={}{excerpts}{stem}", self.tail).into()
     }
 
     fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
@@ -152,19 +167,25 @@ impl Strategy for Recall {
         if view.is_holding() || !view.is_over(view.tokens(0..groups)) {
             return Ok(Draft::keep_all());
         }
-        let Cache { index, scores } = memo.get();
+        let Cache { index, scores, cuts } = memo.get();
         index.update(view.path(), self.stem);
         let turn = view.newest().and_then(|newest| view.path().turn_of(newest));
         let query = Query::of(view.path(), turn, index);
+        let scored = scores.of(index, &query);
+        let mut texts = cuts.texts(view, index, self.stem);
         let room = view.whole_room();
-        let share = u64::try_from(u128::from(room) * u128::from(self.tail) / 100).unwrap_or(room);
-        let tail = view.tail(0, share);
-        let candidates = scores.of(index, &query).into_iter();
-        let candidates = candidates
-            .filter(|&(group, _)| group < tail && view.is_optional(group))
-            .map(|(group, score)| Candidate::new(group, score, view.tokens(group..group + 1)));
-        let (chosen, left) = choose(candidates.collect(), room.saturating_sub(view.tokens(tail..groups)));
-        Ok(draft(&chosen, lengthen(view, tail, &chosen, left)))
+        let mut sent = Sent::tail(view, room, percent(room, self.tail));
+        sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
+        sent.add_passages(&mut texts, &query, &scored, self.excerpts);
+        let candidates = scored.into_iter().filter_map(|(group, score)| {
+            let price = sent.price(group).filter(|_| view.is_optional(group))?;
+            let worth = worth(u128::from(score), view.tokens(group..group + 1));
+            Some(Candidate { worth, group, price })
+        });
+        let chosen = choose(candidates.collect(), &mut sent.room);
+        sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
+        sent.lengthen(&chosen);
+        Ok(draft(&chosen, sent))
     }
 }
 

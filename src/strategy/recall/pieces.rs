@@ -11,7 +11,7 @@ pub(super) struct Piece {
 }
 
 /// Pieces with fewer tokens take what follows, as long as both have fewer than [`FULL`].
-const SMALL: u64 = 24;
+pub(super) const SMALL: u64 = 24;
 /// Prose with more tokens is cut into sentences.
 const FULL: u64 = 96;
 /// Anything with more tokens is cut into lines, and those every so many characters.

@@ -60,6 +60,11 @@ impl Query {
         self.lenders.push(lender);
     }
 
+    /// Whether a word of this weight counts in a group: one that lent words is no answer to them.
+    pub(super) fn may_find(&self, group: usize, weight: u64) -> bool {
+        weight == WHOLE || !self.lenders.contains(&group)
+    }
+
     /// How many groups hold a word, the one that asks left aside.
     pub(super) fn held_by(&self, index: &Index, word: Key) -> usize {
         let postings = index.postings(word);

@@ -142,6 +142,9 @@ fn the_spec_can_be_read_back() {
         ("recall:tail=0", "recall:tail=0"),
         ("recall:stem=none", "recall:tail=26,stem=none"),
         ("recall:stem=english,tail=100", "recall:tail=100"),
+        ("recall:excerpts=10", "recall:tail=26"),
+        ("recall:excerpts=0", "recall:tail=26,excerpts=no"),
+        ("recall:stem=none,excerpts=25", "recall:tail=26,excerpts=25,stem=none"),
     ] {
         let strategy = parse(spec).unwrap();
         assert_eq!(strategy.spec(), full);
@@ -151,8 +154,10 @@ fn the_spec_can_be_read_back() {
         ("recal", "did you mean `recall`?"),
         ("recall:tail=101", "`tail=101`; 0 to 100 (percent) is allowed"),
         ("recall:tail=x", "a whole number is needed"),
+        ("recall:excerpts=101", "`excerpts=101`; 0 to 100 (percent) is allowed"),
+        ("recall:excerpts=none", "a whole number is needed"),
         ("recall:stem=latin", "`stem=latin`; `stem=english` (the default) and `stem=none` are allowed"),
-        ("recall:turns=1", "it takes tail=PERCENT, stem=none"),
+        ("recall:turns=1", "it takes tail=PERCENT, excerpts=PERCENT or no, stem=none"),
     ] {
         let error = parse(spec).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");

@@ -1,7 +1,8 @@
 //! How much each group has to do with the question: BM25 in whole numbers, so that every machine finds the same.
 
 use super::index::{Index, Posting};
-use super::query::{Query, WHOLE};
+use super::query::Query;
+use super::words::Key;
 
 /// BM25's constants in twentieths (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009: k1 1.2, b 0.75).
 const K1: u64 = 24;
@@ -30,12 +31,10 @@ impl Scores {
     pub(super) fn of(&mut self, index: &Index, query: &Query) -> Vec<(usize, u64)> {
         self.slots.resize(index.groups(), Slot::default());
         for &(word, weight) in &query.words {
-            let lenders: &[usize] = if weight == WHOLE { &[] } else { &query.lenders };
-            let held_by = query.held_by(index, word) as u64;
-            let rarity = weight * rarity(others(index, query), held_by);
+            let rarity = weighed(index, query, word, weight);
             for posting in index.postings(word) {
                 let group = posting.group as usize;
-                if Some(group) != query.asked && !lenders.contains(&group) {
+                if Some(group) != query.asked && query.may_find(group, weight) {
                     self.add(index, query, *posting, rarity);
                 }
             }
@@ -50,12 +49,11 @@ impl Scores {
     fn add(&mut self, index: &Index, query: &Query, posting: Posting, rarity: u64) {
         let slot = &mut self.slots[posting.group as usize];
         if slot.norm == 0 {
-            slot.norm = norm(index, query, posting.group as usize);
+            let all = index.total_length() - query.asked.map_or(0, |asked| index.length(asked));
+            slot.norm = norm(index.length(posting.group as usize), others(index, query), all);
             self.touched.push(posting.group);
         }
-        // A word that stands there a thousand times says no more than one that does a hundred times.
-        let count = u64::from(posting.count.min(1 << 10)) << FRACTION;
-        slot.score += rarity * count * (K1 + ONE) / (count * ONE + slot.norm);
+        slot.score += part(rarity, u64::from(posting.count), slot.norm);
     }
 
     /// The scores with half of those next to each and a quarter of those one further, four times to stay whole; none of
@@ -79,6 +77,18 @@ impl Scores {
     }
 }
 
+/// What a word of a query weighs by itself: the rarer it is among the groups, the more.
+pub(super) fn weighed(index: &Index, query: &Query, word: Key, weight: u64) -> u64 {
+    weight * rarity(others(index, query), query.held_by(index, word) as u64)
+}
+
+/// What a word adds to the score of a text in which it stands `count` times.
+pub(super) fn part(weighed: u64, count: u64, norm: u64) -> u64 {
+    // A word that stands there a thousand times says no more than one that does a hundred times.
+    let count = count.min(1 << 10) << FRACTION;
+    weighed * count * (K1 + ONE) / (count * ONE + norm)
+}
+
 /// The number of groups that may answer.
 fn others(index: &Index, query: &Query) -> u64 {
     (index.groups() - usize::from(query.asked.is_some())) as u64
@@ -89,11 +99,10 @@ fn rarity(groups: u64, held_by: u64) -> u64 {
     log2(2 * (groups + 1)).saturating_sub(log2(2 * held_by + 1))
 }
 
-/// k1 (1 - b + b length / mean length), of which no part is negative; at least 1.
-fn norm(index: &Index, query: &Query, group: usize) -> u64 {
-    let all = index.total_length() - query.asked.map_or(0, |asked| index.length(asked));
-    let longer = (index.length(group) * others(index, query)) << FRACTION;
-    let relative = longer / all.max(1);
+/// k1 (1 - b + b length / mean length), of which no part is negative, for one of `texts` texts with `all` words together;
+/// at least 1.
+pub(super) fn norm(length: u64, texts: u64, all: u64) -> u64 {
+    let relative = ((length * texts) << FRACTION) / all.max(1);
     (K1 * ((ONE - B) << FRACTION) / ONE + K1 * B * relative / ONE).max(1)
 }
 

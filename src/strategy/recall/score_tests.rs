@@ -1,4 +1,5 @@
-use super::super::words::{Key, Stem};
+use super::super::query::WHOLE;
+use super::super::words::Stem;
 use super::*;
 use crate::conversation::Conversation;
 use crate::message::Message;
