@@ -12,7 +12,9 @@ use std::{env, fs, thread};
 
 use common::{MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples as sampled, sized, stored_cost};
 use fastrand::Rng;
-use turnwise::{Approximate, ChatCost, Conversation, Count, Encoding, Ledger, StreamedCount, Tiktoken, TokenCounter};
+use turnwise::{
+    Approximate, ChatCost, Conversation, Count, Encoding, Ledger, Message, StreamedCount, Tiktoken, TokenCounter,
+};
 
 /// In the environment of a child: which counter it loads.
 const TASK: &str = "TURNWISE_BENCH_COUNT";
@@ -223,6 +225,29 @@ fn cores() {
     table.print();
 }
 
+/// What a ledger adds to the count of one new message, however long the conversation is.
+fn new_message() {
+    const BYTES: usize = 267;
+    let mut writer = Writer::new(13);
+    let mut talk = Conversation::from_messages((0..sized(10_000, 20)).map(|number| writer.talk(number)));
+    let (cost, mut ledger) = (ChatCost::default(), Ledger::new());
+    ledger.total(&talk, &cost);
+    let (mut alone, mut added) = (Vec::new(), Vec::new());
+    for _ in 0..sized(2_001, 3) {
+        let message = Message::user(writer.text(BYTES));
+        talk.push(message.clone());
+        // Twice alone, so that what the tokenizer remembers of the words helps both alike.
+        cost.group([&message]);
+        alone.push(micros(|| cost.group([&message])));
+        added.push(micros(|| ledger.total(&talk, &cost)));
+    }
+    let mut table = Table::new("A new message of 267 bytes on 10,000: median of 2,001");
+    table.show("counted alone", median(&alone), "us");
+    table.show("counted and added up by the ledger", median(&added), "us");
+    table.check("difference", median(&added) - median(&alone), "us", 2.0);
+    table.print();
+}
+
 /// What a child does: it counts one word and prints its resident memory in kB, where the system tells it.
 fn run(task: &str) {
     match task {
@@ -265,6 +290,7 @@ fn main() {
         assert!(Tiktoken::new(encoding).count(&mixed).tokens > 0 && plain(encoding, &mixed) > 0);
     }
     speed();
+    new_message();
     cores();
     first_use();
     equality();

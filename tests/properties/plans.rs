@@ -48,7 +48,7 @@ pub(crate) fn strategies(rng: &mut Rng) -> Vec<(Kind, Box<dyn Strategy>)> {
         all.push((Kind::HeadTail { first }, Box::new(HeadTail::messages(first))));
     }
     for tail in [0, 15] {
-        all.push((Kind::Recall, Box::new(Recall::new().tail(tail))));
+        all.push((Kind::Recall, Box::new(Recall::new().tail(tail).excerpts(0))));
     }
     all
 }
