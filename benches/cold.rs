@@ -6,7 +6,9 @@ mod common;
 use std::process::{Command, Stdio};
 
 use common::{LIMIT, MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples, sized};
-use turnwise::{ChatCost, Conversation, Ledger, Memo, Message, Planner, SlidingWindow, TokenBudget, Transcript, trim};
+use turnwise::{ChatCost, Conversation, Ledger, Message, SlidingWindow, TokenBudget, trim};
+#[cfg(feature = "cli")]
+use turnwise::{Memo, Planner, Transcript};
 
 /// In the environment of a child: what it does.
 const TASK: &str = "TURNWISE_BENCH_COLD";
