@@ -142,15 +142,13 @@ impl Ledger {
     ) -> [Count; 2] {
         let index = self.column(cost.id());
         let head = conversation.shared_head();
-        let params: Vec<_> = params.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect();
+        let params = costly(params);
         let known = &mut self.columns[index].head;
-        if let Some(Head::Counted(known)) = known.as_ref().filter(|known| known.is_for(&head, tools, &params)) {
-            return known.counts;
+        let found = known.as_ref().and_then(|known| known.counts(&head, tools, &params));
+        if let (Some(counts), Some(Head::Counted(_))) = (found, &known) {
+            return counts;
         }
-        let counts = match known {
-            Some(Head::Loaded(print, counts)) if *print == Print::of(&(&*head, &**tools, &*params)) => *counts,
-            _ => cost.head_and_sections(&head, tools, &params),
-        };
+        let counts = found.unwrap_or_else(|| cost.head_and_sections(&head, tools, &params));
         *known = Some(Head::Counted(HeadCost { head, tools: Arc::clone(tools), params: params.into(), counts }));
         counts
     }
@@ -262,12 +260,22 @@ impl Ledger {
 }
 
 impl Head {
-    fn is_for(&self, head: &Arc<[Message]>, tools: &Arc<[Tool]>, params: &[(String, RawJson)]) -> bool {
-        let Self::Counted(known) = self else { return false };
-        (Arc::ptr_eq(&known.head, head) || known.head == *head)
-            && (Arc::ptr_eq(&known.tools, tools) || known.tools == *tools)
-            && *known.params == *params
+    /// The counts, if they are of this head, these tools and these parameters.
+    fn counts(&self, head: &Arc<[Message]>, tools: &[Tool], params: &[(String, RawJson)]) -> Option<[Count; 2]> {
+        match self {
+            Self::Loaded(print, counts) => (*print == Print::of(&(&**head, tools, params))).then_some(*counts),
+            Self::Counted(known) => {
+                let is_head = Arc::ptr_eq(&known.head, head) || known.head == *head;
+                let is_tools = std::ptr::eq(known.tools.as_ref(), tools) || *known.tools == *tools;
+                (is_head && is_tools && *known.params == *params).then_some(known.counts)
+            }
+        }
     }
+}
+
+/// Those of a request's parameters that cost tokens.
+fn costly(params: &[(String, RawJson)]) -> Vec<(String, RawJson)> {
+    params.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect()
 }
 
 impl Column {

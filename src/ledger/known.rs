@@ -1,8 +1,6 @@
 //! A breakdown without counting anything.
 
-use std::sync::Arc;
-
-use super::{Column, Head, Ledger, Print};
+use super::{Column, Ledger, costly};
 use crate::conversation::{Conversation, Path};
 use crate::json::RawJson;
 use crate::message::Message;
@@ -26,7 +24,7 @@ impl Ledger {
         if !path.items().all(|item| is_known(item.id().index(), item.stamp())) {
             return None;
         }
-        let [head, tools] = column.known_head(conversation, tools, params)?;
+        let [head, tools] = column.head.as_ref()?.counts(&conversation.shared_head(), tools, &costly(params))?;
         let mut messages = shares(head, conversation.head().iter());
         for group in 0..path.groups() {
             messages.extend(column.group_shares(path, group)?);
@@ -38,20 +36,6 @@ impl Ledger {
 impl Column {
     fn group_shares(&self, path: Path<'_>, group: usize) -> Option<Vec<Count>> {
         Some(shares(self.cost_of(path, group)?, path.group(group).messages()))
-    }
-
-    fn known_head(
-        &self,
-        conversation: &Conversation,
-        tools: &[Tool],
-        params: &[(String, RawJson)],
-    ) -> Option<[Count; 2]> {
-        let head = conversation.shared_head();
-        let params: Vec<_> = params.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect();
-        match self.head.as_ref()? {
-            Head::Loaded(print, counts) => (*print == Print::of(&(&*head, tools, &*params))).then_some(*counts),
-            known @ Head::Counted(counted) => known.is_for(&head, &Arc::from(tools), &params).then_some(counted.counts),
-        }
     }
 }
 
@@ -71,6 +55,8 @@ fn shares<'a>(all: Count, messages: impl Iterator<Item = &'a Message>) -> Vec<Co
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::tokens::CounterFn;
     use crate::transcript::Transcript;

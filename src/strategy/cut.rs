@@ -3,6 +3,7 @@
 use super::runs::Cut;
 use super::shrink::{Shrink, Shrinker};
 use crate::conversation::Path;
+use crate::ledger::Sums;
 use crate::message::Message;
 use crate::tokens::ChatCost;
 
@@ -15,12 +16,13 @@ pub(super) fn cut_to_fit(
     path: Path<'_>,
     groups: &[usize],
     room: u64,
+    sums: &Sums,
     cost: &ChatCost,
     shrinker: &Shrinker,
 ) -> Option<Vec<Cut>> {
     let messages = || groups.iter().flat_map(|&group| path.group(group).messages());
     let lengths: Vec<u64> = messages().flat_map(|message| text_lengths(message, cost)).collect();
-    let whole: u64 = groups.iter().map(|&group| cost.group(path.group(group).messages()).tokens).sum();
+    let whole: u64 = groups.iter().map(|&group| sums.group(group).tokens).sum();
     let around = whole.saturating_sub(lengths.iter().sum());
     let mut length = common_length(&lengths, room.checked_sub(around)?)?;
     loop {
@@ -33,7 +35,7 @@ pub(super) fn cut_to_fit(
         let cuts: Vec<Cut> = groups.iter().map(cut).collect();
         let over = cuts.iter().map(|cut| cut.tokens).sum::<u64>().saturating_sub(room);
         if over == 0 {
-            let is_cut = |cut: &Cut| cost.group(path.group(cut.group).messages()).tokens > cut.tokens;
+            let is_cut = |cut: &Cut| sums.group(cut.group).tokens > cut.tokens;
             return Some(cuts.into_iter().filter(is_cut).collect());
         }
         // Texts that were counted as parts may cost a little more together.

@@ -255,13 +255,17 @@ impl Plan {
 
     /// What a later plan is compared with.
     pub(crate) fn sent(&self) -> Sent {
-        let first = self.messages.first().filter(|first| self.unfitted.is_some() && first.role().is_instruction());
-        Sent { tools: Arc::clone(&self.tools), messages: self.unfitted().into(), moved: first.cloned() }
+        Sent { tools: Arc::clone(&self.tools), messages: self.unfitted().into(), moved: self.moved().cloned() }
+    }
+
+    /// The instructions at the start, where fitting them to a server moved others there.
+    fn moved(&self) -> Option<&Message> {
+        self.messages.first().filter(|first| self.unfitted.is_some() && first.role().is_instruction())
     }
 
     /// As [`prefix_shared_with`](Self::prefix_shared_with).
     pub(crate) fn repeats(&self, last: &Sent) -> u64 {
-        if self.tools != last.tools || self.sent().moved != last.moved {
+        if self.tools != last.tools || self.moved() != last.moved.as_ref() {
             return 0;
         }
         let (mut mine, mut its) = (self.unfitted(), &*last.messages);

@@ -260,7 +260,7 @@ impl Planner {
         let pending: Vec<usize> = must.of_reason(Must::Pending).collect();
         let pins: u64 = must.of_reason(Must::Pin).map(|group| sums.group(group).tokens).sum();
         let room = self.budget.limit.saturating_sub(before).saturating_sub(pins);
-        cut_to_fit(path, &pending, room, &self.cost, &memo.shrinker).ok_or(refused)
+        cut_to_fit(path, &pending, room, sums, &self.cost, &memo.shrinker).ok_or(refused)
     }
 
     /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ends::ends;
 use crate::conversation::{Group, Stamp};
@@ -100,22 +100,23 @@ struct Known {
 const MOST_KNOWN: usize = 4_096;
 
 impl Shrinker {
-    /// What a summary costs as a message.
-    pub(super) fn count(&self, message: &Message, cost: &ChatCost) -> Count {
+    /// What is known of this cost, with room for one more.
+    fn known(&self, cost: &ChatCost) -> MutexGuard<'_, Known> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.cost_id != cost.id() || known.summaries.len() >= MOST_KNOWN {
+        if known.cost_id != cost.id() || known.groups.len().max(known.summaries.len()) >= MOST_KNOWN {
             *known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
         }
-        *known.summaries.entry(message.text().into_owned()).or_insert_with(|| cost.group([message]))
+        known
+    }
+
+    /// What a summary costs as a message.
+    pub(super) fn count(&self, message: &Message, cost: &ChatCost) -> Count {
+        *self.known(cost).summaries.entry(message.text().into_owned()).or_insert_with(|| cost.group([message]))
     }
 
     /// A group made smaller in these ways, one after the other.
     pub(super) fn shrink(&self, group: Group<'_>, ways: &[Shrink], cost: &ChatCost) -> Shrunk {
         let Some(last) = group.last_item() else { return Shrunk { messages: Arc::from([]), count: Count::ZERO } };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.cost_id != cost.id() || known.groups.len() >= MOST_KNOWN {
-            *known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
-        }
         let make = || {
             let is_lone = group.positions().len() == 1;
             let shrink = |message: &Message| {
@@ -124,6 +125,6 @@ impl Shrinker {
             let messages: Arc<[Message]> = group.messages().map(shrink).collect();
             Shrunk { count: cost.group(&*messages), messages }
         };
-        known.groups.entry((last.stamp(), ways.to_vec())).or_insert_with(make).clone()
+        self.known(cost).groups.entry((last.stamp(), ways.to_vec())).or_insert_with(make).clone()
     }
 }
