@@ -69,12 +69,14 @@ pub enum ErrorKind {
     Malformed,
     /// The server could not be reached, or failed.
     Unavailable,
+    /// The reply broke off while it came.
+    Interrupted,
 }
 
 impl ErrorKind {
     /// Whether the same request may succeed later.
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Timeout | Self::Unavailable)
+        matches!(self, Self::RateLimited | Self::Timeout | Self::Unavailable | Self::Interrupted)
     }
 
     fn phrase(self) -> &'static str {
@@ -102,6 +104,7 @@ impl ErrorKind {
             Self::Rejected => "rejected",
             Self::Malformed => "malformed answer",
             Self::Unavailable => "unavailable",
+            Self::Interrupted => "interrupted",
         }
     }
 }

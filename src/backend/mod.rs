@@ -8,6 +8,7 @@ mod error;
 #[cfg(feature = "openai")]
 pub mod openai;
 mod scripted;
+mod stream;
 mod usage;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ use crate::request::ChatRequest;
 pub use crate::wire::Wire;
 pub use error::BackendError;
 pub use scripted::{Answer, Scripted};
+pub use stream::{ChatEvent, EventStream, ToolCallDelta};
 pub use usage::Usage;
 
 /// A future on the heap, as backends return it.
@@ -49,17 +51,45 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait ChatBackend: Send + Sync {
     /// The reply to a request.
     fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>>;
+
+    /// The reply as it comes. Default: the whole reply at once.
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
+        let whole = self.complete(request);
+        Box::pin(async move { whole.await.map(stream::at_once) })
+    }
+
+    /// What names the server, such as its base URL without keys: what is learned about a model is kept apart for each.
+    /// Default: empty.
+    fn server(&self) -> &str {
+        ""
+    }
 }
 
 impl<B: ChatBackend + ?Sized> ChatBackend for Arc<B> {
     fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
         (**self).complete(request)
     }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
+        (**self).stream(request)
+    }
+
+    fn server(&self) -> &str {
+        (**self).server()
+    }
 }
 
 impl<B: ChatBackend + ?Sized> ChatBackend for Box<B> {
     fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
         (**self).complete(request)
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
+        (**self).stream(request)
+    }
+
+    fn server(&self) -> &str {
+        (**self).server()
     }
 }
 

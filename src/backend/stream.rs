@@ -1,0 +1,59 @@
+//! Replies as they come.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+
+use super::{BackendError, ChatReply};
+
+/// A reply as it comes: deltas, and at the end one [`ChatEvent::Finished`]. A stream that ends without it broke off,
+/// and nothing of it is a reply.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<ChatEvent, BackendError>> + Send>>;
+
+/// A part of a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChatEvent {
+    /// More of the text.
+    Text(String),
+    /// More of what the model thinks, where the server shows it.
+    Reasoning(String),
+    /// More of why the model refuses.
+    Refusal(String),
+    /// More of a call.
+    ToolCall(ToolCallDelta),
+    /// The whole reply. Nothing follows.
+    Finished(Box<ChatReply>),
+}
+
+/// More of a call. The first delta of a call has its id and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ToolCallDelta {
+    /// Which of the reply's calls, from 0.
+    pub index: usize,
+    /// The call's id, once.
+    pub id: Option<String>,
+    /// The function's name, once.
+    pub name: Option<String>,
+    /// More of the arguments.
+    pub arguments: String,
+}
+
+/// A whole reply as a stream of one delta of each kind, for backends that do not stream.
+pub(super) fn at_once(reply: ChatReply) -> EventStream {
+    let message = &reply.message;
+    let said = (!message.text().is_empty()).then(|| ChatEvent::Text(message.text().into_owned()));
+    let refused = message.refusal().map(|why| ChatEvent::Refusal(why.to_owned()));
+    let calls = message.tool_calls().iter().enumerate().map(|(index, call)| {
+        ChatEvent::ToolCall(ToolCallDelta {
+            index,
+            id: call.id().map(str::to_owned),
+            name: Some(call.name().to_owned()),
+            arguments: call.arguments().into_owned(),
+        })
+    });
+    let events: Vec<_> = said.into_iter().chain(refused).chain(calls).collect();
+    let finished = ChatEvent::Finished(Box::new(reply));
+    Box::pin(futures_util::stream::iter(events.into_iter().chain([finished]).map(Ok)))
+}
