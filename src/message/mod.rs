@@ -94,6 +94,14 @@ impl Message {
         ]))
     }
 
+    /// What the model said as a reply has it: the content is null where it said nothing.
+    pub(crate) fn said(text: &str) -> Self {
+        Self(Object::new(vec![
+            Member::Known(MessageMember::Role(Role::Assistant)),
+            Member::Known(MessageMember::Content((!text.is_empty()).then(|| text.into()))),
+        ]))
+    }
+
     /// The result of the call with the id `call_id`.
     pub fn tool(call_id: &str, content: impl Into<Content>) -> Self {
         Self(Object::new(vec![
@@ -177,6 +185,12 @@ impl Message {
         }
     }
 
+    /// What a model thought before it answered, where a member of the message holds it as text.
+    pub(crate) fn reasoning(&self) -> Option<String> {
+        let text = |name: &&str| self.get(name)?.parse::<String>().ok().filter(|text| !text.is_empty());
+        ["reasoning_content", "reasoning"].iter().find_map(text)
+    }
+
     /// Whether it holds what a model thought before it answered.
     pub(crate) fn has_reasoning(&self) -> bool {
         self.without_reasoning() != *self
@@ -254,7 +268,8 @@ impl Message {
 
     /// The audio reply: `{"id": …}` in a request, with data and transcript in a reply.
     pub fn audio(&self) -> Option<&RawJson> {
-        self.0.find(|member| if let MessageMember::Audio(raw) = member { Some(raw) } else { None })
+        let audio = self.0.find(|member| if let MessageMember::Audio(raw) = member { Some(raw) } else { None });
+        audio.filter(|raw| raw.as_str() != "null")
     }
 
     /// Whether the message asks for calls, of tools or of a function, that the next messages must answer.
