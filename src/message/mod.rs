@@ -168,6 +168,18 @@ impl Message {
         Ok(Self(self.0.with(member)))
     }
 
+    /// The same message marked as a reply that did not come to its end: `"status": "incomplete"`, as the Responses API
+    /// has it. It stays in the record and is not sent.
+    #[must_use]
+    pub(crate) fn incomplete(self) -> Self {
+        self.clone().with_field("status", serde_json::Value::from("incomplete")).unwrap_or(self)
+    }
+
+    /// Whether it is a reply that did not come to its end, kept on request.
+    pub fn is_incomplete(&self) -> bool {
+        self.get("status").is_some_and(|status| status.as_str() == r#""incomplete""#)
+    }
+
     /// The same message with other texts: those of its content for which `change` gives one.
     pub(crate) fn map_texts(&self, mut change: impl FnMut(&str) -> Option<String>) -> Self {
         match self.content() {
