@@ -48,7 +48,7 @@
 //! | path | the items from the root to the current leaf: the history as the user sees it |
 //! | group | the atom of trimming: a lone message, or calls with all their results |
 //! | turn | a user message and all that follows up to the next one |
-//! | pending | what the next request must answer: the newest group and, when that is calls with results, its turn's user message |
+//! | pending | what the next request must answer: the newest group and, inside a tool loop (that group is calls with results), its turn's user message |
 //! | budget | how many tokens may be sent, with a high and a low water mark |
 //! | plan | a request that can be sent as it stands, with a reason for every message |
 //! | mark | a position that a strategy finds again, such as the cut of a sticky window |
