@@ -286,11 +286,17 @@ impl fmt::Debug for ConversationManager {
 }
 
 #[cfg(test)]
+mod drop_tests;
+#[cfg(test)]
 #[path = "exchange_tests.rs"]
 mod exchange_tests;
 #[cfg(test)]
+mod streaming_tests;
+#[cfg(test)]
 #[path = "manager_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod tool_loop_tests;
 
 #[cfg(test)]
 #[path = "summarizing_tests.rs"]

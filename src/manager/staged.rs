@@ -1,6 +1,6 @@
 //! What may be sent next: results where calls wait for them, and nothing else there.
 
-use crate::conversation::{Conversation, Group, GroupState};
+use crate::conversation::{Conversation, Group, GroupState, Item};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role, ToolCall};
 use crate::words::counted;
@@ -56,8 +56,8 @@ pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation>
 /// Ends the path with its last user message. What was answered stays as a branch.
 fn back_to_question(record: &mut Conversation) -> Result<()> {
     let path = record.path();
-    let question = (0..path.len()).rev().filter_map(|position| path.item(position));
-    let question = question.into_iter().find(|item| *item.message().role() == Role::User).map(|item| item.id());
+    let mut items = (0..path.len()).rev().filter_map(|position| path.item(position));
+    let question = items.find(|item| *item.message().role() == Role::User).map(Item::id);
     let question = question.ok_or_else(|| {
         let detail = "there is no user message on the path to answer again";
         Error::new(ErrorKind::NotFound, detail)

@@ -106,8 +106,10 @@ pub struct ToolLoop {
     rounds: usize,
     parallel: NonZeroUsize,
     stops_on_error: bool,
-    on_event: Option<Box<dyn FnMut(&ChatEvent) + Send>>,
+    on_event: Option<Show>,
 }
+
+type Show = Box<dyn FnMut(&ChatEvent) + Send>;
 
 impl ToolLoop {
     pub(super) fn new(manager: &ConversationManager, first: Option<Ask>, handler: impl ToolHandler + 'static) -> Self {

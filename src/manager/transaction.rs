@@ -117,9 +117,9 @@ impl Transaction {
         };
         loop {
             self.asked = Instant::now();
-            let sent = send(&**backend, self.planned.plan.request()).instrument(self.span.clone()).await;
-            let error = match sent {
-                Ok(sent) => return Ok(sent),
+            let answer = send(&**backend, self.planned.plan.request()).instrument(self.span.clone()).await;
+            let error = match answer {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error.or_attempt(self.asked.elapsed()),
             };
             let is_first = self.attempts.is_empty();
