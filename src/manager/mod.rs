@@ -291,6 +291,8 @@ mod drop_tests;
 #[path = "exchange_tests.rs"]
 mod exchange_tests;
 #[cfg(test)]
+mod observer_tests;
+#[cfg(test)]
 mod streaming_tests;
 #[cfg(test)]
 #[path = "manager_tests.rs"]
