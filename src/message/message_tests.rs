@@ -82,3 +82,8 @@ fn a_role_of_the_specification_is_that_role_however_it_was_made() {
     let message = Message::new(Role::Other("tool".into()), "x");
     assert_eq!(*message.role(), Role::Tool);
 }
+
+#[test]
+fn a_member_of_a_message_takes_three_words() {
+    assert_eq!(size_of::<Member<MessageMember>>(), 24);
+}
