@@ -89,3 +89,8 @@ fn no_audio_is_no_audio_where_a_server_writes_null() {
     assert_eq!(message.audio(), None);
     assert_eq!(serde_json::to_string(&message).unwrap(), r#"{"role":"assistant","content":"","audio":null}"#);
 }
+
+#[test]
+fn a_member_of_a_message_takes_three_words() {
+    assert_eq!(size_of::<Member<MessageMember>>(), 24);
+}
