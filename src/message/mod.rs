@@ -98,7 +98,7 @@ impl Message {
     /// What the model said as a reply has it: the content is null where it said nothing.
     pub(crate) fn said(text: &str) -> Self {
         Self(Object::new(vec![
-            Member::Known(MessageMember::Role(Role::Assistant)),
+            Member::Known(MessageMember::Role(Role::Assistant.into())),
             Member::Known(MessageMember::Content((!text.is_empty()).then(|| text.into()))),
         ]))
     }
