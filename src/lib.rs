@@ -90,7 +90,10 @@ pub use conversation::{
 pub use error::{Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
-pub use manager::{Builder, ConversationManager, Exchange, FailedExchange, Reply, Report};
+pub use manager::{
+    Builder, ConversationManager, Exchange, FailedExchange, Observer, Reply, ReplyStream, Report, ToolHandler,
+    ToolLoop, ToolOutput,
+};
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};

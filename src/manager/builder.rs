@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ConversationManager;
+use super::observer::{Observer, Observers};
 use super::params::typed_params;
 use super::summarizer::Summarizer;
 use crate::backend::{ChatBackend, Wire};
@@ -34,6 +35,7 @@ pub struct Builder {
     pub(super) never_cut: bool,
     pub(super) summarizer: Summarizer,
     pub(super) autosave: Option<PathBuf>,
+    pub(super) observers: Observers,
 }
 
 impl Builder {
@@ -51,6 +53,7 @@ impl Builder {
             never_cut: false,
             summarizer: Summarizer::default(),
             autosave: None,
+            observers: Observers::default(),
         }
     }
 
@@ -121,6 +124,12 @@ impl Builder {
     /// Refuses what must be answered and is longer than there is room; see [`Planner::never_cut`].
     pub fn never_cut(mut self) -> Self {
         self.never_cut = true;
+        self
+    }
+
+    /// Tells somebody what happens; each call adds one.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.add(observer);
         self
     }
 

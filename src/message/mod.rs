@@ -95,6 +95,14 @@ impl Message {
         ]))
     }
 
+    /// What the model said as a reply has it: the content is null where it said nothing.
+    pub(crate) fn said(text: &str) -> Self {
+        Self(Object::new(vec![
+            Member::Known(MessageMember::Role(Role::Assistant.into())),
+            Member::Known(MessageMember::Content((!text.is_empty()).then(|| text.into()))),
+        ]))
+    }
+
     /// The result of the call with the id `call_id`.
     pub fn tool(call_id: &str, content: impl Into<Content>) -> Self {
         Self(Object::new(vec![
@@ -161,6 +169,18 @@ impl Message {
         Ok(Self(self.0.with(member)))
     }
 
+    /// The same message marked as a reply that did not come to its end: `"status": "incomplete"`, as the Responses API
+    /// has it. It stays in the record and is not sent.
+    #[must_use]
+    pub(crate) fn incomplete(self) -> Self {
+        self.clone().with_field("status", serde_json::Value::from("incomplete")).unwrap_or(self)
+    }
+
+    /// Whether it is a reply that did not come to its end, kept on request.
+    pub fn is_incomplete(&self) -> bool {
+        self.get("status").is_some_and(|status| status.as_str() == r#""incomplete""#)
+    }
+
     /// The same message with other texts: those of its content for which `change` gives one.
     pub(crate) fn map_texts(&self, mut change: impl FnMut(&str) -> Option<String>) -> Self {
         match self.content() {
@@ -176,6 +196,12 @@ impl Message {
             }
             None => self.clone(),
         }
+    }
+
+    /// What a model thought before it answered, where a member of the message holds it as text.
+    pub(crate) fn reasoning(&self) -> Option<String> {
+        let text = |name: &&str| self.get(name)?.parse::<String>().ok().filter(|text| !text.is_empty());
+        ["reasoning_content", "reasoning"].iter().find_map(text)
     }
 
     /// Whether it holds what a model thought before it answered.
@@ -257,7 +283,8 @@ impl Message {
 
     /// The audio reply: `{"id": …}` in a request, with data and transcript in a reply.
     pub fn audio(&self) -> Option<&RawJson> {
-        self.0.find(|member| if let MessageMember::Audio(raw) = member { Some(raw) } else { None })
+        let audio = self.0.find(|member| if let MessageMember::Audio(raw) = member { Some(raw) } else { None });
+        audio.filter(|raw| raw.as_str() != "null")
     }
 
     /// Whether the message asks for calls, of tools or of a function, that the next messages must answer.
