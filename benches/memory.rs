@@ -118,13 +118,10 @@ fn managers(many: usize) {
     let (empty, bytes, _) = held(|| idle(&with_tools, many, 0));
     table.show("a manager with ten tools and without messages", bytes / float(many), "bytes");
     drop(empty);
-    let (chats, bytes, pages) = held(|| idle(&template, many, 10));
+    let (chats, bytes, _) = held(|| idle(&template, many, 10));
     let each = |bytes: f64| bytes / float(many * 20);
     table.check("10,000 managers of ten exchanges, each message", each(bytes), "bytes", MOST_BYTES);
     table.show("    the text itself", float(MESSAGE), "bytes");
-    if let Some(pages) = pages {
-        table.show("    resident, with what the allocator adds", each(pages), "bytes");
-    }
     drop(chats);
     table.print();
 }
