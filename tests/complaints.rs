@@ -6,6 +6,7 @@
 //! the tokenizers, summaries without what they must mention beside the summarizer, a strategy that breaks a promise
 //! (`strategy::check`) beside the shrinking of messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::doc_markdown, reason = "names of repositories")]
 
 #[path = "complaints/explained.rs"]
 mod explained;

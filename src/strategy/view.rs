@@ -180,7 +180,7 @@ impl<'a> View<'a> {
     {
         let summary = |left: &Left| left.summary().map_or(0, |summary| summary.tokens);
         let fixed = self.fixed.saturating_sub(summary(self.left)).saturating_add(summary(left));
-        View { left, fixed, ..self }
+        View { fixed, left, ..self }
     }
 
     /// Tokens of a text on its own, as parts of an excerpt are.

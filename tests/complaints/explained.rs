@@ -4,7 +4,7 @@ use turnwise::{Conversation, Fate, Message, Reason, ToolCall, Transcript};
 
 use crate::{TRIMMING, each_real_plan, ids, long_talk, plan, texts};
 
-/// codex#5366, claude-code#26212, zed#35019, `llama_index`#23144: what was dropped, and why? Nobody said.
+/// codex#5366, claude-code#26212, zed#35019, llama_index#23144: what was dropped, and why? Nobody said.
 #[test]
 fn every_message_that_is_not_sent_is_named_with_a_reason() {
     each_real_plan(|talk, plan| {
@@ -35,7 +35,7 @@ fn the_arithmetic_behind_a_plan_adds_up() {
     });
 }
 
-/// aichat#576, harness-sdk#702, `llama_index`'s summary buffer: is it destructive?
+/// aichat#576, harness-sdk#702, llama_index's summary buffer: is it destructive?
 #[test]
 fn planning_removes_nothing_from_the_record() {
     let talk = long_talk(40);

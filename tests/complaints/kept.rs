@@ -4,7 +4,7 @@ use turnwise::{Conversation, ErrorKind, Mark, Message, Role, TokenBudget, ToolCa
 
 use crate::{TRIMMING, assert_legal, each_real_plan, ids, long_talk, plan, plan_within, texts};
 
-/// semantic-kernel#12708, `llama_index`#23144: the system prompt was trimmed away.
+/// semantic-kernel#12708, llama_index#23144: the system prompt was trimmed away.
 #[test]
 fn the_system_prompt_is_never_trimmed() {
     each_real_plan(|talk, plan| {
@@ -19,9 +19,8 @@ fn a_rule_is_in_every_request_whatever_is_trimmed_or_summarized() {
     let mut talk = long_talk(40);
     talk.set_system("You are a clerk.");
     talk.constrain("Always answer in French.");
-    let task = ids(&talk)[0];
-    talk.pin(task).unwrap();
     let items = ids(&talk);
+    talk.pin(items[0]).unwrap();
     talk.attach(items[0], items[50], "They counted.", None).unwrap();
     talk.set_system("You are another clerk.");
     for spec in TRIMMING {

@@ -21,7 +21,7 @@ fn a_large_paste_is_counted_before_it_is_sent() {
     }
 }
 
-/// rig-memory, `llama_index`'s buffer: the window was empty when the newest message was over budget.
+/// rig-memory, llama_index's buffer: the window was empty when the newest message was over budget.
 #[test]
 fn a_message_longer_than_the_limit_is_cut_and_said_to_be_and_never_dropped() {
     let mut talk = long_talk(3);
@@ -79,7 +79,7 @@ fn head_tools_and_calls_count_against_the_limit() {
     assert!(all > total(&headless, &tools), "the system prompt");
 }
 
-/// `llama_index`#21950, langchain PR 39754: four characters were taken for a token, in every language.
+/// llama_index#21950, langchain PR 39754: four characters were taken for a token, in every language.
 #[test]
 fn chinese_is_counted_by_its_tokens_and_not_by_its_length() {
     let sentence = "請問明天早上從臺北飛往東京的班機還有靠窗的座位嗎？";

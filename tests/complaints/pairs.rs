@@ -21,7 +21,7 @@ fn loop_of(rounds: usize) -> Conversation {
     talk
 }
 
-/// langchain#33245, n8n#34166, `inspect_ai` PR 2999
+/// langchain#33245, n8n#34166, inspect_ai PR 2999
 #[test]
 fn trimming_never_leaves_a_result_without_its_call() {
     each_real_plan(|_, plan| assert_legal(plan.messages()));
@@ -78,7 +78,7 @@ fn a_result_is_known_by_its_role_whatever_its_content() {
     assert_eq!(plan(100, &talk, "window").messages().len(), 1);
 }
 
-/// `llama_index`#20256: a memory began with the assistant.
+/// llama_index#20256: a memory began with the assistant.
 #[test]
 fn a_window_can_be_asked_to_begin_with_the_user() {
     let talk = long_talk(20);

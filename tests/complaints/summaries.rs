@@ -15,15 +15,18 @@ use crate::{bytes, long_talk};
 const LIMIT: u64 = 3_000;
 
 type Answer = Result<ChatReply, BackendError>;
+/// Makes of a number from 0 and the request for a summary what the model answers.
+type Answers = dyn Fn(usize, &ChatRequest) -> Answer + Send + Sync;
 
 /// A model whose summaries are made as a test likes; it remembers the requests for them.
 #[derive(Clone)]
 struct Model {
-    summarize: Arc<dyn Fn(usize, &ChatRequest) -> Answer + Send + Sync>,
+    summarize: Arc<Answers>,
     asked: Arc<Mutex<Vec<ChatRequest>>>,
     chatted: Arc<AtomicUsize>,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it stands where an answer does")]
 fn said(text: impl Into<String>) -> Answer {
     Ok(ChatReply::new(Message::assistant(text.into())))
 }
@@ -180,7 +183,7 @@ fn a_summary_that_was_cut_off_is_refused() {
 #[test]
 fn the_tokens_of_summaries_are_in_the_report_taken_or_not() {
     let billed = |number: usize, _: &ChatRequest| {
-        said(if number % 2 == 0 { "Good." } else { "" }).map(|reply| reply.usage(Usage::new(900, 50)))
+        said(if number.is_multiple_of(2) { "Good." } else { "" }).map(|reply| reply.usage(Usage::new(900, 50)))
     };
     let model = Model::new(billed);
     let chat = model.chat().build().unwrap();
