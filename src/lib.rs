@@ -99,8 +99,8 @@ pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use strategy::{
     Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
-    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View,
-    Wish, trim,
+    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Step, StepPrice, Strategy, Summarize, SummaryUse,
+    ToKeep, TrimsTo, View, Wish, trim,
 };
 pub use tokens::{
     Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,
