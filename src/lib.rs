@@ -35,6 +35,7 @@
 //! - [`message`], [`ChatRequest`]: the API's JSON, lossless
 //! - [`conversation`]: the record
 //! - [`tokens`], [`Ledger`], [`TokenBudget`]: what things cost, and what may be spent
+//! - [`spending`]: what was spent, in tokens and money
 //! - [`strategy`]: strategies, the planner and plans
 //! - [`transcript`]: one conversation as a file
 //! - [`backend`], [`manager`]: who answers, and conversations with a model
@@ -77,6 +78,7 @@ pub mod manager;
 pub mod message;
 pub mod replay;
 mod request;
+pub mod spending;
 pub mod strategy;
 pub mod tokens;
 pub mod transcript;
@@ -94,6 +96,7 @@ pub use manager::{Builder, ConversationManager, Exchange, FailedExchange, Reply,
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
+pub use spending::Spending;
 pub use strategy::{
     Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
     Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View,
@@ -101,6 +104,6 @@ pub use strategy::{
 };
 pub use tokens::{
     Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,
-    StreamedCount, Tiktoken, TokenCounter, count, count_request,
+    Prices, StreamedCount, Tiktoken, TokenCounter, count, count_request,
 };
 pub use transcript::{Transcript, Transcripts};

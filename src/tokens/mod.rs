@@ -25,7 +25,7 @@ pub(crate) use cost::is_parallel;
 pub use cost::{Breakdown, ChatCost};
 pub use counter::{CounterFn, TokenCounter};
 pub(crate) use models::nearest;
-pub use models::{Dollars, Encoding, Model, Models, Price};
+pub use models::{Dollars, Encoding, Model, Models, Price, Prices};
 pub use rules::{Family, ImageRule};
 pub use streamed::StreamedCount;
 pub use tiktoken::Tiktoken;
