@@ -103,7 +103,7 @@ pub use strategy::{
     Wish, trim,
 };
 pub use tokens::{
-    Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,
+    Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast, ImageRule, LastBill, Learned, Model, Models, Price,
     Prices, StreamedCount, Tiktoken, TokenCounter, count, count_request,
 };
 pub use transcript::{Transcript, Transcripts};
