@@ -374,4 +374,34 @@ mod tests {
         let budget = TokenBudget::limit(1_000).high_mark(0.5).resolve().unwrap();
         assert_eq!((budget.high, budget.low), (500, 500));
     }
+
+    #[test]
+    fn a_window_that_was_learned_replaces_a_larger_one() {
+        let large = TokenBudget::window(128_000).within(8_192).resolve().unwrap();
+        assert_eq!((large.window, large.reply_reserve, large.limit), (Some(8_192), 2_048, 6_144));
+        let small = TokenBudget::window(4_096);
+        assert_eq!(small.clone().within(8_192).resolve().unwrap(), small.resolve().unwrap());
+        assert_eq!(TokenBudget::window(9_000).within(512).within(8_192).resolve().unwrap().window, Some(512));
+        let stated = TokenBudget::window(128_000).reply_reserve(4_000).within(512);
+        assert_eq!(stated.resolve().unwrap_err().kind(), ErrorKind::InvalidBudget);
+    }
+
+    #[test]
+    fn a_limit_that_leaves_room_for_a_reply_stays() {
+        let fits = TokenBudget::limit(300);
+        assert_eq!(fits.clone().within(512).resolve().unwrap(), fits.resolve().unwrap());
+        let large = TokenBudget::limit(1_000_000).within(512).resolve().unwrap();
+        assert_eq!((large.window, large.reply_reserve, large.limit), (Some(512), 128, 384));
+        let reserve = TokenBudget::limit(1_000_000).reply_reserve(32).within(512).resolve().unwrap();
+        assert_eq!((reserve.window, reserve.limit), (Some(512), 480));
+    }
+
+    #[test]
+    fn a_margin_moves_limit_and_marks() {
+        let budget = TokenBudget::window(1_000).reply_reserve(200).margin(50).resolve().unwrap();
+        let more = budget.with_margin(100);
+        assert_eq!((more.margin, more.limit, more.high, more.low), (100, 700, 700, 490));
+        assert_eq!(budget.with_margin(10), budget);
+        assert_eq!(budget.with_margin(u64::MAX).limit, 1);
+    }
 }

@@ -103,7 +103,8 @@ pub use strategy::{
     Wish, trim,
 };
 pub use tokens::{
-    Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast, ImageRule, LastBill, Learned, Model, Models, Price,
-    Prices, StreamedCount, Tiktoken, TokenCounter, count, count_request,
+    Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,
+    ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, count,
+    count_request,
 };
 pub use transcript::{Transcript, Transcripts};

@@ -120,7 +120,7 @@ impl Learned {
     /// What a bill may be more than its forecast, in millionths of our count; with an anchor or without.
     pub fn error_bar(&self, is_anchored: bool) -> u64 {
         let fading = AT_FIRST.unsigned_abs() * FADES_OVER.saturating_sub(self.bills) / FADES_OVER;
-        (self.worst(is_anchored) * 5 / 4).max(fading)
+        (self.worst(is_anchored) * 3 / 2).max(fading)
     }
 
     fn worst(&self, is_anchored: bool) -> u64 {

@@ -2,8 +2,8 @@
 //!
 //! The last bill of a conversation is the anchor: the next one will be that, and what was added less what was removed
 //! since then by our count, times a ratio. The ratio is the slope of the line through the changes of bills over the changes
-//! of our counts, the newest weighing most. What a forecast may fall short by is the worst that the last bills did, and a
-//! quarter more.
+//! of our counts, the newest weighing most. What a forecast may fall short by is the worst that the last bills did, and half as
+//! much again.
 
 mod last_bill;
 mod learned;
