@@ -41,7 +41,8 @@ start() {
     python3 -m venv "$dir/venv"
     "$dir/venv/bin/pip" install --quiet --disable-pip-version-check "$PACKAGE" >&2
   fi
-  nohup setsid "$dir/venv/bin/llmock" serve --port "$port" > "$dir/llmock.$port.log" 2>&1 < /dev/null &
+  # Paced, so that it notices clients that stop reading.
+  nohup setsid "$dir/venv/bin/llmock" serve --port "$port" --stream-chunk-delay-ms 20 > "$dir/llmock.$port.log" 2>&1 < /dev/null &
   printf '%s\n' "$!" > "$pidfile"
   local end=$((SECONDS + 60))
   until ready; do

@@ -1,5 +1,6 @@
-//! With llmock behind `TURNWISE_TEST_LLMOCK`, the address of a running one without `/v1`: a server that fails in every way,
-//! and judges how its clients take it. Without it nothing is tested here, and that is said.
+//! With llmock behind `TURNWISE_TEST_LLMOCK`, the address of a running one without `/v1` (`.ci/llmock.sh` starts one; its
+//! streams must be paced, so that it notices who stops reading): a server that fails in every way, and judges how its
+//! clients take it. Without it nothing is tested here, and that is said.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(feature = "openai")]
 
@@ -114,7 +115,7 @@ async fn whole_replies(server: &Llmock) -> u64 {
         requests += attempts;
         if outcome.is_err() {
             assert_eq!(chat.history(), before, "{fault}");
-            chat.send("How are you?").await.unwrap();
+            chat.send(again("How are you?", error)).await.unwrap();
             requests += 1;
         }
         assert_eq!(chat.history().len(), before.len() + 2, "{fault}");
@@ -135,12 +136,18 @@ async fn streamed_replies(server: &Llmock) -> u64 {
         assert_eq!(seen as u64, attempts, "{fault}");
         requests += attempts;
         if outcome.is_err() {
-            let (whole, again) = streamed(server, &question).await;
-            assert!(again.is_ok() && whole.starts_with(&said) && whole.len() > said.len(), "{fault}: {said}");
+            let (whole, outcome) = streamed(server, &again(&question, error)).await;
+            assert!(outcome.is_ok() && whole.starts_with(&said) && whole.len() > said.len(), "{fault}: {said}");
             requests += 1;
         }
     }
     requests
+}
+
+/// What is sent after an error: the same where that may help.
+fn again(question: &str, error: Option<ErrorKind>) -> String {
+    let may_help = error.is_some_and(|kind| kind.is_retryable() || kind == ErrorKind::Malformed);
+    if may_help { question.to_owned() } else { format!("Now then: {question}") }
 }
 
 /// The text that came, and how many requests it took or what went wrong.
