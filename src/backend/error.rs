@@ -75,6 +75,11 @@ impl BackendError {
         Self::new(ErrorKind::Unavailable, message)
     }
 
+    /// The reply broke off while it came.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Interrupted, message)
+    }
+
     /// The answer is not a chat completion.
     pub fn malformed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Malformed, message)
@@ -174,6 +179,12 @@ impl BackendError {
     /// The model's window in tokens, as an overflow states it.
     pub fn limit(&self) -> Option<u64> {
         self.0.limit
+    }
+
+    /// The tokens of a prompt that was too long, where the answer states them.
+    pub fn prompt_tokens(&self) -> Option<u64> {
+        let answer = self.0.body.as_deref().filter(|_| self.kind() == ErrorKind::Overflow)?;
+        super::stated::prompt_tokens(answer)
     }
 
     /// How long the server asks to wait.

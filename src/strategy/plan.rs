@@ -295,6 +295,11 @@ impl Plan {
         self.unfitted.as_deref().unwrap_or(&self.messages)
     }
 
+    /// How it was counted.
+    pub(crate) fn cost(&self) -> &ChatCost {
+        &self.cost
+    }
+
     pub(crate) fn record(&self) -> &Conversation {
         &self.record
     }

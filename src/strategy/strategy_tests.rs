@@ -310,26 +310,6 @@ fn a_window_can_start_on_a_user_message() {
 }
 
 #[test]
-fn inside_a_tool_loop_the_question_and_the_newest_results_are_sent() {
-    let exchange = |n: usize| {
-        let id = format!("call_{n}");
-        [Message::calls([ToolCall::function(&id, "f", "")]), Message::tool(&id, "abcdef")]
-    };
-    let mut talk = Conversation::from_messages(["before", "abcdef"].map(Message::user));
-    for message in (0..4).flat_map(exchange) {
-        talk.push(message);
-    }
-    let trimmed = plan(&talk, 50, &SlidingWindow::tokens());
-    let expected = [
-        (0..1, Fate::Evicted, "budget"),
-        (1..2, Fate::Kept, "pending"),
-        (2..5, Fate::Evicted, "budget"),
-        (5..6, Fate::Kept, "pending"),
-    ];
-    assert_eq!(runs(&trimmed), expected);
-}
-
-#[test]
 fn head_tail_keeps_whole_groups_of_the_beginning() {
     let call = Message::calls([ToolCall::function("a", "f", "")]);
     let mut talk = Conversation::from_messages([call, Message::tool("a", "")]);

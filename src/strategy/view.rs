@@ -74,8 +74,9 @@ impl MustSend {
     }
 }
 
-/// The groups that the next request must answer: the newest that can be sent and, unless that is a user message or a
-/// reply itself, the user message of its turn.
+/// The groups that the next request must answer: the newest that can be sent and, where that is calls with results (a
+/// tool loop goes on) or an instruction, the user message of its turn. User messages before that are history: a send
+/// stages one message, and a log of a hundred questions is trimmed, not refused.
 fn pending(path: Path<'_>) -> Vec<usize> {
     let Some(newest) = newest_ready(path) else { return Vec::new() };
     let group = path.group(newest);
@@ -241,3 +242,7 @@ impl<'a> View<'a> {
         self.path().position(item).map(|position| self.path().group_at(position))
     }
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod pending_tests;
