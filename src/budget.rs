@@ -268,7 +268,8 @@ impl ResolvedBudget {
         let needed = room - learned.fitting(room, exact, anchor);
         let step = self.window.unwrap_or(self.limit.saturating_add(self.kept_free())).div_ceil(100).max(1);
         let wanted = needed.div_ceil(step).saturating_mul(step);
-        let is_kept = last.is_multiple_of(step) && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
+        let is_kept =
+            last.is_multiple_of(step) && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
         self.with_margin(if is_kept { last } else { wanted })
     }
 
