@@ -317,22 +317,31 @@ fn part_of(tokens: u64, millionths: u32) -> u64 {
     u64::try_from(u128::from(tokens) * u128::from(millionths) / STEPS).unwrap_or(tokens)
 }
 
-impl fmt::Display for ResolvedBudget {
+/// The arithmetic of a budget without its marks.
+pub(crate) struct Limit<'a>(pub(crate) &'a ResolvedBudget);
+
+impl fmt::Display for Limit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = [("the reply", self.reply_reserve), ("tools", self.tools), ("margin", self.margin)];
-        if let Some(window) = self.window {
+        let Self(budget) = self;
+        let free = [("the reply", budget.reply_reserve), ("tools", budget.tools), ("margin", budget.margin)];
+        if let Some(window) = budget.window {
             write!(f, "window {}", thousands(window))?;
         } else {
-            write!(f, "limit {}", thousands(self.limit.saturating_add(self.kept_free())))?;
+            write!(f, "limit {}", thousands(budget.limit.saturating_add(budget.kept_free())))?;
         }
         for (what, tokens) in free.iter().filter(|(_, tokens)| *tokens > 0) {
             write!(f, " - {} for {what}", thousands(*tokens))?;
         }
-        if self.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
-            write!(f, " = {}", thousands(self.limit))?;
+        if budget.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
+            write!(f, " = {}", thousands(budget.limit))?;
         }
-        f.write_str(" tokens")?;
-        write!(f, "; trims above {} down to {}", thousands(self.high), thousands(self.low))
+        f.write_str(" tokens")
+    }
+}
+
+impl fmt::Display for ResolvedBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; trims above {} down to {}", Limit(self), thousands(self.high), thousands(self.low))
     }
 }
 

@@ -33,13 +33,17 @@ pub enum ErrorKind {
     InvalidMessage,
     /// Calls at the end of the path that have no result yet, and a message that is not one.
     UnansweredCalls,
+    /// A result that no call at the end of the path waits for.
+    UnknownCall,
+    /// A handler failed in a tool loop that stops there.
+    ToolFailed,
     /// A parameter of a request that a conversation has no place for.
     InvalidParam,
     /// A token budget that contradicts itself.
     InvalidBudget,
     /// A strategy's name or option that does not exist, or a draft that names groups that do not exist.
     InvalidStrategy,
-    /// A limit of the record was passed, such as the length of a metadata value.
+    /// A limit was passed, such as the length of a metadata value, or the rounds of a tool loop.
     Limit,
     /// An item, a summary or a branch that the record does not hold.
     NotFound,
@@ -86,6 +90,8 @@ impl ErrorKind {
             Self::UnknownModel => "unknown model",
             Self::InvalidMessage => "invalid message",
             Self::UnansweredCalls => "unanswered calls",
+            Self::UnknownCall => "unknown call",
+            Self::ToolFailed => "tool failed",
             Self::InvalidParam => "invalid parameter",
             Self::InvalidBudget => "invalid budget",
             Self::InvalidStrategy => "invalid strategy",

@@ -49,7 +49,7 @@
 //! | path | the items from the root to the current leaf: the history as the user sees it |
 //! | group | the atom of trimming: a lone message, or calls with all their results |
 //! | turn | a user message and all that follows up to the next one |
-//! | pending | what the next request must answer: the newest group and, when that is calls with results, its turn's user message |
+//! | pending | what the next request must answer: the newest group and, inside a tool loop (that group is calls with results), its turn's user message |
 //! | budget | how many tokens may be sent, with a high and a low water mark |
 //! | plan | a request that can be sent as it stands, with a reason for every message |
 //! | mark | a position that a strategy finds again, such as the cut of a sticky window |
@@ -92,15 +92,18 @@ pub use conversation::{
 pub use error::{Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
-pub use manager::{Builder, ConversationManager, Exchange, FailedExchange, Reply, Report};
+pub use manager::{
+    Builder, ConversationManager, Exchange, FailedExchange, Observer, Reply, ReplyStream, Report, ToolHandler,
+    ToolLoop, ToolOutput,
+};
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use spending::Spending;
 pub use strategy::{
     Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
-    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View,
-    Wish, trim,
+    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Step, StepPrice, Strategy, Summarize, SummaryUse,
+    ToKeep, TrimsTo, View, Wish, trim,
 };
 pub use tokens::{
     Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,

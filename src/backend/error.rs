@@ -75,6 +75,11 @@ impl BackendError {
         Self::new(ErrorKind::Unavailable, message)
     }
 
+    /// The reply broke off while it came.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Interrupted, message)
+    }
+
     /// The answer is not a chat completion.
     pub fn malformed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Malformed, message)

@@ -3,6 +3,7 @@
 //! A backend takes a request by value and returns a boxed future that owns what it needs. Its errors are sorted by
 //! [`BackendError`]'s constructors, the same for every backend.
 
+mod assembly;
 mod classify;
 mod error;
 #[cfg(feature = "openai")]
@@ -21,6 +22,7 @@ use crate::message::Message;
 use crate::request::ChatRequest;
 
 pub use crate::wire::Wire;
+pub use assembly::Assembly;
 pub use error::BackendError;
 pub use scripted::{Answer, Scripted};
 pub use stream::{ChatEvent, EventStream, ToolCallDelta};
@@ -60,6 +62,7 @@ pub trait ChatBackend: Send + Sync {
 
     /// What names the server, such as its base URL without keys: what is learned about a model is kept apart for each.
     /// Default: empty.
+    #[allow(clippy::unnecessary_literal_bound, reason = "other backends return what they hold")]
     fn server(&self) -> &str {
         ""
     }

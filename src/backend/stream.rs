@@ -1,17 +1,19 @@
 //! Replies as they come.
 
+use std::fmt;
 use std::pin::Pin;
 
 use futures_util::Stream;
 
 use super::{BackendError, ChatReply};
+use crate::message::Message;
 
 /// A reply as it comes: deltas, and at the end one [`ChatEvent::Finished`]. A stream that ends without it broke off,
 /// and nothing of it is a reply.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<ChatEvent, BackendError>> + Send>>;
 
-/// A part of a reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A part of a reply. `Debug` prints lengths, not text.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChatEvent {
     /// More of the text.
@@ -26,8 +28,8 @@ pub enum ChatEvent {
     Finished(Box<ChatReply>),
 }
 
-/// More of a call. The first delta of a call has its id and name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// More of a call. The first delta of a call has its id and name. `Debug` prints lengths, not arguments.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToolCallDelta {
     /// Which of the reply's calls, from 0.
@@ -40,20 +42,58 @@ pub struct ToolCallDelta {
     pub arguments: String,
 }
 
+impl ChatEvent {
+    /// More of the text, if it is that.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// A whole reply as a stream of one delta of each kind, for backends that do not stream.
 pub(super) fn at_once(reply: ChatReply) -> EventStream {
-    let message = &reply.message;
-    let said = (!message.text().is_empty()).then(|| ChatEvent::Text(message.text().into_owned()));
-    let refused = message.refusal().map(|why| ChatEvent::Refusal(why.to_owned()));
-    let calls = message.tool_calls().iter().enumerate().map(|(index, call)| {
-        ChatEvent::ToolCall(ToolCallDelta {
-            index,
-            id: call.id().map(str::to_owned),
-            name: Some(call.name().to_owned()),
-            arguments: call.arguments().into_owned(),
-        })
-    });
-    let events: Vec<_> = said.into_iter().chain(refused).chain(calls).collect();
+    let events = deltas(&reply.message);
     let finished = ChatEvent::Finished(Box::new(reply));
     Box::pin(futures_util::stream::iter(events.into_iter().chain([finished]).map(Ok)))
+}
+
+/// A whole message as one delta of each kind.
+pub(super) fn deltas(message: &Message) -> Vec<ChatEvent> {
+    let thought = message.reasoning().map(ChatEvent::Reasoning);
+    let said = (!message.text().is_empty()).then(|| ChatEvent::Text(message.text().into_owned()));
+    let refused = message.refusal().map(|why| ChatEvent::Refusal(why.to_owned()));
+    let calls = message.tool_calls().iter().enumerate().map(|(index, call)| ToolCallDelta {
+        index,
+        id: call.id().map(str::to_owned),
+        name: Some(call.name().to_owned()),
+        arguments: call.arguments().into_owned(),
+    });
+    let call = message.function_call().map(|call| ToolCallDelta {
+        name: Some(call.name().to_owned()),
+        arguments: call.arguments().into_owned(),
+        ..ToolCallDelta::default()
+    });
+    let calls = calls.chain(call).map(ChatEvent::ToolCall);
+    thought.into_iter().chain(said).chain(refused).chain(calls).collect()
+}
+
+impl fmt::Debug for ChatEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Reasoning(text) => write!(f, "Reasoning({} bytes)", text.len()),
+            Self::Refusal(text) => write!(f, "Refusal({} bytes)", text.len()),
+            Self::ToolCall(call) => call.fmt(f),
+            Self::Finished(reply) => f.debug_tuple("Finished").field(reply).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for ToolCallDelta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or("");
+        write!(f, "ToolCall({} {name}, {} bytes)", self.index, self.arguments.len())
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 
+use super::turn::Sending;
 use super::*;
 use crate::backend::{Attempt, BackendError, ChatBackend, ChatReply, FinishReason, Scripted, Usage, Wire};
 use crate::budget::TokenBudget;
@@ -83,13 +84,13 @@ fn a_result_that_would_not_be_sent_is_refused() {
     let script = Scripted::default().and([call("a"), call("b")]).and("It rains in both.");
     let chat = chat(&script);
     let error = refused(&chat, &script, || chat.send(Message::tool("nope", "x")));
-    assert_eq!(error.kind(), ErrorKind::InvalidMessage);
+    assert_eq!(error.kind(), ErrorKind::UnknownCall);
     assert!(error.to_string().contains("no call waits for the result for `nope`"), "{error}");
 
     block_on(chat.send("weather?").into_future()).unwrap();
     let error = refused(&chat, &script, || chat.send(Message::tool("a", "rain")));
-    assert_eq!(error.kind(), ErrorKind::InvalidMessage);
-    assert!(error.to_string().contains("`a`") && error.to_string().contains("`b` (weather)"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::UnansweredCalls);
+    assert!(error.to_string().contains("1 call without a result: `b` (weather)"), "{error}");
     let error = refused(&chat, &script, || chat.send(Message::tool("c", "rain")));
     assert!(error.to_string().contains("open: `a` (weather), `b` (weather)"), "{error}");
 
@@ -124,8 +125,8 @@ fn calls_are_not_sent_without_results_and_the_deprecated_ones_are_answered_by_na
     chat.push("weather?").unwrap();
     let calls = r#"{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}}"#;
     chat.push(Message::from_json(calls).unwrap()).unwrap();
-    assert_eq!(refused(&chat, &script, || chat.send(Message::tool("f", "x"))).kind(), ErrorKind::InvalidMessage);
-    assert!(refused(&chat, &script, || chat.send("x")).to_string().contains("results: f;"));
+    assert_eq!(refused(&chat, &script, || chat.send(Message::tool("f", "x"))).kind(), ErrorKind::UnknownCall);
+    assert!(refused(&chat, &script, || chat.send("x")).to_string().contains("without a result: f;"));
     block_on(chat.send(Message::new("function", "rain").with_name("f")).into_future()).unwrap();
 }
 

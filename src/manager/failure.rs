@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::backend::{Attempt, BackendError, ChatReply};
 use crate::error::{Error, ErrorKind};
+use crate::message::Message;
 use crate::request::ChatRequest;
 
 /// An exchange that failed after it was sent. It is the cause of the [`Error`]; the record is as it was.
@@ -11,6 +12,10 @@ use crate::request::ChatRequest;
 pub struct FailedExchange {
     /// What was sent.
     pub request: ChatRequest,
+    /// The messages that were sent for the first time with it, and are not in the record: to be sent again.
+    pub staged: Vec<Message>,
+    /// What had come of a reply that broke off.
+    pub partial: Option<Message>,
     /// What the backend said.
     pub error: Option<BackendError>,
     /// What came back and could not be used.
@@ -18,18 +23,25 @@ pub struct FailedExchange {
 }
 
 impl FailedExchange {
-    pub(super) fn refused(request: ChatRequest, error: BackendError) -> Error {
+    pub(super) fn new(request: ChatRequest, staged: Vec<Message>) -> Self {
+        Self { request, staged, partial: None, error: None, reply: None }
+    }
+
+    /// The error of a backend.
+    pub(super) fn refused(self, error: BackendError) -> Error {
         let (kind, text) = (error.kind(), error.to_string());
         let detail = text.strip_prefix(&format!("{kind}: ")).unwrap_or(&text).to_owned();
-        Error::new(kind, detail).because(Self { request, error: Some(error), reply: None })
+        Error::new(kind, detail).because(Self { error: Some(error), ..self })
     }
 
-    pub(super) fn unusable(request: ChatRequest, reply: ChatReply, why: &str) -> Error {
-        Error::new(ErrorKind::Malformed, why).because(Self { request, error: None, reply: Some(reply) })
+    /// A reply that is none.
+    pub(super) fn unusable(self, reply: ChatReply, why: &str) -> Error {
+        Error::new(ErrorKind::Malformed, why).because(Self { reply: Some(reply), ..self })
     }
 
-    pub(super) fn unrecorded(request: ChatRequest, reply: ChatReply, why: &Error) -> Error {
-        Error::new(why.kind(), why.detail()).because(Self { request, error: None, reply: Some(reply) })
+    /// A reply that could not be recorded.
+    pub(super) fn unrecorded(self, reply: ChatReply, why: &Error) -> Error {
+        Error::new(why.kind(), why.detail()).because(Self { reply: Some(reply), ..self })
     }
 
     /// The requests that were made, the last one last.

@@ -1,15 +1,24 @@
 //! Conversations with a model: the record, what of it is sent, and who answers.
 
+mod branches;
 mod builder;
 mod exchange;
 mod failure;
+mod observer;
 mod params;
+mod reply;
 mod staged;
+mod streaming;
 mod summarizer;
 mod summarizing;
+mod tool_loop;
+mod trace;
+mod transaction;
+mod turn;
 
 use std::fmt;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 
@@ -18,18 +27,23 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::message::{Content, Message};
+use crate::message::Message;
 use crate::request::Tool;
 use crate::strategy::{Memo, Plan, Planner, Sent};
 use crate::tokens::Model;
 use crate::transcript::{Saved, Transcript};
 
 pub use builder::Builder;
-use exchange::Sending;
-pub use exchange::{Exchange, Reply, Report};
+use builder::Setup;
+pub use exchange::Exchange;
 pub use failure::FailedExchange;
+pub use observer::Observer;
+pub use reply::{Reply, Report};
+use staged::Ask;
+pub use streaming::ReplyStream;
 pub use summarizer::{Summarizer, SummaryCall};
 use summarizing::Patience;
+pub use tool_loop::{HandlerError, ToolHandler, ToolLoop, ToolOutput};
 
 /// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
 ///
@@ -57,8 +71,9 @@ pub struct ConversationManager {
 }
 
 struct Shared {
-    setup: Builder,
-    planner: Planner,
+    setup: Arc<Setup>,
+    autosave: Option<PathBuf>,
+    planner: Arc<Planner>,
     /// One permit: sends wait for it in the order in which they asked.
     queue: Semaphore,
     state: Mutex<State>,
@@ -75,6 +90,8 @@ struct State {
     patience: Patience,
     /// The last request that was answered.
     last: Option<Sent>,
+    /// The items that it sent, while somebody is told which leave.
+    sent: Vec<ItemId>,
 }
 
 impl ConversationManager {
@@ -95,19 +112,28 @@ impl ConversationManager {
         Builder::new(model)
     }
 
-    fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
-        let state = Mutex::new(State { file, sends: 0, patience: Patience::default(), last: None });
+    fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, file: Transcript, planner: Arc<Planner>) -> Self {
+        let state = Mutex::new(State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new() });
         let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
-        Self { shared: Arc::new(Shared { setup, planner, queue, state, memo, saving }) }
+        Self { shared: Arc::new(Shared { setup, autosave, planner, queue, state, memo, saving }) }
     }
 
-    /// Sends a message: `.await` the exchange for the reply.
+    /// Sends a message: `.await` the exchange for the reply, or [`stream`](Exchange::stream) it.
     pub fn send(&self, message: impl Into<Message>) -> Exchange {
-        Exchange::new(self.clone(), Some(message.into()))
+        Exchange::new(self, Ask::Message(message.into()))
     }
 
     /// Asks for a reply to the conversation as it stands: after results of calls were [pushed](Self::push), or where a
     /// file ends with a question.
+    pub fn reply(&self) -> Exchange {
+        Exchange::new(self, Ask::Reply)
+    }
+
+    /// Sends the results of the calls at the end of the conversation, all at once.
+    ///
+    /// # Errors
+    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`] when a call has no result among them, and
+    /// [`ErrorKind::UnknownCall`] for a result that no call waits for.
     ///
     /// # Examples
     /// ```
@@ -118,16 +144,29 @@ impl ConversationManager {
     /// let calls = ["Oslo", "Rome"].map(|city| ToolCall::function(city, "weather", &format!("{{\"city\":\"{city}\"}}")));
     /// let backend = Scripted::default().and(calls).and("It rains in both.");
     /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
-    /// for call in chat.send("How is the weather in Oslo and in Rome?").await?.tool_calls() {
-    ///     chat.push(Message::tool(call.id().unwrap_or_default(), "rain"))?;
+    /// let mut reply = chat.send("How is the weather in Oslo and in Rome?").await?;
+    /// while !reply.tool_calls().is_empty() {
+    ///     let results = reply.tool_calls().iter().map(|call| Message::tool(call.id().unwrap_or_default(), "rain"));
+    ///     reply = chat.respond(results).await?;
     /// }
-    /// assert_eq!(chat.reply().await?.text(), "It rains in both.");
+    /// assert_eq!(reply.text(), "It rains in both.");
     /// # Ok::<(), turnwise::Error>(())
     /// # })?;
     /// # Ok::<(), turnwise::Error>(())
     /// ```
-    pub fn reply(&self) -> Exchange {
-        Exchange::new(self.clone(), None)
+    pub fn respond(&self, results: impl IntoIterator<Item = Message>) -> Exchange {
+        Exchange::new(self, Ask::Results(results.into_iter().collect()))
+    }
+
+    /// Sends a message and runs the calls that follow from it; see [`ToolLoop`].
+    pub fn run_tools(&self, message: impl Into<Message>, handler: impl ToolHandler + 'static) -> ToolLoop {
+        ToolLoop::new(self, Some(Ask::Message(message.into())), handler)
+    }
+
+    /// Runs the calls at the end of the conversation and those that follow from them; without calls there, asks for a
+    /// [reply](Self::reply) first.
+    pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
+        ToolLoop::new(self, None, handler)
     }
 
     /// The model that is asked.
@@ -172,108 +211,6 @@ impl ConversationManager {
             let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
             head + ledger.total(&record, cost) + cost.priming().tokens
         })
-    }
-
-    /// Changes the record, or refuses while a send is under way or waits for its turn. When `change` fails, nothing has
-    /// changed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`], and what `change` says.
-    pub fn edit_record<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
-        let _alone = Sending::alone(&self.shared)?;
-        self.change_alone(change)
-    }
-
-    fn change_alone<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
-        // A send that begins meanwhile waits for its turn, and finds the record changed; one that began before this
-        // line has the turn.
-        let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is under way"))?;
-        let mut changed = self.snapshot();
-        let done = change(&mut changed)?;
-        self.shared.state(|state| state.file.conversation = changed);
-        Ok(done)
-    }
-
-    /// Records a message without sending it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`].
-    pub fn push(&self, message: impl Into<Message>) -> Result<ItemId> {
-        self.edit_record(|record| Ok(record.push(message)))
-    }
-
-    /// Goes back to before the last turn; see [`Conversation::undo`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`].
-    pub fn undo(&self) -> Result<Option<ItemId>> {
-        self.edit_record(|record| Ok(record.undo()))
-    }
-
-    /// Makes an item the end of the path; see [`Conversation::switch`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`] and [`ErrorKind::NotFound`].
-    pub fn switch(&self, leaf: ItemId) -> Result<()> {
-        self.edit_record(|record| record.switch(leaf))
-    }
-
-    /// Records an alternative to an item without sending it; see [`Conversation::edit`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`] and [`ErrorKind::NotFound`].
-    pub fn edit(&self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
-        self.edit_record(|record| record.edit(id, message))
-    }
-
-    /// Keeps an item in every request; see [`Conversation::pin`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`] and [`ErrorKind::NotFound`].
-    pub fn pin(&self, id: ItemId) -> Result<()> {
-        self.edit_record(|record| record.pin(id))
-    }
-
-    /// Takes a pin out; whether there was one.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`].
-    pub fn unpin(&self, id: ItemId) -> Result<bool> {
-        self.edit_record(|record| Ok(record.unpin(id)))
-    }
-
-    /// Begins again under the same head; see [`Conversation::clear`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`].
-    pub fn clear(&self) -> Result<()> {
-        self.edit_record(|record| {
-            record.clear();
-            Ok(())
-        })
-    }
-
-    /// Replaces the system prompt; see [`Conversation::set_system`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Busy`].
-    pub fn set_system(&self, content: impl Into<Content>) -> Result<()> {
-        self.edit_record(|record| {
-            record.set_system(content);
-            Ok(())
-        })
-    }
-
-    /// A new conversation with this record, whose path ends at `at`, and the same setup; it is not saved by itself.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item.
-    pub fn fork(&self, at: ItemId) -> Result<Self> {
-        let mut file = self.shared.state(|state| state.file.clone());
-        file.conversation = file.conversation.fork(at)?;
-        let mut setup = self.shared.setup.clone();
-        setup.autosave = None;
-        Ok(Self::start(setup, file, self.shared.planner.clone()))
     }
 
     /// The conversation as a file.
@@ -321,24 +258,24 @@ impl Shared {
 
     /// Saves on a thread of its own, so that no executor waits for the disk; why it failed, if it did.
     async fn autosave(self: &Arc<Self>) -> Option<Error> {
-        let file = self.setup.autosave.clone()?;
+        let ended = |_| Some(Error::new(ErrorKind::Io, "the thread that saves ended early"));
+        match self.begin_to_save()? {
+            Ok(saved) => saved.await.unwrap_or_else(ended),
+            Err(error) => Some(Error::io("starting a thread to save on", error)),
+        }
+    }
+
+    /// Begins to save, where the manager saves by itself. Nobody need wait for it.
+    fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
+        let file = self.autosave.clone()?;
         let (done, wait) = oneshot::channel();
         let shared = Arc::clone(self);
         let saves = move || {
             // Nobody waits any more when the send was dropped; the file is saved all the same.
             let _ = done.send(shared.save(&file).err());
         };
-        match thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves) {
-            Ok(_) => {
-                wait.await.unwrap_or_else(|_| Some(Error::new(ErrorKind::Io, "the thread that saves ended early")))
-            }
-            Err(error) => Some(Error::io("starting a thread to save on", error)),
-        }
+        Some(thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves).map(|_| wait))
     }
-}
-
-fn busy(why: impl fmt::Display) -> Error {
-    Error::new(ErrorKind::Busy, format!("{why}; the record can be changed when it ended"))
 }
 
 impl fmt::Debug for ConversationManager {
@@ -351,11 +288,19 @@ impl fmt::Debug for ConversationManager {
 }
 
 #[cfg(test)]
+mod drop_tests;
+#[cfg(test)]
 #[path = "exchange_tests.rs"]
 mod exchange_tests;
 #[cfg(test)]
+mod observer_tests;
+#[cfg(test)]
+mod streaming_tests;
+#[cfg(test)]
 #[path = "manager_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod tool_loop_tests;
 
 #[cfg(test)]
 #[path = "summarizing_tests.rs"]

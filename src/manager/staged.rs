@@ -1,30 +1,90 @@
 //! What may be sent next: results where calls wait for them, and nothing else there.
 
-use crate::conversation::{Conversation, Group, GroupState};
+use crate::conversation::{Conversation, Group, GroupState, Item};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Message, Role};
+use crate::message::{Message, Role, ToolCall};
+use crate::words::counted;
 
-/// Refuses a message that would be recorded behind `record` without being sent, or leave calls unanswered.
-pub(super) fn check_staged(record: &Conversation, message: Option<&Message>) -> Result<()> {
-    let path = record.path();
-    let last = path.groups().checked_sub(1).map(|last| path.group(last));
-    let open = last.filter(|group| group.state() == GroupState::Open);
-    let open: Vec<Call<'_>> = open.map(open_calls).unwrap_or_default();
-    match message {
-        Some(message) if matches!(message.role(), Role::Tool | Role::Function) => check_result(message, &open),
-        Some(message) if open.is_empty() && message.has_calls() => {
-            Err(invalid("calls are not sent without their results; push the calls, then the results"))
+/// What an exchange asks for.
+#[derive(Clone, Debug)]
+pub(super) enum Ask {
+    /// An answer to a message.
+    Message(Message),
+    /// An answer to the results of the open calls.
+    Results(Vec<Message>),
+    /// An answer to the conversation as it stands.
+    Reply,
+    /// Another answer to the last user message.
+    Again,
+}
+
+impl Ask {
+    /// The messages that it adds.
+    pub(super) fn messages(&self) -> &[Message] {
+        match self {
+            Self::Message(message) => std::slice::from_ref(message),
+            Self::Results(results) => results,
+            Self::Reply | Self::Again => &[],
         }
-        None if last.is_some_and(|group| group.state() == GroupState::Orphan) => {
-            Err(invalid("the conversation ends in a result that no call before it waits for"))
-        }
-        _ if open.is_empty() => Ok(()),
-        _ => Err(unanswered(&open)),
     }
 }
 
+/// The record with what is asked behind it.
+pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation> {
+    if let Ask::Again = ask {
+        back_to_question(&mut record)?;
+    }
+    let open = Open::of(&record);
+    match ask {
+        Ask::Message(message) if is_result(message) => open.check_results(std::slice::from_ref(message))?,
+        Ask::Message(message) if message.has_calls() && open.calls.is_empty() => {
+            return Err(invalid("calls are not sent without their results; push the calls, then the results"));
+        }
+        Ask::Results(results) => open.check_results(results)?,
+        Ask::Message(_) => open.check_none()?,
+        Ask::Reply | Ask::Again => {
+            check_end(&record)?;
+            open.check_none()?;
+        }
+    }
+    for message in ask.messages() {
+        record.push(message.clone());
+    }
+    Ok(record)
+}
+
+/// Ends the path with its last user message. What was answered stays as a branch.
+fn back_to_question(record: &mut Conversation) -> Result<()> {
+    let path = record.path();
+    let mut items = (0..path.len()).rev().filter_map(|position| path.item(position));
+    let question = items.find(|item| *item.message().role() == Role::User).map(Item::id);
+    let question = question.ok_or_else(|| {
+        let detail = "there is no user message on the path to answer again";
+        Error::new(ErrorKind::NotFound, detail)
+    })?;
+    record.switch(question)
+}
+
+fn check_end(record: &Conversation) -> Result<()> {
+    let path = record.path();
+    let last = path.groups().checked_sub(1).map(|last| path.group(last).state());
+    match last {
+        Some(GroupState::Orphan) => Err(invalid("the conversation ends in a result that no call before it waits for")),
+        _ => Ok(()),
+    }
+}
+
+fn is_result(message: &Message) -> bool {
+    matches!(message.role(), Role::Tool | Role::Function)
+}
+
+/// The calls at the end of a path that have no result yet.
+struct Open<'a> {
+    calls: Vec<Call<'a>>,
+}
+
 /// A call by id, or by name where it is the deprecated one of a function.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Call<'a> {
     id: Option<&'a str>,
     name: &'a str,
@@ -47,7 +107,66 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The calls of a group that have no result yet.
+impl<'a> Open<'a> {
+    fn of(record: &'a Conversation) -> Self {
+        let path = record.path();
+        let last = path.groups().checked_sub(1).map(|last| path.group(last));
+        let open = last.filter(|group| group.state() == GroupState::Open);
+        Self { calls: open.map(open_calls).unwrap_or_default() }
+    }
+
+    fn check_none(&self) -> Result<()> {
+        match self.calls.is_empty() {
+            true => Ok(()),
+            false => Err(unanswered(&self.calls, "push those first, or `respond` with them")),
+        }
+    }
+
+    /// Every open call has one result, and every result a call.
+    fn check_results(&self, results: &[Message]) -> Result<()> {
+        let mut waiting = self.calls.clone();
+        for result in results {
+            if !is_result(result) {
+                return Err(invalid(&format!("a {} message is no result of a call", result.role().as_str())));
+            }
+            match waiting.iter().position(|call| call.is_answered_by(result)) {
+                Some(answered) => drop(waiting.remove(answered)),
+                None => return Err(self.unknown(result)),
+            }
+        }
+        match waiting.is_empty() {
+            true if results.is_empty() => Err(invalid("no results were given, and no call waits for one")),
+            true => Ok(()),
+            false => Err(unanswered(&waiting, "`respond` with all results at once")),
+        }
+    }
+
+    fn unknown(&self, result: &Message) -> Error {
+        let id = result.tool_call_id().or(result.name()).unwrap_or("");
+        let answered = self.calls.iter().any(|call| call.is_answered_by(result));
+        let detail = match self.calls.len() {
+            _ if answered => format!("two results for `{id}`; each call has one"),
+            0 => format!("no call waits for the result for `{id}`"),
+            _ => format!("no call waits for the result for `{id}`; open: {}", names(&self.calls)),
+        };
+        Error::new(ErrorKind::UnknownCall, detail)
+    }
+}
+
+/// The tool calls at the end of a path that have no result yet.
+pub(super) fn open_tool_calls(record: &Conversation) -> Vec<ToolCall> {
+    let path = record.path();
+    let Some(last) = path.groups().checked_sub(1).map(|last| path.group(last)) else { return Vec::new() };
+    let mut messages = last.messages();
+    let mut open = messages.next().map(|calls| calls.tool_calls().to_vec()).unwrap_or_default();
+    for result in messages {
+        if let Some(answered) = open.iter().position(|call| call.id() == result.tool_call_id()) {
+            open.remove(answered);
+        }
+    }
+    open
+}
+
 fn open_calls(group: Group<'_>) -> Vec<Call<'_>> {
     let mut messages = group.messages();
     let mut open = messages.next().map(Call::of).unwrap_or_default();
@@ -59,28 +178,9 @@ fn open_calls(group: Group<'_>) -> Vec<Call<'_>> {
     open
 }
 
-fn check_result(result: &Message, open: &[Call<'_>]) -> Result<()> {
-    let id = result.tool_call_id().or(result.name()).unwrap_or("");
-    let waiting = open.iter().position(|call| call.is_answered_by(result));
-    match (waiting, open.len()) {
-        (Some(_), 1) => Ok(()),
-        (Some(answered), _) => {
-            let others: Vec<Call<'_>> = [&open[..answered], &open[answered + 1..]].concat();
-            let (count, verb) =
-                (crate::words::counted(others.len(), "call"), if others.len() == 1 { "has" } else { "have" });
-            Err(invalid(&format!(
-                "the result for `{id}` would not be sent: {count} beside it {verb} no result ({}); push all results but the last, or \
-                 all and ask for a `reply`",
-                names(&others)
-            )))
-        }
-        (None, 0) => Err(invalid(&format!("no call waits for the result for `{id}`"))),
-        (None, _) => Err(invalid(&format!("no call waits for the result for `{id}`; open: {}", names(open)))),
-    }
-}
-
-fn unanswered(open: &[Call<'_>]) -> Error {
-    let detail = format!("the conversation ends in calls without results: {}; push those first", names(open));
+fn unanswered(open: &[Call<'_>], what_to_do: &str) -> Error {
+    let calls = counted(open.len(), "call");
+    let detail = format!("{calls} without a result: {}; {what_to_do}", names(open));
     Error::new(ErrorKind::UnansweredCalls, detail)
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::summarizer::{Made, SummaryCall, Work, attach};
+use super::summarizer::{Made, Work, attach};
+use super::transaction::Planned;
 use super::{ConversationManager, Shared};
 use crate::conversation::Conversation;
 use crate::error::Result;
-use crate::strategy::{Extras, Plan, Planner, Wish};
+use crate::strategy::{Extras, Planner, Wish};
 
 /// How long not to ask again after summaries that were not taken: 1, 3, 7, … sends, at most 31.
 #[derive(Debug, Default)]
@@ -32,20 +33,20 @@ impl Patience {
 
 impl Exchange {
     /// The record with the message behind it, and its plan; with a summary made first where the plan wishes for one.
-    pub(super) async fn plan_and_summarize(&self) -> Result<(Conversation, Plan, Vec<SummaryCall>)> {
+    pub(super) async fn plan_and_summarize(&self) -> Result<Planned> {
         let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
-        let shared = &self.manager.shared;
+        let shared = self.shared();
         let Some(wish) = plan.wish().filter(|_| shared.state(|state| state.patience.is_over())) else {
-            return Ok((staged, plan, Vec::new()));
+            return Ok(Planned { staged, plan, summaries: Vec::new() });
         };
         let made = shared.summarize(&staged, wish, &*self.planner()?).await;
         if !shared.take(&staged, &made)? {
-            return Ok((staged, plan, made.calls));
+            return Ok(Planned { staged, plan, summaries: made.calls });
         }
         let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
-        Ok((staged, plan, made.calls))
+        Ok(Planned { staged, plan, summaries: made.calls })
     }
 }
 

@@ -236,6 +236,8 @@ impl Planner {
             cuts,
             summary: decided.summary,
             wish: decided.draft.wish,
+            steps: decided.steps,
+            trims_to: strategy.trims_to(),
         })
     }
 
@@ -248,7 +250,8 @@ impl Planner {
         Some(Insert { before: summary.groups.end, messages: vec![message], cost })
     }
 
-    /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit.
+    /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit: the newest group, and
+    /// the user message of its turn only where that is not enough.
     fn cuts(&self, path: Path<'_>, before: u64, must: &MustSend, sums: &Sums, memo: &Memo) -> Result<Vec<Cut>> {
         let Err(refused) = refuse_what_cannot_fit(path, before, must, sums, &self.budget) else {
             return Ok(Vec::new());
@@ -260,7 +263,12 @@ impl Planner {
         let pending: Vec<usize> = must.of_reason(Must::Pending).collect();
         let pins: u64 = must.of_reason(Must::Pin).map(|group| sums.group(group).tokens).sum();
         let room = self.budget.limit.saturating_sub(before).saturating_sub(pins);
-        cut_to_fit(path, &pending, room, sums, &self.cost, &memo.shrinker).ok_or(refused)
+        let newest_first = (0..pending.len()).rev().find_map(|first| {
+            let (whole, cut) = pending.split_at(first);
+            let room = room.checked_sub(whole.iter().map(|&group| sums.group(group).tokens).sum())?;
+            cut_to_fit(path, cut, room, sums, &self.cost, &memo.shrinker)
+        });
+        newest_first.ok_or(refused)
     }
 
     /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.

@@ -105,7 +105,7 @@ fn a_plan_in_json_counts_from_the_heads_first_message() {
     insta::assert_snapshot!(rest.replace("},", "},\n"), @r#"
     {"strategy":"window","budget":{"limit":118,"high":118,"low":118,"reply_reserve":0,"tools":0,"margin":0},
     "tokens":117,"parts":{"head":13,"tools":0,"history":101,"overhead":3,"estimated":false},
-    "kept":[{"from":0,"to":1,"messages":1,"tokens":13,"reason":"head"},
+    "steps":[{"strategy":"window","saved":14,"price":{"calls":0,"tokens":0}}],"kept":[{"from":0,"to":1,"messages":1,"tokens":13,"reason":"head"},
     {"from":1,"to":2,"messages":1,"tokens":19,"reason":"pin"},
     {"from":3,"to":5,"messages":2,"tokens":36,"reason":"fits"},
     {"from":6,"to":7,"messages":1,"tokens":14,"reason":"fits"},
@@ -307,26 +307,6 @@ fn a_window_can_start_on_a_user_message() {
     );
     let nobody = Conversation::from_messages([Message::assistant("a"), Message::assistant("b")]);
     assert_eq!(cut(&plan(&nobody, 1_000, &window)), 0);
-}
-
-#[test]
-fn inside_a_tool_loop_the_question_and_the_newest_results_are_sent() {
-    let exchange = |n: usize| {
-        let id = format!("call_{n}");
-        [Message::calls([ToolCall::function(&id, "f", "")]), Message::tool(&id, "abcdef")]
-    };
-    let mut talk = Conversation::from_messages(["before", "abcdef"].map(Message::user));
-    for message in (0..4).flat_map(exchange) {
-        talk.push(message);
-    }
-    let trimmed = plan(&talk, 50, &SlidingWindow::tokens());
-    let expected = [
-        (0..1, Fate::Evicted, "budget"),
-        (1..2, Fate::Kept, "pending"),
-        (2..5, Fate::Evicted, "budget"),
-        (5..6, Fate::Kept, "pending"),
-    ];
-    assert_eq!(runs(&trimmed), expected);
 }
 
 #[test]

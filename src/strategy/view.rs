@@ -74,8 +74,9 @@ impl MustSend {
     }
 }
 
-/// The groups that the next request must answer: the newest that can be sent and, unless that is a user message or a
-/// reply itself, the user message of its turn.
+/// The groups that the next request must answer: the newest that can be sent and, where that is calls with results (a
+/// tool loop goes on) or an instruction, the user message of its turn. User messages before that are history: a send
+/// stages one message, and a log of a hundred questions is trimmed, not refused.
 fn pending(path: Path<'_>) -> Vec<usize> {
     let Some(newest) = newest_ready(path) else { return Vec::new() };
     let group = path.group(newest);
@@ -144,6 +145,11 @@ impl<'a> View<'a> {
         self.whole(groups.clone()).saturating_sub(self.left.tokens(groups, |part| self.whole(part)))
     }
 
+    /// Tokens of the request that sends all that earlier steps left.
+    pub(super) fn request(&self) -> u64 {
+        self.fixed.saturating_add(self.tokens(0..self.path().groups()))
+    }
+
     /// As [`tokens`](Self::tokens), whatever earlier steps took away.
     pub(super) fn whole(&self, groups: Range<usize>) -> u64 {
         self.sums.tokens(groups.clone()).saturating_sub(self.must.tokens(groups))
@@ -173,8 +179,9 @@ impl<'a> View<'a> {
     where
         'a: 'b,
     {
-        let summary = left.summary().map_or(0, |summary| summary.tokens);
-        View { left, fixed: self.fixed.saturating_add(summary), ..self }
+        let summary = |left: &Left| left.summary().map_or(0, |summary| summary.tokens);
+        let fixed = self.fixed.saturating_sub(summary(self.left)).saturating_add(summary(left));
+        View { fixed, left, ..self }
     }
 
     /// Tokens of a text on its own, as parts of an excerpt are.
@@ -235,3 +242,7 @@ impl<'a> View<'a> {
         self.path().position(item).map(|position| self.path().group_at(position))
     }
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod pending_tests;

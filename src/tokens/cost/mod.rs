@@ -154,6 +154,11 @@ impl ChatCost {
         &*self.counter
     }
 
+    /// The counter, shared.
+    pub(crate) fn shared_counter(&self) -> Arc<dyn TokenCounter> {
+        Arc::clone(&self.counter)
+    }
+
     /// Whether figures can be exact: the encoding is the model's own.
     pub fn is_exact(&self) -> bool {
         self.is_exact

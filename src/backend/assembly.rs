@@ -1,0 +1,167 @@
+//! Collects the events of a reply.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::{ChatEvent, ToolCallDelta};
+use crate::message::Message;
+
+/// The events of a reply, collected into a message: what there is of it while they come, the whole one at the end.
+///
+/// # Examples
+/// ```
+/// use turnwise::backend::{Assembly, ChatEvent};
+///
+/// let mut reply = Assembly::new();
+/// reply.push(&ChatEvent::Text("Hello ".into()));
+/// reply.push(&ChatEvent::Text("there".into()));
+/// assert_eq!(reply.message().text(), "Hello there");
+/// assert!(!reply.is_finished());
+/// ```
+#[derive(Clone, Default)]
+pub struct Assembly {
+    text: String,
+    reasoning: String,
+    refusal: String,
+    calls: Vec<ToolCallDelta>,
+    whole: Option<Message>,
+}
+
+impl Assembly {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next event.
+    pub fn push(&mut self, event: &ChatEvent) {
+        match event {
+            ChatEvent::Text(more) => self.text.push_str(more),
+            ChatEvent::Reasoning(more) => self.reasoning.push_str(more),
+            ChatEvent::Refusal(more) => self.refusal.push_str(more),
+            ChatEvent::ToolCall(more) => match self.calls.iter_mut().rfind(|call| call.index == more.index) {
+                Some(call) => call.extend(more),
+                None => self.calls.push(more.clone()),
+            },
+            ChatEvent::Finished(reply) => self.whole = Some(reply.message.clone()),
+        }
+    }
+
+    /// The message: the whole one, when the reply has finished. Until then the text, reasoning (as `reasoning_content`)
+    /// and refusal so far, without calls, whose arguments may be torn; the content is null where there is no text.
+    pub fn message(&self) -> Message {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
+        // A text fits both members, so the fallback is never taken.
+        let with = |message: Message, key: &str, text: &str| match text.is_empty() {
+            true => message,
+            false => message.clone().with_field(key, text).unwrap_or(message),
+        };
+        let message = with(Message::said(&self.text), "reasoning_content", &self.reasoning);
+        with(message, "refusal", &self.refusal)
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> Cow<'_, str> {
+        self.whole.as_ref().map_or(Cow::Borrowed(&*self.text), Message::text)
+    }
+
+    /// The reasoning so far.
+    pub fn reasoning(&self) -> &str {
+        &self.reasoning
+    }
+
+    /// The calls so far, each with its id and name and the arguments that have come. The last one may be torn.
+    pub fn calls(&self) -> &[ToolCallDelta] {
+        &self.calls
+    }
+
+    /// Whether the whole reply has come.
+    pub fn is_finished(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// Whether [`message`](Self::message) has nothing in it: no whole reply, and no text, reasoning or refusal so far.
+    pub fn is_empty(&self) -> bool {
+        self.whole.is_none() && [&self.text, &self.reasoning, &self.refusal].iter().all(|text| text.is_empty())
+    }
+}
+
+impl ToolCallDelta {
+    fn extend(&mut self, more: &Self) {
+        if self.id.is_none() {
+            self.id.clone_from(&more.id);
+        }
+        match (&mut self.name, &more.name) {
+            (Some(name), Some(more)) => name.push_str(more),
+            (name, more) => *name = name.take().or_else(|| more.clone()),
+        }
+        self.arguments.push_str(&more.arguments);
+    }
+}
+
+impl fmt::Debug for Assembly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assembly")
+            .field("text", &format_args!("{} bytes", self.text.len()))
+            .field("calls", &self.calls)
+            .field("is_finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::ChatReply;
+
+    fn of(events: &[ChatEvent]) -> Assembly {
+        events.iter().fold(Assembly::new(), |mut all, event| {
+            all.push(event);
+            all
+        })
+    }
+
+    fn json(message: &Message) -> String {
+        serde_json::to_string(message).unwrap()
+    }
+
+    #[test]
+    fn a_partial_message_has_what_is_whole_of_it() {
+        let call = |id: Option<&str>, name: Option<&str>, arguments: &str| {
+            let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
+            ChatEvent::ToolCall(ToolCallDelta { index: usize::MAX, id, name, arguments: arguments.to_owned() })
+        };
+        let torn = of(&[
+            ChatEvent::Reasoning("h".into()),
+            ChatEvent::Text("o".into()),
+            ChatEvent::Reasoning("m".into()),
+            ChatEvent::Text("k".into()),
+            call(Some("c1"), Some("f"), ""),
+            call(None, None, "{\"a\""),
+            call(None, None, ":1"),
+        ]);
+        assert_eq!(json(&torn.message()), r#"{"role":"assistant","content":"ok","reasoning_content":"hm"}"#);
+        let calls = [ToolCallDelta {
+            index: usize::MAX,
+            id: Some("c1".into()),
+            name: Some("f".into()),
+            arguments: "{\"a\":1".into(),
+        }];
+        assert_eq!(torn.calls(), calls);
+        assert_eq!((torn.text().as_ref(), torn.is_empty(), torn.is_finished()), ("ok", false, false));
+        assert!(of(&[call(Some("c1"), Some("f"), "{}")]).is_empty());
+        let refused = of(&[ChatEvent::Refusal("no".into())]);
+        assert_eq!(json(&refused.message()), r#"{"role":"assistant","content":null,"refusal":"no"}"#);
+    }
+
+    #[test]
+    fn a_finished_message_is_the_replys() {
+        let whole = Message::from_json(r#"{"role":"assistant","content":"Hi","x":1.0}"#).unwrap();
+        let finished = ChatEvent::Finished(Box::new(ChatReply::new(whole.clone())));
+        let all = of(&[ChatEvent::Text("H".into()), finished]);
+        assert_eq!((all.message(), all.text().as_ref(), all.is_finished()), (whole, "Hi", true));
+        assert!(!format!("{all:?}").contains("Hi"));
+    }
+}

@@ -1,0 +1,197 @@
+//! Invariant 5 at every point where a future can be dropped: the record is the one before, or a committed one.
+
+use std::collections::BTreeSet;
+use std::future::IntoFuture;
+use std::task::{Context, Poll, Waker};
+
+use futures_lite::future::{block_on, yield_now};
+use futures_util::StreamExt;
+
+use super::*;
+use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, EventStream, Scripted};
+use crate::budget::TokenBudget;
+use crate::message::ToolCall;
+use crate::request::ChatRequest;
+use crate::strategy::Summarize;
+use crate::tokens::CounterFn;
+
+/// Is pending once before each answer, and before each event of one.
+struct Paused(Scripted);
+
+impl ChatBackend for Paused {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let answer = self.0.complete(request);
+        Box::pin(async move {
+            yield_now().await;
+            answer.await
+        })
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
+        let events = self.0.stream(request);
+        Box::pin(async move {
+            yield_now().await;
+            let events: EventStream = Box::pin(events.await?.then(|event| async move {
+                yield_now().await;
+                event
+            }));
+            Ok(events)
+        })
+    }
+}
+
+fn builder(script: Scripted) -> Builder {
+    ConversationManager::builder("test-model")
+        .backend(Paused(script))
+        .budget(TokenBudget::limit(2_000))
+        .counter(CounterFn::new("bytes", |text| text.len() as u64))
+}
+
+fn texts(chat: &ConversationManager) -> Vec<String> {
+    chat.history().iter().map(|message| message.text().into_owned()).collect()
+}
+
+/// Drops what `run` begins after 1, 2, … polls, until it completes. The record always is one of `allowed`, all of which
+/// occur; after it others have their turn.
+fn dropped_after_any_poll(
+    build: impl Fn() -> ConversationManager,
+    run: impl Fn(ConversationManager) -> BoxFuture<'static, bool>,
+    allowed: &[&[&str]],
+) {
+    let mut seen = BTreeSet::new();
+    for polls in 1..1_000 {
+        let chat = build();
+        let mut running = run(chat.clone());
+        let done = (0..polls).any(|_| match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(is_well) => {
+                assert!(is_well);
+                true
+            }
+            Poll::Pending => {
+                // The thread that saves has its time between polls.
+                std::thread::yield_now();
+                false
+            }
+        });
+        drop(running);
+        let found = texts(&chat);
+        let known = allowed.iter().position(|texts| *texts == found);
+        assert!(known.is_some(), "{found:?} after {polls} polls");
+        seen.insert(known);
+        assert_eq!(chat.shared.state(|state| state.sends), 0);
+        drop(chat.shared.queue.try_acquire().unwrap());
+        if done {
+            assert_eq!(seen.len(), allowed.len(), "not every state was met");
+            return;
+        }
+    }
+    panic!("it never completes");
+}
+
+async fn streamed(exchange: Exchange) -> bool {
+    let Ok(stream) = exchange.stream().await else { return false };
+    stream.finish().await.is_ok()
+}
+
+#[test]
+fn invariant_5_plain_and_streamed() {
+    let build = || builder(Scripted::new(["one two three"])).system("s").build().unwrap();
+    let allowed: &[&[&str]] = &[&["s"], &["s", "a", "one two three"]];
+    dropped_after_any_poll(build, |chat| Box::pin(async move { chat.send("a").await.is_ok() }), allowed);
+    dropped_after_any_poll(build, |chat| Box::pin(async move { streamed(chat.send("a")).await }), allowed);
+}
+
+#[test]
+fn invariant_5_regenerating() {
+    let build = || {
+        let chat = builder(Scripted::new(["two"])).build().unwrap();
+        chat.push("a").unwrap();
+        chat.push(Message::assistant("one")).unwrap();
+        chat
+    };
+    let allowed: &[&[&str]] = &[&["a", "one"], &["a", "two"]];
+    dropped_after_any_poll(build, |chat| Box::pin(async move { chat.regenerate().await.is_ok() }), allowed);
+}
+
+#[test]
+fn invariant_5_tools() {
+    let call = |id: &str| ToolCall::function(id, "f", "{}");
+    let build = || {
+        let script = Scripted::default().and([call("1"), call("2")]).and([call("3")]).and("done");
+        builder(script).build().unwrap()
+    };
+    let handler = |call: ToolCall| async move {
+        yield_now().await;
+        format!("r{}", call.id().unwrap_or_default())
+    };
+    let allowed: &[&[&str]] = &[&[], &["a", ""], &["a", "", "r1", "r2", ""], &["a", "", "r1", "r2", "", "r3", "done"]];
+    dropped_after_any_poll(build, |chat| chat_tools(&chat, handler, false), allowed);
+    dropped_after_any_poll(build, |chat| chat_tools(&chat, handler, true), allowed);
+}
+
+fn chat_tools(
+    chat: &ConversationManager,
+    handler: impl ToolHandler + 'static,
+    is_streamed: bool,
+) -> BoxFuture<'static, bool> {
+    let tools = chat.run_tools("a", handler);
+    let tools = if is_streamed { tools.on_event(|_| {}) } else { tools };
+    Box::pin(async move { tools.await.is_ok() })
+}
+
+#[test]
+fn invariant_5_summaries() {
+    let long = "x".repeat(300);
+    let build = || {
+        let strategy = Summarize::rolling();
+        let script = Scripted::new(["all about x", "one"]);
+        let budget = TokenBudget::limit(3_000);
+        let chat = builder(script).strategy(strategy).budget(budget).build().unwrap();
+        for _ in 0..10 {
+            chat.push(&*long).unwrap();
+            chat.push(Message::assistant("yes")).unwrap();
+        }
+        chat
+    };
+    let before: Vec<&str> = (0..10).flat_map(|_| [&*long, "yes"]).collect();
+    let after = [&*before, &["a", "one"]].concat();
+    let summarized = |chat: ConversationManager| async move {
+        let reply = chat.send("a").await;
+        reply.is_ok_and(|reply| !reply.report.summaries.is_empty() && reply.report.plan.summary().is_some())
+    };
+    dropped_after_any_poll(build, |chat| Box::pin(summarized(chat)), &[&before, &after]);
+}
+
+#[test]
+fn invariant_5_autosave_of_a_stream() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for polls in 1.. {
+        let file = folder.path().join(format!("{polls}.json"));
+        let chat = builder(Scripted::new(["one two"])).system("s").autosave(&file).build().unwrap();
+        chat.save(&file).unwrap();
+        let exchange = chat.send("a");
+        let mut running: BoxFuture<'static, bool> = Box::pin(streamed(exchange));
+        let done = (0..polls).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        });
+        drop(running);
+        let saved = Transcript::load(&file).unwrap().conversation.path().len();
+        assert!(saved == 0 || saved == 2 && texts(&chat).len() == 3, "{saved}");
+        if done {
+            assert_eq!(saved, 2);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_after_any_drop() {
+    let script = Scripted::new(["one", "two"]);
+    let chat = builder(script).build().unwrap();
+    let mut send = chat.send("a").into_future();
+    assert!(send.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(send);
+    block_on(chat.send("a").into_future()).unwrap();
+    assert_eq!(texts(&chat), ["a", "two"], "sent again, the message stands once");
+}

@@ -1,0 +1,114 @@
+//! Who is told what happens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::reply::Reply;
+use super::summarizer::SummaryCall;
+use crate::conversation::ItemId;
+use crate::error::Error;
+use crate::strategy::Plan;
+
+/// Is told what a manager does, with the conversation's id: for logs, meters, interfaces. It is called outside any lock,
+/// on the task that sends: what takes long belongs elsewhere. Nothing is told of dry runs.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::Arc;
+/// use turnwise::{ConversationManager, Observer, Reply};
+/// # use turnwise::backend::{ChatReply, Scripted, Usage};
+/// # use turnwise::Message;
+///
+/// #[derive(Default)]
+/// struct Meter(AtomicU64);
+///
+/// impl Observer for Meter {
+///     fn committed(&self, _conversation: &str, reply: &Reply) {
+///         let billed = reply.usage.as_ref().map_or(0, |usage| usage.prompt_tokens + usage.completion_tokens);
+///         self.0.fetch_add(billed, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let meter = Arc::new(Meter::default());
+/// # let backend = Scripted::new([ChatReply::new(Message::assistant("Hello!")).usage(Usage::new(8, 2))]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).observer(Arc::clone(&meter)).build()?;
+/// # futures_lite::future::block_on(async {
+/// chat.send("Hi").await?;
+/// assert_eq!(meter.0.load(Ordering::Relaxed), 10);
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub trait Observer: Send + Sync {
+    /// A request will be sent.
+    fn planned(&self, conversation: &str, plan: &Plan) {
+        let _ = (conversation, plan);
+    }
+
+    /// A summarizer was called before a request, whether or not its summary was taken.
+    fn summarized(&self, conversation: &str, call: &SummaryCall) {
+        let _ = (conversation, call);
+    }
+
+    /// An exchange was recorded.
+    fn committed(&self, conversation: &str, reply: &Reply) {
+        let _ = (conversation, reply);
+    }
+
+    /// Items of the path that the request before sent, and this one did not. Told after [`committed`](Self::committed).
+    fn evicted(&self, conversation: &str, items: &[ItemId]) {
+        let _ = (conversation, items);
+    }
+
+    /// An exchange failed, or was dropped ([`Interrupted`](crate::ErrorKind::Interrupted)).
+    fn failed(&self, conversation: &str, error: &Error) {
+        let _ = (conversation, error);
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn planned(&self, conversation: &str, plan: &Plan) {
+        (**self).planned(conversation, plan);
+    }
+
+    fn summarized(&self, conversation: &str, call: &SummaryCall) {
+        (**self).summarized(conversation, call);
+    }
+
+    fn committed(&self, conversation: &str, reply: &Reply) {
+        (**self).committed(conversation, reply);
+    }
+
+    fn evicted(&self, conversation: &str, items: &[ItemId]) {
+        (**self).evicted(conversation, items);
+    }
+
+    fn failed(&self, conversation: &str, error: &Error) {
+        (**self).failed(conversation, error);
+    }
+}
+
+/// All observers of a manager.
+#[derive(Clone, Default)]
+pub(super) struct Observers(Vec<Arc<dyn Observer>>);
+
+impl Observers {
+    pub(super) fn add(&mut self, observer: impl Observer + 'static) {
+        self.0.push(Arc::new(observer));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn tell(&self, what: impl Fn(&dyn Observer)) {
+        self.0.iter().for_each(|observer| what(&**observer));
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} observers", self.0.len())
+    }
+}

@@ -1,0 +1,159 @@
+use std::future::IntoFuture;
+use std::io;
+
+use futures_lite::future::block_on;
+use tracing::instrument::WithSubscriber;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use super::*;
+use crate::backend::{BackendError, ChatReply, Scripted, Usage};
+use crate::budget::TokenBudget;
+use crate::strategy::{SlidingWindow, Summarize};
+use crate::tokens::CounterFn;
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Diary(Mutex<Vec<String>>);
+
+impl Diary {
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Diary {
+    fn planned(&self, _: &str, plan: &Plan) {
+        self.note(format!("planned {}", plan.messages().len()));
+    }
+
+    fn summarized(&self, _: &str, call: &SummaryCall) {
+        self.note(format!("summarized {}", call.refused.is_none()));
+    }
+
+    fn committed(&self, _: &str, reply: &Reply) {
+        self.note(format!("committed {}", reply.item_id));
+    }
+
+    fn evicted(&self, _: &str, items: &[ItemId]) {
+        self.note(format!("evicted {items:?}"));
+    }
+
+    fn failed(&self, _: &str, error: &Error) {
+        self.note(format!("failed {:?}", error.kind()));
+    }
+}
+
+fn builder(script: &Scripted, diary: &Arc<Diary>) -> Builder {
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script.clone()).counter(counter);
+    builder.budget(TokenBudget::limit(3_000)).observer(Arc::clone(diary))
+}
+
+#[test]
+fn observers_are_told_of_exchanges_failures_and_drops_and_not_of_dry_runs() {
+    let script = Scripted::default().and("one").and(BackendError::unavailable("down")).and("two");
+    let diary = Arc::new(Diary::default());
+    let chat = builder(&script, &diary).build().unwrap();
+    block_on(async {
+        chat.plan("a").unwrap();
+        assert_eq!(diary.take(), [""; 0]);
+        chat.send("a").await.unwrap();
+        assert_eq!(diary.take(), ["planned 1", "committed #1"]);
+        chat.send("b").await.unwrap_err();
+        assert_eq!(diary.take(), ["planned 3", "failed Unavailable"]);
+        drop(chat.send("b").stream().await.unwrap());
+        assert_eq!(diary.take(), ["planned 3", "failed Interrupted"]);
+        chat.send(Message::tool("x", "y")).await.unwrap_err();
+        assert_eq!(diary.take(), ["failed UnknownCall"]);
+    });
+}
+
+#[test]
+fn observers_are_told_what_leaves_once() {
+    let script = Scripted::new(["1", "2", "3", "4"]);
+    let diary = Arc::new(Diary::default());
+    let chat = builder(&script, &diary).strategy(SlidingWindow::messages(2)).build().unwrap();
+    block_on(async {
+        for text in ["a", "b", "c", "d"] {
+            chat.send(text).await.unwrap();
+        }
+    });
+    let told = diary.take();
+    let evicted: Vec<_> = told.iter().filter(|line| line.starts_with("evicted")).collect();
+    assert_eq!(evicted, ["evicted [ItemId(0), ItemId(1)]", "evicted [ItemId(2), ItemId(3)]"], "{told:?}");
+}
+
+#[test]
+fn observers_are_told_of_summaries_and_may_use_the_manager() {
+    struct Reads(Mutex<Option<ConversationManager>>);
+    impl Observer for Reads {
+        fn committed(&self, _: &str, reply: &Reply) {
+            let chat = self.0.lock().unwrap();
+            let chat = chat.as_ref().unwrap();
+            assert_eq!(chat.snapshot().leaf(), Some(reply.item_id), "no lock is held, and the record is the new one");
+        }
+    }
+    let script = Scripted::new(["all about x", "one"]);
+    let (diary, reads) = (Arc::new(Diary::default()), Arc::new(Reads(Mutex::new(None))));
+    let chat = builder(&script, &diary).strategy(Summarize::rolling()).observer(Arc::clone(&reads)).build().unwrap();
+    *reads.0.lock().unwrap() = Some(chat.clone());
+    for _ in 0..10 {
+        chat.push("x".repeat(300)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    block_on(chat.send("a").into_future()).unwrap();
+    let told = diary.take();
+    assert_eq!(told[0], "summarized true");
+    assert!(told[1].starts_with("planned") && told[2].starts_with("committed"), "{told:?}");
+    *reads.0.lock().unwrap() = None;
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_span_says_what_an_exchange_did_and_no_word_of_it() {
+    let written = Written::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer({
+            let written = written.clone();
+            move || written.clone()
+        })
+        .finish();
+    let bill = ChatReply::new(Message::assistant("lantern")).usage(Usage::new(77, 3));
+    let script = Scripted::default().and(bill).and(BackendError::status(400, r#"{"error":{"message":"lantern"}}"#));
+    let chat = builder(&script, &Arc::default()).build().unwrap();
+    block_on(
+        async {
+            chat.send("The secret word is lantern.").await.unwrap();
+            chat.send("Repeat lantern.").await.unwrap_err();
+        }
+        .with_subscriber(subscriber),
+    );
+    let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    for field in
+        ["exchange{", "model=\"test-model\"", "strategy=\"window\"", "billed=77", "attempts=1", "error=rejected"]
+    {
+        assert!(log.contains(field), "{field} in {log}");
+    }
+    assert!(!log.contains("lantern") && !log.contains("secret"), "{log}");
+}

@@ -1,0 +1,90 @@
+//! What an exchange brought.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::summarizer::SummaryCall;
+use crate::backend::{Attempt, FinishReason, Usage};
+use crate::conversation::ItemId;
+use crate::error::Error;
+use crate::json::RawJson;
+use crate::message::{Message, ToolCall};
+use crate::strategy::Plan;
+
+/// What a model replied, as it was recorded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The reply's item in the record.
+    pub item_id: ItemId,
+    /// The item of the message that it answers; the reply's own where the head alone was sent.
+    pub asked: ItemId,
+    /// The message, as it came.
+    pub message: Message,
+    /// Why the model stopped.
+    pub finish: FinishReason,
+    /// What was billed, if the server said so.
+    pub usage: Option<Usage>,
+    /// The whole answer as it came, if the backend gives it: id, served model, log probabilities and all else.
+    pub raw: Option<RawJson>,
+    /// What the exchange did.
+    pub report: Report,
+}
+
+/// What an exchange did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// What was sent, and why.
+    pub plan: Plan,
+    /// Tokens at its start that the last request had at its start too: what a provider's prompt cache can reuse.
+    pub repeated: u64,
+    /// From the first poll to the reply: waiting in the queue, planning and all attempts are part of it, saving is not.
+    pub elapsed: Duration,
+    /// From the request to the first part of the reply; `None` when the reply was not streamed.
+    pub first_event: Option<Duration>,
+    /// The requests it took, the last one last.
+    pub attempts: Vec<Attempt>,
+    /// The calls that were made for summaries before it.
+    pub summaries: Vec<SummaryCall>,
+    /// Why the conversation could not be saved after it, if it could not. The exchange is in the record.
+    pub unsaved: Option<Arc<Error>>,
+}
+
+impl Reply {
+    /// What the model said.
+    pub fn text(&self) -> Cow<'_, str> {
+        self.message.text()
+    }
+
+    /// The calls it makes; empty when there are none.
+    pub fn tool_calls(&self) -> &[ToolCall] {
+        self.message.tool_calls()
+    }
+
+    /// Why the model refuses, when it does.
+    pub fn refusal(&self) -> Option<&str> {
+        self.message.refusal()
+    }
+
+    /// Whether the reply was cut off, by its largest size or by a filter.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.finish, FinishReason::Length | FinishReason::ContentFilter)
+    }
+
+    /// Reads the text as JSON of a type of yours, for structured output.
+    ///
+    /// # Errors
+    /// What `serde_json` says.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(&self.text())
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}

@@ -1,0 +1,204 @@
+//! A reply as it comes.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+
+use super::reply::Reply;
+use super::transaction::{Events, Transaction};
+use crate::backend::{Assembly, BackendError, BoxFuture, ChatEvent, ChatReply, EventStream};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Message;
+use crate::strategy::Plan;
+use crate::tokens::{Count, StreamedCount, TokenCounter};
+
+/// A reply as it comes: a [`Stream`] of [`ChatEvent`]s. When the last one, [`ChatEvent::Finished`], is given, the exchange
+/// is recorded and saved; [`finish`](Self::finish) then has the reply with its report.
+///
+/// A stream that breaks off, stays silent, or is dropped before its end leaves the record as it was; the error has what
+/// had come ([`Error::attempt`]). [`keep_partial`](super::Exchange::keep_partial) records it instead, marked as incomplete.
+/// While a stream lives, it has the conversation's turn: other sends wait, and changes of the record are refused.
+///
+/// # Examples
+/// ```
+/// use futures_util::StreamExt;
+/// use turnwise::backend::ChatEvent;
+/// # use turnwise::{ConversationManager, backend::Scripted};
+///
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::new(["The Elbe, the Oder."]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let mut stream = chat.send("Name two rivers.").stream().await?;
+/// while let Some(event) = stream.next().await {
+///     if let ChatEvent::Text(text) = event? {
+///         print!("{text}");
+///     }
+/// }
+/// let reply = stream.finish().await?;
+/// assert_eq!(reply.text(), "The Elbe, the Oder.");
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[must_use = "a reply is recorded when its stream was read to the end"]
+pub struct ReplyStream {
+    phase: Phase,
+    /// What has come.
+    assembly: Assembly,
+    count: StreamedCount<Arc<dyn TokenCounter>>,
+    waited: Duration,
+}
+
+enum Phase {
+    Coming { transaction: Box<Transaction>, first: Option<ChatEvent>, rest: EventStream },
+    Committing { commit: BoxFuture<'static, Result<Reply>>, reply: Box<ChatReply> },
+    Done(Box<Reply>),
+    Failed,
+}
+
+impl ReplyStream {
+    pub(super) fn new(transaction: Transaction, events: Events) -> Self {
+        let Events { first, rest, waited } = events;
+        let count = StreamedCount::new(transaction.plan().cost().shared_counter());
+        let phase = Phase::Coming { transaction: Box::new(transaction), first: Some(first), rest };
+        Self { phase, assembly: Assembly::default(), count, waited }
+    }
+
+    /// Reads what is left, and gives the reply as it was recorded.
+    ///
+    /// # Errors
+    /// The error that the stream gives, or [`ErrorKind::Interrupted`] where it has given one before.
+    pub async fn finish(mut self) -> Result<Reply> {
+        while let Some(event) = self.next().await {
+            event?;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Failed) {
+            Phase::Done(reply) => Ok(*reply),
+            _ => Err(Error::new(ErrorKind::Interrupted, "the stream gave an error before, and nothing after it")),
+        }
+    }
+
+    /// What is sent, and why; `None` when the stream ended.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.phase {
+            Phase::Coming { transaction, .. } => Some(transaction.plan()),
+            Phase::Done(reply) => Some(&reply.report.plan),
+            Phase::Committing { .. } | Phase::Failed => None,
+        }
+    }
+
+    /// What has come, as a message: text, reasoning and refusal; of calls, which may be torn, nothing.
+    pub fn partial(&self) -> Message {
+        self.assembly.message()
+    }
+
+    /// The tokens of the text that has come. Only what is new, and a little before it, is counted each time.
+    pub fn tokens(&mut self) -> Count {
+        self.count.count()
+    }
+
+    /// From the request to the first part of the reply.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Takes a part of the reply in; the last one is given when the exchange is recorded.
+    fn take(&mut self, event: ChatEvent) -> Option<ChatEvent> {
+        let reply = match event {
+            ChatEvent::Finished(reply) => reply,
+            event => {
+                if let ChatEvent::Text(text) = &event {
+                    self.count.push(text);
+                }
+                self.assembly.push(&event);
+                return Some(event);
+            }
+        };
+        if let Phase::Coming { transaction, .. } = std::mem::replace(&mut self.phase, Phase::Failed) {
+            let commit = Box::pin(transaction.commit((*reply).clone(), Some(self.waited)));
+            self.phase = Phase::Committing { commit, reply };
+        }
+        None
+    }
+
+    fn fail(&mut self, error: BackendError) -> Option<Error> {
+        match std::mem::replace(&mut self.phase, Phase::Failed) {
+            Phase::Coming { mut transaction, .. } => {
+                let partial = self.kept(&transaction);
+                Some(transaction.refused(error, partial))
+            }
+            _ => None,
+        }
+    }
+
+    /// What had come, recorded if that was asked for.
+    fn kept(&self, transaction: &Transaction) -> Option<Message> {
+        let partial = self.assembly.message();
+        let has_come = !partial.text().is_empty();
+        if has_come && transaction.keeps_partial() {
+            transaction.commit_partial(&partial);
+        }
+        (!self.assembly.is_empty()).then_some(partial)
+    }
+}
+
+impl Stream for ReplyStream {
+    type Item = Result<ChatEvent>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.phase {
+                Phase::Coming { first, rest, .. } => {
+                    let event = match first.take() {
+                        Some(first) => Some(Ok(first)),
+                        None => ready!(rest.poll_next_unpin(context)),
+                    };
+                    let event = event.unwrap_or_else(|| Err(BackendError::interrupted("the reply broke off")));
+                    match event {
+                        Ok(event) => {
+                            if let Some(event) = this.take(event) {
+                                return Poll::Ready(Some(Ok(event)));
+                            }
+                        }
+                        Err(error) => return Poll::Ready(this.fail(error).map(Err)),
+                    }
+                }
+                Phase::Committing { commit, .. } => {
+                    let committed = ready!(commit.as_mut().poll(context));
+                    let phase = std::mem::replace(&mut this.phase, Phase::Failed);
+                    let Phase::Committing { reply, .. } = phase else { return Poll::Ready(None) };
+                    return Poll::Ready(Some(committed.map(|recorded| {
+                        this.phase = Phase::Done(Box::new(recorded));
+                        ChatEvent::Finished(reply)
+                    })));
+                }
+                Phase::Done(_) | Phase::Failed => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Drop for ReplyStream {
+    fn drop(&mut self) {
+        if let Phase::Coming { transaction, .. } = &self.phase {
+            self.kept(transaction);
+        }
+    }
+}
+
+impl fmt::Debug for ReplyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match &self.phase {
+            Phase::Coming { .. } => "coming",
+            Phase::Committing { .. } => "being recorded",
+            Phase::Done(_) => "done",
+            Phase::Failed => "failed",
+        };
+        write!(f, "ReplyStream({phase})")
+    }
+}

@@ -1,0 +1,252 @@
+//! Calls that a model makes, run until it has nothing left to call.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+
+use super::ConversationManager;
+use super::exchange::Exchange;
+use super::params::typed_params;
+use super::reply::Reply;
+use super::staged::{Ask, open_tool_calls};
+use super::turn::Turn;
+use crate::backend::{BoxFuture, ChatEvent};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::RawJson;
+use crate::message::{Content, Message, ToolCall};
+use crate::words::counted;
+
+/// Why a call failed, as a handler says it.
+pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs calls. Every function `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>` is one.
+pub trait ToolHandler: Send + Sync {
+    /// Runs a call, and gives its result.
+    fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;
+}
+
+/// What a handler gives: a text, [`Content`], or a `Result` with one of them.
+pub trait ToolOutput {
+    /// The result of a call.
+    ///
+    /// # Errors
+    /// Why the call failed.
+    fn into_result(self) -> Result<Content, HandlerError>;
+}
+
+macro_rules! tool_output {
+    ($($kind:ty),*) => {$(
+        impl ToolOutput for $kind {
+            fn into_result(self) -> Result<Content, HandlerError> {
+                Ok(self.into())
+            }
+        }
+    )*};
+}
+
+tool_output!(String, &str, Content);
+
+impl<T: Into<Content>, E: Into<HandlerError>> ToolOutput for std::result::Result<T, E> {
+    fn into_result(self) -> Result<Content, HandlerError> {
+        self.map(Into::into).map_err(Into::into)
+    }
+}
+
+impl<F, R> ToolHandler for F
+where
+    F: Fn(ToolCall) -> R + Send + Sync,
+    R: Future<Output: ToolOutput> + Send + 'static,
+{
+    fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>> {
+        let running = self(call);
+        Box::pin(async move { running.await.into_result() })
+    }
+}
+
+/// A message, and all calls that follow from it: awaited, the message is sent, the model's calls are run, their results
+/// are sent, and so on until it answers without calls. That answer is the reply. Each exchange is recorded by itself; the
+/// whole loop has the conversation's turn.
+///
+/// A handler's error becomes the result of its call (`Error: …`), so that the model can react;
+/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. While the loop runs, the user's message and the newest
+/// calls with their results are part of every request.
+///
+/// # Errors
+/// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the last round, and
+/// [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there. The record then ends in the calls, and
+/// [`resume_tools`](ConversationManager::resume_tools) goes on. Results that were sent in vain are in
+/// [`Error::attempt`]: `respond` with them, and no call is run twice.
+///
+/// # Examples
+/// ```
+/// use turnwise::backend::Scripted;
+/// use turnwise::{ConversationManager, ToolCall};
+///
+/// # futures_lite::future::block_on(async {
+/// let calls = ["Oslo", "Rome"].map(|city| ToolCall::function(city, "weather", &format!("{{\"city\":\"{city}\"}}")));
+/// let backend = Scripted::default().and(calls).and("It rains in both.");
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+///
+/// let weather = |call: ToolCall| async move { format!("rain, for {}", call.arguments()) };
+/// let reply = chat.run_tools("How is the weather in Oslo and in Rome?", weather).rounds(4).await?;
+/// assert_eq!(reply.text(), "It rains in both.");
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[must_use = "the calls are run when the loop is awaited"]
+pub struct ToolLoop {
+    first: Option<Exchange>,
+    /// Every further one: the manager, and what goes with each request.
+    next: Exchange,
+    handler: Arc<dyn ToolHandler>,
+    rounds: usize,
+    parallel: NonZeroUsize,
+    stops_on_error: bool,
+    on_event: Option<Show>,
+}
+
+type Show = Box<dyn FnMut(&ChatEvent) + Send>;
+
+impl ToolLoop {
+    pub(super) fn new(manager: &ConversationManager, first: Option<Ask>, handler: impl ToolHandler + 'static) -> Self {
+        Self {
+            first: first.map(|ask| Exchange::new(manager, ask)),
+            next: Exchange::new(manager, Ask::Reply),
+            handler: Arc::new(handler),
+            rounds: 10,
+            parallel: NonZeroUsize::MAX,
+            stops_on_error: false,
+            on_event: None,
+        }
+    }
+
+    /// How often results may be sent. Default 10.
+    pub fn rounds(mut self, rounds: usize) -> Self {
+        self.rounds = rounds;
+        self
+    }
+
+    /// How many calls run at the same time. Default: all of a reply. Results are sent in the order of the calls.
+    pub fn parallel(mut self, calls: NonZeroUsize) -> Self {
+        self.parallel = calls;
+        self
+    }
+
+    /// Ends the loop with [`ErrorKind::ToolFailed`] when a handler fails.
+    pub fn stop_on_error(mut self) -> Self {
+        self.stops_on_error = true;
+        self
+    }
+
+    /// Streams every reply, and shows its parts as they come.
+    pub fn on_event(mut self, show: impl FnMut(&ChatEvent) + Send + 'static) -> Self {
+        self.on_event = Some(Box::new(show));
+        self
+    }
+
+    /// Sends a message with every request of the loop, directly before what is asked; see [`Exchange::context`].
+    pub fn context(self, message: impl Into<Message>) -> Self {
+        let message = message.into();
+        self.each(|exchange| exchange.context(message.clone()))
+    }
+
+    /// A parameter of every request of the loop; see [`Exchange::param`].
+    pub fn param(self, name: &str, value: impl Into<RawJson>) -> Self {
+        let value = value.into();
+        self.each(|exchange| exchange.param(name, value.clone()))
+    }
+
+    typed_params!();
+
+    fn each(mut self, change: impl Fn(Exchange) -> Exchange) -> Self {
+        self.first = self.first.map(&change);
+        self.next = change(self.next);
+        self
+    }
+
+    async fn run(mut self) -> Result<Reply> {
+        let turn = Turn::wait(self.next.shared()).await;
+        let first = self.first.take();
+        let mut calls = match first {
+            None => open_tool_calls(&self.next.manager.snapshot()),
+            Some(_) => Vec::new(),
+        };
+        let mut asked = first.or_else(|| calls.is_empty().then(|| self.next.clone()));
+        for round in 0.. {
+            if let Some(exchange) = asked.take() {
+                let reply = self.send(exchange, &turn).await?;
+                if reply.tool_calls().is_empty() {
+                    return Ok(reply);
+                }
+                calls = reply.message.tool_calls().to_vec();
+            }
+            if round >= self.rounds {
+                break;
+            }
+            let results = self.results(std::mem::take(&mut calls)).await?;
+            asked = Some(Exchange { ask: Ask::Results(results), ..self.next.clone() });
+        }
+        Err(too_many(self.rounds))
+    }
+
+    async fn send(&mut self, exchange: Exchange, turn: &Arc<Turn>) -> Result<Reply> {
+        let turn = Some(Arc::clone(turn));
+        let Some(show) = &mut self.on_event else { return exchange.run_in(turn).await };
+        let mut stream = exchange.stream_in(turn).await?;
+        while let Some(event) = stream.next().await {
+            show(&event?);
+        }
+        stream.finish().await
+    }
+
+    /// The results of calls, in their order.
+    async fn results(&mut self, calls: Vec<ToolCall>) -> Result<Vec<Message>> {
+        let run = |call: ToolCall| {
+            let result = self.handler.run(call.clone());
+            async move { (call, result.await) }
+        };
+        let mut running = stream::iter(calls).map(run).buffered(self.parallel.get());
+        let mut results = Vec::new();
+        while let Some((call, result)) = running.next().await {
+            let content = match result {
+                Ok(content) => content,
+                Err(error) if self.stops_on_error => return Err(failed(&call, error)),
+                Err(error) => format!("Error: {error}").into(),
+            };
+            results.push(Message::tool(call.id().unwrap_or_default(), content));
+        }
+        Ok(results)
+    }
+}
+
+fn failed(call: &ToolCall, error: HandlerError) -> Error {
+    let detail = format!("the call `{}` of `{}` failed", call.id().unwrap_or_default(), call.name());
+    Error::new(ErrorKind::ToolFailed, detail).because(error)
+}
+
+fn too_many(rounds: usize) -> Error {
+    let detail = format!("the model still calls tools after {}; the calls are in the record", counted(rounds, "round"));
+    Error::new(ErrorKind::Limit, detail)
+}
+
+impl IntoFuture for ToolLoop {
+    type Output = Result<Reply>;
+    type IntoFuture = BoxFuture<'static, Result<Reply>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for ToolLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolLoop")
+            .field("rounds", &self.rounds)
+            .field("parallel", &self.parallel)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! Spans and events for `tracing`. No message text is in them.
+
+use tracing::field::Empty;
+use tracing::{Span, debug, info_span, warn};
+
+use super::Shared;
+use super::reply::Reply;
+use crate::error::Error;
+
+/// The span of an exchange; what is not known yet is recorded when it ends.
+pub(super) fn exchange(shared: &Shared) -> Span {
+    let (model, strategy) = (&*shared.setup.model.name, shared.setup.strategy.spec());
+    info_span!(
+        "exchange",
+        conversation = shared.state(|state| state.file.conversation.id().to_owned()),
+        model,
+        strategy = &*strategy,
+        tokens = Empty,
+        repeated = Empty,
+        billed = Empty,
+        cached = Empty,
+        completion = Empty,
+        attempts = Empty,
+        summaries = Empty,
+        first_event_ms = Empty,
+        elapsed_ms = Empty,
+        error = Empty,
+    )
+}
+
+pub(super) fn committed(span: &Span, reply: &Reply) {
+    let report = &reply.report;
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    span.record("tokens", report.plan.tokens().total());
+    span.record("repeated", report.repeated);
+    if let Some(usage) = &reply.usage {
+        span.record("billed", usage.prompt_tokens);
+        span.record("cached", usage.cached_tokens);
+        span.record("completion", usage.completion_tokens);
+    }
+    span.record("attempts", report.attempts.len());
+    span.record("summaries", report.summaries.len());
+    if let Some(first) = report.first_event {
+        span.record("first_event_ms", millis(first));
+    }
+    span.record("elapsed_ms", millis(report.elapsed));
+    debug!(parent: span, "committed");
+    if let Some(error) = &report.unsaved {
+        warn!(parent: span, %error, "the conversation could not be saved");
+    }
+}
+
+pub(super) fn failed(span: &Span, error: &Error) {
+    span.record("error", tracing::field::display(error));
+    debug!(parent: span, "failed");
+}

@@ -1,0 +1,287 @@
+//! An exchange under way: planned, asked, and committed whole or not at all.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use tracing::{Instrument, Span};
+
+use super::exchange::Exchange;
+use super::failure::FailedExchange;
+use super::reply::{Reply, Report};
+use super::summarizer::SummaryCall;
+use super::trace;
+use super::turn::Turn;
+use super::{Shared, State};
+use crate::backend::{Attempt, BackendError, BoxFuture, ChatBackend, ChatEvent, ChatReply, EventStream, FinishReason};
+use crate::conversation::{Conversation, Item, ItemId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Message, Role};
+use crate::request::ChatRequest;
+use crate::strategy::Plan;
+
+/// It holds the turn. Dropped before it is committed, it leaves the record as it was.
+pub(super) struct Transaction {
+    turn: Arc<Turn>,
+    exchange: Exchange,
+    started: Instant,
+    /// When the request was sent that is answered.
+    asked: Instant,
+    planned: Planned,
+    /// Requests that were refused as too long, and planned again.
+    attempts: Vec<Attempt>,
+    span: Span,
+    is_told: bool,
+}
+
+/// What will be sent.
+pub(super) struct Planned {
+    /// The record with what is asked behind it.
+    pub(super) staged: Conversation,
+    pub(super) plan: Plan,
+    /// The calls for summaries that were made first.
+    pub(super) summaries: Vec<SummaryCall>,
+}
+
+/// The first part of a reply, and the rest of it.
+pub(super) struct Events {
+    pub(super) first: ChatEvent,
+    pub(super) rest: EventStream,
+    /// From the request to the first part.
+    pub(super) waited: Duration,
+}
+
+impl Transaction {
+    /// Waits for its turn, unless it has it, and plans.
+    pub(super) async fn open(exchange: Exchange, turn: Option<Arc<Turn>>) -> Result<Self> {
+        let started = Instant::now();
+        let turn = match turn {
+            Some(turn) => turn,
+            None => Turn::wait(exchange.shared()).await,
+        };
+        let shared = &turn.shared;
+        let span = trace::exchange(shared);
+        let planned = match exchange.plan_and_summarize().instrument(span.clone()).await {
+            Ok(planned) => planned,
+            Err(error) => {
+                shared.tell_failed(&span, &error);
+                return Err(error);
+            }
+        };
+        let id = planned.staged.id();
+        let observers = &shared.setup.observers;
+        planned.summaries.iter().for_each(|call| observers.tell(|observer| observer.summarized(id, call)));
+        observers.tell(|observer| observer.planned(id, &planned.plan));
+        let attempts = Vec::new();
+        Ok(Self { turn, exchange, started, asked: started, planned, attempts, span, is_told: false })
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.planned.plan
+    }
+
+    pub(super) fn keeps_partial(&self) -> bool {
+        self.exchange.keeps_partial
+    }
+
+    /// The whole reply.
+    pub(super) async fn ask(&mut self) -> Result<ChatReply> {
+        let reply = self.call(|backend, request| backend.complete(request)).await?;
+        Ok(reply.or_attempt(self.asked.elapsed()))
+    }
+
+    /// The first part of the reply, and the rest as it comes.
+    pub(super) async fn ask_for_events(&mut self) -> Result<Events> {
+        let begin = |backend: &dyn ChatBackend, request| -> BoxFuture<'static, _> {
+            let stream = backend.stream(request);
+            Box::pin(async move {
+                let mut rest = stream.await?;
+                match rest.next().await {
+                    Some(first) => Ok((first?, rest)),
+                    None => Err(nothing_came()),
+                }
+            })
+        };
+        let (first, rest) = self.call(begin).await?;
+        Ok(Events { first, rest, waited: self.asked.elapsed() })
+    }
+
+    /// Sends the request; once more, planned again, where it is too long.
+    async fn call<T>(
+        &mut self,
+        send: impl Fn(&dyn ChatBackend, ChatRequest) -> BoxFuture<'static, Result<T, BackendError>>,
+    ) -> Result<T> {
+        let shared = Arc::clone(&self.turn.shared);
+        let Some(backend) = &shared.setup.backend else {
+            return Err(self.refused(BackendError::no_backend("the manager was built without a backend"), None));
+        };
+        loop {
+            self.asked = Instant::now();
+            let answer = send(&**backend, self.planned.plan.request()).instrument(self.span.clone()).await;
+            let error = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error.or_attempt(self.asked.elapsed()),
+            };
+            let is_first = self.attempts.is_empty();
+            if !(is_first && error.kind() == ErrorKind::Overflow && self.plan_smaller(&error)) {
+                return Err(self.refused(error, None));
+            }
+            self.attempts.extend_from_slice(error.attempts());
+        }
+    }
+
+    /// Learns from a request that was too long, and plans again; whether the new plan is smaller.
+    fn plan_smaller(&mut self, _error: &BackendError) -> bool {
+        let before = self.planned.plan.tokens().total();
+        // LEARN
+        match self.exchange.plan_staged(&self.planned.staged) {
+            Ok(plan) if plan.tokens().total() < before => {
+                let (id, observers) = (self.planned.staged.id(), &self.turn.shared.setup.observers);
+                observers.tell(|observer| observer.planned(id, &plan));
+                self.planned.plan = plan;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The error of a backend, with what had come of the reply.
+    pub(super) fn refused(&mut self, error: BackendError, partial: Option<Message>) -> Error {
+        let attempts = [&self.attempts, error.attempts()].concat();
+        let failed = FailedExchange { partial, ..self.failed() };
+        let error = failed.refused(error.with_attempts(attempts));
+        self.tell_failed(error)
+    }
+
+    fn failed(&self) -> FailedExchange {
+        FailedExchange::new(self.planned.plan.request(), self.exchange.ask.messages().to_vec())
+    }
+
+    fn tell_failed(&mut self, error: Error) -> Error {
+        self.is_told = true;
+        self.turn.shared.tell_failed(&self.span, &error);
+        error
+    }
+
+    /// Makes the staged record with the reply behind it the record, and saves it.
+    pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
+        let shared = Arc::clone(&self.turn.shared);
+        if let Some(why) = unusable(&reply) {
+            let error = self.failed().unusable(reply, &why);
+            return Err(self.tell_failed(error));
+        }
+        let elapsed = self.started.elapsed();
+        let plan = &self.planned.plan;
+        let repeated = shared.state(|state| state.last.as_ref().map_or(0, |last| plan.repeats(last)));
+        let (asked, item_id, evicted) = match shared.commit(&self.planned, &reply.message) {
+            Ok(committed) => committed,
+            Err(why) => {
+                let error = self.failed().unrecorded(reply, &why);
+                return Err(self.tell_failed(error));
+            }
+        };
+        self.is_told = true;
+        let ChatReply { message, finish, usage, attempts, raw } = reply;
+        let mut report = Report {
+            plan: plan.clone(),
+            repeated,
+            elapsed,
+            first_event,
+            attempts: [&*self.attempts, &attempts].concat(),
+            summaries: std::mem::take(&mut self.planned.summaries),
+            unsaved: None,
+        };
+        report.unsaved = shared.autosave().await.map(Arc::new);
+        let reply = Reply { item_id, asked, message, finish, usage, raw, report };
+        trace::committed(&self.span, &reply);
+        let (id, observers) = (self.planned.staged.id(), &shared.setup.observers);
+        observers.tell(|observer| observer.committed(id, &reply));
+        if !evicted.is_empty() {
+            observers.tell(|observer| observer.evicted(id, &evicted));
+        }
+        Ok(reply)
+    }
+
+    /// Records what had come of a reply, marked as incomplete, and begins to save it.
+    pub(super) fn commit_partial(&self, partial: &Message) {
+        let shared = &self.turn.shared;
+        if shared.commit(&self.planned, &partial.clone().incomplete()).is_ok() {
+            // A drop cannot wait for it.
+            let _ = shared.begin_to_save();
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.is_told {
+            let error = Error::new(ErrorKind::Interrupted, "the exchange was dropped before its reply was whole");
+            self.turn.shared.tell_failed(&self.span, &error);
+        }
+    }
+}
+
+fn nothing_came() -> BackendError {
+    BackendError::interrupted("the stream ended before anything came")
+}
+
+/// Why a reply is none: said by somebody else, or with nothing in it.
+fn unusable(reply: &ChatReply) -> Option<String> {
+    let message = &reply.message;
+    if *message.role() != Role::Assistant {
+        return Some("the reply is not an assistant's message".to_owned());
+    }
+    let is_empty =
+        message.text().is_empty() && !message.has_calls() && message.refusal().is_none() && message.audio().is_none();
+    let end = match &reply.finish {
+        FinishReason::Length => "stopped at its largest size",
+        FinishReason::ContentFilter => "stopped by a filter",
+        FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other(_) => "it has no text, calls or refusal",
+    };
+    let billed = reply.usage.as_ref().map(|usage| match usage.reasoning_tokens {
+        0 => format!(" ({} tokens)", usage.completion_tokens),
+        reasoning => format!(" ({} tokens, {reasoning} of them reasoning)", usage.completion_tokens),
+    });
+    is_empty.then(|| format!("empty reply: {end}{}", billed.unwrap_or_default()))
+}
+
+impl Shared {
+    fn tell_failed(&self, span: &Span, error: &Error) {
+        trace::failed(span, error);
+        let id = self.state(|state| state.file.conversation.id().to_owned());
+        self.setup.observers.tell(|observer| observer.failed(&id, error));
+    }
+
+    /// Makes the staged record the record, with the reply behind it: the items of question and reply, and those that
+    /// the request before had sent and this one did not.
+    fn commit(&self, planned: &Planned, reply: &Message) -> Result<(ItemId, ItemId, Vec<ItemId>)> {
+        let Planned { staged, plan, .. } = planned;
+        let mut staged = staged.clone();
+        let item_id = staged.push(reply.clone());
+        plan.commit_marks(&mut staged)?;
+        let asked = staged.get(item_id).and_then(Item::parent).unwrap_or(item_id);
+        let sent = (!self.setup.observers.is_empty()).then(|| sent_items(plan));
+        let last = plan.sent();
+        let evicted = self.state(|state| {
+            let evicted = sent.map_or_else(Vec::new, |sent| state.evicted(&staged, sent));
+            state.file.conversation = staged;
+            state.last = Some(last);
+            evicted
+        });
+        Ok((asked, item_id, evicted))
+    }
+}
+
+impl State {
+    /// The items of the path that the request before sent and this one does not.
+    fn evicted(&mut self, staged: &Conversation, sent: Vec<ItemId>) -> Vec<ItemId> {
+        let before = std::mem::replace(&mut self.sent, sent);
+        let path = staged.path();
+        let is_out = |id: &ItemId| path.position(*id).is_some() && self.sent.binary_search(id).is_err();
+        before.into_iter().filter(is_out).collect()
+    }
+}
+
+fn sent_items(plan: &Plan) -> Vec<ItemId> {
+    plan.decisions().filter(|decision| decision.fate.is_sent()).filter_map(|decision| decision.item).collect()
+}
