@@ -138,7 +138,9 @@ impl Session {
 fn check_free(file: &str, conversation: &str) -> Result<()> {
     let is_there = Path::new(file).metadata().is_ok_and(|found| !found.is_file() || found.len() > 0);
     if is_there && !Transcript::load(file).is_ok_and(|there| there.conversation.id() == conversation) {
-        return Err(Failure::usage(format!("{file}: something else stands there, and stays as it is; choose another name")));
+        return Err(Failure::usage(format!(
+            "{file}: something else stands there, and stays as it is; choose another name"
+        )));
     }
     Ok(())
 }

@@ -63,10 +63,15 @@ pub(super) const KNOWN: [Known; 20] = [
     known("regenerate", "", "asks for another reply to your last message; the old one stays as a branch", |rest| {
         alone(rest, Command::Regenerate)
     }),
-    known("edit", "[#ID] TEXT", "puts TEXT in the place of your last message, or of #ID, and asks from there", |rest| {
-        let (id, text) = leading_id(rest);
-        Some(Command::Edit(id, given(text)?))
-    }),
+    known(
+        "edit",
+        "[#ID] TEXT",
+        "puts TEXT in the place of your last message, or of #ID, and asks from there",
+        |rest| {
+            let (id, text) = leading_id(rest);
+            Some(Command::Edit(id, given(text)?))
+        },
+    ),
     known("undo", "", "goes back to before your last message", |rest| alone(rest, Command::Undo)),
     known("clear", "", "begins again under the same system prompt", |rest| alone(rest, Command::Clear)),
     known("branches", "", "lists the branches and where you are", |rest| alone(rest, Command::Branches)),
@@ -121,8 +126,10 @@ pub(super) fn read(line: &str) -> Result<Line> {
 
 fn unknown(name: &str) -> Failure {
     let likeness = |known: &&Known| strsim::normalized_damerau_levenshtein(name, known.name);
-    let nearest = KNOWN.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.4);
-    let advice = nearest.map_or_else(|| "/help lists them".to_owned(), |known| format!("did you mean /{}?", known.name));
+    let nearest =
+        KNOWN.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.4);
+    let advice =
+        nearest.map_or_else(|| "/help lists them".to_owned(), |known| format!("did you mean /{}?", known.name));
     Failure::usage(format!("there is no command /{name}; {advice} (to send a line that begins with a slash, write //)"))
 }
 
@@ -191,7 +198,10 @@ mod tests {
         assert_eq!(done("/edit 3 more"), Command::Edit(None, "3 more".to_owned()));
         assert_eq!(done("/edit #x"), Command::Edit(None, "#x".to_owned()));
         assert_eq!(done(" /fork  #3  my talk.json "), Command::Fork(third, "my talk.json".to_owned()));
-        assert_eq!((done("/switch 3"), done("/pin #3")), (Command::Switch(third.unwrap()), Command::Pin(third.unwrap())));
+        assert_eq!(
+            (done("/switch 3"), done("/pin #3")),
+            (Command::Switch(third.unwrap()), Command::Pin(third.unwrap()))
+        );
     }
 
     #[test]

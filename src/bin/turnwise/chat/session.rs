@@ -165,7 +165,9 @@ impl Session {
             true => Ok(question.parent()),
             false => {
                 let (id, role) = (question.id(), question.message().role());
-                Err(Failure::usage(format!("{id} is a message of the {role}; only yours can be edited and asked again")))
+                Err(Failure::usage(format!(
+                    "{id} is a message of the {role}; only yours can be edited and asked again"
+                )))
             }
         }
     }

@@ -116,13 +116,13 @@ pub(super) fn plan(chat: &ConversationManager, text: &str) -> Result<()> {
 
 pub(super) fn tokens(chat: &ConversationManager) -> Result<()> {
     let mut out = stdout(false);
-    let (all, record) = (chat.count_tokens(), chat.snapshot());
-    let messages = record.head().len() + record.path().len();
-    writeln!(out, "the conversation: {}, {} tokens", counted(messages, "message"), thousands(all))?;
-    let plan = chat.plan("")?;
-    let (sent, tokens, limit) = (plan.messages().len(), plan.tokens().total(), plan.budget().limit);
-    let (sent, tokens, limit) = (counted(sent, "message"), thousands(tokens), thousands(limit));
-    writeln!(out, "the next request, with an empty one: {sent}, {tokens} of {limit} tokens")?;
+    let (all, record, plan) = (chat.count_tokens(), chat.snapshot(), chat.plan("")?);
+    let figure = |tokens: u64| format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens));
+    let messages = counted(record.head().len() + record.path().len(), "message");
+    writeln!(out, "the conversation: {messages}, {} tokens", figure(all))?;
+    let (sent, limit) = (counted(plan.messages().len(), "message"), thousands(plan.budget().limit));
+    let tokens = figure(plan.tokens().total());
+    writeln!(out, "the next request, with an empty message: {sent}, {tokens} of {limit} tokens")?;
     out.flush()?;
     Ok(())
 }
