@@ -62,6 +62,7 @@ pub trait ChatBackend: Send + Sync {
 
     /// What names the server, such as its base URL without keys: what is learned about a model is kept apart for each.
     /// Default: empty.
+    #[allow(clippy::unnecessary_literal_bound, reason = "other backends return what they hold")]
     fn server(&self) -> &str {
         ""
     }

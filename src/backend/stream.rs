@@ -42,6 +42,16 @@ pub struct ToolCallDelta {
     pub arguments: String,
 }
 
+impl ChatEvent {
+    /// More of the text, if it is that.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// A whole reply as a stream of one delta of each kind, for backends that do not stream.
 pub(super) fn at_once(reply: ChatReply) -> EventStream {
     let events = deltas(&reply.message);

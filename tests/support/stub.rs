@@ -1,8 +1,9 @@
 //! A server for one test: canned answers in order, and the requests that came. No test file uses all of it.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub(crate) struct Answer {
     /// Bytes that are announced and never come.
     missing: usize,
     delay: Duration,
+    /// The rest of a body that comes in pieces, each after a while.
+    pieces: Option<Vec<(Duration, Vec<u8>)>>,
 }
 
 impl Answer {
@@ -23,12 +26,31 @@ impl Answer {
     }
 
     pub(crate) fn bytes(status: u16, body: &[u8]) -> Self {
-        Self { status, headers: String::new(), body: body.to_owned(), missing: 0, delay: Duration::ZERO }
+        Self { status, headers: String::new(), body: body.to_owned(), missing: 0, delay: Duration::ZERO, pieces: None }
     }
 
     /// Breaks the connection before the body has ended; its delay comes there.
     pub(crate) fn torn(mut self) -> Self {
         self.missing = 9;
+        self
+    }
+
+    /// A body that comes in these pieces, of type `text/event-stream`.
+    pub(crate) fn stream(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let pieces = pieces.into_iter().map(|piece| (Duration::ZERO, piece.as_ref().to_owned())).collect();
+        Self { pieces: Some(pieces), ..Self::new(200, "") }
+    }
+
+    /// Server-sent events with these data, one piece each.
+    pub(crate) fn events(data: impl IntoIterator<Item = impl std::fmt::Display>) -> Self {
+        Self::stream(data.into_iter().map(|data| format!("data: {data}\n\n")))
+    }
+
+    /// Waits before the last piece of a stream; with `torn`, then breaks the connection.
+    pub(crate) fn pause(mut self, pause: Duration) -> Self {
+        if let Some(last) = self.pieces.as_mut().and_then(|pieces| pieces.last_mut()) {
+            last.0 = pause;
+        }
         self
     }
 
@@ -57,21 +79,28 @@ pub(crate) struct Seen {
 pub(crate) struct Stub {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    left: Arc<AtomicUsize>,
 }
 
 impl Stub {
     /// A server with these answers; the last one is repeated.
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stub = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let stub = Self { address: listener.local_addr().unwrap(), seen: Arc::default(), left: Arc::default() };
         let (seen, answers) = (Arc::clone(&stub.seen), answers.into_iter().collect::<Vec<_>>());
+        let left = Arc::clone(&stub.left);
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (seen, answers) = (Arc::clone(&seen), answers.clone());
-                thread::spawn(move || serve(&stream.unwrap(), &seen, &answers));
+                let (seen, answers, left) = (Arc::clone(&seen), answers.clone(), Arc::clone(&left));
+                thread::spawn(move || serve(&stream.unwrap(), &seen, &left, &answers));
             }
         });
         stub
+    }
+
+    /// How many clients have closed the connection while an answer was being streamed to them.
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::SeqCst)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -83,7 +112,7 @@ impl Stub {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, answers: &[Answer]) {
+fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, left: &AtomicUsize, answers: &[Answer]) {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -99,9 +128,16 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, answers: &[Answer]) {
         seen.push(Seen { head, body: String::from_utf8(body).unwrap() });
         seen.len()
     };
-    let Answer { status, headers, body, missing, delay } = &answers[(number - 1).min(answers.len() - 1)];
+    let answer = &answers[(number - 1).min(answers.len() - 1)];
+    let Answer { status, headers, body, missing, delay, pieces } = answer;
     let is_torn = *missing > 0;
     thread::sleep(if is_torn { Duration::ZERO } else { *delay });
+    if let Some(pieces) = pieces {
+        if serve_pieces(stream, headers, pieces, is_torn).is_err() {
+            left.fetch_add(1, Ordering::SeqCst);
+        }
+        return;
+    }
     let length = body.len() + missing;
     let mut stream = stream;
     // A client that gave up is not this server's problem.
@@ -111,4 +147,37 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, answers: &[Answer]) {
     )
     .and_then(|()| stream.write_all(body));
     thread::sleep(if is_torn { *delay } else { Duration::ZERO });
+}
+
+/// Fails when the client closes the connection before the end.
+fn serve_pieces(
+    mut stream: &TcpStream,
+    headers: &str,
+    pieces: &[(Duration, Vec<u8>)],
+    is_torn: bool,
+) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let fixed = "content-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close";
+    write!(stream, "HTTP/1.1 200 x\r\n{fixed}\r\n{headers}\r\n")?;
+    for (pause, piece) in pieces {
+        wait(stream, *pause)?;
+        if !piece.is_empty() {
+            write!(stream, "{:x}\r\n", piece.len())?;
+            stream.write_all(piece)?;
+            stream.write_all(b"\r\n")?;
+        }
+    }
+    if is_torn { Ok(()) } else { stream.write_all(b"0\r\n\r\n") }
+}
+
+/// Waits; fails when the client closes the connection meanwhile.
+fn wait(mut stream: &TcpStream, pause: Duration) -> std::io::Result<()> {
+    if pause.is_zero() {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(pause))?;
+    match stream.read(&mut [0]) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
+        _ => Err(ErrorKind::ConnectionAborted.into()),
+    }
 }

@@ -1,6 +1,10 @@
 //! Reads what a server answers.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::backend::classify::is_error;
 use crate::backend::{BackendError, ChatReply, FinishReason, Usage};
@@ -8,30 +12,82 @@ use crate::json::{RawJson, described};
 use crate::message::Message;
 
 /// The largest answer that is read, in bytes: some thousand times the longest reply of a model.
-pub(super) const LARGEST: usize = 64 * 1024 * 1024;
+const LARGEST: usize = 64 * 1024 * 1024;
 
 /// A body that could not be read to its end.
 pub(super) enum Unread {
     Broken(reqwest::Error),
+    Stalled(Duration),
     TooLarge,
 }
 
-/// The whole body of an answer.
-pub(super) async fn whole(mut response: reqwest::Response, largest: usize) -> Result<Vec<u8>, Unread> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
-        if body.len() + chunk.len() > largest {
-            return Err(Unread::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
+/// An answer that is being read.
+pub(super) struct Answer {
+    response: reqwest::Response,
+    /// The path that was asked, as it may be printed.
+    path: Option<String>,
+    /// How long nothing may come once something has.
+    idle: Duration,
+    read: usize,
+}
+
+impl Answer {
+    pub(super) fn new(response: reqwest::Response, path: Option<String>, idle: Duration) -> Self {
+        Self { response, path, idle, read: 0 }
     }
-    Ok(body)
+
+    /// The next bytes; none at the end. The first ones may take as long as the attempt does.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Unread> {
+        let chunk = match self.read {
+            0 => self.response.chunk().await,
+            _ => timeout(self.idle, self.response.chunk()).await.map_err(|_| Unread::Stalled(self.idle))?,
+        };
+        let chunk = chunk.map_err(Unread::Broken)?;
+        self.read = self.read.saturating_add(chunk.as_ref().map_or(0, Bytes::len));
+        if self.read > LARGEST { Err(Unread::TooLarge) } else { Ok(chunk) }
+    }
+
+    /// The rest of the body behind what was read of it.
+    async fn rest(&mut self, mut body: Vec<u8>) -> Result<Vec<u8>, Unread> {
+        while let Some(chunk) = self.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The reply in the body, of which some was read.
+    pub(super) async fn reply(&mut self, begun: Vec<u8>) -> Result<ChatReply, BackendError> {
+        let body = self.rest(begun).await?;
+        read(self.response.status().as_u16(), body)
+    }
+
+    /// Reads what is left, if it comes soon, so that the connection can be used again.
+    pub(super) async fn end(mut self) {
+        let _ = timeout(Duration::from_secs(1), async { while let Ok(Some(_)) = self.chunk().await {} }).await;
+    }
+
+    /// What the body says of a failure.
+    pub(super) async fn error(mut self) -> BackendError {
+        let status = self.response.status().as_u16();
+        let error = match self.rest(Vec::new()).await {
+            Ok(body) => BackendError::status(status, &String::from_utf8_lossy(&body)),
+            Err(unread) => return unread.into(),
+        };
+        match self.path {
+            // Most likely a wrong base URL.
+            Some(path) if status == 404 => error.with_path(&path),
+            _ => error,
+        }
+    }
 }
 
 impl From<Unread> for BackendError {
     fn from(unread: Unread) -> Self {
         match unread {
             Unread::TooLarge => Self::malformed(format!("the answer is longer than {} MiB", LARGEST / (1024 * 1024))),
+            Unread::Stalled(time) => {
+                Self::timeout(format!("the answer stopped coming for {} seconds", time.as_secs_f32()))
+            }
             // The address may hold a key.
             Unread::Broken(error) => match error.is_timeout() {
                 true => Self::timeout("the answer stopped coming").with_source(error.without_url()),

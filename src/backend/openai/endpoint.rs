@@ -13,6 +13,8 @@ use secrecy::ExposeSecret;
 pub(super) struct Endpoint {
     pub(super) client: async_openai::Client<Arc<dyn Config>>,
     pub(super) http: reqwest::Client,
+    /// The base URL without what may be a key.
+    pub(super) shown: Arc<str>,
 }
 
 /// Why there is no endpoint, without keys.
@@ -21,8 +23,9 @@ pub(super) type Refusal = Arc<str>;
 impl Endpoint {
     pub(super) fn new(config: impl Config + 'static) -> Result<Self, Refusal> {
         let http = http(config.api_base().starts_with("http://"))?;
+        let shown = without_keys(config.api_base()).into();
         let config: Arc<dyn Config> = Arc::new(config);
-        Ok(Self { client: async_openai::Client::build(http.clone(), config), http })
+        Ok(Self { client: async_openai::Client::build(http.clone(), config), http, shown })
     }
 
     /// The endpoint that variables name.
@@ -105,6 +108,17 @@ pub(super) fn check_base(base: &str) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(format!("the base URL is {}; one like http://127.0.0.1:8080/v1 is needed", shown(base)).into()),
     }
+}
+
+/// An address without user, query and parts of its path that are as long as keys are.
+fn without_keys(base: &str) -> String {
+    const SHORTEST_KEY: usize = 20;
+    let Ok(url) = reqwest::Url::parse(base) else { return String::new() };
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let path = url.path().trim_end_matches('/').split('/');
+    let path: Vec<_> = path.map(|part| if part.len() < SHORTEST_KEY { part } else { "…" }).collect();
+    format!("{}://{host}{port}{}", url.scheme(), path.join("/"))
 }
 
 /// As much of what should be an address as holds no key: no user, path or query.

@@ -9,23 +9,26 @@
 //! in any release.
 
 mod answer;
+mod call;
 mod endpoint;
+mod merge;
+mod parts;
+mod reading;
 mod retry;
+mod sse;
+mod streamed;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use async_openai::config::Config;
-use async_openai::error::OpenAIError;
-use async_openai::middleware::HttpRequestFactory;
-use async_openai::types::chat::CreateChatCompletionRequest;
 
-use super::{Attempt, BackendError, BoxFuture, ChatBackend, ChatReply};
+use super::stream::{EventStream, at_once};
+use super::{BackendError, BoxFuture, ChatBackend, ChatReply};
+use crate::json::RawJson;
 use crate::request::ChatRequest;
-use answer::{LARGEST, read, whole};
+use call::{Call, Outcome, Read};
 use endpoint::{Endpoint, Refusal, check_base, config};
-use retry::retry_after;
+use reading::Begun;
 
 pub use async_openai;
 pub use retry::Retry;
@@ -81,7 +84,7 @@ impl OpenAi {
         self
     }
 
-    async fn run(self, request: ChatRequest) -> Result<ChatReply, BackendError> {
+    async fn ask<T: Send + 'static>(self, request: ChatRequest, read: Read<T>) -> Outcome<T> {
         let endpoint = self.endpoint.map_err(|why| BackendError::no_backend(&*why))?;
         endpoint.check_key().map_err(BackendError::no_backend)?;
         if tokio::runtime::Handle::try_current().is_err() {
@@ -89,133 +92,40 @@ impl OpenAi {
         }
         let body = serde_json::to_vec(&request)
             .map_err(|e| BackendError::malformed("the request has no JSON").with_source(e))?;
-        let client = endpoint.client.clone();
-        let call = Call { body: body.into(), endpoint, retry: self.retry, answer: Arc::new(Mutex::new(None)) };
-        let answer = Arc::clone(&call.answer);
-        let service = tower::service_fn(move |factory: HttpRequestFactory| call.clone().run(factory));
-        let addressed = CreateChatCompletionRequest { model: request.model.unwrap_or_default(), ..Default::default() };
-        let done = client.with_http_service(service).chat().create(addressed).await;
-        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (answer, done) {
-            (Some(answer), _) => answer,
-            (None, Err(error)) => {
-                Err(BackendError::unavailable("the request could not be made").with_source(without_url(error)))
-            }
-            (None, Ok(_)) => Err(BackendError::unavailable("no request was made")),
+        Call::new(body.into(), endpoint, self.retry, read).send(request.model.unwrap_or_default()).await
+    }
+
+    async fn whole(self, request: ChatRequest) -> Result<ChatReply, BackendError> {
+        let (reply, attempts) =
+            self.ask(request, |mut answer| Box::pin(async move { answer.reply(Vec::new()).await })).await?;
+        Ok(ChatReply { attempts, ..reply })
+    }
+
+    async fn events(self, mut request: ChatRequest) -> Result<EventStream, BackendError> {
+        request.params.set("stream", true);
+        if request.params.get("stream_options").is_none() {
+            request.params.set("stream_options", RawJson::from(serde_json::json!({ "include_usage": true })));
         }
+        let patience = self.retry.attempt_time;
+        let (begun, attempts) = self.ask(request, |answer| Box::pin(Begun::read(answer))).await?;
+        Ok(match begun {
+            Begun::Whole(reply) => at_once(ChatReply { attempts, ..*reply }),
+            Begun::Events(reading) => reading.events(attempts, patience),
+        })
     }
 }
 
 impl ChatBackend for OpenAi {
     fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
-        Box::pin(self.clone().run(request))
-    }
-}
-
-type Slot = Arc<Mutex<Option<Result<ChatReply, BackendError>>>>;
-
-/// One exchange: our body, and a place for the answer.
-#[derive(Clone)]
-struct Call {
-    body: bytes::Bytes,
-    endpoint: Endpoint,
-    retry: Retry,
-    answer: Slot,
-}
-
-impl Call {
-    /// Sends until there is an answer, and leaves it in its place. `async-openai` is told that there is nothing to read.
-    async fn run(self, factory: HttpRequestFactory) -> Result<reqwest::Response, OpenAIError> {
-        let started = Instant::now();
-        let mut attempts = Vec::new();
-        let outcome = loop {
-            let began = Instant::now();
-            let left = self.retry.total_time.saturating_sub(started.elapsed());
-            let (status, outcome) = self.attempt(&factory, left).await;
-            attempts.push(Attempt::new(status, began.elapsed()));
-            let number = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-            let Err(error) = &outcome else { break outcome };
-            let wait = self.retry.wait(number, error.retry_after());
-            let is_late = started.elapsed().saturating_add(wait) >= self.retry.total_time;
-            if !error.is_retryable() || number >= self.retry.attempts || is_late {
-                break outcome;
-            }
-            if let Some(last) = attempts.last_mut() {
-                last.waited = wait;
-            }
-            tokio::time::sleep(wait).await;
-        };
-        let outcome = match outcome {
-            Ok(reply) => Ok(ChatReply { attempts, ..reply }),
-            Err(error) => Err(error.with_attempts(attempts)),
-        };
-        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        Err(OpenAIError::InvalidArgument("the answer was read by the HTTP service".to_owned()))
+        Box::pin(self.clone().whole(request))
     }
 
-    /// One request: the status of the answer, if there was one, and what it says.
-    async fn attempt(
-        &self,
-        factory: &HttpRequestFactory,
-        left: Duration,
-    ) -> (Option<u16>, Result<ChatReply, BackendError>) {
-        let mut request = match factory.build().await {
-            Ok(request) => request,
-            Err(error) => {
-                let unaddressed = BackendError::no_backend("the request could not be addressed");
-                return (None, Err(unaddressed.with_source(without_url(error))));
-            }
-        };
-        *request.body_mut() = Some(self.body.clone().into());
-        let path = self.endpoint.printable(request.url().path());
-        let (time, began) = (self.retry.attempt_time.min(left), Instant::now());
-        let late = || BackendError::timeout(format!("no whole answer within {} seconds", time.as_secs_f32()));
-        let response = match tokio::time::timeout(time, self.endpoint.http.execute(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return (None, Err(unreachable(error))),
-            Err(_) => return (None, Err(late())),
-        };
-        let (status, wait) = (response.status(), retry_after(response.headers()));
-        let left = time.saturating_sub(began.elapsed());
-        let outcome = match tokio::time::timeout(left, whole(response, LARGEST)).await {
-            Ok(Ok(body)) => judge(status, body, path.as_deref()),
-            Ok(Err(unread)) => Err(unread.into()),
-            Err(_) => Err(late()),
-        };
-        (Some(status.as_u16()), outcome.map_err(|error| error.with_retry_after(wait)))
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
+        Box::pin(self.clone().events(request))
     }
-}
 
-fn judge(status: reqwest::StatusCode, body: Vec<u8>, path: Option<&str>) -> Result<ChatReply, BackendError> {
-    if status.is_success() {
-        return read(status.as_u16(), body);
-    }
-    let error = BackendError::status(status.as_u16(), &String::from_utf8_lossy(&body));
-    Err(match path {
-        // Most likely a wrong base URL.
-        Some(path) if status.as_u16() == 404 => error.with_path(path),
-        _ => error,
-    })
-}
-
-fn unreachable(error: reqwest::Error) -> BackendError {
-    // The address may hold a key.
-    let error = error.without_url();
-    match error.is_timeout() {
-        true => BackendError::timeout("the connection timed out").with_source(error),
-        false => BackendError::unavailable("the connection failed").with_source(error),
-    }
-}
-
-/// The error without an address, which may hold a key.
-fn without_url(error: OpenAIError) -> OpenAIError {
-    match error {
-        OpenAIError::Reqwest(error) => OpenAIError::Reqwest(error.without_url()),
-        OpenAIError::Boxed(error) => match error.downcast::<reqwest::Error>() {
-            Ok(error) => OpenAIError::Reqwest(error.without_url()),
-            Err(other) => OpenAIError::Boxed(other),
-        },
-        other => other,
+    fn server(&self) -> &str {
+        self.endpoint.as_ref().map_or("", |endpoint| &endpoint.shown)
     }
 }
 

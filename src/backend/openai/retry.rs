@@ -9,6 +9,7 @@ pub struct Retry {
     pub(super) attempts: u32,
     pub(super) attempt_time: Duration,
     pub(super) total_time: Duration,
+    pub(super) idle_time: Duration,
     first_wait: Duration,
     longest_wait: Duration,
 }
@@ -19,6 +20,7 @@ impl Default for Retry {
             attempts: 3,
             attempt_time: Duration::from_secs(300),
             total_time: Duration::from_secs(600),
+            idle_time: Duration::from_secs(60),
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_secs(30),
         }
@@ -37,15 +39,23 @@ impl Retry {
         self
     }
 
-    /// How long one attempt may take. Default 300 seconds.
+    /// How long one attempt may take; where the reply is streamed, up to its first event, and from then on from one event
+    /// to the next. Default 300 seconds.
     pub fn attempt_time(mut self, time: Duration) -> Self {
         self.attempt_time = time;
         self
     }
 
-    /// How long all attempts together may take. Default 600 seconds.
+    /// How long all attempts together may take; where the reply is streamed, up to its first event. Default 600 seconds.
     pub fn total_time(mut self, time: Duration) -> Self {
         self.total_time = time;
+        self
+    }
+
+    /// How long a server may send nothing in the middle of an answer. The beginning of one may take as long as the attempt.
+    /// Default 60 seconds.
+    pub fn idle_time(mut self, time: Duration) -> Self {
+        self.idle_time = time;
         self
     }
 

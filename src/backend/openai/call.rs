@@ -1,0 +1,137 @@
+//! One exchange with a server: the only retry loop.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use async_openai::types::chat::CreateChatCompletionRequest;
+use bytes::Bytes;
+
+use super::answer::Answer;
+use super::endpoint::Endpoint;
+use super::retry::{Retry, retry_after};
+use crate::backend::{Attempt, BackendError, BoxFuture};
+
+/// Reads what it is to read of an answer that is a success. An error that may pass is tried again.
+pub(super) type Read<T> = fn(Answer) -> BoxFuture<'static, Result<T, BackendError>>;
+
+/// What was read of an answer, and the requests that it took.
+pub(super) type Outcome<T> = Result<(T, Vec<Attempt>), BackendError>;
+
+/// Our body, how its answer is read, and a place for what was read.
+pub(super) struct Call<T> {
+    body: Bytes,
+    endpoint: Endpoint,
+    retry: Retry,
+    read: Read<T>,
+    outcome: Mutex<Option<Outcome<T>>>,
+}
+
+impl<T: Send + 'static> Call<T> {
+    pub(super) fn new(body: Bytes, endpoint: Endpoint, retry: Retry, read: Read<T>) -> Self {
+        Self { body, endpoint, retry, read, outcome: Mutex::new(None) }
+    }
+
+    /// Has `async-openai` address the request, and sends it in its place.
+    pub(super) async fn send(self, model: String) -> Outcome<T> {
+        let client = self.endpoint.client.clone();
+        let call = Arc::new(self);
+        let service = {
+            let call = Arc::clone(&call);
+            tower::service_fn(move |factory| Arc::clone(&call).run(factory))
+        };
+        let addressed = CreateChatCompletionRequest { model, ..Default::default() };
+        let done = client.with_http_service(service).chat().create(addressed).await;
+        let outcome = call.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (outcome, done) {
+            (Some(outcome), _) => outcome,
+            (None, Err(error)) => {
+                Err(BackendError::unavailable("the request could not be made").with_source(without_url(error)))
+            }
+            (None, Ok(_)) => Err(BackendError::unavailable("no request was made")),
+        }
+    }
+
+    /// Sends until there is an answer, and leaves what was read in its place. `async-openai` is told that there is
+    /// nothing to read.
+    async fn run(self: Arc<Self>, factory: HttpRequestFactory) -> Result<reqwest::Response, OpenAIError> {
+        let started = Instant::now();
+        let mut attempts = Vec::new();
+        let outcome = loop {
+            let began = Instant::now();
+            let left = self.retry.total_time.saturating_sub(started.elapsed());
+            let (status, outcome) = self.attempt(&factory, left).await;
+            attempts.push(Attempt::new(status, began.elapsed()));
+            let number = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+            let Err(error) = &outcome else { break outcome };
+            let wait = self.retry.wait(number, error.retry_after());
+            let is_late = started.elapsed().saturating_add(wait) >= self.retry.total_time;
+            if !error.is_retryable() || number >= self.retry.attempts || is_late {
+                break outcome;
+            }
+            if let Some(last) = attempts.last_mut() {
+                last.waited = wait;
+            }
+            tokio::time::sleep(wait).await;
+        };
+        let outcome = match outcome {
+            Ok(read) => Ok((read, attempts)),
+            Err(error) => Err(error.with_attempts(attempts)),
+        };
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        Err(OpenAIError::InvalidArgument("the answer was read by the HTTP service".to_owned()))
+    }
+
+    /// One request: the status of the answer, if there was one, and what was read of it.
+    async fn attempt(&self, factory: &HttpRequestFactory, left: Duration) -> (Option<u16>, Result<T, BackendError>) {
+        let mut request = match factory.build().await {
+            Ok(request) => request,
+            Err(error) => {
+                let unaddressed = BackendError::no_backend("the request could not be addressed");
+                return (None, Err(unaddressed.with_source(without_url(error))));
+            }
+        };
+        *request.body_mut() = Some(self.body.clone().into());
+        let path = self.endpoint.printable(request.url().path());
+        let (time, began) = (self.retry.attempt_time.min(left), Instant::now());
+        let late = || BackendError::timeout(format!("no whole answer within {} seconds", time.as_secs_f32()));
+        let response = match tokio::time::timeout(time, self.endpoint.http.execute(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return (None, Err(unreachable(error))),
+            Err(_) => return (None, Err(late())),
+        };
+        let (status, wait) = (response.status(), retry_after(response.headers()));
+        let answer = Answer::new(response, path, self.retry.idle_time);
+        let reading = async {
+            match status.is_success() {
+                true => (self.read)(answer).await,
+                false => Err(answer.error().await),
+            }
+        };
+        let outcome = tokio::time::timeout(time.saturating_sub(began.elapsed()), reading).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(late()));
+        (Some(status.as_u16()), outcome.map_err(|error| error.with_retry_after(wait)))
+    }
+}
+
+fn unreachable(error: reqwest::Error) -> BackendError {
+    // The address may hold a key.
+    let error = error.without_url();
+    match error.is_timeout() {
+        true => BackendError::timeout("the connection timed out").with_source(error),
+        false => BackendError::unavailable("the connection failed").with_source(error),
+    }
+}
+
+/// The error without an address, which may hold a key.
+fn without_url(error: OpenAIError) -> OpenAIError {
+    match error {
+        OpenAIError::Reqwest(error) => OpenAIError::Reqwest(error.without_url()),
+        OpenAIError::Boxed(error) => match error.downcast::<reqwest::Error>() {
+            Ok(error) => OpenAIError::Reqwest(error.without_url()),
+            Err(other) => OpenAIError::Boxed(other),
+        },
+        other => other,
+    }
+}

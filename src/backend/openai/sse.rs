@@ -1,0 +1,199 @@
+//! Server-sent events, read as their bytes come.
+//!
+//! The format is the one of <https://html.spec.whatwg.org/multipage/server-sent-events.html>, with one thing more:
+//! llama.cpp writes failures in a field `error` of their own, where others write `data`. Crates for it give neither that
+//! field nor the bytes that are left when a stream breaks off.
+
+/// One event.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Event {
+    /// Whether it says of itself that it is an error.
+    pub(super) is_error: bool,
+    /// Its data, lines joined by newlines.
+    pub(super) data: Vec<u8>,
+}
+
+impl Event {
+    /// Whether its data is not torn, by what stands in chunks: JSON, or the word for the end.
+    pub(super) fn is_whole(&self) -> bool {
+        let data = self.data.trim_ascii();
+        data == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
+    }
+}
+
+/// Reads events from bytes that come in pieces of any size.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    buffer: Vec<u8>,
+    /// Where the first line that was not read begins.
+    start: usize,
+    /// Where to look for its end: the bytes before have none.
+    searched: usize,
+    has_begun: bool,
+    /// The last line ended with `\r`: a `\n` that follows belongs to it.
+    after_return: bool,
+    event: Event,
+    has_data: bool,
+}
+
+impl Events {
+    /// Takes more bytes.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next event that is whole.
+    pub(super) fn next(&mut self) -> Option<Event> {
+        while let Some(end) = self.line_end() {
+            let line = self.start..end;
+            self.after_return = self.buffer[end] == b'\r';
+            (self.start, self.searched) = (end + 1, end + 1);
+            if line.is_empty() {
+                if let Some(event) = self.take() {
+                    return Some(event);
+                }
+            } else {
+                self.read_line(line);
+            }
+        }
+        None
+    }
+
+    /// What is left when no more bytes come: an event whose end was not written, or half of one.
+    pub(super) fn rest(&mut self) -> Option<Event> {
+        if self.start < self.buffer.len() {
+            self.read_line(self.start..self.buffer.len());
+            self.start = self.buffer.len();
+            self.searched = self.start;
+        }
+        self.take()
+    }
+
+    fn line_end(&mut self) -> Option<usize> {
+        if self.after_return && self.start < self.buffer.len() {
+            self.after_return = false;
+            self.start += usize::from(self.buffer[self.start] == b'\n');
+            self.searched = self.searched.max(self.start);
+        }
+        let found = self.buffer[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        self.searched = found.map_or(self.buffer.len(), |offset| self.searched + offset);
+        found.map(|_| self.searched)
+    }
+
+    fn read_line(&mut self, line: std::ops::Range<usize>) {
+        let mut line = &self.buffer[line];
+        if !std::mem::replace(&mut self.has_begun, true) {
+            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
+        let colon = line.iter().position(|&byte| byte == b':');
+        let (field, value) = colon.map_or((line, &[][..]), |at| (&line[..at], &line[at + 1..]));
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"event" => self.event.is_error = value == b"error",
+            b"data" | b"error" => {
+                if std::mem::replace(&mut self.has_data, true) {
+                    self.event.data.push(b'\n');
+                }
+                self.event.data.extend_from_slice(value);
+                self.event.is_error |= field == b"error";
+            }
+            // Comments (which have no name), ids, times to wait: nothing that a reply needs.
+            _ => {}
+        }
+    }
+
+    fn take(&mut self) -> Option<Event> {
+        let event = std::mem::take(&mut self.event);
+        std::mem::take(&mut self.has_data).then_some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The events of a text that comes in pieces of these sizes, and then the rest.
+    fn events(text: &[u8], sizes: &[usize]) -> Vec<Event> {
+        let (mut parser, mut left, mut found) = (Events::default(), text, Vec::new());
+        let mut sizes = sizes.iter().cycle();
+        while !left.is_empty() {
+            let (now, later) = left.split_at(sizes.next().map_or(left.len(), |size| (*size).min(left.len())));
+            parser.push(now);
+            left = later;
+            found.extend(std::iter::from_fn(|| parser.next()));
+        }
+        found.extend(parser.rest());
+        found
+    }
+
+    fn data(text: &str) -> Vec<String> {
+        let text_of = |event: Event| String::from_utf8(event.data).unwrap();
+        events(text.as_bytes(), &[]).into_iter().map(text_of).collect()
+    }
+
+    #[test]
+    fn events_are_read_as_the_standard_has_them() {
+        for (text, expected) in [
+            ("data: a\n\ndata: b\n\n", &["a", "b"][..]),
+            ("data: a\r\n\r\ndata: b\r\n\r\n", &["a", "b"]),
+            ("data: a\r\rdata: b\r\r", &["a", "b"]),
+            ("data: a\r\n\ndata: b\n\r\n", &["a", "b"]),
+            ("\u{feff}data: a\n\n", &["a"]),
+            ("data:a\n\n", &["a"]),
+            ("data:  a \n\n", &[" a "]),
+            ("data: a\ndata: b\n\n", &["a\nb"]),
+            ("data\n\n", &[""]),
+            ("data:\ndata:\n\n", &["\n"]),
+            (": a comment\n\n:\n\ndata: a\n\n", &["a"]),
+            ("id: 7\nretry: 3\nevent: chunk\ndata: a\n\n", &["a"]),
+            ("event: only a name\n\ndata: a\n\n", &["a"]),
+            ("database: x\n data: x\ndata : x\n\n", &[]),
+            ("\n\n\r\n\r", &[]),
+            ("data: no end", &["no end"]),
+            ("data: a\n\ndata: no end\n", &["a", "no end"]),
+            ("", &[]),
+        ] {
+            assert_eq!(data(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_so_by_its_event_or_its_field() {
+        let found = events(b"event: error\ndata: a\n\nerror: b\n\ndata: c\n\n", &[]);
+        let found: Vec<_> = found.iter().map(|event| (event.is_error, &*event.data)).collect();
+        assert_eq!(found, [(true, &b"a"[..]), (true, b"b"), (false, b"c")]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_pieces_give_the_same_events(
+            parts in vec(prop_oneof![
+                Just("data: ".to_owned()), Just("data:".to_owned()), Just("error:".to_owned()), Just("event: error".to_owned()),
+                Just("\n".to_owned()), Just("\r".to_owned()), Just("\r\n".to_owned()), Just("\n\n".to_owned()), Just(":".to_owned()),
+                Just("\u{feff}".to_owned()), "[a-z é漢🙂:\"{}]{0,8}",
+            ], 0..40),
+            sizes in vec(1_usize..7, 1..9),
+        ) {
+            let text = parts.concat();
+            prop_assert_eq!(events(text.as_bytes(), &sizes), events(text.as_bytes(), &[]));
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            texts in vec("[ -~é漢🙂]{0,40}", 0..12),
+            ending in prop_oneof![Just("\n"), Just("\r"), Just("\r\n")],
+            sizes in vec(1_usize..9, 1..5),
+        ) {
+            let written: Vec<_> = texts.iter().map(|text| format!("data: {text}{ending}{ending}")).collect();
+            let read: Vec<_> = events(written.concat().as_bytes(), &sizes).into_iter().map(|event| event.data).collect();
+            let texts: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+            prop_assert_eq!(read, texts);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A reply put together from the chunks of a stream.
+
+use std::collections::VecDeque;
+
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::answer::read;
+use super::merge::{Members, Merged, Object, text};
+use super::parts::Content;
+use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
+use crate::json::described;
+
+/// A reply as far as its chunks have come. At its end it is written as the completion that a server would have sent in
+/// one, and read as one, so that both ways give the same message.
+///
+/// Members that are not known are kept: those of a `delta` and of log probabilities grow ([`Merged`]), of all others the
+/// last value counts.
+#[derive(Debug, Default)]
+pub(super) struct Streamed {
+    /// Of the chunks.
+    outer: Members,
+    /// Of the choice with the index 0; the others are not read.
+    choice: Members,
+    message: Members,
+    content: Content,
+    calls: Vec<Call>,
+}
+
+/// A call as far as it has come.
+#[derive(Debug)]
+struct Call {
+    index: Option<u64>,
+    members: Members,
+}
+
+impl Streamed {
+    /// Takes a chunk, and puts what it says behind `events`.
+    pub(super) fn take(&mut self, chunk: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
+        let malformed = |why: &str| BackendError::malformed(format!("not a chunk of a chat completion: {why}"));
+        let members: Object<'_> =
+            serde_json::from_str(chunk).map_err(|e| malformed(&described(&e)).with_body(chunk))?;
+        // Half of a surrogate pair, which no Rust string holds, would be lost text.
+        if chunk.contains("\\u") && serde_json::from_str::<serde_json::Value>(chunk).is_err() {
+            return Err(malformed("an escape that is no character").with_body(chunk));
+        }
+        let is_error = |object: &Object<'_>| {
+            let error = object.get("error").map(RawValue::get);
+            error.is_some_and(|error| error.starts_with(['{', '"']))
+                || object.get("object").map(RawValue::get) == Some("\"error\"")
+        };
+        if is_error(&members) {
+            return Err(BackendError::status(200, chunk));
+        }
+        for (key, value) in members.iter() {
+            if key != "choices" || value.get() == "null" {
+                self.outer.renew(key, value);
+                continue;
+            }
+            self.outer.set(key, Merged::List(Vec::new()));
+            let choices: Vec<Object<'_>> = serde_json::from_str(value.get())
+                .map_err(|e| malformed(&format!("choices: {}", described(&e))).with_body(chunk))?;
+            let is_first = |choice: &&Object<'_>| choice.get("index").is_none_or(|index| index.get() == "0");
+            for choice in choices.iter().filter(is_first) {
+                if is_error(choice) {
+                    return Err(BackendError::status(200, choice.get("error").map_or("", RawValue::get)));
+                }
+                self.take_choice(choice, events);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_choice(&mut self, choice: &Object<'_>, events: &mut VecDeque<ChatEvent>) {
+        for (key, value) in choice.iter() {
+            match key {
+                "delta" => self.take_delta(value, events),
+                // Servers that have the whole reply at once put it into one chunk.
+                "message" if self.is_empty() => self.take_delta(value, events),
+                "message" => {}
+                "logprobs" => self.choice.add(key, value),
+                // Empty until the end, on some servers.
+                "finish_reason" if value.get() == "\"\"" => {}
+                _ => self.choice.renew(key, value),
+            }
+        }
+    }
+
+    fn take_delta(&mut self, delta: &RawValue, events: &mut VecDeque<ChatEvent>) {
+        let Some(delta) = Object::of(delta) else { return };
+        let mut has_thought = false;
+        for (key, value) in delta.iter() {
+            match key {
+                "content" => events.extend(self.content.add(value)),
+                "tool_calls" => self.take_calls(value, events),
+                "function_call" => self.take_function(value, events),
+                "reasoning_content" | "reasoning" => {
+                    // Servers that write both write the same.
+                    let thought = text(value).filter(|_| !std::mem::replace(&mut has_thought, true));
+                    events.extend(thought.map(ChatEvent::Reasoning));
+                    self.message.add(key, value);
+                }
+                "refusal" => {
+                    events.extend(text(value).map(ChatEvent::Refusal));
+                    self.message.add(key, value);
+                }
+                _ => self.message.add(key, value),
+            }
+        }
+    }
+
+    fn take_calls(&mut self, list: &RawValue, events: &mut VecDeque<ChatEvent>) {
+        let calls: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
+        if self.calls.is_empty() {
+            // Their place among the members, and all there is of them where there are none.
+            self.message.renew("tool_calls", list);
+        }
+        for call in calls.into_iter().filter_map(Object::of) {
+            let function = call.get("function").or_else(|| call.get("custom")).and_then(Object::of);
+            let name = function.as_ref().and_then(|function| function.text("name"));
+            let id = call.text("id");
+            let index = call.get("index").and_then(|index| index.get().parse().ok());
+            let place = self.place(index, id.as_deref(), name.as_deref());
+            let known = &mut self.calls[place].members;
+            let delta = ToolCallDelta {
+                index: place,
+                id: id.filter(|_| known.text("id").is_none()),
+                name: name.filter(|_| name_of(known).is_none()),
+                arguments: function.as_ref().map(arguments).unwrap_or_default(),
+            };
+            known.extend(call.members().filter(|(key, _)| *key != "index"));
+            if delta.id.is_some() || delta.name.is_some() || !delta.arguments.is_empty() {
+                events.push_back(ChatEvent::ToolCall(delta));
+            }
+        }
+    }
+
+    /// Where a call stands, or a new place for one: servers leave out the index, or number all calls 0.
+    fn place(&mut self, index: Option<u64>, id: Option<&str>, name: Option<&str>) -> usize {
+        let known = match index {
+            Some(_) => self.calls.iter().rposition(|call| call.index == index),
+            None => self.calls.len().checked_sub(1),
+        };
+        let is_more_of = |place: &usize| {
+            let known_id = self.calls[*place].members.text("id");
+            let is_other_id = id.is_some() && known_id.is_some() && id != known_id;
+            match index {
+                // Some servers write a new id with each piece, but no new name.
+                Some(_) => !(is_other_id && name.is_some()),
+                None => !is_other_id && (name.is_none() || id.is_some()),
+            }
+        };
+        known.filter(is_more_of).unwrap_or_else(|| {
+            self.calls.push(Call { index, members: Members::default() });
+            self.calls.len() - 1
+        })
+    }
+
+    /// The deprecated single call.
+    fn take_function(&mut self, value: &RawValue, events: &mut VecDeque<ChatEvent>) {
+        if let Some(function) = Object::of(value) {
+            let is_new = self.message.object("function_call").and_then(|known| known.text("name")).is_none();
+            let name = function.text("name").filter(|_| is_new);
+            let delta = ToolCallDelta { name, arguments: arguments(&function), ..ToolCallDelta::default() };
+            events.push_back(ChatEvent::ToolCall(delta));
+        }
+        self.message.add("function_call", value);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.message.is_empty() && self.content.is_empty() && self.calls.is_empty()
+    }
+
+    /// Whether the model has said that it is done.
+    pub(super) fn is_finished(&self) -> bool {
+        self.choice.has("finish_reason")
+    }
+
+    /// Whether the bill has come.
+    pub(super) fn has_usage(&self) -> bool {
+        self.outer.has("usage")
+    }
+
+    /// The whole reply.
+    pub(super) fn whole(mut self) -> Result<ChatReply, BackendError> {
+        let written = self.write().map_err(|e| BackendError::malformed("the reply has no JSON").with_source(e));
+        read(200, written?.get().as_bytes().to_vec())
+    }
+
+    fn write(&mut self) -> serde_json::Result<Box<RawValue>> {
+        let null = || Merged::whole(RawValue::NULL);
+        for Call { members, .. } in &mut self.calls {
+            let kind = if members.object("custom").is_some() { "custom" } else { "function" };
+            match members.text("id") {
+                Some(_) => members.lead([("id", null()), ("type", kind.into())]),
+                None => members.lead([("type", kind.into())]),
+            }
+        }
+        if !self.calls.is_empty() {
+            let calls = self.calls.iter().map(|call| to_raw_value(&call.members)).collect::<Result<_, _>>()?;
+            self.message.set("tool_calls", Merged::List(calls));
+        }
+        if !self.content.is_empty() {
+            self.message.set("content", Merged::Other(to_raw_value(&self.content)?));
+        }
+        self.message.lead([("role", "assistant".into()), ("content", null())]);
+        self.choice.set("message", Merged::Other(to_raw_value(&self.message)?));
+        self.choice.lead([("index", Merged::Other(to_raw_value(&0)?)), ("message", null())]);
+        self.outer.set("choices", Merged::List(vec![to_raw_value(&self.choice)?]));
+        if self.outer.has("object") {
+            self.outer.set("object", "chat.completion".into());
+        }
+        to_raw_value(&self.outer)
+    }
+}
+
+fn name_of(call: &Members) -> Option<&str> {
+    ["function", "custom"].iter().find_map(|kind| call.object(kind)?.text("name"))
+}
+
+/// More of the arguments; some servers write JSON in the place of its text.
+fn arguments(function: &Object<'_>) -> String {
+    let value = function.get("arguments").or_else(|| function.get("input"));
+    value
+        .map(
+            |value| if value.get().starts_with('"') { text(value).unwrap_or_default() } else { value.get().to_owned() },
+        )
+        .unwrap_or_default()
+}
