@@ -49,6 +49,16 @@ pub(crate) fn said(folder: &TempDir, file: &str) -> Vec<String> {
     saved(folder, file).conversation.path().messages().map(|message| message.text().into_owned()).collect()
 }
 
+/// A chunk of a streamed reply with this `delta`.
+pub(crate) fn delta(delta: &str) -> String {
+    format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#)
+}
+
+/// The last chunk.
+pub(crate) fn stop() -> String {
+    r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned()
+}
+
 /// A chat that somebody talks to.
 pub(crate) struct Talk {
     child: Child,
