@@ -3,9 +3,16 @@
 
 mod common;
 
+use std::future::IntoFuture;
+use std::sync::Mutex;
+
 use common::{MESSAGE, Next, Table, Writer, budget, conversation, float, sized, stored_cost};
 use peak_alloc::PeakAlloc;
-use turnwise::{Conversation, Ledger, Memo, Message, Planner, SlidingWindow};
+use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
+use turnwise::{
+    Builder, ChatRequest, Conversation, ConversationManager, CounterFn, Ledger, Memo, Message, Planner, RawJson,
+    SlidingWindow, Tool,
+};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -60,6 +67,65 @@ fn parts(table: &mut Table, record: f64, ledger: f64) {
     table.show("    the ledger", ledger, "bytes");
 }
 
+/// Answers at once, with a text of its own each time, and keeps nothing. (`Scripted` keeps the requests.)
+struct Model(Mutex<Writer>);
+
+impl ChatBackend for Model {
+    fn complete(&self, _request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let answer = Message::assistant(self.0.lock().unwrap().text(MESSAGE));
+        Box::pin(async move { Ok(ChatReply::new(answer)) })
+    }
+}
+
+/// A template for managers, as a server has one.
+fn template() -> Builder {
+    ConversationManager::builder("gpt-4o")
+        .backend(Model(Mutex::new(Writer::new(11))))
+        .counter(CounterFn::new("stored", |text| text.len() as u64 / 5))
+        .system("You are a careful assistant. Be brief, and say so when you do not know.")
+}
+
+/// Managers that had so many exchanges, and wait for the next.
+fn idle(template: &Builder, managers: usize, exchanges: usize) -> Vec<ConversationManager> {
+    let mut writer = Writer::new(7);
+    let talk = |_| {
+        let chat = template.clone().build().unwrap();
+        for _ in 0..exchanges {
+            futures_lite::future::block_on(chat.send(writer.text(MESSAGE)).into_future()).unwrap();
+        }
+        chat
+    };
+    (0..managers).map(talk).collect()
+}
+
+/// Ten tool definitions of some 400 bytes.
+fn tools() -> Vec<Tool> {
+    let tool = |number| {
+        let description = Writer::new(number).text(300).replace('\n', " ");
+        let function = format!(r#"{{"name":"tool_{number}","description":"{description}","parameters":{{}}}}"#);
+        Tool::new(RawJson::new(&format!(r#"{{"type":"function","function":{function}}}"#)).unwrap())
+    };
+    (0..10).map(tool).collect()
+}
+
+fn managers(many: usize) {
+    let mut table = Table::new("Memory of idle managers from one template");
+    let template = template();
+    let (empty, bytes, _) = held(|| idle(&template, many, 0));
+    table.show("a manager without messages", bytes / float(many), "bytes");
+    drop(empty);
+    let with_tools = template.clone().tools(tools());
+    let (empty, bytes, _) = held(|| idle(&with_tools, many, 0));
+    table.show("a manager with ten tools and without messages", bytes / float(many), "bytes");
+    drop(empty);
+    let (chats, bytes, _) = held(|| idle(&template, many, 10));
+    let each = |bytes: f64| bytes / float(many * 20);
+    table.check("10,000 managers of ten exchanges, each message", each(bytes), "bytes", MOST_BYTES);
+    table.show("    the text itself", float(MESSAGE), "bytes");
+    drop(chats);
+    table.print();
+}
+
 fn main() {
     let planner = Planner::new(stored_cost(), &budget(0.7)).unwrap();
     let mut table = Table::new("Memory for each message of 452 bytes");
@@ -101,4 +167,5 @@ fn main() {
     table.show("an empty conversation and its ledger", bytes / float(many), "bytes");
     drop(empty);
     table.print();
+    managers(many);
 }

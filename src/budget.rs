@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::tokens::Model;
+use crate::tokens::{Anchor, Learned, Model};
 use crate::words::thousands;
 
 /// What may be sent, in tokens: either a limit for the prompt, or a model's window less what is kept free in it.
@@ -31,6 +31,8 @@ pub struct TokenBudget {
     reply_reserve: Option<u64>,
     tools: u64,
     margin: u64,
+    /// The window that a server was found to have.
+    within: Option<u64>,
     high: f64,
     /// `None`: the default, which follows a lower high mark.
     low: Option<f64>,
@@ -96,7 +98,7 @@ impl TokenBudget {
     }
 
     fn of(size: Size, model: Option<Model>) -> Self {
-        Self { size, model, reply_reserve: None, tools: 0, margin: 0, high: 1.0, low: None }
+        Self { size, model, reply_reserve: None, tools: 0, margin: 0, within: None, high: 1.0, low: None }
     }
 
     /// Keeps tokens free for the reply. Default: none under a [`limit`](Self::limit); in a window the model's longest
@@ -115,6 +117,13 @@ impl TokenBudget {
     /// Keeps tokens free against counts that are too low. Default 0.
     pub fn margin(mut self, tokens: u64) -> Self {
         self.margin = tokens;
+        self
+    }
+
+    /// The same budget in a window of at most `tokens`, as a server has [said](crate::Learned::limit) that it is. A
+    /// [`limit`](Self::limit) that leaves room for a reply in it stays as it is; a larger one becomes that window.
+    pub fn within(mut self, tokens: u64) -> Self {
+        self.within = Some(self.within.map_or(tokens, |known| known.min(tokens)));
         self
     }
 
@@ -173,16 +182,7 @@ impl TokenBudget {
     /// [`ErrorKind::InvalidBudget`] when nothing is left for the prompt, or a mark is not between 0 and 1, or the low
     /// mark is set above the high one.
     pub fn resolve(&self) -> Result<ResolvedBudget> {
-        let (window, size, reserve) = match self.size {
-            Size::Limit(limit) => (None, limit, self.reply_reserve.unwrap_or(0)),
-            Size::Window(window) => {
-                let quarter = window / 4;
-                let longest = self.model.as_ref().and_then(|model| model.max_output);
-                let default = longest.map_or(quarter, |most| most.min(quarter));
-                let prompt = self.model.as_ref().and_then(|model| model.max_input).unwrap_or(window);
-                (Some(window), window, self.reply_reserve.unwrap_or(default).max(window.saturating_sub(prompt)))
-            }
-        };
+        let (window, size, reserve) = self.parts();
         let taken = reserve.saturating_add(self.tools).saturating_add(self.margin);
         let limit = size.saturating_sub(taken);
         if limit == 0 {
@@ -198,6 +198,37 @@ impl TokenBudget {
             };
             return Err(Error::new(ErrorKind::InvalidBudget, detail));
         }
+        let parts = self.marks()?;
+        let (tools, margin) = (self.tools, self.margin);
+        let (high, low) = (part_of(limit, parts.high), part_of(limit, parts.low));
+        Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools, margin, parts })
+    }
+
+    /// The window, if there is one; what prompt and reserve share; the reserve for the reply.
+    fn parts(&self) -> (Option<u64>, u64, u64) {
+        let limit = match (self.size, self.within) {
+            (Size::Window(window), within) => return self.in_window(within.map_or(window, |known| known.min(window))),
+            (Size::Limit(limit), None) => limit,
+            (Size::Limit(limit), Some(within)) => {
+                let (window, size, reserve) = self.in_window(within);
+                if limit > size.saturating_sub(reserve) {
+                    return (window, size, reserve);
+                }
+                limit
+            }
+        };
+        (None, limit, self.reply_reserve.unwrap_or(0))
+    }
+
+    fn in_window(&self, window: u64) -> (Option<u64>, u64, u64) {
+        let quarter = window / 4;
+        let longest = self.model.as_ref().and_then(|model| model.max_output);
+        let default = longest.map_or(quarter, |most| most.min(quarter));
+        let prompt = self.model.as_ref().and_then(|model| model.max_input).unwrap_or(window);
+        (Some(window), window, self.reply_reserve.unwrap_or(default).max(window.saturating_sub(prompt)))
+    }
+
+    fn marks(&self) -> Result<Parts> {
         let is_part = |part: f64| (0.0..=1.0).contains(&part);
         let low = self.low.unwrap_or_else(|| self.high.min(DEFAULT_LOW));
         if !is_part(self.high) || !is_part(low) || low > self.high {
@@ -207,14 +238,38 @@ impl TokenBudget {
             );
             return Err(Error::new(ErrorKind::InvalidBudget, detail));
         }
-        let parts = Parts { high: millionths(self.high), low: millionths(low) };
-        let (tools, margin) = (self.tools, self.margin);
-        let (high, low) = (part_of(limit, parts.high), part_of(limit, parts.low));
-        Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools, margin, parts })
+        Ok(Parts { high: millionths(self.high), low: millionths(low) })
     }
 }
 
 impl ResolvedBudget {
+    /// The same budget with at least so many tokens kept free against counts that are too low; what it states itself stays.
+    /// Something is always left to send.
+    pub fn with_margin(&self, tokens: u64) -> Self {
+        let room = self.limit.saturating_add(self.margin);
+        let margin = tokens.max(self.margin).min(room.saturating_sub(1));
+        Self { margin, ..*self }.at(room - margin)
+    }
+
+    /// The same budget with the margin that bills have taught: requests that fit into it by our count fit by the server's,
+    /// error bar included. The margin moves in steps of one part in a hundred of the window (of the limit, where there is
+    /// no window): up at once, and down only when two steps less are enough, so that the limit, and with it the cut, does
+    /// not move at every turn. Before the first bill nothing changes.
+    ///
+    /// `exact` says whether our counts are the model's own, `anchor` is the conversation's last bill, and `last` the
+    /// [`margin`](Self::margin) that its request was planned with, 0 at first.
+    pub fn calibrated(&self, learned: &Learned, exact: bool, anchor: Option<&Anchor>, last: u64) -> Self {
+        if learned.bills() == 0 {
+            return *self;
+        }
+        let room = self.limit.saturating_add(self.margin);
+        let needed = room - learned.fitting(room, exact, anchor);
+        let step = self.window.unwrap_or(self.limit.saturating_add(self.kept_free())).div_ceil(100).max(1);
+        let wanted = needed.div_ceil(step).saturating_mul(step);
+        let is_kept = last % step == 0 && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
+        self.with_margin(if is_kept { last } else { wanted })
+    }
+
     /// The same budget with another limit: the marks move with it.
     pub(crate) fn at(&self, limit: u64) -> Self {
         Self { limit, high: part_of(limit, self.parts.high), low: part_of(limit, self.parts.low), ..*self }
@@ -259,22 +314,31 @@ fn part_of(tokens: u64, millionths: u32) -> u64 {
     u64::try_from(u128::from(tokens) * u128::from(millionths) / STEPS).unwrap_or(tokens)
 }
 
-impl fmt::Display for ResolvedBudget {
+/// The arithmetic of a budget without its marks.
+pub(crate) struct Limit<'a>(pub(crate) &'a ResolvedBudget);
+
+impl fmt::Display for Limit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = [("the reply", self.reply_reserve), ("tools", self.tools), ("margin", self.margin)];
-        if let Some(window) = self.window {
+        let Self(budget) = self;
+        let free = [("the reply", budget.reply_reserve), ("tools", budget.tools), ("margin", budget.margin)];
+        if let Some(window) = budget.window {
             write!(f, "window {}", thousands(window))?;
         } else {
-            write!(f, "limit {}", thousands(self.limit.saturating_add(self.kept_free())))?;
+            write!(f, "limit {}", thousands(budget.limit.saturating_add(budget.kept_free())))?;
         }
         for (what, tokens) in free.iter().filter(|(_, tokens)| *tokens > 0) {
             write!(f, " - {} for {what}", thousands(*tokens))?;
         }
-        if self.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
-            write!(f, " = {}", thousands(self.limit))?;
+        if budget.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
+            write!(f, " = {}", thousands(budget.limit))?;
         }
-        f.write_str(" tokens")?;
-        write!(f, "; trims above {} down to {}", thousands(self.high), thousands(self.low))
+        f.write_str(" tokens")
+    }
+}
+
+impl fmt::Display for ResolvedBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; trims above {} down to {}", Limit(self), thousands(self.high), thousands(self.low))
     }
 }
 
@@ -318,5 +382,35 @@ mod tests {
     fn the_default_low_mark_follows_a_lower_high_mark() {
         let budget = TokenBudget::limit(1_000).high_mark(0.5).resolve().unwrap();
         assert_eq!((budget.high, budget.low), (500, 500));
+    }
+
+    #[test]
+    fn a_window_that_was_learned_replaces_a_larger_one() {
+        let large = TokenBudget::window(128_000).within(8_192).resolve().unwrap();
+        assert_eq!((large.window, large.reply_reserve, large.limit), (Some(8_192), 2_048, 6_144));
+        let small = TokenBudget::window(4_096);
+        assert_eq!(small.clone().within(8_192).resolve().unwrap(), small.resolve().unwrap());
+        assert_eq!(TokenBudget::window(9_000).within(512).within(8_192).resolve().unwrap().window, Some(512));
+        let stated = TokenBudget::window(128_000).reply_reserve(4_000).within(512);
+        assert_eq!(stated.resolve().unwrap_err().kind(), ErrorKind::InvalidBudget);
+    }
+
+    #[test]
+    fn a_limit_that_leaves_room_for_a_reply_stays() {
+        let fits = TokenBudget::limit(300);
+        assert_eq!(fits.clone().within(512).resolve().unwrap(), fits.resolve().unwrap());
+        let large = TokenBudget::limit(1_000_000).within(512).resolve().unwrap();
+        assert_eq!((large.window, large.reply_reserve, large.limit), (Some(512), 128, 384));
+        let reserve = TokenBudget::limit(1_000_000).reply_reserve(32).within(512).resolve().unwrap();
+        assert_eq!((reserve.window, reserve.limit), (Some(512), 480));
+    }
+
+    #[test]
+    fn a_margin_moves_limit_and_marks() {
+        let budget = TokenBudget::window(1_000).reply_reserve(200).margin(50).resolve().unwrap();
+        let more = budget.with_margin(100);
+        assert_eq!((more.margin, more.limit, more.high, more.low), (100, 700, 700, 490));
+        assert_eq!(budget.with_margin(10), budget);
+        assert_eq!(budget.with_margin(u64::MAX).limit, 1);
     }
 }

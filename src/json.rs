@@ -1,6 +1,7 @@
 //! JSON kept as text: what this crate does not interpret comes back out digit for digit.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -10,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Any JSON value as compact text: order of keys, digits of numbers and escapes stay as they were written, white space
 /// between tokens goes.
 ///
-/// Two values are equal when their texts are. `Debug` prints the length only.
+/// Two values are equal when their texts are. `Debug` prints the length only. A clone shares the text.
 ///
 /// It is made from numbers, truth values, text (a JSON string: text that is JSON is read by [`new`](Self::new)), lists of
 /// these, and a [`serde_json::Value`], whose keys `serde_json` sorts. A number that JSON cannot write becomes null.
@@ -24,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct RawJson(Box<RawValue>);
+pub struct RawJson(Arc<RawValue>);
 
 impl RawJson {
     /// Reads one JSON value from text.
@@ -53,7 +54,7 @@ impl RawJson {
 impl From<&RawValue> for RawJson {
     fn from(raw: &RawValue) -> Self {
         let compact = compacted(raw.get()).and_then(|text| RawValue::from_string(text).ok());
-        Self(compact.unwrap_or_else(|| raw.to_owned()))
+        Self(compact.unwrap_or_else(|| raw.to_owned()).into())
     }
 }
 
@@ -61,7 +62,7 @@ impl From<serde_json::Value> for RawJson {
     fn from(value: serde_json::Value) -> Self {
         let text = value.to_string();
         // A printed `Value` is always one JSON value, so the fallback is never taken.
-        Self(RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+        Self(RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned()).into())
     }
 }
 
@@ -88,7 +89,7 @@ impl<T: Into<Self>> From<Vec<T>> for RawJson {
         let texts: Vec<String> = values.into_iter().map(|value| value.into().as_str().to_owned()).collect();
         let list = RawValue::from_string(format!("[{}]", texts.join(",")));
         // Values in brackets are always one JSON value, so the fallback is never taken.
-        Self(list.unwrap_or_else(|_| RawValue::NULL.to_owned()))
+        Self(list.unwrap_or_else(|_| RawValue::NULL.to_owned()).into())
     }
 }
 

@@ -157,6 +157,8 @@ impl Ledger {
         if let Some(index) = self.columns.iter().position(|column| &*column.cost_id == cost_id) {
             return index;
         }
+        // Most conversations are counted in one way.
+        self.columns.reserve_exact(1);
         self.columns.push(Column::new(cost_id));
         self.columns.len() - 1
     }

@@ -35,6 +35,7 @@
 //! - [`message`], [`ChatRequest`]: the API's JSON, lossless
 //! - [`conversation`]: the record
 //! - [`tokens`], [`Ledger`], [`TokenBudget`]: what things cost, and what may be spent
+//! - [`spending`]: what was spent, in tokens and money
 //! - [`strategy`]: strategies, the planner and plans
 //! - [`transcript`]: one conversation as a file
 //! - [`backend`], [`manager`]: who answers, and conversations with a model
@@ -77,6 +78,7 @@ pub mod manager;
 pub mod message;
 pub mod replay;
 mod request;
+pub mod spending;
 pub mod strategy;
 pub mod tokens;
 pub mod transcript;
@@ -97,13 +99,15 @@ pub use manager::{
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
+pub use spending::Spending;
 pub use strategy::{
     Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
-    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Strategy, Summarize, SummaryUse, ToKeep, View,
-    Wish, trim,
+    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Step, StepPrice, Strategy, Summarize, SummaryUse,
+    ToKeep, TrimsTo, View, Wish, trim,
 };
 pub use tokens::{
-    Approximate, Breakdown, ChatCost, Count, CounterFn, Dollars, Encoding, Family, ImageRule, Model, Models, Price,
-    StreamedCount, Tiktoken, TokenCounter, count, count_request,
+    Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,
+    ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, count,
+    count_request,
 };
 pub use transcript::{Transcript, Transcripts};

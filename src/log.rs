@@ -1,4 +1,4 @@
-//! A list that grows at its end. A copy costs one pointer; copies that grow apart share their full blocks.
+//! A list that grows at its end. A copy costs two pointers; copies that grow apart share their full blocks.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,89 +7,119 @@ const BLOCK: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Log<T> {
-    blocks: Arc<Vec<Arc<Vec<T>>>>,
-    len: usize,
+    /// Full blocks; none in most lists.
+    full: Option<Arc<Vec<Block<T>>>>,
+    /// What stands behind them: fewer values than a block has.
+    rest: Option<Block<T>>,
 }
+
+type Block<T> = Arc<Vec<T>>;
 
 impl<T> Default for Log<T> {
     fn default() -> Self {
-        Self { blocks: Arc::default(), len: 0 }
+        Self { full: None, rest: None }
+    }
+}
+
+impl<T> Log<T> {
+    fn full(&self) -> &[Block<T>] {
+        self.full.as_ref().map_or(&[], |blocks| blocks)
+    }
+
+    fn rest(&self) -> &[T] {
+        self.rest.as_ref().map_or(&[], |values| values)
     }
 }
 
 impl<T: Clone> Log<T> {
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.full().len() * BLOCK + self.rest().len()
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
-        self.blocks.get(index / BLOCK)?.get(index % BLOCK)
+        match self.full().get(index / BLOCK) {
+            Some(block) => block.get(index % BLOCK),
+            None => self.rest().get(index - self.full().len() * BLOCK),
+        }
     }
 
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-        Arc::make_mut(Arc::make_mut(&mut self.blocks).get_mut(index / BLOCK)?).get_mut(index % BLOCK)
+        let rest = self.full().len() * BLOCK;
+        match &mut self.full {
+            Some(blocks) if index < rest => {
+                Arc::make_mut(&mut Arc::make_mut(blocks)[index / BLOCK]).get_mut(index % BLOCK)
+            }
+            _ => Arc::make_mut(self.rest.as_mut()?).get_mut(index - rest),
+        }
     }
 
     pub(crate) fn last(&self) -> Option<&T> {
-        self.blocks.last()?.last()
+        self.rest().last().or_else(|| self.full().last()?.last())
     }
 
     pub(crate) fn push(&mut self, value: T) {
-        let blocks = Arc::make_mut(&mut self.blocks);
-        if self.len.is_multiple_of(BLOCK) {
-            blocks.push(Arc::default());
-        }
-        if let Some(block) = blocks.last_mut() {
-            push(block, value);
-            self.len += 1;
+        let rest = self.rest.get_or_insert_default();
+        push(rest, value);
+        if rest.len() == BLOCK {
+            let block = std::mem::take(&mut self.rest);
+            Arc::make_mut(self.full.get_or_insert_default()).extend(block);
         }
     }
 
     pub(crate) fn truncate(&mut self, len: usize) {
-        if len >= self.len {
+        if len >= self.len() {
             return;
         }
-        let blocks = Arc::make_mut(&mut self.blocks);
-        blocks.truncate(len.div_ceil(BLOCK));
-        if !len.is_multiple_of(BLOCK)
-            && let Some(block) = blocks.last_mut()
-        {
-            Arc::make_mut(block).truncate(len % BLOCK);
+        if let Some(blocks) = self.full.as_mut().filter(|blocks| len < blocks.len() * BLOCK) {
+            let blocks = Arc::make_mut(blocks);
+            blocks.truncate(len / BLOCK + 1);
+            self.rest = blocks.pop();
         }
-        self.len = len;
+        match &mut self.rest {
+            Some(rest) if !len.is_multiple_of(BLOCK) => truncate(rest, len % BLOCK),
+            rest => *rest = None,
+        }
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.blocks.iter().flat_map(|block| block.iter())
+        self.full().iter().map(|block| block.as_slice()).chain([self.rest()]).flatten()
     }
 
     /// The values at `range`, which is cut to the list.
     pub(crate) fn range(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = &T> {
-        (range.start..range.end.min(self.len)).filter_map(|index| self.get(index))
+        (range.start..range.end.min(self.len())).filter_map(|index| self.get(index))
     }
 
     /// The first index whose value fails `holds`, in a list where those that hold come first.
     pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
-        let block = self.blocks.partition_point(|block| block.last().is_some_and(&holds));
-        self.blocks.get(block).map_or(self.len, |values| block * BLOCK + values.partition_point(&holds))
+        let block = self.full().partition_point(|block| block.last().is_some_and(&holds));
+        let values = self.full().get(block).map_or(self.rest(), |values| values);
+        block * BLOCK + values.partition_point(&holds)
     }
 }
 
-/// Adds to a block that is not full; a shared one is copied first. It grows by half at a time and never beyond a block, so
-/// that neither short lists nor copies hold much that they do not use.
-fn push<T: Clone>(block: &mut Arc<Vec<T>>, value: T) {
+/// Adds to a block that is not full. A shared one is copied first, with no room to spare: in a manager every message
+/// finds the block shared. It grows by a quarter at a time and never beyond a block.
+fn push<T: Clone>(block: &mut Block<T>, value: T) {
     let len = block.len();
-    let room = BLOCK.min((len + len / 2).max(len + 4));
     if let Some(own) = Arc::get_mut(block) {
         if own.capacity() == len {
-            own.reserve_exact(room - len);
+            own.reserve_exact((len / 4).max(4).min(BLOCK - len));
         }
         own.push(value);
     } else {
-        let mut copy = Vec::with_capacity(room);
+        let mut copy = Vec::with_capacity(len + 1);
         copy.extend_from_slice(block);
         copy.push(value);
         *block = Arc::new(copy);
+    }
+}
+
+/// Cuts a block; of a shared one only what stays is copied.
+fn truncate<T: Clone>(block: &mut Block<T>, len: usize) {
+    match Arc::get_mut(block) {
+        Some(own) => own.truncate(len),
+        None => *block = Arc::new(block[..len.min(block.len())].to_vec()),
     }
 }
 
@@ -124,9 +154,37 @@ mod tests {
             assert_eq!(copy.get(cut), None);
             copy.push(7);
             assert_eq!((copy.len(), copy.last()), (cut + 1, Some(&7)));
+            assert_eq!(copy.get_mut(cut).copied(), Some(7));
+            assert_eq!(copy.get_mut(cut + 1), None);
+            if let Some(value) = copy.get_mut(cut / 2) {
+                *value = 9;
+            }
+            assert_eq!((copy.get(cut / 2), log.get(cut / 2)), (Some(&9), vec.get(cut / 2)));
             assert_eq!(log.partition_point(|&value| value < cut), cut);
             assert!(log.range(cut..vec.len() + 9).eq(&vec[cut..]));
         }
         assert!(log.iter().eq(&vec));
+    }
+
+    #[test]
+    fn a_cut_that_is_undone_by_pushes_is_the_list_again() {
+        let log: Log<usize> = (0..3 * BLOCK).collect();
+        for cut in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK - 1] {
+            let mut copy = log.clone();
+            copy.truncate(cut);
+            assert_eq!((copy.len(), copy.last().copied()), (cut, cut.checked_sub(1)));
+            (cut..3 * BLOCK).for_each(|value| copy.push(value));
+            assert!(copy.iter().eq(log.iter()) && copy.iter().rev().eq(log.iter().rev()));
+        }
+    }
+
+    #[test]
+    fn copies_share_their_blocks_and_an_empty_list_holds_nothing() {
+        let log: Log<usize> = (0..BLOCK + 9).collect();
+        let mut copy = log.clone();
+        copy.push(7);
+        assert!(Arc::ptr_eq(&log.full()[0], &copy.full()[0]));
+        assert!(Log::<usize>::default().rest.is_none());
+        assert_eq!(copy.rest.as_ref().unwrap().capacity(), 10);
     }
 }

@@ -332,6 +332,45 @@ fn a_native_transcript_reads_as_any_other() {
     assert_eq!(run("plan --budget 25 --json").json()[0]["kept"][0]["reason"], "pin");
 }
 
+#[test]
+fn what_a_summary_stands_for_is_listed_and_sent_on_request() {
+    let mut file = turnwise::Transcript::from_json(&talk(40).to_string()).unwrap();
+    let ids: Vec<_> = file.conversation.path().items().map(turnwise::Item::id).collect();
+    file.conversation.attach(ids[0], ids[9], "They counted.\u{1b}[2J", Some("small")).unwrap();
+    file.conversation.attach(ids[0], ids[19], "They counted\non and on.", None).unwrap();
+    let files = Files::new().with("talk.json", file.to_json()).with("other.json", talk(4).to_string());
+    let run = |line: &str| turnwise(line).inside(files.path());
+    let show = run("show talk.json").out();
+    insta::assert_snapshot!(
+        "show_summary",
+        run("show talk.json --summary 0").out() + &show[show.rfind("\n\n").unwrap() + 1..]
+    );
+    let plan = |rest: &str| run("plan talk.json --json --budget 300 -s summarize").args(rest).json().remove(0);
+    assert_eq!((&plan("")["summary"]["id"], &plan("--expand 1")["summary"]["id"]), (&json!(1), &json!(0)));
+    assert_eq!(plan("--expand 0 --expand 1")["summary"], Value::Null);
+    assert_eq!(run("show talk.json").out(), show, "nothing is written");
+    for (line, there) in
+        [("plan --budget 300 talk.json --expand 2", "it has 0, 1"), ("show talk.json --summary 7", "it has 0, 1")]
+    {
+        let error = run(line).fails(2);
+        assert!(error.contains("no summary of this conversation has the number") && error.contains(there), "{error}");
+    }
+    assert!(run("show other.json --summary 0").fails(2).contains("it has none"));
+}
+
+#[test]
+fn a_rule_of_the_command_line_is_part_of_the_head() {
+    let trimmed = |rest: &str| turnwise("trim tau_airline.jsonl --only 1 --budget 3000").args(rest);
+    let messages = trimmed("").arg("--constrain=Answer in French.").arg("--constrain=Be kind.").json().remove(0);
+    assert_eq!(messages[1], json!({"role": "system", "content": "Answer in French."}));
+    assert_eq!(messages[2], json!({"role": "system", "content": "Be kind."}));
+    let tokens = |run: Run| run.json().remove(0)["strategies"][0]["tokens"].as_u64().unwrap();
+    let compare = || turnwise("compare tau_airline.jsonl --only 1 --budget 5000 -s everything --json");
+    assert!(tokens(compare().arg("--constrain=Answer in French.")) > tokens(compare()));
+    let error = trimmed("").arg("--constrain= ").fails(2);
+    assert!(error.contains("--constrain needs a text"), "{error}");
+}
+
 // How it ends
 
 #[test]

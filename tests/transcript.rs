@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use ordered::ordered;
 use tempfile::TempDir;
+use turnwise::backend::Usage;
+use turnwise::spending::{Call, Purpose};
 use turnwise::{
-    ChatCost, Conversation, CounterFn, ErrorKind, Ledger, Mark, Memo, Message, Plan, Planner, SlidingWindow,
-    TokenBudget, Transcript, Transcripts,
+    Calibration, ChatCost, Conversation, Count, CounterFn, ErrorKind, LastBill, Ledger, Mark, Memo, Message, Plan,
+    Planner, Price, SlidingWindow, TokenBudget, Transcript, Transcripts,
 };
 
 fn fixtures() -> Vec<PathBuf> {
@@ -110,6 +112,37 @@ fn all_of_the_record_survives() {
     assert_eq!((before.id(), before.leaf(), before.metadata()), (after.id(), after.leaf(), after.metadata()));
     assert_eq!(before.mark("window", "cut"), after.mark("window", "cut"));
     assert_eq!((again.model, again.tools, again.extra), (file.model, file.tools, file.extra));
+}
+
+#[test]
+fn what_was_spent_and_learned_survives() {
+    let mut file = rich();
+    assert!(!file.to_json().contains("spending") && !file.to_json().contains("calibration"));
+    file.spending.add(&Call::new(Purpose::Reply, "m").usage(&Usage::new(90, 7)).price(Price::FREE));
+    let forecast = file.calibration.of("m", "http://s/v1").forecast(Count::estimated(80), None);
+    let anchor = file.calibration.learn("m", "http://s/v1", &forecast, 90, None).unwrap();
+    file.last_bill = Some(LastBill::new("m", "http://s/v1", ChatCost::default().id(), anchor, 3));
+    let again = Transcript::from_json(&file.to_json()).unwrap();
+    assert_eq!(again.to_json(), file.to_json());
+    assert_eq!((&again.spending, &again.last_bill), (&file.spending, &file.last_bill));
+    assert_eq!(again.calibration.all(), file.calibration.all());
+    assert!(again.last_bill.unwrap().is_of("m", "http://s/v1", ChatCost::default().id()));
+}
+
+#[test]
+fn what_was_learned_in_a_way_that_we_do_not_know_is_passed_over() {
+    let mut file = rich();
+    let forecast = file.calibration.of("m", "s").forecast(Count::estimated(80), None);
+    let anchor = file.calibration.learn("m", "s", &forecast, 90, None).unwrap();
+    file.last_bill = Some(LastBill::new("m", "s", "c", anchor, 3));
+    let json = file.to_json();
+    let other = json.replace("\"bills\":1", "\"bills\":\"one\"").replace("\"billed\":90", "\"paid\":90");
+    assert_ne!(other, json);
+    let again = Transcript::from_json(&other).unwrap();
+    assert!(again.calibration.is_empty() && again.last_bill.is_none());
+    file.calibration = Calibration::new();
+    file.last_bill = None;
+    assert_eq!(again.to_json(), file.to_json());
 }
 
 #[test]

@@ -85,11 +85,6 @@ impl BackendError {
         Self::new(ErrorKind::Malformed, message)
     }
 
-    /// The reply broke off while it came.
-    pub fn interrupted(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Interrupted, message)
-    }
-
     /// No backend was given, or no key.
     pub fn no_backend(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NoBackend, message)

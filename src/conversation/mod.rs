@@ -320,6 +320,7 @@ impl Conversation {
         {
             marks.remove(oldest);
         }
+        marks.reserve_exact(1);
         marks.push(mark);
         Ok(())
     }

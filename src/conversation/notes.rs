@@ -9,6 +9,13 @@ use super::item::{ItemId, Timestamp};
 #[serde(transparent)]
 pub struct SummaryId(pub(crate) u32);
 
+impl SummaryId {
+    /// The ordinal.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Text that stands for a range of items, valid on every branch that holds the range. It never changes, and the items
 /// stay in the record.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

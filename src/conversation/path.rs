@@ -36,8 +36,8 @@ pub(super) struct PathIndex {
     turns: Log<u32>,
     /// The groups that are not [`GroupState::Ready`].
     faults: Log<u32>,
-    /// The open calls of the last group that has calls.
-    open: Arc<OpenCalls>,
+    /// The open calls of the last group, if it has any.
+    open: Option<Arc<OpenCalls>>,
 }
 
 impl PathIndex {
@@ -69,7 +69,7 @@ impl PathIndex {
                     (false, false) => GroupState::Ready,
                 };
                 if state == GroupState::Open {
-                    self.open = Arc::new(OpenCalls::of(&item.message));
+                    self.open = Some(Arc::new(OpenCalls::of(&item.message)));
                 }
                 if *role == Role::User {
                     self.turns.push(narrow(self.groups.len()));
@@ -85,7 +85,7 @@ impl PathIndex {
     /// If `result` answers a call of the last group: how many calls are open behind it.
     fn answer(&mut self, result: &Message) -> Option<usize> {
         self.groups.last().filter(|group| group.state == GroupState::Open)?;
-        Arc::make_mut(&mut self.open).answer(result)
+        Arc::make_mut(self.open.as_mut()?).answer(result)
     }
 
     fn close_last(&mut self) {
@@ -93,6 +93,7 @@ impl PathIndex {
         if let Some(group) = self.groups.get_mut(last) {
             group.state = GroupState::Ready;
         }
+        self.open = None;
         // The last group was open, so it is the last of the faults.
         self.faults.truncate(self.faults.len() - 1);
     }

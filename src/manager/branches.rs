@@ -1,6 +1,8 @@
 //! Changes of the record between sends: branches, pins, the head.
 
 use super::ConversationManager;
+use std::sync::Arc;
+
 use super::exchange::Exchange;
 use super::staged::Ask;
 use super::turn::{Sending, busy};
@@ -136,8 +138,7 @@ impl ConversationManager {
     pub fn fork(&self, at: ItemId) -> Result<Self> {
         let mut file = self.shared.state(|state| state.file.clone());
         file.conversation = file.conversation.fork(at)?;
-        let mut setup = self.shared.setup.clone();
-        setup.autosave = None;
-        Ok(Self::start(setup, file, self.shared.planner.clone()))
+        let (setup, planner) = (&self.shared.setup, &self.shared.planner);
+        Ok(Self::start(Arc::clone(setup), None, file, Arc::clone(planner)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::ConversationManager;
 use super::observer::{Observer, Observers};
@@ -19,28 +19,36 @@ use crate::strategy::{Planner, SlidingWindow, Strategy};
 use crate::tokens::{ChatCost, Model, TokenCounter};
 use crate::transcript::Transcript;
 
-/// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share backend, strategy and vocabulary.
+/// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share all that is set here.
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
+    setup: Arc<Setup>,
+    autosave: Option<PathBuf>,
+}
+
+/// What managers of one template share.
+#[derive(Clone)]
+pub(super) struct Setup {
     pub(super) model: Model,
     pub(super) backend: Option<Arc<dyn ChatBackend>>,
     pub(super) strategy: Arc<dyn Strategy>,
-    pub(super) budget: Option<TokenBudget>,
-    pub(super) cost: Option<ChatCost>,
-    pub(super) tools: Vec<Tool>,
+    budget: Option<TokenBudget>,
+    cost: Option<ChatCost>,
+    tools: Vec<Tool>,
     pub(super) params: Params,
-    pub(super) head: Vec<Message>,
-    pub(super) wire: Wire,
-    pub(super) never_cut: bool,
+    head: Vec<Message>,
+    wire: Wire,
+    never_cut: bool,
     pub(super) summarizer: Summarizer,
-    pub(super) autosave: Option<PathBuf>,
     pub(super) observers: Observers,
+    /// The planner of its own tools, made when it is first asked for.
+    planner: OnceLock<Arc<Planner>>,
 }
 
 impl Builder {
     pub(super) fn new(model: impl Into<Model>) -> Self {
-        Self {
+        let setup = Setup {
             model: model.into(),
             backend: None,
             strategy: Arc::new(SlidingWindow::tokens()),
@@ -52,85 +60,81 @@ impl Builder {
             wire: Wire::default(),
             never_cut: false,
             summarizer: Summarizer::default(),
-            autosave: None,
             observers: Observers::default(),
-        }
+            planner: OnceLock::new(),
+        };
+        Self { setup: Arc::new(setup), autosave: None }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        let setup = Arc::make_mut(&mut self.setup);
+        setup.planner = OnceLock::new();
+        change(setup);
+        self
     }
 
     /// The system prompt of a new conversation.
-    pub fn system(mut self, content: impl Into<Content>) -> Self {
-        self.head.push(Message::system(content));
-        self
+    pub fn system(self, content: impl Into<Content>) -> Self {
+        self.set(|setup| setup.head.push(Message::system(content)))
     }
 
     /// A developer message of a new conversation, as newer models call the system prompt.
-    pub fn developer(mut self, content: impl Into<Content>) -> Self {
-        self.head.push(Message::developer(content));
-        self
+    pub fn developer(self, content: impl Into<Content>) -> Self {
+        self.set(|setup| setup.head.push(Message::developer(content)))
     }
 
     /// Who answers. Without one, planning works and sending is an error of the kind
     /// [`NoBackend`](ErrorKind::NoBackend).
-    pub fn backend(mut self, backend: impl ChatBackend + 'static) -> Self {
-        self.backend = Some(Arc::new(backend));
-        self
+    pub fn backend(self, backend: impl ChatBackend + 'static) -> Self {
+        self.set(|setup| setup.backend = Some(Arc::new(backend)))
     }
 
     /// What is sent of a long conversation. Default: [`SlidingWindow::tokens`].
-    pub fn strategy(mut self, strategy: impl Strategy + 'static) -> Self {
-        self.strategy = Arc::new(strategy);
-        self
+    pub fn strategy(self, strategy: impl Strategy + 'static) -> Self {
+        self.set(|setup| setup.strategy = Arc::new(strategy))
     }
 
     /// How much is sent. Default: the model's window. The reserve for the reply and the longest reply are one number: set
     /// one, and the other follows.
-    pub fn budget(mut self, budget: TokenBudget) -> Self {
-        self.budget = Some(budget);
-        self
+    pub fn budget(self, budget: TokenBudget) -> Self {
+        self.set(|setup| setup.budget = Some(budget))
     }
 
     /// How tokens are counted. Default: with the model's encoding.
-    pub fn counter(mut self, counter: impl TokenCounter + 'static) -> Self {
-        self.cost = Some(ChatCost::new(counter));
-        self
+    pub fn counter(self, counter: impl TokenCounter + 'static) -> Self {
+        self.set(|setup| setup.cost = Some(ChatCost::new(counter)))
     }
 
     /// Tool definitions, sent with every request and counted.
-    pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
-        self.tools = tools.into_iter().collect();
-        self
+    pub fn tools(self, tools: impl IntoIterator<Item = Tool>) -> Self {
+        self.set(|setup| setup.tools = tools.into_iter().collect())
     }
 
     /// A parameter of every request, sent as given: `param("top_p", 0.5)`.
-    pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
-        self.params.set(name, value);
-        self
+    pub fn param(self, name: &str, value: impl Into<RawJson>) -> Self {
+        self.set(|setup| setup.params.set(name, value))
     }
 
     typed_params!();
 
     /// How requests are fitted to the server: which fields it knows, how many system messages it allows. Plans show it.
-    pub fn wire(mut self, wire: Wire) -> Self {
-        self.wire = wire;
-        self
+    pub fn wire(self, wire: Wire) -> Self {
+        self.set(|setup| setup.wire = wire)
     }
 
     /// Who makes the summaries that a strategy wishes for. Default: the manager's own model and backend.
-    pub fn summarizer(mut self, summarizer: Summarizer) -> Self {
-        self.summarizer = summarizer;
-        self
+    pub fn summarizer(self, summarizer: Summarizer) -> Self {
+        self.set(|setup| setup.summarizer = summarizer)
     }
 
     /// Refuses what must be answered and is longer than there is room; see [`Planner::never_cut`].
-    pub fn never_cut(mut self) -> Self {
-        self.never_cut = true;
-        self
+    pub fn never_cut(self) -> Self {
+        self.set(|setup| setup.never_cut = true)
     }
 
     /// Tells somebody what happens; each call adds one.
-    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.observers.add(observer);
-        self
+    pub fn observer(self, observer: impl Observer + 'static) -> Self {
+        self.set(|setup| setup.observers.add(observer))
     }
 
     /// Saves the conversation to this file after every exchange. A change between exchanges is saved with the next one, or
@@ -150,7 +154,7 @@ impl Builder {
     /// [`ErrorKind::Io`] when something stands in the file to save to, which a new conversation would replace.
     pub fn build(self) -> Result<ConversationManager> {
         self.refuse_to_replace(None)?;
-        let conversation = Conversation::from_messages(self.head.iter().cloned());
+        let conversation = Conversation::from_messages(self.setup.head.iter().cloned());
         self.open(Transcript::new(conversation))
     }
 
@@ -160,17 +164,18 @@ impl Builder {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn open(self, mut file: Transcript) -> Result<ConversationManager> {
-        check_params(&self.params)?;
-        if !self.head.is_empty() && file.conversation.head() != &*self.head {
-            file.conversation.set_head(self.head.iter().cloned())?;
+        let setup = &self.setup;
+        check_params(&setup.params)?;
+        if !setup.head.is_empty() && file.conversation.head() != &*setup.head {
+            file.conversation.set_head(setup.head.iter().cloned())?;
         }
-        if !self.tools.is_empty() {
-            file.tools.clone_from(&self.tools);
+        if !setup.tools.is_empty() {
+            file.tools.clone_from(&setup.tools);
         }
-        file.model = Some(self.model.name.clone());
-        let planner = self.planner(&file.tools, &self.params)?;
+        file.model = Some(setup.model.name.clone());
+        let planner = setup.shared_planner(&file.tools)?;
         planner.cost().counter().warm();
-        Ok(ConversationManager::start(self, file, planner))
+        Ok(ConversationManager::start(self.setup, self.autosave, file, planner))
     }
 
     /// A manager that goes on with the conversation in a file.
@@ -226,6 +231,20 @@ impl Builder {
         );
         Err(Error::io(format_args!("saving a conversation to {}", file.display()), there))
     }
+}
+
+impl Setup {
+    /// The planner of requests with these tools.
+    fn shared_planner(&self, tools: &[Tool]) -> Result<Arc<Planner>> {
+        if tools != self.tools {
+            return self.planner(tools, &self.params).map(Arc::new);
+        }
+        let made = match self.planner.get() {
+            Some(planner) => Arc::clone(planner),
+            None => Arc::new(self.planner(tools, &self.params)?),
+        };
+        Ok(Arc::clone(self.planner.get_or_init(|| made)))
+    }
 
     /// The planner of requests with these tools and parameters.
     pub(super) fn planner(&self, tools: &[Tool], params: &Params) -> Result<Planner> {
@@ -270,9 +289,9 @@ fn stands(file: &Path) -> bool {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("model", &self.model.name)
-            .field("strategy", &self.strategy)
-            .field("budget", &self.budget)
+            .field("model", &self.setup.model.name)
+            .field("strategy", &self.setup.strategy)
+            .field("budget", &self.setup.budget)
             .finish_non_exhaustive()
     }
 }

@@ -18,7 +18,7 @@ mod turn;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 
@@ -34,6 +34,7 @@ use crate::tokens::Model;
 use crate::transcript::{Saved, Transcript};
 
 pub use builder::Builder;
+use builder::Setup;
 pub use exchange::Exchange;
 pub use failure::FailedExchange;
 pub use observer::Observer;
@@ -70,8 +71,9 @@ pub struct ConversationManager {
 }
 
 struct Shared {
-    setup: Builder,
-    planner: Planner,
+    setup: Arc<Setup>,
+    autosave: Option<PathBuf>,
+    planner: Arc<Planner>,
     /// One permit: sends wait for it in the order in which they asked.
     queue: Semaphore,
     state: Mutex<State>,
@@ -110,10 +112,10 @@ impl ConversationManager {
         Builder::new(model)
     }
 
-    fn start(setup: Builder, file: Transcript, planner: Planner) -> Self {
+    fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, file: Transcript, planner: Arc<Planner>) -> Self {
         let state = Mutex::new(State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new() });
         let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
-        Self { shared: Arc::new(Shared { setup, planner, queue, state, memo, saving }) }
+        Self { shared: Arc::new(Shared { setup, autosave, planner, queue, state, memo, saving }) }
     }
 
     /// Sends a message: `.await` the exchange for the reply, or [`stream`](Exchange::stream) it.
@@ -265,7 +267,7 @@ impl Shared {
 
     /// Begins to save, where the manager saves by itself. Nobody need wait for it.
     fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
-        let file = self.setup.autosave.clone()?;
+        let file = self.autosave.clone()?;
         let (done, wait) = oneshot::channel();
         let shared = Arc::clone(self);
         let saves = move || {

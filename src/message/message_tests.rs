@@ -84,6 +84,11 @@ fn a_role_of_the_specification_is_that_role_however_it_was_made() {
 }
 
 #[test]
+fn a_member_of_a_message_takes_three_words() {
+    assert_eq!(size_of::<Member<MessageMember>>(), 24);
+}
+
+#[test]
 fn no_audio_is_no_audio_where_a_server_writes_null() {
     let message = Message::from_json(r#"{"role":"assistant","content":"","audio":null}"#).unwrap();
     assert_eq!(message.audio(), None);

@@ -22,6 +22,7 @@ use object::{Known, Member, Object, known};
 
 pub use call::{FunctionCall, ToolCall};
 pub use content::{Content, ImageUrl, Part};
+use role::KeptRole;
 pub use role::Role;
 
 /// One chat-completions message. A clone shares the text.
@@ -45,7 +46,7 @@ pub struct Message(Object<MessageMember>);
 
 #[derive(Clone, PartialEq, Eq)]
 enum MessageMember {
-    Role(Role),
+    Role(KeptRole),
     Content(Option<Content>),
     Name(Option<Box<str>>),
     ToolCalls(Option<Box<[ToolCall]>>),
@@ -60,7 +61,7 @@ impl Message {
     pub fn new(role: impl Into<Role>, content: impl Into<Content>) -> Self {
         Self(Object::new(vec![
             // However it was made, a role that the specification has is that role.
-            Member::Known(MessageMember::Role(Role::from(role.into().as_str()))),
+            Member::Known(MessageMember::Role(Role::from(role.into().as_str()).into())),
             Member::Known(MessageMember::Content(Some(content.into()))),
         ]))
     }
@@ -88,7 +89,7 @@ impl Message {
     /// What the model asks tools to do; the content is null. [`with_content`](Self::with_content) adds text beside it.
     pub fn calls(calls: impl IntoIterator<Item = ToolCall>) -> Self {
         Self(Object::new(vec![
-            Member::Known(MessageMember::Role(Role::Assistant)),
+            Member::Known(MessageMember::Role(Role::Assistant.into())),
             Member::Known(MessageMember::Content(None)),
             Member::Known(MessageMember::ToolCalls(Some(calls.into_iter().collect()))),
         ]))
@@ -97,7 +98,7 @@ impl Message {
     /// What the model said as a reply has it: the content is null where it said nothing.
     pub(crate) fn said(text: &str) -> Self {
         Self(Object::new(vec![
-            Member::Known(MessageMember::Role(Role::Assistant)),
+            Member::Known(MessageMember::Role(Role::Assistant.into())),
             Member::Known(MessageMember::Content((!text.is_empty()).then(|| text.into()))),
         ]))
     }
@@ -105,7 +106,7 @@ impl Message {
     /// The result of the call with the id `call_id`.
     pub fn tool(call_id: &str, content: impl Into<Content>) -> Self {
         Self(Object::new(vec![
-            Member::Known(MessageMember::Role(Role::Tool)),
+            Member::Known(MessageMember::Role(Role::Tool.into())),
             Member::Known(MessageMember::ToolCallId(Some(call_id.into()))),
             Member::Known(MessageMember::Content(Some(content.into()))),
         ]))
@@ -238,7 +239,9 @@ impl Message {
     pub fn role(&self) -> &Role {
         const NO_ROLE: &Role = &Role::User;
         // Every constructor and the parser put a role in.
-        self.0.find(|member| if let MessageMember::Role(role) = member { Some(role) } else { None }).unwrap_or(NO_ROLE)
+        self.0
+            .find(|member| if let MessageMember::Role(role) = member { Some(&**role) } else { None })
+            .unwrap_or(NO_ROLE)
     }
 
     /// The content; `None` when it is null or absent.
@@ -379,7 +382,7 @@ impl Known for MessageMember {
 
     fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Member<Self>>, A::Error> {
         match key {
-            "role" => known(map, Self::Role),
+            "role" => known(map, |role: Role| Self::Role(role.into())),
             "content" => known(map, Self::Content),
             "name" => known(map, Self::Name),
             "tool_calls" => known(map, Self::ToolCalls),
@@ -406,7 +409,7 @@ impl Known for MessageMember {
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Role(role) => role.serialize(serializer),
+            Self::Role(role) => (**role).serialize(serializer),
             Self::Content(content) => content.serialize(serializer),
             Self::Name(text) | Self::ToolCallId(text) | Self::Refusal(text) => text.serialize(serializer),
             Self::ToolCalls(calls) => calls.serialize(serializer),

@@ -44,6 +44,38 @@ impl Role {
     }
 }
 
+/// A role as a message keeps it: in two words, so that the members of a message are no larger than its text's.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum KeptRole {
+    Known(&'static Role),
+    Other(Box<Role>),
+}
+
+impl From<Role> for KeptRole {
+    fn from(role: Role) -> Self {
+        Self::Known(match role {
+            Role::System => &Role::System,
+            Role::Developer => &Role::Developer,
+            Role::User => &Role::User,
+            Role::Assistant => &Role::Assistant,
+            Role::Tool => &Role::Tool,
+            Role::Function => &Role::Function,
+            Role::Other(_) => return Self::Other(Box::new(role)),
+        })
+    }
+}
+
+impl std::ops::Deref for KeptRole {
+    type Target = Role;
+
+    fn deref(&self) -> &Role {
+        match self {
+            Self::Known(role) => role,
+            Self::Other(role) => role,
+        }
+    }
+}
+
 impl From<&str> for Role {
     fn from(name: &str) -> Self {
         match name {

@@ -6,7 +6,7 @@ use super::draft::{Draft, Reason};
 use super::shrink::Shrink;
 use super::sweep::Sweep;
 use super::view::View;
-use super::{Memo, Strategy};
+use super::{Memo, Strategy, TrimsTo};
 use crate::conversation::Group;
 use crate::error::Result;
 
@@ -83,5 +83,9 @@ impl Strategy for ClearTools {
         let (how, why) = (Shrink::ClearResults, Reason::Cleared);
         let sweep = Sweep { mark: "cleared", how, why, least: self.least, wants: &wants };
         Ok(sweep.draft(view, self.end(view)))
+    }
+
+    fn trims_to(&self) -> TrimsTo {
+        TrimsTo::HighMark
     }
 }

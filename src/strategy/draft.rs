@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde::{Serialize, Serializer};
 
 use super::shrink::Shrink;
+use super::step::Step;
 use super::summary::Wish;
 use crate::conversation::SummaryId;
 use crate::message::Role;
@@ -22,9 +23,21 @@ pub struct Draft {
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
     pub(super) summary: Option<(SummaryId, Role)>,
     pub(super) wish: Option<Wish>,
+    /// What the steps of a ladder did; empty for any other strategy.
+    pub(super) steps: Vec<Step>,
 }
 
 impl Draft {
+    pub(super) const NOTHING: Self = Self {
+        evictions: Vec::new(),
+        reasons: Vec::new(),
+        shrinks: Vec::new(),
+        marks: Vec::new(),
+        summary: None,
+        wish: None,
+        steps: Vec::new(),
+    };
+
     /// Keeps every group.
     pub fn keep_all() -> Self {
         Self::default()
@@ -67,7 +80,8 @@ impl Draft {
         self
     }
 
-    /// Both drafts as one; the second one's marks get a prefix. Of two evictions of a group the first gives the reason.
+    /// Both drafts as one, with the steps of the first; the second one's marks get a prefix. Of two evictions of a group the
+    /// first gives the reason.
     pub(super) fn and(mut self, other: Self, prefix: &str) -> Self {
         self.evictions.extend(other.evictions);
         self.reasons.extend(other.reasons);

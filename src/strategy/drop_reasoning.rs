@@ -6,7 +6,7 @@ use super::draft::{Draft, Reason};
 use super::shrink::Shrink;
 use super::sweep::Sweep;
 use super::view::View;
-use super::{Memo, Strategy};
+use super::{Memo, Strategy, TrimsTo};
 use crate::error::Result;
 use crate::message::Role;
 
@@ -32,5 +32,9 @@ impl Strategy for DropReasoning {
         let (how, why) = (Shrink::DropReasoning, Reason::Reasoning);
         let sweep = Sweep { mark: "dropped", how, why, least: 0, wants: &thinks };
         Ok(sweep.draft(view, end))
+    }
+
+    fn trims_to(&self) -> TrimsTo {
+        TrimsTo::HighMark
     }
 }

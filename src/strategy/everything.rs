@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Draft, Memo, Strategy, View};
+use super::{Draft, Memo, Strategy, TrimsTo, View};
 use crate::error::Result;
 
 /// Keeps everything that can be sent. A conversation that does not fit is refused: with
@@ -17,5 +17,9 @@ impl Strategy for Everything {
 
     fn draft(&self, _view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
         Ok(Draft::keep_all())
+    }
+
+    fn trims_to(&self) -> TrimsTo {
+        TrimsTo::Nothing
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::plan::{Fate, Plan};
+use super::step::TrimsTo;
+use crate::budget::Limit;
 use crate::words::{counted, thousands};
 
 pub(super) struct Explain<'a>(pub(super) &'a Plan);
@@ -22,7 +24,13 @@ impl fmt::Display for Explain<'_> {
             figure(plan.tokens().total()),
             thousands(plan.budget().limit),
         )?;
-        writeln!(f, "  {}", plan.budget())?;
+        let budget = plan.budget();
+        match plan.trims_to {
+            TrimsTo::LowMark => writeln!(f, "  {budget}")?,
+            TrimsTo::HighMark => writeln!(f, "  {}; trims above {}", Limit(budget), thousands(budget.high))?,
+            TrimsTo::Nothing => writeln!(f, "  {}; refuses above {}", Limit(budget), thousands(budget.limit))?,
+        }
+        steps(f, plan)?;
         let width = total.to_string().len();
         if head > 0 {
             line(f, Fate::Kept, 0..head, width, &figure(plan.tokens().head), &"always sent first")?;
@@ -66,6 +74,20 @@ impl fmt::Display for Explain<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// The steps of a ladder, with what they saved and what they cost.
+fn steps(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
+    let [_, _, ..] = plan.steps() else { return Ok(()) };
+    let width = plan.steps().iter().map(|step| step.strategy.chars().count()).max().unwrap_or(0);
+    for (number, step) in (1..).zip(plan.steps()) {
+        write!(f, "  {number}. {:<width$}  ", step.strategy)?;
+        match step.saved {
+            Some(saved) => writeln!(f, "{:>9} tokens saved  {}", thousands(saved), step.price)?,
+            None => writeln!(f, "not needed")?,
+        }
+    }
+    Ok(())
 }
 
 fn line(

@@ -8,9 +8,10 @@ use super::clear_tools::ClearTools;
 use super::draft::Draft;
 use super::drop_reasoning::DropReasoning;
 use super::left::Left;
+use super::step::Step;
 use super::summarize::Summarize;
 use super::view::View;
-use super::{Memo, Strategy};
+use super::{Memo, Strategy, TrimsTo};
 use crate::error::Result;
 
 /// Strategies in order of price. Each sees what the last one left, and runs only while the request passes the high mark.
@@ -59,25 +60,34 @@ impl Ladder {
         self
     }
 
-    fn run(&self, view: &View<'_>, memos: &mut [Memo], is_holding: bool) -> Result<Draft> {
-        let all = 0..view.path().groups();
-        let mut whole = Draft::keep_all();
+    /// What the steps draft one after the other, and whether that is enough.
+    fn run(&self, view: &View<'_>, memos: &mut [Memo], is_holding: bool) -> Result<(Draft, bool)> {
+        let (mut own, mut tokens) = (self.unneeded(), view.request());
+        // With what is drafted by a ladder of which this one is a step.
+        let mut whole = view.left.draft().clone();
+        let mut left = Left::of(&whole, view);
         for (number, (step, memo)) in self.steps.iter().zip(memos).enumerate() {
-            let left = Left::of(&whole, view);
-            let prefix = format!("{}{number}/", view.prefix);
-            let view = View { prefix: &prefix, is_holding, ..view.behind(&left) };
-            if !is_holding && !view.is_over(view.tokens(all.clone())) {
+            if !is_holding && tokens <= view.budget().high {
                 break;
             }
-            whole = whole.and(step.draft(&view, memo)?, &format!("{number}/"));
+            let prefix = format!("{}{number}/", view.prefix);
+            let draft = step.draft(&View { prefix: &prefix, is_holding, ..view.behind(&left) }, memo)?;
+            whole = whole.and(draft.clone(), "");
+            left = Left::of(&whole, view);
+            let after = view.behind(&left).request();
+            if !is_holding || after != tokens {
+                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.wish.as_ref());
+            }
+            own = own.and(draft, &format!("{number}/"));
+            tokens = after;
         }
-        Ok(whole)
+        Ok((own, tokens <= view.budget().high))
     }
 
-    fn is_enough(draft: &Draft, view: &View<'_>) -> bool {
-        let left = Left::of(draft, view);
-        let view = view.behind(&left);
-        !view.is_over(view.tokens(0..view.path().groups()))
+    /// All is kept, and no step was needed for it.
+    fn unneeded(&self) -> Draft {
+        let steps = self.steps.iter().map(|step| Step::not_needed(&step.spec())).collect();
+        Draft { steps, ..Draft::keep_all() }
     }
 }
 
@@ -90,16 +100,20 @@ impl Strategy for Ladder {
     }
 
     fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
-        if !view.is_holding() && !view.is_over(view.tokens(0..view.path().groups())) {
-            return Ok(Draft::keep_all());
+        if !view.is_holding() && view.request() <= view.budget().high {
+            return Ok(self.unneeded());
         }
         let memos = memo.get::<Vec<Memo>>();
         memos.resize_with(self.steps.len(), Memo::default);
-        let held = self.run(view, memos, true)?;
-        match view.is_holding() || Self::is_enough(&held, view) {
+        let (held, is_enough) = self.run(view, memos, true)?;
+        match view.is_holding() || is_enough {
             true => Ok(held),
-            false => self.run(view, memos, false),
+            false => Ok(self.run(view, memos, false)?.0),
         }
+    }
+
+    fn trims_to(&self) -> TrimsTo {
+        self.steps.last().map_or(TrimsTo::Nothing, |step| step.trims_to())
     }
 }
 
@@ -108,3 +122,7 @@ impl fmt::Debug for Ladder {
         f.debug_list().entries(&self.steps).finish()
     }
 }
+
+#[cfg(test)]
+#[path = "ladder_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ pub(super) struct Left {
     /// In order; none of them evicted or sent anyway.
     shrunk: Vec<Smaller>,
     summary: Option<SummaryUse>,
+    /// All that was drafted, for a ladder that is a step of another.
+    draft: Draft,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,8 @@ pub(super) struct Smaller {
 
 impl Left {
     /// Nothing is taken away.
-    pub(super) const NOTHING: &'static Self = &Self { evicted: Vec::new(), shrunk: Vec::new(), summary: None };
+    pub(super) const NOTHING: &'static Self =
+        &Self { evicted: Vec::new(), shrunk: Vec::new(), summary: None, draft: Draft::NOTHING };
 
     /// What a draft takes away from the whole path.
     pub(super) fn of(draft: &Draft, view: &View<'_>) -> Self {
@@ -56,7 +59,7 @@ impl Left {
             let fate = if reason == Reason::Summary { Fate::Summarized } else { Fate::Evicted };
             Evicted { groups, fate, reason, sum }
         });
-        let mut left = Self { evicted: evicted.collect(), shrunk: Vec::new(), summary };
+        let mut left = Self { evicted: evicted.collect(), shrunk: Vec::new(), summary, draft: draft.clone() };
         left.shrunk = left.smaller(draft, view);
         left
     }
@@ -112,6 +115,10 @@ impl Left {
 
     pub(super) fn evicted(&self) -> impl Iterator<Item = (&Range<usize>, Fate, &Reason)> {
         self.evicted.iter().map(|one| (&one.groups, one.fate, &one.reason))
+    }
+
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
     }
 
     /// The summary that is sent, if one is.

@@ -24,6 +24,7 @@ mod recall;
 mod refuse;
 mod runs;
 mod shrink;
+mod step;
 mod summarize;
 pub(crate) mod summary;
 mod sweep;
@@ -56,6 +57,7 @@ pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
 pub use planner::{Extras, Planner};
 pub use recall::Recall;
 pub use shrink::Shrink;
+pub use step::{Step, StepPrice, TrimsTo};
 pub use summarize::Summarize;
 pub use summary::{SummaryUse, Wish};
 pub use view::{Must, View};
@@ -94,6 +96,11 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever keeps the strategy from deciding; the plan then fails with it.
     fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft>;
+
+    /// Down to where it trims, for plans to say; nothing is decided by it.
+    fn trims_to(&self) -> TrimsTo {
+        TrimsTo::LowMark
+    }
 }
 
 impl<S: Strategy + ?Sized> Strategy for Box<S> {
@@ -104,6 +111,10 @@ impl<S: Strategy + ?Sized> Strategy for Box<S> {
     fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
         (**self).draft(view, memo)
     }
+
+    fn trims_to(&self) -> TrimsTo {
+        (**self).trims_to()
+    }
 }
 
 impl<S: Strategy + ?Sized> Strategy for &S {
@@ -113,6 +124,10 @@ impl<S: Strategy + ?Sized> Strategy for &S {
 
     fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
         (**self).draft(view, memo)
+    }
+
+    fn trims_to(&self) -> TrimsTo {
+        (**self).trims_to()
     }
 }
 

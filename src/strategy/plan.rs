@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use super::draft::Reason;
 use super::explain::Explain;
 use super::runs::Cut;
+use super::step::{Step, TrimsTo};
 use super::summary::{SummaryUse, Wish};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, ItemId, Mark};
@@ -112,7 +113,7 @@ pub struct Decision<'a> {
 /// A request that can be sent as it stands, with the reason for every message that is in it or not.
 ///
 /// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
-/// (the arithmetic), `kept`, `shrunk`, `summarized` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes
+/// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes
 /// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller), `summary`
 /// and `wish` where there is one, and `messages`.
 #[derive(Clone)]
@@ -136,6 +137,8 @@ pub struct Plan {
     pub(super) cuts: Vec<Cut>,
     pub(super) summary: Option<SummaryUse>,
     pub(super) wish: Option<Wish>,
+    pub(super) steps: Vec<Step>,
+    pub(super) trims_to: TrimsTo,
 }
 
 /// What was sent, as far as it tells what a later request repeats.
@@ -203,6 +206,13 @@ impl Plan {
     /// The summary that would be worth making, if one would.
     pub fn wish(&self) -> Option<&Wish> {
         self.wish.as_ref()
+    }
+
+    /// What each step of the strategy did, and its price, in the order of the steps. A strategy that is no
+    /// [`Ladder`](super::Ladder) has one. What they saved and the request are together what all that can be sent would cost,
+    /// where what must be answered is not cut.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// The number of messages of the input that are not sent themselves.
@@ -308,11 +318,12 @@ impl fmt::Debug for Plan {
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut plan = serializer.serialize_struct("Plan", 11)?;
+        let mut plan = serializer.serialize_struct("Plan", 12)?;
         plan.serialize_field("strategy", &self.spec)?;
         plan.serialize_field("budget", &self.budget)?;
         plan.serialize_field("tokens", &self.tokens.total())?;
         plan.serialize_field("parts", &self.tokens)?;
+        plan.serialize_field("steps", &self.steps)?;
         plan.serialize_field("kept", &self.rows(Fate::Kept))?;
         plan.serialize_field("shrunk", &self.rows(Fate::Shrunk))?;
         plan.serialize_field("summarized", &self.rows(Fate::Summarized))?;

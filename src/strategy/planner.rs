@@ -236,6 +236,8 @@ impl Planner {
             cuts,
             summary: decided.summary,
             wish: decided.draft.wish,
+            steps: decided.steps,
+            trims_to: strategy.trims_to(),
         })
     }
 

@@ -6,6 +6,7 @@ use super::draft::{Draft, Reason};
 use super::left::{Left, disjoint};
 use super::plan::{Fate, Run};
 use super::shrink::Shrink;
+use super::step::Step;
 use super::summary::SummaryUse;
 use super::view::{Must, MustSend, View};
 use super::{Memo, Strategy};
@@ -44,6 +45,8 @@ pub(super) struct Decided {
     pub(super) smaller: Vec<(usize, Vec<Shrink>)>,
     /// The summary that is sent.
     pub(super) summary: Option<SummaryUse>,
+    /// What the strategy's steps did.
+    pub(super) steps: Vec<Step>,
 }
 
 impl Ground<'_> {
@@ -68,14 +71,17 @@ impl Ground<'_> {
         let drafted = strategy.draft(&view, memo).and_then(|draft| {
             check_groups(&draft, &spec, path.groups())?;
             let left = Left::of(&draft, &view);
-            Ok((draft, left))
+            let after = view.behind(&left).request();
+            let only = || vec![Step::taken(&spec, view.request(), after, draft.wish.as_ref())];
+            let steps = if draft.steps.is_empty() { only() } else { draft.steps.clone() };
+            Ok((draft, left, steps))
         });
         memo.shrinker = shrinker;
-        let (draft, left) = drafted?;
+        let (draft, left, steps) = drafted?;
         let cut = self.cuts.iter().map(|cut| (cut.group, vec![cut.how.clone()]));
         let mut smaller: Vec<_> = left.shrunk().iter().map(|one| (one.group, one.ways.clone())).chain(cut).collect();
         smaller.sort_unstable_by_key(|(group, _)| *group);
-        Ok(Decided { runs: self.runs(&left, &draft), draft, smaller, summary: left.summary().cloned() })
+        Ok(Decided { runs: self.runs(&left, &draft), draft, smaller, summary: left.summary().cloned(), steps })
     }
 
     /// Tokens of head, tools, priming and what must be sent.

@@ -104,22 +104,6 @@ fn thoughts_of_earlier_turns_are_left_out() {
 }
 
 #[test]
-fn a_ladder_runs_only_as_far_as_it_must() {
-    let mut talk = agent(4);
-    talk.push(Message::assistant("done"));
-    talk.push(Message::user("next"));
-    let ladder = parse("ladder:clear-tools:keep=1/window").unwrap();
-    assert_eq!(ladder.spec(), "ladder:clear-tools:keep=1/window");
-    let reasons = |limit| {
-        let plan = plan_of(&planner(limit), &talk, &*ladder);
-        plan.runs().iter().map(|run| run.reason.as_str().to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(reasons(10_000), ["fits", "pending"]);
-    assert_eq!(reasons(800), ["fits", "cleared", "fits", "pending"]);
-    assert_eq!(reasons(300), ["budget", "fits", "pending"]);
-}
-
-#[test]
 fn what_must_be_answered_is_cut_before_it_is_refused() {
     let long = format!("begin {} end", "x".repeat(2_000));
     let talk = Conversation::from_messages([Message::user("old"), Message::user(&*long)]);

@@ -145,6 +145,11 @@ impl<'a> View<'a> {
         self.whole(groups.clone()).saturating_sub(self.left.tokens(groups, |part| self.whole(part)))
     }
 
+    /// Tokens of the request that sends all that earlier steps left.
+    pub(super) fn request(&self) -> u64 {
+        self.fixed.saturating_add(self.tokens(0..self.path().groups()))
+    }
+
     /// As [`tokens`](Self::tokens), whatever earlier steps took away.
     pub(super) fn whole(&self, groups: Range<usize>) -> u64 {
         self.sums.tokens(groups.clone()).saturating_sub(self.must.tokens(groups))
@@ -174,8 +179,9 @@ impl<'a> View<'a> {
     where
         'a: 'b,
     {
-        let summary = left.summary().map_or(0, |summary| summary.tokens);
-        View { left, fixed: self.fixed.saturating_add(summary), ..self }
+        let summary = |left: &Left| left.summary().map_or(0, |summary| summary.tokens);
+        let fixed = self.fixed.saturating_sub(summary(self.left)).saturating_add(summary(left));
+        View { fixed, left, ..self }
     }
 
     /// Tokens of a text on its own, as parts of an excerpt are.

@@ -1,6 +1,7 @@
 //! From text to tokens: counters, what the chat format adds, and what is known about models.
 
 mod approximate;
+mod calibration;
 mod cost;
 mod counter;
 mod models;
@@ -21,11 +22,12 @@ use crate::message::Message;
 use crate::request::ChatRequest;
 
 pub use approximate::Approximate;
+pub use calibration::{Anchor, Calibration, Forecast, LastBill, Learned};
 pub(crate) use cost::is_parallel;
 pub use cost::{Breakdown, ChatCost};
 pub use counter::{CounterFn, TokenCounter};
 pub(crate) use models::nearest;
-pub use models::{Dollars, Encoding, Model, Models, Price};
+pub use models::{Dollars, Encoding, Model, Models, Price, Prices};
 pub use rules::{Family, ImageRule};
 pub use streamed::StreamedCount;
 pub use tiktoken::Tiktoken;

@@ -3,7 +3,7 @@
 //! The native form is a JSON object. A format number comes first; `messages` holds the head and the path as
 //! chat-completions messages, so that `jq .messages` gives what any other tool can use; the model, the tools and
 //! whatever else the file had stay where they were; all that is this crate's own stands in `turnwise_record`: the tree,
-//! times, pins, summaries, marks, and the ledger with each message's hash and length.
+//! times, pins, summaries, marks, the ledger with each message's hash and length, what was spent, and what bills have taught.
 //!
 //! A request's body and a bare array of messages load too, and JSON Lines of all of these ([`Transcripts`]).
 
@@ -20,7 +20,8 @@ use crate::error::{Error, ErrorKind, Position, Result};
 use crate::json::RawJson;
 use crate::ledger::Ledger;
 use crate::request::{Params, Tool};
-use crate::tokens::ChatCost;
+use crate::spending::Spending;
+use crate::tokens::{Calibration, ChatCost, LastBill};
 
 pub use lines::Transcripts;
 pub(crate) use save::Saved;
@@ -48,6 +49,12 @@ pub struct Transcript {
     pub conversation: Conversation,
     /// The costs that are known.
     pub ledger: Ledger,
+    /// What its calls have cost.
+    pub spending: Spending,
+    /// What bills have taught about counts. A clone of the transcript shares it.
+    pub calibration: Calibration,
+    /// The last bill.
+    pub last_bill: Option<LastBill>,
     /// The model that the file names.
     pub model: Option<String>,
     /// The tool definitions.
@@ -83,9 +90,9 @@ impl Transcript {
             Error::new(ErrorKind::InvalidMessage, detail)
         })?;
         let tools: Vec<Tool> = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();
-        let (conversation, ledger) = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {
+        let restored = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {
             (Some(_), Some(record)) => native::restore(messages, &record)?,
-            (None, None) => (Conversation::from_messages(messages), Ledger::new()),
+            (None, None) => Self::new(Conversation::from_messages(messages)),
             (has_format, _) => {
                 let (has, lacks) = match has_format {
                     Some(_) => (native::FORMAT_KEY, native::RECORD_KEY),
@@ -94,7 +101,7 @@ impl Transcript {
                 return Err(Error::new(ErrorKind::Damaged, format!("the file has `{has}` and no `{lacks}`")));
             }
         };
-        Ok(Self { conversation, ledger, model: body.model, tools, extra: body.extra, keys: body.keys })
+        Ok(Self { model: body.model, tools, extra: body.extra, keys: body.keys, ..restored })
     }
 
     /// Those of the file's other members that cost tokens in a request: `response_format`, `tool_choice`, `functions` and

@@ -11,6 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
 use crate::ledger::{Ledger, Packed, Print};
 use crate::message::Message;
+use crate::spending::Spending;
+use crate::tokens::Calibration;
 
 pub(super) const FORMAT_KEY: &str = "turnwise";
 pub(super) const RECORD_KEY: &str = "turnwise_record";
@@ -50,6 +52,13 @@ struct Record {
     marks: Vec<Mark>,
     #[serde(default)]
     ledger: Columns,
+    #[serde(default, skip_serializing_if = "Spending::is_empty")]
+    spending: Spending,
+    #[serde(default, skip_serializing_if = "Calibration::is_empty")]
+    calibration: Calibration,
+    /// Only a start for forecasts: one that cannot be read is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_bill: Option<RawJson>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -169,6 +178,9 @@ impl Record {
             next_summary: conversation.next_summary(),
             marks: conversation.all_marks().to_vec(),
             ledger: Columns::of(transcript),
+            spending: transcript.spending.clone(),
+            calibration: transcript.calibration.clone(),
+            last_bill: transcript.last_bill.as_ref().and_then(|bill| RawJson::new(&json(bill)).ok()),
         }
     }
 }
@@ -199,7 +211,7 @@ fn in_runs(ids: impl Iterator<Item = ItemId>) -> Vec<Range<u32>> {
     runs
 }
 
-pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(Conversation, Ledger)> {
+pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<Transcript> {
     let damaged = |detail: String| Error::new(ErrorKind::Damaged, detail);
     let record: Record = record.parse().map_err(|e| damaged(format!("`{RECORD_KEY}`: {}", described(&e))))?;
     // Before the runs are expanded: a file can claim any number.
@@ -247,5 +259,7 @@ pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<(C
     .build()?;
     let mut ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);
     ledger.restore_heads(record.ledger.heads);
-    Ok((conversation, ledger))
+    let last_bill = record.last_bill.and_then(|bill| bill.parse().ok());
+    let (spending, calibration) = (record.spending, record.calibration);
+    Ok(Transcript { ledger, spending, calibration, last_bill, ..Transcript::new(conversation) })
 }

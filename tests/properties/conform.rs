@@ -1,13 +1,16 @@
 //! The public conformance check, on all built-in strategies.
 
-use turnwise::strategy::{check, parse};
-use turnwise::{ChatCost, Ledger, Message, TokenBudget};
+use std::collections::BTreeMap;
 
+use fastrand::Rng;
+use turnwise::strategy::{check, parse};
+use turnwise::{ChatCost, Conversation, Fate, Ledger, Memo, Message, Plan, Planner, Reason, Run};
+
+use crate::each_case;
 use crate::generate::{self, chance};
 use crate::plans::{budget, bytes, cost_of, words};
-use crate::{each_case, generate::pick};
 
-const STRATEGIES: [&str; 23] = [
+const STRATEGIES: [&str; 25] = [
     "everything",
     "window",
     "window:messages=7",
@@ -31,6 +34,8 @@ const STRATEGIES: [&str; 23] = [
     "summarize",
     "summarize:tokens=20,role=user",
     "ladder:clear-tools:keep=1/summarize",
+    "ladder:drop-reasoning/tools:keep=0",
+    "ladder:recall:excerpts=40/summarize:tokens=30",
 ];
 
 /// Some answers begin with a thought, so that there is something to leave out.
@@ -42,31 +47,63 @@ fn thinking(message: Message) -> Message {
     }
 }
 
+/// A conversation, some with thoughts, some with a summary of their beginning.
+fn talk_of(rng: &mut Rng) -> Conversation {
+    let mut talk = generate::talk(rng);
+    if chance(rng, 30) {
+        talk.messages = talk.messages.into_iter().map(thinking).collect();
+    }
+    let mut conversation = talk.conversation();
+    if chance(rng, 30) && conversation.path().groups() > 1 {
+        let path = conversation.path();
+        let ends = path.positions(0..rng.usize(1..path.groups()));
+        let (first, last) = (path.item(ends.start).unwrap().id(), path.item(ends.end - 1).unwrap().id());
+        conversation.attach(first, last, generate::text(rng), None).unwrap();
+    }
+    conversation
+}
+
+/// What a strategy saved, step by step, is what was not sent.
+fn assert_steps_add_up(plan: &Plan, whole: u64) {
+    let is_smaller = |run: &&Run| run.fate != Fate::Kept && run.reason != Reason::Pending;
+    let can_be_sent = |run: &&Run| !matches!(run.reason, Reason::Orphan | Reason::Unanswered);
+    let taken = |run: &Run| if run.fate == Fate::Shrunk { run.saved } else { run.tokens };
+    let runs = plan.runs().iter().filter(is_smaller).filter(can_be_sent);
+    let expected = runs.map(taken).sum::<u64>().saturating_sub(plan.tokens().summary);
+    let saved: u64 = plan.steps().iter().filter_map(|step| step.saved).sum();
+    // A summary by hand may be longer than what it stands for: the step that takes it saves nothing.
+    let is_longer = plan.tokens().summary > 0;
+    assert!(saved == expected || is_longer && saved >= expected && saved <= whole, "{saved} saved, not {expected}");
+}
+
 #[test]
 fn every_strategy_keeps_every_promise() {
+    let strategies = STRATEGIES.map(|spec| parse(spec).unwrap());
     let mut tried = 0;
-    each_case(4_000, |case| {
+    let mut seen = BTreeMap::<String, u32>::new();
+    each_case(150, |case| {
         let rng = &mut case.rng;
-        let mut talk = generate::talk(rng);
-        if chance(rng, 30) {
-            talk.messages = talk.messages.into_iter().map(thinking).collect();
-        }
-        let mut conversation = talk.conversation();
-        if chance(rng, 30) && conversation.path().groups() > 1 {
-            let path = conversation.path();
-            let ends = path.positions(0..rng.usize(1..path.groups()));
-            let (first, last) = (path.item(ends.start).unwrap().id(), path.item(ends.end - 1).unwrap().id());
-            conversation.attach(first, last, generate::text(rng), None).unwrap();
-        }
+        let conversation = talk_of(rng);
         let cost: ChatCost = if chance(rng, 50) { cost_of("bytes", bytes) } else { cost_of("words", words) };
         let whole = Ledger::new().total(&conversation, &cost) + cost.head(conversation.head(), &[], &[]).tokens;
+        let mut ledger = Ledger::new();
         for _ in 0..2 {
             let limit = generate::log_uniform(rng, 10, 2 * whole + 20);
-            let (spec, budget): (_, TokenBudget) = (pick(rng, &STRATEGIES), budget(rng, limit));
-            case.note.replace(format!("{spec} within {limit}: {:?}", serde_json::to_string(&talk.messages)));
-            check(&*parse(spec).unwrap(), &conversation, &cost, &budget).unwrap();
-            tried += 1;
+            let budget = budget(rng, limit);
+            let planner = Planner::new(cost.clone(), &budget).unwrap();
+            for strategy in &strategies {
+                case.note.replace(format!("{} within {limit}", strategy.spec()));
+                check(strategy, &conversation, &cost, &budget).unwrap();
+                tried += 1;
+                let Ok(plan) = planner.plan(&conversation, &mut ledger, strategy, &mut Memo::default()) else {
+                    continue;
+                };
+                assert_steps_add_up(&plan, whole);
+                for run in plan.runs() {
+                    *seen.entry(run.reason.as_str().to_owned()).or_default() += 1;
+                }
+            }
         }
     });
-    println!("{tried} checks");
+    println!("{tried} checks; runs of {seen:?}");
 }

@@ -91,6 +91,19 @@ pub(crate) struct How {
     /// Pin the message with this index: it is sent whatever the strategy says; can be repeated
     #[arg(long, value_name = "INDEX")]
     pub(crate) pin: Vec<usize>,
+    /// Send what this summary stands for, as far as it fits, instead of it (`show` has the numbers); can be repeated
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) expand: Vec<usize>,
+    #[command(flatten)]
+    pub(crate) rules: Rules,
+}
+
+#[derive(Args)]
+pub(crate) struct Rules {
+    /// State what holds for the whole conversation ("Answer in French."): one more system message of the head, so that the
+    /// indexes behind it are one higher; can be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) constrain: Vec<String>,
 }
 
 #[derive(Args)]
@@ -103,6 +116,8 @@ pub(crate) struct Compare {
     /// A strategy to compare; can be repeated [default: a choice of all kinds]
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]")]
     pub(crate) strategy: Vec<String>,
+    #[command(flatten)]
+    pub(crate) rules: Rules,
     #[command(flatten)]
     pub(crate) budget: Budget,
     /// Print JSON
@@ -162,6 +177,9 @@ pub(crate) struct Show {
     /// Print all of every message
     #[arg(long)]
     pub(crate) full: bool,
+    /// Only this summary, with the messages that it stands for
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) summary: Option<usize>,
 }
 
 #[derive(Args)]

@@ -38,7 +38,11 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
         false => args.strategy.iter().map(String::as_str).collect(),
     };
     let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
-    let conversations = input::conversations(&args.files, &args.input);
+    let conversations = input::conversations(&args.files, &args.input).map(|loaded| {
+        let mut loaded = loaded?;
+        input::constrain(&mut loaded.file, &args.rules)?;
+        Ok(loaded)
+    });
     let (comparison, how) = if args.budget.budget.is_some() || args.budget.model.is_some() {
         (compare(conversations, &strategies, &args.budget, models)?, "")
     } else {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 
-use turnwise::{ChatCost, Models, Planner, TokenBudget, Transcript, Transcripts};
+use turnwise::{ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -102,6 +102,29 @@ pub(crate) fn for_each(files: &[String], input: &args::Input, mut act: impl FnMu
 
 fn id(file: &Transcript) -> Option<String> {
     file.extra.iter().find(|(key, _)| key == "id").and_then(|(_, id)| id.parse().ok())
+}
+
+/// States the rules of the command line in a conversation.
+pub(crate) fn constrain(file: &mut Transcript, rules: &args::Rules) -> Result<()> {
+    for rule in &rules.constrain {
+        if rule.trim().is_empty() {
+            return Err(Failure::usage("--constrain needs a text, such as \"Answer in French.\""));
+        }
+        file.conversation.constrain(rule);
+    }
+    Ok(())
+}
+
+/// The summary with this number, of those that stand for messages of the path.
+pub(crate) fn summary(conversation: &Conversation, number: usize) -> Result<&Summary> {
+    conversation.summaries().find(|summary| summary.id.index() == number).ok_or_else(|| {
+        let known: Vec<String> = conversation.summaries().map(|summary| summary.id.index().to_string()).collect();
+        let there = match &*known {
+            [] => "it has none".to_owned(),
+            known => format!("it has {}", known.join(", ")),
+        };
+        Failure::usage(format!("no summary of this conversation has the number {number}; {there}"))
+    })
 }
 
 /// The model to count for: the one asked for, else the file's.

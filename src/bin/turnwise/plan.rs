@@ -52,6 +52,11 @@ fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, mod
     let within = |failure: Failure| failure.within(&loaded.name);
     let file = &mut loaded.file;
     let planner = input::planner(models, &asked.budget, file).map_err(within)?;
+    input::constrain(file, &asked.how.rules)?;
+    for &number in &asked.how.expand {
+        let id = input::summary(&file.conversation, number).map_err(within)?.id;
+        file.conversation.expand(id)?;
+    }
     if let Some(query) = &asked.how.query {
         file.conversation.push(Message::user(query.as_str()));
     }

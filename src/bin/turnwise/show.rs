@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use turnwise::{Conversation, GroupState, Message, Transcript};
+use turnwise::{Conversation, GroupState, ItemId, Message, Summary, Transcript};
 
 use crate::args;
 use crate::count::said;
@@ -16,8 +16,13 @@ pub(crate) fn run(args: &args::Show) -> Result<()> {
     let mut out = stdout(false);
     let mut is_first = true;
     input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { name, file }| {
+        let asked = args.summary.map(|number| input::summary(&file.conversation, number)).transpose();
+        let asked = asked.map_err(|failure| failure.within(&name))?;
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
         writeln!(out, "{gap}{BOLD}{}{BOLD:#}", clean(&name))?;
+        if let Some(asked) = asked {
+            return summary(&mut out, &file.conversation, asked, args.full);
+        }
         about(&mut out, &file)?;
         messages(&mut out, &file.conversation, args.full)?;
         beside(&mut out, &file.conversation)
@@ -100,8 +105,35 @@ fn beside(out: &mut impl Write, conversation: &Conversation) -> Result<()> {
         let (leaf, length) = (branch.leaf.to_string(), counted(branch.len, "message"));
         writeln!(out, "{leaf:>5}  {DIM}{length}{DIM:#}  {last}")?;
     }
-    for summary in conversation.summaries() {
-        writeln!(out, "summary of {} to {}: {}", summary.first, summary.last, preview(&summary.text, 60))?;
+    for (number, summary) in conversation.summaries().enumerate() {
+        let gap = if number == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}{}: {}", stands_for(conversation, summary), preview(&summary.text, 60))?;
     }
     Ok(())
+}
+
+/// A summary in full, and the messages that it stands for.
+fn summary(out: &mut impl Write, conversation: &Conversation, summary: &Summary, full: bool) -> Result<()> {
+    let by = summary.model.as_deref().map_or(String::new(), |model| format!(", by {}", clean(model)));
+    writeln!(out, "{DIM}{}{by}{DIM:#}", stands_for(conversation, summary))?;
+    for text in clean_lines(&summary.text).lines() {
+        writeln!(out, "       {text}")?;
+    }
+    writeln!(out)?;
+    let first = index_of(conversation, summary.first);
+    for (index, item) in (first..).zip(conversation.covered(summary.id)?) {
+        line(out, index, item.message(), "", full)?;
+    }
+    Ok(())
+}
+
+fn stands_for(conversation: &Conversation, summary: &Summary) -> String {
+    let [first, last] = [summary.first, summary.last].map(|item| index_of(conversation, item));
+    format!("summary {} of messages {first} to {last}", summary.id.index())
+}
+
+/// An item of the path as the index of its message, the head included.
+fn index_of(conversation: &Conversation, item: ItemId) -> usize {
+    let path = conversation.path();
+    path.head().len() + path.position(item).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ mod words;
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
-use super::{Draft, Memo, Reason, Strategy, View};
+use super::{Draft, Memo, Reason, Strategy, TrimsTo, View};
 use crate::error::Result;
 use excerpts::{Cuts, Sent};
 use index::Index;
@@ -186,6 +186,10 @@ impl Strategy for Recall {
         sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
         sent.lengthen(&chosen);
         Ok(draft(&chosen, sent))
+    }
+
+    fn trims_to(&self) -> TrimsTo {
+        TrimsTo::HighMark
     }
 }
 

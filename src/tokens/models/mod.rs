@@ -2,6 +2,7 @@
 
 mod names;
 mod price;
+mod prices;
 mod table;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use super::rules::{Family, ImageRule};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use price::{Dollars, Price};
+pub use prices::Prices;
 pub use table::Models;
 
 /// How a model cuts text into tokens.

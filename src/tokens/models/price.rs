@@ -33,6 +33,9 @@ pub struct Price {
 }
 
 impl Price {
+    /// Nothing: the price of a model of one's own.
+    pub const FREE: Self = Self { input: 0, cached: None, output: 0 };
+
     /// What an exchange costs. `cached` is a part of the `prompt` tokens, as providers report it.
     pub fn of(&self, prompt: u64, cached: u64, completion: u64) -> Dollars {
         let cached = cached.min(prompt);
@@ -99,6 +102,14 @@ impl Serialize for Dollars {
     }
 }
 
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let wrong = || format!("an amount is dollars as decimal text, such as \"0.0015\", not `{text}`");
+        parsed(&text, DOLLAR, DIGITS).map(Self).ok_or_else(|| serde::de::Error::custom(wrong()))
+    }
+}
+
 /// A number of `unit`ths as decimal text, with two digits behind the point or as many as are needed.
 fn digits(amount: u64, unit: u64, width: usize) -> String {
     let fraction = format!("{:0width$}", amount % unit);
@@ -117,31 +128,32 @@ fn rounded(amount: u64, digits: usize) -> String {
 }
 
 const MICRO: usize = 6;
+const MILLION: u64 = 1_000_000;
 
-/// Decimal text such as `2.50` in millionths; `None` for anything else, more than six digits behind the point included.
-fn millionths(text: &str) -> Option<u64> {
+/// Decimal text such as `2.50` in `unit`ths; `None` for anything else, more than `width` digits behind the point included.
+fn parsed(text: &str, unit: u64, width: usize) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(fraction) || fraction.len() > MICRO {
+    if !is_number(whole) || !is_number(fraction) || fraction.len() > width {
         return None;
     }
-    let fraction: u64 = format!("{fraction:0<MICRO$}").parse().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(fraction)
+    let fraction: u64 = format!("{fraction:0<width$}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(fraction)
 }
 
 mod decimal {
-    use super::{Deserialize, Deserializer, MICRO, Serializer, digits, millionths};
+    use super::{Deserialize, Deserializer, MICRO, MILLION, Serializer, digits, parsed};
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(super) fn serialize<S: Serializer>(amount: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&digits(*amount, 1_000_000, MICRO))
+        serializer.serialize_str(&digits(*amount, MILLION, MICRO))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let wrong =
             || format!("a price is dollars for a million tokens as decimal text, such as \"2.50\", not `{text}`");
-        millionths(&text).ok_or_else(|| serde::de::Error::custom(wrong()))
+        parsed(&text, MILLION, MICRO).ok_or_else(|| serde::de::Error::custom(wrong()))
     }
 }
 
@@ -193,6 +205,11 @@ mod tests {
         assert_eq!(format!("{:.0}", amount(1_500_000_000_000)), "$2");
         assert_eq!(format!("{:.12}", amount(7)), "$0.000000000007");
         assert_eq!(serde_json::to_string(&amount(1_500_000_000)).unwrap(), r#""0.0015""#);
+        for picodollars in [0, 7, DOLLAR, u64::MAX] {
+            let json = serde_json::to_string(&amount(picodollars)).unwrap();
+            assert_eq!(serde_json::from_str::<Dollars>(&json).unwrap(), amount(picodollars));
+        }
+        assert!(serde_json::from_str::<Dollars>(r#""18446744.073709551616""#).is_err());
     }
 
     #[test]

@@ -1,0 +1,84 @@
+use super::*;
+use crate::message::ToolCall;
+use crate::strategy::{Plan, Planner, parse};
+use crate::tokens::CounterFn;
+use crate::{ChatCost, Conversation, Ledger, Message, TokenBudget};
+
+fn plan_of(limit: u64, talk: &Conversation, spec: &str) -> Plan {
+    let cost = ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64));
+    let planner = Planner::new(cost, &TokenBudget::limit(limit)).unwrap();
+    planner.plan(talk, &mut Ledger::new(), &*parse(spec).unwrap(), &mut Memo::default()).unwrap()
+}
+
+/// A task, calls of a tool with long results, and another question.
+fn agent(calls: usize) -> Conversation {
+    let mut talk = Conversation::from_messages([Message::user("task")]);
+    for number in 0..calls {
+        talk.push(Message::calls([ToolCall::function(&number.to_string(), "read", "{}")]));
+        talk.push(Message::tool(&number.to_string(), "r".repeat(300)));
+    }
+    talk.push(Message::assistant("<think>Hm, hm, hm, hm, hm.</think>\ndone"));
+    talk.push(Message::user("next"));
+    talk
+}
+
+fn saved(plan: &Plan) -> Vec<Option<u64>> {
+    plan.steps().iter().map(|step| step.saved).collect()
+}
+
+#[test]
+fn a_ladder_runs_only_as_far_as_it_must() {
+    let talk = agent(4);
+    let reasons = |limit| {
+        let plan = plan_of(limit, &talk, "ladder:clear-tools:keep=1/window");
+        plan.runs().iter().map(|run| run.reason.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(10_000), ["fits", "pending"]);
+    assert_eq!(reasons(800), ["fits", "cleared", "fits", "pending"]);
+    assert_eq!(reasons(300), ["budget", "fits", "pending"]);
+}
+
+#[test]
+fn each_step_says_what_it_saved_and_what_it_costs() {
+    let talk = agent(8);
+    let whole = plan_of(10_000, &talk, "ladder");
+    assert_eq!(saved(&whole), [None, None, None]);
+    let plan = plan_of(700, &talk, "ladder:clear-tools:keep=1/drop-reasoning/summarize:tokens=50,chunk=200");
+    assert_eq!(
+        plan.steps().iter().filter_map(|step| step.saved).sum::<u64>(),
+        whole.tokens().total() - plan.tokens().total()
+    );
+    let explained = plan.explain().to_string();
+    let steps: Vec<&str> = explained.lines().skip(2).take(3).collect();
+    insta::assert_snapshot!(steps.join("\n"), @"
+    1. clear-tools:keep=1                 1,345 tokens saved  free
+    2. drop-reasoning                        35 tokens saved  free
+    3. summarize:tokens=50,chunk=200        861 tokens saved  5 calls of about 184 tokens
+    ");
+    assert_eq!(plan_of(700, &talk, "window").steps().len(), 1);
+}
+
+#[test]
+fn a_ladder_in_a_ladder_goes_on_from_what_is_left() {
+    let talk = agent(8);
+    for limit in (500..3_000).step_by(50) {
+        let flat = plan_of(limit, &talk, "ladder:drop-reasoning/clear-tools:keep=1/window");
+        let nested = plan_of(limit, &talk, "ladder:drop-reasoning/tools:keep=1");
+        assert_eq!(nested.runs(), flat.runs(), "{limit}");
+        let sum = |plan: &Plan| saved(plan).iter().map(|saved| saved.unwrap_or(0)).sum::<u64>();
+        assert_eq!((sum(&nested), saved(&nested).len()), (sum(&flat), 2));
+    }
+}
+
+#[test]
+fn a_plan_says_down_to_where_its_strategy_trims() {
+    let talk = agent(8);
+    let said = |spec: &str| plan_of(4_000, &talk, spec).explain().to_string().lines().nth(1).unwrap().trim().to_owned();
+    for spec in ["window", "head-tail", "tools", "ladder", "summarize"] {
+        assert_eq!(said(spec), "limit 4,000 tokens; trims above 4,000 down to 2,800", "{spec}");
+    }
+    for spec in ["recall", "clear-tools", "ladder:clear-tools/recall"] {
+        assert_eq!(said(spec), "limit 4,000 tokens; trims above 4,000", "{spec}");
+    }
+    assert_eq!(said("everything"), "limit 4,000 tokens; refuses above 4,000");
+}

@@ -1,0 +1,40 @@
+//! Which price holds for a model.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Model, Price};
+
+/// What models cost: the price that each is [known](Model::price) to have, unless another was set for its name.
+///
+/// In JSON only the prices that were set: `{"our-finetune": {"input": "0.50", "output": "1.50"}}`.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Model, Price, Prices};
+///
+/// let prices = Prices::default().set("our-finetune", Price { input: 500_000, cached: None, output: 1_500_000 });
+/// assert_eq!(prices.of(&Model::find("our-finetune")).map(|price| price.output), Some(1_500_000));
+/// assert_eq!(prices.of(&Model::find("gpt-4o")), Model::find("gpt-4o").price);
+/// assert_eq!(prices.of(&Model::find("smollm2")), None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+#[must_use]
+pub struct Prices {
+    own: BTreeMap<String, Price>,
+}
+
+impl Prices {
+    /// The same prices, with another one for the model of exactly this name.
+    pub fn set(mut self, name: impl Into<String>, price: Price) -> Self {
+        self.own.insert(name.into(), price);
+        self
+    }
+
+    /// What a model costs; `None` where that is not known.
+    pub fn of(&self, model: &Model) -> Option<Price> {
+        self.own.get(&model.name).copied().or(model.price)
+    }
+}
