@@ -90,7 +90,7 @@ impl Live {
 
 /// What is worth knowing about a reply.
 pub(super) fn remarks(reply: &Reply) {
-    reply.report.summaries.iter().for_each(summary);
+    summaries(&reply.report.summaries);
     trimmed(&reply.report.plan);
     if let Some(why) = reply.refusal() {
         note(format_args!("the model refuses: {why}"));
@@ -100,13 +100,26 @@ pub(super) fn remarks(reply: &Reply) {
     }
 }
 
-pub(super) fn summary(call: &SummaryCall) {
-    let tokens = call.usage.as_ref().map_or(call.tokens, |usage| usage.prompt_tokens + usage.completion_tokens);
-    let tokens = thousands(tokens);
-    match &call.refused {
-        None => note(format_args!("older messages were summarized: a call of {tokens} tokens")),
-        Some(why) => note(format_args!("a summary was asked for and not taken, a call of {tokens} tokens: {why}")),
+fn summaries(calls: &[SummaryCall]) {
+    let billed = |call: &SummaryCall| {
+        call.usage.as_ref().map_or(call.tokens, |usage| usage.prompt_tokens + usage.completion_tokens)
+    };
+    let of = |calls: &[&SummaryCall]| {
+        let tokens = thousands(calls.iter().map(|call| billed(call)).sum());
+        format!("{}, {tokens} tokens", counted(calls.len(), "call"))
+    };
+    let (taken, refused): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.refused.is_none());
+    if !taken.is_empty() {
+        note(format_args!("older messages were summarized: {}", of(&taken)));
     }
+    if let Some(why) = refused.last().and_then(|call| call.refused.as_ref()) {
+        note(format_args!("a summary was asked for and not taken, as {why}: {}", of(&refused)));
+    }
+}
+
+/// Tokens as a plan counts them, with `~` where they are an estimate.
+pub(super) fn figure(plan: &Plan, tokens: u64) -> String {
+    format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens))
 }
 
 fn trimmed(plan: &Plan) {
@@ -124,6 +137,5 @@ fn trimmed(plan: &Plan) {
     if shorter > 0 {
         text.push_str(&format!(", {} of them shortened", thousands(shorter as u64)));
     }
-    let (tokens, limit) = (thousands(plan.tokens().total()), thousands(plan.budget().limit));
-    note(format_args!("{text}, {tokens} of {limit} tokens"));
+    note(format_args!("{text}, {} of {} tokens", figure(plan, plan.tokens().total()), thousands(plan.budget().limit)));
 }

@@ -6,7 +6,7 @@ use turnwise::backend::{Attempt, Usage};
 use turnwise::{ConversationManager, Item, Reply, Report};
 
 use super::commands::KNOWN;
-use super::printing::note;
+use super::printing::{figure, note};
 use crate::count::said;
 use crate::failure::Result;
 use crate::output::{DIM, ROLE, clean, clean_lines, preview, stdout};
@@ -117,11 +117,10 @@ pub(super) fn plan(chat: &ConversationManager, text: &str) -> Result<()> {
 pub(super) fn tokens(chat: &ConversationManager) -> Result<()> {
     let mut out = stdout(false);
     let (all, record, plan) = (chat.count_tokens(), chat.snapshot(), chat.plan("")?);
-    let figure = |tokens: u64| format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens));
     let messages = counted(record.head().len() + record.path().len(), "message");
-    writeln!(out, "the conversation: {messages}, {} tokens", figure(all))?;
+    writeln!(out, "the conversation: {messages}, {} tokens", figure(&plan, all))?;
     let (sent, limit) = (counted(plan.messages().len(), "message"), thousands(plan.budget().limit));
-    let tokens = figure(plan.tokens().total());
+    let tokens = figure(&plan, plan.tokens().total());
     writeln!(out, "the next request, with an empty message: {sent}, {tokens} of {limit} tokens")?;
     out.flush()?;
     Ok(())
@@ -134,14 +133,14 @@ pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>) -> Result
     };
     let report = &reply.report;
     let mut out = stdout(false);
-    let plan = report.plan.explain().to_string();
-    writeln!(out, "{}", clean(plan.lines().next().unwrap_or_default()))?;
-    writeln!(out, "  {}", bill(report.plan.tokens().total(), reply.usage.as_ref()))?;
+    let (plan, explained) = (&report.plan, report.plan.explain().to_string());
+    writeln!(out, "{}", clean(explained.lines().next().unwrap_or_default()))?;
+    writeln!(out, "  {}", bill(&figure(plan, plan.tokens().total()), reply.usage.as_ref()))?;
     writeln!(out, "  the first {} tokens as in the request before", thousands(report.repeated))?;
     writeln!(out, "  {}", times(report))?;
     for call in &report.summaries {
         let taken = call.refused.as_ref().map_or_else(String::new, |why| format!(", not taken: {why}"));
-        writeln!(out, "  a summary: {}{}", bill(call.tokens, call.usage.as_ref()), clean(&taken))?;
+        writeln!(out, "  a summary: {}{}", bill(&figure(plan, call.tokens), call.usage.as_ref()), clean(&taken))?;
     }
     if let (Some(price), Some(usage)) = (chat.model().price, &reply.usage) {
         writeln!(out, "  cost {}", price.of(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))?;
@@ -151,8 +150,8 @@ pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>) -> Result
 }
 
 /// What was counted beside what was billed.
-fn bill(counted: u64, usage: Option<&Usage>) -> String {
-    let forecast = format!("forecast {} tokens", thousands(counted));
+fn bill(counted: &str, usage: Option<&Usage>) -> String {
+    let forecast = format!("forecast {counted} tokens");
     let Some(usage) = usage else { return format!("{forecast}, no bill came") };
     let part = |tokens: u64, what: &str| match tokens {
         0 => String::new(),
