@@ -266,11 +266,15 @@ impl Spending {
         let known = self.entries.iter_mut().find(|entry| entry.purpose == call.purpose && entry.model == call.model);
         match known {
             Some(entry) => entry.tally += call.tally(),
-            None => self.entries.push(Entry {
-                purpose: call.purpose.clone(),
-                model: call.model.clone(),
-                tally: call.tally(),
-            }),
+            None => {
+                // Most conversations have one or two.
+                self.entries.reserve_exact(1);
+                self.entries.push(Entry {
+                    purpose: call.purpose.clone(),
+                    model: call.model.clone(),
+                    tally: call.tally(),
+                });
+            }
         }
     }
 

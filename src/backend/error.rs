@@ -181,6 +181,12 @@ impl BackendError {
         self.0.limit
     }
 
+    /// The tokens of a prompt that was too long, where the answer states them.
+    pub fn prompt_tokens(&self) -> Option<u64> {
+        let answer = self.0.body.as_deref().filter(|_| self.kind() == ErrorKind::Overflow)?;
+        super::stated::prompt_tokens(answer)
+    }
+
     /// How long the server asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after

@@ -9,6 +9,7 @@ mod error;
 #[cfg(feature = "openai")]
 pub mod openai;
 mod scripted;
+mod stated;
 mod stream;
 mod usage;
 

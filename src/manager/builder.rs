@@ -16,7 +16,7 @@ use crate::json::RawJson;
 use crate::message::{Content, Message};
 use crate::request::{Params, Tool};
 use crate::strategy::{Planner, SlidingWindow, Strategy};
-use crate::tokens::{ChatCost, Model, TokenCounter};
+use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
 use crate::transcript::Transcript;
 
 /// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share all that is set here.
@@ -42,6 +42,8 @@ pub(super) struct Setup {
     never_cut: bool,
     pub(super) summarizer: Summarizer,
     pub(super) observers: Observers,
+    pub(super) calibration: Calibration,
+    pub(super) prices: Prices,
     /// The planner of its own tools, made when it is first asked for.
     planner: OnceLock<Arc<Planner>>,
 }
@@ -61,6 +63,8 @@ impl Builder {
             never_cut: false,
             summarizer: Summarizer::default(),
             observers: Observers::default(),
+            calibration: Calibration::new(),
+            prices: Prices::default(),
             planner: OnceLock::new(),
         };
         Self { setup: Arc::new(setup), autosave: None }
@@ -132,6 +136,16 @@ impl Builder {
         self.set(|setup| setup.never_cut = true)
     }
 
+    /// Shares what bills teach about counts with others. Default: among the managers of this template.
+    pub fn calibration(self, calibration: &Calibration) -> Self {
+        self.set(|setup| setup.calibration = calibration.clone())
+    }
+
+    /// What models cost. Default: what is known of them.
+    pub fn prices(self, prices: Prices) -> Self {
+        self.set(|setup| setup.prices = prices)
+    }
+
     /// Tells somebody what happens; each call adds one.
     pub fn observer(self, observer: impl Observer + 'static) -> Self {
         self.set(|setup| setup.observers.add(observer))
@@ -169,11 +183,10 @@ impl Builder {
         if !setup.head.is_empty() && file.conversation.head() != &*setup.head {
             file.conversation.set_head(setup.head.iter().cloned())?;
         }
-        if !setup.tools.is_empty() {
-            file.tools.clone_from(&setup.tools);
-        }
-        file.model = Some(setup.model.name.clone());
-        let planner = setup.shared_planner(&file.tools)?;
+        // The file gets model and tools when it is saved.
+        let of_file = std::mem::take(&mut file.tools);
+        let planner = setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools })?;
+        file.model = None;
         planner.cost().counter().warm();
         Ok(ConversationManager::start(self.setup, self.autosave, file, planner))
     }
@@ -237,21 +250,22 @@ impl Setup {
     /// The planner of requests with these tools.
     fn shared_planner(&self, tools: &[Tool]) -> Result<Arc<Planner>> {
         if tools != self.tools {
-            return self.planner(tools, &self.params).map(Arc::new);
+            return self.planner(tools, &self.params, None).map(Arc::new);
         }
         let made = match self.planner.get() {
             Some(planner) => Arc::clone(planner),
-            None => Arc::new(self.planner(tools, &self.params)?),
+            None => Arc::new(self.planner(tools, &self.params, None)?),
         };
         Ok(Arc::clone(self.planner.get_or_init(|| made)))
     }
 
-    /// The planner of requests with these tools and parameters.
-    pub(super) fn planner(&self, tools: &[Tool], params: &Params) -> Result<Planner> {
+    /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
+    pub(super) fn planner(&self, tools: &[Tool], params: &Params, window: Option<u64>) -> Result<Planner> {
         let mut budget = match &self.budget {
             Some(budget) => budget.clone(),
             None => TokenBudget::for_model(&self.model)?,
         };
+        budget = window.map_or(budget.clone(), |window| budget.within(window));
         let mut params = params.clone();
         match (params.max_completion_tokens(), budget.stated_reserve()) {
             (Some(longest), _) => budget = budget.for_replies_up_to(longest)?,

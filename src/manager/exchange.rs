@@ -142,15 +142,23 @@ impl Exchange {
         shared.count(|ledger, memo| planner.plan_with(staged, ledger, strategy, memo, &self.extras))
     }
 
-    /// The manager's planner, or one of its own where this reply may have another length.
+    /// The manager's planner, or one of its own where this reply may have another length, or bills have taught something.
     pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
         let (shared, params) = (self.shared(), &self.extras.params);
         check_params(params)?;
-        if !params.states_longest_reply() {
-            return Ok(Cow::Borrowed(&shared.planner));
+        let learned = shared.learned();
+        let planner = match learned.limit() {
+            None if !params.states_longest_reply() => Cow::Borrowed(&*shared.planner),
+            window => {
+                let params = shared.setup.params.and(params);
+                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, window)?)
+            }
+        };
+        let budget = shared.calibrated(planner.budget(), &learned);
+        match budget == *planner.budget() {
+            true => Ok(planner),
+            false => Ok(Cow::Owned(planner.into_owned().at(budget))),
         }
-        let tools = shared.planner.fixed().0;
-        Ok(Cow::Owned(shared.setup.planner(tools, &shared.setup.params.and(params))?))
     }
 }
 

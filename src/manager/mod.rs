@@ -1,5 +1,6 @@
 //! Conversations with a model: the record, what of it is sent, and who answers.
 
+mod account;
 mod branches;
 mod builder;
 mod exchange;
@@ -29,10 +30,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::request::Tool;
+use crate::spending::Spending;
 use crate::strategy::{Memo, Plan, Planner, Sent};
-use crate::tokens::Model;
+use crate::tokens::{Learned, Model};
 use crate::transcript::{Saved, Transcript};
 
+use account::Billed;
 pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
@@ -92,6 +95,7 @@ struct State {
     last: Option<Sent>,
     /// The items that it sent, while somebody is told which leave.
     sent: Vec<ItemId>,
+    billed: Option<Billed>,
 }
 
 impl ConversationManager {
@@ -112,10 +116,14 @@ impl ConversationManager {
         Builder::new(model)
     }
 
-    fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, file: Transcript, planner: Arc<Planner>) -> Self {
-        let state = Mutex::new(State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new() });
+    fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, mut file: Transcript, planner: Arc<Planner>) -> Self {
+        setup.calibration.merge(&std::mem::take(&mut file.calibration));
+        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), billed: None };
         let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
-        Self { shared: Arc::new(Shared { setup, autosave, planner, queue, state, memo, saving }) }
+        let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), memo, saving };
+        let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
+        shared.state(|state| state.billed = billed);
+        Self { shared: Arc::new(shared) }
     }
 
     /// Sends a message: `.await` the exchange for the reply, or [`stream`](Exchange::stream) it.
@@ -215,7 +223,23 @@ impl ConversationManager {
 
     /// The conversation as a file.
     pub fn transcript(&self) -> Transcript {
-        self.shared.state(|state| state.file.clone())
+        self.shared.file()
+    }
+
+    /// What the conversation has cost: replies and summaries, those of failed exchanges included.
+    pub fn spending(&self) -> Spending {
+        self.shared.state(|state| state.file.spending.clone())
+    }
+
+    /// What bills have taught about this model at its server: how far our counts are off, and a window that it stated.
+    /// Managers of one template share it; it is saved with each conversation.
+    pub fn learned(&self) -> Learned {
+        self.shared.learned()
+    }
+
+    /// Forgets what bills have taught, and a window that was learned.
+    pub fn forget_learned(&self) {
+        self.shared.forget();
     }
 
     /// Saves the conversation; see [`Transcript::save`].
@@ -251,7 +275,7 @@ impl Shared {
 
     fn save(&self, file: &Path) -> Result<()> {
         let mut last = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        let saved = self.state(|state| state.file.clone()).save_over(file, last.as_ref())?;
+        let saved = self.file().save_over(file, last.as_ref())?;
         *last = Some(saved);
         Ok(())
     }

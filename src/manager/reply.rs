@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::json::RawJson;
 use crate::message::{Message, ToolCall};
 use crate::strategy::Plan;
+use crate::tokens::{Dollars, Forecast};
 
 /// What a model replied, as it was recorded.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Reply {
 pub struct Report {
     /// What was sent, and why.
     pub plan: Plan,
+    /// What the bill for the prompt was expected to be.
+    pub forecast: Forecast,
     /// Tokens at its start that the last request had at its start too: what a provider's prompt cache can reuse.
     pub repeated: u64,
     /// From the first poll to the reply: waiting in the queue, planning and all attempts are part of it, saving is not.
@@ -47,6 +50,8 @@ pub struct Report {
     pub first_event: Option<Duration>,
     /// The requests it took, the last one last.
     pub attempts: Vec<Attempt>,
+    /// What the reply cost, without summaries; `None` where the bill or the price is not known.
+    pub cost: Option<Dollars>,
     /// The calls that were made for summaries before it.
     pub summaries: Vec<SummaryCall>,
     /// Why the conversation could not be saved after it, if it could not. The exchange is in the record.

@@ -102,8 +102,9 @@ impl Summarizer {
 }
 
 impl Summarizer {
-    pub(super) fn model_name(&self) -> Option<&str> {
-        self.model.as_ref().map(|model| &*model.name)
+    /// The model that is asked, in a manager of this one.
+    pub(super) fn model_of<'a>(&'a self, own: &'a Model) -> &'a Model {
+        self.model.as_ref().unwrap_or(own)
     }
 }
 
@@ -197,7 +198,7 @@ impl Work<'_> {
     async fn ask(&self, told: &str, previous: Option<&str>, most: u64, replaced: u64) -> (SummaryCall, Option<String>) {
         let messages = self.messages(previous, told, most);
         let tokens = self.cost.messages(&messages).total().tokens;
-        let model = self.summarizer.model.as_ref().unwrap_or(self.model).name.clone();
+        let model = self.summarizer.model_of(self.model).name.clone();
         let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
         let params = limit.and(&self.summarizer.params);
         let request = ChatRequest { model: Some(model), messages, tools: Vec::new(), params };

@@ -85,7 +85,8 @@ impl Shared {
 
     /// Puts a summary that was made into the record; it stays whatever becomes of the exchange.
     fn take(&self, of: &Conversation, made: &Made) -> Result<bool> {
-        let model = self.setup.summarizer.model_name().unwrap_or(&self.setup.model.name);
+        self.spend_on_summaries(&made.calls);
+        let model = &self.setup.summarizer.model_of(&self.setup.model).name;
         self.state(|state| {
             state.patience.learn(made.summary.is_some());
             let Some((groups, text)) = &made.summary else { return Ok(false) };

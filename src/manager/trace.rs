@@ -16,10 +16,13 @@ pub(super) fn exchange(shared: &Shared) -> Span {
         model,
         strategy = &*strategy,
         tokens = Empty,
+        forecast = Empty,
+        margin = Empty,
         repeated = Empty,
         billed = Empty,
         cached = Empty,
         completion = Empty,
+        cost = Empty,
         attempts = Empty,
         summaries = Empty,
         first_event_ms = Empty,
@@ -32,11 +35,16 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
     let report = &reply.report;
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     span.record("tokens", report.plan.tokens().total());
+    span.record("forecast", report.forecast.tokens);
+    span.record("margin", report.forecast.margin);
     span.record("repeated", report.repeated);
     if let Some(usage) = &reply.usage {
         span.record("billed", usage.prompt_tokens);
         span.record("cached", usage.cached_tokens);
         span.record("completion", usage.completion_tokens);
+    }
+    if let Some(cost) = report.cost {
+        span.record("cost", tracing::field::display(cost));
     }
     span.record("attempts", report.attempts.len());
     span.record("summaries", report.summaries.len());

@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
 use crate::request::ChatRequest;
 use crate::strategy::Plan;
+use crate::tokens::Forecast;
 
 /// It holds the turn. Dropped before it is committed, it leaves the record as it was.
 pub(super) struct Transaction {
@@ -28,6 +29,7 @@ pub(super) struct Transaction {
     /// When the request was sent that is answered.
     asked: Instant,
     planned: Planned,
+    forecast: Forecast,
     /// Requests that were refused as too long, and planned again.
     attempts: Vec<Attempt>,
     span: Span,
@@ -72,8 +74,8 @@ impl Transaction {
         let observers = &shared.setup.observers;
         planned.summaries.iter().for_each(|call| observers.tell(|observer| observer.summarized(id, call)));
         observers.tell(|observer| observer.planned(id, &planned.plan));
-        let attempts = Vec::new();
-        Ok(Self { turn, exchange, started, asked: started, planned, attempts, span, is_told: false })
+        let (forecast, attempts) = (shared.forecast(&planned.plan), Vec::new());
+        Ok(Self { turn, exchange, started, asked: started, planned, forecast, attempts, span, is_told: false })
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -131,13 +133,14 @@ impl Transaction {
     }
 
     /// Learns from a request that was too long, and plans again; whether the new plan is smaller.
-    fn plan_smaller(&mut self, _error: &BackendError) -> bool {
+    fn plan_smaller(&mut self, error: &BackendError) -> bool {
         let before = self.planned.plan.tokens().total();
-        // LEARN
+        self.turn.shared.learn_overflow(&self.forecast, &self.planned.plan, error);
         match self.exchange.plan_staged(&self.planned.staged) {
             Ok(plan) if plan.tokens().total() < before => {
                 let (id, observers) = (self.planned.staged.id(), &self.turn.shared.setup.observers);
                 observers.tell(|observer| observer.planned(id, &plan));
+                self.forecast = self.turn.shared.forecast(&plan);
                 self.planned.plan = plan;
                 true
             }
@@ -148,6 +151,9 @@ impl Transaction {
     /// The error of a backend, with what had come of the reply.
     pub(super) fn refused(&mut self, error: BackendError, partial: Option<Message>) -> Error {
         let attempts = [&self.attempts, error.attempts()].concat();
+        if !attempts.is_empty() {
+            self.turn.shared.spend_on_reply(attempts.len(), None, true);
+        }
         let failed = FailedExchange { partial, ..self.failed() };
         let error = failed.refused(error.with_attempts(attempts));
         self.tell_failed(error)
@@ -166,7 +172,13 @@ impl Transaction {
     /// Makes the staged record with the reply behind it the record, and saves it.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
         let shared = Arc::clone(&self.turn.shared);
-        if let Some(why) = unusable(&reply) {
+        if let Some(usage) = &reply.usage {
+            shared.learn(&self.forecast, &self.planned.plan, usage.prompt_tokens);
+        }
+        let attempts = [&*self.attempts, &reply.attempts].concat();
+        let why = unusable(&reply);
+        let cost = shared.spend_on_reply(attempts.len(), reply.usage.as_ref(), why.is_some());
+        if let Some(why) = why {
             let error = self.failed().unusable(reply, &why);
             return Err(self.tell_failed(error));
         }
@@ -181,13 +193,15 @@ impl Transaction {
             }
         };
         self.is_told = true;
-        let ChatReply { message, finish, usage, attempts, raw } = reply;
+        let ChatReply { message, finish, usage, raw, .. } = reply;
         let mut report = Report {
             plan: plan.clone(),
+            forecast: self.forecast,
             repeated,
             elapsed,
             first_event,
-            attempts: [&*self.attempts, &attempts].concat(),
+            attempts,
+            cost,
             summaries: std::mem::take(&mut self.planned.summaries),
             unsaved: None,
         };

@@ -134,6 +134,11 @@ impl Planner {
         Ok(Self { budget: self.budget.trimming_above(part)?, ..self.clone() })
     }
 
+    /// The same planner with another budget.
+    pub(crate) fn at(self, budget: ResolvedBudget) -> Self {
+        Self { budget, ..self }
+    }
+
     /// The budget in integers.
     pub fn budget(&self) -> &ResolvedBudget {
         &self.budget

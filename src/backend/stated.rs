@@ -1,0 +1,77 @@
+//! Numbers in the words of an error answer.
+
+/// What stands before and behind the tokens of a prompt that was too long. In this order: some answers state the whole
+/// request first. From recorded answers of llama.cpp, `OpenAI` and Azure, vLLM, `OpenRouter`, Anthropic and Gemini.
+const PROMPTS: &[(&str, &str)] = &[
+    ("\"n_prompt_tokens\":", ""),
+    ("tokens (", " in the messages"),
+    ("tokens (", " of text input"),
+    ("tokens (", " in your prompt"),
+    ("resulted in ", " tokens"),
+    ("your request has ", " input tokens"),
+    ("your prompt contains at least ", " input tokens"),
+    ("you passed ", " input tokens"),
+    ("request (", " tokens"),
+    ("prompt is too long: ", " tokens"),
+    ("input token count (", ")"),
+];
+
+/// The tokens of the prompt, where an answer states them.
+pub(super) fn prompt_tokens(answer: &str) -> Option<u64> {
+    let answer = answer.to_ascii_lowercase();
+    PROMPTS.iter().find_map(|(before, behind)| {
+        let starts = answer.match_indices(before).map(|(start, _)| &answer[start + before.len()..]);
+        starts.filter_map(|rest| number(rest, behind)).next()
+    })
+}
+
+/// The number at the start of a text, with `behind` behind it.
+fn number(text: &str, behind: &str) -> Option<u64> {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+    rest.starts_with(behind).then(|| digits.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prompt_is_told_from_reply_and_window() {
+        for (answer, tokens) in [
+            (
+                r#"{"error":{"message":"request (10031 tokens) exceeds the available context size (2048 tokens)","n_prompt_tokens":10031}}"#,
+                10_031,
+            ),
+            ("request (600 tokens) exceeds the available context size (512 tokens), try increasing it", 600),
+            (
+                "This model's maximum context length is 8192 tokens. However, your messages resulted in 9,001 tokens.",
+                9_001,
+            ),
+            (
+                "maximum context length is 4096 tokens. However, you requested 5000 tokens (4000 in the messages, 1000 in the completion).",
+                4_000,
+            ),
+            (
+                "This endpoint's maximum context length is 131072 tokens. However, you requested about 140001 tokens (130001 of text input, 10000 in the output).",
+                130_001,
+            ),
+            ("This model's maximum context length is 4096 tokens and your request has 5000 input tokens", 5_000),
+            ("You passed 4097 input tokens and requested 16 output tokens.", 4_097),
+            ("prompt is too long: 210000 tokens > 200000 maximum", 210_000),
+            ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", 1_200_000),
+        ] {
+            assert_eq!(prompt_tokens(answer), Some(tokens), "{answer}");
+        }
+        for answer in [
+            "",
+            "Rate limit reached: 30000 tokens per min",
+            "request (big tokens)",
+            "resulted in 99999999999999999999 tokens",
+        ] {
+            assert_eq!(prompt_tokens(answer), None, "{answer}");
+        }
+    }
+}

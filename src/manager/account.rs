@@ -1,0 +1,117 @@
+//! What bills teach about counts, and what calls have cost.
+
+use super::Shared;
+use super::summarizer::SummaryCall;
+use crate::backend::{BackendError, Usage};
+use crate::budget::ResolvedBudget;
+use crate::spending::{Call, Purpose};
+use crate::strategy::Plan;
+use crate::tokens::{Anchor, Count, Dollars, Forecast, LastBill, Learned};
+use crate::transcript::Transcript;
+
+/// The last bill of the conversation, and the margin that its request was planned with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Billed {
+    pub(super) anchor: Anchor,
+    margin: u64,
+}
+
+impl Shared {
+    /// The names under which bills are kept: model and server.
+    fn names(&self) -> (&str, &str) {
+        let server = self.setup.backend.as_ref().map_or("", |backend| backend.server());
+        (&self.setup.model.name, server)
+    }
+
+    pub(super) fn learned(&self) -> Learned {
+        let (model, server) = self.names();
+        self.setup.calibration.of(model, server)
+    }
+
+    pub(super) fn forget(&self) {
+        let (model, server) = self.names();
+        self.setup.calibration.reset(model, server);
+        self.state(|state| state.billed = None);
+    }
+
+    /// A budget with the margin that bills have taught.
+    pub(super) fn calibrated(&self, budget: &ResolvedBudget, learned: &Learned) -> ResolvedBudget {
+        let billed = self.state(|state| state.billed);
+        let (anchor, margin) = (billed.map(|billed| billed.anchor), billed.map_or(0, |billed| billed.margin));
+        budget.calibrated(learned, self.planner.cost().is_exact(), anchor.as_ref(), margin)
+    }
+
+    pub(super) fn forecast(&self, plan: &Plan) -> Forecast {
+        let anchor = self.state(|state| state.billed).map(|billed| billed.anchor);
+        let tokens = plan.tokens();
+        let estimated = Count { tokens: tokens.total(), exact: !tokens.estimated };
+        self.learned().forecast(estimated, anchor.as_ref())
+    }
+
+    /// Takes in what a request cost that was forecast so.
+    pub(super) fn learn(&self, forecast: &Forecast, plan: &Plan, billed: u64) {
+        let (model, server) = self.names();
+        let before = self.state(|state| state.billed).map(|billed| billed.anchor);
+        let anchor = self.setup.calibration.learn(model, server, forecast, billed, before.as_ref());
+        let margin = plan.budget().margin;
+        self.state(|state| state.billed = anchor.map(|anchor| Billed { anchor, margin }));
+    }
+
+    /// Takes in what an answer says of a request that was too long: the window, and what the request cost.
+    pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
+        let (model, server) = self.names();
+        // Where the answer has no number, a smaller window than the request is the best guess.
+        let limit = error.limit().unwrap_or(forecast.estimated.tokens / 4 * 3);
+        self.setup.calibration.learn_limit(model, server, limit);
+        match error.prompt_tokens() {
+            Some(billed) => self.learn(forecast, plan, billed),
+            // It cost more than the limit, with the reply that was asked for; how much more is not known.
+            None if error.limit().is_some() => {
+                let least = limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
+                if least > forecast.tokens {
+                    self.learn(forecast, plan, least);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Adds a reply to what was spent; what it cost, if that is known.
+    pub(super) fn spend_on_reply(&self, attempts: usize, usage: Option<&Usage>, failed: bool) -> Option<Dollars> {
+        let model = &self.setup.model;
+        let call = Call::new(Purpose::Reply, &*model.name).attempts(attempts).usage(usage);
+        let call = call.price(self.setup.prices.of(model));
+        let call = if failed { call.failed() } else { call };
+        self.state(|state| state.file.spending.add(&call));
+        call.cost()
+    }
+
+    pub(super) fn spend_on_summaries(&self, calls: &[SummaryCall]) {
+        let model = self.setup.summarizer.model_of(&self.setup.model);
+        let price = self.setup.prices.of(model);
+        for made in calls {
+            let call = Call::new(Purpose::Summary, &*model.name).usage(made.usage.as_ref()).price(price);
+            let call = if made.refused.is_some() { call.failed() } else { call };
+            self.state(|state| state.file.spending.add(&call));
+        }
+    }
+
+    /// The conversation as a file.
+    pub(super) fn file(&self) -> Transcript {
+        let (mut file, billed) = self.state(|state| (state.file.clone(), state.billed));
+        let (model, server) = self.names();
+        file.model = Some(model.to_owned());
+        file.tools = self.planner.fixed().0.to_vec();
+        file.calibration = self.setup.calibration.part(model, server);
+        let counted = self.planner.cost().id();
+        file.last_bill = billed.map(|billed| LastBill::new(model, server, counted, billed.anchor, billed.margin));
+        file
+    }
+
+    /// The last bill of a file, where forecasts can start from it.
+    pub(super) fn billed_in(&self, bill: &LastBill) -> Option<Billed> {
+        let (model, server) = self.names();
+        let is_ours = bill.is_of(model, server, self.planner.cost().id());
+        is_ours.then_some(Billed { anchor: bill.anchor, margin: bill.margin })
+    }
+}
