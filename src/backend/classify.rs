@@ -27,43 +27,109 @@ struct Fields {
     n_ctx: Value,
     error: Value,
     detail: Value,
+    metadata: Value,
 }
 
-/// What servers write when a request is too long. From recorded answers of `OpenAI` and Azure, vLLM, llama.cpp, Ollama,
-/// LM Studio, `OpenRouter`, Groq, Mistral, and the Anthropic- and Gemini-compatible endpoints.
+/// What servers write when a request is too long, in small letters. The test has a recorded answer for each, with its
+/// source.
 const TOO_LONG: &[&str] = &[
     "maximum context length",
+    "maximum prompt length is",
+    "maximum model length of",
+    "max context length",
+    "exceeded context length",
+    "but the configured context size is",
+    "model_context_window_exceeded",
     "context length exceeded",
+    "longer than the context length",
+    "longer than the model's context length",
+    "greater than the context length",
+    "exceeds the context length",
     "exceeds the context window",
-    "exceeds the available context size",
-    "context window exceeded",
-    "context size has been exceeded",
     "exceed context window",
+    "context window exceeds limit",
+    "context window exceeded",
+    "contextwindowexceedederror",
+    "exceeds the available context size",
+    "context size has been exceeded",
+    "trying to keep the first",
+    "too large for model with",
     "input length and `max_tokens` exceed",
     "prompt is too long",
-    "too large for model with",
+    "input is too long for requested model",
+    "prompt exceeds max length",
+    "range of input length should be",
     "reduce the length of the messages",
+    "exceeded model token limit",
+    "exceed the configured limit of",
+    "exceeds the limit of",
     "exceeds the maximum number of tokens allowed",
     "input token count",
-    "longer than the context length",
-    "trying to keep the first",
+    "tokens + `max_new_tokens` must be <=",
+    "`inputs` must have less than",
+    "too many tokens: ",
+    "input_too_large",
 ];
 
 /// Words of throttling that also speak of tokens and limits.
-const THROTTLED: &[&str] = &["rate limit", "rate_limit", "tokens per min", "requests per", "quota", "try again in"];
+const THROTTLED: &[&str] = &[
+    "rate limit",
+    "rate_limit",
+    "tokens per min",
+    "tokens per day",
+    "requests per",
+    "too many requests",
+    "throttl",
+    "quota",
+    "try again in",
+    "please wait",
+];
+
+/// What stands directly before the window in such an answer; where prompt and reply are named too, the window comes
+/// first in this list.
+const BEFORE_THE_WINDOW: &[&str] = &[
+    "maximum context length is ",
+    "maximum context length of ",
+    "maximum prompt length is ",
+    "maximum model length of ",
+    "model's context length (",
+    "available context size (",
+    "context length of only ",
+    "configured context size is ",
+    "n_ctx: ",
+    "too large for model with ",
+    "maximum number of tokens allowed (",
+    "maximum number of tokens allowed ",
+    "only supports up to ",
+    "configured limit of ",
+    "exceeded model token limit: ",
+    "exceeds the limit of ",
+    "exceeds budget (",
+    "input length should be [1, ",
+    "`max_new_tokens` must be <= ",
+    "must have less than ",
+    "cannot exceed ",
+    "maximum is ",
+    " > ",
+];
 
 pub(super) fn classify(status: u16, body: &str) -> Answer {
     let fields = fields(body);
     let message = word(&fields.message).unwrap_or_else(|| body.chars().take(500).collect());
     let (code, name) = (word(&fields.code), word(&fields.kind));
-    let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &message.to_lowercase());
-    let limit = fields.n_ctx.as_u64().or_else(|| stated_limit(&message)).filter(|_| kind == ErrorKind::Overflow);
+    // OpenRouter hands on what the server behind it said, as text or as JSON.
+    let words = match fields.metadata.get("raw") {
+        Some(raw) => format!("{message}\n{}", word(raw).unwrap_or_else(|| raw.to_string())),
+        None => message.clone(),
+    };
+    let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &words.to_lowercase());
+    let limit = fields.n_ctx.as_u64().or_else(|| stated_limit(&words)).filter(|_| kind == ErrorKind::Overflow);
     Answer { kind, code: code.or(name), message, limit }
 }
 
 fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> ErrorKind {
     let is = |name: &str| code == Some(name) || kind == Some(name);
-    if is("context_length_exceeded") || is("exceed_context_size_error") {
+    if is("context_length_exceeded") || is("exceed_context_size_error") || is("input_too_large") {
         return ErrorKind::Overflow;
     }
     if is("insufficient_quota") || is("billing_hard_limit_reached") {
@@ -81,6 +147,8 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
         401 | 403 => ErrorKind::Auth,
         402 => ErrorKind::Quota,
         408 | 504 => ErrorKind::Timeout,
+        // Groq's answer to a request that is longer than what a minute allows.
+        413 if is_throttled || named == Some(ErrorKind::RateLimited) => ErrorKind::RateLimited,
         413 => ErrorKind::Overflow,
         429 => ErrorKind::RateLimited,
         500..=599 => ErrorKind::Unavailable,
@@ -151,21 +219,13 @@ fn word(value: &Value) -> Option<String> {
     }
 }
 
-/// The window in the words of an answer: the number behind `context length is` and the like.
-fn stated_limit(message: &str) -> Option<u64> {
-    const BEFORE: &[&str] = &[
-        "maximum context length is ",
-        "available context size (",
-        "maximum number of tokens allowed (",
-        "context length of only ",
-        "maximum is ",
-        "> ",
-    ];
-    BEFORE.iter().find_map(|words| {
-        let rest = &message[message.find(words)? + words.len()..];
-        let digits: String =
-            rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(char::is_ascii_digit).collect();
-        digits.parse().ok()
+/// The window in the words of an answer.
+pub(super) fn stated_limit(words: &str) -> Option<u64> {
+    let words = words.to_lowercase();
+    BEFORE_THE_WINDOW.iter().find_map(|before| {
+        let rest = &words[words.find(before)? + before.len()..];
+        let digits = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(char::is_ascii_digit);
+        digits.collect::<String>().parse().ok()
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Attempt;
-use super::classify::{Answer, classify};
+use super::classify::{Answer, classify, stated_limit};
 use crate::error::ErrorKind;
 
 /// An error of a backend: sorted into an [`ErrorKind`] with what the server said.
@@ -148,6 +148,17 @@ impl BackendError {
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    /// An overflow, where the server says one of these words.
+    #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "other backends read answers themselves"))]
+    pub(crate) fn or_overflow(mut self, words: &[String]) -> Self {
+        let said = self.0.body.as_deref().unwrap_or_default();
+        if self.0.status.is_some() && words.iter().any(|words| said.contains(&**words)) {
+            self.0.limit = self.0.limit.or_else(|| stated_limit(said));
+            self.0.kind = ErrorKind::Overflow;
+        }
         self
     }
 

@@ -24,13 +24,20 @@ pub(super) struct Call<T> {
     body: Bytes,
     endpoint: Endpoint,
     retry: Retry,
+    overflow_words: Arc<[String]>,
     read: Read<T>,
     outcome: Mutex<Option<Outcome<T>>>,
 }
 
 impl<T: Send + 'static> Call<T> {
-    pub(super) fn new(body: Bytes, endpoint: Endpoint, retry: Retry, read: Read<T>) -> Self {
-        Self { body, endpoint, retry, read, outcome: Mutex::new(None) }
+    pub(super) fn new(
+        body: Bytes,
+        endpoint: Endpoint,
+        retry: Retry,
+        overflow_words: Arc<[String]>,
+        read: Read<T>,
+    ) -> Self {
+        Self { body, endpoint, retry, overflow_words, read, outcome: Mutex::new(None) }
     }
 
     /// Has `async-openai` address the request, and sends it in its place.
@@ -111,7 +118,7 @@ impl<T: Send + 'static> Call<T> {
         };
         let outcome = tokio::time::timeout(time.saturating_sub(began.elapsed()), reading).await;
         let outcome = outcome.unwrap_or_else(|_| Err(late()));
-        (Some(status.as_u16()), outcome.map_err(|error| error.with_retry_after(wait)))
+        (Some(status.as_u16()), outcome.map_err(|error| error.with_retry_after(wait).or_overflow(&self.overflow_words)))
     }
 }
 

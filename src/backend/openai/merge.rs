@@ -42,7 +42,7 @@ impl Merged {
             }
             _ => Ok(Self::whole(value)),
         };
-        // Text that no Rust string can hold (half of a surrogate pair) is refused when the whole reply is read.
+        // A value that can be read at all can be read as what it begins as.
         read.unwrap_or_else(|_| Self::whole(value))
     }
 

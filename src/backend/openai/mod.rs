@@ -19,6 +19,7 @@ mod sse;
 mod streamed;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_openai::config::Config;
 
@@ -35,9 +36,17 @@ pub use retry::Retry;
 
 /// A chat-completions endpoint.
 ///
-/// Each attempt has a time limit of 300 seconds; an answer that says to come back later, a failing server and a broken
-/// connection are tried again, at most three times in all and for at most 600 seconds. An answer longer than 64 MiB is an
-/// error. Redirects are not followed.
+/// Each attempt has a time limit of 300 seconds, and of 60 seconds in which nothing comes in the middle of an answer
+/// ([`Retry::idle_time`]); an answer that says to come back later, a failing server and a broken connection are tried
+/// again, at most three times in all and for at most 600 seconds. Of a stream that holds up to its first event; from then
+/// on nothing is sent again, and a stream that breaks off is an error of the kind
+/// [`Interrupted`](crate::ErrorKind::Interrupted). A stream is whole when the model has said why it stopped, whatever
+/// becomes of the connection then. Dropping it closes the connection. An answer longer than 64 MiB is an error. Redirects
+/// are not followed.
+///
+/// A streamed reply is put together as the completion that would have come in one: [`ChatReply::raw`] is that completion,
+/// and members that are not known are in it. In what a stream adds to, text and lists are appended; of members beside it
+/// the last value counts.
 ///
 /// What keeps requests from being sent (no key for `OpenAI`, no certificates for HTTPS, a base URL that is none, no tokio
 /// runtime) is an error of the kind [`NoBackend`](crate::ErrorKind::NoBackend) of each send, and never of planning.
@@ -48,6 +57,7 @@ pub use retry::Retry;
 pub struct OpenAi {
     endpoint: Result<Endpoint, Refusal>,
     retry: Retry,
+    overflow_words: Arc<[String]>,
 }
 
 impl OpenAi {
@@ -74,13 +84,21 @@ impl OpenAi {
     }
 
     fn of(endpoint: Result<Endpoint, Refusal>) -> Self {
-        Self { endpoint, retry: Retry::default() }
+        Self { endpoint, retry: Retry::default(), overflow_words: Arc::default() }
     }
 
     /// When a request is tried again.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Words of this server's errors that say that a request is longer than the model's window, where they are none of
+    /// those that are known. They take the place of words set before.
+    #[must_use]
+    pub fn overflow_words<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
+        self.overflow_words = words.into_iter().map(str::to_owned).collect();
         self
     }
 
@@ -92,7 +110,8 @@ impl OpenAi {
         }
         let body = serde_json::to_vec(&request)
             .map_err(|e| BackendError::malformed("the request has no JSON").with_source(e))?;
-        Call::new(body.into(), endpoint, self.retry, read).send(request.model.unwrap_or_default()).await
+        let call = Call::new(body.into(), endpoint, self.retry, self.overflow_words, read);
+        call.send(request.model.unwrap_or_default()).await
     }
 
     async fn whole(self, request: ChatRequest) -> Result<ChatReply, BackendError> {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::{Answer, Unread};
@@ -87,7 +88,7 @@ impl Reading {
             Ok(event) => Ok(event),
             Err(error) => Err(error.with_attempts(attempts())),
         };
-        Box::pin(futures_util::StreamExt::map(events, enter))
+        Box::pin(events.map(enter).fuse())
     }
 
     /// Reads until there is an event, or the end.
