@@ -125,7 +125,7 @@ fn what_would_be_sent_and_what_was_done_can_be_looked_at() {
     assert!(err.contains("no exchange since the chat was opened") && err.contains("/plan TEXT plans TEXT"), "{err}");
     assert!(out.contains("window: sends 3 of 3 messages, ") && out.contains("to be answered\n"), "{out}");
     assert!(out.contains("the conversation: 2 messages, ") && out.contains("no bill came\n"), "{out}");
-    assert!(out.contains("  1 request (200), ") && !out.contains("cost"), "{out}");
+    assert!(out.contains("  1 request (200), ") && !out.contains("  cost $"), "{out}");
     assert_eq!((stub.seen().len(), said(&folder, "talk.json").len()), (1, 2), "nothing was sent or recorded");
 
     let usage =
@@ -133,8 +133,8 @@ fn what_would_be_sent_and_what_was_done_can_be_looked_at() {
     let bill = format!(r#"{{"choices":[{{"message":{{"role":"assistant","content":"x"}}}}],{usage}}}"#);
     let stub = Stub::new([Answer::new(200, &bill)]);
     let out = &each(&folder, &stub, &["a\n/report\n"])[0].0;
-    assert!(out.contains(" tokens, billed 1,000 (512 cached); reply 100\n"), "{out}");
-    assert!(out.contains("  cost $0.00286\n"), "{out}");
+    assert!(out.contains("; billed 1,000 (512 cached) and 100 for the reply\n"), "{out}");
+    assert!(out.contains("  cost $0.00286\n") && out.contains("\n  in all: 2 calls (1 without a bill), "), "{out}");
 }
 
 #[test]

@@ -127,39 +127,50 @@ pub(super) fn tokens(chat: &ConversationManager) -> Result<()> {
 }
 
 pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>) -> Result<()> {
-    let Some(reply) = last else {
-        note("no exchange since the chat was opened");
-        return Ok(());
-    };
-    let report = &reply.report;
     let mut out = stdout(false);
-    let (plan, explained) = (&report.plan, report.plan.explain().to_string());
-    writeln!(out, "{}", clean(explained.lines().next().unwrap_or_default()))?;
-    writeln!(out, "  {}", bill(&figure(plan, plan.tokens().total()), reply.usage.as_ref()))?;
-    writeln!(out, "  the first {} tokens as in the request before", thousands(report.repeated))?;
-    writeln!(out, "  {}", times(report))?;
-    for call in &report.summaries {
-        let taken = call.refused.as_ref().map_or_else(String::new, |why| format!(", not taken: {why}"));
-        writeln!(out, "  a summary: {}{}", bill(&figure(plan, call.tokens), call.usage.as_ref()), clean(&taken))?;
+    match last {
+        Some(reply) => exchange(&mut out, reply)?,
+        None => note("no exchange since the chat was opened"),
     }
-    if let (Some(price), Some(usage)) = (chat.model().price, &reply.usage) {
-        writeln!(out, "  cost {}", price.of(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))?;
+    let spending = chat.spending();
+    if !spending.is_empty() {
+        writeln!(out, "{DIM}so far{DIM:#}")?;
+        for line in clean_lines(&spending.to_string()).lines() {
+            writeln!(out, "  {line}")?;
+        }
     }
     out.flush()?;
     Ok(())
 }
 
-/// What was counted beside what was billed.
-fn bill(counted: &str, usage: Option<&Usage>) -> String {
-    let forecast = format!("forecast {counted} tokens");
-    let Some(usage) = usage else { return format!("{forecast}, no bill came") };
+fn exchange(out: &mut impl Write, reply: &Reply) -> Result<()> {
+    let report = &reply.report;
+    let plan = report.plan.explain().to_string();
+    writeln!(out, "{}", clean(plan.lines().next().unwrap_or_default()))?;
+    let (forecast, most) = (thousands(report.forecast.tokens), thousands(report.forecast.most()));
+    writeln!(out, "  forecast {forecast} tokens, at most {most}; {}", bill(reply.usage.as_ref()))?;
+    writeln!(out, "  the first {} tokens as in the request before", thousands(report.repeated))?;
+    writeln!(out, "  {}", times(report))?;
+    for call in &report.summaries {
+        let taken = call.refused.as_ref().map_or_else(String::new, |why| format!(", not taken: {why}"));
+        let tokens = figure(&report.plan, call.tokens);
+        writeln!(out, "  a summary of {tokens} tokens; {}{}", bill(call.usage.as_ref()), clean(&taken))?;
+    }
+    if let Some(cost) = report.cost {
+        writeln!(out, "  cost {cost}")?;
+    }
+    Ok(())
+}
+
+fn bill(usage: Option<&Usage>) -> String {
+    let Some(usage) = usage else { return "no bill came".to_owned() };
     let part = |tokens: u64, what: &str| match tokens {
         0 => String::new(),
         tokens => format!(" ({} {what})", thousands(tokens)),
     };
     let (prompt, completion) = (thousands(usage.prompt_tokens), thousands(usage.completion_tokens));
     let (cached, reasoning) = (part(usage.cached_tokens, "cached"), part(usage.reasoning_tokens, "reasoning"));
-    format!("{forecast}, billed {prompt}{cached}; reply {completion}{reasoning}")
+    format!("billed {prompt}{cached} and {completion}{reasoning} for the reply")
 }
 
 fn times(report: &Report) -> String {
