@@ -7,7 +7,8 @@ use futures_lite::future::{block_on, poll_once, yield_now};
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason, Usage};
 use turnwise::manager::Summarizer;
 use turnwise::{
-    ChatRequest, Conversation, ConversationManager, CounterFn, Fate, Message, Reply, Summarize, TokenBudget, Transcript,
+    ChatRequest, Conversation, ConversationManager, CounterFn, Fate, Message, Reply, SlidingWindow, Summarize,
+    TokenBudget, Transcript,
 };
 
 use crate::{bytes, long_talk};
@@ -268,5 +269,32 @@ fn pins_and_rules_never_depend_on_what_a_summary_says() {
         let texts: Vec<_> = reply.report.plan.messages().iter().map(|message| message.text().into_owned()).collect();
         assert_eq!(texts[..2], ["Be brief.", "Never name a price."]);
         assert!(texts[2].starts_with("question 000"));
+    }
+}
+
+/// A summary of one branch must not stand for another, and the way back must not be paid for again.
+#[test]
+fn a_summary_and_a_cut_are_those_of_the_branch_that_holds_them() {
+    let window = |model: &Model| model.chat().strategy(SlidingWindow::tokens());
+    for (setup, summarizes) in [(Model::chat as fn(&Model) -> _, true), (window, false)] {
+        let model = Model::new(|number, _| said(format!("Summary {number}.")));
+        let chat = setup(&model).build().unwrap();
+        let replies = talk(&chat, 40);
+        let (paid, end) = (model.asked().len(), chat.snapshot().leaf().unwrap());
+        let sent = |chat: &ConversationManager| chat.plan("Go on.").unwrap().messages().to_vec();
+        let before = sent(&chat);
+
+        chat.switch(replies[0].item_id).unwrap();
+        assert_eq!(chat.snapshot().summaries().count(), 0);
+        talk(&chat, 2);
+        assert_eq!(sent(&chat).len(), 2 + 2 * 2 + 1, "all of a short branch is sent");
+        chat.edit(replies[39].asked, "question 039, otherwise").unwrap();
+        assert_eq!(sent(&chat)[0], before[0], "what is old is the same on this branch");
+        chat.switch(end).unwrap();
+        assert_eq!(sent(&chat), before);
+
+        let saved = Transcript::from_json(&chat.transcript().to_json()).unwrap();
+        assert_eq!(sent(&setup(&model).open(saved).unwrap()), before);
+        assert_eq!((model.asked().len(), paid > 0), (paid, summarizes), "no summary is paid for twice");
     }
 }

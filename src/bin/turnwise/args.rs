@@ -36,7 +36,8 @@ pub(crate) enum Command {
     Models(Models),
     /// Lists the strategies, their options and what they cost
     Strategies(Strategies),
-    /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`
+    /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`. In the
+    /// chat, /help lists commands: undo, another reply, branches, pins, the plan
     #[cfg(feature = "openai")]
     Chat(Chat),
 }
@@ -193,8 +194,8 @@ pub(crate) struct Models {
 #[cfg(feature = "openai")]
 #[derive(Args)]
 pub(crate) struct Chat {
-    /// The file that the chat is saved to after every exchange; when it is there, the chat goes on. Its tools are sent, other
-    /// parameters that stand in it are kept and not sent
+    /// The file that the chat is saved to after every exchange and command; when it is there, the chat goes on. Its tools are
+    /// sent, other parameters that stand in it are kept and not sent
     pub(crate) file: Option<String>,
     /// The model [default: the file's, or `OPENAI_MODEL`]
     #[arg(long)]
@@ -214,6 +215,12 @@ pub(crate) struct Chat {
     /// A parameter of every request, such as temperature=0; can be repeated
     #[arg(long, value_name = "NAME=JSON")]
     pub(crate) param: Vec<String>,
+    /// Wait for whole replies, for servers that do not stream
+    #[arg(long)]
+    pub(crate) no_stream: bool,
+    /// Show what the model thinks before it answers, where the server tells
+    #[arg(long)]
+    pub(crate) show_reasoning: bool,
 }
 
 #[derive(Args)]

@@ -1,0 +1,49 @@
+//! A reply as it comes, and what is left of one that breaks off.
+//!
+//! `cargo run --example streaming`
+
+use std::io::{Write, stdout};
+
+use futures_util::StreamExt;
+use turnwise::backend::{Answer, BackendError, ChatEvent, Scripted};
+use turnwise::{ConversationManager, Exchange, Reply, Result};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let long = "Rain fell on the river for a week, and on the eighth day the fox built a boat.";
+    let broken = || Answer::from(long).broken_after(6, BackendError::interrupted("the server went away"));
+    let backend = Scripted::default().and(long).and(broken()).and(broken()).and("She sailed to the sea.");
+    let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+
+    let reply = print(chat.send("Tell me about the fox.")).await?;
+    let first = reply.report.first_event.unwrap_or_default();
+    println!("({} of {} ms until the first word)\n", first.as_millis(), reply.report.elapsed.as_millis());
+
+    // The record is as it was, and the error has what had come.
+    if let Err(error) = print(chat.send("Again, please.")).await {
+        let partial = error.attempt().and_then(|failed| failed.partial.as_ref());
+        let words = partial.map_or(0, |partial| partial.text().split_whitespace().count());
+        println!("\n({error}; {words} words had come, {} turn is recorded)\n", chat.turn_count());
+    }
+
+    // Recorded as far as it came, and marked.
+    let _ = print(chat.send("Again, please.").keep_partial()).await;
+    let kept = chat.history().pop().filter(turnwise::Message::is_incomplete);
+    println!("\n(kept: {} bytes, {} turns)\n", kept.map_or(0, |kept| kept.text().len()), chat.turn_count());
+
+    print(chat.send("And then?")).await?;
+    Ok(())
+}
+
+async fn print(exchange: Exchange) -> Result<Reply> {
+    let mut stream = exchange.stream().await?;
+    while let Some(event) = stream.next().await {
+        if let ChatEvent::Text(text) = event? {
+            print!("{text}");
+            // A terminal that is not there is not this program's problem.
+            let _ = stdout().flush();
+        }
+    }
+    println!();
+    stream.finish().await
+}

@@ -1,0 +1,56 @@
+//! The conversation that a command line asks for.
+
+use turnwise::backend::openai::OpenAi;
+use turnwise::strategy::parse;
+use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Transcript};
+
+use crate::args::Chat;
+use crate::failure::{Failure, Result};
+
+/// The conversation of the file, or a new one. The chat saves it itself, after commands too.
+pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
+    let file = match &args.file {
+        Some(name) => load(name).map_err(|failure| failure.within(name))?,
+        None => None,
+    };
+    let of_file = || file.as_ref().and_then(|file| file.model.clone());
+    let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
+    let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
+    let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
+    let setup = with_options(setup, args)?;
+    let chat = match file {
+        Some(file) => setup.open(file),
+        None => setup.build(),
+    };
+    chat.map_err(|e| args.file.iter().fold(Failure::from(e), Failure::within))
+}
+
+fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {
+    let mut setup = setup.strategy(parse(&args.strategy)?);
+    if let Some(tokens) = args.budget {
+        setup = setup.budget(TokenBudget::limit(tokens));
+    }
+    if let Some(system) = &args.system {
+        setup = setup.system(system);
+    }
+    if let Some(tokens) = args.max_reply {
+        setup = setup.max_completion_tokens(tokens);
+    }
+    for param in &args.param {
+        let invalid = |why: &str| Failure::usage(format!("--param {param}: {why}; write NAME=JSON"));
+        let (name, value) = param.split_once('=').ok_or_else(|| invalid("no `=`"))?;
+        setup = setup.param(name, RawJson::new(value).map_err(|e| invalid(e.detail()))?);
+    }
+    Ok(setup)
+}
+
+/// The conversation that goes on, if there is one.
+fn load(name: &str) -> Result<Option<Transcript>> {
+    if name == "-" {
+        return Err(Failure::usage("a chat is saved to a file, and reads what is said from the standard input"));
+    }
+    match std::fs::metadata(name) {
+        Ok(found) if !found.is_file() || found.len() > 0 => Ok(Some(Transcript::load(name)?)),
+        _ => Ok(None),
+    }
+}

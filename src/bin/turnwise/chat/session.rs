@@ -1,0 +1,263 @@
+//! The chat: a line, what it asks for, and the file that is never behind.
+
+use std::io::{IsTerminal, stdin};
+
+use futures_util::StreamExt;
+use turnwise::{ConversationManager, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
+
+use super::commands::{self, Command, Line};
+use super::input::{Input, Next, unless_interrupted};
+use super::printing::{Live, note, remarks, say};
+use super::views;
+use crate::args::Chat;
+use crate::failure::{Failure, Result};
+use crate::words::counted;
+
+/// How a program ends that Ctrl-C ended, as a shell says it.
+const INTERRUPTED: u8 = 130;
+
+pub(super) struct Session {
+    pub(super) chat: ConversationManager,
+    /// Where the chat is saved.
+    pub(super) file: Option<String>,
+    streams: bool,
+    shows_reasoning: bool,
+    is_person: bool,
+    /// The last exchange.
+    pub(super) last: Option<Reply>,
+    /// What was asked in vain.
+    unanswered: Option<Ask>,
+    has_failed: bool,
+}
+
+/// What is asked of the model.
+#[derive(Clone)]
+enum Ask {
+    Say(String),
+    Again,
+    Edit(Option<ItemId>, String),
+}
+
+impl Session {
+    pub(super) fn new(chat: ConversationManager, args: &Chat) -> Self {
+        Self {
+            chat,
+            file: args.file.clone(),
+            streams: !args.no_stream,
+            shows_reasoning: args.show_reasoning,
+            is_person: stdin().is_terminal(),
+            last: None,
+            unanswered: None,
+            has_failed: false,
+        }
+    }
+
+    pub(super) async fn run(&mut self, input: &mut Input) -> Result<()> {
+        self.leave_open_calls()?;
+        self.greet();
+        loop {
+            self.prompt("> ");
+            let line = match input.next().await? {
+                Next::Line(line) => line,
+                Next::CtrlC => {
+                    self.prompt("\n");
+                    return Err(Failure::Said(INTERRUPTED));
+                }
+                Next::End => {
+                    self.prompt("\n");
+                    break;
+                }
+            };
+            match self.obey(&line).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Failure::ClosedPipe) => return Err(Failure::ClosedPipe),
+                Err(failure) => self.failed(&failure),
+            }
+        }
+        if self.has_failed { Err(Failure::Said(1)) } else { Ok(()) }
+    }
+
+    /// Does what a line asks for; whether the chat goes on.
+    async fn obey(&mut self, line: &str) -> Result<bool> {
+        match commands::read(line)? {
+            Line::Empty => {}
+            Line::Say(text) => self.ask(Ask::Say(text)).await?,
+            Line::Do(Command::Quit) => return Ok(false),
+            Line::Do(command) => self.act(command).await?,
+        }
+        Ok(true)
+    }
+
+    async fn act(&mut self, command: Command) -> Result<()> {
+        match command {
+            Command::Retry => match self.unanswered.clone() {
+                Some(ask) => self.ask(ask).await,
+                None => Err(Failure::usage("nothing failed or was stopped; /regenerate asks for another reply")),
+            },
+            Command::Regenerate => self.ask(Ask::Again).await,
+            Command::Edit(id, text) => self.ask(Ask::Edit(id, text)).await,
+            Command::Undo => self.undo(),
+            Command::Clear => self.clear(),
+            Command::Switch(id) => self.switch(id),
+            Command::Fork(at, file) => self.fork(at, file),
+            Command::Pin(id) => self.pin(id),
+            Command::Unpin(id) => self.unpin(id),
+            Command::System(Some(text)) => self.set_system(&text),
+            Command::Constrain(Some(text)) => self.constrain(&text),
+            Command::Lift(number) => self.lift(number),
+            Command::Save(file) => self.save_to(file),
+            Command::System(None) => views::system(&self.chat),
+            Command::Constrain(None) => views::constraints(&self.chat),
+            Command::Help => views::help(),
+            Command::Branches => views::branches(&self.chat),
+            Command::History(newest) => views::history(&self.chat, newest),
+            Command::Plan(text) => views::plan(&self.chat, &text),
+            Command::Tokens => views::tokens(&self.chat),
+            Command::Report => views::report(&self.chat, self.last.as_ref()),
+            Command::Quit => Ok(()),
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask) -> Result<()> {
+        let place = self.leaf();
+        let exchange = self.exchange(&ask)?;
+        let start = self.leaf();
+        let mut live = Live::start(self.is_person, self.shows_reasoning);
+        // What is interrupted is dropped, and that keeps what had come.
+        let answer = unless_interrupted(receive(exchange, self.streams, &mut live)).await;
+        let is_recorded = self.leaf() != start;
+        if !is_recorded {
+            self.go(place)?;
+        }
+        self.unanswered = (!is_recorded).then_some(ask);
+        let told = live.end(matches!(answer, Some(Ok(_)))).and_then(|()| self.tell(answer, is_recorded));
+        if let Err(unsaved) = self.save() {
+            self.failed(&unsaved);
+        }
+        told
+    }
+
+    fn exchange(&self, ask: &Ask) -> Result<Exchange> {
+        Ok(match ask {
+            Ask::Say(text) => self.chat.send(text.as_str()),
+            Ask::Again => self.chat.regenerate(),
+            Ask::Edit(id, text) => {
+                let before = self.question(*id)?;
+                self.go(before)?;
+                self.chat.send(text.as_str())
+            }
+        })
+    }
+
+    /// The item before a user's message: the last one's of the path, or that of `id`.
+    fn question(&self, id: Option<ItemId>) -> Result<Option<ItemId>> {
+        let record = self.chat.snapshot();
+        let is_question = |item: &&Item| *item.message().role() == Role::User;
+        let question = match id {
+            Some(id) => record.get(id).ok_or_else(|| Failure::usage(format!("there is no message {id}")))?,
+            None => {
+                let last = record.path().items().rfind(is_question);
+                last.ok_or_else(|| Failure::usage("there is no message of yours to edit"))?
+            }
+        };
+        match is_question(&question) {
+            true => Ok(question.parent()),
+            false => {
+                let (id, role) = (question.id(), question.message().role());
+                Err(Failure::usage(format!(
+                    "{id} is a message of the {role}; only yours can be edited and asked again"
+                )))
+            }
+        }
+    }
+
+    fn tell(&mut self, answer: Option<Result<Reply>>, is_recorded: bool) -> Result<()> {
+        match answer {
+            Some(Ok(reply)) => {
+                remarks(&reply);
+                self.last = Some(reply);
+                self.leave_open_calls()?;
+            }
+            Some(Err(Failure::ClosedPipe)) => return Err(Failure::ClosedPipe),
+            Some(Err(failure)) => {
+                self.failed(&failure);
+                match is_recorded {
+                    true => note("what had come is kept, marked as incomplete; /regenerate asks again"),
+                    false => note("nothing is recorded; /retry sends it again"),
+                }
+            }
+            None if is_recorded => note("stopped; what had come is kept, marked as incomplete"),
+            None => note("stopped before anything came; nothing is recorded, /retry sends it again"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn leaf(&self) -> Option<ItemId> {
+        self.chat.snapshot().leaf()
+    }
+
+    /// Makes an item the end of the path, or the path empty.
+    pub(super) fn go(&self, to: Option<ItemId>) -> Result<()> {
+        Ok(match to {
+            Some(leaf) => self.chat.switch(leaf)?,
+            None => self.chat.clear()?,
+        })
+    }
+
+    /// Goes back to before calls at the end that nobody answered: tools are not run here. The record keeps them.
+    pub(super) fn leave_open_calls(&self) -> Result<()> {
+        let record = self.chat.snapshot();
+        let path = record.path();
+        let Some(last) = path.groups().checked_sub(1).map(|last| path.group(last)) else { return Ok(()) };
+        if last.state() != GroupState::Open {
+            return Ok(());
+        }
+        let calls = last.first().map_or(&[][..], Message::tool_calls);
+        let names: Vec<&str> = calls.iter().map(ToolCall::name).collect();
+        note(format_args!("calls of tools are not run here and are left out: {}", names.join(", ")));
+        let before = last.positions().start.checked_sub(1).and_then(|before| path.item(before));
+        self.go(before.map(Item::id))
+    }
+
+    pub(super) fn save(&self) -> Result<()> {
+        match &self.file {
+            Some(file) => Ok(self.chat.save(file)?),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        failure.report();
+        self.has_failed = true;
+    }
+
+    fn greet(&self) {
+        let goes_on = match self.chat.turn_count() {
+            0 => String::new(),
+            turns => format!("goes on after {}; ", counted(turns, "turn")),
+        };
+        self.prompt(&format!("{goes_on}/help lists commands; Ctrl-C stops a reply; /quit or Ctrl-D ends the chat\n"));
+    }
+
+    /// Says something to a person only.
+    fn prompt(&self, text: &str) {
+        if self.is_person {
+            say(text);
+        }
+    }
+}
+
+/// The reply, shown as it comes. Dropped or broken off, what had come of a stream is recorded.
+async fn receive(exchange: Exchange, streams: bool, live: &mut Live) -> Result<Reply> {
+    if !streams {
+        let reply = exchange.await?;
+        live.text(&reply.text())?;
+        return Ok(reply);
+    }
+    let mut stream = exchange.keep_partial().stream().await?;
+    while let Some(event) = stream.next().await {
+        live.show(&event?)?;
+    }
+    Ok(stream.finish().await?)
+}

@@ -1,0 +1,186 @@
+//! Commands that show something, on the standard output.
+
+use std::io::Write;
+
+use turnwise::backend::{Attempt, Usage};
+use turnwise::{ConversationManager, Item, Reply, Report};
+
+use super::commands::KNOWN;
+use super::printing::{figure, note};
+use crate::count::said;
+use crate::failure::Result;
+use crate::output::{DIM, ROLE, clean, clean_lines, preview, stdout};
+use crate::words::{counted, thousands};
+
+pub(super) fn help() -> Result<()> {
+    let mut out = stdout(false);
+    let usage = |name: &str, takes: &str| format!("/{name} {takes}");
+    let width = KNOWN.iter().map(|known| usage(known.name, known.takes).len()).max().unwrap_or(0);
+    for known in &KNOWN {
+        writeln!(out, "  {:width$}  {DIM}{}{DIM:#}", usage(known.name, known.takes), known.about)?;
+    }
+    writeln!(out, "  {:width$}  {DIM}sends a line that begins with a slash{DIM:#}", "//…")?;
+    out.flush()?;
+    Ok(())
+}
+
+pub(super) fn branches(chat: &ConversationManager) -> Result<()> {
+    let mut out = stdout(false);
+    let record = chat.snapshot();
+    let mut is_at_end = false;
+    for branch in record.branches() {
+        let last = record.get(branch.leaf).map(Item::message).map_or_else(String::new, said);
+        let here = if branch.is_current { "  <- here" } else { "" };
+        let (leaf, length) = (branch.leaf.to_string(), counted(branch.len, "message"));
+        writeln!(out, "{leaf:>6}  {DIM}{length:>11}{DIM:#}  {last}{here}")?;
+        is_at_end |= branch.is_current;
+    }
+    match record.leaf() {
+        Some(leaf) if !is_at_end => {
+            let last = record.get(leaf).map(Item::message).map_or_else(String::new, said);
+            let (leaf, length) = (leaf.to_string(), counted(record.path().len(), "message"));
+            writeln!(out, "{leaf:>6}  {DIM}{length:>11}{DIM:#}  {last}  <- here, on the way to others")?;
+        }
+        Some(_) => {}
+        None => writeln!(out, "        {DIM}{:>11}{DIM:#}  <- here", counted(0, "message"))?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// The newest messages with their index, as a plan names them, and their id, as commands do.
+pub(super) fn history(chat: &ConversationManager, newest: usize) -> Result<()> {
+    let mut out = stdout(false);
+    let record = chat.snapshot();
+    let (head, path) = (record.head(), record.path());
+    let first = path.len().saturating_sub(newest);
+    for (index, message) in head.iter().enumerate() {
+        writeln!(out, "{index:>5}  {:>6}  {:<9}  {}", "", preview(message.role().as_str(), ROLE), said(message))?;
+    }
+    if first > 0 {
+        writeln!(out, "{DIM}       … {} before{DIM:#}", counted(first, "message"))?;
+    }
+    let summarized = record.summaries().filter_map(|summary| path.position(summary.last)).max();
+    for (position, item) in (first..).zip(path.range(first..path.len())) {
+        let message = item.message();
+        let notes = [
+            (record.pins().any(|pin| pin == item.id()), "pinned"),
+            (summarized.is_some_and(|last| position <= last), "summarized"),
+            (message.is_incomplete(), "incomplete"),
+        ];
+        let notes: Vec<&str> = notes.into_iter().filter_map(|(holds, note)| holds.then_some(note)).collect();
+        let notes = if notes.is_empty() { String::new() } else { format!("  {DIM}[{}]{DIM:#}", notes.join(", ")) };
+        let (id, role) = (item.id().to_string(), preview(message.role().as_str(), ROLE));
+        writeln!(out, "{:>5}  {id:>6}  {role:<9}  {}{notes}", head.len() + position, said(message))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+pub(super) fn system(chat: &ConversationManager) -> Result<()> {
+    let record = chat.snapshot();
+    if record.head().is_empty() {
+        note("there is no system prompt");
+    }
+    let mut out = stdout(false);
+    for message in record.head() {
+        writeln!(out, "{}", clean_lines(&message.text()))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+pub(super) fn constraints(chat: &ConversationManager) -> Result<()> {
+    let record = chat.snapshot();
+    if record.constraints().next().is_none() {
+        note("no constraint was stated");
+    }
+    let mut out = stdout(false);
+    for (number, text) in (1..).zip(record.constraints()) {
+        writeln!(out, "{number:>5}  {}", clean(text))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+pub(super) fn plan(chat: &ConversationManager, text: &str) -> Result<()> {
+    let plan = chat.plan(text)?;
+    let mut out = stdout(false);
+    writeln!(out, "{}", clean_lines(&plan.explain().to_string()))?;
+    out.flush()?;
+    if text.is_empty() {
+        note("with an empty message; /plan TEXT plans TEXT");
+    }
+    Ok(())
+}
+
+pub(super) fn tokens(chat: &ConversationManager) -> Result<()> {
+    let mut out = stdout(false);
+    let (all, record, plan) = (chat.count_tokens(), chat.snapshot(), chat.plan("")?);
+    let messages = counted(record.head().len() + record.path().len(), "message");
+    writeln!(out, "the conversation: {messages}, {} tokens", figure(&plan, all))?;
+    let (sent, limit) = (counted(plan.messages().len(), "message"), thousands(plan.budget().limit));
+    let tokens = figure(&plan, plan.tokens().total());
+    writeln!(out, "the next request, with an empty message: {sent}, {tokens} of {limit} tokens")?;
+    out.flush()?;
+    Ok(())
+}
+
+pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>) -> Result<()> {
+    let mut out = stdout(false);
+    match last {
+        Some(reply) => exchange(&mut out, reply)?,
+        None => note("no exchange since the chat was opened"),
+    }
+    let spending = chat.spending();
+    if !spending.is_empty() {
+        writeln!(out, "{DIM}so far{DIM:#}")?;
+        for line in clean_lines(&spending.to_string()).lines() {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn exchange(out: &mut impl Write, reply: &Reply) -> Result<()> {
+    let report = &reply.report;
+    let plan = report.plan.explain().to_string();
+    writeln!(out, "{}", clean(plan.lines().next().unwrap_or_default()))?;
+    let (forecast, most) = (thousands(report.forecast.tokens), thousands(report.forecast.most()));
+    writeln!(out, "  forecast {forecast} tokens, at most {most}; {}", bill(reply.usage.as_ref()))?;
+    writeln!(out, "  the first {} tokens as in the request before", thousands(report.repeated))?;
+    writeln!(out, "  {}", times(report))?;
+    for call in &report.summaries {
+        let taken = call.refused.as_ref().map_or_else(String::new, |why| format!(", not taken: {why}"));
+        let tokens = figure(&report.plan, call.tokens);
+        writeln!(out, "  a summary of {tokens} tokens; {}{}", bill(call.usage.as_ref()), clean(&taken))?;
+    }
+    if let Some(cost) = report.cost {
+        writeln!(out, "  cost {cost}")?;
+    }
+    Ok(())
+}
+
+fn bill(usage: Option<&Usage>) -> String {
+    let Some(usage) = usage else { return "no bill came".to_owned() };
+    let part = |tokens: u64, what: &str| match tokens {
+        0 => String::new(),
+        tokens => format!(" ({} {what})", thousands(tokens)),
+    };
+    let (prompt, completion) = (thousands(usage.prompt_tokens), thousands(usage.completion_tokens));
+    let (cached, reasoning) = (part(usage.cached_tokens, "cached"), part(usage.reasoning_tokens, "reasoning"));
+    format!("billed {prompt}{cached} and {completion}{reasoning} for the reply")
+}
+
+fn times(report: &Report) -> String {
+    let first = report.first_event.map(|first| format!("first part after {:.1} s, ", first.as_secs_f64()));
+    let attempt = |attempt: &Attempt| match attempt.status {
+        Some(status) => status.to_string(),
+        None => "no status".to_owned(),
+    };
+    let attempts: Vec<String> = report.attempts.iter().map(attempt).collect();
+    let requests = counted(attempts.len(), "request");
+    let (first, attempts) = (first.unwrap_or_default(), attempts.join(", "));
+    format!("{requests} ({attempts}), {first}all after {:.1} s", report.elapsed.as_secs_f64())
+}

@@ -1,0 +1,148 @@
+//! Commands: what they do, and that it is in the file when the next one runs.
+
+use tempfile::TempDir;
+
+use crate::run::{said, saved, text, turnwise};
+use crate::stub::{Answer, Stub};
+
+const CHAT: &str = "chat talk.json --model gpt-4o";
+
+/// Answers that can be told apart.
+fn stub() -> Stub {
+    Stub::new(["one", "two", "three", "four", "five"].map(Answer::says))
+}
+
+/// Runs the program once for each input, on the same file: standard output, standard error.
+fn each(folder: &TempDir, stub: &Stub, inputs: &[&str]) -> Vec<(String, String)> {
+    let run = |input: &&str| {
+        let ran = turnwise(folder, stub, CHAT, input);
+        assert_eq!(ran.status.code(), Some(0), "{input}: {}", text(&ran.stderr));
+        (text(&ran.stdout), text(&ran.stderr))
+    };
+    inputs.iter().map(run).collect()
+}
+
+#[test]
+fn undo_and_switch_survive_the_end_of_the_chat() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let told = each(&folder, &stub, &["a\nb\n", "/undo\n", "/history\n/branches\n", "/switch #3\n", "/history 1\n"]);
+    assert!(told[1].1.contains("back to before “b”; /switch #3 returns to it"), "{}", told[1].1);
+    assert!(told[2].0.contains("#1  assistant  one") && !told[2].0.contains("two\n    0"), "{}", told[2].0);
+    assert!(told[2].0.contains("#3   4 messages  two\n") && told[2].0.contains("one  <- here"), "{}", told[2].0);
+    assert!(told[3].1.contains("now at #3 after 4 messages: “two”"), "{}", told[3].1);
+    assert_eq!(told[4].0, "       … 3 messages before\n    3      #3  assistant  two\n");
+    assert_eq!(said(&folder, "talk.json"), ["a", "one", "b", "two"]);
+}
+
+#[test]
+fn another_reply_and_another_question_leave_the_old_ones_as_branches() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    each(&folder, &stub, &["a\nb\n", "/regenerate\n"]);
+    assert_eq!(said(&folder, "talk.json"), ["a", "one", "b", "three"]);
+    each(&folder, &stub, &["/edit c\n"]);
+    assert_eq!(said(&folder, "talk.json"), ["a", "one", "c", "four"]);
+    let told = each(&folder, &stub, &["/edit #0 d\n/branches\n"]);
+    assert_eq!(said(&folder, "talk.json"), ["d", "five"]);
+    assert_eq!(told[0].0.lines().count(), 1 + 4, "{}", told[0].0);
+    assert!(stub.seen()[4].body.contains(r#""messages":[{"role":"user","content":"d"}]"#));
+}
+
+#[test]
+fn an_edit_that_fails_changes_nothing() {
+    let no = Answer::new(400, r#"{"error":{"message":"no"}}"#);
+    let (folder, stub) =
+        (TempDir::new().unwrap(), Stub::new([Answer::says("one"), no.clone(), no, Answer::says("two")]));
+    let ran = turnwise(&folder, &stub, CHAT, "a\n/edit b\n/regenerate\n/edit #1 c\n/edit #7 c\n");
+    assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), "one\n".to_owned()));
+    assert!(text(&ran.stderr).contains("#1 is a message of the assistant"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("there is no message #7"), "{}", text(&ran.stderr));
+    assert_eq!(said(&folder, "talk.json"), ["a", "one"]);
+    assert_eq!(stub.seen().len(), 3);
+}
+
+#[test]
+fn a_fork_goes_on_in_a_file_of_its_own() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    each(&folder, &stub, &["a\nb\n/fork #1 other.json\nc\n"]);
+    assert_eq!(said(&folder, "talk.json"), ["a", "one", "b", "two"]);
+    assert_eq!(said(&folder, "other.json"), ["a", "one", "c", "three"]);
+    let ids = ["talk.json", "other.json"].map(|file| saved(&folder, file).conversation.id().to_owned());
+    assert_ne!(ids[0], ids[1]);
+
+    let before = std::fs::read(folder.path().join("other.json")).unwrap();
+    let ran = turnwise(&folder, &stub, CHAT, "/fork other.json\n/save other.json\n/save copy.json\n/save copy.json\n");
+    assert_eq!(ran.status.code(), Some(1));
+    assert_eq!(text(&ran.stderr).matches("something else stands there").count(), 2, "{}", text(&ran.stderr));
+    assert_eq!(text(&ran.stderr).matches("a copy is saved to copy.json").count(), 2, "{}", text(&ran.stderr));
+    assert_eq!(std::fs::read(folder.path().join("other.json")).unwrap(), before);
+}
+
+#[test]
+fn a_chat_without_a_file_can_be_given_one() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let ran = turnwise(&folder, &stub, "chat --model gpt-4o", "a\n/save talk.json\nb\n/undo\n");
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    assert_eq!(said(&folder, "talk.json"), ["a", "one"]);
+    assert_eq!(saved(&folder, "talk.json").conversation.items().count(), 4);
+}
+
+#[test]
+fn pins_constraints_and_the_system_prompt_are_saved_at_once() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    each(&folder, &stub, &["/system Be kind.\n", "/constrain Be brief.\n/constrain In French.\n", "a\nb\n/pin #0\n"]);
+    let head = r#""messages":[{"role":"system","content":"Be kind."},{"role":"system","content":"Be brief."},{"role":"system","content":"In French."},"#;
+    assert!(stub.seen()[0].body.contains(head), "{}", stub.seen()[0].body);
+    let told =
+        each(&folder, &stub, &["/history\n/constrain\n/system\n", "/lift 1\n/unpin #0\n", "/constrain\n/unpin 0\n"]);
+    assert!(told[0].0.contains("    3      #0  user       a  [pinned]\n"), "{}", told[0].0);
+    assert!(
+        told[0].0.ends_with("    1  Be brief.\n    2  In French.\nBe kind.\nBe brief.\nIn French.\n"),
+        "{}",
+        told[0].0
+    );
+    assert_eq!(told[2].0, "    1  In French.\n");
+    assert!(told[2].1.contains("#0 was not pinned"), "{}", told[2].1);
+    let ran = turnwise(&folder, &stub, CHAT, "/lift 2\n/pin #99\n");
+    assert!(text(&ran.stderr).contains("there is no constraint 2: they go from 1 to 1"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("no item #99"), "{}", text(&ran.stderr));
+}
+
+#[test]
+fn clear_begins_again_and_the_way_back_is_said() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let told = each(&folder, &stub, &["a\n/clear\n", "/branches\n", "b\n", "/switch 1\n"]);
+    assert!(told[0].1.contains("/switch #1 returns to what was said"), "{}", told[0].1);
+    assert!(told[1].0.ends_with("0 messages  <- here\n"), "{}", told[1].0);
+    assert!(stub.seen()[1].body.contains(r#""messages":[{"role":"user","content":"b"}]"#));
+    assert_eq!(said(&folder, "talk.json"), ["a", "one"]);
+}
+
+#[test]
+fn what_would_be_sent_and_what_was_done_can_be_looked_at() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let told = each(&folder, &stub, &["/report\na\n/plan and now?\n/plan\n/tokens\n/report\n"]);
+    let (out, err) = &told[0];
+    assert!(err.contains("no exchange since the chat was opened") && err.contains("/plan TEXT plans TEXT"), "{err}");
+    assert!(out.contains("window: sends 3 of 3 messages, ") && out.contains("to be answered\n"), "{out}");
+    assert!(out.contains("the conversation: 2 messages, ") && out.contains("no bill came\n"), "{out}");
+    assert!(out.contains("  1 request (200), ") && !out.contains("  cost $"), "{out}");
+    assert_eq!((stub.seen().len(), said(&folder, "talk.json").len()), (1, 2), "nothing was sent or recorded");
+
+    let usage =
+        r#""usage":{"prompt_tokens":1000,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":512}}"#;
+    let bill = format!(r#"{{"choices":[{{"message":{{"role":"assistant","content":"x"}}}}],{usage}}}"#);
+    let stub = Stub::new([Answer::new(200, &bill)]);
+    let out = &each(&folder, &stub, &["a\n/report\n"])[0].0;
+    assert!(out.contains("; billed 1,000 (512 cached) and 100 for the reply\n"), "{out}");
+    assert!(out.contains("  cost $0.00286\n") && out.contains("\n  in all: 2 calls (1 without a bill), "), "{out}");
+}
+
+#[test]
+fn a_mistyped_command_is_no_message() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let ran = turnwise(&folder, &stub, CHAT, "/regenrate\n//help\n/help\n");
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(text(&ran.stderr).contains("did you mean /regenerate?"), "{}", text(&ran.stderr));
+    assert_eq!(said(&folder, "talk.json"), ["/help", "one"]);
+    assert!(text(&ran.stdout).starts_with("one\n  /help ") && text(&ran.stdout).contains("\n  //… "));
+}
