@@ -125,7 +125,9 @@ async fn whole_replies(server: &Llmock) -> u64 {
 
 /// The backend's streams: after each fault the same request works. (The model that llmock plays says the same each time.)
 async fn streamed_replies(server: &Llmock) -> u64 {
-    server.does(json!([{"type": "reply", "text": "It is a fine day in the city of Oslo today.", "times": null}])).await;
+    // Long enough for the server to notice who stops reading.
+    let text = "It is a fine day in the city of Oslo. ".repeat(3);
+    server.does(json!([{"type": "reply", "text": text, "times": null}])).await;
     let mut requests = 0;
     for (number, (fault, error, attempts)) in faults().into_iter().chain(faults_of_streams()).enumerate() {
         server.does(fault.clone()).await;
