@@ -42,7 +42,7 @@ start() {
     "$dir/venv/bin/pip" install --quiet --disable-pip-version-check "$PACKAGE" >&2
   fi
   # Paced, so that it notices clients that stop reading.
-  nohup setsid "$dir/venv/bin/llmock" serve --port "$port" --stream-chunk-delay-ms 20 > "$dir/llmock.$port.log" 2>&1 < /dev/null &
+  nohup setsid "$dir/venv/bin/llmock" serve --port "$port" --stream-chunk-delay-ms 50 > "$dir/llmock.$port.log" 2>&1 < /dev/null &
   printf '%s\n' "$!" > "$pidfile"
   local end=$((SECONDS + 60))
   until ready; do

@@ -124,7 +124,9 @@ async fn whole_replies(server: &Llmock) -> u64 {
 /// Streamed exchanges: after each fault the record is as it was, what had come is handed over, and the next send works.
 /// (The model that llmock plays says the same each time.)
 async fn streamed_replies(server: &Llmock) -> u64 {
-    server.does(json!([{"type": "reply", "text": "It is a fine day in the city of Oslo today.", "times": null}])).await;
+    // Long enough for the server to notice who stops reading.
+    let text = "It is a fine day in the city of Oslo. ".repeat(3);
+    server.does(json!([{"type": "reply", "text": text, "times": null}])).await;
     let chat = ConversationManager::builder("gpt-4o").backend(server.backend()).build().unwrap();
     let mut requests = 0;
     for (number, (fault, error, attempts)) in faults().into_iter().chain(faults_of_streams()).enumerate() {
@@ -140,6 +142,8 @@ async fn streamed_replies(server: &Llmock) -> u64 {
         requests += attempts;
         if let Err(failed) = outcome {
             assert_eq!(chat.history(), before, "{fault}");
+            // A request that comes before the server has noticed that we left counts as another call.
+            tokio::time::sleep(Duration::from_millis(500)).await;
             let reply = streamed(chat.send(again(&question, error))).await.unwrap();
             let partial = failed.attempt().unwrap().partial.as_ref().map(|partial| partial.text().into_owned());
             assert!(reply.text().starts_with(&*partial.unwrap_or_default()), "{fault}");
