@@ -7,7 +7,7 @@ use super::cut::cut_to_fit;
 use super::draft::Draft;
 use super::plan::{Arithmetic, Plan};
 use super::refuse::{kept_too_much, refuse_what_cannot_fit};
-use super::runs::{Cut, Ground, history};
+use super::runs::{Cut, Decided, Ground, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Must, MustSend};
 use super::{Memo, Strategy};
@@ -65,6 +65,32 @@ impl Extras {
                 let what = if message.has_calls() { "calls" } else { "a call's result" };
                 Err(Error::new(ErrorKind::InvalidMessage, format!("the context holds {what}; push them, or send them")))
             }
+        }
+    }
+}
+
+/// What a request costs whatever is decided about the path.
+struct Fixed {
+    head: Count,
+    tools: Count,
+    context: Count,
+    overhead: Count,
+}
+
+impl Fixed {
+    fn tokens(&self) -> u64 {
+        (self.head + self.tools + self.context + self.overhead).tokens
+    }
+
+    fn with(&self, decided: &Decided) -> Arithmetic {
+        Arithmetic {
+            head: self.head.tokens,
+            tools: self.tools.tokens,
+            history: history(&decided.runs),
+            summary: decided.summary.as_ref().map_or(0, |summary| summary.tokens),
+            context: self.context.tokens,
+            overhead: self.overhead.tokens,
+            estimated: false,
         }
     }
 }
@@ -187,40 +213,22 @@ impl Planner {
         extras.check()?;
         let params = self.params.and(&extras.params);
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
+        let fixed = Fixed { head, tools, context: self.cost.group(&extras.context), overhead: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
         let must = MustSend::of(conversation, &sums);
-        let path = conversation.path();
-        if path.head().is_empty() && must.iter().next().is_none() {
+        if conversation.head().is_empty() && must.iter().next().is_none() {
             let detail = "nothing to send: the conversation has no head and no message that can be sent";
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
-        let (overhead, context) = (self.cost.priming(), self.cost.group(&extras.context));
-        let before = (head + tools + overhead + context).tokens;
-        let cuts = self.cuts(path, before, &must, &sums, memo)?;
+        let before = fixed.tokens();
+        let cuts = self.cuts(conversation.path(), before, &must, &sums, memo)?;
         let ground = Ground { record: conversation, sums: &sums, must: &must, cost: &self.cost, before, cuts: &cuts };
         let decided = ground.decide(&self.budget, strategy, memo)?;
-        let tokens = Arithmetic {
-            head: head.tokens,
-            tools: tools.tokens,
-            history: history(&decided.runs),
-            summary: decided.summary.as_ref().map_or(0, |summary| summary.tokens),
-            context: context.tokens,
-            overhead: overhead.tokens,
-            estimated: false,
-        };
+        let tokens = fixed.with(&decided);
         if tokens.total() > self.budget.limit {
             return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
-        let pending = must.of_reason(Must::Pending).next().unwrap_or(path.groups());
-        let mut request = Assembly::new(path.head(), head + tools);
-        let sources =
-            Sources { path, sums: &sums, smaller: &decided.smaller, shrinker: &memo.shrinker, cost: &self.cost };
-        let inserts = [
-            decided.summary.as_ref().and_then(|summary| self.insert(summary, &decided.draft, conversation)),
-            Some(Insert { before: pending, messages: extras.context.clone(), cost: context }),
-        ];
-        sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
-        let Assembly { messages, parts, is_exact } = request;
+        let Assembly { messages, parts, is_exact } = self.assemble(&ground, &decided, &fixed, extras, memo);
         let (messages, unfitted, is_as_counted) = self.fit(messages);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
         Ok(Plan {
@@ -244,6 +252,30 @@ impl Planner {
             steps: decided.steps,
             trims_to: strategy.trims_to(),
         })
+    }
+
+    /// The messages in order: head, what is sent of the path with a summary in it, and the context before what must be
+    /// answered.
+    fn assemble(
+        &self,
+        ground: &Ground<'_>,
+        decided: &Decided,
+        fixed: &Fixed,
+        extras: &Extras,
+        memo: &Memo,
+    ) -> Assembly {
+        let path = ground.record.path();
+        let pending = ground.must.of_reason(Must::Pending).next().unwrap_or(path.groups());
+        let summary = decided.summary.as_ref();
+        let inserts = [
+            summary.and_then(|summary| self.insert(summary, &decided.draft, ground.record)),
+            Some(Insert { before: pending, messages: extras.context.clone(), cost: fixed.context }),
+        ];
+        let (smaller, shrinker) = (&*decided.smaller, &memo.shrinker);
+        let sources = Sources { path, sums: ground.sums, smaller, shrinker, cost: &self.cost };
+        let mut request = Assembly::new(path.head(), fixed.head + fixed.tools);
+        sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
+        request
     }
 
     /// Where a summary stands: behind all that it stands for.
