@@ -245,6 +245,7 @@ impl TokenBudget {
 impl ResolvedBudget {
     /// The same budget with at least so many tokens kept free against counts that are too low; what it states itself stays.
     /// Something is always left to send.
+    #[must_use]
     pub fn with_margin(&self, tokens: u64) -> Self {
         let room = self.limit.saturating_add(self.margin);
         let margin = tokens.max(self.margin).min(room.saturating_sub(1));
@@ -258,6 +259,7 @@ impl ResolvedBudget {
     ///
     /// `exact` says whether our counts are the model's own, `anchor` is the conversation's last bill, and `last` the
     /// [`margin`](Self::margin) that its request was planned with, 0 at first.
+    #[must_use]
     pub fn calibrated(&self, learned: &Learned, exact: bool, anchor: Option<&Anchor>, last: u64) -> Self {
         if learned.bills() == 0 {
             return *self;
@@ -266,7 +268,8 @@ impl ResolvedBudget {
         let needed = room - learned.fitting(room, exact, anchor);
         let step = self.window.unwrap_or(self.limit.saturating_add(self.kept_free())).div_ceil(100).max(1);
         let wanted = needed.div_ceil(step).saturating_mul(step);
-        let is_kept = last % step == 0 && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
+        let is_kept =
+            last.is_multiple_of(step) && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
         self.with_margin(if is_kept { last } else { wanted })
     }
 

@@ -432,6 +432,12 @@ impl Print {
         let _ = serde_json::to_writer(&mut writer, message);
         Self { hash: writer.hash.digest(), bytes: writer.bytes }
     }
+
+    /// Half of the hash.
+    #[allow(clippy::cast_possible_truncation, reason = "half is wanted")]
+    pub(crate) fn short(self) -> u32 {
+        self.hash as u32
+    }
 }
 
 struct Hashing {

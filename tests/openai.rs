@@ -115,6 +115,19 @@ async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
 }
 
 #[tokio::test]
+async fn an_overflow_in_words_of_ones_own_is_one() {
+    let body = r#"{"error":{"message":"Das ist zu lang: 9000 Token, maximum is 8,000"}}"#;
+    for (words, kind, limit) in [(&["zu lang"][..], ErrorKind::Overflow, Some(8_000)), (&[], ErrorKind::Rejected, None)]
+    {
+        let stub = Stub::new([Answer::new(400, body)]);
+        let backend = OpenAi::at(&stub.url(), KEY).retry(quick()).overflow_words(words.iter().copied());
+        let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
+        let error = chat.send("a").await.unwrap_err();
+        assert_eq!((error.kind(), error.attempt().unwrap().error.as_ref().unwrap().limit()), (kind, limit));
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_base_url_shows_in_the_error() {
     let stub = Stub::new([Answer::new(404, "")]);
     let backend = OpenAi::at(&format!("{}/v2/", stub.url()), KEY).retry(quick());

@@ -443,7 +443,7 @@ async fn a_server_that_stalls_is_a_timeout() {
     let retry = Retry::never().idle_time(long).attempt_time(Duration::from_millis(300));
     let (_, error) = error_of(Answer::events([role, SAID]).pause(long), retry).await;
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    // Comments keep no stream alive for ever.
+    // From one event to the next it counts too.
     let (events, error) = error_of(slow(), retry).await;
     assert_eq!((events.len(), error.kind()), (1, ErrorKind::Timeout));
 
@@ -462,6 +462,23 @@ async fn dropping_the_stream_closes_the_connection() {
     while stub.left() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn a_whole_stream_leaves_its_connection_to_the_next() {
+    // The end of the body comes a while behind the last word.
+    let answer = Answer::stream([&*format!("data: {SAID}\n\ndata: {STOP}\n\ndata: {DONE}\n\n"), ""]);
+    let stub = Stub::new([answer.pause(Duration::from_millis(50)).kept()]);
+    let backend = OpenAi::at(&stub.url(), "");
+    for _ in 0..3 {
+        let mut stream = backend.stream(request()).await.unwrap();
+        while !matches!(stream.next().await.unwrap().unwrap(), ChatEvent::Finished(_)) {}
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(stub.seen().len(), 3);
+    // Once, on a very busy machine, the next request may come too soon.
+    assert!(stub.connections() < 3, "{}", stub.connections());
 }
 
 #[tokio::test]

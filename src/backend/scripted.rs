@@ -226,12 +226,12 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 /// Is pending once.
 async fn once_pending() {
     let mut has_been = false;
-    future::poll_fn(|context| match std::mem::replace(&mut has_been, true) {
-        true => Poll::Ready(()),
-        false => {
-            context.waker().wake_by_ref();
-            Poll::Pending
+    future::poll_fn(|context| {
+        if std::mem::replace(&mut has_been, true) {
+            return Poll::Ready(());
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }

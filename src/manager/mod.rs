@@ -117,7 +117,8 @@ impl ConversationManager {
     }
 
     fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, mut file: Transcript, planner: Arc<Planner>) -> Self {
-        setup.calibration.merge(&std::mem::take(&mut file.calibration));
+        // The file gets its part of it when it is saved.
+        setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), billed: None };
         let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
         let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), memo, saving };

@@ -45,6 +45,16 @@ pub(super) struct Planned {
     pub(super) summaries: Vec<SummaryCall>,
 }
 
+/// What became of an exchange.
+struct Committed {
+    asked: ItemId,
+    item_id: ItemId,
+    /// Tokens at the start of the request that the one before had too.
+    repeated: u64,
+    /// The items that the request before had sent and this one did not.
+    evicted: Vec<ItemId>,
+}
+
 /// The first part of a reply, and the rest of it.
 pub(super) struct Events {
     pub(super) first: ChatEvent,
@@ -184,8 +194,7 @@ impl Transaction {
         }
         let elapsed = self.started.elapsed();
         let plan = &self.planned.plan;
-        let repeated = shared.state(|state| state.last.as_ref().map_or(0, |last| plan.repeats(last)));
-        let (asked, item_id, evicted) = match shared.commit(&self.planned, &reply.message) {
+        let Committed { asked, item_id, repeated, evicted } = match shared.commit(&self.planned, &reply.message) {
             Ok(committed) => committed,
             Err(why) => {
                 let error = self.failed().unrecorded(reply, &why);
@@ -266,23 +275,22 @@ impl Shared {
         self.setup.observers.tell(|observer| observer.failed(&id, error));
     }
 
-    /// Makes the staged record the record, with the reply behind it: the items of question and reply, and those that
-    /// the request before had sent and this one did not.
-    fn commit(&self, planned: &Planned, reply: &Message) -> Result<(ItemId, ItemId, Vec<ItemId>)> {
+    /// Makes the staged record the record, with the reply behind it.
+    fn commit(&self, planned: &Planned, reply: &Message) -> Result<Committed> {
         let Planned { staged, plan, .. } = planned;
         let mut staged = staged.clone();
         let item_id = staged.push(reply.clone());
         plan.commit_marks(&mut staged)?;
         let asked = staged.get(item_id).and_then(Item::parent).unwrap_or(item_id);
-        let sent = (!self.setup.observers.is_empty()).then(|| sent_items(plan));
-        let last = plan.sent();
-        let evicted = self.state(|state| {
-            let evicted = sent.map_or_else(Vec::new, |sent| state.evicted(&staged, sent));
+        let items = (!self.setup.observers.is_empty()).then(|| sent_items(plan));
+        let sent = plan.sent();
+        Ok(self.state(|state| {
+            let repeated = state.last.as_ref().map_or(0, |last| plan.repeats(&sent, last));
+            let evicted = items.map_or_else(Vec::new, |items| state.evicted(&staged, items));
             state.file.conversation = staged;
-            state.last = Some(last);
-            evicted
-        });
-        Ok((asked, item_id, evicted))
+            state.last = Some(sent);
+            Committed { asked, item_id, repeated, evicted }
+        }))
     }
 }
 

@@ -15,7 +15,7 @@ use super::summary::{SummaryUse, Wish};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Sums;
+use crate::ledger::{Print, Sums};
 use crate::message::Message;
 use crate::request::{ChatRequest, Params, Tool};
 use crate::tokens::ChatCost;
@@ -141,14 +141,10 @@ pub struct Plan {
     pub(super) trims_to: TrimsTo,
 }
 
-/// What was sent, as far as it tells what a later request repeats.
+/// What was sent, as far as it tells what a later request repeats: a short hash of what stands before the messages (the
+/// tools, and instructions that were moved there), and one of each part. It keeps no text alive.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    tools: Arc<[Tool]>,
-    messages: Arc<[Message]>,
-    /// The instructions at the start, where fitting them to a server moved others there.
-    moved: Option<Message>,
-}
+pub(crate) struct Sent(Box<[u32]>);
 
 /// A part of a request: how many messages, and what they cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,12 +256,19 @@ impl Plan {
     /// cache can reuse. Whole groups; head and tools count when they are equal. Where all system messages are put into one
     /// at the start, that one must be equal.
     pub fn prefix_shared_with(&self, last: &Self) -> u64 {
-        self.repeats(&last.sent())
+        self.repeats(&self.sent(), &last.sent())
     }
 
     /// What a later plan is compared with.
     pub(crate) fn sent(&self) -> Sent {
-        Sent { tools: Arc::clone(&self.tools), messages: self.unfitted().into(), moved: self.moved().cloned() }
+        let before = Print::of(&(&*self.tools, self.moved()));
+        let mut left = self.unfitted();
+        let parts = self.parts.iter().map(|part| {
+            let (own, rest) = left.split_at_checked(part.messages).unwrap_or((left, &[]));
+            left = rest;
+            Print::of(&own)
+        });
+        Sent(std::iter::once(before).chain(parts).map(Print::short).collect())
     }
 
     /// The instructions at the start, where fitting them to a server moved others there.
@@ -273,22 +276,10 @@ impl Plan {
         self.messages.first().filter(|first| self.unfitted.is_some() && first.role().is_instruction())
     }
 
-    /// As [`prefix_shared_with`](Self::prefix_shared_with).
-    pub(crate) fn repeats(&self, last: &Sent) -> u64 {
-        if self.tools != last.tools || self.moved() != last.moved.as_ref() {
-            return 0;
-        }
-        let (mut mine, mut its) = (self.unfitted(), &*last.messages);
-        let mut shared = 0;
-        for part in &self.parts {
-            let both = mine.split_at_checked(part.messages).zip(its.split_at_checked(part.messages));
-            match both {
-                Some(((own, left), (known, its_left))) if own == known => (mine, its) = (left, its_left),
-                _ => break,
-            }
-            shared += part.tokens;
-        }
-        shared
+    /// As [`prefix_shared_with`](Self::prefix_shared_with), with what both sent.
+    pub(crate) fn repeats(&self, own: &Sent, last: &Sent) -> u64 {
+        let equal = own.0.iter().zip(&last.0).take_while(|(own, last)| own == last).count();
+        self.parts.iter().take(equal.saturating_sub(1)).map(|part| part.tokens).sum()
     }
 
     fn unfitted(&self) -> &[Message] {

@@ -111,6 +111,24 @@ fn a_summary_that_is_no_shorter_is_refused_and_asked_for_ever_more_rarely() {
     assert_eq!(chat.snapshot().summaries().count(), 0);
 }
 
+/// The same reports: a summary within its tokens, and yet longer than the few messages that it replaced.
+#[test]
+fn a_summary_of_little_is_refused_where_it_is_longer() {
+    let mut refused = 0;
+    for turns in 14..24 {
+        let model = Model::new(|number, _| said(if number == 0 { "Short.".to_owned() } else { "s".repeat(290) }));
+        let chat = model.chat().open(Transcript::new(long_talk(turns))).unwrap();
+        let calls = talk(&chat, 1).remove(0).report.summaries;
+        for (number, (call, request)) in calls.iter().zip(model.asked()).enumerate().skip(1) {
+            let text = request.messages[1].text().into_owned();
+            let replaced = text.split_once("Messages:\n").unwrap().1.len() + "Short.".len();
+            assert_eq!(call.refused.is_some(), replaced <= 290, "call {number} of {turns} turns: {:?}", call.refused);
+            refused += usize::from(call.refused.is_some());
+        }
+    }
+    assert!(refused > 0);
+}
+
 /// The same reports: only the last summary was summarized, again and again.
 #[test]
 fn a_summary_is_never_made_of_a_summary_alone() {

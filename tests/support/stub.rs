@@ -18,6 +18,8 @@ pub(crate) struct Answer {
     delay: Duration,
     /// The rest of a body that comes in pieces, each after a while.
     pieces: Option<Vec<(Duration, Vec<u8>)>>,
+    /// Whether the connection stays open for further requests.
+    is_kept: bool,
 }
 
 impl Answer {
@@ -26,7 +28,15 @@ impl Answer {
     }
 
     pub(crate) fn bytes(status: u16, body: &[u8]) -> Self {
-        Self { status, headers: String::new(), body: body.to_owned(), missing: 0, delay: Duration::ZERO, pieces: None }
+        Self {
+            status,
+            headers: String::new(),
+            body: body.to_owned(),
+            missing: 0,
+            delay: Duration::ZERO,
+            pieces: None,
+            is_kept: false,
+        }
     }
 
     /// Breaks the connection before the body has ended; its delay comes there.
@@ -46,11 +56,17 @@ impl Answer {
         Self::stream(data.into_iter().map(|data| format!("data: {data}\n\n")))
     }
 
-    /// Waits before the last piece of a stream; with `torn`, then breaks the connection.
+    /// Waits before the last piece of a stream.
     pub(crate) fn pause(mut self, pause: Duration) -> Self {
         if let Some(last) = self.pieces.as_mut().and_then(|pieces| pieces.last_mut()) {
             last.0 = pause;
         }
+        self
+    }
+
+    /// Leaves the connection open for further requests, after a stream.
+    pub(crate) fn kept(mut self) -> Self {
+        self.is_kept = true;
         self
     }
 
@@ -80,22 +96,31 @@ pub(crate) struct Stub {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     left: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Stub {
     /// A server with these answers; the last one is repeated.
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stub = Self { address: listener.local_addr().unwrap(), seen: Arc::default(), left: Arc::default() };
+        let address = listener.local_addr().unwrap();
+        let stub = Self { address, seen: Arc::default(), left: Arc::default(), connections: Arc::default() };
         let (seen, answers) = (Arc::clone(&stub.seen), answers.into_iter().collect::<Vec<_>>());
-        let left = Arc::clone(&stub.left);
+        let (left, connections) = (Arc::clone(&stub.left), Arc::clone(&stub.connections));
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (seen, answers, left) = (Arc::clone(&seen), answers.clone(), Arc::clone(&left));
-                thread::spawn(move || serve(&stream.unwrap(), &seen, &left, &answers));
+                connections.fetch_add(1, Ordering::SeqCst);
+                let stream = stream.unwrap();
+                thread::spawn(move || while serve(&stream, &seen, &left, &answers) {});
             }
         });
         stub
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How many clients have closed the connection while an answer was being streamed to them.
@@ -112,12 +137,13 @@ impl Stub {
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, left: &AtomicUsize, answers: &[Answer]) {
+/// Whether the connection stays open.
+fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, left: &AtomicUsize, answers: &[Answer]) -> bool {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head).unwrap_or(0) == 0 {
-            return;
+            return false;
         }
     }
     let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
@@ -129,14 +155,14 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, left: &AtomicUsize, answer
         seen.len()
     };
     let answer = &answers[(number - 1).min(answers.len() - 1)];
-    let Answer { status, headers, body, missing, delay, pieces } = answer;
+    let Answer { status, headers, body, missing, delay, pieces, is_kept } = answer;
     let is_torn = *missing > 0;
     thread::sleep(if is_torn { Duration::ZERO } else { *delay });
     if let Some(pieces) = pieces {
-        if serve_pieces(stream, headers, pieces, is_torn).is_err() {
-            left.fetch_add(1, Ordering::SeqCst);
-        }
-        return;
+        let headers = if *is_kept { headers } else { &format!("connection: close\r\n{headers}") };
+        let served = serve_pieces(stream, headers, pieces, is_torn);
+        left.fetch_add(usize::from(served.is_err()), Ordering::SeqCst);
+        return *is_kept && served.is_ok();
     }
     let length = body.len() + missing;
     let mut stream = stream;
@@ -147,6 +173,7 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, left: &AtomicUsize, answer
     )
     .and_then(|()| stream.write_all(body));
     thread::sleep(if is_torn { *delay } else { Duration::ZERO });
+    false
 }
 
 /// Fails when the client closes the connection before the end.
@@ -157,7 +184,7 @@ fn serve_pieces(
     is_torn: bool,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let fixed = "content-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close";
+    let fixed = "content-type: text/event-stream\r\ntransfer-encoding: chunked";
     write!(stream, "HTTP/1.1 200 x\r\n{fixed}\r\n{headers}\r\n")?;
     for (pause, piece) in pieces {
         wait(stream, *pause)?;
@@ -176,7 +203,9 @@ fn wait(mut stream: &TcpStream, pause: Duration) -> std::io::Result<()> {
         return Ok(());
     }
     stream.set_read_timeout(Some(pause))?;
-    match stream.read(&mut [0]) {
+    let read = stream.read(&mut [0]);
+    stream.set_read_timeout(None)?;
+    match read {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
         _ => Err(ErrorKind::ConnectionAborted.into()),
     }

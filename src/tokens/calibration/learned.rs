@@ -188,7 +188,9 @@ impl Learned {
         self.squares = self.squares.clamp(0, most);
         for errors in [&mut self.errors, &mut self.first_errors] {
             errors.truncate(REMEMBERED);
-            errors.iter_mut().for_each(|error| *error = (*error).clamp(-RATIOS.1, RATIOS.1));
+            for error in errors {
+                *error = (*error).clamp(-RATIOS.1, RATIOS.1);
+            }
         }
         self.limit = self.limit.filter(|limit| *limit > 0);
         self
