@@ -7,11 +7,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use futures_lite::StreamExt;
 use serde_json::{Value, json};
 use turnwise::backend::openai::{OpenAi, Retry};
-use turnwise::backend::{Assembly, BackendError, ChatBackend, ChatEvent};
-use turnwise::{ChatRequest, ConversationManager, ErrorKind, Message};
+use turnwise::{ConversationManager, ErrorKind, Exchange, Reply};
 
 const VARIABLE: &str = "TURNWISE_TEST_LLMOCK";
 
@@ -123,49 +121,41 @@ async fn whole_replies(server: &Llmock) -> u64 {
     requests
 }
 
-/// The backend's streams: after each fault the same request works. (The model that llmock plays says the same each time.)
+/// Streamed exchanges: after each fault the record is as it was, what had come is handed over, and the next send works.
+/// (The model that llmock plays says the same each time.)
 async fn streamed_replies(server: &Llmock) -> u64 {
     server.does(json!([{"type": "reply", "text": "It is a fine day in the city of Oslo today.", "times": null}])).await;
+    let chat = ConversationManager::builder("gpt-4o").backend(server.backend()).build().unwrap();
     let mut requests = 0;
     for (number, (fault, error, attempts)) in faults().into_iter().chain(faults_of_streams()).enumerate() {
         server.does(fault.clone()).await;
-        let question = format!("Question {number}: how is the weather?");
-        let (said, outcome) = streamed(server, &question).await;
-        assert_eq!(outcome.as_ref().err().map(BackendError::kind), error, "{fault}");
-        let seen = outcome.as_ref().map_or_else(|error| error.attempts().len(), |attempts| *attempts);
+        let (question, before) = (format!("Question {number}: how is the weather?"), chat.history());
+        let outcome = streamed(chat.send(&*question)).await;
+        assert_eq!(outcome.as_ref().err().map(turnwise::Error::kind), error, "{fault}");
+        let seen = match &outcome {
+            Ok(reply) => reply.report.attempts.len(),
+            Err(error) => error.attempt().unwrap().attempts().len(),
+        };
         assert_eq!(seen as u64, attempts, "{fault}");
         requests += attempts;
-        if outcome.is_err() {
-            let (whole, outcome) = streamed(server, &again(&question, error)).await;
-            assert!(outcome.is_ok() && whole.starts_with(&said) && whole.len() > said.len(), "{fault}: {said}");
+        if let Err(failed) = outcome {
+            assert_eq!(chat.history(), before, "{fault}");
+            let reply = streamed(chat.send(again(&question, error))).await.unwrap();
+            let partial = failed.attempt().unwrap().partial.as_ref().map(|partial| partial.text().into_owned());
+            assert!(reply.text().starts_with(&*partial.unwrap_or_default()), "{fault}");
             requests += 1;
         }
+        assert_eq!(chat.history().len(), before.len() + 2, "{fault}");
     }
     requests
+}
+
+async fn streamed(exchange: Exchange) -> turnwise::Result<Reply> {
+    exchange.stream().await?.finish().await
 }
 
 /// What is sent after an error: the same where that may help.
 fn again(question: &str, error: Option<ErrorKind>) -> String {
     let may_help = error.is_some_and(|kind| kind.is_retryable() || kind == ErrorKind::Malformed);
     if may_help { question.to_owned() } else { format!("Now then: {question}") }
-}
-
-/// The text that came, and how many requests it took or what went wrong.
-async fn streamed(server: &Llmock, question: &str) -> (String, Result<usize, BackendError>) {
-    let mut request = ChatRequest::default();
-    request.model = Some("gpt-4o".to_owned());
-    request.messages.push(Message::user(question));
-    let mut all = Assembly::new();
-    let mut events = match server.backend().stream(request).await {
-        Ok(events) => events,
-        Err(error) => return (String::new(), Err(error)),
-    };
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(ChatEvent::Finished(reply)) => return (all.text().into_owned(), Ok(reply.attempts.len())),
-            Ok(event) => all.push(&event),
-            Err(error) => return (all.text().into_owned(), Err(error)),
-        }
-    }
-    panic!("a stream without an end");
 }

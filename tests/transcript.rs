@@ -121,7 +121,7 @@ fn what_was_spent_and_learned_survives() {
     file.spending.add(&Call::new(Purpose::Reply, "m").usage(&Usage::new(90, 7)).price(Price::FREE));
     let forecast = file.calibration.of("m", "http://s/v1").forecast(Count::estimated(80), None);
     let anchor = file.calibration.learn("m", "http://s/v1", &forecast, 90, None).unwrap();
-    file.last_bill = Some(LastBill::new("m", "http://s/v1", ChatCost::default().id(), anchor, 3));
+    file.last_bill = Some(Box::new(LastBill::new("m", "http://s/v1", ChatCost::default().id(), anchor, 3)));
     let again = Transcript::from_json(&file.to_json()).unwrap();
     assert_eq!(again.to_json(), file.to_json());
     assert_eq!((&again.spending, &again.last_bill), (&file.spending, &file.last_bill));
@@ -134,7 +134,7 @@ fn what_was_learned_in_a_way_that_we_do_not_know_is_passed_over() {
     let mut file = rich();
     let forecast = file.calibration.of("m", "s").forecast(Count::estimated(80), None);
     let anchor = file.calibration.learn("m", "s", &forecast, 90, None).unwrap();
-    file.last_bill = Some(LastBill::new("m", "s", "c", anchor, 3));
+    file.last_bill = Some(Box::new(LastBill::new("m", "s", "c", anchor, 3)));
     let json = file.to_json();
     let other = json.replace("\"bills\":1", "\"bills\":\"one\"").replace("\"billed\":90", "\"paid\":90");
     assert_ne!(other, json);

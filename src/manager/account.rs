@@ -104,7 +104,8 @@ impl Shared {
         file.tools = self.planner.fixed().0.to_vec();
         file.calibration = self.setup.calibration.part(model, server);
         let counted = self.planner.cost().id();
-        file.last_bill = billed.map(|billed| LastBill::new(model, server, counted, billed.anchor, billed.margin));
+        let last = |billed: Billed| LastBill::new(model, server, counted, billed.anchor, billed.margin);
+        file.last_bill = billed.map(last).map(Box::new);
         file
     }
 

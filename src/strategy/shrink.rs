@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ends::ends;
 use crate::conversation::{Group, Stamp};
@@ -84,7 +84,8 @@ pub(super) struct Shrunk {
 /// Groups that were made smaller and counted, so that no plan does it again.
 #[derive(Debug, Default)]
 pub(super) struct Shrinker {
-    known: Mutex<Known>,
+    /// Most conversations have nothing here.
+    known: Mutex<Option<Box<Known>>>,
 }
 
 #[derive(Debug, Default)]
@@ -100,18 +101,20 @@ struct Known {
 const MOST_KNOWN: usize = 4_096;
 
 impl Shrinker {
-    /// What is known of this cost, with room for one more.
-    fn known(&self, cost: &ChatCost) -> MutexGuard<'_, Known> {
+    /// Looks at what is known of this cost, with room for one more.
+    fn known<T>(&self, cost: &ChatCost, look: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_default();
         if known.cost_id != cost.id() || known.groups.len().max(known.summaries.len()) >= MOST_KNOWN {
-            *known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
+            **known = Known { cost_id: cost.id().to_owned(), ..Known::default() };
         }
-        known
+        look(known)
     }
 
     /// What a summary costs as a message.
     pub(super) fn count(&self, message: &Message, cost: &ChatCost) -> Count {
-        *self.known(cost).summaries.entry(message.text().into_owned()).or_insert_with(|| cost.group([message]))
+        let text = message.text().into_owned();
+        self.known(cost, |known| *known.summaries.entry(text).or_insert_with(|| cost.group([message])))
     }
 
     /// A group made smaller in these ways, one after the other.
@@ -125,6 +128,7 @@ impl Shrinker {
             let messages: Arc<[Message]> = group.messages().map(shrink).collect();
             Shrunk { count: cost.group(&*messages), messages }
         };
-        self.known(cost).groups.entry((last.stamp(), ways.to_vec())).or_insert_with(make).clone()
+        let key = (last.stamp(), ways.to_vec());
+        self.known(cost, |known| known.groups.entry(key).or_insert_with(make).clone())
     }
 }

@@ -54,7 +54,7 @@ pub struct Transcript {
     /// What bills have taught about counts. A clone of the transcript shares it.
     pub calibration: Calibration,
     /// The last bill.
-    pub last_bill: Option<LastBill>,
+    pub last_bill: Option<Box<LastBill>>,
     /// The model that the file names.
     pub model: Option<String>,
     /// The tool definitions.
