@@ -34,12 +34,12 @@ async fn keep_part(State(chat): State<ConversationManager>, text: String) -> Eve
 }
 
 async fn respond(exchange: Exchange) -> Events {
-    let reply = exchange.stream().await.map_err(refused)?;
+    let reply = exchange.stream().await.map_err(|error| refused(&error))?;
     Ok(Sse::new(events(reply).boxed()))
 }
 
 async fn keep_whole(State(chat): State<ConversationManager>, text: String) -> Events {
-    let mut reply = chat.send(text).stream().await.map_err(refused)?;
+    let mut reply = chat.send(text).stream().await.map_err(|error| refused(&error))?;
     let (sender, mut receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(part) = reply.next().await {
@@ -63,7 +63,7 @@ fn events(parts: impl Stream<Item = turnwise::Result<ChatEvent>>) -> impl Stream
     })
 }
 
-fn refused(error: Error) -> (StatusCode, String) {
+fn refused(error: &Error) -> (StatusCode, String) {
     let status = if error.is_retryable() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_GATEWAY };
     (status, error.kind().to_string())
 }

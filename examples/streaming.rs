@@ -17,7 +17,7 @@ async fn main() -> Result<()> {
 
     let reply = print(chat.send("Tell me about the fox.")).await?;
     let first = reply.report.first_event.unwrap_or_default();
-    println!("({} of {} ms until the first word)\n", first.as_millis(), reply.report.elapsed.as_millis());
+    println!("({} ms until the first word, {} tokens)\n", first.as_millis(), reply.report.plan.tokens().total());
 
     // The record is as it was, and the error has what had come.
     if let Err(error) = print(chat.send("Again, please.")).await {

@@ -169,7 +169,7 @@ fn summaries_and_ladders_are_told() {
         let ran = turnwise(&folder, &stub, &line, &said);
         let (remarks, code) = (text(&ran.stderr), ran.status.code());
         assert_eq!((code, text(&ran.stdout).lines().count()), (Some(0), 12), "{remarks}");
-        assert!(remarks.contains("(older messages were summarized: 1 call, "), "{strategy}: {remarks}");
+        assert!(remarks.contains("(older messages were summarized: "), "{strategy}: {remarks}");
         assert!(remarks.contains("sent and a summary, "), "{strategy}: {remarks}");
     }
 }

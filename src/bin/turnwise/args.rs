@@ -36,8 +36,9 @@ pub(crate) enum Command {
     Models(Models),
     /// Lists the strategies, their options and what they cost
     Strategies(Strategies),
-    /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`. In the
-    /// chat, /help lists commands: undo, another reply, branches, pins, the plan
+    /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`
+    ///
+    /// In the chat, /help lists commands: another reply, branches, pins, the plan. Ctrl-C stops a reply.
     #[cfg(feature = "openai")]
     Chat(Chat),
 }

@@ -10,7 +10,7 @@ use crate::count::said;
 use crate::failure::{Failure, Result};
 use crate::words::counted;
 
-impl Session {
+impl Session<'_> {
     fn change<T>(&self, change: impl FnOnce(&ConversationManager) -> turnwise::Result<T>) -> Result<T> {
         let done = change(&self.chat)?;
         self.save()?;

@@ -21,5 +21,8 @@ pub(crate) fn run(args: &Chat, models: &Models) -> Result<()> {
     let _ = dotenvy::dotenv();
     let mut session = Session::new(open::open(args, models)?, args);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(session.run(&mut Input::start()?))
+    let ended = runtime.block_on(session.run(&mut Input::start()?));
+    // A look-up of an address that was given up must not hold up the end.
+    runtime.shutdown_background();
+    ended
 }

@@ -130,12 +130,12 @@ fn trimmed(plan: &Plan) {
         return;
     }
     let all = plan.head_len() + runs.iter().map(|run| run.positions.len()).sum::<usize>();
-    let mut text = format!("{} of {} sent", thousands((all - left_out) as u64), counted(all, "message"));
-    if plan.summary().is_some() {
-        text.push_str(" and a summary");
-    }
-    if shorter > 0 {
-        text.push_str(&format!(", {} of them shortened", thousands(shorter as u64)));
-    }
-    note(format_args!("{text}, {} of {} tokens", figure(plan, plan.tokens().total()), thousands(plan.budget().limit)));
+    let sent = thousands((all - left_out) as u64);
+    let summary = if plan.summary().is_some() { " and a summary" } else { "" };
+    let shortened = match shorter {
+        0 => String::new(),
+        shorter => format!(", {} of them shortened", thousands(shorter as u64)),
+    };
+    let (tokens, limit) = (figure(plan, plan.tokens().total()), thousands(plan.budget().limit));
+    note(format_args!("{sent} of {} sent{summary}{shortened}, {tokens} of {limit} tokens", counted(all, "message")));
 }

@@ -16,12 +16,11 @@ use crate::words::counted;
 /// How a program ends that Ctrl-C ended, as a shell says it.
 const INTERRUPTED: u8 = 130;
 
-pub(super) struct Session {
+pub(super) struct Session<'a> {
+    args: &'a Chat,
     pub(super) chat: ConversationManager,
     /// Where the chat is saved.
     pub(super) file: Option<String>,
-    streams: bool,
-    shows_reasoning: bool,
     is_person: bool,
     /// The last exchange.
     pub(super) last: Option<Reply>,
@@ -38,18 +37,10 @@ enum Ask {
     Edit(Option<ItemId>, String),
 }
 
-impl Session {
-    pub(super) fn new(chat: ConversationManager, args: &Chat) -> Self {
-        Self {
-            chat,
-            file: args.file.clone(),
-            streams: !args.no_stream,
-            shows_reasoning: args.show_reasoning,
-            is_person: stdin().is_terminal(),
-            last: None,
-            unanswered: None,
-            has_failed: false,
-        }
+impl<'a> Session<'a> {
+    pub(super) fn new(chat: ConversationManager, args: &'a Chat) -> Self {
+        let (file, is_person) = (args.file.clone(), stdin().is_terminal());
+        Self { args, chat, file, is_person, last: None, unanswered: None, has_failed: false }
     }
 
     pub(super) async fn run(&mut self, input: &mut Input) -> Result<()> {
@@ -123,9 +114,9 @@ impl Session {
         let place = self.leaf();
         let exchange = self.exchange(&ask)?;
         let start = self.leaf();
-        let mut live = Live::start(self.is_person, self.shows_reasoning);
+        let mut live = Live::start(self.is_person, self.args.show_reasoning);
         // What is interrupted is dropped, and that keeps what had come.
-        let answer = unless_interrupted(receive(exchange, self.streams, &mut live)).await;
+        let answer = unless_interrupted(receive(exchange, !self.args.no_stream, &mut live)).await;
         let is_recorded = self.leaf() != start;
         if !is_recorded {
             self.go(place)?;
@@ -154,22 +145,16 @@ impl Session {
     fn question(&self, id: Option<ItemId>) -> Result<Option<ItemId>> {
         let record = self.chat.snapshot();
         let is_question = |item: &&Item| *item.message().role() == Role::User;
-        let question = match id {
-            Some(id) => record.get(id).ok_or_else(|| Failure::usage(format!("there is no message {id}")))?,
-            None => {
-                let last = record.path().items().rfind(is_question);
-                last.ok_or_else(|| Failure::usage("there is no message of yours to edit"))?
-            }
+        let Some(id) = id else {
+            let last = record.path().items().rfind(is_question).map(Item::parent);
+            return last.ok_or_else(|| Failure::usage("there is no message of yours to edit"));
         };
-        match is_question(&question) {
-            true => Ok(question.parent()),
-            false => {
-                let (id, role) = (question.id(), question.message().role());
-                Err(Failure::usage(format!(
-                    "{id} is a message of the {role}; only yours can be edited and asked again"
-                )))
-            }
+        let item = record.get(id).ok_or_else(|| Failure::usage(format!("there is no message {id}")))?;
+        if !is_question(&item) {
+            let role = item.message().role();
+            return Err(Failure::usage(format!("{id} is a message of the {role}; only yours can be edited")));
         }
+        Ok(item.parent())
     }
 
     fn tell(&mut self, answer: Option<Result<Reply>>, is_recorded: bool) -> Result<()> {
@@ -199,10 +184,11 @@ impl Session {
 
     /// Makes an item the end of the path, or the path empty.
     pub(super) fn go(&self, to: Option<ItemId>) -> Result<()> {
-        Ok(match to {
+        match to {
             Some(leaf) => self.chat.switch(leaf)?,
             None => self.chat.clear()?,
-        })
+        }
+        Ok(())
     }
 
     /// Goes back to before calls at the end that nobody answered: tools are not run here. The record keeps them.
