@@ -264,18 +264,13 @@ impl Spending {
     /// Adds a call.
     pub fn add(&mut self, call: &Call) {
         let known = self.entries.iter_mut().find(|entry| entry.purpose == call.purpose && entry.model == call.model);
-        match known {
-            Some(entry) => entry.tally += call.tally(),
-            None => {
-                // Most conversations have one or two.
-                self.entries.reserve_exact(1);
-                self.entries.push(Entry {
-                    purpose: call.purpose.clone(),
-                    model: call.model.clone(),
-                    tally: call.tally(),
-                });
-            }
+        if let Some(entry) = known {
+            entry.tally += call.tally();
+            return;
         }
+        // Most conversations have one or two.
+        self.entries.reserve_exact(1);
+        self.entries.push(Entry { purpose: call.purpose.clone(), model: call.model.clone(), tally: call.tally() });
     }
 
     /// All calls for a purpose.

@@ -32,7 +32,7 @@ impl Observer for Reuse {
 fn calls(round: usize) -> Vec<ToolCall> {
     let one =
         |n: usize| ToolCall::function(&format!("call_{n}"), "rain", &format!(r#"{{"station":{}}}"#, round * 3 + n));
-    (0..1 + round % 3).map(one).collect()
+    (0..=round % 3).map(one).collect()
 }
 
 fn script() -> Scripted {
@@ -46,9 +46,9 @@ fn script() -> Scripted {
 }
 
 async fn rain(call: ToolCall) -> String {
-    let station: usize =
-        serde_json::from_str::<serde_json::Value>(&call.arguments()).unwrap()["station"].as_u64().unwrap() as usize;
-    let month = |month: usize| {
+    let arguments: serde_json::Value = serde_json::from_str(&call.arguments()).unwrap();
+    let station = arguments["station"].as_u64().unwrap();
+    let month = |month: u64| {
         format!("month {month}: {} mm, {} mm the year before\n", station * month % 97, station * month % 89)
     };
     (1..=1 + station % 24).map(month).collect()
@@ -115,6 +115,6 @@ fn fifty_rounds_stay_legal_within_the_budget_and_hold_the_question_and_the_newes
         let trimmed = requests.last().unwrap().messages.len() < history.len() - 1;
         assert!(trimmed, "{strategy} had nothing to trim");
         let (repeated, sent) = *reuse.0.lock().unwrap();
-        println!("{strategy}: {:.0} % of {sent} tokens repeated", 100.0 * repeated as f64 / sent as f64);
+        println!("{strategy}: {} % of {sent} tokens repeated", 100 * repeated / sent);
     }
 }

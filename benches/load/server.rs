@@ -34,11 +34,11 @@ async fn serve(stream: TcpStream, answer: Duration) -> std::io::Result<()> {
             if stream.read_line(&mut line).await? == 0 {
                 return Ok(());
             }
-            match line.trim_end().to_ascii_lowercase().split_once(": ") {
-                Some(("content-length", bytes)) => length = bytes.parse().unwrap(),
-                Some(_) => {}
-                None if line.trim_end().is_empty() => break,
-                None => {}
+            if line.trim_end().is_empty() {
+                break;
+            }
+            if let Some(("content-length", bytes)) = line.trim_end().to_ascii_lowercase().split_once(": ") {
+                length = bytes.parse().unwrap();
             }
         }
         let mut body = vec![0; length];

@@ -20,8 +20,8 @@ const PROMPTS: &[(&str, &str)] = &[
 pub(super) fn prompt_tokens(answer: &str) -> Option<u64> {
     let answer = answer.to_ascii_lowercase();
     PROMPTS.iter().find_map(|(before, behind)| {
-        let starts = answer.match_indices(before).map(|(start, _)| &answer[start + before.len()..]);
-        starts.filter_map(|rest| number(rest, behind)).next()
+        let mut starts = answer.match_indices(before).map(|(start, _)| &answer[start + before.len()..]);
+        starts.find_map(|rest| number(rest, behind))
     })
 }
 
