@@ -57,23 +57,20 @@ impl Shared {
         self.state(|state| state.billed = anchor.map(|anchor| Billed { anchor, margin }));
     }
 
-    /// Takes in what an answer says of a request that was too long: the window, and what the request cost.
+    /// Takes in what an answer says of a request that was too long: the window, and what the request cost. Forecasts go on
+    /// from the last request that was answered: this one was too far from what fits.
     pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
-        let (model, server) = self.names();
-        // Where the answer has no number, a smaller window than the request is the best guess.
-        let limit = error.limit().unwrap_or(forecast.estimated.tokens / 4 * 3);
-        self.setup.calibration.learn_limit(model, server, limit);
-        match error.prompt_tokens() {
-            Some(billed) => self.learn(forecast, plan, billed),
-            // It cost more than the limit, with the reply that was asked for; how much more is not known.
-            None if error.limit().is_some() => {
-                let least = limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
-                if least > forecast.tokens {
-                    self.learn(forecast, plan, least);
-                }
-            }
-            None => {}
+        let ((model, server), calibration) = (self.names(), &self.setup.calibration);
+        // It cost more than what the window leaves beside the reply; how much more, some answers say.
+        let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
+        let least = error.limit().map(least).filter(|least| *least > forecast.tokens);
+        if let Some(billed) = error.prompt_tokens().or(least) {
+            let anchor = self.state(|state| state.billed).map(|billed| billed.anchor);
+            calibration.learn(model, server, forecast, billed, anchor.as_ref());
         }
+        // Last, since a bill above a limit is taken for a request that was answered. Where the answer has no number, a
+        // smaller window than the request is the best guess.
+        calibration.learn_limit(model, server, error.limit().unwrap_or(forecast.estimated.tokens / 4 * 3));
     }
 
     /// Adds a reply to what was spent; what it cost, if that is known.

@@ -163,6 +163,25 @@ fn invariant_5_summaries() {
 }
 
 #[test]
+fn invariant_5_a_request_planned_again() {
+    let long = "x".repeat(90);
+    let build = || {
+        let too_long = r#"{"error":{"type":"exceed_context_size_error","n_prompt_tokens":1900,"n_ctx":1000}}"#;
+        let chat = builder(Scripted::default().and(BackendError::status(400, too_long)).and("one")).build().unwrap();
+        for _ in 0..9 {
+            chat.push(&*long).unwrap();
+            chat.push(Message::assistant(&*long)).unwrap();
+        }
+        chat
+    };
+    let before = vec![&*long; 18];
+    let after = [&*before, &["a", "one"]].concat();
+    let allowed: &[&[&str]] = &[&before, &after];
+    dropped_after_any_poll(build, |chat| Box::pin(async move { chat.send("a").await.is_ok() }), allowed);
+    dropped_after_any_poll(build, |chat| Box::pin(async move { streamed(chat.send("a")).await }), allowed);
+}
+
+#[test]
 fn invariant_5_autosave_of_a_stream() {
     let folder = tempfile::TempDir::new().unwrap();
     for polls in 1.. {

@@ -313,6 +313,8 @@ impl fmt::Debug for ConversationManager {
 }
 
 #[cfg(test)]
+mod account_tests;
+#[cfg(test)]
 mod drop_tests;
 #[cfg(test)]
 #[path = "exchange_tests.rs"]

@@ -98,8 +98,7 @@ impl Transaction {
 
     /// The whole reply.
     pub(super) async fn ask(&mut self) -> Result<ChatReply> {
-        let reply = self.call(|backend, request| backend.complete(request)).await?;
-        Ok(reply.or_attempt(self.asked.elapsed()))
+        self.call(|backend, request| backend.complete(request)).await
     }
 
     /// The first part of the reply, and the rest as it comes.
@@ -181,7 +180,7 @@ impl Transaction {
 
     /// Makes the staged record with the reply behind it the record, and saves it.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
-        let shared = Arc::clone(&self.turn.shared);
+        let (shared, reply) = (Arc::clone(&self.turn.shared), reply.or_attempt(self.asked.elapsed()));
         if let Some(usage) = &reply.usage {
             shared.learn(&self.forecast, &self.planned.plan, usage.prompt_tokens);
         }

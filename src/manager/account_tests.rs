@@ -1,0 +1,203 @@
+use futures_lite::future::block_on;
+use std::future::IntoFuture;
+
+use super::*;
+use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, Scripted, Usage};
+use crate::budget::TokenBudget;
+use crate::request::ChatRequest;
+use crate::spending::Purpose;
+use crate::strategy::Summarize;
+use crate::tokens::{Calibration, CounterFn, Price, Prices};
+
+/// A server whose tokenizer makes three tokens of what we count as two, with a window.
+struct Windowed {
+    window: u64,
+    says: fn(prompt: u64, window: u64) -> String,
+    requests: Arc<Mutex<Vec<u64>>>,
+}
+
+fn all_numbers(prompt: u64, window: u64) -> String {
+    format!(
+        r#"{{"error":{{"code":400,"message":"too long","type":"exceed_context_size_error","n_prompt_tokens":{prompt},"n_ctx":{window}}}}}"#
+    )
+}
+
+fn the_window(_: u64, window: u64) -> String {
+    format!(r#"{{"error":{{"message":"This model's maximum context length is {window} tokens."}}}}"#)
+}
+
+fn no_number(_: u64, _: u64) -> String {
+    r#"{"error":{"code":"context_length_exceeded","message":"too long"}}"#.to_owned()
+}
+
+impl ChatBackend for Windowed {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let ours: u64 = request.messages.iter().map(|message| message.text().len() as u64 + 4).sum();
+        let prompt = ours * 3 / 2;
+        self.requests.lock().unwrap().push(prompt);
+        let answer = match prompt > self.window {
+            true => Err(BackendError::status(400, &(self.says)(prompt, self.window))),
+            false => Ok(ChatReply::new(Message::assistant("yes")).usage(Usage::new(prompt, 3))),
+        };
+        Box::pin(async move { answer })
+    }
+
+    fn server(&self) -> &'static str {
+        "http://here/v1"
+    }
+}
+
+type Requests = Arc<Mutex<Vec<u64>>>;
+
+/// A long conversation with a server of a window that is smaller than it is believed to be.
+fn chat(says: fn(u64, u64) -> String) -> (ConversationManager, Requests) {
+    let requests = Requests::default();
+    let backend = Windowed { window: 1_000, says, requests: Arc::clone(&requests) };
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(backend).counter(counter);
+    let chat = builder.budget(TokenBudget::window(8_000).reply_reserve(0)).build().unwrap();
+    for _ in 0..30 {
+        chat.push("x".repeat(100)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    (chat, requests)
+}
+
+fn take(requests: &Requests) -> usize {
+    std::mem::take(&mut *requests.lock().unwrap()).len()
+}
+
+#[test]
+fn a_request_that_is_too_long_is_planned_and_sent_once_more_and_no_later_one_is() {
+    for says in [all_numbers, the_window] {
+        let (chat, requests) = chat(says);
+        for number in 0..20 {
+            let reply = block_on(chat.send("x".repeat(60)).into_future()).unwrap();
+            let expected = if number == 0 { 2 } else { 1 };
+            assert_eq!((reply.report.attempts.len(), take(&requests)), (expected, expected), "exchange {number}");
+        }
+        assert_eq!(chat.learned().limit(), Some(1_000));
+    }
+}
+
+#[test]
+fn a_window_that_no_answer_states_is_guessed_from_the_request() {
+    let (chat, requests) = chat(no_number);
+    let errors = (0..10).filter(|_| block_on(chat.send("x").into_future()).is_err()).count();
+    assert!(errors <= 4 && take(&requests) <= 16, "{errors} failed");
+    assert!(chat.turn_count() > 34, "it gets there");
+}
+
+#[test]
+fn streams_are_planned_again_too() {
+    let (chat, requests) = chat(all_numbers);
+    let reply = block_on(async { chat.send("x").stream().await.unwrap().finish().await.unwrap() });
+    assert_eq!((reply.report.attempts.len(), take(&requests)), (2, 2));
+}
+
+#[test]
+fn a_second_overflow_is_a_typed_error_and_what_was_learned_stays() {
+    let answers = || BackendError::status(400, &all_numbers(5_000, 4_000));
+    let script = Scripted::new([answers(), answers()]).and("later");
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script.clone()).counter(counter);
+    let chat = builder.budget(TokenBudget::window(8_000).reply_reserve(0)).build().unwrap();
+    for _ in 0..50 {
+        chat.push("x".repeat(90)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    let before = chat.history();
+    let error = block_on(chat.send("a").into_future()).unwrap_err();
+    assert!(error.is_overflow(), "{error}");
+    assert_eq!((error.attempt().unwrap().attempts().len(), script.requests().len()), (2, 2));
+    assert_eq!((chat.history(), chat.learned().limit()), (before, Some(4_000)));
+    block_on(chat.send("a").into_future()).unwrap();
+    chat.forget_learned();
+    assert_eq!((chat.learned().limit(), chat.learned().bills()), (None, 0));
+}
+
+#[test]
+fn throttling_that_speaks_of_tokens_is_no_overflow() {
+    let words =
+        r#"{"error":{"message":"Rate limit reached on tokens per min (TPM): Limit 30000, maximum context length"}}"#;
+    let script = Scripted::new([BackendError::status(429, words)]);
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script.clone()).counter(counter);
+    let chat = builder.budget(TokenBudget::window(8_000)).build().unwrap();
+    let error = block_on(chat.send("a").into_future()).unwrap_err();
+    assert_eq!((error.kind(), script.requests().len(), chat.learned().limit()), (ErrorKind::RateLimited, 1, None));
+}
+
+#[test]
+fn forecasts_follow_the_bills_and_the_margin_makes_room() {
+    let (chat, _) = chat(all_numbers);
+    let mut last = None;
+    for number in 0..12 {
+        let reply = block_on(chat.send("x".repeat(30 + number)).into_future()).unwrap();
+        last = Some(reply);
+    }
+    let report = last.unwrap().report;
+    let billed = report.forecast.tokens;
+    assert!(report.forecast.anchored && billed.abs_diff(report.plan.tokens().total() * 3 / 2) <= 20, "{billed}");
+    let budget = report.plan.budget();
+    assert!(budget.margin >= 250 && budget.margin.is_multiple_of(10), "{budget}");
+}
+
+#[test]
+fn what_bills_taught_is_shared_by_managers_of_one_template_and_kept_in_files() {
+    let (first, requests) = chat(all_numbers);
+    block_on(first.send("x").into_future()).unwrap();
+    let saved = Transcript::from_json(&first.transcript().to_json()).unwrap();
+    assert_eq!(saved.model.as_deref(), Some("test-model"));
+    let setup = |calibration: &Calibration| {
+        let backend = Windowed { window: 1_000, says: all_numbers, requests: Arc::clone(&requests) };
+        let counter = CounterFn::new("bytes", |text| text.len() as u64);
+        let builder = ConversationManager::builder("test-model").backend(backend).counter(counter);
+        builder.budget(TokenBudget::window(8_000).reply_reserve(0)).calibration(calibration)
+    };
+    let shared = Calibration::new();
+    let again = setup(&shared).open(saved).unwrap();
+    take(&requests);
+    let reply = block_on(again.send("x").into_future()).unwrap();
+    assert!(reply.report.forecast.anchored && take(&requests) == 1, "it goes on from the last bill");
+    let other = setup(&shared).build().unwrap();
+    assert_eq!(other.learned(), again.learned());
+    assert!(block_on(other.send("x").into_future()).unwrap().report.forecast.margin > 0);
+}
+
+#[test]
+fn exact_counts_need_no_margin() {
+    let bill = |tokens| ChatReply::new(Message::assistant("yes")).usage(Usage::new(tokens, 1));
+    let script = Scripted::default();
+    let chat = ConversationManager::builder("gpt-4o").backend(script.clone()).build().unwrap();
+    for number in 0..5 {
+        let tokens = chat.plan(format!("Question {number}")).unwrap().tokens().total();
+        script.then(bill(tokens));
+        let report = block_on(chat.send(format!("Question {number}")).into_future()).unwrap().report;
+        assert_eq!((report.forecast.tokens, report.forecast.margin, report.plan.budget().margin), (tokens, 0, 0));
+    }
+}
+
+#[test]
+fn what_was_spent_is_kept_by_purpose_also_of_failures() {
+    let bill = |text: &str, tokens| ChatReply::new(Message::assistant(text)).usage(Usage::new(tokens, 10));
+    let script = Scripted::default().and(bill("all about x", 500)).and(bill("one", 700));
+    let script = script.and(BackendError::unavailable("down")).and(bill("", 800));
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let prices = Prices::default().set("test-model", Price { input: 1_000_000, cached: None, output: 2_000_000 });
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter).prices(prices);
+    let chat = builder.strategy(Summarize::rolling()).budget(TokenBudget::limit(3_000)).build().unwrap();
+    for _ in 0..10 {
+        chat.push("x".repeat(300)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    let reply = block_on(chat.send("a").into_future()).unwrap();
+    assert_eq!(reply.report.cost.unwrap().to_string(), "$0.00072");
+    block_on(chat.send("b").into_future()).unwrap_err();
+    block_on(chat.send("c").into_future()).unwrap_err();
+    let again = Transcript::from_json(&chat.transcript().to_json()).unwrap().spending;
+    assert_eq!(again, chat.spending());
+    let (replies, summaries) = (again.of(&Purpose::Reply), again.of(&Purpose::Summary));
+    assert_eq!((replies.calls, replies.failed, replies.prompt_tokens), (3, 2, 1_500), "{again}");
+    assert_eq!((summaries.calls, summaries.prompt_tokens), (1, 500), "{again}");
+}
