@@ -193,15 +193,12 @@ mod tests {
 
     #[test]
     fn an_id_may_stand_in_front_of_a_text_or_a_file() {
-        let third = Some(ItemId::from_index(3));
-        assert_eq!(done("/edit #3 what else?"), Command::Edit(third, "what else?".to_owned()));
+        let third = ItemId::from_index(3);
+        assert_eq!(done("/edit #3 what else?"), Command::Edit(Some(third), "what else?".to_owned()));
         assert_eq!(done("/edit 3 more"), Command::Edit(None, "3 more".to_owned()));
         assert_eq!(done("/edit #x"), Command::Edit(None, "#x".to_owned()));
-        assert_eq!(done(" /fork  #3  my talk.json "), Command::Fork(third, "my talk.json".to_owned()));
-        assert_eq!(
-            (done("/switch 3"), done("/pin #3")),
-            (Command::Switch(third.unwrap()), Command::Pin(third.unwrap()))
-        );
+        assert_eq!(done(" /fork  #3  my talk.json "), Command::Fork(Some(third), "my talk.json".to_owned()));
+        assert_eq!((done("/switch 3"), done("/pin #3")), (Command::Switch(third), Command::Pin(third)));
     }
 
     #[test]
