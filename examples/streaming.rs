@@ -4,7 +4,6 @@
 
 use std::io::{Write, stdout};
 
-use futures_util::StreamExt;
 use turnwise::backend::{Answer, BackendError, ChatEvent, Scripted};
 use turnwise::{ConversationManager, Exchange, Reply, Result};
 

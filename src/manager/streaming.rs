@@ -25,7 +25,6 @@ use crate::tokens::{Count, StreamedCount, TokenCounter};
 ///
 /// # Examples
 /// ```
-/// use futures_util::StreamExt;
 /// use turnwise::backend::ChatEvent;
 /// # use turnwise::{ConversationManager, backend::Scripted};
 ///
@@ -66,6 +65,11 @@ impl ReplyStream {
         let count = StreamedCount::new(transaction.plan().cost().shared_counter());
         let phase = Phase::Coming { transaction: Box::new(transaction), first: Some(first), rest };
         Self { phase, assembly: Assembly::default(), count, waited }
+    }
+
+    /// The next part; `None` behind the last one. The same as the [`Stream`]'s, for programs without its extension traits.
+    pub async fn next(&mut self) -> Option<Result<ChatEvent>> {
+        StreamExt::next(self).await
     }
 
     /// Reads what is left, and gives the reply as it was recorded.
