@@ -200,4 +200,5 @@ fn what_was_spent_is_kept_by_purpose_also_of_failures() {
     let (replies, summaries) = (again.of(&Purpose::Reply), again.of(&Purpose::Summary));
     assert_eq!((replies.calls, replies.failed, replies.prompt_tokens), (3, 2, 1_500), "{again}");
     assert_eq!((summaries.calls, summaries.prompt_tokens), (1, 500), "{again}");
+    assert!(chat.fork(reply.item_id).unwrap().spending().is_empty(), "a fork has spent nothing");
 }

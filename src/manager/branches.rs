@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::exchange::Exchange;
 use super::staged::Ask;
 use super::turn::{Sending, busy};
-use crate::conversation::{Branch, Conversation, ItemId};
+use crate::conversation::{Branch, Conversation, ItemId, SummaryId};
 use crate::error::Result;
 use crate::message::{Content, Message};
+use crate::spending::Spending;
 
 impl ConversationManager {
     /// Asks again: goes back to the last user message and sends it for another answer. When that is there, the old one
@@ -131,14 +132,45 @@ impl ConversationManager {
         })
     }
 
-    /// A new conversation with this record, whose path ends at `at`, and the same setup; it is not saved by itself.
+    /// States what holds for the whole conversation; see [`Conversation::constrain`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn constrain(&self, text: &str) -> Result<()> {
+        self.edit_record(|record| {
+            record.constrain(text);
+            Ok(())
+        })
+    }
+
+    /// Takes a constraint back; whether it was there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn lift(&self, text: &str) -> Result<bool> {
+        self.edit_record(|record| Ok(record.lift(text)))
+    }
+
+    /// Brings back what a summary stands for; see [`Conversation::expand`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    pub fn expand(&self, summary: SummaryId) -> Result<()> {
+        self.edit_record(|record| record.expand(summary))
+    }
+
+    /// A new conversation with this record, whose path ends at `at`, and the same setup; it is not saved by itself, and
+    /// has spent nothing.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such item.
     pub fn fork(&self, at: ItemId) -> Result<Self> {
-        let mut file = self.shared.state(|state| state.file.clone());
+        let (mut file, billed) = self.shared.state(|state| (state.file.clone(), state.billed));
         file.conversation = file.conversation.fork(at)?;
+        file.spending = Spending::default();
         let (setup, planner) = (&self.shared.setup, &self.shared.planner);
-        Ok(Self::start(Arc::clone(setup), None, file, Arc::clone(planner)))
+        let fork = Self::start(Arc::clone(setup), None, file, Arc::clone(planner));
+        fork.shared.state(|state| state.billed = billed);
+        Ok(fork)
     }
 }
