@@ -52,12 +52,15 @@
 //! | pending | what the next request must answer: the newest group and, inside a tool loop (that group is calls with results), its turn's user message |
 //! | budget | how many tokens may be sent, with a high and a low water mark |
 //! | plan | a request that can be sent as it stands, with a reason for every message |
+//! | exchange | what one request adds: what was asked and the reply; recorded whole or not at all |
+//! | forecast | what the bill for a prompt will be, learned from earlier bills |
 //! | mark | a position that a strategy finds again, such as the cut of a sticky window |
 //! | ledger | what everything costs, beside the record |
 //!
 //! # Features
 //! - `cli` (default): the `turnwise` program
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
+//! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
 //!
 //! The core needs neither, and no runtime: `default-features = false`.
 

@@ -46,7 +46,8 @@ pub trait Observer: Send + Sync {
         let _ = (conversation, plan);
     }
 
-    /// A summarizer was called before a request, whether or not its summary was taken.
+    /// A summarizer was called, before a request or [ahead of time](super::ConversationManager::prepare), whether or not
+    /// its summary was taken.
     fn summarized(&self, conversation: &str, call: &SummaryCall) {
         let _ = (conversation, call);
     }

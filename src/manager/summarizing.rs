@@ -86,6 +86,9 @@ impl Shared {
     /// Puts a summary that was made into the record; it stays whatever becomes of the exchange.
     fn take(&self, of: &Conversation, made: &Made) -> Result<bool> {
         self.spend_on_summaries(&made.calls);
+        for call in &made.calls {
+            self.setup.observers.tell(|observer| observer.summarized(of.id(), call));
+        }
         let model = &self.setup.summarizer.model_of(&self.setup.model).name;
         self.state(|state| {
             state.patience.learn(made.summary.is_some());

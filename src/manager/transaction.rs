@@ -82,7 +82,6 @@ impl Transaction {
         };
         let id = planned.staged.id();
         let observers = &shared.setup.observers;
-        planned.summaries.iter().for_each(|call| observers.tell(|observer| observer.summarized(id, call)));
         observers.tell(|observer| observer.planned(id, &planned.plan));
         let (forecast, attempts) = (shared.forecast(&planned.plan), Vec::new());
         Ok(Self { turn, exchange, started, asked: started, planned, forecast, attempts, span, is_told: false })
