@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal, stdin};
 
-use futures_util::StreamExt;
 use turnwise::{ConversationManager, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
 
 use super::commands::{self, Command, Line};
