@@ -6,7 +6,6 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use futures_lite::StreamExt;
 use serde_json::json;
 use tempfile::TempDir;
 use turnwise::backend::openai::{OpenAi, Retry};
