@@ -1,4 +1,4 @@
-//! Another reply, another question, another conversation: undo, edit and fork.
+//! Another reply, another question, another conversation: regenerate, edit and fork.
 //!
 //! `cargo run --example regenerate`
 
@@ -17,8 +17,7 @@ async fn main() -> Result<()> {
     let chat = ConversationManager::builder("gpt-4o-mini").system("One sentence each.").backend(backend).build()?;
 
     let first = chat.send("Tell me a story about a fox.").await?;
-    chat.undo()?;
-    let second = chat.send("Tell me a story about a fox.").await?;
+    let second = chat.regenerate().await?;
     println!("first:  {first}\nsecond: {second}");
 
     let ours = chat.edit(second.item_id, Message::assistant("Once there was a vixen who could read."))?;
@@ -29,7 +28,7 @@ async fn main() -> Result<()> {
 
     for (name, talk) in [("chat", &chat), ("fork", &other)] {
         println!("\n{name}");
-        for branch in talk.snapshot().branches() {
+        for branch in talk.branches() {
             let here = if branch.is_current { "  <- here" } else { "" };
             println!("  a branch of {} messages, ends with {}{here}", branch.len, branch.leaf);
         }
