@@ -184,6 +184,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
         .backend(OpenAi::at(&format!("http://{gone}/v1"), KEY).retry(quick()));
     let error = chat.build().unwrap().send("a").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains(&format!("the connection to {gone} failed")), "{error}");
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl fmt::Display for Explain<'_> {
                 "\n  worth a summary of at most {} tokens: {} of about {} tokens",
                 thousands(wish.most),
                 counted(usize::try_from(wish.calls).unwrap_or(usize::MAX), "call"),
-                figure(wish.tokens / wish.calls.max(1))
+                thousands(wish.tokens / wish.calls.max(1))
             ),
             None => Ok(()),
         }
@@ -83,7 +83,10 @@ fn steps(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     for (number, step) in (1..).zip(plan.steps()) {
         write!(f, "  {number}. {:<width$}  ", step.strategy)?;
         match step.saved {
-            Some(saved) => writeln!(f, "{:>9} tokens saved  {}", thousands(saved), step.price)?,
+            Some(saved) => {
+                let tokens = if saved == 1 { "token saved " } else { "tokens saved" };
+                writeln!(f, "{:>9} {tokens}  {}", thousands(saved), step.price)?;
+            }
             None => writeln!(f, "not needed")?,
         }
     }

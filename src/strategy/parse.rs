@@ -120,7 +120,12 @@ fn window(options: &mut Options<'_>) -> Result<SlidingWindow> {
 fn recall(options: &mut Options<'_>) -> Result<Recall> {
     let mut recall = options.percent("tail")?.map_or_else(Recall::new, |percent| Recall::new().tail(percent));
     let is_off = options.left.contains(&("excerpts", "no"));
-    let excerpts = if is_off { options.take("excerpts").map(|_| 0) } else { options.percent("excerpts")? };
+    let excerpts = match is_off {
+        true => options.take("excerpts").map(|_| 0),
+        false => options
+            .percent("excerpts")
+            .map_err(|error| invalid(format!("{}, or `no`", error.detail())).because(error))?,
+    };
     if let Some(percent) = excerpts {
         recall = recall.excerpts(percent);
     }

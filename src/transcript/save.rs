@@ -1,7 +1,7 @@
 //! Files are replaced whole, or not at all.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind as IoKind, Write};
+use std::io::{self, ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -31,7 +31,7 @@ impl Saved {
 /// Puts `bytes` in the place of `file`: what stood there stays until the new file is on the disk.
 pub(super) fn replace(file: &Path, bytes: &[u8], last: Option<&Saved>) -> Result<Saved> {
     let file = &target(file)?;
-    let failed = |e: std::io::Error| Error::io(format_args!("saving {}", file.display()), e);
+    let failed = |e: io::Error| Error::io(format_args!("saving {}", file.display()), e);
     if !last.is_some_and(|last| last.is_at(file)) {
         refuse_to_lose(file)?;
     }
@@ -39,16 +39,24 @@ pub(super) fn replace(file: &Path, bytes: &[u8], last: Option<&Saved>) -> Result
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut temporary = builder().tempfile_in(folder).map_err(failed)?;
+    let mut temporary = builder().tempfile_in(folder).map_err(|e| failed(unnamed(&e)))?;
     // Before the text is in it: a private file must not be readable for a moment.
     if let Ok(old) = fs::metadata(file) {
         temporary.as_file().set_permissions(old.permissions()).map_err(failed)?;
     }
-    temporary.write_all(bytes).map_err(failed)?;
+    temporary.as_file_mut().write_all(bytes).map_err(failed)?;
     temporary.as_file().sync_all().map_err(failed)?;
     let kept = temporary.persist(file).map_err(|e| failed(e.error))?;
     sync_folder(folder).map_err(failed)?;
     Ok(Saved::of(file, &kept.metadata().map_err(failed)?))
+}
+
+/// Why there is no temporary file, without its name, which says nothing to anybody.
+fn unnamed(error: &io::Error) -> io::Error {
+    match error.kind() {
+        IoKind::NotFound => io::Error::new(IoKind::NotFound, "there is no such folder"),
+        kind => kind.into(),
+    }
 }
 
 /// A new file gets the permissions that any other new file would.

@@ -23,6 +23,17 @@ fn each(folder: &TempDir, stub: &Stub, inputs: &[&str]) -> Vec<(String, String)>
 }
 
 #[test]
+fn a_file_that_cannot_be_saved_is_said_before_anything_is_asked() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    for (file, why) in [("missing/talk.json", "there is no folder missing"), (".", "regular file")] {
+        let ran = turnwise(&folder, &stub, &format!("chat {file} --model gpt-4o"), "a\n");
+        assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), String::new()));
+        assert!(text(&ran.stderr).contains(why), "{}", text(&ran.stderr));
+    }
+    assert!(stub.seen().is_empty());
+}
+
+#[test]
 fn undo_and_switch_survive_the_end_of_the_chat() {
     let (folder, stub) = (TempDir::new().unwrap(), stub());
     let told = each(&folder, &stub, &["a\nb\n", "/undo\n", "/history\n/branches\n", "/switch #3\n", "/history 1\n"]);

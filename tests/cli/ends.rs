@@ -31,6 +31,9 @@ fn a_mistake_in_the_command_line_ends_with_2() {
     said(plan("--budget 3000 --low 0.9 --high 0.5"), &["0.9", "0.5"]);
     said(plan("--reserve 200000"), &["200,000", "128,000"]);
     said(plan("--budget 3000 --keep 3 --json"), &["--keep", "--json"]);
+    for option in ["--pin", "--keep", "--expand", "--budget"] {
+        said(plan(option).arg("-1"), &["invalid value '-1'", option]);
+    }
 }
 
 /// A strategy is looked at before a file is: the mistake that can be seen at once is the one that is said.
@@ -60,11 +63,14 @@ fn what_does_not_fit_ends_with_1_and_the_numbers() {
 #[test]
 fn an_output_that_cannot_be_written_is_said() {
     if let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") {
-        let mut run = turnwise("show tau_airline.jsonl");
-        let output = run.command.stdout(full).output().unwrap();
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        assert!(error.starts_with("turnwise: writing the output: "), "{error}");
+        for command in ["show", "count", "compare", "trim --budget 3000", "replay --budget 3000"] {
+            let mut run = turnwise(command).arg("tau_airline.jsonl");
+            let output = run.command.stdout(full.try_clone().unwrap()).output().unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1));
+            assert!(error.starts_with("turnwise: writing the output: "), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
     }
 }
 

@@ -82,9 +82,9 @@ fn only_takes_a_number_or_an_id() {
         let second = with("2").out();
         assert_eq!(with("tau-airline/task23/trial0").out(), second);
         assert_ne!(with("1").out(), second);
-        for missing in ["0", "7", "task23"] {
-            let error = with(missing).fails(2);
-            assert!(error.contains("tau_airline.jsonl") && error.contains(&format!("`{missing}`")), "{error}");
+        for missing in ["0", "7", "-1", "task23"] {
+            let (error, named) = (with(missing).fails(2), format!("`{missing}`"));
+            assert!(["from 1 to 6", "tau_airline.jsonl", &*named].iter().all(|words| error.contains(words)), "{error}");
         }
     }
 }

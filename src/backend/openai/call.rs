@@ -101,11 +101,12 @@ impl<T: Send + 'static> Call<T> {
         };
         *request.body_mut() = Some(self.body.clone().into());
         let path = self.endpoint.printable(request.url().path());
+        let server = server(request.url());
         let (time, began) = (self.retry.attempt_time.min(left), Instant::now());
         let late = || BackendError::timeout(format!("no whole answer within {} seconds", time.as_secs_f32()));
         let response = match tokio::time::timeout(time, self.endpoint.http.execute(request)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return (None, Err(unreachable(error))),
+            Ok(Err(error)) => return (None, Err(unreachable(&server, error))),
             Err(_) => return (None, Err(late())),
         };
         let (status, wait) = (response.status(), retry_after(response.headers()));
@@ -122,12 +123,19 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
-fn unreachable(error: reqwest::Error) -> BackendError {
-    // The address may hold a key.
+/// Name and port alone: what else stands in the address may hold a key.
+fn server(url: &reqwest::Url) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (host, _) => host.unwrap_or("the server").to_owned(),
+    }
+}
+
+fn unreachable(server: &str, error: reqwest::Error) -> BackendError {
     let error = error.without_url();
     match error.is_timeout() {
-        true => BackendError::timeout("the connection timed out").with_source(error),
-        false => BackendError::unavailable("the connection failed").with_source(error),
+        true => BackendError::timeout(format!("the connection to {server} timed out")).with_source(error),
+        false => BackendError::unavailable(format!("the connection to {server} failed")).with_source(error),
     }
 }
 

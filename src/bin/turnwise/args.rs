@@ -14,7 +14,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// A JSON file with models to add to those that are known, or to put in their place [default: `TURNWISE_MODELS`]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     pub(crate) models: Option<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct Input {
     /// Only the conversation with this number (from 1) or `id`, of a file with many
-    #[arg(long, value_name = "N|ID", global = true)]
+    #[arg(long, value_name = "N|ID", global = true, allow_negative_numbers = true)]
     pub(crate) only: Option<String>,
 }
 
@@ -90,10 +90,10 @@ pub(crate) struct How {
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) query: Option<String>,
     /// Pin the message with this index: it is sent whatever the strategy says; can be repeated
-    #[arg(long, value_name = "INDEX")]
+    #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
     pub(crate) pin: Vec<usize>,
     /// Send what this summary stands for, as far as it fits, instead of it (`show` has the numbers); can be repeated
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) expand: Vec<usize>,
     #[command(flatten)]
     pub(crate) rules: Rules,
@@ -131,7 +131,7 @@ pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) planned: Planned,
     /// Say what would have to change for the message with this index to be sent
-    #[arg(long, value_name = "INDEX")]
+    #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
     pub(crate) keep: Option<usize>,
     /// Print JSON
     #[arg(long, conflicts_with = "keep")]
@@ -179,7 +179,7 @@ pub(crate) struct Show {
     #[arg(long)]
     pub(crate) full: bool,
     /// Only this summary, with the messages that it stands for
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) summary: Option<usize>,
 }
 

@@ -11,7 +11,7 @@ use turnwise::{Models, Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBu
 use crate::args::{Budget, Compare};
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{DIM, json_line, stdout, table, write_table};
+use crate::output::{DIM, ESTIMATED, json_line, stdout, table, write_table};
 use crate::words::{counted, thousands};
 
 const CHOICE: [&str; 7] =
@@ -126,7 +126,7 @@ fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()>
         writeln!(out, "{DIM}( ) without the requests over budget, which cannot be sent{DIM:#}")?;
     }
     if comparison.strategies.iter().any(|row| row.totals.estimated) {
-        writeln!(out, "{DIM}~ estimated: tools, parallel calls or a model whose encoding is not known{DIM:#}")?;
+        writeln!(out, "{DIM}{ESTIMATED}{DIM:#}")?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use turnwise::{Breakdown, ChatRequest, Message, Models, Transcript};
 use crate::args;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, Named, ROLE, clean, json_line, preview, stdout, table, write_table};
+use crate::output::{BOLD, DIM, ESTIMATED, Named, ROLE, clean, json_line, preview, stdout, table, write_table};
 use crate::words::thousands;
 
 const BAR: usize = 20;
@@ -74,7 +74,11 @@ fn text(out: &mut impl Write, args: &args::Count, models: &Models, file: &str) -
     }
     writeln!(out, "{} tokens in {} bytes", figure(count), thousands(text.len() as u64))?;
     if !count.exact {
-        writeln!(out, "{DIM}~ estimated: counted with o200k_base; --model NAME counts for a model{DIM:#}")?;
+        let why = match &args.model {
+            Some(model) => format!("the encoding of {} is not known", clean(model)),
+            None => "--model NAME counts for a model".to_owned(),
+        };
+        writeln!(out, "{DIM}~ estimated: counted with o200k_base; {why}{DIM:#}")?;
     }
     Ok(())
 }
@@ -132,10 +136,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
         figure(total),
     )?;
     if !total.exact {
-        writeln!(
-            out,
-            "{DIM}~ estimated: something that the formula was never checked on, media, or a model whose encoding is not known{DIM:#}"
-        )?;
+        writeln!(out, "{DIM}{ESTIMATED}{DIM:#}")?;
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// Something failed, and was said, and the rest was done: 1, or 2 when nothing could be done.
     Said(u8),
+    /// The output cannot be written, and so nothing more is tried: 1.
+    Output(String),
     /// The reader of the output went away, which is its right: 0.
     ClosedPipe,
 }
@@ -34,7 +36,7 @@ impl Failure {
         match self {
             Self::Usage(message) => Self::Usage(format!("{place}: {message}")),
             Self::Failed(message) => Self::Failed(format!("{place}: {message}")),
-            Self::Mistake(_) | Self::Said(_) | Self::ClosedPipe => self,
+            Self::Mistake(_) | Self::Said(_) | Self::Output(_) | Self::ClosedPipe => self,
         }
     }
 
@@ -43,7 +45,7 @@ impl Failure {
         match self {
             Self::ClosedPipe => ExitCode::SUCCESS,
             Self::Said(code) => ExitCode::from(*code),
-            Self::Failed(message) => {
+            Self::Failed(message) | Self::Output(message) => {
                 say(&format!("turnwise: {}\n", clean(message)));
                 ExitCode::from(1)
             }
@@ -80,7 +82,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::ClosedPipe,
-            _ => Self::Failed(format!("writing the output: {error}")),
+            _ => Self::Output(format!("writing the output: {error}")),
         }
     }
 }

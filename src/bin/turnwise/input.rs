@@ -22,13 +22,17 @@ pub(crate) fn conversations<'a>(
     let only = input.only.clone();
     let wanted = files.join(", ");
     let mut is_missing = only.is_some();
+    let mut last = 0;
     let mut all = files.iter().flat_map(|file| of_file(file));
     std::iter::from_fn(move || {
         let Some(only) = &only else { return all.next().map(|(_, loaded)| loaded) };
-        let chosen = all.find(|(number, loaded)| match loaded {
-            Ok(loaded) => *only == number.to_string() || Some(only) == id(&loaded.file).as_ref(),
-            // Line that cannot be read is somebody else's business, unless it is the one that is asked for.
-            Err(_) => *only == number.to_string() || *number == 0,
+        let chosen = all.find(|(number, loaded)| {
+            last = last.max(*number);
+            match loaded {
+                Ok(loaded) => *only == number.to_string() || Some(only) == id(&loaded.file).as_ref(),
+                // Line that cannot be read is somebody else's business, unless it is the one that is asked for.
+                Err(_) => *only == number.to_string() || *number == 0,
+            }
         });
         match chosen {
             Some((_, loaded)) => {
@@ -36,7 +40,9 @@ pub(crate) fn conversations<'a>(
                 Some(loaded)
             }
             None if std::mem::take(&mut is_missing) => {
-                Some(Err(Failure::usage(format!("{wanted}: no conversation has the number or id `{only}`"))))
+                let message =
+                    format!("{wanted}: no conversation has the number or id `{only}`; the numbers go from 1 to {last}");
+                Some(Err(Failure::usage(message)))
             }
             None => None,
         }

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use turnwise::Models;
+use turnwise::{ErrorKind, Models};
 
 use args::{Cli, Command};
 use failure::Failure;
@@ -61,5 +61,9 @@ fn table(cli: &Cli) -> failure::Result<Cow<'static, Models>> {
     // An empty variable is as good as none.
     let variable = || std::env::var_os("TURNWISE_MODELS").filter(|file| !file.is_empty()).map(PathBuf::from);
     let Some(file) = cli.models.clone().or_else(variable) else { return Ok(Cow::Borrowed(Models::builtin())) };
-    Models::from_file(&file).map(Cow::Owned).map_err(|e| Failure::from(e).within(file.display()))
+    Models::from_file(&file).map(Cow::Owned).map_err(|e| match e.kind() {
+        // It names the file itself.
+        ErrorKind::Io => Failure::from(e),
+        _ => Failure::from(e).within(file.display()),
+    })
 }

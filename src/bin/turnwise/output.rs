@@ -13,6 +13,8 @@ pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// How much of a role is shown: roles may be anything.
 pub(crate) const ROLE: usize = 12;
+pub(crate) const ESTIMATED: &str =
+    "~ estimated: something that the formula was never checked on, media, or a model whose encoding is not known";
 
 /// The standard output, buffered: as it is for JSON, else with styles where somebody sees them (not under `NO_COLOR`,
 /// not in a pipe).

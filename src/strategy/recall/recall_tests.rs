@@ -155,7 +155,7 @@ fn the_spec_can_be_read_back() {
         ("recall:tail=101", "`tail=101`; 0 to 100 (percent) is allowed"),
         ("recall:tail=x", "a whole number is needed"),
         ("recall:excerpts=101", "`excerpts=101`; 0 to 100 (percent) is allowed"),
-        ("recall:excerpts=none", "a whole number is needed"),
+        ("recall:excerpts=none", "a whole number is needed, or `no`"),
         ("recall:stem=latin", "`stem=latin`; `stem=english` (the default) and `stem=none` are allowed"),
         ("recall:turns=1", "it takes tail=PERCENT, excerpts=PERCENT or no, stem=none"),
     ] {

@@ -1,5 +1,8 @@
 //! The conversation that a command line asks for.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use turnwise::backend::openai::OpenAi;
 use turnwise::strategy::parse;
 use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Transcript};
@@ -50,7 +53,23 @@ fn load(name: &str) -> Result<Option<Transcript>> {
         return Err(Failure::usage("a chat is saved to a file, and reads what is said from the standard input"));
     }
     match std::fs::metadata(name) {
-        Ok(found) if !found.is_file() || found.len() > 0 => Ok(Some(Transcript::load(name)?)),
-        _ => Ok(None),
+        Ok(found) if !found.is_file() => {
+            Err(Failure::Failed("a chat is saved to a regular file, and this is none".into()))
+        }
+        Ok(found) if found.len() > 0 => Ok(Some(Transcript::load(name)?)),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => match missing_folder(name) {
+            Some(missing) => {
+                Err(Failure::Failed(format!("there is no folder {} to save the chat in", missing.display())))
+            }
+            None => Ok(None),
+        },
+        Err(e) => Err(Failure::Failed(e.to_string())),
     }
+}
+
+/// The folder of a file, if it is not there.
+fn missing_folder(name: &str) -> Option<&Path> {
+    let folder = Path::new(name).parent()?;
+    (!folder.as_os_str().is_empty() && !folder.is_dir()).then_some(folder)
 }

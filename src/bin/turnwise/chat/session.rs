@@ -45,10 +45,18 @@ impl<'a> Session<'a> {
     pub(super) async fn run(&mut self, input: &mut Input) -> Result<()> {
         self.leave_open_calls()?;
         self.greet();
+        let mut is_warned = false;
         loop {
             self.prompt("> ");
             let line = match input.next().await? {
                 Next::Line(line) => line,
+                // It may have been meant for a reply that had just ended.
+                Next::CtrlC if self.is_person && !is_warned => {
+                    is_warned = true;
+                    say("\n");
+                    note("Ctrl-C again ends the chat");
+                    continue;
+                }
                 Next::CtrlC => {
                     self.prompt("\n");
                     return Err(Failure::Said(INTERRUPTED));
@@ -58,6 +66,7 @@ impl<'a> Session<'a> {
                     break;
                 }
             };
+            is_warned = false;
             match self.obey(&line).await {
                 Ok(true) => {}
                 Ok(false) => break,
