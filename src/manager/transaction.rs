@@ -159,6 +159,7 @@ impl Transaction {
 
     /// The error of a backend, with what had come of the reply.
     pub(super) fn refused(&mut self, error: BackendError, partial: Option<Message>) -> Error {
+        let error = error.or_attempt(self.asked.elapsed());
         let attempts = [&self.attempts, error.attempts()].concat();
         if !attempts.is_empty() {
             self.turn.shared.spend_on_reply(attempts.len(), None, true);
@@ -237,6 +238,8 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if !self.is_told {
+            // Only an answer is waited for: a request is under way.
+            self.turn.shared.spend_on_reply(self.attempts.len() + 1, None, true);
             let error = Error::new(ErrorKind::Interrupted, "the exchange was dropped before its reply was whole");
             self.turn.shared.tell_failed(&self.span, &error);
         }
