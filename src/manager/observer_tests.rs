@@ -157,3 +157,18 @@ fn a_span_says_what_an_exchange_did_and_no_word_of_it() {
     }
     assert!(!log.contains("lantern") && !log.contains("secret"), "{log}");
 }
+
+#[test]
+fn an_exchange_that_is_dropped_while_it_is_saved_was_committed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (script, diary) = (Scripted::new(["one"]), Arc::new(Diary::default()));
+    let chat = builder(&script, &diary).autosave(folder.path().join("chat.json")).build().unwrap();
+    let saving = chat.shared.saving.lock().unwrap();
+    let mut sending = chat.send("a").into_future();
+    while chat.turn_count() == 0 {
+        assert!(block_on(futures_lite::future::poll_once(&mut sending)).is_none());
+    }
+    drop(sending);
+    assert_eq!(diary.take(), ["planned 1", "committed #1"]);
+    drop(saving);
+}

@@ -203,7 +203,7 @@ impl Transaction {
         };
         self.is_told = true;
         let ChatReply { message, finish, usage, raw, .. } = reply;
-        let mut report = Report {
+        let report = Report {
             plan: plan.clone(),
             forecast: self.forecast,
             repeated,
@@ -214,15 +214,23 @@ impl Transaction {
             summaries: std::mem::take(&mut self.planned.summaries),
             unsaved: None,
         };
-        report.unsaved = shared.autosave().await.map(Arc::new);
-        let reply = Reply { item_id, asked, message, finish, usage, raw, report };
-        trace::committed(&self.span, &reply);
-        let (id, observers) = (self.planned.staged.id(), &shared.setup.observers);
-        observers.tell(|observer| observer.committed(id, &reply));
-        if !evicted.is_empty() {
-            observers.tell(|observer| observer.evicted(id, &evicted));
-        }
+        let mut reply = Reply { item_id, asked, message, finish, usage, raw, report };
+        let mut saving = Saving { transaction: &self, reply: &reply, evicted: &evicted, is_over: false };
+        let unsaved = shared.autosave().await;
+        saving.is_over = true;
+        drop(saving);
+        reply.report.unsaved = unsaved.map(Arc::new);
+        self.tell_committed(&reply, &evicted);
         Ok(reply)
+    }
+
+    fn tell_committed(&self, reply: &Reply, evicted: &[ItemId]) {
+        trace::committed(&self.span, reply);
+        let (id, observers) = (self.planned.staged.id(), &self.turn.shared.setup.observers);
+        observers.tell(|observer| observer.committed(id, reply));
+        if !evicted.is_empty() {
+            observers.tell(|observer| observer.evicted(id, evicted));
+        }
     }
 
     /// Records what had come of a reply, marked as incomplete, and begins to save it.
@@ -231,6 +239,22 @@ impl Transaction {
         if shared.commit(&self.planned, &partial.clone().incomplete()).is_ok() {
             // A drop cannot wait for it.
             let _ = shared.begin_to_save();
+        }
+    }
+}
+
+/// An exchange that was recorded and is being saved. Dropped meanwhile, it is told all the same.
+struct Saving<'a> {
+    transaction: &'a Transaction,
+    reply: &'a Reply,
+    evicted: &'a [ItemId],
+    is_over: bool,
+}
+
+impl Drop for Saving<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.transaction.tell_committed(self.reply, self.evicted);
         }
     }
 }
