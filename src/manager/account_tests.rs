@@ -201,3 +201,22 @@ fn what_was_spent_is_kept_by_purpose_also_of_failures() {
     assert_eq!((replies.calls, replies.failed, replies.prompt_tokens), (3, 2, 1_500), "{again}");
     assert_eq!((summaries.calls, summaries.prompt_tokens), (1, 500), "{again}");
 }
+
+/// A conversation of some 3,200 tokens with a scripted server.
+fn long_chat(script: Scripted, budget: TokenBudget) -> ConversationManager {
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
+    let chat = builder.budget(budget).build().unwrap();
+    for _ in 0..30 {
+        chat.push("x".repeat(90)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    chat
+}
+
+#[test]
+fn an_unusable_reply_behind_an_overflow_names_both_attempts() {
+    let script = Scripted::default().and(BackendError::overflow(Some(2_000))).and("");
+    let error = block_on(long_chat(script, TokenBudget::window(8_000)).send("a").into_future()).unwrap_err();
+    assert_eq!((error.kind(), error.attempt().unwrap().attempts().len()), (ErrorKind::Malformed, 2));
+}

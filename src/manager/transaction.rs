@@ -181,13 +181,13 @@ impl Transaction {
 
     /// Makes the staged record with the reply behind it the record, and saves it.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
-        let (shared, reply) = (Arc::clone(&self.turn.shared), reply.or_attempt(self.asked.elapsed()));
+        let (shared, mut reply) = (Arc::clone(&self.turn.shared), reply.or_attempt(self.asked.elapsed()));
         if let Some(usage) = &reply.usage {
             shared.learn(&self.forecast, &self.planned.plan, usage.prompt_tokens);
         }
-        let attempts = [&*self.attempts, &reply.attempts].concat();
+        reply.attempts.splice(0..0, self.attempts.drain(..));
         let why = unusable(&reply);
-        let cost = shared.spend_on_reply(attempts.len(), reply.usage.as_ref(), why.is_some());
+        let cost = shared.spend_on_reply(reply.attempts.len(), reply.usage.as_ref(), why.is_some());
         if let Some(why) = why {
             let error = self.failed().unusable(reply, &why);
             return Err(self.tell_failed(error));
@@ -202,7 +202,7 @@ impl Transaction {
             }
         };
         self.is_told = true;
-        let ChatReply { message, finish, usage, raw, .. } = reply;
+        let ChatReply { message, finish, usage, raw, attempts } = reply;
         let report = Report {
             plan: plan.clone(),
             forecast: self.forecast,
