@@ -220,3 +220,12 @@ fn an_unusable_reply_behind_an_overflow_names_both_attempts() {
     let error = block_on(long_chat(script, TokenBudget::window(8_000)).send("a").into_future()).unwrap_err();
     assert_eq!((error.kind(), error.attempt().unwrap().attempts().len()), (ErrorKind::Malformed, 2));
 }
+
+#[test]
+fn a_fork_goes_on_from_the_last_bill() {
+    let bill = |tokens| ChatReply::new(Message::assistant("yes")).usage(Usage::new(tokens, 1));
+    let chat = long_chat(Scripted::new([bill(4_000), bill(4_100)]), TokenBudget::window(8_000));
+    let reply = block_on(chat.send("a").into_future()).unwrap();
+    let report = block_on(chat.fork(reply.item_id).unwrap().send("b").into_future()).unwrap().report;
+    assert!(report.forecast.anchored, "{:?}", report.forecast);
+}

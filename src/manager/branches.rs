@@ -136,9 +136,11 @@ impl ConversationManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such item.
     pub fn fork(&self, at: ItemId) -> Result<Self> {
-        let mut file = self.shared.state(|state| state.file.clone());
+        let (mut file, billed) = self.shared.state(|state| (state.file.clone(), state.billed));
         file.conversation = file.conversation.fork(at)?;
         let (setup, planner) = (&self.shared.setup, &self.shared.planner);
-        Ok(Self::start(Arc::clone(setup), None, file, Arc::clone(planner)))
+        let fork = Self::start(Arc::clone(setup), None, file, Arc::clone(planner));
+        fork.shared.state(|state| state.billed = billed);
+        Ok(fork)
     }
 }
