@@ -145,6 +145,14 @@ impl TokenBudget {
         self.model.as_ref()
     }
 
+    /// The window in which at most `tokens` may be sent.
+    pub(crate) fn window_for(&self, tokens: u64) -> u64 {
+        let longest = self.model.as_ref().and_then(|model| model.max_output).unwrap_or(u64::MAX);
+        // A quarter of the window is a third of what is left of it.
+        let reserve = self.reply_reserve.unwrap_or_else(|| longest.min(tokens / 3));
+        tokens.saturating_add(reserve).saturating_add(self.tools).saturating_add(self.margin)
+    }
+
     /// What is kept free for the reply, where that was stated.
     pub(crate) fn stated_reserve(&self) -> Option<u64> {
         self.reply_reserve

@@ -215,6 +215,37 @@ fn long_chat(script: Scripted, budget: TokenBudget) -> ConversationManager {
 }
 
 #[test]
+fn a_guessed_window_has_room_for_the_reply_that_was_asked_for() {
+    let overflow = || BackendError::overflow(None);
+    let window = || TokenBudget::window(8_000);
+    for (budget, longest) in [(window().reply_reserve(4_000), None), (window(), Some(4_000)), (window(), None)] {
+        let chat = long_chat(Scripted::default().and(overflow()).and("one").and("two"), budget);
+        let ask = |text: &str| match longest {
+            Some(longest) => chat.send(text).param("max_completion_tokens", longest),
+            None => chat.send(text),
+        };
+        let whole = ask("a").plan().unwrap().tokens().total();
+        let report = block_on(ask("a").into_future()).unwrap().report;
+        let sent = report.plan.tokens().total();
+        assert!(report.attempts.len() == 2 && sent <= whole / 4 * 3, "{sent} of {whole}");
+        block_on(ask("b").into_future()).unwrap();
+    }
+}
+
+#[test]
+fn a_guess_that_does_not_help_is_not_kept() {
+    let script = Scripted::default().and(BackendError::overflow(None)).and(BackendError::status(413, "")).and("yes");
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
+    let chat = builder.budget(TokenBudget::window(8_000).reply_reserve(4_000)).build().unwrap();
+    for text in ["a", "an image of many bytes and few tokens"] {
+        assert!(block_on(chat.send(text).into_future()).unwrap_err().is_overflow());
+        assert_eq!(chat.learned().limit(), None);
+    }
+    block_on(chat.send("x".repeat(90)).into_future()).unwrap();
+}
+
+#[test]
 fn an_unusable_reply_behind_an_overflow_names_both_attempts() {
     let script = Scripted::default().and(BackendError::overflow(Some(2_000))).and("");
     let error = block_on(long_chat(script, TokenBudget::window(8_000)).send("a").into_future()).unwrap_err();

@@ -143,8 +143,11 @@ impl Transaction {
 
     /// Learns from a request that was too long, and plans again; whether the new plan is smaller.
     fn plan_smaller(&mut self, error: &BackendError) -> bool {
-        let before = self.planned.plan.tokens().total();
-        self.turn.shared.learn_overflow(&self.forecast, &self.planned.plan, error);
+        let (before, known) = (self.planned.plan.tokens().total(), self.turn.shared.learned().limit());
+        // Where the answer has no number, a smaller request than this one is the best guess.
+        let guess = || self.exchange.window_for(self.forecast.estimated.tokens / 4 * 3);
+        let window = error.limit().or_else(guess);
+        self.turn.shared.learn_overflow(&self.forecast, &self.planned.plan, error, window);
         match self.exchange.plan_staged(&self.planned.staged) {
             Ok(plan) if plan.tokens().total() < before => {
                 let (id, observers) = (self.planned.staged.id(), &self.turn.shared.setup.observers);
@@ -153,7 +156,13 @@ impl Transaction {
                 self.planned.plan = plan;
                 true
             }
-            _ => false,
+            _ => {
+                if error.limit().is_none() {
+                    // A guess that does not help says nothing about other requests.
+                    self.turn.shared.set_limit(known);
+                }
+                false
+            }
         }
     }
 
