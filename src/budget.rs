@@ -263,7 +263,8 @@ impl ResolvedBudget {
     /// The same budget with the margin that bills have taught: requests that fit into it by our count fit by the server's,
     /// error bar included. The margin moves in steps of one part in a hundred of the window (of the limit, where there is
     /// no window): up at once, and down only when two steps less are enough, so that the limit, and with it the cut, does
-    /// not move at every turn. Before the first bill nothing changes.
+    /// not move at every turn. Before the first bill nothing changes. An eighth of the room is always left: no tokenizer
+    /// costs more than eight times our count, so a bill that says so is of something else.
     ///
     /// `exact` says whether our counts are the model's own, `anchor` is the conversation's last bill, and `last` the
     /// [`margin`](Self::margin) that its request was planned with, 0 at first.
@@ -275,7 +276,7 @@ impl ResolvedBudget {
         let room = self.limit.saturating_add(self.margin);
         let needed = room - learned.fitting(room, exact, anchor);
         let step = self.window.unwrap_or(self.limit.saturating_add(self.kept_free())).div_ceil(100).max(1);
-        let wanted = needed.div_ceil(step).saturating_mul(step);
+        let wanted = needed.div_ceil(step).saturating_mul(step).min(room - room.div_ceil(8));
         let is_kept =
             last.is_multiple_of(step) && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
         self.with_margin(if is_kept { last } else { wanted })

@@ -260,3 +260,14 @@ fn a_fork_goes_on_from_the_last_bill() {
     let report = block_on(chat.fork(reply.item_id).unwrap().send("b").into_future()).unwrap().report;
     assert!(report.forecast.anchored, "{:?}", report.forecast);
 }
+
+#[test]
+fn no_bill_keeps_a_conversation_from_going_on() {
+    let bill = |tokens| ChatReply::new(Message::assistant("yes")).usage(Usage::new(tokens, 1));
+    for lie in [20_000, 1 << 40, u64::MAX] {
+        let chat = long_chat(Scripted::new([lie, 3_000, 3_000].map(bill)), TokenBudget::window(8_000));
+        for text in ["a", "b", "c"] {
+            block_on(chat.send(text).into_future()).unwrap();
+        }
+    }
+}
