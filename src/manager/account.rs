@@ -87,14 +87,12 @@ impl Shared {
         call.cost()
     }
 
-    pub(super) fn spend_on_summaries(&self, calls: &[SummaryCall]) {
+    pub(super) fn spend_on_summary(&self, made: &SummaryCall) {
         let model = self.setup.summarizer.model_of(&self.setup.model);
-        let price = self.setup.prices.of(model);
-        for made in calls {
-            let call = Call::new(Purpose::Summary, &*model.name).usage(made.usage.as_ref()).price(price);
-            let call = if made.refused.is_some() { call.failed() } else { call };
-            self.state(|state| state.file.spending.add(&call));
-        }
+        let call = Call::new(Purpose::Summary, &*model.name).usage(made.usage.as_ref());
+        let call = call.price(self.setup.prices.of(model));
+        let call = if made.refused.is_some() { call.failed() } else { call };
+        self.state(|state| state.file.spending.add(&call));
     }
 
     /// The conversation as a file.

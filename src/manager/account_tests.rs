@@ -216,10 +216,15 @@ fn long_chat(script: Scripted, budget: TokenBudget) -> ConversationManager {
 
 #[test]
 fn a_guessed_window_has_room_for_the_reply_that_was_asked_for() {
-    let overflow = || BackendError::overflow(None);
     let window = || TokenBudget::window(8_000);
-    for (budget, longest) in [(window().reply_reserve(4_000), None), (window(), Some(4_000)), (window(), None)] {
-        let chat = long_chat(Scripted::default().and(overflow()).and("one").and("two"), budget);
+    for (budget, longest, stated) in [
+        (window().reply_reserve(4_000), None, None),
+        (window(), Some(4_000), None),
+        (window(), None, None),
+        (window(), None, Some(0)),
+    ] {
+        let script = Scripted::default().and(BackendError::overflow(stated)).and("one").and("two");
+        let chat = long_chat(script, budget);
         let ask = |text: &str| match longest {
             Some(longest) => chat.send(text).param("max_completion_tokens", longest),
             None => chat.send(text),
@@ -270,4 +275,23 @@ fn no_bill_keeps_a_conversation_from_going_on() {
             block_on(chat.send(text).into_future()).unwrap();
         }
     }
+}
+
+#[test]
+fn summaries_are_paid_for_when_what_waited_for_them_is_dropped() {
+    let bill = ChatReply::new(Message::assistant("all about x")).usage(Usage::new(500, 10));
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(Scripted::new([bill])).counter(counter);
+    let chat = builder.strategy(Summarize::rolling()).budget(TokenBudget::limit(3_000)).build().unwrap();
+    for _ in 0..10 {
+        chat.push("x".repeat(300)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    let turn = chat.shared.queue.try_acquire().unwrap();
+    let mut preparing = Box::pin(chat.prepare(0.5));
+    for _ in 0..5 {
+        assert!(block_on(futures_lite::future::poll_once(&mut preparing)).is_none());
+    }
+    drop((preparing, turn));
+    assert_eq!(chat.spending().of(&Purpose::Summary).prompt_tokens, 500);
 }
