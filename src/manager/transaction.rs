@@ -146,7 +146,8 @@ impl Transaction {
         let (before, known) = (self.planned.plan.tokens().total(), self.turn.shared.learned().limit());
         // Where the answer has no number, a smaller request than this one is the best guess.
         let guess = || self.exchange.window_for(self.forecast.estimated.tokens / 4 * 3);
-        let window = error.limit().or_else(guess);
+        let stated = error.limit().filter(|tokens| *tokens > 0);
+        let window = stated.or_else(guess);
         self.turn.shared.learn_overflow(&self.forecast, &self.planned.plan, error, window);
         match self.exchange.plan_staged(&self.planned.staged) {
             Ok(plan) if plan.tokens().total() < before => {
@@ -157,7 +158,7 @@ impl Transaction {
                 true
             }
             _ => {
-                if error.limit().is_none() {
+                if stated.is_none() {
                     // A guess that does not help says nothing about other requests.
                     self.turn.shared.set_limit(known);
                 }
