@@ -6,7 +6,7 @@ use tracing::instrument::WithSubscriber;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::*;
-use crate::backend::{BackendError, ChatReply, Scripted, Usage};
+use crate::backend::{Answer, BackendError, ChatReply, Scripted, Usage};
 use crate::budget::TokenBudget;
 use crate::strategy::{SlidingWindow, Summarize};
 use crate::tokens::CounterFn;
@@ -171,4 +171,17 @@ fn an_exchange_that_is_dropped_while_it_is_saved_was_committed() {
     drop(sending);
     assert_eq!(diary.take(), ["planned 1", "committed #1"]);
     drop(saving);
+}
+
+#[test]
+fn what_leaves_with_a_partial_reply_is_told_too() {
+    let script = Scripted::new(["1"]).and(Answer::from("2 3").ended_after(1));
+    let diary = Arc::new(Diary::default());
+    let chat = builder(&script, &diary).strategy(SlidingWindow::messages(0)).build().unwrap();
+    block_on(async {
+        chat.send("a").await.unwrap();
+        diary.take();
+        chat.send("b").keep_partial().stream().await.unwrap().finish().await.unwrap_err();
+    });
+    assert_eq!(diary.take(), ["planned 1", "evicted [ItemId(0)]", "failed Interrupted"]);
 }

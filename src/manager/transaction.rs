@@ -236,17 +236,23 @@ impl Transaction {
 
     fn tell_committed(&self, reply: &Reply, evicted: &[ItemId]) {
         trace::committed(&self.span, reply);
-        let (id, observers) = (self.planned.staged.id(), &self.turn.shared.setup.observers);
-        observers.tell(|observer| observer.committed(id, reply));
-        if !evicted.is_empty() {
-            observers.tell(|observer| observer.evicted(id, evicted));
+        let id = self.planned.staged.id();
+        self.turn.shared.setup.observers.tell(|observer| observer.committed(id, reply));
+        self.tell_evicted(evicted);
+    }
+
+    fn tell_evicted(&self, items: &[ItemId]) {
+        let id = self.planned.staged.id();
+        if !items.is_empty() {
+            self.turn.shared.setup.observers.tell(|observer| observer.evicted(id, items));
         }
     }
 
     /// Records what had come of a reply, marked as incomplete, and begins to save it.
     pub(super) fn commit_partial(&self, partial: &Message) {
         let shared = &self.turn.shared;
-        if shared.commit(&self.planned, &partial.clone().incomplete()).is_ok() {
+        if let Ok(committed) = shared.commit(&self.planned, &partial.clone().incomplete()) {
+            self.tell_evicted(&committed.evicted);
             // A drop cannot wait for it.
             let _ = shared.begin_to_save();
         }
