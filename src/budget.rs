@@ -197,8 +197,9 @@ impl TokenBudget {
             let detail = match taken {
                 0 => "a budget of 0 tokens leaves nothing to send".to_owned(),
                 _ => format!(
-                    "{} tokens less {} for the reply, {} for tools and {} of margin leave nothing to send",
+                    "{} tokens{} less {} for the reply, {} for tools and {} of margin leave nothing to send",
                     thousands(size),
+                    if self.within == window && window.is_some() { ", the window of the server," } else { "" },
                     thousands(reserve),
                     thousands(self.tools),
                     thousands(self.margin)
@@ -357,6 +358,14 @@ impl fmt::Display for ResolvedBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_that_was_learned_is_named_where_it_leaves_nothing() {
+        let budget = TokenBudget::window(8_000).reply_reserve(4_000);
+        let says = |budget: &TokenBudget| budget.resolve().unwrap_err().to_string();
+        assert!(says(&budget.clone().within(3_000)).contains("3,000 tokens, the window of the server, less 4,000"));
+        assert!(says(&budget.within(9_000).reply_reserve(8_000)).contains(": 8,000 tokens less 8,000"));
+    }
 
     #[test]
     fn the_arithmetic_is_printed() {

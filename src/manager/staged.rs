@@ -160,7 +160,9 @@ pub(super) fn open_tool_calls(record: &Conversation) -> Vec<ToolCall> {
     let mut messages = last.messages();
     let mut open = messages.next().map(|calls| calls.tool_calls().to_vec()).unwrap_or_default();
     for result in messages {
-        if let Some(answered) = open.iter().position(|call| call.id().unwrap_or("") == result.tool_call_id().unwrap_or("")) {
+        if let Some(answered) =
+            open.iter().position(|call| call.id().unwrap_or("") == result.tool_call_id().unwrap_or(""))
+        {
             open.remove(answered);
         }
     }

@@ -199,7 +199,8 @@ fn regenerating_asks_the_last_question_again() {
 
 #[test]
 fn calls_without_ids_and_calls_of_one_id_are_answered() {
-    let without: ToolCall = serde_json::from_str(r#"{"type":"function","function":{"name":"f","arguments":"{}"}}"#).unwrap();
+    let without: ToolCall =
+        serde_json::from_str(r#"{"type":"function","function":{"name":"f","arguments":"{}"}}"#).unwrap();
     for calls in [[without.clone(), without], [call("1"), call("1")]] {
         let script = Scripted::default().and(calls).and("done");
         let chat = chat(&script);
