@@ -330,7 +330,7 @@ async fn what_breaks_after_the_finish_costs_no_reply() {
     }
 }
 
-/// As Open WebUI did in every chunk of the reasoning: <https://github.com/open-webui/open-webui/issues/16377>.
+/// As a server did in every chunk of the reasoning: <https://github.com/open-webui/open-webui/issues/16377>.
 #[tokio::test]
 async fn a_finish_that_is_said_too_early_cuts_no_reply() {
     let chunk = |delta: &str| {
