@@ -145,6 +145,14 @@ impl TokenBudget {
         self.model.as_ref()
     }
 
+    /// The window in which at most `tokens` may be sent.
+    pub(crate) fn window_for(&self, tokens: u64) -> u64 {
+        let longest = self.model.as_ref().and_then(|model| model.max_output).unwrap_or(u64::MAX);
+        // A quarter of the window is a third of what is left of it.
+        let reserve = self.reply_reserve.unwrap_or_else(|| longest.min(tokens / 3));
+        tokens.saturating_add(reserve).saturating_add(self.tools).saturating_add(self.margin)
+    }
+
     /// What is kept free for the reply, where that was stated.
     pub(crate) fn stated_reserve(&self) -> Option<u64> {
         self.reply_reserve
@@ -189,8 +197,9 @@ impl TokenBudget {
             let detail = match taken {
                 0 => "a budget of 0 tokens leaves nothing to send".to_owned(),
                 _ => format!(
-                    "{} tokens less {} for the reply, {} for tools and {} of margin leave nothing to send",
+                    "{} tokens{} less {} for the reply, {} for tools and {} of margin leave nothing to send",
                     thousands(size),
+                    if self.within == window && window.is_some() { ", the window of the server," } else { "" },
                     thousands(reserve),
                     thousands(self.tools),
                     thousands(self.margin)
@@ -255,7 +264,8 @@ impl ResolvedBudget {
     /// The same budget with the margin that bills have taught: requests that fit into it by our count fit by the server's,
     /// error bar included. The margin moves in steps of one part in a hundred of the window (of the limit, where there is
     /// no window): up at once, and down only when two steps less are enough, so that the limit, and with it the cut, does
-    /// not move at every turn. Before the first bill nothing changes.
+    /// not move at every turn. Before the first bill nothing changes. An eighth of the room is always left: no tokenizer
+    /// costs more than eight times our count, so a bill that says so is of something else.
     ///
     /// `exact` says whether our counts are the model's own, `anchor` is the conversation's last bill, and `last` the
     /// [`margin`](Self::margin) that its request was planned with, 0 at first.
@@ -267,7 +277,7 @@ impl ResolvedBudget {
         let room = self.limit.saturating_add(self.margin);
         let needed = room - learned.fitting(room, exact, anchor);
         let step = self.window.unwrap_or(self.limit.saturating_add(self.kept_free())).div_ceil(100).max(1);
-        let wanted = needed.div_ceil(step).saturating_mul(step);
+        let wanted = needed.div_ceil(step).saturating_mul(step).min(room - room.div_ceil(8));
         let is_kept =
             last.is_multiple_of(step) && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
         self.with_margin(if is_kept { last } else { wanted })
@@ -348,6 +358,14 @@ impl fmt::Display for ResolvedBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_that_was_learned_is_named_where_it_leaves_nothing() {
+        let budget = TokenBudget::window(8_000).reply_reserve(4_000);
+        let says = |budget: &TokenBudget| budget.resolve().unwrap_err().to_string();
+        assert!(says(&budget.clone().within(3_000)).contains("3,000 tokens, the window of the server, less 4,000"));
+        assert!(says(&budget.within(9_000).reply_reserve(8_000)).contains(": 8,000 tokens less 8,000"));
+    }
 
     #[test]
     fn the_arithmetic_is_printed() {

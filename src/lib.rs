@@ -88,6 +88,7 @@ pub mod transcript;
 mod wire;
 mod words;
 
+pub use backend::{ChatEvent, FinishReason, Usage};
 pub use budget::{ResolvedBudget, TokenBudget};
 pub use conversation::{
     Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Summary, SummaryId, Timestamp,
@@ -96,8 +97,8 @@ pub use error::{Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
-    Builder, ConversationManager, Exchange, FailedExchange, Observer, Reply, ReplyStream, Report, ToolHandler,
-    ToolLoop, ToolOutput,
+    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, Reply, ReplyStream, Report,
+    Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
 };
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;

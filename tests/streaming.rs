@@ -330,6 +330,18 @@ async fn what_breaks_after_the_finish_costs_no_reply() {
     }
 }
 
+/// As a server did in every chunk of the reasoning: <https://github.com/open-webui/open-webui/issues/16377>.
+#[tokio::test]
+async fn a_finish_that_is_said_too_early_cuts_no_reply() {
+    let chunk = |delta: &str| {
+        format!(r#"{{"choices":[{{"delta":{delta},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":3}}}}"#)
+    };
+    let pieces = [chunk(r#"{"reasoning_content":"hm"}"#), chunk(r#"{"content":"late"}"#)];
+    let answer = Answer::events(pieces).pause(Duration::from_millis(1_500));
+    let (_, reply) = read(&Stub::new([answer]), Retry::never()).await;
+    assert_eq!(reply.unwrap().message.text(), "late");
+}
+
 #[tokio::test]
 async fn a_stream_that_ends_early_was_interrupted() {
     for answer in [

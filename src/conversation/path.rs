@@ -149,7 +149,7 @@ enum Call {
 
 impl OpenCalls {
     fn of(message: &Message) -> Self {
-        let tools = message.tool_calls().iter().map(|call| Call::Tool(call.id().map(Box::from)));
+        let tools = message.tool_calls().iter().map(|call| Call::Tool(named(call.id())));
         let function = message.function_call().map(|call| Call::Function(call.name().into()));
         let mut open = Self::default();
         for call in tools.chain(function) {
@@ -162,7 +162,7 @@ impl OpenCalls {
     fn answer(&mut self, result: &Message) -> Option<usize> {
         let call = match result.role() {
             Role::Function => Call::Function(result.name().unwrap_or("").into()),
-            _ => Call::Tool(result.tool_call_id().map(Box::from)),
+            _ => Call::Tool(named(result.tool_call_id())),
         };
         let left = self.0.get_mut(&call)?;
         *left -= 1;
@@ -171,6 +171,11 @@ impl OpenCalls {
         }
         Some(self.0.len())
     }
+}
+
+/// Some servers give calls no id, or an empty one: a result without one answers either.
+fn named(id: Option<&str>) -> Option<Box<str>> {
+    id.filter(|id| !id.is_empty()).map(Box::from)
 }
 
 /// The history as the user sees it: the items from the root to the current leaf. Positions count items from 0, groups

@@ -59,7 +59,7 @@ impl Shared {
 
     /// Takes in what an answer says of a request that was too long: the window, and what the request cost. Forecasts go on
     /// from the last request that was answered: this one was too far from what fits.
-    pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
+    pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError, window: Option<u64>) {
         let ((model, server), calibration) = (self.names(), &self.setup.calibration);
         // It cost more than what the window leaves beside the reply; how much more, some answers say.
         let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
@@ -68,9 +68,13 @@ impl Shared {
             let anchor = self.state(|state| state.billed).map(|billed| billed.anchor);
             calibration.learn(model, server, forecast, billed, anchor.as_ref());
         }
-        // Last, since a bill above a limit is taken for a request that was answered. Where the answer has no number, a
-        // smaller window than the request is the best guess.
-        calibration.learn_limit(model, server, error.limit().unwrap_or(forecast.estimated.tokens / 4 * 3));
+        // Last, since a bill above a limit is taken for a request that was answered.
+        calibration.learn_limit(model, server, window.unwrap_or(0));
+    }
+
+    pub(super) fn set_limit(&self, tokens: Option<u64>) {
+        let (model, server) = self.names();
+        self.setup.calibration.set_limit(model, server, tokens);
     }
 
     /// Adds a reply to what was spent; what it cost, if that is known.
@@ -83,14 +87,12 @@ impl Shared {
         call.cost()
     }
 
-    pub(super) fn spend_on_summaries(&self, calls: &[SummaryCall]) {
+    pub(super) fn spend_on_summary(&self, made: &SummaryCall) {
         let model = self.setup.summarizer.model_of(&self.setup.model);
-        let price = self.setup.prices.of(model);
-        for made in calls {
-            let call = Call::new(Purpose::Summary, &*model.name).usage(made.usage.as_ref()).price(price);
-            let call = if made.refused.is_some() { call.failed() } else { call };
-            self.state(|state| state.file.spending.add(&call));
-        }
+        let call = Call::new(Purpose::Summary, &*model.name).usage(made.usage.as_ref());
+        let call = call.price(self.setup.prices.of(model));
+        let call = if made.refused.is_some() { call.failed() } else { call };
+        self.state(|state| state.file.spending.add(&call));
     }
 
     /// The conversation as a file.

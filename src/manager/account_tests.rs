@@ -202,3 +202,97 @@ fn what_was_spent_is_kept_by_purpose_also_of_failures() {
     assert_eq!((summaries.calls, summaries.prompt_tokens), (1, 500), "{again}");
     assert!(chat.fork(reply.item_id).unwrap().spending().is_empty(), "a fork has spent nothing");
 }
+
+/// A conversation of some 3,200 tokens with a scripted server.
+fn long_chat(script: Scripted, budget: TokenBudget) -> ConversationManager {
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
+    let chat = builder.budget(budget).build().unwrap();
+    for _ in 0..30 {
+        chat.push("x".repeat(90)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    chat
+}
+
+#[test]
+fn a_guessed_window_has_room_for_the_reply_that_was_asked_for() {
+    let window = || TokenBudget::window(8_000);
+    for (budget, longest, stated) in [
+        (window().reply_reserve(4_000), None, None),
+        (window(), Some(4_000), None),
+        (window(), None, None),
+        (window(), None, Some(0)),
+    ] {
+        let script = Scripted::default().and(BackendError::overflow(stated)).and("one").and("two");
+        let chat = long_chat(script, budget);
+        let ask = |text: &str| match longest {
+            Some(longest) => chat.send(text).param("max_completion_tokens", longest),
+            None => chat.send(text),
+        };
+        let whole = ask("a").plan().unwrap().tokens().total();
+        let report = block_on(ask("a").into_future()).unwrap().report;
+        let sent = report.plan.tokens().total();
+        assert!(report.attempts.len() == 2 && sent <= whole / 4 * 3, "{sent} of {whole}");
+        block_on(ask("b").into_future()).unwrap();
+    }
+}
+
+#[test]
+fn a_guess_that_does_not_help_is_not_kept() {
+    let script = Scripted::default().and(BackendError::overflow(None)).and(BackendError::status(413, "")).and("yes");
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
+    let chat = builder.budget(TokenBudget::window(8_000).reply_reserve(4_000)).build().unwrap();
+    for text in ["a", "an image of many bytes and few tokens"] {
+        assert!(block_on(chat.send(text).into_future()).unwrap_err().is_overflow());
+        assert_eq!(chat.learned().limit(), None);
+    }
+    block_on(chat.send("x".repeat(90)).into_future()).unwrap();
+}
+
+#[test]
+fn an_unusable_reply_behind_an_overflow_names_both_attempts() {
+    let script = Scripted::default().and(BackendError::overflow(Some(2_000))).and("");
+    let error = block_on(long_chat(script, TokenBudget::window(8_000)).send("a").into_future()).unwrap_err();
+    assert_eq!((error.kind(), error.attempt().unwrap().attempts().len()), (ErrorKind::Malformed, 2));
+}
+
+#[test]
+fn a_fork_goes_on_from_the_last_bill() {
+    let bill = |tokens| ChatReply::new(Message::assistant("yes")).usage(Usage::new(tokens, 1));
+    let chat = long_chat(Scripted::new([bill(4_000), bill(4_100)]), TokenBudget::window(8_000));
+    let reply = block_on(chat.send("a").into_future()).unwrap();
+    let report = block_on(chat.fork(reply.item_id).unwrap().send("b").into_future()).unwrap().report;
+    assert!(report.forecast.anchored, "{:?}", report.forecast);
+}
+
+#[test]
+fn no_bill_keeps_a_conversation_from_going_on() {
+    let bill = |tokens| ChatReply::new(Message::assistant("yes")).usage(Usage::new(tokens, 1));
+    for lie in [20_000, 1 << 40, u64::MAX] {
+        let chat = long_chat(Scripted::new([lie, 3_000, 3_000].map(bill)), TokenBudget::window(8_000));
+        for text in ["a", "b", "c"] {
+            block_on(chat.send(text).into_future()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn summaries_are_paid_for_when_what_waited_for_them_is_dropped() {
+    let bill = ChatReply::new(Message::assistant("all about x")).usage(Usage::new(500, 10));
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(Scripted::new([bill])).counter(counter);
+    let chat = builder.strategy(Summarize::rolling()).budget(TokenBudget::limit(3_000)).build().unwrap();
+    for _ in 0..10 {
+        chat.push("x".repeat(300)).unwrap();
+        chat.push(Message::assistant("yes")).unwrap();
+    }
+    let turn = chat.shared.queue.try_acquire().unwrap();
+    let mut preparing = Box::pin(chat.prepare(0.5));
+    for _ in 0..5 {
+        assert!(block_on(futures_lite::future::poll_once(&mut preparing)).is_none());
+    }
+    drop((preparing, turn));
+    assert_eq!(chat.spending().of(&Purpose::Summary).prompt_tokens, 500);
+}

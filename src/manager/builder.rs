@@ -259,18 +259,25 @@ impl Setup {
         Ok(Arc::clone(self.planner.get_or_init(|| made)))
     }
 
-    /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
-    pub(super) fn planner(&self, tools: &[Tool], params: &Params, window: Option<u64>) -> Result<Planner> {
-        let mut budget = match &self.budget {
+    /// The budget of requests with these parameters.
+    pub(super) fn budget(&self, params: &Params) -> Result<TokenBudget> {
+        let budget = match &self.budget {
             Some(budget) => budget.clone(),
             None => TokenBudget::for_model(&self.model)?,
         };
+        match params.max_completion_tokens() {
+            Some(longest) => budget.for_replies_up_to(longest),
+            None => Ok(budget),
+        }
+    }
+
+    /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
+    pub(super) fn planner(&self, tools: &[Tool], params: &Params, window: Option<u64>) -> Result<Planner> {
+        let mut budget = self.budget(params)?;
         budget = window.map_or(budget.clone(), |window| budget.within(window));
         let mut params = params.clone();
-        match (params.max_completion_tokens(), budget.stated_reserve()) {
-            (Some(longest), _) => budget = budget.for_replies_up_to(longest)?,
-            (None, Some(reserve)) if !params.states_longest_reply() => params.set("max_completion_tokens", reserve),
-            (None, _) => {}
+        if let Some(reserve) = budget.stated_reserve().filter(|_| !params.states_longest_reply()) {
+            params.set("max_completion_tokens", reserve);
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());

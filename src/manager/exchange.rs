@@ -142,6 +142,12 @@ impl Exchange {
         shared.count(|ledger, memo| planner.plan_with(staged, ledger, strategy, memo, &self.extras))
     }
 
+    /// The window in which at most `tokens` may be sent.
+    pub(super) fn window_for(&self, tokens: u64) -> Option<u64> {
+        let setup = &self.shared().setup;
+        Some(setup.budget(&setup.params.and(&self.extras.params)).ok()?.window_for(tokens))
+    }
+
     /// The manager's planner, or one of its own where this reply may have another length, or bills have taught something.
     pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
         let (shared, params) = (self.shared(), &self.extras.params);

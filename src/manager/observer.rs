@@ -57,7 +57,8 @@ pub trait Observer: Send + Sync {
         let _ = (conversation, reply);
     }
 
-    /// Items of the path that the request before sent, and this one did not. Told after [`committed`](Self::committed).
+    /// Items of the path that the request before sent, and this one did not. Told after [`committed`](Self::committed),
+    /// or before [`failed`](Self::failed) where a [partial reply](crate::Exchange::keep_partial) is recorded.
     fn evicted(&self, conversation: &str, items: &[ItemId]) {
         let _ = (conversation, items);
     }

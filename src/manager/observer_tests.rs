@@ -6,7 +6,7 @@ use tracing::instrument::WithSubscriber;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::*;
-use crate::backend::{BackendError, ChatReply, Scripted, Usage};
+use crate::backend::{Answer, BackendError, ChatReply, Scripted, Usage};
 use crate::budget::TokenBudget;
 use crate::strategy::{SlidingWindow, Summarize};
 use crate::tokens::CounterFn;
@@ -156,4 +156,32 @@ fn a_span_says_what_an_exchange_did_and_no_word_of_it() {
         assert!(log.contains(field), "{field} in {log}");
     }
     assert!(!log.contains("lantern") && !log.contains("secret"), "{log}");
+}
+
+#[test]
+fn an_exchange_that_is_dropped_while_it_is_saved_was_committed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (script, diary) = (Scripted::new(["one"]), Arc::new(Diary::default()));
+    let chat = builder(&script, &diary).autosave(folder.path().join("chat.json")).build().unwrap();
+    let saving = chat.shared.saving.lock().unwrap();
+    let mut sending = chat.send("a").into_future();
+    while chat.turn_count() == 0 {
+        assert!(block_on(futures_lite::future::poll_once(&mut sending)).is_none());
+    }
+    drop(sending);
+    assert_eq!(diary.take(), ["planned 1", "committed #1"]);
+    drop(saving);
+}
+
+#[test]
+fn what_leaves_with_a_partial_reply_is_told_too() {
+    let script = Scripted::new(["1"]).and(Answer::from("2 3").ended_after(1));
+    let diary = Arc::new(Diary::default());
+    let chat = builder(&script, &diary).strategy(SlidingWindow::messages(0)).build().unwrap();
+    block_on(async {
+        chat.send("a").await.unwrap();
+        diary.take();
+        chat.send("b").keep_partial().stream().await.unwrap().finish().await.unwrap_err();
+    });
+    assert_eq!(diary.take(), ["planned 1", "evicted [ItemId(0)]", "failed Interrupted"]);
 }

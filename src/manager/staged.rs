@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
     fn is_answered_by(self, result: &Message) -> bool {
         match result.role() {
             Role::Function => self.is_function && result.name() == Some(self.name),
-            _ => !self.is_function && self.id == result.tool_call_id(),
+            _ => !self.is_function && self.id.unwrap_or("") == result.tool_call_id().unwrap_or(""),
         }
     }
 
@@ -160,7 +160,9 @@ pub(super) fn open_tool_calls(record: &Conversation) -> Vec<ToolCall> {
     let mut messages = last.messages();
     let mut open = messages.next().map(|calls| calls.tool_calls().to_vec()).unwrap_or_default();
     for result in messages {
-        if let Some(answered) = open.iter().position(|call| call.id() == result.tool_call_id()) {
+        if let Some(answered) =
+            open.iter().position(|call| call.id().unwrap_or("") == result.tool_call_id().unwrap_or(""))
+        {
             open.remove(answered);
         }
     }

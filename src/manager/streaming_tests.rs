@@ -175,3 +175,18 @@ fn an_empty_reply_is_refused_when_it_is_streamed_too() {
     assert_eq!((error.kind(), texts(&chat).len()), (ErrorKind::Malformed, 0));
     assert!(error.attempt().unwrap().reply.is_some());
 }
+
+#[test]
+fn a_stream_that_breaks_off_or_is_dropped_was_an_attempt_and_is_in_the_account() {
+    let account = |chat: &ConversationManager| {
+        let total = chat.spending().total();
+        (total.calls, total.failed, total.attempts)
+    };
+    for events in [broken as fn() -> _, ended] {
+        let chat = chat(Stream(events));
+        let error = block_on(async { chat.send("a").stream().await?.finish().await }).unwrap_err();
+        assert_eq!((error.attempt().unwrap().attempts().len(), account(&chat)), (1, (1, 1, 1)));
+        drop(block_on(chat.send("a").stream()).unwrap());
+        assert_eq!(account(&chat), (2, 2, 2));
+    }
+}

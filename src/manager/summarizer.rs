@@ -117,6 +117,8 @@ pub(super) struct Work<'a> {
     pub(super) cost: &'a ChatCost,
     /// What the manager may send.
     pub(super) limit: u64,
+    /// Is told of each call when it has ended: it is paid for, whatever becomes of the others.
+    pub(super) paid: &'a (dyn Fn(&SummaryCall) + Sync),
 }
 
 /// What came of it.
@@ -187,6 +189,7 @@ impl Work<'_> {
                 return None;
             }
             let (call, summary) = self.ask(&told, previous, most, replaced).await;
+            (self.paid)(&call);
             calls.push(call);
             if summary.is_some() {
                 return summary;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::summarizer::{Made, Work, attach};
+use super::summarizer::{Made, SummaryCall, Work, attach};
 use super::transaction::Planned;
 use super::{ConversationManager, Shared};
 use crate::conversation::Conversation;
@@ -79,16 +79,17 @@ impl Shared {
         let Some(backend) = &self.setup.backend else { return Made::default() };
         let (summarizer, model) = (&self.setup.summarizer, &self.setup.model);
         let limit = planner.budget().limit;
-        let work = Work { summarizer, backend: Arc::clone(backend), model, cost: planner.cost(), limit };
+        let paid = |call: &SummaryCall| {
+            self.spend_on_summary(call);
+            self.setup.observers.tell(|observer| observer.summarized(record.id(), call));
+        };
+        let backend = Arc::clone(backend);
+        let work = Work { summarizer, backend, model, cost: planner.cost(), limit, paid: &paid };
         work.grant(record, wish).await
     }
 
     /// Puts a summary that was made into the record; it stays whatever becomes of the exchange.
     fn take(&self, of: &Conversation, made: &Made) -> Result<bool> {
-        self.spend_on_summaries(&made.calls);
-        for call in &made.calls {
-            self.setup.observers.tell(|observer| observer.summarized(of.id(), call));
-        }
         let model = &self.setup.summarizer.model_of(&self.setup.model).name;
         self.state(|state| {
             state.patience.learn(made.summary.is_some());

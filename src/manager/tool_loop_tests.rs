@@ -196,3 +196,15 @@ fn regenerating_asks_the_last_question_again() {
         assert_eq!(texts(&chat), ["a", "", "r1", "one"]);
     });
 }
+
+#[test]
+fn calls_without_ids_and_calls_of_one_id_are_answered() {
+    let without: ToolCall =
+        serde_json::from_str(r#"{"type":"function","function":{"name":"f","arguments":"{}"}}"#).unwrap();
+    for calls in [[without.clone(), without], [call("1"), call("1")]] {
+        let script = Scripted::default().and(calls).and("done");
+        let chat = chat(&script);
+        let reply = block_on(chat.run_tools("a", echo).into_future()).unwrap();
+        assert_eq!((reply.text().as_ref(), script.requests()[1].messages.len()), ("done", 4));
+    }
+}

@@ -142,8 +142,12 @@ impl Transaction {
 
     /// Learns from a request that was too long, and plans again; whether the new plan is smaller.
     fn plan_smaller(&mut self, error: &BackendError) -> bool {
-        let before = self.planned.plan.tokens().total();
-        self.turn.shared.learn_overflow(&self.forecast, &self.planned.plan, error);
+        let (before, known) = (self.planned.plan.tokens().total(), self.turn.shared.learned().limit());
+        // Where the answer has no number, a smaller request than this one is the best guess.
+        let guess = || self.exchange.window_for(self.forecast.estimated.tokens / 4 * 3);
+        let stated = error.limit().filter(|tokens| *tokens > 0);
+        let window = stated.or_else(guess);
+        self.turn.shared.learn_overflow(&self.forecast, &self.planned.plan, error, window);
         match self.exchange.plan_staged(&self.planned.staged) {
             Ok(plan) if plan.tokens().total() < before => {
                 let (id, observers) = (self.planned.staged.id(), &self.turn.shared.setup.observers);
@@ -152,12 +156,19 @@ impl Transaction {
                 self.planned.plan = plan;
                 true
             }
-            _ => false,
+            _ => {
+                if stated.is_none() {
+                    // A guess that does not help says nothing about other requests.
+                    self.turn.shared.set_limit(known);
+                }
+                false
+            }
         }
     }
 
     /// The error of a backend, with what had come of the reply.
     pub(super) fn refused(&mut self, error: BackendError, partial: Option<Message>) -> Error {
+        let error = error.or_attempt(self.asked.elapsed());
         let attempts = [&self.attempts, error.attempts()].concat();
         if !attempts.is_empty() {
             self.turn.shared.spend_on_reply(attempts.len(), None, true);
@@ -179,13 +190,13 @@ impl Transaction {
 
     /// Makes the staged record with the reply behind it the record, and saves it.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
-        let (shared, reply) = (Arc::clone(&self.turn.shared), reply.or_attempt(self.asked.elapsed()));
+        let (shared, mut reply) = (Arc::clone(&self.turn.shared), reply.or_attempt(self.asked.elapsed()));
         if let Some(usage) = &reply.usage {
             shared.learn(&self.forecast, &self.planned.plan, usage.prompt_tokens);
         }
-        let attempts = [&*self.attempts, &reply.attempts].concat();
+        reply.attempts.splice(0..0, self.attempts.drain(..));
         let why = unusable(&reply);
-        let cost = shared.spend_on_reply(attempts.len(), reply.usage.as_ref(), why.is_some());
+        let cost = shared.spend_on_reply(reply.attempts.len(), reply.usage.as_ref(), why.is_some());
         if let Some(why) = why {
             let error = self.failed().unusable(reply, &why);
             return Err(self.tell_failed(error));
@@ -200,8 +211,8 @@ impl Transaction {
             }
         };
         self.is_told = true;
-        let ChatReply { message, finish, usage, raw, .. } = reply;
-        let mut report = Report {
+        let ChatReply { message, finish, usage, raw, attempts } = reply;
+        let report = Report {
             plan: plan.clone(),
             forecast: self.forecast,
             repeated,
@@ -212,23 +223,53 @@ impl Transaction {
             summaries: std::mem::take(&mut self.planned.summaries),
             unsaved: None,
         };
-        report.unsaved = shared.autosave().await.map(Arc::new);
-        let reply = Reply { item_id, asked, message, finish, usage, raw, report };
-        trace::committed(&self.span, &reply);
-        let (id, observers) = (self.planned.staged.id(), &shared.setup.observers);
-        observers.tell(|observer| observer.committed(id, &reply));
-        if !evicted.is_empty() {
-            observers.tell(|observer| observer.evicted(id, &evicted));
-        }
+        let mut reply = Reply { item_id, asked, message, finish, usage, raw, report };
+        let mut saving = Saving { transaction: &self, reply: &reply, evicted: &evicted, is_over: false };
+        let unsaved = shared.autosave().await;
+        saving.is_over = true;
+        drop(saving);
+        reply.report.unsaved = unsaved.map(Arc::new);
+        self.tell_committed(&reply, &evicted);
         Ok(reply)
+    }
+
+    fn tell_committed(&self, reply: &Reply, evicted: &[ItemId]) {
+        trace::committed(&self.span, reply);
+        let id = self.planned.staged.id();
+        self.turn.shared.setup.observers.tell(|observer| observer.committed(id, reply));
+        self.tell_evicted(evicted);
+    }
+
+    fn tell_evicted(&self, items: &[ItemId]) {
+        let id = self.planned.staged.id();
+        if !items.is_empty() {
+            self.turn.shared.setup.observers.tell(|observer| observer.evicted(id, items));
+        }
     }
 
     /// Records what had come of a reply, marked as incomplete, and begins to save it.
     pub(super) fn commit_partial(&self, partial: &Message) {
         let shared = &self.turn.shared;
-        if shared.commit(&self.planned, &partial.clone().incomplete()).is_ok() {
+        if let Ok(committed) = shared.commit(&self.planned, &partial.clone().incomplete()) {
+            self.tell_evicted(&committed.evicted);
             // A drop cannot wait for it.
             let _ = shared.begin_to_save();
+        }
+    }
+}
+
+/// An exchange that was recorded and is being saved. Dropped meanwhile, it is told all the same.
+struct Saving<'a> {
+    transaction: &'a Transaction,
+    reply: &'a Reply,
+    evicted: &'a [ItemId],
+    is_over: bool,
+}
+
+impl Drop for Saving<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.transaction.tell_committed(self.reply, self.evicted);
         }
     }
 }
@@ -236,6 +277,8 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if !self.is_told {
+            // Only an answer is waited for: a request is under way.
+            self.turn.shared.spend_on_reply(self.attempts.len() + 1, None, true);
             let error = Error::new(ErrorKind::Interrupted, "the exchange was dropped before its reply was whole");
             self.turn.shared.tell_failed(&self.span, &error);
         }

@@ -131,8 +131,11 @@ impl Reading {
             text => self.reply.take(text, &mut self.ready),
         };
         if self.reply.is_finished() {
-            let until = Instant::now() + if self.reply.has_usage() { FOR_THE_END } else { FOR_THE_BILL };
-            self.until = Some(self.until.map_or(until, |known| known.min(until)));
+            // Some servers say so too early: where more has come, more may follow.
+            let is_more = !self.ready.is_empty();
+            let wait = if self.reply.has_usage() && !is_more { FOR_THE_END } else { FOR_THE_BILL };
+            let until = Instant::now() + wait;
+            self.until = Some(self.until.filter(|_| !is_more).map_or(until, |known| known.min(until)));
         }
         match taken {
             Err(_) if self.until.is_some() => self.end(),
