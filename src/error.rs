@@ -51,6 +51,8 @@ pub enum ErrorKind {
     NewerFormat,
     /// A file that is torn or not what it claims to be; [`Error::position`] says where.
     Damaged,
+    /// A file that somebody else has changed since it was read or saved here.
+    Conflict,
     /// Reading or writing failed.
     Io,
     /// A send or another change of the record is under way or waits for its turn; the record can be changed when it ended.
@@ -99,6 +101,7 @@ impl ErrorKind {
             Self::NotFound => "not found",
             Self::NewerFormat => "newer format",
             Self::Damaged => "damaged file",
+            Self::Conflict => "conflict",
             Self::Io => "input/output",
             Self::Busy => "busy",
             Self::NoBackend => "no backend",

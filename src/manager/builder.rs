@@ -169,7 +169,8 @@ impl Builder {
     pub fn build(self) -> Result<ConversationManager> {
         self.refuse_to_replace(None)?;
         let conversation = Conversation::from_messages(self.setup.head.iter().cloned());
-        self.open(Transcript::new(conversation))
+        let file = Transcript::new(conversation).begun_at(self.autosave.as_deref());
+        self.open(file)
     }
 
     /// A manager that goes on with a conversation of a file. A system prompt given here takes the place of the file's,

@@ -509,3 +509,36 @@ fn the_report_says_what_a_request_repeats_of_the_last_one() {
     });
     assert_eq!(repeated, [0, 10 + 5, 0]);
 }
+
+#[test]
+fn two_handles_on_one_file_do_not_replace_each_others_turns() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chat.json");
+    let resume = || builder(Scripted::new(["re"; 4])).resume(&file).unwrap();
+    let kept = || {
+        let messages = Transcript::load(&file).unwrap().conversation;
+        messages.messages().map(|message| message.text().into_owned()).collect::<Vec<_>>()
+    };
+    let unsaved = |reply: &Reply| reply.report.unsaved.as_ref().map(|error| error.kind());
+    block_on(async {
+        for round in 0..2 {
+            let (one, other) = (resume(), resume());
+            let before = one.history().len();
+            assert_eq!(unsaved(&one.send("a").await.unwrap()), None);
+            let lost = other.send("b").await.unwrap();
+            assert_eq!(unsaved(&lost), Some(ErrorKind::Conflict), "round {round}");
+            assert!(lost.report.unsaved.unwrap().to_string().contains("load it again"));
+            assert_eq!(other.save(&file).unwrap_err().kind(), ErrorKind::Conflict);
+            assert_eq!(unsaved(&one.send("c").await.unwrap()), None);
+            assert_eq!(kept()[before..], ["a", "re", "c", "re"]);
+            other.save(folder.path().join("other.json")).unwrap();
+        }
+        let last = resume();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(unsaved(&last.send("d").await.unwrap()), None, "a file that is gone loses nothing");
+        let again = resume();
+        last.send("e").await.unwrap();
+        again.transcript().save(&file).unwrap();
+        assert_eq!(kept().len(), again.history().len(), "said in so many words, it is replaced");
+    });
+}

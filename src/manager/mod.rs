@@ -119,8 +119,9 @@ impl ConversationManager {
     fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, mut file: Transcript, planner: Arc<Planner>) -> Self {
         // The file gets its part of it when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
+        let saving = Mutex::new(file.take_loaded());
         let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), billed: None };
-        let (queue, memo, saving) = (Semaphore::new(1), Mutex::new(Memo::default()), Mutex::new(None));
+        let (queue, memo) = (Semaphore::new(1), Mutex::new(Memo::default()));
         let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), memo, saving };
         let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
         shared.state(|state| state.billed = billed);
@@ -243,10 +244,11 @@ impl ConversationManager {
         self.shared.forget();
     }
 
-    /// Saves the conversation; see [`Transcript::save`].
+    /// Saves the conversation; see [`Transcript::save`]. What somebody else has put into the file since it was read or
+    /// saved here is not replaced: `transcript().save(file)` does that.
     ///
     /// # Errors
-    /// As [`Transcript::save`].
+    /// [`ErrorKind::Conflict`], and as [`Transcript::save`].
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
         self.shared.save(file.as_ref())
     }

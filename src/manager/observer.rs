@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::strategy::Plan;
 
 /// Is told what a manager does, with the conversation's id: for logs, meters, interfaces. It is called outside any lock,
-/// on the task that sends: what takes long belongs elsewhere. Nothing is told of dry runs.
+/// on the task that sends: what takes long belongs elsewhere. Nothing is told of dry runs. An observer that keeps a manager
+/// which has it keeps both alive.
 ///
 /// # Examples
 /// ```

@@ -1,12 +1,9 @@
 use std::future::IntoFuture;
-use std::io;
 
 use futures_lite::future::block_on;
-use tracing::instrument::WithSubscriber;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::*;
-use crate::backend::{Answer, BackendError, ChatReply, Scripted, Usage};
+use crate::backend::{Answer, BackendError, Scripted};
 use crate::budget::TokenBudget;
 use crate::strategy::{SlidingWindow, Summarize};
 use crate::tokens::CounterFn;
@@ -110,52 +107,6 @@ fn observers_are_told_of_summaries_and_may_use_the_manager() {
     assert_eq!(told[0], "summarized true");
     assert!(told[1].starts_with("planned") && told[2].starts_with("committed"), "{told:?}");
     *reads.0.lock().unwrap() = None;
-}
-
-/// A log in memory.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn a_span_says_what_an_exchange_did_and_no_word_of_it() {
-    let written = Written::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_ansi(false)
-        .with_writer({
-            let written = written.clone();
-            move || written.clone()
-        })
-        .finish();
-    let bill = ChatReply::new(Message::assistant("lantern")).usage(Usage::new(77, 3));
-    let script = Scripted::default().and(bill).and(BackendError::status(400, r#"{"error":{"message":"lantern"}}"#));
-    let chat = builder(&script, &Arc::default()).build().unwrap();
-    block_on(
-        async {
-            chat.send("The secret word is lantern.").await.unwrap();
-            chat.send("Repeat lantern.").await.unwrap_err();
-        }
-        .with_subscriber(subscriber),
-    );
-    let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-    for field in
-        ["exchange{", "model=\"test-model\"", "strategy=\"window\"", "billed=77", "attempts=1", "error=rejected"]
-    {
-        assert!(log.contains(field), "{field} in {log}");
-    }
-    assert!(!log.contains("lantern") && !log.contains("secret"), "{log}");
 }
 
 #[test]

@@ -167,11 +167,11 @@ impl Work<'_> {
     fn room(&self, previous: Option<&str>, most: u64) -> u64 {
         let window = self.summarizer.model.as_ref().and_then(|model| model.window);
         let limit = self.summarizer.limit.or(window).unwrap_or(self.limit);
-        let around = self.cost.messages(&self.messages(previous, "", most)).total().tokens;
+        let around = self.cost.messages(&self.messages(previous, "", words(most))).total().tokens;
         limit.saturating_sub(around).saturating_sub(most)
     }
 
-    /// A summary of one part with the previous one, in at most two attempts.
+    /// A summary of one part with the previous one, in at most two attempts; the second one asks for half as many words.
     async fn fold(
         &self,
         path: Path<'_>,
@@ -184,11 +184,13 @@ impl Work<'_> {
         // A group that is longer than the room alone.
         let told = crate::strategy::ends(&told, self.room(previous, most), self.cost).unwrap_or(told);
         let replaced = self.cost.text(&told).tokens + previous.map_or(0, |text| self.cost.text(text).tokens);
-        for _attempt in 0..2 {
+        for attempt in 1..=2 {
             if calls.len() >= self.summarizer.most_calls as usize {
                 return None;
             }
-            let (call, summary) = self.ask(&told, previous, most, replaced).await;
+            // The same question would have the same answer.
+            let messages = self.messages(previous, &told, words(most) / attempt);
+            let (call, summary) = self.ask(messages, most, replaced).await;
             (self.paid)(&call);
             calls.push(call);
             if summary.is_some() {
@@ -198,8 +200,7 @@ impl Work<'_> {
         None
     }
 
-    async fn ask(&self, told: &str, previous: Option<&str>, most: u64, replaced: u64) -> (SummaryCall, Option<String>) {
-        let messages = self.messages(previous, told, most);
+    async fn ask(&self, messages: Vec<Message>, most: u64, replaced: u64) -> (SummaryCall, Option<String>) {
         let tokens = self.cost.messages(&messages).total().tokens;
         let model = self.summarizer.model_of(self.model).name.clone();
         let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
@@ -217,10 +218,8 @@ impl Work<'_> {
         }
     }
 
-    fn messages(&self, previous: Option<&str>, told: &str, most: u64) -> Vec<Message> {
-        // English has about four tokens for three words.
-        let words = (most * 3 / 5).max(1).to_string();
-        let prompt = self.summarizer.prompt.trim_end().replace("{words}", &words);
+    fn messages(&self, previous: Option<&str>, told: &str, words: u64) -> Vec<Message> {
+        let prompt = self.summarizer.prompt.trim_end().replace("{words}", &words.max(1).to_string());
         let previous = previous.map(|text| format!("Summary so far:\n{text}\n\n")).unwrap_or_default();
         vec![Message::system(prompt), Message::user(format!("{previous}Messages:\n{told}"))]
     }
@@ -238,6 +237,11 @@ impl Work<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// How many words to ask for: English has about four tokens for three, and some room is left.
+fn words(most: u64) -> u64 {
+    most * 3 / 5
 }
 
 /// A group as a summarizer reads it.

@@ -22,7 +22,8 @@ use crate::words::counted;
 /// Why a call failed, as a handler says it.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs calls. Every function `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>` is one.
+/// Runs calls. Every function `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>` is one. It must not send in the same
+/// conversation: the loop has the turn, and the send would wait for it for ever.
 pub trait ToolHandler: Send + Sync {
     /// Runs a call, and gives its result.
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;
@@ -142,7 +143,7 @@ impl ToolLoop {
         self
     }
 
-    /// Streams every reply, and shows its parts as they come.
+    /// Streams every reply, and shows its parts as they come. A reply that breaks off is not kept in part.
     pub fn on_event(mut self, show: impl FnMut(&ChatEvent) + Send + 'static) -> Self {
         self.on_event = Some(Box::new(show));
         self

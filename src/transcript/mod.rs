@@ -63,6 +63,8 @@ pub struct Transcript {
     pub extra: Vec<(String, RawJson)>,
     /// The order of the file's members.
     keys: Vec<String>,
+    /// The file that it was loaded from.
+    loaded: Option<Box<Saved>>,
 }
 
 impl Transcript {
@@ -121,8 +123,10 @@ impl Transcript {
     /// [`ErrorKind::Io`] when it cannot be read, and as [`from_json`](Self::from_json).
     pub fn load(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
+        // Before it is read: what is put there meanwhile is somebody else's.
+        let loaded = Saved::now(file).map(Box::new);
         let bytes = fs::read(file).map_err(|e| Error::io(format_args!("reading {}", file.display()), e))?;
-        Self::from_json(utf8(&bytes)?)
+        Ok(Self { loaded, ..Self::from_json(utf8(&bytes)?)? })
     }
 
     /// Saves the native form, all of it or nothing: it is written beside the file, flushed to the disk and moved into
@@ -135,7 +139,19 @@ impl Transcript {
         self.save_over(file.as_ref(), None).map(drop)
     }
 
-    /// As [`save`](Self::save); what stands there is not read again when it is what `last` left there.
+    /// The file that it was loaded from, as it was then; nobody is told twice.
+    pub(crate) fn take_loaded(&mut self) -> Option<Saved> {
+        self.loaded.take().map(|loaded| *loaded)
+    }
+
+    /// Takes it for loaded from a file in whose place nothing stands.
+    pub(crate) fn begun_at(mut self, file: Option<&Path>) -> Self {
+        self.loaded = file.and_then(Saved::now).map(Box::new);
+        self
+    }
+
+    /// As [`save`](Self::save); what stands there is not read again when it is what `last` left there, and not replaced
+    /// when it is something else.
     pub(crate) fn save_over(&self, file: &Path, last: Option<&Saved>) -> Result<Saved> {
         save::replace(file, self.to_json().as_bytes(), last)
     }

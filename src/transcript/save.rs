@@ -10,21 +10,42 @@ use tempfile::Builder;
 use super::Transcript;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A file as it was left by a save, to be known again by its time and size.
+/// A file as it was when it was last read or saved, to be known again by its time and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Saved {
     file: PathBuf,
-    modified: Option<SystemTime>,
-    bytes: u64,
+    /// `None`: nothing stood there.
+    found: Option<(Option<SystemTime>, u64)>,
 }
 
 impl Saved {
-    fn of(file: &Path, found: &fs::Metadata) -> Self {
-        Self { file: file.to_owned(), modified: found.modified().ok(), bytes: found.len() }
+    /// The file as it is now; `None` where that cannot be told.
+    pub(super) fn now(file: &Path) -> Option<Self> {
+        let file = target(file).ok()?;
+        match fs::metadata(&file) {
+            Ok(found) => Some(Self::of(&file, &found)),
+            Err(error) if error.kind() == IoKind::NotFound => Some(Self { file, found: None }),
+            Err(_) => None,
+        }
     }
 
-    fn is_at(&self, file: &Path) -> bool {
-        self.modified.is_some() && fs::metadata(file).is_ok_and(|found| Self::of(file, &found) == *self)
+    fn of(file: &Path, found: &fs::Metadata) -> Self {
+        let is_empty = found.is_file() && found.len() == 0;
+        Self { file: file.to_owned(), found: (!is_empty).then(|| (found.modified().ok(), found.len())) }
+    }
+
+    /// Refuses to replace what somebody else has put there. A file that is gone takes nothing with it.
+    fn check(&self) -> Result<()> {
+        match Self::now(&self.file) {
+            Some(now) if now.found.is_some() && now != *self => {
+                let detail = format!(
+                    "{} was changed by somebody else since it was read or saved here; load it again, or save under another name",
+                    self.file.display()
+                );
+                Err(Error::new(ErrorKind::Conflict, detail))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -32,8 +53,9 @@ impl Saved {
 pub(super) fn replace(file: &Path, bytes: &[u8], last: Option<&Saved>) -> Result<Saved> {
     let file = &target(file)?;
     let failed = |e: io::Error| Error::io(format_args!("saving {}", file.display()), e);
-    if !last.is_some_and(|last| last.is_at(file)) {
-        refuse_to_lose(file)?;
+    match last.filter(|last| last.file == *file) {
+        Some(last) => last.check()?,
+        None => refuse_to_lose(file)?,
     }
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
