@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
 use crate::request::ChatRequest;
 use crate::strategy::Plan;
-use crate::tokens::Forecast;
+use crate::tokens::{Dollars, Forecast};
 
 /// It holds the turn. Dropped before it is committed, it leaves the record as it was.
 pub(super) struct Transaction {
@@ -190,13 +190,11 @@ impl Transaction {
 
     /// Makes the staged record with the reply behind it the record, and saves it.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
-        let (shared, mut reply) = (Arc::clone(&self.turn.shared), reply.or_attempt(self.asked.elapsed()));
-        if let Some(usage) = &reply.usage {
-            shared.learn(&self.forecast, &self.planned.plan, usage.prompt_tokens);
-        }
+        let shared = Arc::clone(&self.turn.shared);
+        let mut reply = reply.or_attempt(self.asked.elapsed());
         reply.attempts.splice(0..0, self.attempts.drain(..));
         let why = unusable(&reply);
-        let cost = shared.spend_on_reply(reply.attempts.len(), reply.usage.as_ref(), why.is_some());
+        let cost = self.pay(&reply, why.is_some());
         if let Some(why) = why {
             let error = self.failed().unusable(reply, &why);
             return Err(self.tell_failed(error));
@@ -231,6 +229,15 @@ impl Transaction {
         reply.report.unsaved = unsaved.map(Arc::new);
         self.tell_committed(&reply, &evicted);
         Ok(reply)
+    }
+
+    /// Takes in the bill of a reply; what it cost, if that is known.
+    fn pay(&self, reply: &ChatReply, failed: bool) -> Option<Dollars> {
+        let shared = &self.turn.shared;
+        if let Some(usage) = &reply.usage {
+            shared.learn(&self.forecast, &self.planned.plan, usage.prompt_tokens);
+        }
+        shared.spend_on_reply(reply.attempts.len(), reply.usage.as_ref(), failed)
     }
 
     fn tell_committed(&self, reply: &Reply, evicted: &[ItemId]) {
