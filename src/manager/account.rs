@@ -31,7 +31,7 @@ impl Shared {
     pub(super) fn forget(&self) {
         let (model, server) = self.names();
         self.setup.calibration.reset(model, server);
-        self.state(|state| state.billed = None);
+        self.state(|state| (state.billed, state.guess) = (None, None));
     }
 
     /// A budget with the margin that bills have taught.
@@ -54,12 +54,16 @@ impl Shared {
         let before = self.state(|state| state.billed).map(|billed| billed.anchor);
         let anchor = self.setup.calibration.learn(model, server, forecast, billed, before.as_ref());
         let margin = plan.budget().margin;
-        self.state(|state| state.billed = anchor.map(|anchor| Billed { anchor, margin }));
+        self.state(|state| {
+            state.billed = anchor.map(|anchor| Billed { anchor, margin });
+            // A longer request than the guess allows was answered.
+            state.guess = state.guess.filter(|guess| *guess >= billed);
+        });
     }
 
     /// Takes in what an answer says of a request that was too long: the window, and what the request cost. Forecasts go on
     /// from the last request that was answered: this one was too far from what fits.
-    pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError, window: Option<u64>) {
+    pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
         let ((model, server), calibration) = (self.names(), &self.setup.calibration);
         // It cost more than what the window leaves beside the reply; how much more, some answers say.
         let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
@@ -69,12 +73,12 @@ impl Shared {
             calibration.learn(model, server, forecast, billed, anchor.as_ref());
         }
         // Last, since a bill above a limit is taken for a request that was answered.
-        calibration.learn_limit(model, server, window.unwrap_or(0));
+        calibration.learn_limit(model, server, error.limit().unwrap_or(0));
     }
 
-    pub(super) fn set_limit(&self, tokens: Option<u64>) {
-        let (model, server) = self.names();
-        self.setup.calibration.set_limit(model, server, tokens);
+    /// The window that the server has stated, or this conversation guesses.
+    pub(super) fn window(&self, learned: &Learned) -> Option<u64> {
+        learned.limit().into_iter().chain(self.state(|state| state.guess)).min()
     }
 
     /// Adds a reply to what was spent; what it cost, if that is known.

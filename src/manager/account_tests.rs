@@ -86,6 +86,7 @@ fn a_window_that_no_answer_states_is_guessed_from_the_request() {
     let errors = (0..10).filter(|_| block_on(chat.send("x").into_future()).is_err()).count();
     assert!(errors <= 4 && take(&requests) <= 16, "{errors} failed");
     assert!(chat.turn_count() > 34, "it gets there");
+    assert_eq!(chat.learned().limit(), None, "a guess is this conversation's own");
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Exchange {
         let (shared, params) = (self.shared(), &self.extras.params);
         check_params(params)?;
         let learned = shared.learned();
-        let planner = match learned.limit() {
+        let planner = match shared.window(&learned) {
             None if !params.states_longest_reply() => Cow::Borrowed(&*shared.planner),
             window => {
                 let params = shared.setup.params.and(params);

@@ -96,6 +96,8 @@ struct State {
     /// The items that it sent, while somebody is told which leave.
     sent: Vec<ItemId>,
     billed: Option<Billed>,
+    /// The window, in tokens, where an answer said that a request was too long and not by how much.
+    guess: Option<u64>,
 }
 
 impl ConversationManager {
@@ -120,7 +122,8 @@ impl ConversationManager {
         // The file gets its part of it when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_loaded());
-        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), billed: None };
+        let (patience, sent) = (Patience::default(), Vec::new());
+        let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
         let (queue, memo) = (Semaphore::new(1), Mutex::new(Memo::default()));
         let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), memo, saving };
         let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));

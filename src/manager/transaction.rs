@@ -142,25 +142,25 @@ impl Transaction {
 
     /// Learns from a request that was too long, and plans again; whether the new plan is smaller.
     fn plan_smaller(&mut self, error: &BackendError) -> bool {
-        let (before, known) = (self.planned.plan.tokens().total(), self.turn.shared.learned().limit());
-        // Where the answer has no number, a smaller request than this one is the best guess.
-        let guess = || self.exchange.window_for(self.forecast.estimated.tokens / 4 * 3);
-        let stated = error.limit().filter(|tokens| *tokens > 0);
-        let window = stated.or_else(guess);
-        self.turn.shared.learn_overflow(&self.forecast, &self.planned.plan, error, window);
+        let (shared, before) = (Arc::clone(&self.turn.shared), self.planned.plan.tokens().total());
+        shared.learn_overflow(&self.forecast, &self.planned.plan, error);
+        let known = shared.state(|state| state.guess);
+        if error.limit().is_none_or(|tokens| tokens == 0) {
+            // Where the answer has no number, a smaller request than this one is the best guess.
+            let guess = self.exchange.window_for(self.forecast.estimated.tokens / 4 * 3);
+            shared.state(|state| state.guess = guess);
+        }
         match self.exchange.plan_staged(&self.planned.staged) {
             Ok(plan) if plan.tokens().total() < before => {
-                let (id, observers) = (self.planned.staged.id(), &self.turn.shared.setup.observers);
-                observers.tell(|observer| observer.planned(id, &plan));
-                self.forecast = self.turn.shared.forecast(&plan);
+                let id = self.planned.staged.id();
+                shared.setup.observers.tell(|observer| observer.planned(id, &plan));
+                self.forecast = shared.forecast(&plan);
                 self.planned.plan = plan;
                 true
             }
             _ => {
-                if stated.is_none() {
-                    // A guess that does not help says nothing about other requests.
-                    self.turn.shared.set_limit(known);
-                }
+                // A guess that does not help says nothing about other requests.
+                shared.state(|state| state.guess = known);
                 false
             }
         }

@@ -169,8 +169,8 @@ impl Learned {
         self.limit = self.limit.filter(|limit| signed(*limit) >= billed);
     }
 
-    pub(super) fn set_limit(&mut self, tokens: Option<u64>) {
-        self.limit = tokens;
+    pub(super) fn learn_limit(&mut self, tokens: u64) {
+        self.limit = Some(tokens);
     }
 
     pub(super) fn merge(&mut self, other: Self) {

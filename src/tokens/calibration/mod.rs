@@ -70,14 +70,7 @@ impl Calibration {
     /// Takes in what a server says that a request of this model may have: [`Learned::limit`]. A limit of 0 tokens is none.
     pub fn learn_limit(&self, model: &str, server: &str, tokens: u64) {
         if tokens > 0 {
-            self.table().entry(key(model, server)).or_default().set_limit(Some(tokens));
-        }
-    }
-
-    /// Puts a limit in the place of the one that is known, or takes that out.
-    pub(crate) fn set_limit(&self, model: &str, server: &str, tokens: Option<u64>) {
-        if let Some(learned) = self.table().get_mut(&key(model, server)) {
-            learned.set_limit(tokens);
+            self.table().entry(key(model, server)).or_default().learn_limit(tokens);
         }
     }
 
