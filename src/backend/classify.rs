@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::stated;
 use crate::error::ErrorKind;
 
 /// An error answer, sorted.
@@ -85,34 +86,6 @@ const THROTTLED: &[&str] = &[
     "please wait",
 ];
 
-/// What stands directly before the window in such an answer; where prompt and reply are named too, the window comes
-/// first in this list.
-const BEFORE_THE_WINDOW: &[&str] = &[
-    "maximum context length is ",
-    "maximum context length of ",
-    "maximum prompt length is ",
-    "maximum model length of ",
-    "model's context length (",
-    "available context size (",
-    "context length of only ",
-    "configured context size is ",
-    "n_ctx: ",
-    "too large for model with ",
-    "maximum number of tokens allowed (",
-    "maximum number of tokens allowed ",
-    "only supports up to ",
-    "configured limit of ",
-    "exceeded model token limit: ",
-    "exceeds the limit of ",
-    "exceeds budget (",
-    "input length should be [1, ",
-    "`max_new_tokens` must be <= ",
-    "must have less than ",
-    "cannot exceed ",
-    "maximum is ",
-    " > ",
-];
-
 pub(super) fn classify(status: u16, body: &str) -> Answer {
     let fields = fields(body);
     let message = word(&fields.message).unwrap_or_else(|| body.chars().take(500).collect());
@@ -123,7 +96,7 @@ pub(super) fn classify(status: u16, body: &str) -> Answer {
         None => message.clone(),
     };
     let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &words.to_lowercase());
-    let limit = fields.n_ctx.as_u64().or_else(|| stated_limit(&words)).filter(|_| kind == ErrorKind::Overflow);
+    let limit = fields.n_ctx.as_u64().or_else(|| stated::window(&words)).filter(|_| kind == ErrorKind::Overflow);
     Answer { kind, code: code.or(name), message, limit }
 }
 
@@ -217,16 +190,6 @@ fn word(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
-}
-
-/// The window in the words of an answer.
-pub(super) fn stated_limit(words: &str) -> Option<u64> {
-    let words = words.to_lowercase();
-    BEFORE_THE_WINDOW.iter().find_map(|before| {
-        let rest = &words[words.find(before)? + before.len()..];
-        let digits = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(char::is_ascii_digit);
-        digits.collect::<String>().parse().ok()
-    })
 }
 
 #[cfg(test)]

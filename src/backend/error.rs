@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Attempt;
-use super::classify::{Answer, classify, stated_limit};
+use super::classify::{Answer, classify};
+use super::stated;
 use crate::error::ErrorKind;
 
 /// An error of a backend: sorted into an [`ErrorKind`] with what the server said.
@@ -156,7 +157,7 @@ impl BackendError {
     pub(crate) fn or_overflow(mut self, words: &[String]) -> Self {
         let said = self.0.body.as_deref().unwrap_or_default();
         if self.0.status.is_some() && words.iter().any(|words| said.contains(&**words)) {
-            self.0.limit = self.0.limit.or_else(|| stated_limit(said));
+            self.0.limit = self.0.limit.or_else(|| stated::window(said));
             self.0.kind = ErrorKind::Overflow;
         }
         self
@@ -195,7 +196,7 @@ impl BackendError {
     /// The tokens of a prompt that was too long, where the answer states them.
     pub fn prompt_tokens(&self) -> Option<u64> {
         let answer = self.0.body.as_deref().filter(|_| self.kind() == ErrorKind::Overflow)?;
-        super::stated::prompt_tokens(answer)
+        stated::prompt_tokens(answer)
     }
 
     /// How long the server asks to wait.

@@ -69,33 +69,25 @@ pub trait ChatBackend: Send + Sync {
     }
 }
 
-impl<B: ChatBackend + ?Sized> ChatBackend for Arc<B> {
-    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
-        (**self).complete(request)
-    }
+macro_rules! answer_through {
+    ($($pointer:ident),*) => {$(
+        impl<B: ChatBackend + ?Sized> ChatBackend for $pointer<B> {
+            fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+                (**self).complete(request)
+            }
 
-    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
-        (**self).stream(request)
-    }
+            fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
+                (**self).stream(request)
+            }
 
-    fn server(&self) -> &str {
-        (**self).server()
-    }
+            fn server(&self) -> &str {
+                (**self).server()
+            }
+        }
+    )*};
 }
 
-impl<B: ChatBackend + ?Sized> ChatBackend for Box<B> {
-    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
-        (**self).complete(request)
-    }
-
-    fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
-        (**self).stream(request)
-    }
-
-    fn server(&self) -> &str {
-        (**self).server()
-    }
-}
+answer_through!(Arc, Box);
 
 /// What a model answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,22 +16,55 @@ const PROMPTS: &[(&str, &str)] = &[
     ("input token count (", ")"),
 ];
 
+/// What stands directly before the window in an answer to a request that is too long; where prompt and reply are named too, the window comes
+/// first in this list.
+const BEFORE_THE_WINDOW: &[&str] = &[
+    "maximum context length is ",
+    "maximum context length of ",
+    "maximum prompt length is ",
+    "maximum model length of ",
+    "model's context length (",
+    "available context size (",
+    "context length of only ",
+    "configured context size is ",
+    "n_ctx: ",
+    "too large for model with ",
+    "maximum number of tokens allowed (",
+    "maximum number of tokens allowed ",
+    "only supports up to ",
+    "configured limit of ",
+    "exceeded model token limit: ",
+    "exceeds the limit of ",
+    "exceeds budget (",
+    "input length should be [1, ",
+    "`max_new_tokens` must be <= ",
+    "must have less than ",
+    "cannot exceed ",
+    "maximum is ",
+    " > ",
+];
+
 /// The tokens of the prompt, where an answer states them.
 pub(super) fn prompt_tokens(answer: &str) -> Option<u64> {
     let answer = answer.to_ascii_lowercase();
     PROMPTS.iter().find_map(|(before, behind)| {
-        let mut starts = answer.match_indices(before).map(|(start, _)| &answer[start + before.len()..]);
-        starts.find_map(|rest| number(rest, behind))
+        let starts = answer.match_indices(before).map(|(start, _)| answer[start + before.len()..].trim_start());
+        let mut numbers = starts.map(number).filter(|(_, rest)| rest.starts_with(behind));
+        numbers.find_map(|(number, _)| number)
     })
 }
 
-/// The number at the start of a text, with `behind` behind it.
-fn number(text: &str, behind: &str) -> Option<u64> {
-    let text = text.trim_start();
+/// The window in the words of an answer.
+pub(super) fn window(words: &str) -> Option<u64> {
+    let words = words.to_lowercase();
+    BEFORE_THE_WINDOW.iter().find_map(|before| number(&words[words.find(before)? + before.len()..]).0)
+}
+
+/// The number at the start of a text, and what is behind it.
+fn number(text: &str) -> (Option<u64>, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
-    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
-    rest.starts_with(behind).then(|| digits.parse().ok())?
+    (digits.replace(',', "").parse().ok(), rest)
 }
 
 #[cfg(test)]

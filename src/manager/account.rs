@@ -6,7 +6,7 @@ use crate::backend::{BackendError, Usage};
 use crate::budget::ResolvedBudget;
 use crate::spending::{Call, Purpose};
 use crate::strategy::Plan;
-use crate::tokens::{Anchor, Count, Dollars, Forecast, LastBill, Learned};
+use crate::tokens::{Anchor, Count, Dollars, Forecast, LastBill, Learned, Model};
 use crate::transcript::Transcript;
 
 /// The last bill of the conversation, and the margin that its request was planned with.
@@ -83,20 +83,26 @@ impl Shared {
 
     /// Adds a reply to what was spent; what it cost, if that is known.
     pub(super) fn spend_on_reply(&self, attempts: usize, usage: Option<&Usage>, failed: bool) -> Option<Dollars> {
-        let model = &self.setup.model;
-        let call = Call::new(Purpose::Reply, &*model.name).attempts(attempts).usage(usage);
-        let call = call.price(self.setup.prices.of(model));
-        let call = if failed { call.failed() } else { call };
-        self.state(|state| state.file.spending.add(&call));
-        call.cost()
+        self.spend(Purpose::Reply, &self.setup.model, attempts, usage, failed)
     }
 
     pub(super) fn spend_on_summary(&self, made: &SummaryCall) {
         let model = self.setup.summarizer.model_of(&self.setup.model);
-        let call = Call::new(Purpose::Summary, &*model.name).usage(made.usage.as_ref());
-        let call = call.price(self.setup.prices.of(model));
-        let call = if made.refused.is_some() { call.failed() } else { call };
+        self.spend(Purpose::Summary, model, 1, made.usage.as_ref(), made.refused.is_some());
+    }
+
+    fn spend(
+        &self,
+        purpose: Purpose,
+        model: &Model,
+        attempts: usize,
+        usage: Option<&Usage>,
+        failed: bool,
+    ) -> Option<Dollars> {
+        let call = Call::new(purpose, &*model.name).attempts(attempts).usage(usage).price(self.setup.prices.of(model));
+        let call = if failed { call.failed() } else { call };
         self.state(|state| state.file.spending.add(&call));
+        call.cost()
     }
 
     /// The conversation as a file.

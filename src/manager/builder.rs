@@ -274,8 +274,11 @@ impl Setup {
 
     /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
     pub(super) fn planner(&self, tools: &[Tool], params: &Params, window: Option<u64>) -> Result<Planner> {
-        let mut budget = self.budget(params)?;
-        budget = window.map_or(budget.clone(), |window| budget.within(window));
+        let budget = self.budget(params)?;
+        let budget = match window {
+            Some(window) => budget.within(window),
+            None => budget,
+        };
         let mut params = params.clone();
         if let Some(reserve) = budget.stated_reserve().filter(|_| !params.states_longest_reply()) {
             params.set("max_completion_tokens", reserve);

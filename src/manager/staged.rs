@@ -83,26 +83,29 @@ struct Open<'a> {
     calls: Vec<Call<'a>>,
 }
 
-/// A call by id, or by name where it is the deprecated one of a function.
+/// A call that is answered by its id, or by its name where it is the deprecated one of a function.
 #[derive(Clone, Copy)]
 struct Call<'a> {
-    id: Option<&'a str>,
+    /// `None` for that of a function.
+    tool: Option<&'a ToolCall>,
     name: &'a str,
-    is_function: bool,
 }
 
 impl<'a> Call<'a> {
+    fn id(self) -> Option<&'a str> {
+        self.tool.and_then(ToolCall::id)
+    }
+
     fn is_answered_by(self, result: &Message) -> bool {
         match result.role() {
-            Role::Function => self.is_function && result.name() == Some(self.name),
-            _ => !self.is_function && self.id.unwrap_or("") == result.tool_call_id().unwrap_or(""),
+            Role::Function => self.tool.is_none() && result.name() == Some(self.name),
+            _ => self.tool.is_some() && self.id().unwrap_or("") == result.tool_call_id().unwrap_or(""),
         }
     }
 
     fn of(message: &'a Message) -> Vec<Self> {
-        let tools =
-            message.tool_calls().iter().map(|call| Self { id: call.id(), name: call.name(), is_function: false });
-        let function = message.function_call().map(|call| Self { id: None, name: call.name(), is_function: true });
+        let tools = message.tool_calls().iter().map(|call| Self { tool: Some(call), name: call.name() });
+        let function = message.function_call().map(|call| Self { tool: None, name: call.name() });
         tools.chain(function).collect()
     }
 }
@@ -155,18 +158,7 @@ impl<'a> Open<'a> {
 
 /// The tool calls at the end of a path that have no result yet.
 pub(super) fn open_tool_calls(record: &Conversation) -> Vec<ToolCall> {
-    let path = record.path();
-    let Some(last) = path.groups().checked_sub(1).map(|last| path.group(last)) else { return Vec::new() };
-    let mut messages = last.messages();
-    let mut open = messages.next().map(|calls| calls.tool_calls().to_vec()).unwrap_or_default();
-    for result in messages {
-        if let Some(answered) =
-            open.iter().position(|call| call.id().unwrap_or("") == result.tool_call_id().unwrap_or(""))
-        {
-            open.remove(answered);
-        }
-    }
-    open
+    Open::of(record).calls.into_iter().filter_map(|call| call.tool.cloned()).collect()
 }
 
 fn open_calls(group: Group<'_>) -> Vec<Call<'_>> {
@@ -188,7 +180,7 @@ fn unanswered(open: &[Call<'_>], what_to_do: &str) -> Error {
 
 fn names(calls: &[Call<'_>]) -> String {
     const MOST: usize = 8;
-    let one = |call: &Call<'_>| match call.id {
+    let one = |call: &Call<'_>| match call.id() {
         Some(id) => format!("`{id}` ({})", call.name),
         None => call.name.to_owned(),
     };

@@ -103,33 +103,25 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     }
 }
 
-impl<S: Strategy + ?Sized> Strategy for Box<S> {
-    fn spec(&self) -> Cow<'static, str> {
-        (**self).spec()
-    }
+macro_rules! draft_through {
+    ($($pointer:ty),*) => {$(
+        impl<S: Strategy + ?Sized> Strategy for $pointer {
+            fn spec(&self) -> Cow<'static, str> {
+                (**self).spec()
+            }
 
-    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
-        (**self).draft(view, memo)
-    }
+            fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
+                (**self).draft(view, memo)
+            }
 
-    fn trims_to(&self) -> TrimsTo {
-        (**self).trims_to()
-    }
+            fn trims_to(&self) -> TrimsTo {
+                (**self).trims_to()
+            }
+        }
+    )*};
 }
 
-impl<S: Strategy + ?Sized> Strategy for &S {
-    fn spec(&self) -> Cow<'static, str> {
-        (**self).spec()
-    }
-
-    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
-        (**self).draft(view, memo)
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        (**self).trims_to()
-    }
-}
+draft_through!(&S, Box<S>);
 
 /// A cache for one strategy on one conversation, such as an index; kept by the caller from plan to plan. A draft must
 /// not depend on what is in it.
