@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::draft::{Draft, Reason};
-use super::shrink::Shrink;
 use super::sweep::Sweep;
-use super::view::View;
-use super::{Memo, Strategy, TrimsTo};
 use crate::conversation::Group;
 use crate::error::Result;
+use crate::plan::Shrink;
+use crate::plan::View;
+use crate::plan::{Draft, Reason};
+use crate::plan::{Memo, Strategy, TrimsTo};
 
 /// Puts how many tokens they had in the place of old tool results, once a request passes the high mark. The calls stay,
 /// so that the model knows what it did. It leaves nothing out, so that alone it may keep too much: a step for a

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::draft::{Draft, Reason};
-use super::shrink::Shrink;
 use super::sweep::Sweep;
-use super::view::View;
-use super::{Memo, Strategy, TrimsTo};
 use crate::error::Result;
 use crate::message::Role;
+use crate::plan::Shrink;
+use crate::plan::View;
+use crate::plan::{Draft, Reason};
+use crate::plan::{Memo, Strategy, TrimsTo};
 
 /// Leaves out what the model thought in earlier turns, once a request passes the high mark: `<think>` blocks, and members
 /// that hold reasoning where they are sent at all. A step for a [`Ladder`](super::Ladder), as

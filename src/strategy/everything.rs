@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Draft, Memo, Strategy, TrimsTo, View};
 use crate::error::Result;
+use crate::plan::{Draft, Memo, Strategy, TrimsTo, View};
 
 /// Keeps everything that can be sent. A conversation that does not fit is refused: with
 /// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget) by the planner.

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::window::{mark_cut, sticky_cut};
-use super::{Draft, Memo, Reason, Strategy, View};
 use crate::error::Result;
+use crate::plan::{Draft, Memo, Reason, Strategy, View};
 
 /// Keeps the first messages, where a task is often stated, and the newest groups that fit beside them. The cut behind
 /// the middle is sticky, as that of [`SlidingWindow`](super::SlidingWindow).

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Strategy, Summarize};
+use super::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Summarize};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Strategy;
 use crate::tokens::nearest;
 
 /// A strategy that the command line knows.

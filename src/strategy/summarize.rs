@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::draft::{Draft, Reason};
-use super::summary::{SummaryUse, Wish};
-use super::view::View;
 use super::window::{mark_cut, sticky_cut};
-use super::{Memo, Strategy};
 use crate::error::Result;
 use crate::message::Role;
+use crate::plan::View;
+use crate::plan::{Draft, Reason};
+use crate::plan::{Memo, Strategy};
+use crate::plan::{SummaryUse, Wish};
 
 /// Sends a summary of the old messages, and the newest ones whole. The strategy only sizes the summary; a manager's
 /// [`Summarizer`](crate::manager::Summarizer) makes it, and carries the last one over into the next.

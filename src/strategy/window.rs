@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Draft, Memo, Reason, Strategy, View};
 use crate::error::Result;
+use crate::plan::{Draft, Memo, Reason, Strategy, View};
 
 /// Keeps the newest groups that fit. Once the request passed the high mark and was cut down to the low one, the cut
 /// stays where it is until the high mark is passed again, so that requests repeat the start of the last one.

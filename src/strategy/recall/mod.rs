@@ -10,8 +10,8 @@ mod words;
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
-use super::{Draft, Memo, Reason, Strategy, TrimsTo, View};
 use crate::error::Result;
+use crate::plan::{Draft, Memo, Reason, Strategy, TrimsTo, View};
 use excerpts::{Cuts, Sent};
 use index::Index;
 use query::Query;
