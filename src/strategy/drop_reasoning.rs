@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::listed::{FREE, Listed, Reader};
 use super::sweep::Sweep;
 use crate::error::Result;
 use crate::message::Role;
@@ -15,6 +16,14 @@ use crate::plan::{Memo, Strategy, TrimsTo};
 /// [`ClearTools`](super::ClearTools) is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropReasoning;
+
+pub(super) const LISTED: Listed = Listed {
+    name: "drop-reasoning",
+    takes: "no options",
+    about: "a step of a ladder: earlier thoughts dropped, nothing left out",
+    price: FREE,
+    read: Reader::Options(|_| Ok(Box::new(DropReasoning))),
+};
 
 impl Strategy for DropReasoning {
     fn spec(&self) -> Cow<'static, str> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::listed::{FREE, Listed, Reader};
 use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
 use crate::plan::{Draft, Memo, Reason, Strategy, View};
@@ -46,6 +47,16 @@ impl HeadTail {
         (0..path.groups()).take_while(fits).count()
     }
 }
+
+pub(super) const LISTED: Listed = Listed {
+    name: "head-tail",
+    takes: "first=N",
+    about: "the first messages, and the newest that fit beside them",
+    price: FREE,
+    read: Reader::Options(|options| {
+        Ok(Box::new(options.number("first")?.map_or_else(HeadTail::default, HeadTail::messages)))
+    }),
+};
 
 impl Strategy for HeadTail {
     fn spec(&self) -> Cow<'static, str> {

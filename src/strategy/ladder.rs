@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::clear_tools::ClearTools;
 use super::drop_reasoning::DropReasoning;
+use super::listed::{Listed, Reader, parse};
 use super::summarize::Summarize;
 use crate::error::Result;
 use crate::plan::Applied;
@@ -87,6 +88,24 @@ impl Ladder {
     /// All is kept, and no step was needed for it.
     fn unneeded(&self) -> Draft {
         Draft::keep_all().with_steps(self.steps.iter().map(|step| Step::not_needed(&step.spec())).collect())
+    }
+}
+
+pub(super) const LISTED: Listed = Listed {
+    name: "ladder",
+    takes: "steps with `/` between them",
+    about: "clear-tools, drop-reasoning, summarize, or steps of yours, as far as needed",
+    price: "that of its steps",
+    read: Reader::Text(|steps| Ok(Box::new(Ladder::from_steps(steps)?))),
+};
+
+impl Ladder {
+    /// Reads steps with `/` between them; the default ladder where there are none.
+    fn from_steps(steps: &str) -> Result<Self> {
+        if steps.is_empty() {
+            return Ok(Self::default());
+        }
+        steps.split('/').try_fold(Self::new(), |ladder, step| Ok(ladder.step(parse(step)?)))
     }
 }
 
