@@ -59,11 +59,11 @@
 //! | ledger | what everything costs, beside the record |
 //!
 //! # Features
-//! - `cli` (default): the `turnwise` program
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
 //!
-//! The core needs neither, and no runtime: `default-features = false`.
+//! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The program `turnwise` is a
+//! package of its own, `turnwise-cli`.
 
 /// The README's programs compile and run.
 #[cfg(doctest)]
