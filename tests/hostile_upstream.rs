@@ -76,7 +76,7 @@ async fn large_chunks_are_read_as_small_ones_are() {
 
 #[tokio::test]
 async fn a_reply_that_was_nested_is_recorded_and_sent_with_the_next_question() {
-    let nested = format!("{}1{}", r#"{"a":"#.repeat(50_000), "}".repeat(50_000));
+    let nested = format!("{}1{}", r#"{"a":"#.repeat(10_000), "}".repeat(10_000));
     let delta =
         |delta: &str| format!(r#"{{"choices":[{{"delta":{{"content":"hi",{delta}}},"finish_reason":"stop"}}]}}"#);
     let function = format!(r#""tool_calls":[{{"index":0,"id":"c","function":{{"name":"f","arguments":{nested}}}}}]"#);
