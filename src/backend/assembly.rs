@@ -42,14 +42,17 @@ impl Assembly {
             ChatEvent::Text(more) => self.text.push_str(more),
             ChatEvent::Reasoning(more) => self.reasoning.push_str(more),
             ChatEvent::Refusal(more) => self.refusal.push_str(more),
-            ChatEvent::ToolCall(more) => match self.places.get(&more.index) {
-                Some(&place) => self.calls[place].extend(more),
-                None => {
-                    self.places.insert(more.index, self.calls.len());
-                    self.calls.push(more.clone());
-                }
-            },
+            ChatEvent::ToolCall(more) => self.push_call(more),
             ChatEvent::Finished(reply) => self.whole = Some(reply.message.clone()),
+        }
+    }
+
+    fn push_call(&mut self, more: &ToolCallDelta) {
+        if let Some(&place) = self.places.get(&more.index) {
+            self.calls[place].extend(more);
+        } else {
+            self.places.insert(more.index, self.calls.len());
+            self.calls.push(more.clone());
         }
     }
 

@@ -151,7 +151,9 @@ impl Merged {
 impl Members {
     pub(super) fn of<const N: usize>(members: [(&str, Merged); N]) -> Self {
         let mut object = Self::default();
-        members.into_iter().for_each(|(key, value)| object.set(key, value));
+        for (key, value) in members {
+            object.set(key, value);
+        }
         object
     }
 
@@ -417,12 +419,14 @@ mod tests {
         let keys: Vec<String> = (0..1_000).map(|number| format!("k{}", number * 7 % 1_000)).collect();
         let mut members = Members::default();
         for _ in 0..2 {
-            keys.iter().for_each(|key| members.add(key, serde_json::from_str("[0]").unwrap()));
+            for key in &keys {
+                members.add(key, serde_json::from_str("[0]").unwrap());
+            }
         }
         members.lead([("k500", "".into()), ("new", "x".into())]);
         assert!(members.has("k1") && members.has("new") && !members.has("k2000"));
-        let rest: String = keys.iter().filter(|key| *key != "k500").map(|key| format!(r#","{key}":[0,0]"#)).collect();
-        assert_eq!(written(members), format!(r#"{{"k500":[0,0],"new":"x"{rest}}}"#));
+        let rest: Vec<_> = keys.iter().filter(|key| *key != "k500").map(|key| format!(r#""{key}":[0,0]"#)).collect();
+        assert_eq!(written(members), format!(r#"{{"k500":[0,0],"new":"x",{}}}"#, rest.join(",")));
     }
 
     #[test]

@@ -12,7 +12,8 @@ mod answer;
 mod beside;
 mod call;
 mod endpoint;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod hostile_tests;
 mod merge;
 mod parts;
