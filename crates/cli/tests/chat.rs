@@ -10,6 +10,8 @@ mod interrupts;
 mod live;
 #[path = "chat/run.rs"]
 mod run;
+#[path = "chat/secure.rs"]
+mod secure;
 #[path = "chat/streams.rs"]
 mod streams;
 #[path = "../../../tests/support/stub.rs"]
