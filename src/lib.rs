@@ -85,15 +85,18 @@ pub mod spending;
 pub mod strategy;
 pub mod tokens;
 pub mod transcript;
+mod visible;
 mod wire;
 mod words;
 
+#[cfg(feature = "openai")]
+pub use backend::openai::OpenAi;
 pub use backend::{ChatEvent, FinishReason, Usage};
 pub use budget::{ResolvedBudget, TokenBudget};
 pub use conversation::{
     Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Summary, SummaryId, Timestamp,
 };
-pub use error::{Error, ErrorKind, OverBudget, Position, Result};
+pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
@@ -115,3 +118,4 @@ pub use tokens::{
     count_request,
 };
 pub use transcript::{Transcript, Transcripts};
+pub use wire::{Preset, Wire};

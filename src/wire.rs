@@ -1,21 +1,70 @@
-//! What of a message goes over the wire.
+//! What of a message goes over the wire, and how servers differ in that.
+
+mod presets;
+mod refusals;
+mod spec;
 
 use crate::message::{Content, Message, Part, Role};
+use crate::request::Params;
+use crate::tokens::ChatCost;
 
-/// How a request is fitted to a server. The default suits `OpenAI`'s API: fields of the specification only.
+pub use presets::Preset;
+pub(crate) use refusals::advice;
+
+/// How a request is fitted to a server: what is called its dialect on the command line. The default suits `OpenAI`'s API:
+/// fields of the specification only.
+///
+/// Servers that speak this API differ in what they demand and refuse. What is known of a server is a
+/// [preset](Self::preset); what a refusal asks for is in its [advice](crate::Error::advice). Plans show what is sent, and
+/// it is counted: with [`ConversationManager`](crate::ConversationManager) by [`Builder::wire`](crate::Builder::wire), with
+/// a loop of your own by [`Planner::wire`](crate::Planner::wire).
+///
+/// | option | written | for servers that |
+/// | --- | --- | --- |
+/// | [`single_system`](Self::single_system) | `one-system` | allow one system message, at the start |
+/// | [`merge_same_role`](Self::merge_same_role) | `merge-roles` | demand that roles alternate |
+/// | [`send_fields`](Self::send_fields) | `send-field=NAME` | demand fields back that are not in the specification, such as `reasoning_content` |
+/// | [`developer_as_system`](Self::developer_as_system) | `developer-as-system` | do not know developer messages |
+/// | [`system_as_user`](Self::system_as_user) | `system-as-user` | have no system messages |
+/// | [`omit_names`](Self::omit_names) | `omit-names` | refuse `name` in messages |
+/// | [`max_tokens`](Self::max_tokens) | `max-tokens` | know `max_tokens` only |
+///
+/// A wire is written as these words and names of presets, with commas between them: that is what its `Display` and
+/// `FromStr` do, and what a chat's file holds.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, Wire};
+///
+/// let wire: Wire = "deepseek,one-system".parse()?;
+/// assert_eq!(wire, Wire::preset("deepseek")?.single_system());
+///
+/// let sent = wire.fit(&[Message::system("Be brief."), Message::developer("Answer in French."), Message::user("Hi")]);
+/// assert_eq!(sent[0].text(), "Be brief.\n\nAnswer in French.");
+/// assert_eq!(sent.len(), 2);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Wire {
     fields: Vec<String>,
     single_system: bool,
     merge_same_role: bool,
+    developer_as_system: bool,
+    system_as_user: bool,
+    omit_names: bool,
+    max_tokens: bool,
 }
 
 impl Wire {
     /// Sends these fields of messages too, which the specification does not have: `reasoning_content` and the like. They
-    /// always stay in the record.
+    /// always stay in the record. What they hold is counted, as an estimate.
     pub fn send_fields<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        self.fields.extend(names.into_iter().map(str::to_owned));
+        for name in names {
+            if !self.fields.iter().any(|known| known == name) {
+                self.fields.push(name.to_owned());
+            }
+        }
         self
     }
 
@@ -33,6 +82,45 @@ impl Wire {
         self
     }
 
+    /// Sends developer messages as system messages, for servers that do not know the newer name.
+    pub fn developer_as_system(mut self) -> Self {
+        self.developer_as_system = true;
+        self
+    }
+
+    /// Sends system and developer messages as user messages, for servers whose templates have no system message. Together
+    /// with [`merge_same_role`](Self::merge_same_role) they stand at the start of the first question.
+    pub fn system_as_user(mut self) -> Self {
+        self.system_as_user = true;
+        self
+    }
+
+    /// Leaves out the `name` of messages, for servers that refuse it.
+    pub fn omit_names(mut self) -> Self {
+        self.omit_names = true;
+        self
+    }
+
+    /// States the longest reply as `max_tokens`, the older name of `max_completion_tokens`, for servers that refuse the
+    /// newer one or do not look at it.
+    pub fn max_tokens(mut self) -> Self {
+        self.max_tokens = true;
+        self
+    }
+
+    /// This one with what `other` does.
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            single_system: self.single_system || other.single_system,
+            merge_same_role: self.merge_same_role || other.merge_same_role,
+            developer_as_system: self.developer_as_system || other.developer_as_system,
+            system_as_user: self.system_as_user || other.system_as_user,
+            omit_names: self.omit_names || other.omit_names,
+            max_tokens: self.max_tokens || other.max_tokens,
+            ..self.send_fields(other.fields())
+        }
+    }
+
     /// The messages as they are sent.
     #[must_use]
     pub fn fit(&self, messages: &[Message]) -> Vec<Message> {
@@ -42,6 +130,11 @@ impl Wire {
                 messages.into_iter().partition(|message| message.role().is_instruction());
             let one = instructions.into_iter().reduce(|all, next| joined(&all, &next));
             messages = one.into_iter().chain(others).collect();
+        }
+        for message in &mut messages {
+            if let Some(role) = self.role_of(message) {
+                *message = message.clone().with_role(role);
+            }
         }
         if self.merge_same_role {
             messages = messages.into_iter().fold(Vec::new(), |mut merged: Vec<Message>, message| {
@@ -55,6 +148,23 @@ impl Wire {
         messages
     }
 
+    /// The cost with what this sends beside the specification's fields.
+    pub fn cost(&self, cost: ChatCost) -> ChatCost {
+        match self.fields.is_empty() {
+            true => cost,
+            false => cost.fields(self.fields()),
+        }
+    }
+
+    /// The parameters as they are sent.
+    pub(crate) fn fit_params(&self, mut params: Params) -> Params {
+        let longest = params.get("max_completion_tokens").filter(|_| self.max_tokens).cloned();
+        if let Some(longest) = longest {
+            params.set("max_tokens", longest);
+        }
+        params
+    }
+
     /// The fields that are sent beside the specification's.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(String::as_str)
@@ -62,14 +172,29 @@ impl Wire {
 
     /// Whether `messages`, fitted, cost what they cost as they stand in the record.
     pub(crate) fn keeps_cost(messages: &[Message], fitted: &[Message]) -> bool {
-        messages.len() == fitted.len()
+        let names = |messages: &[Message]| messages.iter().filter(|message| message.name().is_some()).count();
+        messages.len() == fitted.len() && names(messages) == names(fitted)
+    }
+
+    /// The role that a message is sent with, where that is another one.
+    fn role_of(&self, message: &Message) -> Option<Role> {
+        match message.role() {
+            Role::System | Role::Developer if self.system_as_user => Some(Role::User),
+            Role::Developer if self.developer_as_system => Some(Role::System),
+            _ => None,
+        }
     }
 
     /// The message without fields that the server need not know, and without an empty list of calls, which the API
     /// refuses.
     fn trim(&self, message: &Message) -> Message {
         let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
-        message.retain(is_kept)
+        let message = message.retain(is_kept);
+        // The result of the deprecated call of a function is told by its name.
+        match self.omit_names && *message.role() != Role::Function {
+            true => message.without_name(),
+            false => message,
+        }
     }
 }
 
@@ -161,5 +286,41 @@ mod tests {
             r#"{"role":"assistant","content":"e","kept":1},{"role":"assistant","content":"f"}]"#
         );
         assert_eq!(fitted(&wire, &messages), expected);
+    }
+
+    #[test]
+    fn roles_and_names_that_a_server_does_not_know_are_sent_as_it_knows_them() {
+        let messages = [
+            Message::system("a"),
+            Message::developer("b").with_name("ann"),
+            Message::user("c").with_name("bob"),
+            Message::assistant("d"),
+        ];
+        let known = fitted(&Wire::default().developer_as_system().omit_names(), &messages);
+        let expected = concat!(
+            r#"[{"role":"system","content":"a"},{"role":"system","content":"b"},"#,
+            r#"{"role":"user","content":"c"},{"role":"assistant","content":"d"}]"#
+        );
+        assert_eq!(known, expected);
+        let template = Wire::default().system_as_user().omit_names().merge_same_role();
+        let expected = r#"[{"role":"user","content":"a\n\nb\n\nc"},{"role":"assistant","content":"d"}]"#;
+        assert_eq!(fitted(&template, &messages), expected);
+        let named = Wire::default().omit_names().fit(&messages);
+        assert!(!Wire::keeps_cost(&messages, &named), "names cost tokens");
+        let function = [Message::new(Role::Function, "r").with_name("f")];
+        assert_eq!(Wire::default().omit_names().fit(&function), function);
+    }
+
+    #[test]
+    fn the_longest_reply_has_the_name_that_the_server_knows() {
+        let params = Params::new().with("max_completion_tokens", 5).with("seed", 7);
+        let names = |wire: Wire| {
+            let params = wire.fit_params(params.clone());
+            params.iter().map(|(name, value)| format!("{name}={}", value.as_str())).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Wire::default()), ["max_completion_tokens=5", "seed=7"]);
+        assert_eq!(names(Wire::default().max_tokens()), ["max_tokens=5", "seed=7"]);
+        let older = Params::new().with("max_tokens", 5);
+        assert_eq!(Wire::default().max_tokens().fit_params(older.clone()), older);
     }
 }

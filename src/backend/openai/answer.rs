@@ -24,16 +24,14 @@ pub(super) enum Unread {
 /// An answer that is being read.
 pub(super) struct Answer {
     response: reqwest::Response,
-    /// The path that was asked, as it may be printed.
-    path: Option<String>,
     /// How long nothing may come once something has.
     idle: Duration,
     read: usize,
 }
 
 impl Answer {
-    pub(super) fn new(response: reqwest::Response, path: Option<String>, idle: Duration) -> Self {
-        Self { response, path, idle, read: 0 }
+    pub(super) fn new(response: reqwest::Response, idle: Duration) -> Self {
+        Self { response, idle, read: 0 }
     }
 
     /// The next bytes; none at the end. The first ones may take as long as the attempt does.
@@ -69,14 +67,9 @@ impl Answer {
     /// What the body says of a failure.
     pub(super) async fn error(mut self) -> BackendError {
         let status = self.response.status().as_u16();
-        let error = match self.rest(Vec::new()).await {
+        match self.rest(Vec::new()).await {
             Ok(body) => BackendError::status(status, &String::from_utf8_lossy(&body)),
-            Err(unread) => return unread.into(),
-        };
-        match self.path {
-            // Most likely a wrong base URL.
-            Some(path) if status == 404 => error.with_path(&path),
-            _ => error,
+            Err(unread) => unread.into(),
         }
     }
 }

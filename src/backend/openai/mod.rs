@@ -19,9 +19,10 @@ mod sse;
 mod streamed;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_openai::config::Config;
+use futures_util::TryStreamExt;
 
 use super::stream::{EventStream, at_once};
 use super::{BackendError, BoxFuture, ChatBackend, ChatReply};
@@ -70,7 +71,7 @@ impl OpenAi {
 
     /// An endpoint by its base URL (`http://127.0.0.1:8080/v1`) and key, which may be empty.
     pub fn at(base_url: &str, key: &str) -> Self {
-        Self::of(check_base(base_url.trim()).and_then(|()| Endpoint::new(config(base_url, key))))
+        Self::of(check_base(base_url.trim()).map(|()| Endpoint::new(config(base_url, key))))
     }
 
     /// Any configuration of `async-openai`: Azure, custom headers. (`OpenAIConfig::new` reads the environment, also
@@ -80,7 +81,7 @@ impl OpenAi {
     /// A send panics where the configuration's `headers` do: those of `async-openai` on an organization or project that
     /// cannot stand in a header.
     pub fn new(config: impl Config + 'static) -> Self {
-        Self::of(Endpoint::new(config))
+        Self::of(Ok(Endpoint::new(config)))
     }
 
     fn of(endpoint: Result<Endpoint, Refusal>) -> Self {
@@ -105,12 +106,15 @@ impl OpenAi {
     async fn ask<T: Send + 'static>(self, request: ChatRequest, read: Read<T>) -> Outcome<T> {
         let endpoint = self.endpoint.map_err(|why| BackendError::no_backend(&*why))?;
         endpoint.check_key().map_err(BackendError::no_backend)?;
+        let clients = endpoint.clients().map_err(|why| BackendError::no_backend(&*why))?;
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(BackendError::no_backend("a request over HTTP needs a tokio runtime around it"));
         }
         let body = serde_json::to_vec(&request)
             .map_err(|e| BackendError::malformed("the request has no JSON").with_source(e))?;
-        let call = Call::new(body.into(), endpoint, self.retry, self.overflow_words, read);
+        let Self { retry, overflow_words, .. } = self;
+        let (secrets, outcome) = (endpoint.secrets, Mutex::default());
+        let call = Call { body: body.into(), clients, secrets, retry, overflow_words, read, outcome };
         call.send(request.model.unwrap_or_default()).await
     }
 
@@ -122,14 +126,21 @@ impl OpenAi {
 
     async fn events(self, mut request: ChatRequest) -> Result<EventStream, BackendError> {
         request.params.set("stream", true);
-        if request.params.get("stream_options").is_none() {
-            request.params.set("stream_options", RawJson::from(serde_json::json!({ "include_usage": true })));
+        match request.params.get("stream_options") {
+            None => request.params.set("stream_options", RawJson::from(serde_json::json!({ "include_usage": true }))),
+            Some(options) if options.as_str() == "null" => request.params.remove("stream_options"),
+            Some(_) => {}
         }
         let patience = self.retry.attempt_time;
+        let known = self.endpoint.as_ref().ok().map(|endpoint| (endpoint.shown.clone(), endpoint.secrets.clone()));
         let (begun, attempts) = self.ask(request, |answer| Box::pin(Begun::read(answer))).await?;
         Ok(match begun {
             Begun::Whole(reply) => at_once(ChatReply { attempts, ..*reply }),
-            Begun::Events(reading) => reading.events(attempts, patience),
+            Begun::Events(reading) => {
+                let (server, secrets) = known.unwrap_or_default();
+                let events = reading.events(attempts, patience);
+                Box::pin(events.map_err(move |error| error.with_url(&server).hiding(&secrets)))
+            }
         })
     }
 }

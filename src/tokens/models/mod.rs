@@ -10,11 +10,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::rules::{Family, ImageRule};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Advice, Error, ErrorKind, Result};
 
 pub use price::{Dollars, Price};
 pub use prices::Prices;
 pub use table::Models;
+
+/// How the command line is told the window of a model that is not known.
+pub(crate) const STATE_A_BUDGET: &str =
+    "say how many tokens may be sent (--budget TOKENS), or describe the model in a file (--models FILE)";
 
 /// How a model cuts text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -215,7 +219,8 @@ impl Model {
             let near = if self.like.is_none() && self.source.is_none() { self.near() } else { Vec::new() };
             let near = if near.is_empty() { String::new() } else { format!("; near names: {}", near.join(", ")) };
             let way = "say how many tokens may be sent (`TokenBudget::limit`), or describe the model (`Models`)";
-            Error::new(ErrorKind::UnknownModel, format!("the window of `{}` is not known{why}{near}; {way}", self.name))
+            let detail = format!("the window of `{}` is not known{why}{near}", self.name);
+            Error::new(ErrorKind::UnknownModel, detail).advise(Some(Advice::new(way, STATE_A_BUDGET)))
         })
     }
 
