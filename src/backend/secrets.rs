@@ -95,11 +95,11 @@ impl Secrets {
         const SHORTEST_KEY: usize = 12;
         const SHORTEST_PART: usize = 8;
         const SHORTEST_MASKED_PART: usize = 4;
-        let is_masked = word.contains(is_mask);
+        let is_masked = word.contains(is_mask) || word.contains("..");
         let least = if is_masked { SHORTEST_MASKED_PART } else { SHORTEST_PART };
         let keys = || self.0.iter().filter(|key| key.chars().count() >= SHORTEST_KEY);
-        let parts = word.split(is_mask).filter(|part| part.len() >= least);
-        parts.into_iter().any(|part| keys().any(|key| key.starts_with(part) || key.ends_with(part)))
+        let mut parts = word.split(|c| is_mask(c) || c == '.').filter(|part| part.len() >= least);
+        parts.any(|part| keys().any(|key| key.starts_with(part) || key.ends_with(part)))
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) fn masked(text: &str, secrets: &Secrets) -> String {
         // The end of a sentence is none of a key.
         let key = word.trim_end_matches(['.', '-', '~']);
         let is_stated = between.contains([':', '=']);
-        if is_key(key, before, is_stated) || secrets.has_part(key) {
+        if is_key(key, before, is_stated) || secrets.has_part(word) {
             shown.push_str(MASK);
             shown.push_str(&word[key.len()..]);
         } else {
@@ -214,8 +214,8 @@ fn is_key(word: &str, [earlier, last]: [&str; 2], is_stated: bool) -> bool {
         rest.is_some_and(|rest| rest.len() >= least)
     });
     // `sk-abc***xyz`, `****6TGa`; emphasis (`**not**`) has fewer.
-    let stars = word.chars().filter(|c| is_mask(*c)).count();
-    let is_masked = stars >= 3 && word.contains(|c: char| c.is_ascii_alphanumeric());
+    let is_starred = word.contains("***") || word.contains("•••");
+    let is_masked = is_starred && word.contains(|c: char| c.is_ascii_alphanumeric());
     let is_after = |name: &str| last.eq_ignore_ascii_case(name);
     let is_bearer = is_after("bearer") && !AFTER_BEARER.iter().any(|known| word.eq_ignore_ascii_case(known));
     let is_basic = is_after("basic") && word.len() >= 8 && (has_digit || is_long);
@@ -224,7 +224,9 @@ fn is_key(word: &str, [earlier, last]: [&str; 2], is_stated: bool) -> bool {
         ["key", "apikey", "token", "secret", "password"].iter().any(|name| word.ends_with(name))
     };
     let is_named = names_key(last) || (names_key(earlier) && matches!(last, "provided" | "is"));
-    let is_value = is_named && word.len() >= 8 && (is_long || (has_digit && (is_stated || last == "is")));
+    let has_cases = word.contains(|c: char| c.is_ascii_lowercase()) && word.contains(|c: char| c.is_ascii_uppercase());
+    let is_random = (has_digit && (is_stated || last == "is")) || (is_long && (has_digit || has_cases));
+    let is_value = is_named && word.len() >= 8 && is_random;
     has_beginning || is_masked || is_bearer || is_basic || is_value
 }
 

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use super::answer::Answer;
 use super::endpoint::Clients;
 use super::retry::{Retry, retry_after};
-use crate::backend::secrets::Secrets;
 use crate::backend::{Attempt, BackendError, BoxFuture};
 
 /// Reads what it is to read of an answer that is a success. An error that may pass is tried again.
@@ -24,8 +23,6 @@ pub(super) type Outcome<T> = Result<(T, Vec<Attempt>), BackendError>;
 pub(super) struct Call<T> {
     pub(super) body: Bytes,
     pub(super) clients: Clients,
-    /// What no error may show.
-    pub(super) secrets: Secrets,
     pub(super) retry: Retry,
     pub(super) overflow_words: Arc<[String]>,
     pub(super) read: Read<T>,
@@ -112,7 +109,7 @@ impl<T: Send + 'static> Call<T> {
         let outcome = tokio::time::timeout(time.saturating_sub(began.elapsed()), reading).await;
         let outcome = outcome.unwrap_or_else(|_| Err(late()));
         let failed = |error: BackendError| {
-            error.with_url(&url).with_retry_after(wait).or_overflow(&self.overflow_words).hiding(&self.secrets)
+            error.with_url(&url).with_retry_after(wait).or_overflow(&self.overflow_words).hiding(&self.clients.secrets)
         };
         (Some(status.as_u16()), outcome.map_err(failed))
     }

@@ -18,8 +18,6 @@ pub(super) struct Endpoint {
     clients: Arc<OnceLock<Result<Clients, Refusal>>>,
     /// The base URL without what may be a key.
     pub(super) shown: Arc<str>,
-    /// The keys that are sent, which no error may show.
-    pub(super) secrets: Secrets,
 }
 
 /// What reaches a server.
@@ -29,6 +27,8 @@ pub(super) struct Clients {
     pub(super) addressing: async_openai::Client<Arc<dyn Config>>,
     /// Sends.
     pub(super) http: reqwest::Client,
+    /// The keys that are sent, which no error may show.
+    pub(super) secrets: Secrets,
 }
 
 /// Why there is no endpoint, without keys.
@@ -37,15 +37,15 @@ pub(super) type Refusal = Arc<str>;
 impl Endpoint {
     pub(super) fn new(config: impl Config + 'static) -> Self {
         let shown = address(config.api_base()).into();
-        Self { secrets: secrets(&config), config: Arc::new(config), clients: Arc::default(), shown }
+        Self { config: Arc::new(config), clients: Arc::default(), shown }
     }
 
-    /// What reaches the server.
+    /// What reaches the server; the key is to be [checked](Self::check_key) before.
     pub(super) fn clients(&self) -> Result<Clients, Refusal> {
         let made = || {
             let http = http(self.config.api_base().starts_with("http://"))?;
             let addressing = async_openai::Client::build(http.clone(), Arc::clone(&self.config));
-            Ok(Clients { addressing, http })
+            Ok(Clients { addressing, http, secrets: secrets(&*self.config) })
         };
         self.clients.get_or_init(made).clone()
     }
@@ -96,7 +96,7 @@ const NO_KEY: &str = "no key for OpenAI (https://api.openai.com/v1): set OPENAI_
     of another server, such as http://127.0.0.1:8080/v1, which may need no key";
 
 /// What of a configuration is secret: its key, and what its headers and its address have under names of keys.
-fn secrets(config: &impl Config) -> Secrets {
+fn secrets(config: &dyn Config) -> Secrets {
     let is_secret =
         |name: &str| ["key", "auth", "token", "secret", "sig", "cookie"].iter().any(|part| name.contains(part));
     let key = config.api_key().expose_secret().to_owned();

@@ -113,8 +113,8 @@ impl OpenAi {
         let body = serde_json::to_vec(&request)
             .map_err(|e| BackendError::malformed("the request has no JSON").with_source(e))?;
         let Self { retry, overflow_words, .. } = self;
-        let (secrets, outcome) = (endpoint.secrets, Mutex::default());
-        let call = Call { body: body.into(), clients, secrets, retry, overflow_words, read, outcome };
+        let (body, outcome) = (body.into(), Mutex::default());
+        let call = Call { body, clients, retry, overflow_words, read, outcome };
         call.send(request.model.unwrap_or_default()).await
     }
 
@@ -132,17 +132,21 @@ impl OpenAi {
             Some(_) => {}
         }
         let patience = self.retry.attempt_time;
-        let known = self.endpoint.as_ref().ok().map(|endpoint| (endpoint.shown.clone(), endpoint.secrets.clone()));
+        let endpoint = self.endpoint.clone();
         let (begun, attempts) = self.ask(request, |answer| Box::pin(Begun::read(answer))).await?;
         Ok(match begun {
             Begun::Whole(reply) => at_once(ChatReply { attempts, ..*reply }),
-            Begun::Events(reading) => {
-                let (server, secrets) = known.unwrap_or_default();
-                let events = reading.events(attempts, patience);
-                Box::pin(events.map_err(move |error| error.with_url(&server).hiding(&secrets)))
-            }
+            Begun::Events(reading) => told_of(endpoint, reading.events(attempts, patience)),
         })
     }
+}
+
+/// A stream whose errors name the server and show no key.
+fn told_of(endpoint: Result<Endpoint, Refusal>, events: EventStream) -> EventStream {
+    let Ok((shown, clients)) = endpoint.and_then(|endpoint| Ok((endpoint.shown.clone(), endpoint.clients()?))) else {
+        return events;
+    };
+    Box::pin(events.map_err(move |error| error.with_url(&shown).hiding(&clients.secrets)))
 }
 
 impl ChatBackend for OpenAi {

@@ -43,7 +43,9 @@ impl Failure {
     /// What went wrong, where there is something to say.
     pub(crate) fn message(&self) -> Option<&str> {
         match self {
-            Self::Mistake(message) | Self::Usage(message) | Self::Failed(message) | Self::Output(message) => Some(message),
+            Self::Mistake(message) | Self::Usage(message) | Self::Failed(message) | Self::Output(message) => {
+                Some(message)
+            }
             Self::Said(_) | Self::ClosedPipe => None,
         }
     }

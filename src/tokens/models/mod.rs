@@ -87,6 +87,9 @@ pub struct Model {
     /// The encoding, if known; otherwise tokens are estimates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
+    /// Whether figures are estimates although the encoding is known: hosts send more than they are sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
     /// How its messages are framed; [`Family::Chat`] where it is not known.
     pub family: Family,
     /// How it bills images, if known.
@@ -114,6 +117,7 @@ struct Row {
     max_input: Option<u64>,
     max_output: Option<u64>,
     encoding: Option<Encoding>,
+    estimated: Option<bool>,
     family: Option<Family>,
     images: Option<ImageRule>,
     price: Option<Price>,
@@ -136,6 +140,7 @@ impl Row {
             max_input: self.max_input.or(base.max_input),
             max_output: self.max_output.or(base.max_output),
             encoding: self.encoding.or(base.encoding),
+            estimated: self.estimated.unwrap_or(base.estimated),
             family: self.family.unwrap_or(base.family),
             images: self.images.or(base.images),
             price: self.price.or(base.price),
@@ -187,6 +192,7 @@ impl Model {
             max_input: None,
             max_output: None,
             encoding: None,
+            estimated: false,
             family: Family::Chat,
             images: None,
             price: None,
