@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::visible::deceives;
-
 /// The most characters of a server's words that are shown.
 const MOST_SHOWN: usize = 300;
 /// As many are looked at: keys are masked before the rest is cut off.
@@ -157,6 +155,12 @@ fn one_line(words: &str) -> String {
         line.push(if deceives(c) { '\u{fffd}' } else { c });
     }
     line
+}
+
+/// Characters that move the cursor, change a terminal, or reorder what is read.
+fn deceives(c: char) -> bool {
+    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Characters that nobody sees: they could stand in the middle of a key.

@@ -8,7 +8,6 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::failure::Result;
-use crate::visible::deceives;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -56,6 +55,11 @@ fn replaced(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
         true => Cow::Owned(text.replace(unwanted, "\u{fffd}")),
         false => Cow::Borrowed(text),
     }
+}
+
+fn deceives(c: char) -> bool {
+    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// The start of a text on one line, at most `width` characters.

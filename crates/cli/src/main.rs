@@ -16,9 +16,6 @@ mod plan;
 mod replay;
 mod show;
 mod strategies;
-#[path = "../../visible.rs"]
-mod visible;
-#[path = "../../words.rs"]
 mod words;
 
 use std::borrow::Cow;
