@@ -4,6 +4,8 @@ mod presets;
 mod refusals;
 mod spec;
 
+use std::collections::BTreeSet;
+
 use crate::message::{Content, Message, Part, Role};
 use crate::request::Params;
 use crate::tokens::ChatCost;
@@ -48,12 +50,18 @@ pub(crate) use refusals::advice;
 #[must_use]
 pub struct Wire {
     fields: Vec<String>,
-    single_system: bool,
-    merge_same_role: bool,
-    developer_as_system: bool,
-    system_as_user: bool,
-    omit_names: bool,
-    max_tokens: bool,
+    switches: BTreeSet<Switch>,
+}
+
+/// An option that is on or off, in the order in which they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Switch {
+    OneSystem,
+    MergeRoles,
+    DeveloperAsSystem,
+    SystemAsUser,
+    OmitNames,
+    MaxTokens,
 }
 
 impl Wire {
@@ -70,62 +78,58 @@ impl Wire {
 
     /// Puts all system and developer messages into one at the start, for servers whose templates allow one. Names of the
     /// later ones are not sent.
-    pub fn single_system(mut self) -> Self {
-        self.single_system = true;
-        self
+    pub fn single_system(self) -> Self {
+        self.with(Switch::OneSystem)
     }
 
     /// Puts neighbours of the same role and name into one message, for servers that demand that roles alternate. Calls,
     /// results, refusals, audio and messages with vendor fields stay as they are.
-    pub fn merge_same_role(mut self) -> Self {
-        self.merge_same_role = true;
-        self
+    pub fn merge_same_role(self) -> Self {
+        self.with(Switch::MergeRoles)
     }
 
     /// Sends developer messages as system messages, for servers that do not know the newer name.
-    pub fn developer_as_system(mut self) -> Self {
-        self.developer_as_system = true;
-        self
+    pub fn developer_as_system(self) -> Self {
+        self.with(Switch::DeveloperAsSystem)
     }
 
     /// Sends system and developer messages as user messages, for servers whose templates have no system message. Together
     /// with [`merge_same_role`](Self::merge_same_role) they stand at the start of the first question.
-    pub fn system_as_user(mut self) -> Self {
-        self.system_as_user = true;
-        self
+    pub fn system_as_user(self) -> Self {
+        self.with(Switch::SystemAsUser)
     }
 
     /// Leaves out the `name` of messages, for servers that refuse it.
-    pub fn omit_names(mut self) -> Self {
-        self.omit_names = true;
-        self
+    pub fn omit_names(self) -> Self {
+        self.with(Switch::OmitNames)
     }
 
     /// States the longest reply as `max_tokens`, the older name of `max_completion_tokens`, for servers that refuse the
     /// newer one or do not look at it.
-    pub fn max_tokens(mut self) -> Self {
-        self.max_tokens = true;
-        self
+    pub fn max_tokens(self) -> Self {
+        self.with(Switch::MaxTokens)
     }
 
     /// This one with what `other` does.
-    pub fn and(self, other: &Self) -> Self {
-        Self {
-            single_system: self.single_system || other.single_system,
-            merge_same_role: self.merge_same_role || other.merge_same_role,
-            developer_as_system: self.developer_as_system || other.developer_as_system,
-            system_as_user: self.system_as_user || other.system_as_user,
-            omit_names: self.omit_names || other.omit_names,
-            max_tokens: self.max_tokens || other.max_tokens,
-            ..self.send_fields(other.fields())
-        }
+    pub fn and(mut self, other: &Self) -> Self {
+        self.switches.extend(&other.switches);
+        self.send_fields(other.fields())
+    }
+
+    fn with(mut self, switch: Switch) -> Self {
+        self.switches.insert(switch);
+        self
+    }
+
+    fn has(&self, switch: Switch) -> bool {
+        self.switches.contains(&switch)
     }
 
     /// The messages as they are sent.
     #[must_use]
     pub fn fit(&self, messages: &[Message]) -> Vec<Message> {
         let mut messages: Vec<Message> = messages.iter().map(|message| self.trim(message)).collect();
-        if self.single_system {
+        if self.has(Switch::OneSystem) {
             let (instructions, others): (Vec<_>, Vec<_>) =
                 messages.into_iter().partition(|message| message.role().is_instruction());
             let one = instructions.into_iter().reduce(|all, next| joined(&all, &next));
@@ -136,7 +140,7 @@ impl Wire {
                 *message = message.clone().with_role(role);
             }
         }
-        if self.merge_same_role {
+        if self.has(Switch::MergeRoles) {
             messages = messages.into_iter().fold(Vec::new(), |mut merged: Vec<Message>, message| {
                 match merged.last_mut().filter(|last| are_alike(last, &message)) {
                     Some(last) => *last = joined(last, &message),
@@ -150,15 +154,12 @@ impl Wire {
 
     /// The cost with what this sends beside the specification's fields.
     pub fn cost(&self, cost: ChatCost) -> ChatCost {
-        match self.fields.is_empty() {
-            true => cost,
-            false => cost.fields(self.fields()),
-        }
+        if self.fields.is_empty() { cost } else { cost.fields(self.fields()) }
     }
 
     /// The parameters as they are sent.
     pub(crate) fn fit_params(&self, mut params: Params) -> Params {
-        let longest = params.get("max_completion_tokens").filter(|_| self.max_tokens).cloned();
+        let longest = params.get("max_completion_tokens").filter(|_| self.has(Switch::MaxTokens)).cloned();
         if let Some(longest) = longest {
             params.set("max_tokens", longest);
         }
@@ -179,8 +180,8 @@ impl Wire {
     /// The role that a message is sent with, where that is another one.
     fn role_of(&self, message: &Message) -> Option<Role> {
         match message.role() {
-            Role::System | Role::Developer if self.system_as_user => Some(Role::User),
-            Role::Developer if self.developer_as_system => Some(Role::System),
+            Role::System | Role::Developer if self.has(Switch::SystemAsUser) => Some(Role::User),
+            Role::Developer if self.has(Switch::DeveloperAsSystem) => Some(Role::System),
             _ => None,
         }
     }
@@ -191,10 +192,8 @@ impl Wire {
         let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
         let message = message.retain(is_kept);
         // The result of the deprecated call of a function is told by its name.
-        match self.omit_names && *message.role() != Role::Function {
-            true => message.without_name(),
-            false => message,
-        }
+        let is_named = !self.has(Switch::OmitNames) || *message.role() == Role::Function;
+        if is_named { message } else { message.without_name() }
     }
 }
 

@@ -281,21 +281,19 @@ impl BackendError {
 
     /// What is ours to tell: status, address, code and limit, or our own words.
     fn facts(&self) -> String {
-        let at = self.0.url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+        let at = self.0.url.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
         let Some(status) = self.0.status else { return format!("{}{at}", self.0.message) };
-        let mut facts = match status {
+        let what = match status {
             200..=299 => format!("the server{at} reported an error inside its answer"),
             status => format!("status {status}{at}"),
         };
         let is_word =
-            |code: &str| code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
-        if let Some(code) = self.code().filter(|code| is_word(code) && **code != status.to_string()) {
-            facts += &format!(", code {code}");
-        }
-        if let Some(limit) = self.0.limit {
-            facts += &format!(", at most {} tokens", crate::words::thousands(limit));
-        }
-        facts
+            |code: &&str| code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
+        let code = self.code().filter(is_word).filter(|code| *code != status.to_string());
+        let code = code.map_or_else(String::new, |code| format!(", code {code}"));
+        let limit = self.0.limit.map(crate::words::thousands);
+        let limit = limit.map_or_else(String::new, |limit| format!(", at most {limit} tokens"));
+        format!("{what}{code}{limit}")
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, detail: &str) -> fmt::Result {

@@ -214,8 +214,8 @@ fn is_key(word: &str, [earlier, last]: [&str; 2], is_stated: bool) -> bool {
     let is_long = word.len() >= 20;
     let has_beginning = BEGINNINGS.iter().any(|beginning| {
         let rest = word.strip_prefix(beginning).map(|rest| rest.trim_start_matches('-'));
-        let least = if beginning.starts_with("sk") { 4 } else { 8 };
-        rest.is_some_and(|rest| rest.len() >= least)
+        let shortest = if beginning.starts_with("sk") { 4 } else { 8 };
+        rest.is_some_and(|rest| rest.len() >= shortest)
     });
     // `sk-abc***xyz`, `****6TGa`; emphasis (`**not**`) has fewer.
     let is_starred = word.contains("***") || word.contains("•••");
@@ -246,9 +246,10 @@ pub(super) fn address(url: &str) -> String {
         let is_secret = part.len() >= SHORTEST_KEY || masked(part, &none) != part;
         if is_secret { "…".to_owned() } else { part.to_owned() }
     };
-    let path: String = path.split('/').filter(|part| !part.is_empty()).map(|one| format!("/{}", part(one))).collect();
+    let path = path.split('/').filter(|part| !part.is_empty()).map(part);
+    let shown: Vec<String> = std::iter::once(place.to_owned()).chain(path).collect();
     let scheme = scheme.map_or_else(String::new, |scheme| format!("{scheme}://"));
-    format!("{scheme}{place}{path}").replace(deceives, "\u{fffd}")
+    format!("{scheme}{}", shown.join("/")).replace(deceives, "\u{fffd}")
 }
 
 #[cfg(test)]

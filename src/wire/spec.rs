@@ -3,18 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Preset, Wire};
+use super::{Preset, Switch, Wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
-/// The words for options, each with what it does.
-const OPTIONS: [(&str, fn(Wire) -> Wire, fn(&Wire) -> bool); 6] = [
-    ("one-system", Wire::single_system, |wire| wire.single_system),
-    ("merge-roles", Wire::merge_same_role, |wire| wire.merge_same_role),
-    ("developer-as-system", Wire::developer_as_system, |wire| wire.developer_as_system),
-    ("system-as-user", Wire::system_as_user, |wire| wire.system_as_user),
-    ("omit-names", Wire::omit_names, |wire| wire.omit_names),
-    ("max-tokens", Wire::max_tokens, |wire| wire.max_tokens),
+/// The words for options.
+const OPTIONS: [(&str, Switch); 6] = [
+    ("one-system", Switch::OneSystem),
+    ("merge-roles", Switch::MergeRoles),
+    ("developer-as-system", Switch::DeveloperAsSystem),
+    ("system-as-user", Switch::SystemAsUser),
+    ("omit-names", Switch::OmitNames),
+    ("max-tokens", Switch::MaxTokens),
 ];
 
 const FIELD: &str = "send-field";
@@ -22,9 +22,9 @@ const FIELD: &str = "send-field";
 impl fmt::Display for Wire {
     /// The words of its options with commas between them; `openai` for the default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = OPTIONS.iter().filter(|(_, _, has)| has(self)).map(|(word, ..)| (*word).to_owned());
+        let options = OPTIONS.iter().filter(|(_, switch)| self.has(*switch)).map(|(word, _)| (*word).to_owned());
         let words: Vec<String> = options.chain(self.fields().map(|name| format!("{FIELD}={name}"))).collect();
-        f.pad(if words.is_empty() { "openai".to_owned() } else { words.join(",") }.as_str())
+        f.pad(&if words.is_empty() { "openai".to_owned() } else { words.join(",") })
     }
 }
 
@@ -37,8 +37,8 @@ impl FromStr for Wire {
     /// [`ErrorKind::InvalidDialect`] for a word that is none of them, with those that there are.
     fn from_str(text: &str) -> Result<Self> {
         text.split(',').map(str::trim).try_fold(Self::default(), |wire, word| {
-            if let Some((_, set, _)) = OPTIONS.iter().find(|(name, ..)| *name == word) {
-                return Ok(set(wire));
+            if let Some((_, switch)) = OPTIONS.iter().find(|(name, _)| *name == word) {
+                return Ok(wire.with(*switch));
             }
             match word.split_once('=') {
                 Some((FIELD, name)) if is_field(name) => Ok(wire.send_fields([name])),
@@ -59,7 +59,7 @@ fn is_field(name: &str) -> bool {
 /// A word that is no preset and no option.
 pub(super) fn unknown(word: &str) -> Error {
     let servers: Vec<&str> = Wire::presets().iter().map(Preset::name).collect();
-    let options = || OPTIONS.iter().map(|(word, ..)| *word).chain([FIELD]);
+    let options = || OPTIONS.iter().map(|(word, _)| *word).chain([FIELD]);
     let near = nearest(word, servers.iter().copied().chain(options()), 1);
     let near = near.first().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
     let options: Vec<&str> = options().collect();

@@ -70,6 +70,7 @@ pub(crate) struct Dialects {
 #[derive(Args)]
 #[command(next_help_heading = "How the server differs (a chat's file keeps it)")]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
 pub(crate) struct Dialect {
     /// The server, such as deepseek or vllm, or a list of these and the options below; `turnwise dialects` lists them. In the
     /// place of what the file says [default: the file's, or openai]

@@ -44,17 +44,18 @@ pub(crate) fn wire(asked: &args::Dialect, file: Option<&Transcript>) -> Result<W
         (None, Some(file)) => file.wire()?,
         (None, None) => Wire::default(),
     };
-    let flags: [(bool, fn(Wire) -> Wire); 6] = [
-        (asked.one_system, Wire::single_system),
-        (asked.merge_roles, Wire::merge_same_role),
-        (asked.developer_as_system, Wire::developer_as_system),
-        (asked.system_as_user, Wire::system_as_user),
-        (asked.omit_names, Wire::omit_names),
-        (asked.max_tokens, Wire::max_tokens),
+    let flags = [
+        (asked.one_system, "one-system"),
+        (asked.merge_roles, "merge-roles"),
+        (asked.developer_as_system, "developer-as-system"),
+        (asked.system_as_user, "system-as-user"),
+        (asked.omit_names, "omit-names"),
+        (asked.max_tokens, "max-tokens"),
     ];
-    let wire = flags.into_iter().filter(|(is_set, _)| *is_set).fold(wire, |wire, (_, set)| set(wire));
-    asked.send_field.iter().try_fold(wire, |wire, name| {
-        let field: Wire = format!("send-field={name}").parse().map_err(|e| Failure::from(e).within("--send-field"))?;
-        Ok(wire.and(&field))
-    })
+    let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, word)| Ok(word.parse()?));
+    let field = |name: &String| {
+        let field = format!("send-field={name}").parse();
+        field.map_err(|e| Failure::from(e).within("--send-field"))
+    };
+    flags.chain(asked.send_field.iter().map(field)).try_fold(wire, |wire, option: Result<Wire>| Ok(wire.and(&option?)))
 }

@@ -125,13 +125,11 @@ fn server(url: &reqwest::Url) -> String {
 
 fn unreachable(server: &str, error: reqwest::Error) -> BackendError {
     let error = error.without_url();
-    match error.is_timeout() {
-        true => BackendError::timeout(format!("the connection to {server} timed out")).with_source(error),
-        false => {
-            let why = format!("the connection to {server} failed: {}", first_cause(&error));
-            BackendError::unavailable(why).with_source(error)
-        }
+    if error.is_timeout() {
+        return BackendError::timeout(format!("the connection to {server} timed out")).with_source(error);
     }
+    let why = format!("the connection to {server} failed: {}", first_cause(&error));
+    BackendError::unavailable(why).with_source(error)
 }
 
 /// What the others followed from: that a connection was refused, a name is not known, a certificate is not valid.
