@@ -58,6 +58,13 @@
 //! | mark | a position that a strategy finds again, such as the cut of a sticky window |
 //! | ledger | what everything costs, beside the record |
 //!
+//! # Servers that differ
+//! Servers that speak `OpenAI`'s API differ in what they demand and refuse: one system message, roles that alternate,
+//! `reasoning_content` sent back, `max_tokens` under its older name. A [`Wire`] says how requests are fitted to a server, by
+//! the name of a known one ([`Wire::preset`]) or by single options; a builder, a planner and the command line take it, a
+//! file keeps it, and what it changes is counted. The error of a refused request has what the server said, and where that
+//! names such a difference the option for it ([`Error::advice`]).
+//!
 //! # Features
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
@@ -90,12 +97,14 @@ pub mod transcript;
 mod wire;
 mod words;
 
+#[cfg(feature = "openai")]
+pub use backend::openai::OpenAi;
 pub use backend::{ChatEvent, FinishReason, Usage};
 pub use budget::{ResolvedBudget, TokenBudget};
 pub use conversation::{
     Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Summary, SummaryId, Timestamp,
 };
-pub use error::{Error, ErrorKind, OverBudget, Position, Result};
+pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
@@ -117,3 +126,4 @@ pub use tokens::{
     count_request,
 };
 pub use transcript::{Transcript, Transcripts};
+pub use wire::{Preset, Wire};

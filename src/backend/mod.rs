@@ -8,7 +8,9 @@ mod classify;
 mod error;
 #[cfg(feature = "openai")]
 pub mod openai;
+mod said;
 mod scripted;
+mod secrets;
 mod stated;
 mod stream;
 mod usage;

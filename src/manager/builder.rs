@@ -8,10 +8,10 @@ use super::ConversationManager;
 use super::observer::{Observer, Observers};
 use super::params::typed_params;
 use super::summarizer::Summarizer;
-use crate::backend::{ChatBackend, Wire};
+use crate::backend::ChatBackend;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Content, Message};
 use crate::plan::{Planner, Strategy};
@@ -19,6 +19,7 @@ use crate::request::{Params, Tool};
 use crate::strategy::SlidingWindow;
 use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
 use crate::transcript::Transcript;
+use crate::wire::Wire;
 
 /// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share all that is set here.
 #[derive(Clone)]
@@ -32,14 +33,17 @@ pub struct Builder {
 #[derive(Clone)]
 pub(super) struct Setup {
     pub(super) model: Model,
-    pub(super) backend: Option<Arc<dyn ChatBackend>>,
+    backend: Option<Arc<dyn ChatBackend>>,
+    /// The backend where none is stated, made when it is first needed.
+    default_backend: OnceLock<Arc<dyn ChatBackend>>,
     pub(super) strategy: Arc<dyn Strategy>,
     budget: Option<TokenBudget>,
     cost: Option<ChatCost>,
     tools: Vec<Tool>,
     pub(super) params: Params,
     head: Vec<Message>,
-    wire: Wire,
+    /// `None`: the file's, or the default.
+    wire: Option<Wire>,
     never_cut: bool,
     pub(super) summarizer: Summarizer,
     pub(super) observers: Observers,
@@ -54,13 +58,14 @@ impl Builder {
         let setup = Setup {
             model: model.into(),
             backend: None,
+            default_backend: OnceLock::new(),
             strategy: Arc::new(SlidingWindow::tokens()),
             budget: None,
             cost: None,
             tools: Vec::new(),
             params: Params::new(),
             head: Vec::new(),
-            wire: Wire::default(),
+            wire: None,
             never_cut: false,
             summarizer: Summarizer::default(),
             observers: Observers::default(),
@@ -88,8 +93,10 @@ impl Builder {
         self.set(|setup| setup.head.push(Message::developer(content)))
     }
 
-    /// Who answers. Without one, planning works and sending is an error of the kind
-    /// [`NoBackend`](ErrorKind::NoBackend).
+    /// Who answers. Default, with the feature `openai`: the endpoint that the environment names, as
+    /// `OpenAi::from_env` reads it (`OPENAI_BASE_URL`, `OPENAI_API_KEY`) when it is first needed. Planning needs no key: a
+    /// missing one is an error of the send, of the kind [`NoBackend`](ErrorKind::NoBackend), as is a missing backend without
+    /// that feature.
     pub fn backend(self, backend: impl ChatBackend + 'static) -> Self {
         self.set(|setup| setup.backend = Some(Arc::new(backend)))
     }
@@ -123,8 +130,17 @@ impl Builder {
     typed_params!();
 
     /// How requests are fitted to the server: which fields it knows, how many system messages it allows. Plans show it.
+    /// It is saved with the conversation. Default: the one that is saved in the file, else that of `OpenAI`.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ConversationManager, Wire};
+    ///
+    /// let chat = ConversationManager::builder("deepseek-chat").wire(Wire::preset("deepseek")?).build()?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn wire(self, wire: Wire) -> Self {
-        self.set(|setup| setup.wire = wire)
+        self.set(|setup| setup.wire = Some(wire))
     }
 
     /// Who makes the summaries that a strategy wishes for. Default: the manager's own model and backend.
@@ -185,9 +201,13 @@ impl Builder {
         if !setup.head.is_empty() && file.conversation.head() != &*setup.head {
             file.conversation.set_head(setup.head.iter().cloned())?;
         }
+        if let Some(wire) = &setup.wire {
+            file.set_wire(wire);
+        }
         // The file gets model and tools when it is saved.
         let of_file = std::mem::take(&mut file.tools);
-        let planner = setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools })?;
+        let planner =
+            setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.wire()?)?;
         file.model = None;
         planner.cost().counter().warm();
         Ok(ConversationManager::start(self.setup, self.autosave, file, planner))
@@ -249,14 +269,31 @@ impl Builder {
 }
 
 impl Setup {
-    /// The planner of requests with these tools.
-    fn shared_planner(&self, tools: &[Tool]) -> Result<Arc<Planner>> {
-        if tools != self.tools {
-            return self.planner(tools, &self.params, None).map(Arc::new);
+    /// Who answers, if anybody does.
+    pub(super) fn backend_in_use(&self) -> Option<&Arc<dyn ChatBackend>> {
+        #[cfg(feature = "openai")]
+        let of_environment =
+            || -> Option<Arc<dyn ChatBackend>> { Some(Arc::new(crate::backend::openai::OpenAi::from_env())) };
+        #[cfg(not(feature = "openai"))]
+        let of_environment = || None;
+        self.backend.as_ref().or_else(|| {
+            if self.default_backend.get().is_none() {
+                // Of two at once the first one counts.
+                let _ = self.default_backend.set(of_environment()?);
+            }
+            self.default_backend.get()
+        })
+    }
+
+    /// The planner of requests with these tools, for this server.
+    fn shared_planner(&self, tools: &[Tool], wire: &Wire) -> Result<Arc<Planner>> {
+        let is_shared = tools == self.tools && *wire == self.wire.clone().unwrap_or_default();
+        if !is_shared {
+            return self.planner(tools, &self.params, wire, None).map(Arc::new);
         }
         let made = match self.planner.get() {
             Some(planner) => Arc::clone(planner),
-            None => Arc::new(self.planner(tools, &self.params, None)?),
+            None => Arc::new(self.planner(tools, &self.params, wire, None)?),
         };
         Ok(Arc::clone(self.planner.get_or_init(|| made)))
     }
@@ -265,7 +302,7 @@ impl Setup {
     pub(super) fn budget(&self, params: &Params) -> Result<TokenBudget> {
         let budget = match &self.budget {
             Some(budget) => budget.clone(),
-            None => TokenBudget::for_model(&self.model)?,
+            None => TokenBudget::for_model(&self.model).map_err(|error| error.advise(Some(unknown_window())))?,
         };
         match params.max_completion_tokens() {
             Some(longest) => budget.for_replies_up_to(longest),
@@ -274,7 +311,7 @@ impl Setup {
     }
 
     /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
-    pub(super) fn planner(&self, tools: &[Tool], params: &Params, window: Option<u64>) -> Result<Planner> {
+    pub(super) fn planner(&self, tools: &[Tool], params: &Params, wire: &Wire, window: Option<u64>) -> Result<Planner> {
         let budget = self.budget(params)?;
         let budget = match window {
             Some(window) => budget.within(window),
@@ -286,9 +323,18 @@ impl Setup {
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
-        let planner = planner.model(&self.model.name).params(params).wire(self.wire.clone());
+        let planner = planner.model(&self.model.name).params(params).wire(wire.clone());
         Ok(if self.never_cut { planner.never_cut() } else { planner })
     }
+}
+
+/// How a manager is told the window of a model that is not known.
+fn unknown_window() -> Advice {
+    Advice::new(
+        "say how many tokens may be sent: `ConversationManager::builder(MODEL).budget(TokenBudget::limit(TOKENS))`, or describe \
+         the model (`Models`)",
+        crate::tokens::STATE_A_BUDGET,
+    )
 }
 
 /// Refuses parameters that a conversation has no place for.

@@ -29,9 +29,8 @@ impl FailedExchange {
 
     /// The error of a backend.
     pub(super) fn refused(self, error: BackendError) -> Error {
-        let (kind, text) = (error.kind(), error.to_string());
-        let detail = text.strip_prefix(&format!("{kind}: ")).unwrap_or(&text).to_owned();
-        Error::new(kind, detail).because(Self { error: Some(error), ..self })
+        let told = Error::new(error.kind(), error.detail()).logged_as(error.logged()).advise(error.advice());
+        told.because(Self { error: Some(error), ..self })
     }
 
     /// A reply that is none.

@@ -288,9 +288,14 @@ fn parameters_that_the_manager_sets_itself_are_refused() {
 fn a_model_without_a_window_fails_when_it_is_built_and_a_missing_backend_when_it_is_asked() {
     let error = ConversationManager::builder("no-such-model").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownModel);
+    assert!(error.to_string().contains(".budget(TokenBudget::limit(TOKENS))"), "the builder has a budget: {error}");
+    let elsewhere = TokenBudget::for_model("no-such-model").unwrap_err().to_string();
+    assert!(elsewhere.contains("(`TokenBudget::limit`)") && !elsewhere.contains("builder"), "{elsewhere}");
+    // Outside of a runtime nothing is asked, whatever the environment names.
     let chat = ConversationManager::builder("gpt-4o").build().unwrap();
     chat.plan("a").unwrap();
-    assert_eq!(block_on(async { chat.send("a").await }).unwrap_err().kind(), ErrorKind::NoBackend);
+    let error = block_on(async { chat.send("a").await }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoBackend);
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl ConversationManager {
     /// the model with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
-        Self::builder(model).backend(crate::backend::openai::OpenAi::from_env()).build()
+        Self::builder(model).build()
     }
 
     /// Sets a manager up for a model, by name (looked up as [`Model::find`] does) or as it is [known](Model).

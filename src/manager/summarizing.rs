@@ -76,15 +76,15 @@ impl ConversationManager {
 
 impl Shared {
     async fn summarize(&self, record: &Conversation, wish: &Wish, planner: &Planner) -> Made {
-        let Some(backend) = &self.setup.backend else { return Made::default() };
+        let Some(backend) = self.setup.backend_in_use().cloned() else { return Made::default() };
         let (summarizer, model) = (&self.setup.summarizer, &self.setup.model);
         let limit = planner.budget().limit;
         let paid = |call: &SummaryCall| {
             self.spend_on_summary(call);
             self.setup.observers.tell(|observer| observer.summarized(record.id(), call));
         };
-        let backend = Arc::clone(backend);
-        let work = Work { summarizer, backend, model, cost: planner.cost(), limit, paid: &paid };
+        let wire = &planner.wire_in_use().cloned().unwrap_or_default();
+        let work = Work { summarizer, backend, model, cost: planner.cost(), limit, wire, paid: &paid };
         work.grant(record, wish).await
     }
 

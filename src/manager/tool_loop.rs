@@ -75,6 +75,10 @@ where
 /// [`stop_on_error`](Self::stop_on_error) ends the loop instead. While the loop runs, the user's message and the newest
 /// calls with their results are part of every request.
 ///
+/// Some servers whose models think demand what they thought back with the results of their calls, in the field in which
+/// they gave it (`DeepSeek` and Moonshot in `reasoning_content`), and refuse the request without it. Such fields are kept in
+/// the record, and sent by [`Wire::send_fields`](crate::Wire::send_fields) or a [preset](crate::Wire::preset).
+///
 /// # Errors
 /// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the last round, and
 /// [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there. The record then ends in the calls, and

@@ -1,4 +1,5 @@
-//! Spans and events for `tracing`. No message text is in them.
+//! Spans and events for `tracing`. No message text is in them, and so errors are in them as `Debug` writes them: without
+//! what a server said, which may quote the conversation.
 
 use tracing::field::Empty;
 use tracing::{Span, debug, info_span, warn};
@@ -54,11 +55,11 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
     span.record("elapsed_ms", millis(report.elapsed));
     debug!(parent: span, "committed");
     if let Some(error) = &report.unsaved {
-        warn!(parent: span, %error, "the conversation could not be saved");
+        warn!(parent: span, ?error, "the conversation could not be saved");
     }
 }
 
 pub(super) fn failed(span: &Span, error: &Error) {
-    span.record("error", tracing::field::display(error));
+    span.record("error", tracing::field::debug(error));
     debug!(parent: span, "failed");
 }

@@ -122,8 +122,8 @@ impl Transaction {
         send: impl Fn(&dyn ChatBackend, ChatRequest) -> BoxFuture<'static, Result<T, BackendError>>,
     ) -> Result<T> {
         let shared = Arc::clone(&self.turn.shared);
-        let Some(backend) = &shared.setup.backend else {
-            return Err(self.refused(BackendError::no_backend("the manager was built without a backend"), None));
+        let Some(backend) = shared.setup.backend_in_use() else {
+            return Err(self.refused(BackendError::no_backend(NO_BACKEND), None));
         };
         loop {
             self.asked = Instant::now();
@@ -291,6 +291,10 @@ impl Drop for Transaction {
         }
     }
 }
+
+/// Why there is nobody to ask, and the ways out.
+const NO_BACKEND: &str = "the manager was built without one: state it with `Builder::backend`, or build the crate with its \
+    feature `openai`, under which the default is the endpoint that OPENAI_BASE_URL and OPENAI_API_KEY name";
 
 fn nothing_came() -> BackendError {
     BackendError::interrupted("the stream ended before anything came")

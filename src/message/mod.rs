@@ -158,6 +158,18 @@ impl Message {
         Self(self.0.with(Member::Known(MessageMember::Name(Some(name.into())))))
     }
 
+    /// The same message said by somebody else.
+    #[must_use]
+    pub(crate) fn with_role(self, role: Role) -> Self {
+        Self(self.0.with(Member::Known(MessageMember::Role(role.into()))))
+    }
+
+    /// The same message without the name of its author.
+    #[must_use]
+    pub(crate) fn without_name(&self) -> Self {
+        Self(self.0.filter(|member| !matches!(member, Member::Known(MessageMember::Name(_)))))
+    }
+
     /// The same message with a member that is not in the specification.
     ///
     /// # Errors

@@ -134,12 +134,11 @@ impl Planner {
         self
     }
 
-    /// Fits the messages of every plan to a server. Default: they are sent as they stand in the record.
+    /// Fits the messages of every plan to a server, and the name of the parameter for the longest reply. Default: they are
+    /// sent as they stand in the record.
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
-        if wire.fields().next().is_some() {
-            self.cost = self.cost.fields(wire.fields());
-        }
+        self.cost = wire.cost(self.cost);
         self.wire = Some(wire);
         self
     }
@@ -173,6 +172,11 @@ impl Planner {
     /// What every request holds beside its messages.
     pub(crate) fn fixed(&self) -> (&Arc<[Tool]>, &Params) {
         (&self.tools, &self.params)
+    }
+
+    /// How requests are fitted to a server.
+    pub(crate) fn wire_in_use(&self) -> Option<&Wire> {
+        self.wire.as_ref()
     }
 
     /// How requests are counted.
@@ -212,6 +216,10 @@ impl Planner {
     ) -> Result<Plan> {
         extras.check()?;
         let params = self.params.and(&extras.params);
+        let params = match &self.wire {
+            Some(wire) => wire.fit_params(params),
+            None => params,
+        };
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let fixed = Fixed { head, tools, context: self.cost.group(&extras.context), overhead: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);

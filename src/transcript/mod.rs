@@ -22,12 +22,17 @@ use crate::ledger::Ledger;
 use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
+use crate::wire::Wire;
 
 pub use lines::Transcripts;
 pub(crate) use save::Saved;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
+
+/// The member of a file that says how its requests are fitted to their server: an older version keeps it as it keeps
+/// other members that it does not know.
+const WIRE_KEY: &str = "turnwise_dialect";
 
 /// A conversation with everything that its file holds.
 ///
@@ -110,6 +115,30 @@ impl Transcript {
     /// `function_call`.
     pub fn costly_params(&self) -> Params {
         self.extra.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect()
+    }
+
+    /// How its requests are fitted to their server, as it was saved with it; the default where nothing was. Chats save it,
+    /// so that whoever counts or plans the conversation later counts what is sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDialect`] when another version has written something that this one does not know.
+    pub fn wire(&self) -> Result<Wire> {
+        match self.extra.iter().find(|(key, _)| key == WIRE_KEY).and_then(|(_, value)| value.parse::<String>().ok()) {
+            Some(written) => written.parse(),
+            None => Ok(Wire::default()),
+        }
+    }
+
+    /// Saves with the conversation how its requests are fitted to their server.
+    pub fn set_wire(&mut self, wire: &Wire) {
+        let is_default = *wire == Wire::default();
+        let known = self.extra.iter().position(|(key, _)| key == WIRE_KEY);
+        match (known, is_default) {
+            (Some(place), true) => drop(self.extra.remove(place)),
+            (Some(place), false) => self.extra[place].1 = wire.to_string().into(),
+            (None, true) => {}
+            (None, false) => self.extra.push((WIRE_KEY.to_owned(), wire.to_string().into())),
+        }
     }
 
     /// The native form, a message a line.

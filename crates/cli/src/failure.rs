@@ -40,6 +40,16 @@ impl Failure {
         }
     }
 
+    /// What went wrong, where there is something to say.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Mistake(message) | Self::Usage(message) | Self::Failed(message) | Self::Output(message) => {
+                Some(message)
+            }
+            Self::Said(_) | Self::ClosedPipe => None,
+        }
+    }
+
     /// Says it, and how the program ends with it.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
@@ -61,6 +71,15 @@ impl Failure {
     }
 }
 
+/// What an error says to somebody at a terminal: as it prints itself, with the option that would help in the place of what
+/// the library has for it.
+fn told(error: &turnwise::Error) -> String {
+    let place = error.position().map_or_else(String::new, |position| format!(" ({position})"));
+    let advice = error.advice().and_then(turnwise::Advice::on_command_line);
+    let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+    format!("{}: {}{place}{advice}", error.kind(), error.detail())
+}
+
 fn say(text: &str) {
     // There is nobody left to tell when the standard error is closed too.
     let _ = write!(anstream::stderr(), "{text}");
@@ -68,12 +87,11 @@ fn say(text: &str) {
 
 impl From<turnwise::Error> for Failure {
     fn from(error: turnwise::Error) -> Self {
+        use ErrorKind::{InvalidBudget, InvalidDialect, InvalidStrategy, UnknownModel};
+        let told = told(&error);
         match error.kind() {
-            ErrorKind::UnknownModel => {
-                Self::Usage(format!("{error}; on the command line: --budget TOKENS, --models FILE"))
-            }
-            ErrorKind::InvalidBudget | ErrorKind::InvalidStrategy => Self::Usage(error.to_string()),
-            _ => Self::Failed(error.to_string()),
+            UnknownModel | InvalidBudget | InvalidStrategy | InvalidDialect => Self::Usage(told),
+            _ => Self::Failed(told),
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 
-use turnwise::{ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts};
+use turnwise::{ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, Wire};
 
 use crate::args;
+use crate::dialects::wire;
 use crate::failure::{Failure, Result};
 
 /// A conversation of a file, with a name for people.
@@ -139,12 +140,17 @@ pub(crate) fn cost(models: &Models, asked: Option<&str>, file: &Transcript) -> C
 }
 
 /// A planner for one conversation.
-pub(crate) fn planner(models: &Models, asked: &args::Budget, file: &Transcript) -> Result<Planner> {
+pub(crate) fn planner(
+    models: &Models,
+    asked: &args::Budget,
+    dialect: &args::Dialect,
+    file: &Transcript,
+) -> Result<Planner> {
     let model = asked.model.as_deref().or(file.model.as_deref());
     let budget = budget(models, asked, model)?;
     let cost = cost(models, asked.model.as_deref(), file);
     let planner = Planner::new(cost, &budget)?.tools(file.tools.clone());
-    let mut planner = planner.params(file.costly_params());
+    let mut planner = fitted(planner.params(file.costly_params()), &wire(dialect, Some(file))?);
     if asked.never_cut {
         planner = planner.never_cut();
     }
@@ -152,6 +158,15 @@ pub(crate) fn planner(models: &Models, asked: &args::Budget, file: &Transcript) 
         Some(model) => planner.model(model),
         None => planner,
     })
+}
+
+/// The planner for requests that are fitted to a server.
+pub(crate) fn fitted(planner: Planner, wire: &Wire) -> Planner {
+    // The default one would only repeat what a planner does by itself.
+    match *wire == Wire::default() {
+        true => planner,
+        false => planner.wire(wire.clone()),
+    }
 }
 
 /// The budget that was asked for, or a model's.

@@ -51,7 +51,7 @@ pub(crate) fn trim(args: &args::Planned, models: &Models) -> Result<()> {
 fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, models: &Models) -> Result<Plan> {
     let within = |failure: Failure| failure.within(&loaded.name);
     let file = &mut loaded.file;
-    let planner = input::planner(models, &asked.budget, file).map_err(within)?;
+    let planner = input::planner(models, &asked.budget, &asked.dialect, file).map_err(within)?;
     input::constrain(file, &asked.how.rules)?;
     for &number in &asked.how.expand {
         let id = input::summary(&file.conversation, number).map_err(within)?.id;

@@ -12,6 +12,8 @@ mod live;
 mod run;
 #[path = "chat/secure.rs"]
 mod secure;
+#[path = "chat/servers.rs"]
+mod servers;
 #[path = "chat/streams.rs"]
 mod streams;
 #[path = "../../../tests/support/stub.rs"]

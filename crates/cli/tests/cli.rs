@@ -3,6 +3,8 @@
 
 #[path = "cli/deceiving.rs"]
 mod deceiving;
+#[path = "cli/dialects.rs"]
+mod dialects;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/files.rs"]

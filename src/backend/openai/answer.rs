@@ -26,8 +26,6 @@ pub(super) enum Unread {
 /// An answer that is being read.
 pub(super) struct Answer {
     response: reqwest::Response,
-    /// The path that was asked, as it may be printed.
-    path: Option<String>,
     /// How long nothing may come once something has.
     idle: Duration,
     read: usize,
@@ -35,8 +33,8 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(response: reqwest::Response, path: Option<String>, idle: Duration) -> Self {
-        Self { response, path, idle, read: 0, turn: Turn::default() }
+    pub(super) fn new(response: reqwest::Response, idle: Duration) -> Self {
+        Self { response, idle, read: 0, turn: Turn::default() }
     }
 
     /// The next bytes; none at the end. The first ones may take as long as the attempt does. Other tasks and timers have
@@ -87,11 +85,7 @@ impl Answer {
         let length = body.len();
         let sort = move || BackendError::status(status, &String::from_utf8_lossy(&body));
         let (Ok(error) | Err(error)) = beside(length, sort).await;
-        match self.path {
-            // Most likely a wrong base URL.
-            Some(path) if status == 404 => error.with_path(&path),
-            _ => error,
-        }
+        error
     }
 }
 

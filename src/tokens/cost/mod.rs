@@ -87,11 +87,11 @@ impl Default for ChatCost {
 
 impl ChatCost {
     /// The cost for a model, by name or as it is known. A model whose encoding is not known is counted with `o200k_base`,
-    /// and every figure says that it is estimated.
+    /// and every figure says that it is estimated, as it does where hosts of the model add what nobody sees.
     pub fn for_model(model: impl Into<Model>) -> Self {
-        let Model { encoding, family, images, .. } = model.into();
+        let Model { encoding, estimated, family, images, .. } = model.into();
         let counter = Arc::new(Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase)));
-        Self::with(counter, family, images, Arc::from([]), encoding.is_some())
+        Self::with(counter, family, images, Arc::from([]), encoding.is_some() && !estimated)
     }
 
     /// The cost with a counter of your own, framed as [`Family::Chat`], for models whose way to bill images is not known.

@@ -8,6 +8,7 @@ use turnwise::strategy::parse;
 use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Transcript};
 
 use crate::args::Chat;
+use crate::dialects::wire;
 use crate::failure::{Failure, Result};
 
 /// The conversation of the file, or a new one. The chat saves it itself, after commands too.
@@ -20,7 +21,8 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
-    let setup = with_options(setup, args)?;
+    let wire = wire(&args.dialect, file.as_ref()).map_err(|failure| args.file.iter().fold(failure, Failure::within))?;
+    let setup = with_options(setup, args)?.wire(wire);
     let chat = match file {
         Some(file) => setup.open(file),
         None => setup.build(),

@@ -23,6 +23,8 @@ pub(super) struct Session<'a> {
     is_person: bool,
     /// The last exchange.
     pub(super) last: Option<Reply>,
+    /// Why the last exchange failed, if it did.
+    pub(super) last_failure: Option<String>,
     /// What was asked in vain.
     unanswered: Option<Ask>,
     has_failed: bool,
@@ -39,7 +41,7 @@ enum Ask {
 impl<'a> Session<'a> {
     pub(super) fn new(chat: ConversationManager, args: &'a Chat) -> Self {
         let (file, is_person) = (args.file.clone(), stdin().is_terminal());
-        Self { args, chat, file, is_person, last: None, unanswered: None, has_failed: false }
+        Self { args, chat, file, is_person, last: None, last_failure: None, unanswered: None, has_failed: false }
     }
 
     pub(super) async fn run(&mut self, input: &mut Input) -> Result<()> {
@@ -113,7 +115,7 @@ impl<'a> Session<'a> {
             Command::History(newest) => views::history(&self.chat, newest),
             Command::Plan(text) => views::plan(&self.chat, &text),
             Command::Tokens => views::tokens(&self.chat),
-            Command::Report => views::report(&self.chat, self.last.as_ref()),
+            Command::Report => views::report(&self.chat, self.last.as_ref(), self.last_failure.as_deref()),
             Command::Quit => Ok(()),
         }
     }
@@ -170,11 +172,13 @@ impl<'a> Session<'a> {
             Some(Ok(reply)) => {
                 remarks(&reply);
                 self.last = Some(reply);
+                self.last_failure = None;
                 self.leave_open_calls()?;
             }
             Some(Err(Failure::ClosedPipe)) => return Err(Failure::ClosedPipe),
             Some(Err(failure)) => {
                 self.failed(&failure);
+                self.last_failure = failure.message().map(str::to_owned);
                 match is_recorded {
                     true => note("what had come is kept, marked as incomplete; /regenerate asks again"),
                     false => note("nothing is recorded; /retry sends it again"),
