@@ -10,6 +10,8 @@ mod interrupts;
 mod live;
 #[path = "chat/run.rs"]
 mod run;
+#[path = "chat/secure.rs"]
+mod secure;
 #[path = "chat/servers.rs"]
 mod servers;
 #[path = "chat/streams.rs"]
