@@ -21,7 +21,7 @@ pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
 pub use call::{FunctionCall, ToolCall};
-pub use content::{Content, ImageUrl, Part};
+pub use content::{Content, ImageDetail, ImageUrl, Part};
 use role::KeptRole;
 pub use role::Role;
 
@@ -124,13 +124,19 @@ impl Message {
     /// Adds text as a part behind the content there is.
     #[must_use]
     pub fn and_text(self, text: &str) -> Self {
-        self.and_part(Part::new_text(text))
+        self.and_part(Part::from_text(text))
     }
 
     /// Adds an image by its address or as a `data:` URL, behind the content there is.
     #[must_use]
     pub fn image_url(self, url: &str) -> Self {
-        self.and_part(Part::new_image_url(url))
+        self.and_part(Part::image(url))
+    }
+
+    /// Adds an image that the model looks at as closely as `detail` says, behind the content there is.
+    #[must_use]
+    pub fn image_with_detail(self, url: &str, detail: ImageDetail) -> Self {
+        self.and_part(Part::image_with_detail(url, detail))
     }
 
     /// Adds a part behind the content there is; text so far becomes the first part.
@@ -139,7 +145,7 @@ impl Message {
         let mut parts = match self.content() {
             None => Vec::new(),
             Some(Content::Text(text)) if text.is_empty() => Vec::new(),
-            Some(Content::Text(text)) => vec![Part::new_text(text)],
+            Some(Content::Text(text)) => vec![Part::from_text(text)],
             Some(Content::Parts(parts)) => parts.to_vec(),
         };
         parts.push(part);
