@@ -98,11 +98,13 @@ impl ToolCall {
     /// that a model reads.
     pub(crate) fn foreign(&self) -> Vec<RawJson> {
         let is_index = |key: &str, value: &RawJson| key == "index" && value.parse::<u64>().is_ok();
-        let others = self.0.others().filter(|(key, value)| !is_index(key, value)).map(|(_, value)| value.clone());
+        let others = self.0.others().filter(|(key, value)| !is_index(key, value));
+        let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
+        let kind = Some(self.kind()).filter(|kind| !matches!(*kind, "function" | "custom")).map(RawJson::from);
         let mut bodies = self.0.known().filter_map(CallMember::call);
         let own = bodies.next().map(FunctionCall::foreign).unwrap_or_default();
         let second = bodies.filter_map(|call| serde_json::to_value(call).ok()).map(RawJson::from);
-        others.chain(own).chain(second).collect()
+        others.chain(kind).chain(own).chain(second).collect()
     }
 }
 
@@ -154,7 +156,8 @@ impl FunctionCall {
             "input" => !has_text && self.0.other("arguments").is_none(),
             _ => false,
         };
-        let others = self.0.others().filter(|(key, _)| !is_arguments(key)).map(|(_, value)| value.clone());
+        let others = self.0.others().filter(|(key, _)| !is_arguments(key));
+        let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
         let texts = self.0.known().filter_map(|member| match member {
             FunctionMember::Arguments(text) | FunctionMember::Input(text) => Some(&**text),
             FunctionMember::Name(_) => None,

@@ -215,10 +215,11 @@ impl Message {
         self.without_reasoning() != *self
     }
 
-    /// The same message without what a model thought before it answered: members that hold it, and a `<think>` block at
-    /// the start of the text.
+    /// The same message without what a model thought before it answered: members that hold it, a `<think>` block at the
+    /// start of the text, and parts that hold it beside others.
     pub(crate) fn without_reasoning(&self) -> Self {
         const MEMBERS: [&str; 3] = ["reasoning", "reasoning_content", "thinking"];
+        const PARTS: [&str; 3] = ["thinking", "redacted_thinking", "reasoning"];
         let is_kept = |member: &Member<MessageMember>| match member {
             Member::Known(_) => true,
             Member::Other(other) => !MEMBERS.contains(&&*other.0),
@@ -227,7 +228,13 @@ impl Message {
             let (_, answer) = text.trim_start().strip_prefix("<think>")?.split_once("</think>")?;
             Some(answer.trim_start().to_owned())
         };
-        Self(self.0.filter(is_kept)).map_texts(answer)
+        let message = Self(self.0.filter(is_kept)).map_texts(answer);
+        let parts = message.content().map_or(&[][..], Content::parts);
+        let answers: Vec<Part> = parts.iter().filter(|part| !PARTS.contains(&part.kind())).cloned().collect();
+        match answers.len() {
+            left if left == 0 || left == parts.len() => message,
+            _ => message.with_content(answers),
+        }
     }
 
     /// The message with those of its members that are in the specification, and others that `keep` accepts. A list of

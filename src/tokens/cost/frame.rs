@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::foreign::{Foreign, is_media, is_nothing};
 use super::{ChatCost, image};
 use crate::json::RawJson;
-use crate::message::{Content, Message, Part, Role};
+use crate::message::{Content, Message, Part, Role, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
@@ -68,7 +68,7 @@ impl ChatCost {
     }
 
     /// What a message says, without its calls.
-    pub(super) fn said(&self, message: &Message) -> Count {
+    pub(crate) fn said(&self, message: &Message) -> Count {
         self.text(&message.text()) + self.beside_text(message)
     }
 
@@ -95,7 +95,9 @@ impl ChatCost {
         let function = message.function_call().filter(|_| is_result || message.tool_calls().len() > 1);
         let function = function.and_then(|call| serde_json::to_value(call).ok());
         let ids = message.tool_calls().iter().filter_map(|call| call.id()).chain(message.tool_call_id());
-        let names = message.name().filter(|_| *message.role() == Role::Tool);
+        // Names of parallel calls are left out where one of them cannot be read.
+        let called = message.tool_calls().iter().filter(|_| message.tool_calls().len() > 1).map(ToolCall::name);
+        let names = message.name().filter(|_| *message.role() == Role::Tool).into_iter().chain(called);
         let long = ids.chain(names).filter(|id| id.len() > LONGEST_ID).map(RawJson::from);
         calls.chain(function).map(RawJson::from).chain(long).map(|value| self.foreign(&value)).sum()
     }
@@ -105,29 +107,39 @@ impl ChatCost {
         let refusal = part.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
         let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
         // Where a provider's cache may begin is nothing that a model reads.
-        let others = part.extra().filter(|(key, _)| *key != "cache_control").map(|(_, value)| self.read(value));
-        let others = others.fold(Foreign::default(), |all, one| all + one);
-        let count = refusal + image + others.count;
-        let members = [("text", part.text().is_some()), ("refusal", part.refusal().is_some())];
-        let image_member = ("image_url", part.image_url().is_some());
-        let is_understood =
-            members.into_iter().chain([image_member]).all(|(kind, is_there)| is_there == (part.kind() == kind));
-        match part.kind() {
-            "text" | "refusal" | "image_url" if is_understood => count,
-            kind if is_media(kind) && !others.has_data && image == Count::ZERO => self.media(kind, count),
-            _ => count.estimated_if(true),
+        let others = part.extra().filter(|(key, value)| *key != "cache_control" && !is_nothing(value));
+        let read = |(key, value)| Foreign { count: self.text(key), has_data: false } + self.read(value);
+        let others = others.map(read).fold(Foreign::default(), |all, one| all + one);
+        let members = [
+            ("text", part.text().is_some()),
+            ("refusal", part.refusal().is_some()),
+            ("image_url", part.image_url().is_some()),
+        ];
+        let is_known = members.iter().any(|(kind, _)| part.kind() == *kind);
+        let is_understood = is_known && members.iter().all(|(kind, is_there)| *is_there == (part.kind() == *kind));
+        let kind = if is_known { Count::ZERO } else { self.text(part.kind()) };
+        let count = (refusal + image + others.count + kind).estimated_if(!is_understood);
+        match is_media(part.kind()) && !is_understood && !others.has_data && image == Count::ZERO {
+            true => self.media(part.kind(), count),
+            false => count,
         }
     }
 
     /// An image, and what its object holds beside address and detail. An address on its own is an image to some servers.
     fn image(&self, part: &Part, value: &RawJson) -> Count {
         let Some(image) = part.image_url() else {
-            let foreign = self.foreign(value);
-            return if is_nothing(value) { foreign } else { self.media("image", foreign) };
+            let Foreign { count, has_data } = self.read(value);
+            return if has_data || is_nothing(value) { count } else { self.media("image", count) };
         };
         let members: BTreeMap<String, &RawValue> = value.parse().unwrap_or_default();
-        let others = members.iter().filter(|(key, _)| !matches!(&***key, "url" | "detail"));
-        let others: Count = others.map(|(_, value)| self.foreign(&RawJson::from(*value))).sum();
+        let is_known = |key: &str, value: &RawValue| match key {
+            "url" => true,
+            "detail" => matches!(value.get(), r#""low""# | r#""high""# | r#""auto""# | "null"),
+            _ => false,
+        };
+        let others = members.iter().filter(|(key, value)| !is_known(key, value));
+        let others = others.map(|(key, value)| self.text(key) + self.foreign(&RawJson::from(*value)));
+        let others: Count = others.sum();
         image::cost(&image, self.images).estimated_if(!self.is_exact) + others
     }
 }
