@@ -53,8 +53,9 @@ fn what_a_plan_gives_is_what_was_counted() {
     ]));
     let plan = trim(&talk, &TokenBudget::limit(2_000), &SlidingWindow::tokens()).unwrap();
     assert!(!plan.tokens().estimated);
+    // Built from a `Value`, whose keys are in alphabetic order.
     let sent =
-        r#"[{"role":"user","content":"go"},{"role":"assistant","content":"Done."},{"role":"user","content":"next"}]"#;
+        r#"[{"content":"go","role":"user"},{"content":"Done.","role":"assistant"},{"content":"next","role":"user"}]"#;
     assert_eq!(body(plan.messages()), sent);
     assert_eq!(body(&plan.request().messages), sent);
     assert_eq!(plan.tokens().total(), count(plan.messages()).tokens);
