@@ -111,7 +111,7 @@ pub use manager::{
     Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, Reply, ReplyStream, Report,
     Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
 };
-pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
+pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{
     Arithmetic, Decision, Draft, Extras, Fate, Memo, Must, Plan, Planner, Reason, Row, Run, Shrink, Step, StepPrice,
     Strategy, SummaryUse, ToKeep, TrimsTo, View, Wish, trim,

@@ -221,7 +221,7 @@ fn joined(first: &Message, second: &Message) -> Message {
 
 fn parts(content: &Content) -> Vec<Part> {
     match content {
-        Content::Text(text) => vec![Part::new_text(text)],
+        Content::Text(text) => vec![Part::from_text(text)],
         Content::Parts(parts) => parts.to_vec(),
     }
 }

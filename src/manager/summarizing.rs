@@ -83,7 +83,7 @@ impl Shared {
             self.spend_on_summary(call);
             self.setup.observers.tell(|observer| observer.summarized(record.id(), call));
         };
-        let wire = &planner.wire_in_use().cloned().unwrap_or_default();
+        let wire = planner.wire_in_use();
         let work = Work { summarizer, backend, model, cost: planner.cost(), limit, wire, paid: &paid };
         work.grant(record, wish).await
     }

@@ -82,10 +82,38 @@ impl ToolCall {
     }
 
     fn call(&self) -> Option<&FunctionCall> {
-        self.0.find(|member| match member {
-            CallMember::Function(call) | CallMember::Custom(call) => call.as_ref(),
-            CallMember::Id(_) | CallMember::Type(_) => None,
-        })
+        self.0.find(CallMember::call)
+    }
+
+    /// Whether it is a call as the specification has it: of the kind that it says, with arguments that are text.
+    pub(crate) fn is_understood(&self) -> bool {
+        let is_of_kind = self.0.find(|member| match (member, self.kind()) {
+            (CallMember::Function(Some(call)), "function") | (CallMember::Custom(Some(call)), "custom") => Some(call),
+            _ => None,
+        });
+        is_of_kind.is_some_and(FunctionCall::has_text) && self.foreign().is_empty()
+    }
+
+    /// What it holds beside its id, kind, name and arguments. The `index` of a call is its place in a stream, and nothing
+    /// that a model reads.
+    pub(crate) fn foreign(&self) -> Vec<RawJson> {
+        let is_index = |key: &str, value: &RawJson| key == "index" && value.parse::<u64>().is_ok();
+        let others = self.0.others().filter(|(key, value)| !is_index(key, value));
+        let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
+        let kind = Some(self.kind()).filter(|kind| !matches!(*kind, "function" | "custom")).map(RawJson::from);
+        let mut bodies = self.0.known().filter_map(CallMember::call);
+        let own = bodies.next().map(FunctionCall::foreign).unwrap_or_default();
+        let second = bodies.filter_map(|call| serde_json::to_value(call).ok()).map(RawJson::from);
+        others.chain(kind).chain(own).chain(second).collect()
+    }
+}
+
+impl CallMember {
+    fn call(&self) -> Option<&FunctionCall> {
+        match self {
+            Self::Function(call) | Self::Custom(call) => call.as_ref(),
+            Self::Id(_) | Self::Type(_) => None,
+        }
     }
 }
 
@@ -113,6 +141,28 @@ impl FunctionCall {
         });
         let raw = || self.0.other("arguments").or_else(|| self.0.other("input")).map(RawJson::as_str);
         Cow::Borrowed(text.or_else(raw).unwrap_or(""))
+    }
+
+    /// Whether the arguments are text, as the specification has them.
+    pub(crate) fn has_text(&self) -> bool {
+        self.0.find(|member| (!matches!(member, FunctionMember::Name(_))).then_some(())).is_some()
+    }
+
+    /// What it holds beside its name and arguments.
+    pub(crate) fn foreign(&self) -> Vec<RawJson> {
+        let has_text = self.has_text();
+        let is_arguments = |key: &str| match key {
+            "arguments" => !has_text,
+            "input" => !has_text && self.0.other("arguments").is_none(),
+            _ => false,
+        };
+        let others = self.0.others().filter(|(key, _)| !is_arguments(key));
+        let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
+        let texts = self.0.known().filter_map(|member| match member {
+            FunctionMember::Arguments(text) | FunctionMember::Input(text) => Some(&**text),
+            FunctionMember::Name(_) => None,
+        });
+        others.chain(texts.skip(1).map(RawJson::from)).collect()
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
 pub use call::{FunctionCall, ToolCall};
-pub use content::{Content, ImageUrl, Part};
+pub use content::{Content, ImageDetail, ImageUrl, Part};
 use role::KeptRole;
 pub use role::Role;
 
@@ -124,13 +124,19 @@ impl Message {
     /// Adds text as a part behind the content there is.
     #[must_use]
     pub fn and_text(self, text: &str) -> Self {
-        self.and_part(Part::new_text(text))
+        self.and_part(Part::from_text(text))
     }
 
     /// Adds an image by its address or as a `data:` URL, behind the content there is.
     #[must_use]
     pub fn image_url(self, url: &str) -> Self {
-        self.and_part(Part::new_image_url(url))
+        self.and_part(Part::image(url))
+    }
+
+    /// Adds an image that the model looks at as closely as `detail` says, behind the content there is.
+    #[must_use]
+    pub fn image_with_detail(self, url: &str, detail: ImageDetail) -> Self {
+        self.and_part(Part::image_with_detail(url, detail))
     }
 
     /// Adds a part behind the content there is; text so far becomes the first part.
@@ -139,7 +145,7 @@ impl Message {
         let mut parts = match self.content() {
             None => Vec::new(),
             Some(Content::Text(text)) if text.is_empty() => Vec::new(),
-            Some(Content::Text(text)) => vec![Part::new_text(text)],
+            Some(Content::Text(text)) => vec![Part::from_text(text)],
             Some(Content::Parts(parts)) => parts.to_vec(),
         };
         parts.push(part);
@@ -221,10 +227,11 @@ impl Message {
         self.without_reasoning() != *self
     }
 
-    /// The same message without what a model thought before it answered: members that hold it, and a `<think>` block at
-    /// the start of the text.
+    /// The same message without what a model thought before it answered: members that hold it, a `<think>` block at the
+    /// start of the text, and parts that hold it beside others.
     pub(crate) fn without_reasoning(&self) -> Self {
         const MEMBERS: [&str; 3] = ["reasoning", "reasoning_content", "thinking"];
+        const PARTS: [&str; 3] = ["thinking", "redacted_thinking", "reasoning"];
         let is_kept = |member: &Member<MessageMember>| match member {
             Member::Known(_) => true,
             Member::Other(other) => !MEMBERS.contains(&&*other.0),
@@ -233,7 +240,13 @@ impl Message {
             let (_, answer) = text.trim_start().strip_prefix("<think>")?.split_once("</think>")?;
             Some(answer.trim_start().to_owned())
         };
-        Self(self.0.filter(is_kept)).map_texts(answer)
+        let message = Self(self.0.filter(is_kept)).map_texts(answer);
+        let parts = message.content().map_or(&[][..], Content::parts);
+        let answers: Vec<Part> = parts.iter().filter(|part| !PARTS.contains(&part.kind())).cloned().collect();
+        match answers.len() {
+            left if left == 0 || left == parts.len() => message,
+            _ => message.with_content(answers),
+        }
     }
 
     /// The message with those of its members that are in the specification, and others that `keep` accepts. A list of

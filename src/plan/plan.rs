@@ -164,7 +164,9 @@ impl Plan {
         }
     }
 
-    /// The messages that are sent, in order, the head first.
+    /// The messages that are sent, in order, the head first: those of [`request`](Self::request), without what the server
+    /// is not to get ([`Planner::wire`](super::Planner::wire)). What a message holds beside the specification stays in
+    /// the record.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }

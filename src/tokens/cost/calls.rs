@@ -83,8 +83,9 @@ impl ChatCost {
         };
         let texts: Vec<String> = results.iter().map(|result| result_in_unit(&result.text())).collect();
         let is_answered = results.len() == calls.tool_calls().len();
+        let foreign: Count = calls.tool_calls().iter().map(|call| self.beside_call(call)).sum();
         Unit {
-            calls: (around + self.name(calls).estimated_if(calls.name().is_some()) + self.said(calls) + uses)
+            calls: (around + self.name(calls).estimated_if(calls.name().is_some()) + self.said(calls) + uses + foreign)
                 .estimated_if(!is_read || !is_answered),
             results: self.text(&format!("[{}]", texts.join(Style::SpacedAscii.comma()))),
             shares: texts.iter().map(String::len).zip(results.iter().map(|result| self.beside_text(result))).collect(),
@@ -119,12 +120,19 @@ impl ChatCost {
             Some(value) => self.text(&value.written(Style::Compact)),
             None => self.text(&call.arguments()).estimated_if(true),
         };
-        (name + arguments + Count::exact(AFTER_CALL + family)).estimated_if(call.kind() != "function")
+        name + arguments + Count::exact(AFTER_CALL + family) + self.beside_call(call)
+    }
+
+    /// What a call holds beside name and arguments: estimated, as all calls are that are not a function's.
+    fn beside_call(&self, call: &ToolCall) -> Count {
+        let foreign: Count = call.foreign().iter().map(|value| self.foreign(value)).sum();
+        foreign.estimated_if(call.kind() != "function" || !call.is_understood())
     }
 
     fn function_call(&self, call: &FunctionCall) -> Count {
         let count = self.text(call.name()) + self.text(&call.arguments()) + Count::exact(AFTER_FUNCTION_CALL);
-        count.estimated_if(self.family == Family::Reasoning)
+        let foreign: Count = call.foreign().iter().map(|value| self.foreign(value)).sum();
+        (count + foreign).estimated_if(self.family == Family::Reasoning || !call.has_text())
     }
 }
 
