@@ -97,8 +97,8 @@ pub use error::{Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
-    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, Reply, ReplyStream, Report,
-    Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
+    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
+    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
 };
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;

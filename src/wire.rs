@@ -1,6 +1,6 @@
 //! What of a message goes over the wire.
 
-use crate::message::{Content, Message, Part, Role};
+use crate::message::{Content, Message, Part, Role, with_legal_calls};
 
 /// How a request is fitted to a server. The default suits `OpenAI`'s API: fields of the specification only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,10 +33,12 @@ impl Wire {
         self
     }
 
-    /// The messages as they are sent.
+    /// The messages as they are sent. Whatever the server, each call has an id of its own, which its result has too, a
+    /// name, and arguments that are the text of a JSON object: `{}` where there are none, and
+    /// `{"invalid_arguments": "…"}` with the text of those that are no JSON object.
     #[must_use]
     pub fn fit(&self, messages: &[Message]) -> Vec<Message> {
-        let mut messages: Vec<Message> = messages.iter().map(|message| self.trim(message)).collect();
+        let mut messages = with_legal_calls(messages.iter().map(|message| self.trim(message)).collect());
         if self.single_system {
             let (instructions, others): (Vec<_>, Vec<_>) =
                 messages.into_iter().partition(|message| message.role().is_instruction());

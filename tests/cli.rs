@@ -2,6 +2,8 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "cli/calls.rs"]
+mod calls;
 #[path = "cli/deceiving.rs"]
 mod deceiving;
 #[path = "cli/ends.rs"]

@@ -15,7 +15,7 @@ use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, Mark, Path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Sums};
-use crate::message::{Message, Role};
+use crate::message::{Message, Role, with_legal_calls};
 use crate::request::{Params, Tool};
 use crate::tokens::{ChatCost, Count};
 use crate::wire::Wire;
@@ -134,7 +134,8 @@ impl Planner {
         self
     }
 
-    /// Fits the messages of every plan to a server. Default: they are sent as they stand in the record.
+    /// Fits the messages of every plan to a server. Default: they are sent as they stand in the record, with calls as
+    /// every server takes them ([`Wire::fit`]).
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
         if wire.fields().next().is_some() {
@@ -310,7 +311,7 @@ impl Planner {
 
     /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.
     fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
-        let Some(wire) = &self.wire else { return (messages, None, true) };
+        let Some(wire) = &self.wire else { return (with_legal_calls(messages), None, true) };
         let fitted = wire.fit(&messages);
         let is_as_counted = Wire::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));

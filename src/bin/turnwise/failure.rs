@@ -61,6 +61,12 @@ impl Failure {
     }
 }
 
+/// Says something about a conversation that does not keep it from being used.
+pub(crate) fn warn(conversation: &str, warning: impl Display) {
+    say(&clean(&format!("turnwise: {conversation}: {warning}")));
+    say("\n");
+}
+
 fn say(text: &str) {
     // There is nobody left to tell when the standard error is closed too.
     let _ = write!(anstream::stderr(), "{text}");

@@ -71,10 +71,10 @@ impl Unit {
 impl ChatCost {
     /// Several calls with all their results.
     pub(super) fn unit(&self, calls: &Message, results: &[&Message]) -> Unit {
-        let uses: Option<Vec<String>> = calls.tool_calls().iter().map(tool_use).collect();
+        let sent: Vec<ToolCall> = calls.tool_calls().iter().map(ToolCall::as_sent).collect();
+        let uses: Option<Vec<String>> = sent.iter().map(tool_use).collect();
         let is_read = uses.is_some();
-        let uses =
-            uses.unwrap_or_else(|| calls.tool_calls().iter().map(|call| call.arguments().into_owned()).collect());
+        let uses = uses.unwrap_or_else(|| sent.iter().map(|call| call.arguments().into_owned()).collect());
         let uses = self.text(&format!("{{\"tool_uses\":[{}]}}", uses.join(",")));
         let around = match self.family {
             Family::Chat => Count::exact(PER_UNIT),
@@ -82,7 +82,7 @@ impl ChatCost {
             Family::Reasoning => Count::estimated(PER_UNIT + REASONING_CALL + self.channel(calls)),
         };
         let texts: Vec<String> = results.iter().map(|result| result_in_unit(&result.text())).collect();
-        let is_answered = results.len() == calls.tool_calls().len();
+        let is_answered = results.len() == sent.len();
         Unit {
             calls: (around + self.name(calls).estimated_if(calls.name().is_some()) + self.said(calls) + uses)
                 .estimated_if(!is_read || !is_answered),
@@ -108,6 +108,7 @@ impl ChatCost {
     }
 
     fn call(&self, call: &ToolCall) -> Count {
+        let call = call.as_sent();
         let name = self.text(&format!("{NAMESPACE}{}", call.name()));
         let name = Count { tokens: name.tokens.saturating_sub(NAMESPACE_JOINS), ..name };
         let family = match self.family {
@@ -123,12 +124,13 @@ impl ChatCost {
     }
 
     fn function_call(&self, call: &FunctionCall) -> Count {
+        let call = call.as_sent(false);
         let count = self.text(call.name()) + self.text(&call.arguments()) + Count::exact(AFTER_FUNCTION_CALL);
         count.estimated_if(self.family == Family::Reasoning)
     }
 }
 
-/// A call as the parallel tool is called with it; `None` when the arguments are not JSON.
+/// A call as the parallel tool is called with it; `None` when the input of a custom tool is not JSON.
 fn tool_use(call: &ToolCall) -> Option<String> {
     let arguments = Json::parse(&call.arguments())?.written(Style::CompactAscii);
     let name = Json::String(format!("{NAMESPACE}{}", call.name()).into()).written(Style::CompactAscii);

@@ -33,11 +33,11 @@ fn the_cookbooks_examples_cost_what_the_cookbook_says() {
 #[test]
 fn an_id_holds_all_that_a_cost_depends_on() {
     let patches = ImageRule::Patches { per_thousand: 1_200, most: 1_536 };
-    assert_eq!(bytes().id(), "bytes/c/2");
-    assert_eq!(bytes().family(Family::Reasoning).id(), "bytes/r/2");
-    assert_eq!(bytes().images(TILES).id(), "bytes/c/t85+170/2");
-    assert_eq!(bytes().images(patches).family(Family::Reasoning).id(), "bytes/r/p1200x1536/2");
-    assert_eq!(ChatCost::for_model("llama-3").id(), "o200k_base?/c/2");
+    assert_eq!(bytes().id(), "bytes/c/3");
+    assert_eq!(bytes().family(Family::Reasoning).id(), "bytes/r/3");
+    assert_eq!(bytes().images(TILES).id(), "bytes/c/t85+170/3");
+    assert_eq!(bytes().images(patches).family(Family::Reasoning).id(), "bytes/r/p1200x1536/3");
+    assert_eq!(ChatCost::for_model("llama-3").id(), "o200k_base?/c/3");
     assert!(!ChatCost::for_model("llama-3").family(Family::Reasoning).is_exact());
 }
 
@@ -64,8 +64,21 @@ fn one_call_is_written_again_and_its_result_names_the_function() {
     assert_eq!(bytes().group([&call, &result]), Count::exact(own + 4 + 3 + 5 + 2));
     assert_eq!(bytes().group([&result]), Count::exact(4 + 3 + 5 + 2), "without its call, by its name");
     assert_eq!(bytes().family(Family::Reasoning).group([&call]).tokens, own + 2 + 4);
-    let torn = Message::calls([ToolCall::function("c", "f", "{\"a\": ")]);
-    assert!(!bytes().group([&torn]).exact);
+}
+
+#[test]
+fn a_call_costs_what_is_sent_of_it() {
+    let cost = |arguments: &str| {
+        let call = ToolCall::function("c", "f", arguments);
+        let two = Message::calls([call.clone(), ToolCall::function("d", "g", "{}")]);
+        [bytes().group([&Message::calls([call])]), bytes().group([&two])]
+    };
+    for empty in ["", " ", "null"] {
+        assert_eq!(cost(empty), cost("{}"), "{empty:?}");
+    }
+    assert_eq!(cost("{\"a\": "), cost(r#"{"invalid_arguments":"{\"a\": "}"#));
+    let nameless = Message::calls([ToolCall::function("c", "", "{}")]);
+    assert_eq!(bytes().group([&nameless]), bytes().group([&Message::calls([ToolCall::function("c", "unnamed", "{}")])]));
 }
 
 #[test]
