@@ -1,6 +1,7 @@
 //! Collects the events of a reply.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use super::{ChatEvent, ToolCallDelta};
@@ -24,6 +25,8 @@ pub struct Assembly {
     reasoning: String,
     refusal: String,
     calls: Vec<ToolCallDelta>,
+    /// Where the call with an index stands among them.
+    places: HashMap<usize, usize>,
     whole: Option<Message>,
 }
 
@@ -47,10 +50,10 @@ impl Assembly {
     /// Takes more of a call. What has a new index and neither id nor name goes on with the call before it: some servers
     /// number each piece anew.
     fn push_call(&mut self, more: &ToolCallDelta) {
-        let known = self.calls.iter().rposition(|call| call.index == more.index);
         let is_piece = more.id.is_none() && more.name.as_ref().is_none_or(|name| name.trim().is_empty());
-        let place = known.or_else(|| self.calls.len().checked_sub(1).filter(|_| is_piece));
-        match place.and_then(|place| self.calls.get_mut(place)) {
+        let last = self.calls.len().checked_sub(1).filter(|_| is_piece);
+        let place = *self.places.entry(more.index).or_insert(last.unwrap_or(self.calls.len()));
+        match self.calls.get_mut(place) {
             Some(call) => call.extend(more),
             None => self.calls.push(more.clone()),
         }
@@ -171,7 +174,8 @@ mod tests {
             let (name, arguments) = (name.map(str::to_owned), arguments.to_owned());
             ChatEvent::ToolCall(ToolCallDelta { index, id: None, name, arguments })
         };
-        let pieces = [piece(0, Some("get"), ""), piece(1, None, "{\"a\":"), piece(2, Some(""), "1}"), piece(3, Some("f"), "")];
+        let pieces =
+            [piece(0, Some("get"), ""), piece(1, None, "{\"a\":"), piece(2, Some(""), "1}"), piece(3, Some("f"), "")];
         let all = of(&pieces);
         let calls: Vec<_> = all.calls().iter().map(|call| (call.name.as_deref(), &*call.arguments)).collect();
         assert_eq!(calls, [(Some("get"), "{\"a\":1}"), (Some("f"), "")]);

@@ -94,28 +94,33 @@ fn joined(calls: &[ToolCall]) -> Result<Option<Vec<ToolCall>>, Stopped> {
     if !calls.iter().any(ToolCall::is_nameless) {
         return Ok(None);
     }
-    let mut joined: Vec<ToolCall> = Vec::new();
-    let mut grown = HashSet::new();
+    // Each call, with its text where pieces were put behind it.
+    let mut grown: Vec<(&ToolCall, Option<String>)> = Vec::new();
     for call in calls.iter().filter(|call| !call.is_blank()) {
-        match joined.last_mut() {
-            _ if !call.is_nameless() => joined.push(call.clone()),
-            Some(before) => {
-                *before = before.joined(call);
-                grown.insert(joined.len() - 1);
+        match grown.last_mut() {
+            _ if !call.is_nameless() => grown.push((call, None)),
+            Some((before, text)) => {
+                text.get_or_insert_with(|| before.written().to_owned()).push_str(call.written());
             }
             None => {
                 let of = counted(calls.len(), "call");
-                return Err(malformed(format!("the first of {of} in the reply has no name; nothing was run or recorded")));
+                return Err(malformed(format!(
+                    "the first of {of} in the reply has no name; nothing was run or recorded"
+                )));
             }
         }
     }
-    let has_no_place = |index: &usize| matches!(joined[*index].judged(), Some(Arguments::Invalid(_)));
-    if let Some(index) = grown.into_iter().find(has_no_place) {
-        let name = joined[index].name();
-        let why = format!(
-            "a piece of a call without a name does not continue the call of `{name}` before it; nothing was run or recorded"
-        );
-        return Err(malformed(why));
+    let mut joined = Vec::with_capacity(grown.len());
+    for (call, text) in grown {
+        let whole = text.as_ref().map(|text| call.with_written(text));
+        if whole.as_ref().is_some_and(|whole| matches!(whole.judged(), Some(Arguments::Invalid(_)))) {
+            return Err(malformed(format!(
+                "a piece of a call without a name does not continue the call of `{}` before it; nothing was run or \
+                 recorded",
+                call.name()
+            )));
+        }
+        joined.push(whole.unwrap_or_else(|| call.clone()));
     }
     Ok(Some(joined))
 }
@@ -159,7 +164,8 @@ mod tests {
         Ok(message.tool_calls().iter().map(|call| format!("{}({})", call.name(), call.arguments())).collect())
     }
 
-    const ENDS: [&str; 7] = ["tool_calls", "stop", "function_call", "length", "content_filter", "model_length", "end_turn"];
+    const ENDS: [&str; 7] =
+        ["tool_calls", "stop", "function_call", "length", "content_filter", "model_length", "end_turn"];
 
     #[test]
     fn a_call_that_is_cut_stops_the_reply_whatever_the_server_says() {

@@ -3,7 +3,7 @@
 //! A round belongs to the item that makes the calls, so it stays with its branch: whoever goes back there finds it. It is
 //! dropped when the results are recorded behind the calls, or the item is purged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,15 +72,21 @@ impl Conversation {
     }
 
     /// The results behind an item on whatever branch, in lists that each begin directly behind it; those recorded last
-    /// come first. Takes time with the size of the record.
-    pub(crate) fn results_behind(&self, item: ItemId) -> impl Iterator<Item = Vec<&Message>> {
-        self.items().rev().filter_map(move |last| self.results_between(item, last))
+    /// come first. Takes time with the number of items recorded since.
+    pub(crate) fn results_behind(&self, item: ItemId) -> Vec<Vec<&Message>> {
+        let mut inside = HashSet::new();
+        let since = self.items().rev().take_while(|last| last.id() > item);
+        let lists = since.filter(|last| is_result(last)).filter_map(|last| {
+            inside.extend(last.parent());
+            if inside.contains(&last.id()) { None } else { self.results_between(item, last) }
+        });
+        lists.collect()
     }
 
     /// The results from behind `item` to `last`; `None` where something else stands between.
     fn results_between<'a>(&'a self, item: ItemId, mut last: &'a Item) -> Option<Vec<&'a Message>> {
         let mut results = Vec::new();
-        while matches!(last.message().role(), Role::Tool | Role::Function) {
+        while is_result(last) {
             results.push(last.message());
             let parent = last.parent()?;
             if parent == item {
@@ -100,6 +106,10 @@ impl Conversation {
         });
         &mut rounds[place]
     }
+}
+
+fn is_result(item: &Item) -> bool {
+    matches!(item.message().role(), Role::Tool | Role::Function)
 }
 
 #[cfg(test)]
@@ -152,7 +162,7 @@ mod tests {
         talk.push(Message::assistant("done"));
         talk.switch(calls).unwrap();
         let lists: Vec<Vec<_>> =
-            talk.results_behind(calls).map(|list| list.iter().map(|result| result.text()).collect()).collect();
+            talk.results_behind(calls).iter().map(|list| list.iter().map(|result| result.text()).collect()).collect();
         assert_eq!(lists, [["new"], ["old"]]);
     }
 }

@@ -1,5 +1,7 @@
 //! The calls at the end of a conversation that wait for their results.
 
+use std::collections::{HashMap, VecDeque};
+
 use super::ConversationManager;
 use crate::conversation::{Conversation, GroupState, Item, ItemId};
 use crate::message::{Content, FunctionCall, Message, Role, ToolCall};
@@ -68,24 +70,48 @@ impl OpenCall {
         tools.chain(function).enumerate().map(open).collect()
     }
 
-    pub(super) fn is_answered_by(&self, result: &Message) -> bool {
-        match (result.role(), &self.function) {
-            (Role::Function, Some(function)) => result.name() == Some(function.name()),
-            (Role::Function, None) | (_, Some(_)) => false,
-            (_, None) => self.call.id().unwrap_or("") == result.tool_call_id().unwrap_or(""),
-        }
-    }
-
     pub(super) fn is_finished(&self) -> bool {
         matches!(self.outcome, Outcome::Finished(_))
     }
 }
 
-/// Takes out the call that a result answers: of several the first that has not run.
-pub(super) fn take_answered(open: &mut Vec<OpenCall>, result: &Message) -> Option<OpenCall> {
-    let is_unfinished = |call: &OpenCall| !call.is_finished() && call.is_answered_by(result);
-    let place = open.iter().position(is_unfinished).or_else(|| open.iter().position(|call| call.is_answered_by(result)));
-    place.map(|place| open.remove(place))
+/// Calls that wait for results, to be taken out by them.
+pub(super) struct Unanswered {
+    calls: Vec<Option<OpenCall>>,
+    /// Where the calls stand that a result with this role and id, or name, answers: first those that have not run.
+    places: HashMap<(bool, String), VecDeque<usize>>,
+}
+
+impl Unanswered {
+    pub(super) fn new(calls: Vec<OpenCall>) -> Self {
+        let mut places: HashMap<_, VecDeque<usize>> = HashMap::new();
+        for is_finished in [false, true] {
+            for (place, call) in calls.iter().enumerate().filter(|(_, call)| call.is_finished() == is_finished) {
+                let key = match &call.function {
+                    Some(function) => (true, function.name().to_owned()),
+                    None => (false, call.call.id().unwrap_or_default().to_owned()),
+                };
+                places.entry(key).or_default().push_back(place);
+            }
+        }
+        Self { calls: calls.into_iter().map(Some).collect(), places }
+    }
+
+    /// Takes out the call that a result answers; an error says whether one was answered before.
+    pub(super) fn take(&mut self, result: &Message) -> std::result::Result<OpenCall, bool> {
+        let key = match result.role() {
+            Role::Function => (true, result.name().unwrap_or_default().to_owned()),
+            _ => (false, result.tool_call_id().unwrap_or_default().to_owned()),
+        };
+        let places = self.places.get_mut(&key).ok_or(false)?;
+        let call = places.pop_front().and_then(|place| self.calls.get_mut(place)?.take());
+        call.ok_or(true)
+    }
+
+    /// The calls that are left, in their order.
+    pub(super) fn left(self) -> Vec<OpenCall> {
+        self.calls.into_iter().flatten().collect()
+    }
 }
 
 /// The item at the end of the path whose calls are open.
@@ -99,10 +125,12 @@ pub(super) fn calling_item(record: &Conversation) -> Option<&Item> {
 pub(super) fn open_calls(record: &Conversation) -> Vec<OpenCall> {
     let Some(item) = calling_item(record) else { return Vec::new() };
     let path = record.path();
-    let mut open = OpenCall::all(item.message());
+    let mut open = Unanswered::new(OpenCall::all(item.message()));
     for result in path.group(path.groups() - 1).messages().skip(1) {
-        take_answered(&mut open, result);
+        // Every result in the group answers one of its calls.
+        let _ = open.take(result);
     }
+    let mut open = open.left();
     let Some(round) = record.round(item.id()) else { return open };
     for call in &mut open {
         call.outcome = match round.calls.get(&call.place).map(|started| &started.result) {
@@ -119,9 +147,9 @@ pub(super) fn results_elsewhere(record: &Conversation, item: ItemId) -> Vec<(usi
     let Some(calls) = record.get(item).map(|item| OpenCall::all(item.message())) else { return Vec::new() };
     let mut found = Vec::new();
     for results in record.results_behind(item) {
-        let mut open = calls.clone();
+        let mut open = Unanswered::new(calls.clone());
         for result in results {
-            found.extend(take_answered(&mut open, result).map(|call| (call.place, result.clone())));
+            found.extend(open.take(result).ok().map(|call| (call.place, result.clone())));
         }
     }
     found

@@ -1,7 +1,7 @@
 //! The calls of one reply, run. What was started, and what came of it, is in the record at once, and on the disk where
 //! the manager saves by itself: before a handler is called, and when it has ended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -67,18 +67,18 @@ impl<'a> Round<'a> {
             is_unsaved: false,
             is_saving: false,
         };
-        let mut left: Vec<OpenCall> = open_calls(record).into_iter().filter(|call| !call.is_finished()).collect();
+        let unfinished = open_calls(record).into_iter().filter(|call| !call.is_finished());
+        let mut left: BTreeMap<usize, OpenCall> = unfinished.map(|call| (call.place, call)).collect();
         for (place, result) in results_elsewhere(record, item) {
-            if let Some(call) = left.iter().position(|call| call.place == place) {
+            if left.remove(&place).is_some() {
                 round.note_result(place, result);
-                left.remove(call);
             }
         }
-        let unknown: Vec<&OpenCall> = left.iter().filter(|call| call.outcome == Outcome::Started).collect();
+        let unknown: Vec<&OpenCall> = left.values().filter(|call| call.outcome == Outcome::Started).collect();
         if !unknown.is_empty() && !how.reruns_unknown {
             return Err(outcome_unknown(&unknown));
         }
-        for call in left {
+        for call in left.into_values() {
             match call.refusal() {
                 Some(why) => round.note_result(call.place, call.result(format!("Error: {why}"))),
                 None => round.waiting.push_back(call),

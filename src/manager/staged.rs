@@ -1,6 +1,6 @@
 //! What may be sent next: results where calls wait for them, and nothing else there.
 
-use super::open_calls::{OpenCall, Outcome, open_calls, take_answered};
+use super::open_calls::{OpenCall, Outcome, Unanswered, open_calls};
 use crate::conversation::{Conversation, GroupState, Item};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
@@ -98,16 +98,16 @@ impl Open {
     /// The given results, and those that a tool loop has left of other calls: one for each open call. A result that is
     /// given for a call that has run takes the place of its own.
     fn results(&self, given: &[Message]) -> Result<Vec<Message>> {
-        let mut waiting = self.calls.clone();
+        let mut waiting = Unanswered::new(self.calls.clone());
         let mut results = Vec::with_capacity(self.calls.len());
         for result in given {
             if !is_result(result) {
                 return Err(invalid(&format!("a {} message is no result of a call", result.role().as_str())));
             }
-            let call = take_answered(&mut waiting, result).ok_or_else(|| self.unknown(result))?;
+            let call = waiting.take(result).map_err(|is_second| self.unknown(result, is_second))?;
             results.push((call.place, result.clone()));
         }
-        let mut has_kept = false;
+        let (mut waiting, mut has_kept) = (waiting.left(), false);
         waiting.retain(|call| {
             if let Outcome::Finished(result) = &call.outcome {
                 results.push((call.place, result.clone()));
@@ -127,11 +127,10 @@ impl Open {
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
-    fn unknown(&self, result: &Message) -> Error {
+    fn unknown(&self, result: &Message, is_second: bool) -> Error {
         let id = result.tool_call_id().or(result.name()).unwrap_or("");
-        let answered = self.calls.iter().any(|call| call.is_answered_by(result));
         let detail = match self.calls.len() {
-            _ if answered => format!("two results for `{id}`; each call has one"),
+            _ if is_second => format!("two results for `{id}`; each call has one"),
             0 => format!("no call waits for the result for `{id}`"),
             _ => format!("no call waits for the result for `{id}`; open: {}", names(&self.calls)),
         };

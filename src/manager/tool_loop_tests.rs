@@ -291,7 +291,10 @@ fn results_are_kept_when_another_call_fails_and_only_what_is_missing_runs_later(
         let open: Vec<bool> = chat.open_calls().iter().map(|call| call.outcome == Outcome::Waiting).collect();
         assert_eq!(open, [false, true, false, true]);
         assert_eq!(block_on(chat.resume_tools(log.echo()).into_future()).unwrap().text(), "done");
-        assert_eq!((log.take().join(" "), texts(&chat)), ("2 4".into(), texts_of(&["a", "", "fine", "r2", "fine", "r4", "done"])));
+        assert_eq!(
+            (log.take().join(" "), texts(&chat)),
+            ("2 4".into(), texts_of(&["a", "", "fine", "r2", "fine", "r4", "done"]))
+        );
         assert!(chat.snapshot().rounds().is_empty() && chat.open_calls().is_empty());
     }
 }
@@ -312,7 +315,9 @@ fn a_call_that_was_stopped_while_it_ran_has_an_unknown_outcome_and_runs_again_on
         let chat = if from_file { reloaded(&chat, &script) } else { chat };
         let error = block_on(chat.resume_tools(log.echo()).into_future()).unwrap_err();
         assert_eq!((error.kind(), log.take().len()), (ErrorKind::OutcomeUnknown, 0));
-        for says in ["1 call was started".to_owned(), "`2` of `look_up`".into(), "rerun_unknown".into(), "`push`".into()] {
+        for says in
+            ["1 call was started".to_owned(), "`2` of `look_up`".into(), "rerun_unknown".into(), "`push`".into()]
+        {
             let says = says.replace("1 call was started", "1 call started");
             assert!(error.to_string().contains(&says), "{error}");
         }
@@ -371,7 +376,10 @@ fn an_unknown_outcome_may_be_said_by_hand() {
     let error = block_on(chat.respond([]).into_future()).unwrap_err();
     assert!(error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("1 call without a result: `2`"));
     let error = block_on(chat.send("b").into_future()).unwrap_err();
-    assert!(error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("`resume_tools` goes on"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("`resume_tools` goes on"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -417,7 +425,8 @@ fn a_round_stays_with_its_branch() {
 #[test]
 fn calls_that_no_handler_can_run_are_answered_with_what_is_wrong() {
     let broken = ToolCall::function("1", "look_up", "{city: Oslo}");
-    let script = Scripted::default().and([broken.clone(), call("2"), ToolCall::function("3", "look_up", " ")]).and("done");
+    let script =
+        Scripted::default().and([broken.clone(), call("2"), ToolCall::function("3", "look_up", " ")]).and("done");
     let chat = chat(&script);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let handler = {
@@ -429,7 +438,11 @@ fn calls_that_no_handler_can_run_are_answered_with_what_is_wrong() {
     };
     block_on(chat.run_tools("a", handler).stop_on_error().into_future()).unwrap();
     assert_eq!(*seen.lock().unwrap(), ["{}", "{}"]);
-    assert!(texts(&chat)[2].starts_with("Error: the arguments are not a JSON object (key must be"), "{:?}", texts(&chat));
+    assert!(
+        texts(&chat)[2].starts_with("Error: the arguments are not a JSON object (key must be"),
+        "{:?}",
+        texts(&chat)
+    );
     let request = &script.requests()[1];
     let sent: Vec<_> = request.messages[1].tool_calls().iter().map(|call| call.arguments().into_owned()).collect();
     assert_eq!(sent, [r#"{"invalid_arguments":"{city: Oslo}"}"#, "{}", "{}"]);
@@ -441,7 +454,8 @@ fn calls_that_no_handler_can_run_are_answered_with_what_is_wrong() {
 fn a_reply_that_ends_in_the_middle_of_a_call_is_an_error_and_nothing_is_run() {
     for finish in [FinishReason::Length, FinishReason::ToolCalls, FinishReason::ContentFilter] {
         for streamed in [false, true] {
-            let cut = Message::calls([call("1"), ToolCall::function("2", "write", r#"{"path":"a.t"#)]).with_content("So:");
+            let cut =
+                Message::calls([call("1"), ToolCall::function("2", "write", r#"{"path":"a.t"#)]).with_content("So:");
             let script = Scripted::default().and(ChatReply::new(cut.clone()).finish(finish.clone())).and("again");
             let chat = chat(&script);
             let log = Log::default();

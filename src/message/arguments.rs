@@ -97,12 +97,24 @@ mod tests {
         for object in ["{}", " {\"a\": 1} ", r#"{"a":"\ud83d\ude00"}"#, &deep] {
             assert_eq!(Arguments::of(object), Arguments::Object, "{object:?}");
         }
-        let cut = ["{", "{\"a", "{\"a\":", "{\"a\":\"b", "{\"a\":\"b\\", "{\"a\":\"\\u00", "{\"a\":tr", "{\"a\":1", "["];
+        let cut =
+            ["{", "{\"a", "{\"a\":", "{\"a\":\"b", "{\"a\":\"b\\", "{\"a\":\"\\u00", "{\"a\":tr", "{\"a\":1", "["];
         for cut in cut.iter().chain(&["{\"a\":-", "{\"a\":1.", "{\"a\":1e", "{\"a\":1e+", "\"x"]) {
             assert_eq!(Arguments::of(cut), Arguments::Cut, "{cut:?}");
         }
         let too_deep = format!("{{\"a\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));
-        let invalid = ["Oslo", "{city: 1}", "{\"a\":1}}", "{}{}", "[1]", "\"x\"", "7", "true", r#"{"a":"\ud83d"}"#, "{\"a\":\"\n\"}"];
+        let invalid = [
+            "Oslo",
+            "{city: 1}",
+            "{\"a\":1}}",
+            "{}{}",
+            "[1]",
+            "\"x\"",
+            "7",
+            "true",
+            r#"{"a":"\ud83d"}"#,
+            "{\"a\":\"\n\"}",
+        ];
         for invalid in invalid.iter().chain(&["-", "{'a':1}", &*too_deep]) {
             assert!(matches!(Arguments::of(invalid), Arguments::Invalid(_)), "{invalid:?}");
         }

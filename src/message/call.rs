@@ -79,10 +79,9 @@ impl ToolCall {
     /// custom tool.
     pub fn arguments(&self) -> Cow<'_, str> {
         match self.call() {
-            Some(call) if self.is_custom() => Cow::Borrowed(call.written()),
-            Some(call) => call.arguments(),
+            Some(call) if !self.is_custom() => call.arguments(),
             None if self.is_function() => Cow::Borrowed("{}"),
-            None => Cow::Borrowed(""),
+            _ => Cow::Borrowed(self.written()),
         }
     }
 
@@ -122,7 +121,7 @@ impl ToolCall {
 
     /// Whether there is nothing in it: no id, no name and no arguments.
     pub(crate) fn is_blank(&self) -> bool {
-        self.is_nameless() && self.stated_id().is_none() && self.call().is_none_or(|call| call.written().is_empty())
+        self.is_nameless() && self.stated_id().is_none() && self.written().is_empty()
     }
 
     /// The call's id, if it has one that is not empty.
@@ -135,14 +134,15 @@ impl ToolCall {
         Self(self.0.with(Member::Known(CallMember::Id(Some(id.into())))))
     }
 
-    /// The call with the arguments of `piece` behind its own.
-    pub(crate) fn joined(&self, piece: &Self) -> Self {
-        let Some(more) = piece.call().map(FunctionCall::written).filter(|more| !more.is_empty()) else {
-            return self.clone();
-        };
+    /// The arguments or input as they were written; empty where there are none.
+    pub(crate) fn written(&self) -> &str {
+        self.call().map_or("", FunctionCall::written)
+    }
+
+    /// The same call with other arguments, or another input.
+    pub(crate) fn with_written(&self, text: &str) -> Self {
         let call = self.call().cloned().unwrap_or_else(|| FunctionCall(Object::new(Vec::new())));
-        let text = format!("{}{more}", call.written());
-        self.with_call(call.with_written(&text, self.is_custom()))
+        self.with_call(call.with_written(text, self.is_custom()))
     }
 
     /// The deprecated call of a function as one of a tool.
@@ -239,7 +239,8 @@ impl FunctionCall {
     }
 
     fn with_written(&self, text: &str, is_custom: bool) -> Self {
-        let member = if is_custom { FunctionMember::Input(text.into()) } else { FunctionMember::Arguments(text.into()) };
+        let member =
+            if is_custom { FunctionMember::Input(text.into()) } else { FunctionMember::Arguments(text.into()) };
         Self(self.0.with(Member::Known(member)))
     }
 

@@ -1,7 +1,7 @@
 //! Calls and their results as strict servers take them: each call with an id of its own, a name, and arguments that are
 //! a JSON object; each result with the id of its call. The record keeps what came.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -22,11 +22,13 @@ pub(crate) fn made_id(mut number: u64) -> String {
     (0..ID_LENGTH).map(digit).collect()
 }
 
+/// The ids that the last calls are sent with, in their order, by those that were written; none where they are the same.
+type Ids = HashMap<String, VecDeque<String>>;
+
 /// The messages with calls and results that strict servers take. Those that are so already are not touched.
 pub(crate) fn with_legal_calls(mut messages: Vec<Message>) -> Vec<Message> {
     let mut made = HashSet::new();
-    // The ids of the last calls, as they were written and as they are sent, where they differ.
-    let mut ids: Vec<(String, String)> = Vec::new();
+    let mut ids = Ids::new();
     for message in &mut messages {
         if message.has_calls() {
             ids.clear();
@@ -34,9 +36,8 @@ pub(crate) fn with_legal_calls(mut messages: Vec<Message>) -> Vec<Message> {
                 *message = legal(message, &mut made, &mut ids);
             }
         } else if *message.role() == Role::Tool && !ids.is_empty() {
-            let written = message.tool_call_id().unwrap_or_default();
-            if let Some(place) = ids.iter().position(|(known, _)| same_id(known, written)) {
-                let (_, sent) = ids.remove(place);
+            let written = message.tool_call_id().unwrap_or_default().trim();
+            if let Some(sent) = ids.get_mut(written).and_then(VecDeque::pop_front) {
                 *message = Message(message.0.with(Member::Known(MessageMember::ToolCallId(Some(sent.into())))));
             }
         }
@@ -77,10 +78,6 @@ fn call_fault(name: &str, is_nameless: bool, invalid: Option<String>) -> Vec<Str
     nameless.into_iter().chain(invalid).collect()
 }
 
-fn same_id(one: &str, other: &str) -> bool {
-    one == other || one.trim().is_empty() && other.trim().is_empty()
-}
-
 fn is_legal(message: &Message) -> bool {
     let calls = message.tool_calls();
     let has_own_id = |(index, call): (usize, &ToolCall)| {
@@ -96,8 +93,9 @@ fn is_legal(message: &Message) -> bool {
         && message.function_call().is_none_or(|call| call.is_as_sent(false))
 }
 
-fn legal(message: &Message, made: &mut HashSet<String>, ids: &mut Vec<(String, String)>) -> Message {
+fn legal(message: &Message, made: &mut HashSet<String>, ids: &mut Ids) -> Message {
     let written: HashSet<&str> = message.tool_calls().iter().filter_map(ToolCall::stated_id).collect();
+    let print = xxh3_64(&serde_json::to_vec(message).unwrap_or_default());
     let mut seen = HashSet::new();
     let calls: Vec<ToolCall> = message
         .tool_calls()
@@ -105,8 +103,9 @@ fn legal(message: &Message, made: &mut HashSet<String>, ids: &mut Vec<(String, S
         .enumerate()
         .map(|(index, call)| {
             let own = call.stated_id().filter(|id| seen.insert(*id)).map(str::to_owned);
-            let sent = own.unwrap_or_else(|| new_id(message, index, &written, made));
-            ids.push((call.id().unwrap_or_default().to_owned(), sent.clone()));
+            let sent = own.unwrap_or_else(|| new_id(print, index, &written, made));
+            let as_written = call.id().unwrap_or_default().trim().to_owned();
+            ids.entry(as_written).or_default().push_back(sent.clone());
             let call = call.as_sent();
             if call.id() == Some(&*sent) { call } else { call.with_id(&sent) }
         })
@@ -121,10 +120,9 @@ fn legal(message: &Message, made: &mut HashSet<String>, ids: &mut Vec<(String, S
     sent
 }
 
-/// An id that depends on nothing but the message, unless the same message was sent before.
-fn new_id(message: &Message, index: usize, written: &HashSet<&str>, made: &mut HashSet<String>) -> String {
-    let text = serde_json::to_string(message).unwrap_or_default();
-    let ids = (0_u32..).map(|again| made_id(xxh3_64(format!("{index} {again} {text}").as_bytes())));
+/// An id that depends on nothing but the message, of which `print` is the hash, unless the same message was sent before.
+fn new_id(print: u64, index: usize, written: &HashSet<&str>, made: &mut HashSet<String>) -> String {
+    let ids = (0_u32..).map(|again| made_id(xxh3_64(format!("{print} {index} {again}").as_bytes())));
     let mut free = ids.filter(|id| !written.contains(&**id) && !made.contains(id));
     let id = free.next().unwrap_or_default();
     made.insert(id.clone());
@@ -200,7 +198,11 @@ mod tests {
         let again: Vec<&str> = sent[5].tool_calls().iter().filter_map(ToolCall::id).collect();
         let made: HashSet<&str> = ids.iter().chain(&again).copied().collect();
         assert_eq!((ids[1], made.len()), ("s", 7), "{ids:?} {again:?}");
-        assert!(made.iter().filter(|id| **id != "s").all(|id| id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric())));
+        assert!(
+            made.iter()
+                .filter(|id| **id != "s")
+                .all(|id| id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric()))
+        );
         for (result, message) in sent[1..5].iter().enumerate() {
             let text = message.text();
             let call: usize = text.parse().unwrap();

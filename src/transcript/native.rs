@@ -6,7 +6,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Transcript};
-use crate::conversation::{Conversation, Item, ItemId, Mark, Metadata, Restore, RestoreItem, Round, Summary, Timestamp};
+use crate::conversation::{
+    Conversation, Item, ItemId, Mark, Metadata, Restore, RestoreItem, Round, Summary, Timestamp,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
 use crate::ledger::{Ledger, Packed, Print};

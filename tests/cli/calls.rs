@@ -42,7 +42,10 @@ fn saved_calls_without_name_or_id_are_said_and_sent_with_them_in_their_order() {
     ]);
     let files = Files::new().with("saved.json", messages.to_string());
     let ran = turnwise("trim saved.json --model gpt-4o").inside(files.path()).run();
-    assert_eq!((ran.code, ran.err.matches("has no id").count(), ran.err.matches("has no name").count()), (Some(0), 2, 1));
+    assert_eq!(
+        (ran.code, ran.err.matches("has no id").count(), ran.err.matches("has no name").count()),
+        (Some(0), 2, 1)
+    );
     let sent: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
     let calls = sent[1]["tool_calls"].as_array().unwrap();
     assert_eq!([&calls[0]["function"]["name"], &calls[1]["function"]["name"]], ["f", "unnamed"]);

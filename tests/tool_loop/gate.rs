@@ -140,7 +140,8 @@ fn calls_of_one_id_are_told_apart() {
 /// As Ollama writes them where it is asked by its own interface.
 #[test]
 fn arguments_that_are_json_and_not_its_text_are_sent_as_text() {
-    let object = json!({ "id": "a", "type": "function", "function": { "name": "get", "arguments": { "city": "Oslo" } } });
+    let object =
+        json!({ "id": "a", "type": "function", "function": { "name": "get", "arguments": { "city": "Oslo" } } });
     let ran = run_whole(&of_calls(&json!([object])), "tool_calls");
     assert_eq!(ran.calls, [r#"get({"city":"Oslo"})"#]);
     assert_eq!(ran.sent()[0]["tool_calls"][0]["function"]["arguments"], r#"{"city":"Oslo"}"#);

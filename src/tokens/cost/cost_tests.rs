@@ -78,7 +78,10 @@ fn a_call_costs_what_is_sent_of_it() {
     }
     assert_eq!(cost("{\"a\": "), cost(r#"{"invalid_arguments":"{\"a\": "}"#));
     let nameless = Message::calls([ToolCall::function("c", "", "{}")]);
-    assert_eq!(bytes().group([&nameless]), bytes().group([&Message::calls([ToolCall::function("c", "unnamed", "{}")])]));
+    assert_eq!(
+        bytes().group([&nameless]),
+        bytes().group([&Message::calls([ToolCall::function("c", "unnamed", "{}")])])
+    );
 }
 
 #[test]
