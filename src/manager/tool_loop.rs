@@ -75,7 +75,7 @@ where
 /// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a JSON object, or that has
 /// no name, is answered with what is wrong, and no handler is called. Which names there are is the handler's to know.
 /// While the loop runs, the user's message and the newest calls with their results are part of every request. (Servers
-/// that want back what the model thought beside its calls, as DeepSeek does, are sent it with
+/// that want back what the model thought beside its calls, as `DeepSeek` does, are sent it with
 /// [`Wire::send_fields`](crate::backend::Wire::send_fields).)
 ///
 /// # When a loop is stopped

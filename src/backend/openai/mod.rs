@@ -6,7 +6,8 @@
 //! the only retry loop.
 //!
 //! The re-export of [`async_openai`] is for building a client's configuration with the version used here; it may change
-//! in any release.
+//! in any release. (Its own `Client` panics in a program that has installed no TLS provider: this crate does not choose one
+//! for the process.)
 
 mod answer;
 mod call;
@@ -17,6 +18,7 @@ mod reading;
 mod retry;
 mod sse;
 mod streamed;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;

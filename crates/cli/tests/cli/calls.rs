@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Files, turnwise};
 
-const SAVED: &str = include_str!("../tool_loop/saved_with_a_cut_call.json");
+const SAVED: &str = include_str!("saved_with_a_cut_call.json");
 
 /// DeepSeek-Reasonix#9566: a saved call whose arguments are cut was sent as it is, without a word.
 #[test]
