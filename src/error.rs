@@ -45,6 +45,8 @@ pub enum ErrorKind {
     UnknownCall,
     /// A handler failed in a tool loop that stops there.
     ToolFailed,
+    /// A call of a tool that was started and has no result: a process or a loop was stopped while its handler ran.
+    OutcomeUnknown,
     /// A parameter of a request that a conversation has no place for.
     InvalidParam,
     /// A token budget that contradicts itself.
@@ -87,6 +89,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The reply broke off while it came.
     Interrupted,
+    /// The reply ends in the middle of a call. Nothing of it was run or recorded; [`Error::attempt`] has what came.
+    CutCall,
 }
 
 impl ErrorKind {
@@ -104,6 +108,7 @@ impl ErrorKind {
             Self::UnansweredCalls => "unanswered calls",
             Self::UnknownCall => "unknown call",
             Self::ToolFailed => "tool failed",
+            Self::OutcomeUnknown => "outcome unknown",
             Self::InvalidParam => "invalid parameter",
             Self::InvalidBudget => "invalid budget",
             Self::InvalidDialect => "invalid dialect",
@@ -125,6 +130,7 @@ impl ErrorKind {
             Self::Malformed => "malformed answer",
             Self::Unavailable => "unavailable",
             Self::Interrupted => "interrupted",
+            Self::CutCall => "call cut off",
         }
     }
 }

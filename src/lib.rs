@@ -108,8 +108,8 @@ pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
-    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, Reply, ReplyStream, Report,
-    Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
+    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
+    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
 };
 pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{

@@ -6,7 +6,7 @@ mod spec;
 
 use std::collections::BTreeSet;
 
-use crate::message::{Content, Message, Part, Role};
+use crate::message::{Content, Message, Part, Role, with_legal_calls};
 use crate::request::Params;
 use crate::tokens::ChatCost;
 
@@ -125,10 +125,12 @@ impl Wire {
         self.switches.contains(&switch)
     }
 
-    /// The messages as they are sent.
+    /// The messages as they are sent. Whatever the server, each call has an id of its own, which its result has too, a
+    /// name, and arguments that are the text of a JSON object: `{}` where there are none, and
+    /// `{"invalid_arguments": "…"}` with the text of those that are no JSON object.
     #[must_use]
     pub fn fit(&self, messages: &[Message]) -> Vec<Message> {
-        let mut messages: Vec<Message> = messages.iter().map(|message| self.trim(message)).collect();
+        let mut messages = with_legal_calls(messages.iter().map(|message| self.trim(message)).collect());
         if self.has(Switch::OneSystem) {
             let (instructions, others): (Vec<_>, Vec<_>) =
                 messages.into_iter().partition(|message| message.role().is_instruction());

@@ -6,6 +6,7 @@
 mod assembly;
 mod classify;
 mod error;
+mod gate;
 #[cfg(feature = "openai")]
 pub mod openai;
 mod said;

@@ -472,6 +472,7 @@ fn restore(conversation: &Conversation, spoil: impl FnOnce(&mut Restore)) -> Res
         summaries: Vec::new(),
         next_summary: 0,
         marks: Vec::new(),
+        rounds: Vec::new(),
     };
     spoil(&mut record);
     record.build()

@@ -10,6 +10,7 @@ mod metadata;
 mod notes;
 mod path;
 mod restore;
+mod rounds;
 mod summaries;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ pub use metadata::Metadata;
 pub use notes::{Mark, Summary, SummaryId};
 pub use path::{Group, GroupState, Path};
 pub(crate) use restore::{Restore, RestoreItem};
+pub(crate) use rounds::Round;
 
 /// How many marks of one strategy and name are kept.
 const MOST_MARKS: usize = 8;
@@ -73,6 +75,8 @@ struct About {
     summaries: Vec<Arc<Summary>>,
     next_summary: u32,
     marks: Vec<Mark>,
+    /// What is known of calls without results in the record.
+    rounds: Vec<Round>,
 }
 
 /// One branch of a conversation: a path from a root to an item without children.
@@ -106,6 +110,7 @@ impl Conversation {
             summaries: Vec::new(),
             next_summary: 0,
             marks: Vec::new(),
+            rounds: Vec::new(),
         };
         Self { items: Log::default(), path: PathIndex::default(), about: Arc::new(about) }
     }
@@ -387,6 +392,7 @@ impl Conversation {
         let about = self.about_mut();
         about.pins.retain(|id| !gone.contains(id));
         about.summaries.retain(|summary| !gone.contains(&summary.last));
+        about.rounds.retain(|round| !gone.contains(&round.item));
         about.marks.retain(|mark| !gone.contains(&mark.item) && !gone.contains(&mark.head));
         gone.len()
     }

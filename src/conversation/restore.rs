@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::item::{Item, ItemId, Stamp, Timestamp};
 use super::notes::{Mark, Summary};
 use super::path::PathIndex;
-use super::{About, Conversation, Metadata};
+use super::{About, Conversation, Metadata, Round};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
@@ -32,6 +32,7 @@ pub(crate) struct Restore {
     /// How many summaries there ever were.
     pub(crate) next_summary: u32,
     pub(crate) marks: Vec<Mark>,
+    pub(crate) rounds: Vec<Round>,
 }
 
 #[derive(Debug)]
@@ -83,6 +84,7 @@ impl Restore {
             summaries: Vec::new(),
             next_summary: self.next_summary,
             marks: Vec::new(),
+            rounds: Vec::new(),
         };
         let items = items.into_iter().collect::<Log<_>>();
         let mut conversation = Conversation { items, path: PathIndex::default(), about: Arc::new(about) };
@@ -95,6 +97,14 @@ impl Restore {
         }
         for mark in self.marks {
             conversation.set_mark(mark).map_err(lost)?;
+        }
+        for round in self.rounds {
+            let message = conversation.known(round.item).map_err(lost)?.message();
+            let calls = message.tool_calls().len() + usize::from(message.function_call().is_some());
+            if let Some(call) = round.calls.keys().find(|&&call| call >= calls) {
+                return Err(damaged(format!("a tool round has call {call} of item {}, which has {calls}", round.item)));
+            }
+            conversation.restore_round(round);
         }
         for summary in self.summaries {
             conversation.check_range(summary.first, summary.last).map_err(lost)?;

@@ -14,7 +14,7 @@ pub struct FailedExchange {
     pub request: ChatRequest,
     /// The messages that were sent for the first time with it, and are not in the record: to be sent again.
     pub staged: Vec<Message>,
-    /// What had come of a reply that broke off.
+    /// What had come of a reply that broke off, or that ends in the middle of a call.
     pub partial: Option<Message>,
     /// What the backend said.
     pub error: Option<BackendError>,
@@ -33,9 +33,10 @@ impl FailedExchange {
         told.because(Self { error: Some(error), ..self })
     }
 
-    /// A reply that is none.
-    pub(super) fn unusable(self, reply: ChatReply, why: &str) -> Error {
-        Error::new(ErrorKind::Malformed, why).because(Self { reply: Some(reply), ..self })
+    /// A reply that cannot be used.
+    pub(super) fn unusable(self, reply: ChatReply, kind: ErrorKind, why: &str) -> Error {
+        let partial = (kind == ErrorKind::CutCall).then(|| reply.message.clone());
+        Error::new(kind, why).because(Self { partial, reply: Some(reply), ..self })
     }
 
     /// A reply that could not be recorded.

@@ -6,8 +6,10 @@ mod builder;
 mod exchange;
 mod failure;
 mod observer;
+mod open_calls;
 mod params;
 mod reply;
+mod round;
 mod staged;
 mod streaming;
 mod summarizer;
@@ -41,6 +43,7 @@ use builder::Setup;
 pub use exchange::Exchange;
 pub use failure::FailedExchange;
 pub use observer::Observer;
+pub use open_calls::{OpenCall, Outcome};
 pub use reply::{Reply, Report};
 use staged::Ask;
 pub use streaming::ReplyStream;
@@ -142,7 +145,8 @@ impl ConversationManager {
         Exchange::new(self, Ask::Reply)
     }
 
-    /// Sends the results of the calls at the end of the conversation, all at once.
+    /// Sends the results of the calls at the end of the conversation, all at once. Those that a stopped
+    /// [tool loop](ToolLoop) has left are sent too: only the others need be given.
     ///
     /// # Errors
     /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`] when a call has no result among them, and
@@ -177,7 +181,7 @@ impl ConversationManager {
     }
 
     /// Runs the calls at the end of the conversation and those that follow from them; without calls there, asks for a
-    /// [reply](Self::reply) first.
+    /// [reply](Self::reply) first. A call that has run, in this process or before, is not run again; see [`ToolLoop`].
     pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
         ToolLoop::new(self, None, handler)
     }

@@ -22,7 +22,8 @@ pub struct Reply {
     pub item_id: ItemId,
     /// The item of the message that it answers; the reply's own where the head alone was sent.
     pub asked: ItemId,
-    /// The message, as it came.
+    /// The message, as it was recorded: as it came, with an id made for each call that had none of its own, and pieces of
+    /// a call that came apart put together.
     pub message: Message,
     /// Why the model stopped.
     pub finish: FinishReason,

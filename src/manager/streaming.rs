@@ -178,8 +178,9 @@ impl Stream for ReplyStream {
                 Phase::Committing { commit, .. } => {
                     let committed = ready!(commit.as_mut().poll(context));
                     let phase = std::mem::replace(&mut this.phase, Phase::Failed);
-                    let Phase::Committing { reply, .. } = phase else { return Poll::Ready(None) };
+                    let Phase::Committing { mut reply, .. } = phase else { return Poll::Ready(None) };
                     return Poll::Ready(Some(committed.map(|recorded| {
+                        reply.message = recorded.message.clone();
                         this.phase = Phase::Done(Box::new(recorded));
                         ChatEvent::Finished(reply)
                     })));

@@ -179,7 +179,10 @@ impl Transaction {
     }
 
     fn failed(&self) -> FailedExchange {
-        FailedExchange::new(self.planned.plan.request(), self.exchange.ask.messages().to_vec())
+        let recorded = self.turn.shared.state(|state| state.file.conversation.next_ordinal());
+        let staged = (recorded..self.planned.staged.next_ordinal()).map(ItemId::from_index);
+        let staged = staged.filter_map(|id| Some(self.planned.staged.get(id)?.message().clone()));
+        FailedExchange::new(self.planned.plan.request(), staged.collect())
     }
 
     fn tell_failed(&mut self, error: Error) -> Error {
@@ -193,11 +196,14 @@ impl Transaction {
         let shared = Arc::clone(&self.turn.shared);
         let mut reply = reply.or_attempt(self.asked.elapsed());
         reply.attempts.splice(0..0, self.attempts.drain(..));
-        let why = unusable(&reply);
-        let cost = self.pay(&reply, why.is_some());
-        if let Some(why) = why {
-            let error = self.failed().unusable(reply, &why);
-            return Err(self.tell_failed(error));
+        let usable = usable(&reply);
+        let cost = self.pay(&reply, usable.is_err());
+        match usable {
+            Ok(message) => reply.message = message,
+            Err((kind, why)) => {
+                let error = self.failed().unusable(reply, kind, &why);
+                return Err(self.tell_failed(error));
+            }
         }
         let elapsed = self.started.elapsed();
         let plan = &self.planned.plan;
@@ -300,12 +306,13 @@ fn nothing_came() -> BackendError {
     BackendError::interrupted("the stream ended before anything came")
 }
 
-/// Why a reply is none: said by somebody else, or with nothing in it.
-fn unusable(reply: &ChatReply) -> Option<String> {
-    let message = &reply.message;
-    if *message.role() != Role::Assistant {
-        return Some("the reply is not an assistant's message".to_owned());
+/// The message of a reply as it is recorded; an error when somebody else said it, its calls cannot be used, or nothing is
+/// in it.
+fn usable(reply: &ChatReply) -> Result<Message, (ErrorKind, String)> {
+    if *reply.message.role() != Role::Assistant {
+        return Err((ErrorKind::Malformed, "the reply is not an assistant's message".to_owned()));
     }
+    let message = reply.pass_gate().map_err(|stopped| (stopped.kind, stopped.why))?;
     let is_empty =
         message.text().is_empty() && !message.has_calls() && message.refusal().is_none() && message.audio().is_none();
     let end = match &reply.finish {
@@ -317,7 +324,10 @@ fn unusable(reply: &ChatReply) -> Option<String> {
         0 => format!(" ({} tokens)", usage.completion_tokens),
         reasoning => format!(" ({} tokens, {reasoning} of them reasoning)", usage.completion_tokens),
     });
-    is_empty.then(|| format!("empty reply: {end}{}", billed.unwrap_or_default()))
+    match is_empty {
+        true => Err((ErrorKind::Malformed, format!("empty reply: {end}{}", billed.unwrap_or_default()))),
+        false => Ok(message),
+    }
 }
 
 impl Shared {

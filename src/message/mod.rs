@@ -4,10 +4,12 @@
 //! kept as raw JSON in its place, so that what came in goes out: the same values, the same order of keys, numbers digit
 //! for digit, a call's arguments byte for byte (invariant 9).
 
+mod arguments;
 mod call;
 mod content;
 mod object;
 mod role;
+mod sent;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,10 +22,12 @@ use crate::json::{RawJson, described};
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
+pub(crate) use arguments::Arguments;
 pub use call::{FunctionCall, ToolCall};
 pub use content::{Content, ImageDetail, ImageUrl, Part};
 use role::KeptRole;
 pub use role::Role;
+pub(crate) use sent::{call_faults, made_id, with_legal_calls};
 
 /// One chat-completions message. A clone shares the text.
 ///

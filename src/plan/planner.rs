@@ -136,7 +136,7 @@ impl Planner {
 
     /// Fits the messages of every plan to a server, and the name of the parameter for the longest reply. Default:
     /// [`Wire::default`], which leaves out what the specification does not have. Members that the wire sends beside it are
-    /// counted.
+    /// counted. Calls are sent as every server takes them ([`Wire::fit`]).
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
         self.cost = wire.cost(self.cost);

@@ -6,7 +6,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT, Transcript};
-use crate::conversation::{Conversation, Item, ItemId, Mark, Metadata, Restore, RestoreItem, Summary, Timestamp};
+use crate::conversation::{
+    Conversation, Item, ItemId, Mark, Metadata, Restore, RestoreItem, Round, Summary, Timestamp,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
 use crate::ledger::{Ledger, Packed, Print};
@@ -50,6 +52,10 @@ struct Record {
     next_summary: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     marks: Vec<Mark>,
+    /// What is known of calls whose results are not among the messages yet. A version that does not know this member
+    /// loads the file without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tool_rounds: Vec<Round>,
     #[serde(default)]
     ledger: Columns,
     #[serde(default, skip_serializing_if = "Spending::is_empty")]
@@ -177,6 +183,7 @@ impl Record {
             summaries: conversation.all_summaries().cloned().collect(),
             next_summary: conversation.next_summary(),
             marks: conversation.all_marks().to_vec(),
+            tool_rounds: conversation.rounds().to_vec(),
             ledger: Columns::of(transcript),
             spending: transcript.spending.clone(),
             calibration: transcript.calibration.clone(),
@@ -255,6 +262,7 @@ pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<Tr
         summaries: record.summaries,
         next_summary: record.next_summary,
         marks: record.marks,
+        rounds: record.tool_rounds,
     }
     .build()?;
     let mut ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);

@@ -80,6 +80,12 @@ fn told(error: &turnwise::Error) -> String {
     format!("{}: {}{place}{advice}", error.kind(), error.detail())
 }
 
+/// Says something about a conversation that does not keep it from being used.
+pub(crate) fn warn(conversation: &str, warning: impl Display) {
+    say(&clean(&format!("turnwise: {conversation}: {warning}")));
+    say("\n");
+}
+
 fn say(text: &str) {
     // There is nobody left to tell when the standard error is closed too.
     let _ = write!(anstream::stderr(), "{text}");

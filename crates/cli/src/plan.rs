@@ -6,7 +6,7 @@ use turnwise::strategy::parse;
 use turnwise::{Conversation, ItemId, Memo, Message, Models, Plan, Role, Strategy};
 
 use crate::args;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, warn};
 use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, Named, clean, clean_lines, json_line, stdout};
 
@@ -42,6 +42,9 @@ pub(crate) fn trim(args: &args::Planned, models: &Models) -> Result<()> {
     let mut out = stdout(true);
     input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {
         let plan = plan(&mut loaded, &*strategy, args, models)?;
+        for warning in plan.warnings() {
+            warn(&loaded.name, warning);
+        }
         json_line(&mut out, &plan.messages())
     })?;
     out.flush()?;

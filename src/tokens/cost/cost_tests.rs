@@ -64,8 +64,24 @@ fn one_call_is_written_again_and_its_result_names_the_function() {
     assert_eq!(bytes().group([&call, &result]), Count::exact(own + 4 + 3 + 5 + 2));
     assert_eq!(bytes().group([&result]), Count::exact(4 + 3 + 5 + 2), "without its call, by its name");
     assert_eq!(bytes().family(Family::Reasoning).group([&call]).tokens, own + 2 + 4);
-    let torn = Message::calls([ToolCall::function("c", "f", "{\"a\": ")]);
-    assert!(!bytes().group([&torn]).exact);
+}
+
+#[test]
+fn a_call_costs_what_is_sent_of_it() {
+    let cost = |arguments: &str| {
+        let call = ToolCall::function("c", "f", arguments);
+        let two = Message::calls([call.clone(), ToolCall::function("d", "g", "{}")]);
+        [bytes().group([&Message::calls([call])]), bytes().group([&two])]
+    };
+    for empty in ["", " ", "null"] {
+        assert_eq!(cost(empty), cost("{}"), "{empty:?}");
+    }
+    assert_eq!(cost("{\"a\": "), cost(r#"{"invalid_arguments":"{\"a\": "}"#));
+    let nameless = Message::calls([ToolCall::function("c", "", "{}")]);
+    assert_eq!(
+        bytes().group([&nameless]),
+        bytes().group([&Message::calls([ToolCall::function("c", "unnamed", "{}")])])
+    );
 }
 
 #[test]
