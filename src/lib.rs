@@ -98,7 +98,7 @@ pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
     Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, Reply, ReplyStream, Report,
-    Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
+    Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput, UnsavedExchange,
 };
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
 pub use replay::replay;

@@ -21,11 +21,17 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
     let setup = with_options(setup, args)?;
+    let within = |e| args.file.iter().fold(Failure::from(e), Failure::within);
     let chat = match file {
         Some(file) => setup.open(file),
         None => setup.build(),
     };
-    chat.map_err(|e| args.file.iter().fold(Failure::from(e), Failure::within))
+    let chat = chat.map_err(within)?;
+    if let Some(name) = &args.file {
+        // Before a reply is paid for that could not be kept.
+        chat.check_save(name).map_err(within)?;
+    }
+    Ok(chat)
 }
 
 fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {
