@@ -224,16 +224,16 @@ impl Builder {
     /// it goes on there. Any other file is begun at once, and must not hold anything yet.
     ///
     /// # Errors
-    /// As [`build`](Self::build).
+    /// As [`build`](Self::build), and [`ErrorKind::Conflict`] when somebody else has changed the file since it was loaded.
     pub fn open(self, file: Transcript) -> Result<ConversationManager> {
-        let autosave = self.autosave.clone();
-        self.begin(file).map_err(|error| match autosave {
-            Some(file) if error.kind() == ErrorKind::Conflict => holds_another(&file),
+        let unseen = self.autosave.clone().filter(|own| !file.knows(own));
+        self.begin(file).map_err(|error| match unseen {
+            Some(own) if error.kind() == ErrorKind::Conflict => holds_another(&own),
             _ => error,
         })
     }
 
-    /// As [`open`](Self::open); where the file to save to holds another conversation, the error is a conflict.
+    /// As [`open`](Self::open); a file to save to that holds anything else is a conflict.
     fn begin(self, mut file: Transcript) -> Result<ConversationManager> {
         let setup = &self.setup;
         check_params(&setup.params)?;
@@ -255,7 +255,13 @@ impl Builder {
     /// # Errors
     /// As [`Transcript::load`] and [`build`](Self::build).
     pub fn load(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
-        self.open(Transcript::load(file)?)
+        loop {
+            match self.clone().open(Transcript::load(file.as_ref())?) {
+                // Somebody has saved it since it was read.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                opened => return opened,
+            }
+        }
     }
 
     /// A manager that goes on with the conversation in a file, or begins one where there is no file or an empty one, and
@@ -286,12 +292,9 @@ impl Builder {
         let file = file.as_ref();
         let setup = self.autosave(file);
         loop {
-            if let Some(known) = FileStore::load(file)? {
-                return setup.open(known);
-            }
-            let conversation = Conversation::from_messages(setup.setup.head.iter().cloned());
-            match setup.clone().begin(Transcript::new(conversation)) {
-                // Somebody has begun one there in this moment.
+            let begun = || Transcript::new(Conversation::from_messages(setup.setup.head.iter().cloned()));
+            match setup.clone().begin(FileStore::load(file)?.unwrap_or_else(begun)) {
+                // Somebody has begun or saved one there since it was read.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 begun => return begun,
             }

@@ -391,6 +391,8 @@ mod exchange_tests;
 #[cfg(test)]
 mod observer_tests;
 #[cfg(test)]
+mod saving_tests;
+#[cfg(test)]
 mod streaming_tests;
 #[cfg(test)]
 #[path = "manager_tests.rs"]

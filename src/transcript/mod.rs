@@ -164,6 +164,11 @@ impl Transcript {
         self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::Anything))
     }
 
+    /// Whether it was loaded from or saved to a file.
+    pub(crate) fn knows(&self, file: &Path) -> bool {
+        FileStore::at(file).is_ok_and(|file| self.known.with(|known| known.has(&file)))
+    }
+
     /// The files that it was loaded from or saved to; it forgets them.
     pub(crate) fn take_known(&mut self) -> Known {
         self.known.with(std::mem::take)
