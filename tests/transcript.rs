@@ -553,8 +553,8 @@ fn a_file_of_another_user_stays_theirs() {
         return;
     }
     // Where another user may run it.
-    let saver = folder.path().join("saver");
-    fs::copy(std::env::current_exe().unwrap(), &saver).unwrap();
+    let program = folder.path().join("saver");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let path = folder.path().join("file.json");
     rich().save(&path).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -562,7 +562,7 @@ fn a_file_of_another_user_stays_theirs() {
     chown(&path, Some(12_345), Some(12_346)).unwrap();
     rich().replace(&path).unwrap();
     let save = |user| {
-        let mut command = Command::new(&saver);
+        let mut command = Command::new(&program);
         command.args(["--exact", "saves_once", "--nocapture"]).env(SAVER, &path).current_dir("/");
         command.uid(user).gid(12_346).stdout(Stdio::null()).status().unwrap().success()
     };

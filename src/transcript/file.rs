@@ -146,16 +146,16 @@ impl FileStore {
         let expected = known.0.get(&self.place).copied();
         let check = || self.check(expected, replaces);
         check()?;
-        let replaced = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
+        let done = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
         // Whatever went wrong, nobody else has written here meanwhile.
-        let holds = match &replaced {
+        let holds = match &done {
             Ok(()) => Ok(Revision::of(text.as_bytes())),
             Err(_) => self.revision(),
         };
         if let Ok(holds) = holds {
             known.0.insert(self.place.clone(), holds);
         }
-        replaced.map_err(|failed| failed.at(|e| self.failed(e)))
+        done.map_err(|failed| failed.at(|e| self.failed(e)))
     }
 
     /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known before.
