@@ -1,6 +1,7 @@
 //! Collects the events of a reply.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use super::{ChatEvent, ToolCallDelta};
@@ -24,6 +25,8 @@ pub struct Assembly {
     reasoning: String,
     refusal: String,
     calls: Vec<ToolCallDelta>,
+    /// Where the call with each index stands.
+    places: HashMap<usize, usize>,
     whole: Option<Message>,
 }
 
@@ -39,11 +42,17 @@ impl Assembly {
             ChatEvent::Text(more) => self.text.push_str(more),
             ChatEvent::Reasoning(more) => self.reasoning.push_str(more),
             ChatEvent::Refusal(more) => self.refusal.push_str(more),
-            ChatEvent::ToolCall(more) => match self.calls.iter_mut().rfind(|call| call.index == more.index) {
-                Some(call) => call.extend(more),
-                None => self.calls.push(more.clone()),
-            },
+            ChatEvent::ToolCall(more) => self.push_call(more),
             ChatEvent::Finished(reply) => self.whole = Some(reply.message.clone()),
+        }
+    }
+
+    fn push_call(&mut self, more: &ToolCallDelta) {
+        if let Some(&place) = self.places.get(&more.index) {
+            self.calls[place].extend(more);
+        } else {
+            self.places.insert(more.index, self.calls.len());
+            self.calls.push(more.clone());
         }
     }
 

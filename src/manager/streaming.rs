@@ -14,7 +14,7 @@ use super::transaction::{Events, Transaction};
 use crate::backend::{Assembly, BackendError, BoxFuture, ChatEvent, ChatReply, EventStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
-use crate::strategy::Plan;
+use crate::plan::Plan;
 use crate::tokens::{Count, StreamedCount, TokenCounter};
 
 /// A reply as it comes: a [`Stream`] of [`ChatEvent`]s. When the last one, [`ChatEvent::Finished`], is given, the exchange
@@ -52,6 +52,8 @@ pub struct ReplyStream {
     /// What has come.
     assembly: Assembly,
     count: StreamedCount<Arc<dyn TokenCounter>>,
+    /// How many bytes of the text were given to the count.
+    counted: usize,
     waited: Duration,
 }
 
@@ -76,7 +78,7 @@ impl ReplyStream {
         let Events { first, rest, waited } = events;
         let count = StreamedCount::new(transaction.plan().cost().shared_counter());
         let phase = Phase::Coming { transaction: Box::new(transaction), first: Some(first), rest };
-        Self { phase, assembly: Assembly::default(), count, waited }
+        Self { phase, assembly: Assembly::default(), count, counted: 0, waited }
     }
 
     /// The next part; `None` behind the last one. The same as the [`Stream`]'s, for programs without its extension traits.
@@ -115,8 +117,12 @@ impl ReplyStream {
         self.assembly.message()
     }
 
-    /// The tokens of the text that has come. Only what is new, and a little before it, is counted each time.
+    /// The tokens of the text that has come. Only what is new, and a little before it, is counted each time, and nothing
+    /// where this is not called.
     pub fn tokens(&mut self) -> Count {
+        let text = self.assembly.text();
+        self.count.push(&text[self.counted..]);
+        self.counted = text.len();
         self.count.count()
     }
 
@@ -130,9 +136,6 @@ impl ReplyStream {
         let reply = match event {
             ChatEvent::Finished(reply) => reply,
             event => {
-                if let ChatEvent::Text(text) = &event {
-                    self.count.push(text);
-                }
                 self.assembly.push(&event);
                 return Some(event);
             }

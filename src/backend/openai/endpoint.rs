@@ -8,6 +8,8 @@ use async_openai::config::{Config, OPENAI_API_BASE, OpenAIConfig};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 
+use super::tls;
+
 /// A server with its address and keys, and the client that reaches it.
 #[derive(Clone)]
 pub(super) struct Endpoint {
@@ -84,14 +86,15 @@ pub(super) fn config(base: &str, key: &str) -> OpenAIConfig {
 
 /// A client that follows no redirect: one would take the conversation, and headers with keys, to another place.
 fn http(is_plain: bool) -> Result<reqwest::Client, Refusal> {
-    let plain = || reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-    let built = plain().build();
-    match built {
-        // Without certificates of the system no TLS is possible, and none is needed.
-        Err(_) if is_plain => plain().tls_certs_only([]).build(),
-        built => built,
-    }
-    .map_err(|error| format!("no HTTP client: {}", with_causes(&error)).into())
+    let refusal = |error: &dyn Error| -> Refusal { format!("no HTTP client: {}", with_causes(error)).into() };
+    let tls = match tls::of_system() {
+        // No TLS is possible without the system's certificates, and a server without TLS needs none.
+        Err(_) if is_plain => tls::without_certificates(),
+        of_system => of_system,
+    };
+    let tls = tls.map_err(|error| refusal(&error))?;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    client.tls_backend_preconfigured(tls).build().map_err(|error| refusal(&error))
 }
 
 fn with_causes(error: &dyn Error) -> String {

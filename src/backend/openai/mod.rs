@@ -6,22 +6,29 @@
 //! the only retry loop.
 //!
 //! The re-export of [`async_openai`] is for building a client's configuration with the version used here; it may change
-//! in any release.
+//! in any release. (Its own `Client` panics in a program that has installed no TLS provider: this crate does not choose one
+//! for the process.)
 
 mod answer;
+mod beside;
 mod call;
 mod endpoint;
+#[cfg(test)]
+#[cfg(unix)]
+mod hostile_tests;
 mod merge;
 mod parts;
 mod reading;
 mod retry;
 mod sse;
 mod streamed;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_openai::config::Config;
+use tokio::time::Instant;
 
 use super::stream::{EventStream, at_once};
 use super::{BackendError, BoxFuture, ChatBackend, ChatReply};
@@ -29,7 +36,7 @@ use crate::json::RawJson;
 use crate::request::ChatRequest;
 use call::{Call, Outcome, Read};
 use endpoint::{Endpoint, Refusal, check_base, config};
-use reading::Begun;
+use reading::{Begun, Limits};
 
 pub use async_openai;
 pub use retry::Retry;
@@ -40,7 +47,8 @@ pub use retry::Retry;
 /// ([`Retry::idle_time`]); an answer that says to come back later, a failing server and a broken connection are tried
 /// again, at most three times in all and for at most 600 seconds. Of a stream that holds up to its first event; from then
 /// on nothing is sent again, and a stream that breaks off is an error of the kind
-/// [`Interrupted`](crate::ErrorKind::Interrupted). A stream is whole when the model has said why it stopped, whatever
+/// [`Interrupted`](crate::ErrorKind::Interrupted). [`Retry::stream_time`] limits a whole stream; without it one may take as
+/// long as it likes. A stream is whole when the model has said why it stopped, whatever
 /// becomes of the connection then. Dropping it closes the connection. An answer longer than 64 MiB is an error. Redirects
 /// are not followed.
 ///
@@ -120,16 +128,19 @@ impl OpenAi {
         Ok(ChatReply { attempts, ..reply })
     }
 
-    async fn events(self, mut request: ChatRequest) -> Result<EventStream, BackendError> {
+    async fn events(mut self, mut request: ChatRequest) -> Result<EventStream, BackendError> {
         request.params.set("stream", true);
         if request.params.get("stream_options").is_none() {
             request.params.set("stream_options", RawJson::from(serde_json::json!({ "include_usage": true })));
         }
-        let patience = self.retry.attempt_time;
+        let Retry { attempt_time, total_time, stream_time, .. } = self.retry;
+        self.retry.total_time = stream_time.map_or(total_time, |time| time.min(total_time));
+        let whole = stream_time.and_then(|time| Some((time, Instant::now().checked_add(time)?)));
+        let limits = Limits { event: attempt_time, whole };
         let (begun, attempts) = self.ask(request, |answer| Box::pin(Begun::read(answer))).await?;
         Ok(match begun {
             Begun::Whole(reply) => at_once(ChatReply { attempts, ..*reply }),
-            Begun::Events(reading) => reading.events(attempts, patience),
+            Begun::Events(reading) => reading.events(attempts, limits),
         })
     }
 }

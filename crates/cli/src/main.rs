@@ -15,7 +15,6 @@ mod plan;
 mod replay;
 mod show;
 mod strategies;
-#[path = "../../words.rs"]
 mod words;
 
 use std::borrow::Cow;

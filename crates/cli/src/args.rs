@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 /// FILE is a transcript, a request's body, an array of chat-completions messages, or JSON Lines of these; `-` is the
 /// standard input. Only `chat` needs an endpoint.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true, infer_subcommands = true)]
+#[command(name = "turnwise", version, about, arg_required_else_help = true, infer_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
