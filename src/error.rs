@@ -65,6 +65,8 @@ pub enum ErrorKind {
     Damaged,
     /// A file that somebody else has changed since it was read or saved here.
     Conflict,
+    /// An exchange that is recorded and could not be saved; [`Error::unsaved`] has its reply and the reason.
+    NotSaved,
     /// Reading or writing failed.
     Io,
     /// A send or another change of the record is under way or waits for its turn; the record can be changed when it ended.
@@ -118,6 +120,7 @@ impl ErrorKind {
             Self::NewerFormat => "newer format",
             Self::Damaged => "damaged file",
             Self::Conflict => "conflict",
+            Self::NotSaved => "not saved",
             Self::Io => "input/output",
             Self::Busy => "busy",
             Self::NoBackend => "no backend",

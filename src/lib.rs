@@ -109,7 +109,7 @@ pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
     Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
-    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
+    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput, UnsavedExchange,
 };
 pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{

@@ -1,7 +1,9 @@
 //! An exchange that failed: what was sent, and what came back.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::reply::Reply;
 use crate::backend::{Attempt, BackendError, ChatReply};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
@@ -54,7 +56,43 @@ impl FailedExchange {
     }
 }
 
+/// An exchange that was paid for and recorded, and could not be saved. It is the cause of an [`Error`] of the kind
+/// [`ErrorKind::NotSaved`]. Sending again would pay twice; [`save`](super::ConversationManager::save) is enough, once the
+/// cause is mended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UnsavedExchange {
+    /// The reply, as it was recorded.
+    pub reply: Reply,
+    /// Why it could not be saved.
+    pub error: Arc<Error>,
+}
+
+impl UnsavedExchange {
+    pub(super) fn into_error(self) -> Error {
+        let detail = format!("the exchange is recorded, and its file could not be written: {}", self.error);
+        Error::new(ErrorKind::NotSaved, detail).because(self)
+    }
+}
+
+impl fmt::Display for UnsavedExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an exchange that is recorded and not saved")
+    }
+}
+
+impl std::error::Error for UnsavedExchange {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
 impl Error {
+    /// The reply of an exchange that is recorded and could not be saved, and why.
+    pub fn unsaved(&self) -> Option<&UnsavedExchange> {
+        self.cause()
+    }
+
     /// What was sent and what came back, when an exchange failed after it was sent.
     pub fn attempt(&self) -> Option<&FailedExchange> {
         self.cause()

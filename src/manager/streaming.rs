@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 
+use super::failure::UnsavedExchange;
 use super::reply::Reply;
 use super::transaction::{Events, Transaction};
 use crate::backend::{Assembly, BackendError, BoxFuture, ChatEvent, ChatReply, EventStream};
@@ -17,7 +18,9 @@ use crate::plan::Plan;
 use crate::tokens::{Count, StreamedCount, TokenCounter};
 
 /// A reply as it comes: a [`Stream`] of [`ChatEvent`]s. When the last one, [`ChatEvent::Finished`], is given, the exchange
-/// is recorded and saved; [`finish`](Self::finish) then has the reply with its report.
+/// is recorded and saved; [`finish`](Self::finish) then has the reply with its report, which says whether it could be saved.
+/// With [`require_saved`](crate::Builder::require_saved), an exchange that could not be saved ends in an error of the kind
+/// [`ErrorKind::NotSaved`] in the place of that event.
 ///
 /// A stream that breaks off, stays silent, or is dropped before its end leaves the record as it was; the error has what
 /// had come ([`Error::attempt`]). [`keep_partial`](super::Exchange::keep_partial) records it instead, marked as incomplete.
@@ -55,9 +58,18 @@ pub struct ReplyStream {
 }
 
 enum Phase {
-    Coming { transaction: Box<Transaction>, first: Option<ChatEvent>, rest: EventStream },
-    Committing { commit: BoxFuture<'static, Result<Reply>>, reply: Box<ChatReply> },
+    Coming {
+        transaction: Box<Transaction>,
+        first: Option<ChatEvent>,
+        rest: EventStream,
+    },
+    Committing {
+        commit: BoxFuture<'static, Result<Reply>>,
+        reply: Box<ChatReply>,
+    },
     Done(Box<Reply>),
+    /// Recorded, and not saved though that was required.
+    Unsaved(Box<UnsavedExchange>),
     Failed,
 }
 
@@ -77,13 +89,15 @@ impl ReplyStream {
     /// Reads what is left, and gives the reply as it was recorded.
     ///
     /// # Errors
-    /// The error that the stream gives, or [`ErrorKind::Interrupted`] where it has given one before.
+    /// The error that the stream gives, or [`ErrorKind::Interrupted`] where it has given one before;
+    /// [`ErrorKind::NotSaved`] is given both times, as the exchange is recorded.
     pub async fn finish(mut self) -> Result<Reply> {
         while let Some(event) = self.next().await {
             event?;
         }
         match std::mem::replace(&mut self.phase, Phase::Failed) {
             Phase::Done(reply) => Ok(*reply),
+            Phase::Unsaved(unsaved) => Err(unsaved.into_error()),
             _ => Err(Error::new(ErrorKind::Interrupted, "the stream gave an error before, and nothing after it")),
         }
     }
@@ -93,6 +107,7 @@ impl ReplyStream {
         match &self.phase {
             Phase::Coming { transaction, .. } => Some(transaction.plan()),
             Phase::Done(reply) => Some(&reply.report.plan),
+            Phase::Unsaved(unsaved) => Some(&unsaved.reply.report.plan),
             Phase::Committing { .. } | Phase::Failed => None,
         }
     }
@@ -179,13 +194,21 @@ impl Stream for ReplyStream {
                     let committed = ready!(commit.as_mut().poll(context));
                     let phase = std::mem::replace(&mut this.phase, Phase::Failed);
                     let Phase::Committing { mut reply, .. } = phase else { return Poll::Ready(None) };
-                    return Poll::Ready(Some(committed.map(|recorded| {
-                        reply.message = recorded.message.clone();
-                        this.phase = Phase::Done(Box::new(recorded));
-                        ChatEvent::Finished(reply)
-                    })));
+                    return Poll::Ready(Some(match committed {
+                        Ok(recorded) => {
+                            reply.message = recorded.message.clone();
+                            this.phase = Phase::Done(Box::new(recorded));
+                            Ok(ChatEvent::Finished(reply))
+                        }
+                        Err(error) => {
+                            if let Some(unsaved) = error.unsaved() {
+                                this.phase = Phase::Unsaved(Box::new(unsaved.clone()));
+                            }
+                            Err(error)
+                        }
+                    }));
                 }
-                Phase::Done(_) | Phase::Failed => return Poll::Ready(None),
+                Phase::Done(_) | Phase::Unsaved(_) | Phase::Failed => return Poll::Ready(None),
             }
         }
     }
@@ -205,6 +228,7 @@ impl fmt::Debug for ReplyStream {
             Phase::Coming { .. } => "coming",
             Phase::Committing { .. } => "being recorded",
             Phase::Done(_) => "done",
+            Phase::Unsaved(_) => "recorded, not saved",
             Phase::Failed => "failed",
         };
         write!(f, "ReplyStream({phase})")

@@ -54,9 +54,11 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
     }
     span.record("elapsed_ms", millis(report.elapsed));
     debug!(parent: span, "committed");
-    if let Some(error) = &report.unsaved {
-        warn!(parent: span, ?error, "the conversation could not be saved");
-    }
+}
+
+/// Inside the span of the exchange, where it is still there.
+pub(super) fn unsaved(error: &Error) {
+    warn!(?error, "the conversation could not be saved");
 }
 
 pub(super) fn failed(span: &Span, error: &Error) {

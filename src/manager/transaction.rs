@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use tracing::{Instrument, Span};
 
 use super::exchange::Exchange;
-use super::failure::FailedExchange;
+use super::failure::{FailedExchange, UnsavedExchange};
 use super::reply::{Reply, Report};
 use super::summarizer::SummaryCall;
 use super::trace;
@@ -234,7 +234,13 @@ impl Transaction {
         drop(saving);
         reply.report.unsaved = unsaved.map(Arc::new);
         self.tell_committed(&reply, &evicted);
-        Ok(reply)
+        match reply.report.unsaved.clone() {
+            Some(error) => {
+                self.span.in_scope(|| shared.tell_unsaved(&error));
+                if shared.setup.requires_saved { Err(UnsavedExchange { reply, error }.into_error()) } else { Ok(reply) }
+            }
+            None => Ok(reply),
+        }
     }
 
     /// Takes in the bill of a reply; what it cost, if that is known.
@@ -266,7 +272,7 @@ impl Transaction {
         if let Ok(committed) = shared.commit(&self.planned, &partial.clone().incomplete()) {
             self.tell_evicted(&committed.evicted);
             // A drop cannot wait for it.
-            let _ = shared.begin_to_save();
+            shared.save_later();
         }
     }
 }

@@ -7,9 +7,12 @@
 //!
 //! A request's body and a bare array of messages load too, and JSON Lines of all of these ([`Transcripts`]).
 
+mod damage;
+mod file;
 mod lines;
+mod lock;
 mod native;
-mod save;
+mod replace;
 
 use std::fs;
 use std::path::Path;
@@ -24,8 +27,10 @@ use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
 use crate::wire::Wire;
 
+use damage::Place;
+use file::Memory;
+pub(crate) use file::{FileStore, Known, Replaces};
 pub use lines::Transcripts;
-pub(crate) use save::Saved;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
@@ -68,8 +73,8 @@ pub struct Transcript {
     pub extra: Vec<(String, RawJson)>,
     /// The order of the file's members.
     keys: Vec<String>,
-    /// The file that it was loaded from.
-    loaded: Option<Box<Saved>>,
+    /// The files that it was loaded from or saved to, as they were then.
+    known: Memory,
 }
 
 impl Transcript {
@@ -98,14 +103,15 @@ impl Transcript {
         })?;
         let tools: Vec<Tool> = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();
         let restored = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {
-            (Some(_), Some(record)) => native::restore(messages, &record)?,
+            (Some(_), Some(record)) => native::restore(messages, &record, text)?,
             (None, None) => Self::new(Conversation::from_messages(messages)),
             (has_format, _) => {
                 let (has, lacks) = match has_format {
                     Some(_) => (native::FORMAT_KEY, native::RECORD_KEY),
                     None => (native::RECORD_KEY, native::FORMAT_KEY),
                 };
-                return Err(Error::new(ErrorKind::Damaged, format!("the file has `{has}` and no `{lacks}`")));
+                let detail = format!("the file has `{has}` and no `{lacks}`");
+                return Err(Error::new(ErrorKind::Damaged, detail).at(Place::of(text).member(has).position()));
             }
         };
         Ok(Self { model: body.model, tools, extra: body.extra, keys: body.keys, ..restored })
@@ -146,43 +152,59 @@ impl Transcript {
         native::write(self)
     }
 
-    /// Loads a file that holds one conversation.
+    /// Loads a file that holds one conversation, and remembers what the file held.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when it cannot be read, and as [`from_json`](Self::from_json).
     pub fn load(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
-        // Before it is read: what is put there meanwhile is somebody else's.
-        let loaded = Saved::now(file).map(Box::new);
-        let bytes = fs::read(file).map_err(|e| Error::io(format_args!("reading {}", file.display()), e))?;
-        Ok(Self { loaded, ..Self::from_json(utf8(&bytes)?)? })
+        FileStore::load(file)?.ok_or_else(|| match fs::metadata(file) {
+            Ok(_) => empty(),
+            Err(e) => Error::io(format_args!("reading {}", file.display()), e),
+        })
     }
 
-    /// Saves the native form, all of it or nothing: it is written beside the file, flushed to the disk and moved into
-    /// its place. Permissions stay; a link is followed. Of two programs that save to one file the last one wins.
+    /// Saves the native form, all of it or nothing, and remembers what the file holds then.
+    ///
+    /// A file that this transcript was loaded from or saved to is replaced only while nobody else has changed it: of two
+    /// programs that load, change and save one file, the second gets [`ErrorKind::Conflict`] and loses nothing. Any other
+    /// file is replaced, if it is one that [`load`](Self::load) reads. [`replace`](Self::replace) overwrites what others
+    /// have saved.
+    ///
+    /// The text is written beside the file, flushed to the disk and moved into its place, under a lock on a small file
+    /// `.NAME.lock` beside it. That file stays; it may be deleted while no program saves there. Permissions stay, owner and
+    /// group where the system allows it, and a link is followed. A file with several names (hard links), a file that is a
+    /// mount point, and one whose owner cannot be kept are written in place. It waits for at most ten seconds for others
+    /// that save to the same file.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when something stands there that [`load`](Self::load) would
+    /// [`ErrorKind::Conflict`] when somebody else has changed the file since it was loaded or saved;
+    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when it holds something that [`load`](Self::load) would
     /// refuse: it is left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.save_over(file.as_ref(), None).map(drop)
+        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
 
-    /// The file that it was loaded from, as it was then; nobody is told twice.
-    pub(crate) fn take_loaded(&mut self) -> Option<Saved> {
-        self.loaded.take().map(|loaded| *loaded)
+    /// As [`save`](Self::save), also where somebody else has changed the file meanwhile: what they saved is gone.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), without [`ErrorKind::Conflict`].
+    pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
+        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::Anything))
     }
 
-    /// Takes it for loaded from a file in whose place nothing stands.
-    pub(crate) fn begun_at(mut self, file: Option<&Path>) -> Self {
-        self.loaded = file.and_then(Saved::now).map(Box::new);
-        self
+    /// Whether it was loaded from or saved to a file.
+    pub(crate) fn knows(&self, file: &Path) -> bool {
+        FileStore::at(file).is_ok_and(|file| self.known.with(|known| known.has(&file)))
     }
 
-    /// As [`save`](Self::save); what stands there is not read again when it is what `last` left there, and not replaced
-    /// when it is something else.
-    pub(crate) fn save_over(&self, file: &Path, last: Option<&Saved>) -> Result<Saved> {
-        save::replace(file, self.to_json().as_bytes(), last)
+    /// The files that it was loaded from or saved to; it forgets them.
+    pub(crate) fn take_known(&mut self) -> Known {
+        self.known.with(std::mem::take)
+    }
+
+    pub(crate) fn save_to(&self, file: &FileStore, known: &mut Known, replaces: Replaces) -> Result<()> {
+        file.save(&self.to_json(), known, replaces)
     }
 }
 
@@ -203,8 +225,9 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
         let place: Position = position(&valid, e.valid_up_to());
         Error::new(ErrorKind::Damaged, "the file is not UTF-8").at(place).because(e)
     })?;
-    match text.trim().is_empty() {
-        true => Err(empty()),
-        false => Ok(text),
+    if text.trim().is_empty() {
+        return Err(empty());
     }
+    damage::refuse_zeros(text)?;
+    Ok(text)
 }

@@ -20,3 +20,5 @@ mod streams;
 mod stub;
 #[path = "chat/talks.rs"]
 mod talks;
+#[path = "chat/two_chats.rs"]
+mod two_chats;

@@ -28,8 +28,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_openai::config::Config;
-use tokio::time::Instant;
 use futures_util::TryStreamExt;
+use tokio::time::Instant;
 
 use super::stream::{EventStream, at_once};
 use super::{BackendError, BoxFuture, ChatBackend, ChatReply};

@@ -21,13 +21,19 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
+    let within = |e| args.file.iter().fold(Failure::from(e), Failure::within);
     let wire = wire(&args.dialect, file.as_ref()).map_err(|failure| args.file.iter().fold(failure, Failure::within))?;
     let setup = with_options(setup, args)?.wire(wire);
     let chat = match file {
         Some(file) => setup.open(file),
         None => setup.build(),
     };
-    chat.map_err(|e| args.file.iter().fold(Failure::from(e), Failure::within))
+    let chat = chat.map_err(within)?;
+    if let Some(name) = &args.file {
+        // Before a reply is paid for that could not be kept.
+        chat.check_save(name).map_err(within)?;
+    }
+    Ok(chat)
 }
 
 fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {

@@ -1,8 +1,9 @@
 //! The chat: a line, what it asks for, and the file that is never behind.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, stdin};
 
-use turnwise::{ConversationManager, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
+use turnwise::{ConversationManager, ErrorKind, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
 
 use super::commands::{self, Command, Line};
 use super::input::{Input, Next, unless_interrupted};
@@ -28,6 +29,8 @@ pub(super) struct Session<'a> {
     /// What was asked in vain.
     unanswered: Option<Ask>,
     has_failed: bool,
+    /// Whether somebody else has changed the file, so that the chat cannot go on in it.
+    pub(super) is_file_lost: Cell<bool>,
 }
 
 /// What is asked of the model.
@@ -41,7 +44,17 @@ enum Ask {
 impl<'a> Session<'a> {
     pub(super) fn new(chat: ConversationManager, args: &'a Chat) -> Self {
         let (file, is_person) = (args.file.clone(), stdin().is_terminal());
-        Self { args, chat, file, is_person, last: None, last_failure: None, unanswered: None, has_failed: false }
+        Self {
+            args,
+            chat,
+            file,
+            is_person,
+            last: None,
+            last_failure: None,
+            unanswered: None,
+            has_failed: false,
+            is_file_lost: Cell::default(),
+        }
     }
 
     pub(super) async fn run(&mut self, input: &mut Input) -> Result<()> {
@@ -219,10 +232,14 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn save(&self) -> Result<()> {
-        match &self.file {
-            Some(file) => Ok(self.chat.save(file)?),
-            None => Ok(()),
-        }
+        let Some(file) = &self.file else { return Ok(()) };
+        self.chat.save(file).map_err(|error| {
+            self.is_file_lost.set(error.kind() == ErrorKind::Conflict);
+            match error.kind() {
+                ErrorKind::Conflict => Failure::Failed(format!("{error}: /save NAME goes on in another file")),
+                _ => error.into(),
+            }
+        })
     }
 
     fn failed(&mut self, failure: &Failure) {
