@@ -91,7 +91,8 @@ mod words;
 pub use backend::{ChatEvent, FinishReason, Usage};
 pub use budget::{ResolvedBudget, TokenBudget};
 pub use conversation::{
-    Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Summary, SummaryId, Timestamp,
+    Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Positions, Summary, SummaryId,
+    Timestamp,
 };
 pub use error::{Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;

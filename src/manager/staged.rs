@@ -37,7 +37,7 @@ pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation>
     let open = Open::of(&record);
     match ask {
         Ask::Message(message) if is_result(message) => open.check_results(std::slice::from_ref(message))?,
-        Ask::Message(message) if message.has_calls() && open.calls.is_empty() => {
+        Ask::Message(message) if message.has_calls() && !open.is_last => {
             return Err(invalid("calls are not sent without their results; push the calls, then the results"));
         }
         Ask::Results(results) => open.check_results(results)?,
@@ -66,9 +66,7 @@ fn back_to_question(record: &mut Conversation) -> Result<()> {
 }
 
 fn check_end(record: &Conversation) -> Result<()> {
-    let path = record.path();
-    let last = path.groups().checked_sub(1).map(|last| path.group(last).state());
-    match last {
+    match last_group(record).map(Group::state) {
         Some(GroupState::Orphan) => Err(invalid("the conversation ends in a result that no call before it waits for")),
         _ => Ok(()),
     }
@@ -78,9 +76,12 @@ fn is_result(message: &Message) -> bool {
     matches!(message.role(), Role::Tool | Role::Function)
 }
 
-/// The calls at the end of a path that have no result yet.
+/// The calls since the last reply that have no result yet.
 struct Open<'a> {
     calls: Vec<Call<'a>>,
+    /// Whether the path ends in them or their results. Somebody who spoke since then is answered without them, if their
+    /// results do not come first.
+    is_last: bool,
 }
 
 /// A call that is answered by its id, or by its name where it is the deprecated one of a function.
@@ -112,17 +113,17 @@ impl<'a> Call<'a> {
 
 impl<'a> Open<'a> {
     fn of(record: &'a Conversation) -> Self {
-        let path = record.path();
-        let last = path.groups().checked_sub(1).map(|last| path.group(last));
-        let open = last.filter(|group| group.state() == GroupState::Open);
-        Self { calls: open.map(open_calls).unwrap_or_default() }
+        let open = record.path().open_calls();
+        let last = last_group(record).map(Group::index);
+        let is_last = open.is_some() && open.map(Group::index) == last;
+        Self { calls: open.map(open_calls).unwrap_or_default(), is_last }
     }
 
     fn check_none(&self) -> Result<()> {
-        match self.calls.is_empty() {
-            true => Ok(()),
-            false => Err(unanswered(&self.calls, "push those first, or `respond` with them")),
+        if self.is_last {
+            return Err(unanswered(&self.calls, "push those first, or `respond` with them"));
         }
+        Ok(())
     }
 
     /// Every open call has one result, and every result a call.
@@ -156,7 +157,13 @@ impl<'a> Open<'a> {
     }
 }
 
-/// The tool calls at the end of a path that have no result yet.
+/// The group of the path's last item.
+fn last_group(record: &Conversation) -> Option<Group<'_>> {
+    let path = record.path();
+    path.len().checked_sub(1).map(|last| path.group(path.group_at(last)))
+}
+
+/// The tool calls since the last reply that have no result yet.
 pub(super) fn open_tool_calls(record: &Conversation) -> Vec<ToolCall> {
     Open::of(record).calls.into_iter().filter_map(|call| call.tool.cloned()).collect()
 }

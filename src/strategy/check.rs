@@ -143,8 +143,7 @@ fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
     let (head, path) = plan.messages().split_at(plan.head_len());
     let mut sent = Conversation::new();
     sent.set_head(head.iter().cloned())?;
-    let runs = plan.runs().iter().filter(|run| run.fate.is_sent());
-    let mut is_pin: Vec<_> = runs.flat_map(|run| run.positions.clone().map(|_| run.reason == Reason::Pin)).collect();
+    let mut is_pin: Vec<_> = sent_groups(plan).map(|(_, _, reason)| *reason == Reason::Pin).collect();
     if let Some(summary) = summary_index(plan) {
         is_pin.insert(summary - plan.head_len(), false);
     }
@@ -157,28 +156,38 @@ fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
     Ok(sent)
 }
 
-/// Where the summary stands among the messages.
-fn summary_index(plan: &Plan) -> Option<usize> {
-    let end = plan.record().path().positions(plan.summary()?.groups.clone()).end;
-    let sent = plan.runs().iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.positions.clone());
-    Some(plan.head_len() + sent.filter(|&position| position < end).count())
+/// The messages of the path that are sent, in order: their groups, their positions, and why they are sent.
+fn sent_groups(plan: &Plan) -> impl Iterator<Item = (usize, usize, &Reason)> {
+    let path = plan.record().path();
+    let runs = plan.runs().iter().filter(|run| run.fate.is_sent());
+    runs.flat_map(move |run| {
+        let groups = run.groups.clone();
+        groups.flat_map(move |group| path.group(group).positions().map(move |at| (group, at, &run.reason)))
+    })
 }
 
-/// The runs hold every message of the path once, in order; what they send is what is sent, and it is legal.
+/// Where the summary stands among the messages.
+fn summary_index(plan: &Plan) -> Option<usize> {
+    let end = plan.summary()?.groups.end;
+    Some(plan.head_len() + sent_groups(plan).filter(|(group, ..)| *group < end).count())
+}
+
+/// The runs hold every message of the path once; what they send is what is sent, in order, and it is legal.
 fn account(plan: &Plan) -> Result<(), Violation> {
     let (runs, path) = (plan.runs(), plan.record().path());
     let mut next = 0;
     for run in runs {
-        if run.positions.start != next {
-            return broken("sum", format!("the run behind message {next} begins with {}", run.positions.start));
+        if run.groups.start != next {
+            return broken("sum", format!("the run behind group {next} begins with {}", run.groups.start));
         }
-        next = run.positions.end;
+        next = run.groups.end;
     }
-    if next != path.len() {
-        return broken("sum", format!("runs of {next} messages, and the path has {}", path.len()));
+    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.positions.clone().chain(run.apart.clone())).collect();
+    held.sort_unstable();
+    if next != path.groups() || !held.iter().copied().eq(0..path.len()) {
+        return broken("sum", format!("runs of {} messages, and the path has {}", held.len(), path.len()));
     }
-    let sent: Vec<_> = runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.positions.clone()).collect();
-    let roles = sent.iter().filter_map(|&position| Some(path.item(position)?.message().role()));
+    let roles = sent_groups(plan).filter_map(|(_, position, _)| Some(path.item(position)?.message().role()));
     let expected = path.head().iter().map(crate::message::Message::role).chain(roles);
     let summary = summary_index(plan);
     let own = plan.messages().iter().enumerate().filter(|(index, _)| Some(*index) != summary);

@@ -53,7 +53,7 @@ pub use keep::ToKeep;
 pub use ladder::Ladder;
 pub use parse::{Listed, STRATEGIES, parse};
 pub(crate) use plan::Sent;
-pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
+pub use plan::{Arithmetic, Decision, Fate, Moved, Plan, Row, Run};
 pub use planner::{Extras, Planner};
 pub use recall::Recall;
 pub use shrink::Shrink;

@@ -323,7 +323,7 @@ fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {
     let path = conversation.path();
     let Some(head) = conversation.leaf() else { return Vec::new() };
     let mark = |(name, group): &(std::borrow::Cow<'static, str>, usize)| {
-        let item = path.item(path.group(*group).positions().start)?.id();
+        let item = path.item(path.positions(*group..*group).start)?.id();
         Some(Mark { spec: spec.to_owned(), name: name.clone().into_owned(), item, head })
     };
     draft.marks.iter().filter_map(mark).collect()

@@ -63,14 +63,32 @@ pub(super) fn kept_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> 
 
 /// A group in words: which messages of the input it is, and whose.
 pub(super) fn describe_group(path: Path<'_>, group: usize) -> String {
-    let positions = path.group(group).positions();
-    let (first, head) = (path.group(group).first(), path.head().len());
-    let role = first.map_or("empty", |message| message.role().as_str());
-    match positions.len() {
-        0 | 1 => format!("message {} ({role})", positions.start + head),
-        len => {
-            let (start, end) = (positions.start + head, positions.end + head - 1);
-            format!("messages {start} to {end} ({role} with {})", counted(len - 1, "result"))
-        }
+    let head = path.head().len();
+    let indexes: Vec<usize> = path.group(group).positions().map(|position| position + head).collect();
+    let role = path.group(group).first().map_or("empty", |message| message.role().as_str());
+    match indexes.len() {
+        0 | 1 => format!("{} ({role})", messages(&indexes)),
+        len => format!("{} ({role} with {})", messages(&indexes), counted(len - 1, "result")),
+    }
+}
+
+/// Messages by their indexes: `message 3`, `messages 1 to 2 and 4`.
+pub(super) fn messages(indexes: &[usize]) -> String {
+    const MOST: usize = 8;
+    let mut spans = indexes.chunk_by(|one, next| one + 1 == *next).map(|span| match span {
+        [only] => only.to_string(),
+        [first, .., last] => format!("{first} to {last}"),
+        [] => String::new(),
+    });
+    let mut named: Vec<String> = spans.by_ref().take(MOST).collect();
+    match spans.count() {
+        0 => {}
+        more => named.push(format!("{more} more")),
+    }
+    let noun = if indexes.len() == 1 { "message" } else { "messages" };
+    match named.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{noun} {} and {last}", rest.join(", ")),
+        Some((last, _)) => format!("{noun} {last}"),
+        None => "no message".to_owned(),
     }
 }

@@ -118,7 +118,7 @@ impl Ground<'_> {
                 }
             };
         }
-        runs.made
+        runs.placed()
     }
 
     /// The groups that stand alone, in order: those that must be sent, those that cannot be, and those that are sent
@@ -188,7 +188,40 @@ impl Runs<'_> {
         }
     }
 
+    /// Adds groups to the last run, or to a new one where fate or reason is another, or where results of calls in an
+    /// earlier run stand in between: the positions of a run have no gaps.
     fn add(&mut self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) {
+        let alike = self.made.last().filter(|last| last.fate == fate && last.reason == reason);
+        let start = alike.map_or(groups.start, |last| last.groups.start);
+        let gaps = self.gaps(&groups, start);
+        let mut joins_last = alike.is_some() && gaps.first() != Some(&groups.start);
+        let mut from = groups.start;
+        let inside = gaps.into_iter().filter(|&gap| gap > groups.start && gap < groups.end);
+        for end in inside.chain([groups.end]) {
+            let run = self.run(from..end, fate, reason.clone(), tokens);
+            match self.made.last_mut().filter(|_| joins_last) {
+                Some(last) => {
+                    last.groups.end = run.groups.end;
+                    last.tokens = last.tokens.saturating_add(run.tokens);
+                    last.saved = last.saved.saturating_add(run.saved);
+                }
+                None => self.made.push(run),
+            }
+            joins_last = false;
+            from = end;
+        }
+    }
+
+    /// The groups of a range that have results of groups before `start` directly before them.
+    fn gaps(&self, groups: &Range<usize>, start: usize) -> Vec<usize> {
+        let before = self.path.in_place(groups.start.saturating_sub(1)).end;
+        let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
+        let mut gaps: Vec<usize> = late.map(|position| self.path.group_behind(position)).collect();
+        gaps.dedup();
+        gaps
+    }
+
+    fn run(&self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) -> Run {
         // Sums leave out what cannot be sent; alone, it has its cost too.
         let whole = match groups.len() {
             1 => self.sums.group(groups.start).tokens,
@@ -196,16 +229,22 @@ impl Runs<'_> {
         };
         let tokens = tokens.unwrap_or(whole);
         let saved = whole.saturating_sub(tokens);
-        let positions = self.path.positions(groups.clone());
-        match self.made.last_mut() {
-            Some(last) if last.fate == fate && last.reason == reason => {
-                last.groups.end = groups.end;
-                last.positions.end = positions.end;
-                last.tokens = last.tokens.saturating_add(tokens);
-                last.saved = last.saved.saturating_add(saved);
+        Run { groups, positions: 0..0, apart: Vec::new(), tokens, saved, fate, reason }
+    }
+
+    /// The runs with their positions.
+    fn placed(self) -> Vec<Run> {
+        let Self { path, mut made, .. } = self;
+        for run in &mut made {
+            let (first, behind) = (run.groups.start, run.groups.end);
+            run.positions = path.positions(run.groups.clone());
+            let last = path.in_place(behind.saturating_sub(1)).end;
+            if path.late_between(last..run.positions.end, first).next().is_some() {
+                run.positions.end = last;
             }
-            _ => self.made.push(Run { groups, positions, tokens, saved, fate, reason }),
+            run.apart = path.late_of(run.groups.clone(), run.positions.end).collect();
         }
+        made
     }
 }
 
