@@ -172,8 +172,15 @@ fn refused(error: &Error) -> String {
 /// What holds for every plan: it sends what it says, at the cost that it says, and the request is legal.
 fn check(case: &Case, conversation: &Conversation, plan: &Plan) {
     let all: Vec<&Message> = conversation.head().iter().chain(conversation.path().messages()).collect();
-    let kept = plan.decisions().filter(|decision| decision.fate == Fate::Kept).map(|decision| all[decision.index]);
-    assert!(kept.eq(plan.messages()), "the decisions are not what is sent");
+    let kept = plan.decisions().filter(|decision| decision.fate == Fate::Kept);
+    let mut kept: Vec<usize> = kept.map(|decision| decision.index).collect();
+    for moved in plan.moved() {
+        kept.retain(|index| *index != moved.message);
+        let calls = kept.iter().position(|index| *index == moved.calls).unwrap();
+        let results = kept[calls + 1..].iter().take_while(|index| all[**index].tool_call_id().is_some()).count();
+        kept.insert(calls + 1 + results, moved.message);
+    }
+    assert!(kept.iter().map(|index| all[*index]).eq(plan.messages()), "the decisions are not what is sent");
     assert_eq!(plan.decisions().count(), all.len(), "every message is decided about, once");
 
     let cost = case.cost().request(&plan.request()).total();

@@ -314,10 +314,7 @@ fn results_pair_with_the_calls_before_them_up_to_the_next_reply() {
         (vec![calls(&["a", "a"]), Message::tool("a", "")], vec![(2, Open)]),
         (vec![calls(&["a", "a"]), Message::tool("a", ""), Message::tool("a", "")], vec![(3, Ready)]),
         (vec![calls(&["a"]), Message::tool("a", ""), Message::tool("a", "")], vec![(2, Ready), (1, Orphan)]),
-        (
-            vec![calls(&["a", "b"]), Message::tool("x", ""), Message::tool("a", "")],
-            vec![(2, Open), (1, Orphan)],
-        ),
+        (vec![calls(&["a", "b"]), Message::tool("x", ""), Message::tool("a", "")], vec![(2, Open), (1, Orphan)]),
         (vec![calls(&["a"]), "what?".into(), Message::tool("a", "")], vec![(2, Ready), (1, Ready)]),
         (
             vec![calls(&["a"]), "what?".into(), Message::tool("a", ""), Message::tool("a", "")],

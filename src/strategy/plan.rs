@@ -157,6 +157,7 @@ pub struct Plan {
     /// The messages before they were fitted to a server, where that changed their number or order.
     pub(super) unfitted: Option<Vec<Message>>,
     pub(super) cuts: Vec<Cut>,
+    pub(super) starts_on_user: bool,
     pub(super) summary: Option<SummaryUse>,
     pub(super) wish: Option<Wish>,
     pub(super) steps: Vec<Step>,
@@ -227,7 +228,8 @@ impl Plan {
     }
 
     /// What each step of the strategy did, and its price, in the order of the steps. A strategy that is no
-    /// [`Ladder`](super::Ladder) has one. What they saved and the request are together what all that can be sent would cost,
+    /// [`Ladder`](super::Ladder) has one, and `start-on-user` is one more where
+    /// [something was left out](super::Planner::start_on_user) for it. What they saved and the request are together what all that can be sent would cost,
     /// where what must be answered is not cut.
     pub fn steps(&self) -> &[Step] {
         &self.steps

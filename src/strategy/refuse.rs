@@ -6,6 +6,7 @@ use crate::budget::ResolvedBudget;
 use crate::conversation::Path;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Sums;
+use crate::message::{Message, Role};
 use crate::words::{counted, thousands};
 
 /// Refuses when what must be sent does not fit: head and tools (`before`, with priming), then the pins, then what must
@@ -18,7 +19,8 @@ pub(super) fn refuse_what_cannot_fit(
     budget: &ResolvedBudget,
 ) -> Result<()> {
     let of = |why| must.of_reason(why).fold(0_u64, |sum, group| sum.saturating_add(sums.group(group).tokens));
-    let (pins, pending) = (of(Must::Pin), of(Must::Pending));
+    let pins = of(Must::Pin);
+    let pending = of(Must::Pending).saturating_add(of(Must::Leads));
     let Some(room) = budget.limit.checked_sub(before) else {
         return refuse(ErrorKind::OverBudget, None, "head, tools and priming need", before, budget.limit, budget);
     };
@@ -28,7 +30,7 @@ pub(super) fn refuse_what_cannot_fit(
     if pending <= room {
         return Ok(());
     }
-    let largest = must.of_reason(Must::Pending).max_by_key(|&group| sums.group(group).tokens).unwrap_or_default();
+    let largest = must.not_pinned().max_by_key(|&group| sums.group(group).tokens).unwrap_or_default();
     let alone = sums.group(largest).tokens;
     let what = match path.group(largest).positions().len() {
         1 => format!("{} must be sent and needs", describe_group(path, largest)),
@@ -49,6 +51,26 @@ fn refuse(
 ) -> Result<()> {
     let detail = format!("{what} {} tokens, and there is room for {}: {budget}", thousands(tokens), thousands(room));
     Err(Error::new(kind, detail).over(OverBudget::new(group, tokens, room)))
+}
+
+/// Refuses a request that does not begin with a user message, head and other instructions aside. `first` is the first group
+/// that is sent.
+pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], first: Option<usize>) -> Result<()> {
+    let Some(message) = messages.iter().find(|message| !message.role().is_instruction()) else { return Ok(()) };
+    if *message.role() == Role::User {
+        return Ok(());
+    }
+    let found = match first.filter(|&first| path.group(first).first() == Some(message)) {
+        Some(first) => {
+            format!("{}, and no user message stands before it that could be sent", describe_group(path, first))
+        }
+        None => format!("a context message of the role `{}`", message.role().as_str()),
+    };
+    let detail = format!(
+        "the request must begin with a user message (`start_on_user`) and would begin with {found}; unpin it, let a user \
+         message come before it, or plan without that option"
+    );
+    Err(Error::new(ErrorKind::InvalidMessage, detail))
 }
 
 /// What is said to a strategy that keeps more than may be sent.

@@ -24,10 +24,17 @@ fn invariant_9_a_plan_sends_messages_as_they_went_in() {
     each_case(200, |case| {
         let compact: Vec<String> = (0..case.rng.usize(1..8)).map(|_| message_json(&mut case.rng)).collect();
         let messages: Vec<Message> = compact.iter().map(|text| Message::from_json(text).unwrap()).collect();
+        case.note(compact.join("\n"));
         let Ok(plan) = trim(&messages, &TokenBudget::limit(1_000_000), &SlidingWindow::tokens()) else { return };
         let sent: Vec<String> = plan.messages().iter().map(json_of).collect();
         let kept = plan.decisions().filter(|decision| decision.fate == turnwise::Fate::Kept);
-        assert!(kept.map(|decision| &compact[decision.index]).eq(&sent));
+        let mut kept: Vec<&String> = kept.map(|decision| &compact[decision.index]).collect();
+        let mut sent: Vec<&String> = sent.iter().collect();
+        if plan.moved().next().is_some() {
+            kept.sort();
+            sent.sort();
+        }
+        assert_eq!(kept, sent);
     });
 }
 

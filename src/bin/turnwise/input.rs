@@ -148,6 +148,9 @@ pub(crate) fn planner(models: &Models, asked: &args::Budget, file: &Transcript) 
     if asked.never_cut {
         planner = planner.never_cut();
     }
+    if asked.start_on_user {
+        planner = planner.start_on_user();
+    }
     Ok(match model {
         Some(model) => planner.model(model),
         None => planner,
