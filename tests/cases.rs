@@ -3,7 +3,7 @@
 //!
 //! Without a `model` a word is a token, so that sums can be checked by hand: a message costs its words and 4, a call
 //! the words of its name and arguments and 4 more, a result 2 more and the name of its function; the reply costs 3.
-//! `pins` and `keep` are indexes into `messages`, the head included; the `query` stands behind the last.
+//! With `start_on_user` the planner starts with a user message. `pins` and `keep` are indexes into `messages`, the head included; the `query` stands behind the last.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fmt::Write;
@@ -31,6 +31,8 @@ struct Case {
     query: Option<String>,
     #[serde(default)]
     keep: Vec<usize>,
+    #[serde(default)]
+    start_on_user: bool,
     messages: Vec<Message>,
 }
 
@@ -88,7 +90,10 @@ impl Case {
     }
 
     fn plan(&self, conversation: &Conversation, budget: &TokenBudget) -> Result<Plan, Error> {
-        let planner = Planner::new(self.cost(), budget)?.tools(self.tools.clone());
+        let mut planner = Planner::new(self.cost(), budget)?.tools(self.tools.clone());
+        if self.start_on_user {
+            planner = planner.start_on_user();
+        }
         let strategy = strategy::parse(&self.strategy)?;
         planner.plan(conversation, &mut Ledger::new(), &*strategy, &mut Memo::default())
     }

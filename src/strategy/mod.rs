@@ -186,3 +186,11 @@ mod tests;
 #[cfg(test)]
 #[path = "shrink_tests.rs"]
 mod shrink_tests;
+
+#[cfg(test)]
+#[path = "cut_tests.rs"]
+mod cut_tests;
+
+#[cfg(test)]
+#[path = "late_tests.rs"]
+mod late_tests;
