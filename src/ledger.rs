@@ -42,7 +42,7 @@ struct Column {
 struct Sum {
     /// Tokens of all groups up to and with this one that can be sent.
     tokens: u64,
-    /// The last item of the group.
+    /// The newest item of the groups up to and with this one.
     stamp: Stamp,
     /// Tokens of the group, whether or not it can be sent.
     own: Packed,
@@ -168,7 +168,7 @@ impl Ledger {
         if first == groups {
             return;
         }
-        for item in path.range(path.group(first).positions().start..path.len()) {
+        for item in path.range(path.positions(first..groups)) {
             self.take_stamp(item);
         }
         let column = &mut self.columns[index];
@@ -246,10 +246,15 @@ impl Ledger {
     ) -> Self {
         let is_same = |item: &&Item| prints.get(item.id().index()) == Some(&Some(Print::of(item.message())));
         let mut stamps = vec![Stamp::default(); conversation.next_ordinal()];
-        // The cost of a group covers all its messages, so one that changed takes the stamps behind it along.
+        // The cost of a group covers all its messages, so one that changed takes the stamps of its results along. Results
+        // that somebody spoke before are counted anew: they are few, and older versions took them for orphans.
         for item in conversation.items().filter(is_same) {
-            let parent_holds = item.parent().is_none_or(|parent| stamps[parent.index()] != Stamp::default());
-            if parent_holds || !matches!(item.message().role(), Role::Tool | Role::Function) {
+            let parent = item.parent().and_then(|parent| conversation.get(parent));
+            let follows_its_calls = parent.is_some_and(|parent| {
+                let holds = stamps[parent.id().index()] != Stamp::default();
+                holds && (parent.message().has_calls() || is_result(parent.message()))
+            });
+            if follows_its_calls || !is_result(item.message()) {
                 stamps[item.id().index()] = item.stamp();
             }
         }
@@ -286,7 +291,7 @@ impl Column {
     }
 
     /// Keeps the sums of the groups that stand on the path as they stood. An item with the same stamp has the same
-    /// items before it, so the newest that stands vouches for all.
+    /// items before it, so the newest item of a group and of those before it vouches for all of them.
     fn drop_what_changed(&mut self, path: Path<'_>) {
         let mut known = self.sums.len();
         while known > 0 && !self.stands(path, known - 1) {
@@ -296,32 +301,34 @@ impl Column {
     }
 
     fn stands(&self, path: Path<'_>, group: usize) -> bool {
-        match (self.sums.get(group), end_of(path, group)) {
-            (Some(sum), Some(end)) => sum.stamp == end.stamp() && sum.state == path.group(group).state(),
+        match (self.sums.get(group), path.newest_item(group)) {
+            (Some(sum), Some(newest)) => sum.stamp == newest.stamp() && sum.state == path.group(group).state(),
             _ => false,
         }
     }
 
     fn cost_of(&self, path: Path<'_>, group: usize) -> Option<Count> {
-        self.costs.get(end_of(path, group)?.id().index())?.count()
+        self.costs.get(path.group(group).last_item()?.id().index())?.count()
     }
 
     /// Counts a group. Results that came since it was counted are added to what it cost without them; parallel calls are
     /// one unit with their results, which is counted anew.
     fn count(&self, path: Path<'_>, group: usize, cost: &ChatCost) -> Count {
-        let positions = path.group(group).positions();
-        let first = path.item(positions.start).map(Item::message);
+        let group = path.group(group);
+        let first = group.first();
         if first.is_some_and(is_parallel) {
-            return cost.group(path.range(positions).map(Item::message));
+            return cost.group(group.messages());
         }
-        let known = |end: usize| self.costs.get(path.item(end.checked_sub(1)?)?.id().index())?.count();
-        let counted = (positions.start + 1..positions.end).rev().find_map(|end| Some((end, known(end)?)));
-        let (from, base) = counted.unwrap_or((positions.start, Count::ZERO));
-        base + cost.added(first, path.range(from..positions.end).map(Item::message))
+        let known = |item: &Item| self.costs.get(item.id().index())?.count();
+        let items = group.positions().len();
+        let counted =
+            (1..items).rev().zip(group.items().rev().skip(1)).find_map(|(end, item)| Some((end, known(item)?)));
+        let (from, base) = counted.unwrap_or((0, Count::ZERO));
+        base + cost.added(first, group.messages().skip(from))
     }
 
     fn set_cost(&mut self, path: Path<'_>, group: usize, count: Count) {
-        let Some(end) = end_of(path, group) else { return };
+        let Some(end) = path.group(group).last_item() else { return };
         while self.costs.len() <= end.id().index() {
             self.costs.push(Packed::UNKNOWN);
         }
@@ -338,10 +345,10 @@ impl Column {
             GroupState::Ready => own.tokens,
             GroupState::Open | GroupState::Orphan => 0,
         };
-        if let Some(end) = end_of(path, group) {
+        if let Some(newest) = path.newest_item(group) {
             self.sums.push(Sum {
                 tokens: before.saturating_add(sent),
-                stamp: end.stamp(),
+                stamp: newest.stamp(),
                 own: Packed::new(own),
                 state,
             });
@@ -349,8 +356,8 @@ impl Column {
     }
 }
 
-fn end_of(path: Path<'_>, group: usize) -> Option<&Item> {
-    path.item(path.group(group).positions().end.checked_sub(1)?)
+fn is_result(message: &Message) -> bool {
+    matches!(message.role(), Role::Tool | Role::Function)
 }
 
 fn bytes(path: Path<'_>, group: usize) -> usize {

@@ -317,3 +317,42 @@ fn a_print_changes_with_the_message() {
         assert!(serde_json::from_str::<Print>(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn late_results_are_counted_with_their_calls_whatever_a_file_says() {
+    let bench = Bench::new("b");
+    let talk = Conversation::from_messages([
+        call(&["a", "b"]),
+        Message::tool("a", "one"),
+        Message::user("meanwhile"),
+        Message::tool("b", "two"),
+        Message::assistant("done"),
+    ]);
+    let together = bench.cost.group(talk.path().group(0).messages());
+    let mut ledger = Ledger::new();
+    assert_eq!(bench.each(&mut ledger, &talk)[0], together);
+    assert_eq!(bench.total(&mut ledger, &talk).1, 0);
+
+    // What older versions wrote: the late result alone, as an orphan.
+    let alone = Packed::new(Count::exact(1));
+    let columns = [(bench.cost.id().to_owned(), vec![alone; talk.next_ordinal()])];
+    let mut restored = Ledger::restore(&talk, &prints(&talk), columns);
+    assert_eq!(bench.each(&mut restored, &talk)[0], together);
+}
+
+#[test]
+fn a_late_result_makes_the_sums_behind_its_calls_anew() {
+    let bench = Bench::new("b");
+    let mut ledger = Ledger::new();
+    let mut talk = talk(3);
+    talk.push(call(&["a", "b"]));
+    for message in [Message::user("x"), Message::tool("b", "late"), Message::user("y"), Message::tool("a", "later")] {
+        talk.push(message);
+        assert_eq!(bench.total(&mut ledger, &talk).0, bench.fresh(&talk));
+    }
+    let last = talk.leaf().unwrap();
+    talk.switch(id(4)).unwrap();
+    assert_eq!(bench.total(&mut ledger, &talk).0, bench.fresh(&talk));
+    talk.switch(last).unwrap();
+    assert_eq!(bench.total(&mut ledger, &talk), (bench.fresh(&talk), 0));
+}

@@ -102,7 +102,8 @@ pub use backend::openai::OpenAi;
 pub use backend::{ChatEvent, FinishReason, Usage};
 pub use budget::{ResolvedBudget, TokenBudget};
 pub use conversation::{
-    Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Summary, SummaryId, Timestamp,
+    Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Positions, Summary, SummaryId,
+    Timestamp,
 };
 pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
@@ -113,8 +114,8 @@ pub use manager::{
 };
 pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{
-    Arithmetic, Decision, Draft, Extras, Fate, Memo, Must, Plan, Planner, Reason, Row, Run, Shrink, Step, StepPrice,
-    Strategy, SummaryUse, ToKeep, TrimsTo, View, Wish, trim,
+    Arithmetic, Decision, Draft, Extras, Fate, Memo, Moved, Must, Plan, Planner, Reason, Row, Run, Shrink, Step,
+    StepPrice, Strategy, SummaryUse, ToKeep, TrimsTo, View, Wish, trim,
 };
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};

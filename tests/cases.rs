@@ -3,7 +3,7 @@
 //!
 //! Without a `model` a word is a token, so that sums can be checked by hand: a message costs its words and 4, a call
 //! the words of its name and arguments and 4 more, a result 2 more and the name of its function; the reply costs 3.
-//! `pins` and `keep` are indexes into `messages`, the head included; the `query` stands behind the last.
+//! With `start_on_user` the planner starts with a user message. `pins` and `keep` are indexes into `messages`, the head included; the `query` stands behind the last.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fmt::Write;
@@ -31,6 +31,8 @@ struct Case {
     query: Option<String>,
     #[serde(default)]
     keep: Vec<usize>,
+    #[serde(default)]
+    start_on_user: bool,
     messages: Vec<Message>,
 }
 
@@ -88,7 +90,10 @@ impl Case {
     }
 
     fn plan(&self, conversation: &Conversation, budget: &TokenBudget) -> Result<Plan, Error> {
-        let planner = Planner::new(self.cost(), budget)?.tools(self.tools.clone());
+        let mut planner = Planner::new(self.cost(), budget)?.tools(self.tools.clone());
+        if self.start_on_user {
+            planner = planner.start_on_user();
+        }
         let strategy = strategy::parse(&self.strategy)?;
         planner.plan(conversation, &mut Ledger::new(), &*strategy, &mut Memo::default())
     }
@@ -173,7 +178,14 @@ fn refused(error: &Error) -> String {
 fn check(case: &Case, conversation: &Conversation, plan: &Plan) {
     let all: Vec<&Message> = conversation.head().iter().chain(conversation.path().messages()).collect();
     let kept = plan.decisions().filter(|decision| decision.fate == Fate::Kept);
-    let kept: Vec<Message> = kept.map(|decision| all[decision.index].clone()).collect();
+    let mut kept: Vec<usize> = kept.map(|decision| decision.index).collect();
+    for moved in plan.moved() {
+        kept.retain(|index| *index != moved.message);
+        let calls = kept.iter().position(|index| *index == moved.calls).unwrap();
+        let results = kept[calls + 1..].iter().take_while(|index| all[**index].tool_call_id().is_some()).count();
+        kept.insert(calls + 1 + results, moved.message);
+    }
+    let kept: Vec<Message> = kept.into_iter().map(|index| all[index].clone()).collect();
     assert_eq!(turnwise::backend::Wire::default().fit(&kept), plan.messages(), "the decisions are not what is sent");
     assert_eq!(plan.decisions().count(), all.len(), "every message is decided about, once");
 

@@ -54,6 +54,12 @@ fn plan_within(budget: &TokenBudget, talk: &Conversation, spec: &str) -> Result<
     Planner::new(bytes(), budget)?.plan(talk, &mut Ledger::new(), &*strategy, &mut Memo::default())
 }
 
+/// The same by a planner that starts with a user message.
+fn plan_on_user(budget: &TokenBudget, talk: &Conversation, spec: &str) -> Result<Plan> {
+    let strategy = parse(spec).unwrap();
+    Planner::new(bytes(), budget)?.start_on_user().plan(talk, &mut Ledger::new(), &*strategy, &mut Memo::default())
+}
+
 fn plan(limit: u64, talk: &Conversation, spec: &str) -> Plan {
     plan_within(&TokenBudget::limit(limit), talk, spec).unwrap()
 }

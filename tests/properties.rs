@@ -21,6 +21,8 @@ mod record;
 mod repeat;
 #[path = "properties/round_trip.rs"]
 mod round_trip;
+#[path = "properties/start.rs"]
+mod start;
 #[path = "properties/tokenizing.rs"]
 mod tokenizing;
 

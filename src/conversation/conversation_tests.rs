@@ -307,18 +307,27 @@ fn pins_are_in_order_and_counted_once() {
 }
 
 #[test]
-fn results_pair_with_the_calls_directly_before_them() {
+fn results_pair_with_the_calls_before_them_up_to_the_next_reply() {
     use GroupState::{Open, Orphan, Ready};
     for (messages, expected) in [
         (vec![calls(&["a", "b"]), Message::tool("b", ""), Message::tool("a", "")], vec![(3, Ready)]),
         (vec![calls(&["a", "a"]), Message::tool("a", "")], vec![(2, Open)]),
         (vec![calls(&["a", "a"]), Message::tool("a", ""), Message::tool("a", "")], vec![(3, Ready)]),
         (vec![calls(&["a"]), Message::tool("a", ""), Message::tool("a", "")], vec![(2, Ready), (1, Orphan)]),
+        (vec![calls(&["a", "b"]), Message::tool("x", ""), Message::tool("a", "")], vec![(2, Open), (1, Orphan)]),
+        (vec![calls(&["a"]), "what?".into(), Message::tool("a", "")], vec![(2, Ready), (1, Ready)]),
         (
-            vec![calls(&["a", "b"]), Message::tool("x", ""), Message::tool("a", "")],
-            vec![(1, Open), (1, Orphan), (1, Orphan)],
+            vec![calls(&["a"]), "what?".into(), Message::tool("a", ""), Message::tool("a", "")],
+            vec![(2, Ready), (1, Ready), (1, Orphan)],
         ),
-        (vec![calls(&["a"]), "what?".into(), Message::tool("a", "")], vec![(1, Open), (1, Ready), (1, Orphan)]),
+        (
+            vec![calls(&["a"]), "what?".into(), Message::assistant("Wait."), Message::tool("a", "")],
+            vec![(1, Open), (1, Ready), (1, Ready), (1, Orphan)],
+        ),
+        (
+            vec![calls(&["a"]), "what?".into(), calls(&["a"]), Message::tool("a", "")],
+            vec![(1, Open), (1, Ready), (2, Ready)],
+        ),
         (vec![Message::tool("a", ""), calls(&["a"])], vec![(1, Orphan), (1, Open)]),
         (
             vec![calls(&["a"]), Message::tool("a", ""), calls(&["a"]), Message::tool("a", "")],
@@ -330,6 +339,75 @@ fn results_pair_with_the_calls_directly_before_them() {
         let faults = expected.iter().filter(|(_, state)| *state != Ready).count();
         assert_eq!(talk.path().faults(0).count(), faults);
     }
+}
+
+/// Calls a and b, the result of a, a user's words, a note, the result of b, and a reply: items 1 to 6.
+fn interrupted() -> Conversation {
+    Conversation::from_messages([
+        Message::user("Start."),
+        calls(&["a", "b"]),
+        Message::tool("a", "A"),
+        Message::user("I meant the other folder."),
+        Message::system("It is late."),
+        Message::tool("b", "B"),
+        Message::assistant("Done."),
+    ])
+}
+
+fn members(talk: &Conversation) -> Vec<Vec<usize>> {
+    (0..talk.path().groups()).map(|group| talk.path().group(group).positions().collect()).collect()
+}
+
+#[test]
+fn what_is_said_while_a_tool_runs_is_a_group_behind_calls_and_results() {
+    let talk = interrupted();
+    let path = talk.path();
+    assert_eq!(members(&talk), [vec![0], vec![1, 2, 5], vec![3], vec![4], vec![6]]);
+    assert!((0..path.groups()).all(|group| path.group(group).state() == GroupState::Ready));
+    assert_eq!(texts(&talk)[3..6], ["I meant the other folder.", "It is late.", "B"], "the record keeps the order");
+    assert_eq!([0, 1, 2, 3, 4, 5, 6].map(|position| path.group_at(position)), [0, 1, 1, 2, 3, 1, 4]);
+    let sent: Vec<_> = path.group(1).messages().map(Message::text).collect();
+    assert_eq!(sent, ["", "A", "B"]);
+    assert_eq!((path.turns(), path.turn(0), path.turn(1)), (2, 0..2, 2..5));
+    assert_eq!([1, 2, 3, 4, 5].map(|group| path.is_split(group)), [false, true, true, false, false]);
+    assert_eq!(path.group(1).positions().rev().collect::<Vec<_>>(), [5, 2, 1]);
+    assert_eq!((path.group(1).positions().len(), format!("{:?}", path.group(1).positions())), (3, "[1, 2, 5]".into()));
+}
+
+#[test]
+fn going_back_takes_late_results_off_their_calls_and_going_on_gives_them_back() {
+    let mut talk = interrupted();
+    let whole = members(&talk);
+    for (leaf, expected, faults) in [
+        (5, &whole[..4], 0),
+        (4, &[vec![0], vec![1, 2], vec![3], vec![4]], 1),
+        (2, &[vec![0], vec![1, 2]], 1),
+        (1, &[vec![0], vec![1]], 1),
+        (6, &whole[..], 0),
+    ] {
+        talk.switch(id(leaf)).unwrap();
+        assert_eq!((members(&talk).as_slice(), talk.path().faults(0).count()), (expected, faults), "up to {leaf}");
+    }
+    talk.switch(id(3)).unwrap();
+    assert_eq!(talk.path().open_calls().map(Group::index), Some(1));
+    talk.push(Message::tool("b", "another"));
+    assert_eq!(members(&talk), [vec![0], vec![1, 2, 4], vec![3]]);
+    assert_eq!((talk.path().faults(0).count(), talk.path().open_calls().is_none()), (0, true));
+    assert_eq!(talk.undo(), Some(id(3)));
+    assert_eq!(talk.path().group(1).state(), GroupState::Open);
+}
+
+#[test]
+fn many_late_results_take_time_with_their_number() {
+    const CALLS: usize = 20_000;
+    let ids: Vec<String> = (0..CALLS).map(|n| n.to_string()).collect();
+    let mut talk = Conversation::from_messages([calls(&ids.iter().map(|id| &**id).collect::<Vec<_>>())]);
+    for id in &ids {
+        talk.push("Go on.");
+        talk.push(Message::tool(id, ""));
+    }
+    assert_eq!(talk.path().groups(), CALLS + 1);
+    assert!(talk.path().faults(0).next().is_none() && talk.path().group(0).positions().len() == CALLS + 1);
 }
 
 #[test]

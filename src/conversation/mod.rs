@@ -5,9 +5,11 @@
 //! [`purge_branches`](Conversation::purge_branches) do.
 
 mod head;
+mod index;
 mod item;
 mod metadata;
 mod notes;
+mod open_calls;
 mod path;
 mod restore;
 mod rounds;
@@ -21,14 +23,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
 pub(crate) use head::HeadChange;
+use index::PathIndex;
 pub(crate) use item::Stamp;
 use item::narrow;
-use path::PathIndex;
 
+pub use index::{GroupState, Positions};
 pub use item::{Item, ItemId, Timestamp};
 pub use metadata::Metadata;
 pub use notes::{Mark, Summary, SummaryId};
-pub use path::{Group, GroupState, Path};
+pub use path::{Group, Path};
 pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};
 pub(crate) use rounds::Round;
 
@@ -249,7 +252,7 @@ impl Conversation {
     pub fn undo(&mut self) -> Option<ItemId> {
         let path = self.path();
         let group = path.turns().checked_sub(1).map_or(0, |turn| path.turn(turn).start);
-        let position = path.group(group).positions().start;
+        let position = path.positions(group..group).start;
         let undone = path.item(position)?.id;
         self.path.truncate(position, &self.items);
         Some(undone)

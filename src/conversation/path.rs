@@ -1,185 +1,15 @@
 //! The path: the items from the root to the current leaf, cut into groups and turns.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::Conversation;
-use super::item::{Item, ItemId, narrow};
-use crate::log::Log;
-use crate::message::{Message, Role};
-
-/// Whether a group can be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupState {
-    /// A lone message, or calls with a result for each: legal in a request.
-    Ready,
-    /// Calls of which at least one has no result.
-    Open,
-    /// A result that answers no call before it.
-    Orphan,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct GroupStart {
-    position: u32,
-    state: GroupState,
-}
-
-/// The path as numbers: which items, where groups and turns start. Derived from the tree, kept up to date by every
-/// change of the leaf.
-#[derive(Clone, Debug, Default)]
-pub(super) struct PathIndex {
-    items: Log<ItemId>,
-    groups: Log<GroupStart>,
-    /// The groups that are a user message.
-    turns: Log<u32>,
-    /// The groups that are not [`GroupState::Ready`].
-    faults: Log<u32>,
-    /// The open calls of the last group, if it has any.
-    open: Option<Arc<OpenCalls>>,
-}
-
-impl PathIndex {
-    pub(super) fn leaf(&self) -> Option<ItemId> {
-        self.items.last().copied()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    pub(super) fn holds(&self, item: &Item) -> bool {
-        self.items.get(item.depth as usize) == Some(&item.id)
-    }
-
-    /// Adds `item`, a child of the leaf, to the last group or to a new one.
-    pub(super) fn push(&mut self, item: &Item) {
-        let role = item.message.role();
-        let is_result = matches!(role, Role::Tool | Role::Function);
-        let answered = if is_result { self.answer(&item.message) } else { None };
-        self.items.push(item.id);
-        match answered {
-            Some(0) => self.close_last(),
-            Some(_) => {}
-            None => {
-                let state = match (is_result, item.message.has_calls()) {
-                    (true, _) => GroupState::Orphan,
-                    (false, true) => GroupState::Open,
-                    (false, false) => GroupState::Ready,
-                };
-                if state == GroupState::Open {
-                    self.open = Some(Arc::new(OpenCalls::of(&item.message)));
-                }
-                if *role == Role::User {
-                    self.turns.push(narrow(self.groups.len()));
-                }
-                if state != GroupState::Ready {
-                    self.faults.push(narrow(self.groups.len()));
-                }
-                self.groups.push(GroupStart { position: narrow(self.items.len() - 1), state });
-            }
-        }
-    }
-
-    /// If `result` answers a call of the last group: how many calls are open behind it.
-    fn answer(&mut self, result: &Message) -> Option<usize> {
-        self.groups.last().filter(|group| group.state == GroupState::Open)?;
-        Arc::make_mut(self.open.as_mut()?).answer(result)
-    }
-
-    fn close_last(&mut self) {
-        let last = self.groups.len() - 1;
-        if let Some(group) = self.groups.get_mut(last) {
-            group.state = GroupState::Ready;
-        }
-        self.open = None;
-        // The last group was open, so it is the last of the faults.
-        self.faults.truncate(self.faults.len() - 1);
-    }
-
-    /// Cuts the path to its first `len` items.
-    pub(super) fn truncate(&mut self, len: usize, items: &Log<Option<Item>>) {
-        if len >= self.len() {
-            return;
-        }
-        let mut group = match len {
-            0 => 0,
-            _ => self.group_at(len - 1),
-        };
-        // Open calls are taken up again from their message: those that the last group left open.
-        while group > 0 && self.groups.get(group - 1).is_some_and(|before| before.state == GroupState::Open) {
-            group -= 1;
-        }
-        let start = self.groups.get(group).map_or(0, |group| group.position as usize);
-        let again: Vec<ItemId> = self.items.range(start..len).copied().collect();
-        self.items.truncate(start);
-        self.groups.truncate(group);
-        self.turns.truncate(self.turns.partition_point(|&turn| (turn as usize) < group));
-        self.faults.truncate(self.faults.partition_point(|&fault| (fault as usize) < group));
-        for item in again.into_iter().filter_map(|id| at(items, id)) {
-            self.push(item);
-        }
-    }
-
-    fn group_at(&self, position: usize) -> usize {
-        self.groups.partition_point(|group| group.position as usize <= position).saturating_sub(1)
-    }
-
-    fn span(&self, group: usize) -> Range<usize> {
-        let start = |group| self.groups.get(group).map_or(self.len(), |start: &GroupStart| start.position as usize);
-        start(group)..start(group.saturating_add(1))
-    }
-}
-
-fn at(items: &Log<Option<Item>>, id: ItemId) -> Option<&Item> {
-    items.get(id.index())?.as_ref()
-}
-
-/// The calls of one message that have no result yet, counted by id. They pair by position within their group: an id may
-/// repeat, here and elsewhere in the conversation.
-#[derive(Clone, Debug, Default)]
-struct OpenCalls(HashMap<Call, usize>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Call {
-    Tool(Option<Box<str>>),
-    Function(Box<str>),
-}
-
-impl OpenCalls {
-    fn of(message: &Message) -> Self {
-        let tools = message.tool_calls().iter().map(|call| Call::Tool(named(call.id())));
-        let function = message.function_call().map(|call| Call::Function(call.name().into()));
-        let mut open = Self::default();
-        for call in tools.chain(function) {
-            *open.0.entry(call).or_default() += 1;
-        }
-        open
-    }
-
-    /// Takes out a call that `result` answers; how many calls, by id, are left open then.
-    fn answer(&mut self, result: &Message) -> Option<usize> {
-        let call = match result.role() {
-            Role::Function => Call::Function(result.name().unwrap_or("").into()),
-            _ => Call::Tool(named(result.tool_call_id())),
-        };
-        let left = self.0.get_mut(&call)?;
-        *left -= 1;
-        if *left == 0 {
-            self.0.remove(&call);
-        }
-        Some(self.0.len())
-    }
-}
-
-/// Some servers give calls no id, or an empty one: a result without one answers either.
-fn named(id: Option<&str>) -> Option<Box<str>> {
-    id.filter(|id| !id.is_empty()).map(Box::from)
-}
+use super::index::{GroupState, PathIndex, Positions};
+use super::item::{Item, ItemId};
+use crate::message::Message;
 
 /// The history as the user sees it: the items from the root to the current leaf. Positions count items from 0, groups
-/// and turns likewise; the head is not among them.
+/// and turns likewise; the head is not among them. Positions are in the order of the record, groups in that of a request:
+/// a result that somebody spoke before belongs to the group of its calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     conversation: &'a Conversation,
@@ -255,9 +85,47 @@ impl<'a> Path<'a> {
         self.index().group_at(position)
     }
 
-    /// The positions of a range of groups.
+    /// The first group that starts behind a position.
+    pub(crate) fn group_behind(self, position: usize) -> usize {
+        self.index().group_behind(position)
+    }
+
+    /// The positions from where the first of these groups starts to where the group behind them does. Where
+    /// [`is_split`](Self::is_split) is true at either end, results of other groups are among them, or some of their own
+    /// are not.
     pub fn positions(self, groups: Range<usize>) -> Range<usize> {
-        self.index().span(groups.start).start..self.index().span(groups.end).start
+        self.index().start(groups.start)..self.index().start(groups.end)
+    }
+
+    /// Whether a result stands at or behind the start of this group whose calls are in a group before it.
+    pub fn is_split(self, group: usize) -> bool {
+        let behind = self.index().start(group)..self.len();
+        self.late_between(behind, group).next().is_some()
+    }
+
+    /// The positions of a group's items up to the first message of another group.
+    pub(crate) fn in_place(self, group: usize) -> Range<usize> {
+        self.index().members(group).own
+    }
+
+    /// The positions in a range of results whose calls are in a group before `group`, and stand behind other messages.
+    pub(crate) fn late_between(self, positions: Range<usize>, group: usize) -> impl Iterator<Item = usize> {
+        self.index().late_in(positions, 0..group)
+    }
+
+    /// The positions from `from` on of results of these groups that stand behind other messages.
+    pub(crate) fn late_of(self, groups: Range<usize>, from: usize) -> impl Iterator<Item = usize> {
+        self.index().late_in(from..self.len(), groups)
+    }
+
+    /// The newest item of all groups up to and with this one. While it is the same recording, these groups are the same.
+    pub(crate) fn newest_item(self, group: usize) -> Option<&'a Item> {
+        self.item(self.index().newest_position(group)?)
+    }
+
+    /// The calls that the next result can answer, if there are any: those since the last reply.
+    pub(crate) fn open_calls(self) -> Option<Group<'a>> {
+        self.index().open.as_ref().map(|open| self.group(open.group as usize))
     }
 
     /// The groups that cannot be sent, oldest first, from `group` on: orphan results and unanswered calls.
@@ -290,7 +158,8 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The atom of trimming: a lone message, or an assistant message with its calls and their results.
+/// The atom of trimming: a lone message, or an assistant message with its calls and their results. A result is the calls'
+/// wherever it stands up to the next reply, so that what a user said meanwhile is a group of its own, behind them.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     path: Path<'a>,
@@ -303,19 +172,24 @@ impl<'a> Group<'a> {
         self.index
     }
 
-    /// The positions of its items.
-    pub fn positions(self) -> Range<usize> {
-        self.path.index().span(self.index)
+    /// The positions of its items, in the order in which they are sent.
+    pub fn positions(self) -> Positions<'a> {
+        self.path.index().members(self.index)
     }
 
     /// Whether it can be sent.
     pub fn state(self) -> GroupState {
-        self.path.index().groups.get(self.index).map_or(GroupState::Ready, |group| group.state)
+        self.path.index().state(self.index)
     }
 
-    /// Its messages.
+    /// Its messages, in the order in which they are sent.
     pub fn messages(self) -> impl DoubleEndedIterator<Item = &'a Message> {
-        self.path.range(self.positions()).map(Item::message)
+        self.items().map(Item::message)
+    }
+
+    /// Its items, in the order in which they are sent.
+    pub(crate) fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
+        self.positions().filter_map(move |position| self.path.item(position))
     }
 
     /// Its first message.
@@ -324,7 +198,7 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn last_item(self) -> Option<&'a Item> {
-        self.path.range(self.positions()).next_back()
+        self.items().next_back()
     }
 
     /// Whether it is calls with their results.

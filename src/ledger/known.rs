@@ -25,10 +25,13 @@ impl Ledger {
             return None;
         }
         let [head, tools] = column.head.as_ref()?.counts(&conversation.shared_head(), tools, &costly(params))?;
-        let mut messages = shares(head, conversation.head().iter());
+        let mut on_path = vec![Count::ZERO; path.len()];
         for group in 0..path.groups() {
-            messages.extend(column.group_shares(path, group)?);
+            let shares = column.group_shares(path, group)?;
+            path.group(group).positions().zip(shares).for_each(|(position, share)| on_path[position] = share);
         }
+        let mut messages = shares(head, conversation.head().iter());
+        messages.extend(on_path);
         Some(Breakdown { messages, head, tools, format: Count::ZERO, overhead: cost.priming() })
     }
 }

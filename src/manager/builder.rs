@@ -46,6 +46,7 @@ pub(super) struct Setup {
     wire: Option<Wire>,
     never_cut: bool,
     pub(super) requires_saved: bool,
+    starts_on_user: bool,
     pub(super) summarizer: Summarizer,
     pub(super) observers: Observers,
     pub(super) calibration: Calibration,
@@ -69,6 +70,7 @@ impl Builder {
             wire: None,
             never_cut: false,
             requires_saved: false,
+            starts_on_user: false,
             summarizer: Summarizer::default(),
             observers: Observers::default(),
             calibration: Calibration::new(),
@@ -153,6 +155,11 @@ impl Builder {
     /// Refuses what must be answered and is longer than there is room; see [`Planner::never_cut`].
     pub fn never_cut(self) -> Self {
         self.set(|setup| setup.never_cut = true)
+    }
+
+    /// Begins every request with a user message behind the head; see [`Planner::start_on_user`].
+    pub fn start_on_user(self) -> Self {
+        self.set(|setup| setup.starts_on_user = true)
     }
 
     /// Shares what bills teach about counts with others. Default: among the managers of this template.
@@ -388,7 +395,8 @@ impl Setup {
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
         let planner = planner.model(&self.model.name).params(params).wire(wire.clone());
-        Ok(if self.never_cut { planner.never_cut() } else { planner })
+        let planner = if self.never_cut { planner.never_cut() } else { planner };
+        Ok(if self.starts_on_user { planner.start_on_user() } else { planner })
     }
 }
 

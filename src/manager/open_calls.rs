@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::ConversationManager;
-use crate::conversation::{Conversation, GroupState, Item, ItemId};
+use crate::conversation::{Conversation, Item, ItemId};
 use crate::message::{Content, FunctionCall, Message, Role, ToolCall};
 
 /// A call at the end of the conversation whose result is not in the record yet; see
@@ -114,19 +114,17 @@ impl Unanswered {
     }
 }
 
-/// The item at the end of the path whose calls are open.
+/// The item whose calls are open: the last one that calls, since the last reply.
 pub(super) fn calling_item(record: &Conversation) -> Option<&Item> {
     let path = record.path();
-    let last = path.group(path.groups().checked_sub(1)?);
-    path.item(last.positions().start).filter(|_| last.state() == GroupState::Open)
+    path.item(path.open_calls()?.positions().next()?)
 }
 
-/// The calls at the end of the path that have no result in the record.
+/// The calls since the last reply that have no result in the record.
 pub(super) fn open_calls(record: &Conversation) -> Vec<OpenCall> {
-    let Some(item) = calling_item(record) else { return Vec::new() };
-    let path = record.path();
+    let (Some(group), Some(item)) = (record.path().open_calls(), calling_item(record)) else { return Vec::new() };
     let mut open = Unanswered::new(OpenCall::all(item.message()));
-    for result in path.group(path.groups() - 1).messages().skip(1) {
+    for result in group.messages().skip(1) {
         // Every result in the group answers one of its calls.
         let _ = open.take(result);
     }

@@ -1,7 +1,7 @@
 //! What may be sent next: results where calls wait for them, and nothing else there.
 
 use super::open_calls::{OpenCall, Outcome, Unanswered, open_calls};
-use crate::conversation::{Conversation, GroupState, Item};
+use crate::conversation::{Conversation, Group, GroupState, Item};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
 use crate::words::counted;
@@ -28,7 +28,7 @@ pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation>
     let open = Open::of(&record);
     let messages = match ask {
         Ask::Message(message) if is_result(message) => open.results(std::slice::from_ref(message))?,
-        Ask::Message(message) if message.has_calls() && open.calls.is_empty() => {
+        Ask::Message(message) if message.has_calls() && !open.is_last => {
             return Err(invalid("calls are not sent without their results; push the calls, then the results"));
         }
         Ask::Results(results) => open.results(results)?,
@@ -62,9 +62,7 @@ fn back_to_question(record: &mut Conversation) -> Result<()> {
 }
 
 fn check_end(record: &Conversation) -> Result<()> {
-    let path = record.path();
-    let last = path.groups().checked_sub(1).map(|last| path.group(last).state());
-    match last {
+    match last_group(record).map(Group::state) {
         Some(GroupState::Orphan) => Err(invalid("the conversation ends in a result that no call before it waits for")),
         _ => Ok(()),
     }
@@ -74,18 +72,23 @@ fn is_result(message: &Message) -> bool {
     matches!(message.role(), Role::Tool | Role::Function)
 }
 
-/// The calls at the end of a path that have no result in the record.
+/// The calls since the last reply that have no result in the record.
 struct Open {
     calls: Vec<OpenCall>,
+    /// Whether the path ends in them or their results. Somebody who spoke since then is answered without them, if their
+    /// results do not come first.
+    is_last: bool,
 }
 
 impl Open {
     fn of(record: &Conversation) -> Self {
-        Self { calls: open_calls(record) }
+        let open = record.path().open_calls().map(Group::index);
+        let is_last = open.is_some() && open == last_group(record).map(Group::index);
+        Self { calls: open_calls(record), is_last }
     }
 
     fn check_none(&self) -> Result<()> {
-        if self.calls.is_empty() {
+        if !self.is_last {
             return Ok(());
         }
         let what_to_do = match self.calls.iter().any(OpenCall::is_finished) {
@@ -136,6 +139,12 @@ impl Open {
         };
         Error::new(ErrorKind::UnknownCall, detail)
     }
+}
+
+/// The group of the path's last item.
+fn last_group(record: &Conversation) -> Option<Group<'_>> {
+    let path = record.path();
+    path.len().checked_sub(1).map(|last| path.group(path.group_at(last)))
 }
 
 fn unanswered(open: &[OpenCall], what_to_do: &str) -> Error {

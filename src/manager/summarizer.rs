@@ -148,7 +148,10 @@ impl Work<'_> {
             let part = self.part(path, next..wish.groups.end, text.as_deref(), wish.most);
             let end = part.end;
             let Some(summary) = self.fold(path, part, text.as_deref(), wish.most, &mut made.calls).await else { break };
-            made.summary = Some((end, summary.clone()));
+            // A summary stands for items side by side: not for calls whose results stand behind it.
+            if !path.is_split(end) {
+                made.summary = Some((end, summary.clone()));
+            }
             (text, next) = (Some(summary), end);
         }
         made

@@ -109,8 +109,13 @@ impl Applied {
     }
 
     pub(crate) fn is_evicted(&self, group: usize) -> bool {
+        self.evicted_up_to(group).is_some()
+    }
+
+    /// The end of the range with which a group is left out; `None` when it is not.
+    pub(crate) fn evicted_up_to(&self, group: usize) -> Option<usize> {
         let index = self.evicted.partition_point(|one| one.groups.end <= group);
-        self.evicted.get(index).is_some_and(|one| one.groups.contains(&group))
+        self.evicted.get(index).filter(|one| one.groups.contains(&group)).map(|one| one.groups.end)
     }
 
     pub(crate) fn evicted(&self) -> impl Iterator<Item = (&Range<usize>, Fate, &Reason)> {

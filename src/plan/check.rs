@@ -7,13 +7,14 @@ use crate::budget::TokenBudget;
 use crate::conversation::{Conversation, GroupState};
 use crate::error::{Error, ErrorKind};
 use crate::ledger::Ledger;
+use crate::message::{Message, Role};
 use crate::tokens::ChatCost;
 
 /// A promise that a strategy does not keep. `Display` says which, and on what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism` or `idempotence`.
+    /// The promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism`, `idempotence` or `start`.
     pub promise: &'static str,
     /// What was found.
     pub found: String,
@@ -28,7 +29,8 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// Tries a strategy on a conversation: its plan is within the budget, keeps the order, is legal, accounts for every
-/// message, is the same with a fresh memo and a used one, and leaves what it sends as it is when that is all there is.
+/// message, is the same with a fresh memo and a used one, and leaves what it sends as it is when that is all there is. Where
+/// the planner is asked to [start with a user message](Planner::start_on_user), its request does.
 /// A refusal because of the budget breaks no promise. Call it on many conversations under many budgets.
 ///
 /// # Errors
@@ -60,7 +62,8 @@ pub fn check(
     trial.budget(&plan)?;
     account(&plan)?;
     trial.determinism(&plan, conversation)?;
-    trial.idempotence(&plan)
+    trial.idempotence(&plan)?;
+    Trial { planner: trial.planner.start_on_user(), strategy }.start(conversation)
 }
 
 fn is_refusal(error: &Error) -> bool {
@@ -95,6 +98,22 @@ impl Trial<'_> {
             (false, _) => broken("budget", format!("the plan says {said} tokens, its messages cost {counted}")),
             (_, false) => broken("budget", format!("{said} tokens, and {limit} may be sent")),
             _ => Ok(()),
+        }
+    }
+
+    /// A request that must start with a user message does, and keeps the promises about its size and its parts.
+    fn start(&self, conversation: &Conversation) -> Result<(), Violation> {
+        let plan = match self.plan(conversation, &mut Memo::default()) {
+            Ok(plan) => plan,
+            Err(error) if is_refusal(&error) => return Ok(()),
+            Err(error) => return Err(fails(error)),
+        };
+        self.budget(&plan)?;
+        account(&plan)?;
+        let first = plan.messages().iter().find(|message| !message.role().is_instruction());
+        match first.filter(|first| *first.role() != Role::User) {
+            Some(first) => broken("start", format!("the first message is the {}'s", first.role().as_str())),
+            None => Ok(()),
         }
     }
 
@@ -138,17 +157,22 @@ impl Trial<'_> {
     }
 }
 
-/// What a plan sends as a conversation of its own, with the same head and pins.
+/// What a plan sends as a conversation of its own, in the order of the record, with the same head and pins.
 fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
     let (head, path) = plan.messages().split_at(plan.head_len());
     let mut sent = Conversation::new();
     sent.set_head(head.iter().cloned())?;
-    let runs = plan.runs().iter().filter(|run| run.fate.is_sent());
-    let mut is_pin: Vec<_> = runs.flat_map(|run| run.positions.clone().map(|_| run.reason == Reason::Pin)).collect();
-    if let Some(summary) = summary_index(plan) {
-        is_pin.insert(summary - plan.head_len(), false);
+    let mut places: Vec<_> =
+        sent_groups(plan).map(|(_, position, reason)| (position, *reason == Reason::Pin)).collect();
+    if let Some(summary) = plan.summary() {
+        // No result stands on the other side of the end of what a summary stands for than its calls.
+        let end = plan.record().path().positions(summary.groups.clone()).end;
+        let before = places.iter().filter(|(position, _)| *position < end).count();
+        places.insert(before, (end, false));
     }
-    for (message, is_pin) in path.iter().zip(is_pin) {
+    let mut messages: Vec<_> = path.iter().zip(places).collect();
+    messages.sort_by_key(|(_, (position, _))| *position);
+    for (message, (_, is_pin)) in messages {
         let item = sent.push(message.clone());
         if is_pin {
             sent.pin(item)?;
@@ -157,39 +181,70 @@ fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
     Ok(sent)
 }
 
-/// Where the summary stands among the messages.
-fn summary_index(plan: &Plan) -> Option<usize> {
-    let end = plan.record().path().positions(plan.summary()?.groups.clone()).end;
-    let sent = plan.runs().iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.positions.clone());
-    Some(plan.head_len() + sent.filter(|&position| position < end).count())
+/// Whether each call has one result, directly behind it, and no result stands anywhere else.
+fn is_legal(messages: &[Message]) -> bool {
+    let mut rest = messages;
+    while let Some((first, behind)) = rest.split_first() {
+        let results = behind.iter().take_while(|message| is_result(message)).count();
+        let group =
+            Conversation::from_messages(rest[..=results].iter().filter(|one| !one.role().is_instruction()).cloned());
+        let calls = group.path().group(0);
+        let is_whole = first.role().is_instruction() && results == 0
+            || group.path().groups() == 1 && calls.state() == GroupState::Ready;
+        if !is_whole {
+            return false;
+        }
+        rest = &behind[results..];
+    }
+    true
 }
 
-/// The runs hold every message of the path once, in order; what they send is what is sent, and it is legal.
+fn is_result(message: &Message) -> bool {
+    matches!(message.role(), Role::Tool | Role::Function)
+}
+
+/// The messages of the path that are sent, in order: their groups, their positions, and why they are sent.
+fn sent_groups(plan: &Plan) -> impl Iterator<Item = (usize, usize, &Reason)> {
+    let path = plan.record().path();
+    let runs = plan.runs().iter().filter(|run| run.fate.is_sent());
+    runs.flat_map(move |run| {
+        let groups = run.groups.clone();
+        groups.flat_map(move |group| path.group(group).positions().map(move |at| (group, at, &run.reason)))
+    })
+}
+
+/// Where the summary stands among the messages.
+fn summary_index(plan: &Plan) -> Option<usize> {
+    let end = plan.summary()?.groups.end;
+    Some(plan.head_len() + sent_groups(plan).filter(|(group, ..)| *group < end).count())
+}
+
+/// The runs hold every message of the path once; what they send is what is sent, in order, and it is legal.
 fn account(plan: &Plan) -> Result<(), Violation> {
     let (runs, path) = (plan.runs(), plan.record().path());
     let mut next = 0;
     for run in runs {
-        if run.positions.start != next {
-            return broken("sum", format!("the run behind message {next} begins with {}", run.positions.start));
+        if run.groups.start != next {
+            return broken("sum", format!("the run behind group {next} begins with {}", run.groups.start));
         }
-        next = run.positions.end;
+        next = run.groups.end;
     }
-    if next != path.len() {
-        return broken("sum", format!("runs of {next} messages, and the path has {}", path.len()));
+    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.positions.clone().chain(run.apart.clone())).collect();
+    held.sort_unstable();
+    if next != path.groups() || !held.iter().copied().eq(0..path.len()) {
+        return broken("sum", format!("runs of {} messages, and the path has {}", held.len(), path.len()));
     }
-    let sent: Vec<_> = runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.positions.clone()).collect();
-    let roles = sent.iter().filter_map(|&position| Some(path.item(position)?.message().role()));
+    let roles = sent_groups(plan).filter_map(|(_, position, _)| Some(path.item(position)?.message().role()));
     let expected = path.head().iter().map(crate::message::Message::role).chain(roles);
     let summary = summary_index(plan);
     let own = plan.messages().iter().enumerate().filter(|(index, _)| Some(*index) != summary);
     if !own.map(|(_, message)| message.role()).eq(expected) {
         return broken("order", "the messages are not those of the runs, in order");
     }
-    let request = as_sent(plan).map_err(fails)?;
-    let is_ready = |group: usize| request.path().group(group).state() == GroupState::Ready;
-    match (0..request.path().groups()).find(|&group| !is_ready(group)) {
-        Some(group) => broken("legal", format!("group {group} of the request has calls or results without the other")),
-        None => Ok(()),
+    if is_legal(plan.messages()) {
+        Ok(())
+    } else {
+        broken("legal", "the request has calls whose results do not follow directly, or results without calls")
     }
 }
 

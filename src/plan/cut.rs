@@ -2,61 +2,143 @@
 
 use super::runs::Cut;
 use super::shrink::{Shrink, Shrinker};
-use crate::conversation::Path;
+use crate::conversation::{Group, Path};
 use crate::ledger::Sums;
 use crate::message::Message;
-use crate::tokens::ChatCost;
+use crate::tokens::{ChatCost, is_parallel};
 
-/// No text is cut to less than this, in tokens: what is left would say nothing.
+/// No text is cut to less than this, in tokens: what is left would say nothing. The results of parallel calls have it
+/// together, as the result of a single call has it alone.
 const LEAST: u64 = 64;
+/// No result of parallel calls is cut to less than this.
+const LEAST_OF_MANY: u64 = 8;
+/// How many lengths are tried between the shortest and one that was too long.
+const MOST_TRIES: usize = 4;
 
-/// Cuts the longest texts of these groups to one length, so that together they fit into `room` tokens; `None` when they
-/// cannot.
-pub(super) fn cut_to_fit(
-    path: Path<'_>,
-    groups: &[usize],
-    room: u64,
-    sums: &Sums,
-    cost: &ChatCost,
-    shrinker: &Shrinker,
-) -> Option<Vec<Cut>> {
-    let messages = || groups.iter().flat_map(|&group| path.group(group).messages());
-    let lengths: Vec<u64> = messages().flat_map(|message| text_lengths(message, cost)).collect();
-    let whole: u64 = groups.iter().map(|&group| sums.group(group).tokens).sum();
-    let around = whole.saturating_sub(lengths.iter().sum());
-    let mut length = common_length(&lengths, room.checked_sub(around)?)?;
-    loop {
-        let how = Shrink::Ends { tokens: length };
-        let cut = |&group: &usize| {
-            let ways = std::slice::from_ref(&how);
-            let tokens = shrinker.shrink(path.group(group), ways, cost).count.tokens;
-            Cut { group, how: how.clone(), tokens }
-        };
-        let cuts: Vec<Cut> = groups.iter().map(cut).collect();
-        let over = cuts.iter().map(|cut| cut.tokens).sum::<u64>().saturating_sub(room);
-        if over == 0 {
-            let is_cut = |cut: &Cut| sums.group(cut.group).tokens > cut.tokens;
-            return Some(cuts.into_iter().filter(is_cut).collect());
-        }
-        // Texts that were counted as parts may cost a little more together.
-        let longest = lengths.iter().filter(|&&tokens| tokens > length).count().max(1) as u64;
-        length = length.checked_sub(over.div_ceil(longest)).filter(|&length| length >= LEAST)?;
+/// Groups that may be cut, and the room that they have.
+pub(super) struct ToCut<'a> {
+    pub(super) path: Path<'a>,
+    pub(super) groups: &'a [usize],
+    pub(super) room: u64,
+    pub(super) sums: &'a Sums,
+    pub(super) cost: &'a ChatCost,
+    pub(super) shrinker: &'a Shrinker,
+}
+
+/// A text of one of the groups.
+#[derive(Clone, Copy)]
+struct Text {
+    tokens: u64,
+    least: u64,
+}
+
+impl Text {
+    /// What is left of it where texts are cut to `length`.
+    fn cut_to(self, length: u64) -> u64 {
+        self.tokens.min(length.max(self.least))
     }
 }
 
-fn text_lengths(message: &Message, cost: &ChatCost) -> Vec<u64> {
-    let mut lengths = Vec::new();
-    message.map_texts(|text| {
-        lengths.push(cost.text(text).tokens);
-        None
-    });
-    lengths
+/// Cuts the longest texts of groups to one length, so that together they fit into the room; `None` when they cannot.
+pub(super) fn cut_to_fit(to_cut: &ToCut<'_>) -> Option<Vec<Cut>> {
+    let texts = to_cut.texts();
+    let whole: u64 = to_cut.groups.iter().map(|&group| to_cut.sums.group(group).tokens).sum();
+    let around = whole.saturating_sub(texts.iter().map(|text| text.tokens).sum());
+    // Nearly always a token less of a text is a token less of the request.
+    let guess = to_cut.room.checked_sub(around).and_then(|room| common_length(&texts, room));
+    if let Some(cuts) = guess.and_then(|length| to_cut.at_most(&texts, length)) {
+        return Some(cuts);
+    }
+    to_cut.between(&texts, whole)
 }
 
-/// The greatest length to which all texts can be cut so that they fit into `room`.
-fn common_length(lengths: &[u64], room: u64) -> Option<u64> {
-    let fits = |most: u64| lengths.iter().map(|&tokens| tokens.min(most)).sum::<u64>() <= room;
-    let (mut enough, mut too_much) = (LEAST, lengths.iter().copied().max().unwrap_or(0).max(LEAST) + 1);
+impl ToCut<'_> {
+    fn texts(&self) -> Vec<Text> {
+        let mut texts = Vec::new();
+        for group in self.groups.iter().map(|&group| self.path.group(group)) {
+            let least = least(group);
+            for message in group.messages() {
+                each_text(message, |text| texts.push(Text { tokens: self.cost.text(text).tokens, least }));
+            }
+        }
+        texts
+    }
+
+    /// The groups with no text longer than `length`, and what they cost together.
+    fn at(&self, length: u64) -> (Vec<Cut>, u64) {
+        let cut = |&group: &usize| {
+            let how = Shrink::Ends { tokens: length.max(least(self.path.group(group))) };
+            let ways = std::slice::from_ref(&how);
+            let tokens = self.shrinker.shrink(self.path.group(group), ways, self.cost).count.tokens;
+            Cut { group, how, tokens }
+        };
+        let cuts: Vec<Cut> = self.groups.iter().map(cut).collect();
+        let tokens = cuts.iter().map(|cut| cut.tokens).sum();
+        (cuts, tokens)
+    }
+
+    fn fits(&self, (cuts, tokens): (Vec<Cut>, u64)) -> Option<Vec<Cut>> {
+        let is_cut = |cut: &Cut| self.sums.group(cut.group).tokens > cut.tokens;
+        (tokens <= self.room).then(|| cuts.into_iter().filter(is_cut).collect())
+    }
+
+    /// Texts of `length`, or a little less: texts that were counted as parts may cost a little more together.
+    fn at_most(&self, texts: &[Text], mut length: u64) -> Option<Vec<Cut>> {
+        loop {
+            let (cuts, tokens) = self.at(length);
+            if let Some(cuts) = self.fits((cuts, tokens)) {
+                return Some(cuts);
+            }
+            let longer = texts.iter().filter(|text| text.tokens > length.max(text.least)).count() as u64;
+            let less = (tokens - self.room).div_ceil(longer.max(1));
+            length = length.checked_sub(less).filter(|&length| length >= LEAST)?;
+        }
+    }
+
+    /// The greatest length that is found between the shortest, if that fits, and one that is too long. A token of a text
+    /// may cost more than one: in parallel results all that is not ASCII is escaped.
+    fn between(&self, texts: &[Text], whole: u64) -> Option<Vec<Cut>> {
+        let sum = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>();
+        let (cuts, mut tokens) = self.at(LEAST_OF_MANY);
+        let mut best = self.fits((cuts, tokens))?;
+        let (mut enough, mut too_much) = (sum(LEAST_OF_MANY), (sum(u64::MAX), whole));
+        for _ in 0..MOST_TRIES {
+            let (more, costs) = (too_much.0.saturating_sub(enough), too_much.1.saturating_sub(tokens));
+            let part = u128::from(more) * u128::from(self.room - tokens) / u128::from(costs.max(1));
+            let Some(length) = common_length(texts, enough + u64::try_from(part).unwrap_or(more)) else { break };
+            if sum(length) <= enough {
+                break;
+            }
+            let (cuts, found) = self.at(length);
+            match self.fits((cuts, found)) {
+                Some(cuts) => (best, tokens, enough) = (cuts, found, sum(length)),
+                None => too_much = (sum(length), found),
+            }
+        }
+        Some(best)
+    }
+}
+
+/// The shortest that a text of a group is cut to.
+fn least(group: Group<'_>) -> u64 {
+    match group.first().filter(|first| is_parallel(first)) {
+        Some(_) => (LEAST / (group.positions().len() as u64).saturating_sub(1).max(1)).max(LEAST_OF_MANY),
+        None => LEAST,
+    }
+}
+
+fn each_text(message: &Message, mut take: impl FnMut(&str)) {
+    message.map_texts(|text| {
+        take(text);
+        None
+    });
+}
+
+/// The greatest length to which all texts can be cut so that they have `room` tokens together.
+fn common_length(texts: &[Text], room: u64) -> Option<u64> {
+    let fits = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>() <= room;
+    let longest = texts.iter().map(|text| text.tokens.max(text.least)).max().unwrap_or(LEAST);
+    let (mut enough, mut too_much) = (LEAST_OF_MANY, longest + 1);
     if !fits(enough) {
         return None;
     }

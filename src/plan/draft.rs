@@ -125,6 +125,8 @@ pub enum Reason {
     Count,
     /// It stands before the first user message that is sent (`start`).
     Start,
+    /// The request begins with this user message, as was asked for (`leads`).
+    Leads,
     /// It stands between the beginning and the end that are kept (`middle`).
     Middle,
     /// It has less to do with the question than what fits (`unrelated`).
@@ -157,6 +159,7 @@ impl Reason {
             Self::Budget => "budget",
             Self::Count => "count",
             Self::Start => "start",
+            Self::Leads => "leads",
             Self::Middle => "middle",
             Self::Unrelated => "unrelated",
             Self::Cleared => "cleared",
@@ -181,6 +184,7 @@ impl fmt::Display for Reason {
             Self::Budget => "older than what fits",
             Self::Count => "beyond the number asked for",
             Self::Start => "before the first user message sent",
+            Self::Leads => "the user message to begin with",
             Self::Middle => "between the beginning and the end",
             Self::Unrelated => "less to do with the question than what fits",
             Self::Cleared => "results of calls that are done with",

@@ -3,26 +3,30 @@
 use crate::tokens::ChatCost;
 use crate::words::thousands;
 
-/// The beginning and the end of a text in at most `most` tokens, with the number of tokens left out between them; `None`
-/// when the text is no longer than that.
+/// The beginning and the end of a text in at most `most` tokens, with the number of tokens left out between them, or `…`
+/// where that number would take half of the room; `None` when the text is no longer than that, or would not become shorter.
 pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
     let all = cost.text(text).tokens;
     if all <= most {
         return None;
     }
-    let mut room = most.saturating_sub(cost.text(&marker(all)).tokens);
+    let has_number = cost.text(&marker(all)).tokens.saturating_mul(2) <= most;
+    let between = |gone: u64| if has_number { marker(gone) } else { "…".to_owned() };
+    let space = if has_number { "\n" } else { " " };
+    let mut room = most.saturating_sub(cost.text(&between(all)).tokens);
     while room > 0 {
         let first = prefix(text, room.div_ceil(2), all, cost);
         let last = suffix(&text[first..], room / 2, all, cost) + first;
         let gone = cost.text(&text[first..last]).tokens;
-        let cut = format!("{}\n{}\n{}", text[..first].trim_end(), marker(gone), text[last..].trim_start());
+        let (start, end) = (text[..first].trim_end(), text[last..].trim_start());
+        let cut = format!("{start}{space}{}{space}{end}", between(gone));
         let tokens = cost.text(&cut).tokens;
         if tokens <= most {
             return Some(cut);
         }
         room = room.saturating_sub((tokens - most).max(1));
     }
-    Some(marker(all))
+    Some(between(all)).filter(|cut| cost.text(cut).tokens < all)
 }
 
 fn marker(tokens: u64) -> String {
@@ -89,12 +93,14 @@ mod tests {
             for most in [0, 1, 20, 64, 100, 333, all - 1] {
                 let cut = ends(text, most, cost).unwrap();
                 let tokens = cost.text(&cut).tokens;
-                assert!(tokens <= most.max(cost.text(&marker(all)).tokens), "{tokens} of {most}: {cut}");
-                assert!(cut.contains("tokens left out"), "{cut}");
+                assert!(tokens <= most.max(cost.text("…").tokens), "{tokens} of {most}: {cut}");
                 assert!(most < 100 || tokens > most / 2, "only {tokens} of {most} are used");
-                let (first, last) = cut.split_once("[…").unwrap();
+                let has_number = 2 * cost.text(&marker(all)).tokens <= most;
+                assert_eq!(cut.contains("tokens left out"), has_number, "{cut}");
+                let (first, last) = cut.split_once(if has_number { "[…" } else { "…" }).unwrap();
+                let last = if has_number { last.split_once("…]").unwrap().1 } else { last };
                 assert!(text.starts_with(first.trim_end()));
-                assert!(text.trim_end().ends_with(last.split_once("…]").unwrap().1.trim()));
+                assert!(text.trim_end().ends_with(last.trim()));
             }
         }
     }

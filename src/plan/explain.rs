@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::plan::{Fate, Plan};
+use super::plan::{Fate, Moved, Plan};
+use super::refuse::messages;
 use super::step::TrimsTo;
 use crate::budget::Limit;
 use crate::words::{counted, thousands};
@@ -33,18 +34,21 @@ impl fmt::Display for Explain<'_> {
         steps(f, plan)?;
         let width = total.to_string().len();
         if head > 0 {
-            line(f, Fate::Kept, 0..head, width, &figure(plan.tokens().head), &"always sent first")?;
+            line(f, Fate::Kept, 0..head, head, width, &figure(plan.tokens().head), "always sent first")?;
         }
         for run in plan.runs() {
-            let messages = run.positions.start + head..run.positions.end + head;
-            match run.saved {
-                0 => line(f, run.fate, messages, width, &figure(run.tokens), &run.reason)?,
-                saved => {
-                    let why = format!("{}, {} saved", run.reason, figure(saved));
-                    line(f, run.fate, messages, width, &figure(run.tokens), &why)?;
-                }
+            let mut why = run.reason.to_string();
+            if run.saved > 0 {
+                why = format!("{why}, {} saved", figure(run.saved));
             }
+            if !run.apart.is_empty() {
+                let apart: Vec<usize> = run.apart.iter().map(|position| position + head).collect();
+                why = format!("{why}; with {}", messages(&apart));
+            }
+            let span = run.positions.start + head..run.positions.end + head;
+            line(f, run.fate, span, run.messages(), width, &figure(run.tokens), &why)?;
         }
+        moved(f, plan)?;
         let tokens = plan.tokens();
         let summary = match tokens.summary {
             0 => String::new(),
@@ -96,13 +100,25 @@ fn steps(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     Ok(())
 }
 
+/// Which results are sent before messages that stand before them.
+fn moved(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
+    let moved: Vec<Moved> = plan.moved().collect();
+    for same in moved.chunk_by(|one, next| one.calls == next.calls) {
+        let results: Vec<usize> = same.iter().map(|moved| moved.message).collect();
+        let verb = if results.len() == 1 { "is" } else { "are" };
+        writeln!(f, "  > {} {verb} sent directly after the call in message {}", messages(&results), same[0].calls)?;
+    }
+    Ok(())
+}
+
 fn line(
     f: &mut fmt::Formatter<'_>,
     fate: Fate,
-    messages: std::ops::Range<usize>,
+    span: std::ops::Range<usize>,
+    messages: usize,
     width: usize,
     tokens: &str,
-    why: &dyn fmt::Display,
+    why: &str,
 ) -> fmt::Result {
     let (sign, word) = match fate {
         Fate::Kept => ('+', "sent"),
@@ -110,10 +126,10 @@ fn line(
         Fate::Summarized => ('=', "summary"),
         Fate::Evicted => ('-', "left out"),
     };
-    let span = match messages.len() {
-        1 => format!("{:>width$}{:>pad$}", messages.start, "", pad = width + 1),
-        _ => format!("{:>width$}-{:<width$}", messages.start, messages.end - 1),
+    let span = match span.len() {
+        1 => format!("{:>width$}{:>pad$}", span.start, "", pad = width + 1),
+        _ => format!("{:>width$}-{:<width$}", span.start, span.end - 1),
     };
-    let count = counted(messages.len(), "message");
+    let count = counted(messages, "message");
     writeln!(f, "  {sign} {span}  {word:<8}  {count:>13} {tokens:>9} tokens  {why}")
 }

@@ -55,22 +55,40 @@ impl Plan {
         let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
         let tokens = self.sums.group(group).tokens;
         let can_be_kept = fate != Fate::Kept && path.group(group).state() == GroupState::Ready;
-        let must = MustSend::of(self.record(), &self.sums);
+        let must = MustSend::of(self.record(), &self.sums, self.starts_on_user);
         let before = self.tokens.total() - self.tokens.history;
-        let ground =
-            Ground { record: self.record(), sums: &self.sums, must: &must, cost: &self.cost, before, cuts: &self.cuts };
-        let fixed = ground.fixed();
+        let ground = Ground {
+            record: self.record(),
+            sums: &self.sums,
+            must: &must,
+            cost: &self.cost,
+            before,
+            cuts: &self.cuts,
+            starts_on_user: self.starts_on_user,
+        };
         Ok(ToKeep {
             what: describe_group(path, group),
             messages: path.group(group).positions().len(),
             tokens,
             fate,
             reason,
-            pin_lacks: can_be_kept.then(|| (fixed + tokens).saturating_sub(self.budget.limit)),
+            pin_lacks: if can_be_kept { self.pin_lacks(item, group, ground)? } else { None },
             state: path.group(group).state(),
             kept_free: self.budget.kept_free(),
             limit: if can_be_kept { self.limit_to_keep(group, ground, strategy) } else { None },
         })
+    }
+
+    /// The tokens that the limit lacks for an item to be pinned. `None` when a request with the pin could not start with a
+    /// user message, and must.
+    fn pin_lacks(&self, item: ItemId, group: usize, ground: Ground<'_>) -> Result<Option<u64>> {
+        if self.starts_on_user && self.record().path().turn_of(group).is_none() {
+            return Ok(None);
+        }
+        let mut pinned = self.record().clone();
+        pinned.pin(item)?;
+        let must = MustSend::of(&pinned, &self.sums, self.starts_on_user);
+        Ok(Some(Ground { must: &must, ..ground }.fixed().saturating_sub(self.budget.limit)))
     }
 
     /// Bisects between this limit and the one under which the whole path fits.
@@ -130,6 +148,7 @@ impl fmt::Display for ToKeep {
         match (self.limit, &self.reason) {
             (Some(limit), _) => write!(f, " Or allow {} tokens.", thousands(limit.saturating_add(self.kept_free))),
             (None, Reason::Count) => f.write_str(" Or ask for more messages or turns."),
+            (None, Reason::Start) => f.write_str(" Or let the request begin with another message than a user's."),
             _ => Ok(()),
         }
     }

@@ -39,7 +39,7 @@ pub use draft::{Draft, Reason};
 pub(crate) use ends::ends;
 pub use keep::ToKeep;
 pub(crate) use plan::Sent;
-pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run, Warning};
+pub use plan::{Arithmetic, Decision, Fate, Moved, Plan, Row, Run, Warning};
 pub use planner::{Extras, Planner};
 pub use shrink::Shrink;
 pub use step::{Step, StepPrice, TrimsTo};
@@ -165,3 +165,11 @@ pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy)
 #[cfg(test)]
 #[path = "shrink_tests.rs"]
 mod shrink_tests;
+
+#[cfg(test)]
+#[path = "cut_tests.rs"]
+mod cut_tests;
+
+#[cfg(test)]
+#[path = "late_tests.rs"]
+mod late_tests;

@@ -50,6 +50,8 @@ pub struct Run {
     pub groups: Range<usize>,
     /// Their items, by position on the path: the head is not counted.
     pub positions: Range<usize>,
+    /// Those of their items that stand behind other runs' on the path, by position: results that somebody spoke before.
+    pub apart: Vec<usize>,
     /// What they cost; where they are sent smaller, what is sent.
     pub tokens: u64,
     /// What was saved by sending them smaller.
@@ -58,6 +60,24 @@ pub struct Run {
     pub fate: Fate,
     /// Why.
     pub reason: Reason,
+}
+
+impl Run {
+    /// The number of its messages.
+    pub fn messages(&self) -> usize {
+        self.positions.len() + self.apart.len()
+    }
+}
+
+/// A result that is sent before messages that stand before it: directly behind its calls, where somebody spoke before it
+/// came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Moved {
+    /// The result's index: the head's messages first, then the path.
+    pub message: usize,
+    /// The index of the message with its call.
+    pub calls: usize,
 }
 
 /// What the request costs, in tokens.
@@ -130,7 +150,9 @@ impl fmt::Display for Warning {
 ///
 /// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
 /// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes
-/// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller), `summary`,
+/// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller; `apart`,
+/// the indexes of results that belong to the run and stand behind other messages), `moved` (`{message, calls}`: results that
+/// are sent directly behind their calls, and stand behind other messages), `summary`,
 /// `wish` and `warnings` (`{message, text}`) where there are any, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
@@ -151,6 +173,7 @@ pub struct Plan {
     /// The messages before they were fitted to a server, where that changed their number or order.
     pub(super) unfitted: Option<Vec<Message>>,
     pub(super) cuts: Vec<Cut>,
+    pub(super) starts_on_user: bool,
     pub(super) summary: Option<SummaryUse>,
     pub(super) wish: Option<Wish>,
     pub(super) steps: Vec<Step>,
@@ -223,7 +246,8 @@ impl Plan {
     }
 
     /// What each step of the strategy did, and its price, in the order of the steps. A strategy that is no
-    /// [`Ladder`](super::Ladder) has one. What they saved and the request are together what all that can be sent would cost,
+    /// [`Ladder`](super::Ladder) has one, and `start-on-user` is one more where
+    /// [something was left out](super::Planner::start_on_user) for it. What they saved and the request are together what all that can be sent would cost,
     /// where what must be answered is not cut.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -231,21 +255,26 @@ impl Plan {
 
     /// The number of messages of the input that are not sent themselves.
     pub fn evicted(&self) -> usize {
-        self.runs.iter().filter(|run| !run.fate.is_sent()).map(|run| run.positions.len()).sum()
+        self.runs.iter().filter(|run| !run.fate.is_sent()).map(Run::messages).sum()
     }
 
-    /// Every message of the input with its fate, one at a time.
+    /// Every message of the input with its fate, one at a time, in the order of the input.
     pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
         let head = self.head_len();
         let in_head = (0..head).map(|index| Decision { index, item: None, fate: Fate::Kept, reason: &Reason::Head });
-        let on_path = self.runs.iter().flat_map(move |run| {
-            let decide = move |position: usize| Decision {
+        let mut next = 0;
+        let on_path = (0..self.record.path().len()).filter_map(move |position| {
+            while self.runs.get(next).is_some_and(|run| run.positions.start <= position) {
+                next += 1;
+            }
+            let here = next.checked_sub(1).and_then(|index| self.runs.get(index));
+            let run = here.filter(|run| run.positions.contains(&position)).or_else(|| self.run_at(position))?;
+            Some(Decision {
                 index: head + position,
                 item: self.record.path().item(position).map(crate::conversation::Item::id),
                 fate: run.fate,
                 reason: &run.reason,
-            };
-            run.positions.clone().map(decide)
+            })
         });
         in_head.chain(on_path)
     }
@@ -261,6 +290,24 @@ impl Plan {
             faults.into_iter().map(move |text| Warning { message: head + position, text })
         };
         sent.flat_map(of_message).collect()
+    }
+
+    /// The run that holds a position, wherever its other items stand.
+    fn run_at(&self, position: usize) -> Option<&Run> {
+        let group = self.record.path().group_at(position);
+        self.runs.get(self.runs.partition_point(|run| run.groups.end <= group))
+    }
+
+    /// The results that are sent, and before messages that stand before them: the API wants each directly behind its calls.
+    pub fn moved(&self) -> impl Iterator<Item = Moved> {
+        let (path, head) = (self.record.path(), self.head_len());
+        let sent = self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone());
+        sent.flat_map(move |group| {
+            let mut positions = path.group(group).positions();
+            let calls = positions.next().unwrap_or(0);
+            let late = positions.enumerate().filter(move |(results, position)| *position > calls + 1 + results);
+            late.map(move |(_, position)| Moved { message: head + position, calls: head + calls })
+        })
     }
 
     /// A text for a person: what was kept, what was not, why, and the arithmetic.
@@ -292,7 +339,7 @@ impl Plan {
 
     /// What a later plan is compared with.
     pub(crate) fn sent(&self) -> Sent {
-        let before = Print::of(&(&*self.tools, self.moved()));
+        let before = Print::of(&(&*self.tools, self.gathered()));
         let mut left = self.unfitted();
         let parts = self.parts.iter().map(|part| {
             let (own, rest) = left.split_at_checked(part.messages).unwrap_or((left, &[]));
@@ -303,7 +350,7 @@ impl Plan {
     }
 
     /// The instructions at the start, where fitting them to a server moved others there.
-    fn moved(&self) -> Option<&Message> {
+    fn gathered(&self) -> Option<&Message> {
         self.messages.first().filter(|first| self.unfitted.is_some() && first.role().is_instruction())
     }
 
@@ -350,6 +397,10 @@ impl Serialize for Plan {
         plan.serialize_field("shrunk", &self.rows(Fate::Shrunk))?;
         plan.serialize_field("summarized", &self.rows(Fate::Summarized))?;
         plan.serialize_field("evicted", &self.rows(Fate::Evicted))?;
+        let moved: Vec<Moved> = self.moved().collect();
+        if !moved.is_empty() {
+            plan.serialize_field("moved", &moved)?;
+        }
         if let Some(summary) = &self.summary {
             plan.serialize_field("summary", summary)?;
         }
@@ -373,6 +424,9 @@ pub struct Row {
     pub from: usize,
     /// The message behind the last.
     pub to: usize,
+    /// Messages of the run that stand behind others: results that somebody spoke before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<usize>,
     /// How many messages it has.
     pub messages: usize,
     /// What they cost; where they are sent smaller, what is sent.
@@ -391,7 +445,8 @@ impl Plan {
         let row = |run: &Run| Row {
             from: run.positions.start + head,
             to: run.positions.end + head,
-            messages: run.positions.len(),
+            apart: run.apart.iter().map(|position| position + head).collect(),
+            messages: run.messages(),
             tokens: run.tokens,
             saved: run.saved,
             reason: run.reason.clone(),
@@ -399,6 +454,7 @@ impl Plan {
         let first = (fate == Fate::Kept && head > 0).then_some(Row {
             from: 0,
             to: head,
+            apart: Vec::new(),
             messages: head,
             tokens: self.tokens.head,
             saved: 0,

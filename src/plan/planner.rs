@@ -1,12 +1,13 @@
 //! The only maker of plans.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::assemble::{Assembly, Insert, Sources};
-use super::cut::cut_to_fit;
+use super::cut::{ToCut, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Arithmetic, Plan};
-use super::refuse::{kept_too_much, refuse_what_cannot_fit};
+use super::refuse::{kept_too_much, refuse_another_start, refuse_what_cannot_fit};
 use super::runs::{Cut, Decided, Ground, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Must, MustSend};
@@ -42,6 +43,7 @@ pub struct Planner {
     params: Params,
     wire: Wire,
     never_cut: bool,
+    starts_on_user: bool,
 }
 
 /// What one request holds beside the conversation. It is counted, sent and shown in the plan; no record ever holds it.
@@ -110,6 +112,7 @@ impl Planner {
             params: Params::new(),
             wire: Wire::default(),
             never_cut: false,
+            starts_on_user: false,
         })
     }
 
@@ -145,10 +148,39 @@ impl Planner {
     }
 
     /// Refuses a message that must be answered and is longer than there is room. Default: its longest texts are cut to
-    /// beginning and end, to no less than 64 tokens each, and the plan says so.
+    /// beginning and end, to no less than 64 tokens each (the results of parallel calls: together, and 8 each), and the plan
+    /// says so.
     #[must_use]
     pub fn never_cut(mut self) -> Self {
         self.never_cut = true;
+        self
+    }
+
+    /// Begins every request with a user message behind the head, whatever the strategy, as servers want that require
+    /// roles to alternate. Default: off.
+    ///
+    /// What stands before the first user message that a strategy sends is left out, with the reason
+    /// [`Start`](super::Reason::Start). Where that would be a pin or what the request must answer, the user message of its
+    /// turn is sent too, with the reason [`Leads`](super::Reason::Leads); it may be cut as what must be answered is. Other
+    /// instructions may stand between the head and the user message: a summary, or context for one request. A summary in
+    /// the user's name is a user message to begin with; no other role but an instruction's is sent there.
+    ///
+    /// Where no user message stands before what must be sent (a pinned greeting, say), planning fails with
+    /// [`ErrorKind::InvalidMessage`].
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ChatCost, Conversation, Everything, Ledger, Memo, Message, Planner, Role, TokenBudget};
+    ///
+    /// let talk = Conversation::from_messages([Message::assistant("Hello!"), Message::user("Hi.")]);
+    /// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?.start_on_user();
+    /// let plan = planner.plan(&talk, &mut Ledger::new(), &Everything, &mut Memo::default())?;
+    /// assert_eq!((plan.messages().len(), plan.messages()[0].role()), (1, &Role::User));
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[must_use]
+    pub fn start_on_user(mut self) -> Self {
+        self.starts_on_user = true;
         self
     }
 
@@ -190,8 +222,8 @@ impl Planner {
     ///
     /// # Errors
     /// [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`] when what must be sent, or what the strategy keeps,
-    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send, or the context holds
-    /// calls or results;
+    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send, when the context holds
+    /// calls or results, or when the request cannot [start with a user message](Self::start_on_user) and must;
     /// [`ErrorKind::InvalidStrategy`] when the draft names groups that do not exist; and what the strategy itself says.
     pub fn plan(
         &self,
@@ -220,20 +252,32 @@ impl Planner {
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let fixed = Fixed { head, tools, context: self.cost.group(&extras.context), overhead: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
-        let must = MustSend::of(conversation, &sums);
+        let must = MustSend::of(conversation, &sums, self.starts_on_user);
         if conversation.head().is_empty() && must.iter().next().is_none() {
             let detail = "nothing to send: the conversation has no head and no message that can be sent";
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         let before = fixed.tokens();
         let cuts = self.cuts(conversation.path(), before, &must, &sums, memo)?;
-        let ground = Ground { record: conversation, sums: &sums, must: &must, cost: &self.cost, before, cuts: &cuts };
+        let ground = Ground {
+            record: conversation,
+            sums: &sums,
+            must: &must,
+            cost: &self.cost,
+            before,
+            cuts: &cuts,
+            starts_on_user: self.starts_on_user,
+        };
         let decided = ground.decide(&self.budget, strategy, memo)?;
         let tokens = fixed.with(&decided);
         if tokens.total() > self.budget.limit {
             return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
         let Assembly { messages, parts, is_exact } = self.assemble(&ground, &decided, &fixed, extras, memo);
+        if self.starts_on_user {
+            let first = decided.runs.iter().find(|run| run.fate.is_sent()).map(|run| run.groups.start);
+            refuse_another_start(conversation.path(), &messages, first)?;
+        }
         let (messages, unfitted, is_as_counted) = self.fit(messages);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
         Ok(Plan {
@@ -252,6 +296,7 @@ impl Planner {
             sums,
             cost: self.cost.clone(),
             cuts,
+            starts_on_user: self.starts_on_user,
             summary: decided.summary,
             wish: decided.draft.wish,
             steps: decided.steps,
@@ -292,8 +337,8 @@ impl Planner {
         Some(Insert { before: summary.groups.end, messages: vec![message], cost })
     }
 
-    /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit: the newest group, and
-    /// the user message of its turn only where that is not enough.
+    /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit: results first, then the
+    /// newest group, and the user message of its turn only where that is not enough.
     fn cuts(&self, path: Path<'_>, before: u64, must: &MustSend, sums: &Sums, memo: &Memo) -> Result<Vec<Cut>> {
         let Err(refused) = refuse_what_cannot_fit(path, before, must, sums, &self.budget) else {
             return Ok(Vec::new());
@@ -302,15 +347,17 @@ impl Planner {
         if self.never_cut || !is_pending {
             return Err(refused);
         }
-        let pending: Vec<usize> = must.of_reason(Must::Pending).collect();
+        let mut order: Vec<usize> = must.not_pinned().collect();
+        order.sort_by_key(|&group| (!path.group(group).has_calls(), Reverse(group)));
         let pins: u64 = must.of_reason(Must::Pin).map(|group| sums.group(group).tokens).sum();
         let room = self.budget.limit.saturating_sub(before).saturating_sub(pins);
-        let newest_first = (0..pending.len()).rev().find_map(|first| {
-            let (whole, cut) = pending.split_at(first);
+        let cuts = (1..=order.len()).find_map(|count| {
+            let (groups, whole) = order.split_at(count);
             let room = room.checked_sub(whole.iter().map(|&group| sums.group(group).tokens).sum())?;
-            cut_to_fit(path, cut, room, sums, &self.cost, &memo.shrinker)
+            let (cost, shrinker) = (&self.cost, &memo.shrinker);
+            cut_to_fit(&ToCut { path, groups, room, sums, cost, shrinker })
         });
-        newest_first.ok_or(refused)
+        cuts.ok_or(refused)
     }
 
     /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.
@@ -327,7 +374,7 @@ fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {
     let path = conversation.path();
     let Some(head) = conversation.leaf() else { return Vec::new() };
     let mark = |(name, group): &(std::borrow::Cow<'static, str>, usize)| {
-        let item = path.item(path.group(*group).positions().start)?.id();
+        let item = path.item(path.positions(*group..*group).start)?.id();
         Some(Mark { spec: spec.to_owned(), name: name.clone().into_owned(), item, head })
     };
     draft.marks.iter().filter_map(mark).collect()

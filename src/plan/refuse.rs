@@ -6,6 +6,7 @@ use crate::budget::ResolvedBudget;
 use crate::conversation::Path;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Sums;
+use crate::message::{Message, Role};
 use crate::words::{counted, thousands};
 
 /// Refuses when what must be sent does not fit: head and tools (`before`, with priming), then the pins, then what must
@@ -18,7 +19,8 @@ pub(super) fn refuse_what_cannot_fit(
     budget: &ResolvedBudget,
 ) -> Result<()> {
     let of = |why| must.of_reason(why).fold(0_u64, |sum, group| sum.saturating_add(sums.group(group).tokens));
-    let (pins, pending) = (of(Must::Pin), of(Must::Pending));
+    let pins = of(Must::Pin);
+    let pending = of(Must::Pending).saturating_add(of(Must::Leads));
     let Some(room) = budget.limit.checked_sub(before) else {
         return refuse(ErrorKind::OverBudget, None, "head, tools and priming need", before, budget.limit, budget);
     };
@@ -28,7 +30,7 @@ pub(super) fn refuse_what_cannot_fit(
     if pending <= room {
         return Ok(());
     }
-    let largest = must.of_reason(Must::Pending).max_by_key(|&group| sums.group(group).tokens).unwrap_or_default();
+    let largest = must.not_pinned().max_by_key(|&group| sums.group(group).tokens).unwrap_or_default();
     let alone = sums.group(largest).tokens;
     let what = match path.group(largest).positions().len() {
         1 => format!("{} must be sent and needs", describe_group(path, largest)),
@@ -51,6 +53,26 @@ fn refuse(
     Err(Error::new(kind, detail).over(OverBudget::new(group, tokens, room)))
 }
 
+/// Refuses a request that does not begin with a user message, head and other instructions aside. `first` is the first group
+/// that is sent.
+pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], first: Option<usize>) -> Result<()> {
+    let Some(message) = messages.iter().find(|message| !message.role().is_instruction()) else { return Ok(()) };
+    if *message.role() == Role::User {
+        return Ok(());
+    }
+    let found = match first.filter(|&first| path.group(first).first() == Some(message)) {
+        Some(first) => {
+            format!("{}, and no user message stands before it that could be sent", describe_group(path, first))
+        }
+        None => format!("a context message of the role `{}`", message.role().as_str()),
+    };
+    let detail = format!(
+        "the request must begin with a user message (`start_on_user`) and would begin with {found}; unpin it, let a user \
+         message come before it, or plan without that option"
+    );
+    Err(Error::new(ErrorKind::InvalidMessage, detail))
+}
+
 /// What is said to a strategy that keeps more than may be sent.
 pub(super) fn kept_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> Error {
     let detail = format!(
@@ -63,14 +85,32 @@ pub(super) fn kept_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> 
 
 /// A group in words: which messages of the input it is, and whose.
 pub(super) fn describe_group(path: Path<'_>, group: usize) -> String {
-    let positions = path.group(group).positions();
-    let (first, head) = (path.group(group).first(), path.head().len());
-    let role = first.map_or("empty", |message| message.role().as_str());
-    match positions.len() {
-        0 | 1 => format!("message {} ({role})", positions.start + head),
-        len => {
-            let (start, end) = (positions.start + head, positions.end + head - 1);
-            format!("messages {start} to {end} ({role} with {})", counted(len - 1, "result"))
-        }
+    let head = path.head().len();
+    let indexes: Vec<usize> = path.group(group).positions().map(|position| position + head).collect();
+    let role = path.group(group).first().map_or("empty", |message| message.role().as_str());
+    match indexes.len() {
+        0 | 1 => format!("{} ({role})", messages(&indexes)),
+        len => format!("{} ({role} with {})", messages(&indexes), counted(len - 1, "result")),
+    }
+}
+
+/// Messages by their indexes: `message 3`, `messages 1 to 2 and 4`.
+pub(super) fn messages(indexes: &[usize]) -> String {
+    const MOST: usize = 8;
+    let mut spans = indexes.chunk_by(|one, next| one + 1 == *next).map(|span| match span {
+        [only] => only.to_string(),
+        [first, .., last] => format!("{first} to {last}"),
+        [] => String::new(),
+    });
+    let mut named: Vec<String> = spans.by_ref().take(MOST).collect();
+    match spans.count() {
+        0 => {}
+        more => named.push(format!("{more} more")),
+    }
+    let noun = if indexes.len() == 1 { "message" } else { "messages" };
+    match named.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{noun} {} and {last}", rest.join(", ")),
+        Some((last, _)) => format!("{noun} {last}"),
+        None => "no message".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, GroupState, Path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
+use crate::message::Role;
 use crate::tokens::ChatCost;
 
 /// What a draft stands on, whatever the budget.
@@ -27,6 +28,8 @@ pub(super) struct Ground<'a> {
     pub(super) before: u64,
     /// Groups that must be answered and are too long to be sent whole.
     pub(super) cuts: &'a [Cut],
+    /// Whether the request must begin with a user message.
+    pub(super) starts_on_user: bool,
 }
 
 /// A group that must be sent and is made smaller to fit.
@@ -67,14 +70,16 @@ impl Ground<'_> {
             prefix: "",
             applied: Applied::NOTHING,
             is_holding: false,
+            starts_on_user: self.starts_on_user,
         };
-        let drafted = strategy.draft(&view, memo).and_then(|draft| {
+        let drafted = strategy.draft(&view, memo).and_then(|mut draft| {
             check_groups(&draft, &spec, path.groups())?;
+            draft.summary = draft.summary.map(|(id, role)| (id, self.role_of_summary(role)));
             let left = Applied::of(&draft, &view);
             let after = view.behind(&left).request();
             let only = || vec![Step::taken(&spec, view.request(), after, draft.wish.as_ref())];
             let steps = if draft.steps.is_empty() { only() } else { draft.steps.clone() };
-            Ok((draft, left, steps))
+            Ok(if self.starts_on_user { self.start_on_user(&view, draft, steps, after) } else { (draft, left, steps) })
         });
         memo.shrinker = shrinker;
         let (draft, left, steps) = drafted?;
@@ -82,6 +87,50 @@ impl Ground<'_> {
         let mut smaller: Vec<_> = left.shrunk().iter().map(|one| (one.group, one.ways.clone())).chain(cut).collect();
         smaller.sort_unstable_by_key(|(group, _)| *group);
         Ok(Decided { runs: self.runs(&left, &draft), draft, smaller, summary: left.summary().cloned(), steps })
+    }
+
+    /// Leaves out what stands before the first user message that a draft sends; a step of its own, where that saves
+    /// something of the `before` tokens.
+    fn start_on_user(
+        &self,
+        view: &View<'_>,
+        draft: Draft,
+        steps: Vec<Step>,
+        before: u64,
+    ) -> (Draft, Applied, Vec<Step>) {
+        let first = self.first_user_sent(&Applied::of(&draft, view));
+        // A summary in the user's name is a user message to begin with.
+        let summary = draft.summary.as_ref().filter(|(_, role)| *role == Role::User);
+        let summary = summary.and_then(|(id, role)| view.summary_use(*id, role)).map(|summary| summary.groups.end);
+        let start = first.into_iter().chain(summary).min().unwrap_or(0);
+        let draft = draft.evict(0..start, Reason::Start);
+        let left = Applied::of(&draft, view);
+        let after = view.behind(&left).request();
+        let own = (after < before).then(|| Step::taken("start-on-user", before, after, None));
+        (draft, left, steps.into_iter().chain(own).collect())
+    }
+
+    /// The first group that is a user message and sent.
+    fn first_user_sent(&self, left: &Applied) -> Option<usize> {
+        let path = self.record.path();
+        let is_user = |group: usize| path.group(group).first().is_some_and(|first| *first.role() == Role::User);
+        let must = self.must.iter().map(|must| must.group).find(|&group| is_user(group));
+        let mut group = path.next_turn(0);
+        while group < must.unwrap_or(path.groups()) {
+            if let Some(end) = left.evicted_up_to(group) {
+                group = path.next_turn(end);
+            } else if path.group(group).state() == GroupState::Ready {
+                return Some(group);
+            } else {
+                group = path.next_turn(group + 1);
+            }
+        }
+        must
+    }
+
+    /// The role in which a summary is sent: where it may be the first message, no other than a user's or an instruction.
+    fn role_of_summary(&self, role: Role) -> Role {
+        if self.starts_on_user && !role.is_instruction() { Role::User } else { role }
     }
 
     /// Tokens of head, tools, priming and what must be sent.
@@ -118,7 +167,7 @@ impl Ground<'_> {
                 }
             };
         }
-        runs.made
+        runs.placed()
     }
 
     /// The groups that stand alone, in order: those that must be sent, those that cannot be, and those that are sent
@@ -130,6 +179,7 @@ impl Ground<'_> {
             let reason = match must.why {
                 Must::Pin => Reason::Pin,
                 Must::Pending => Reason::Pending,
+                Must::Leads => Reason::Leads,
             };
             let fate = if cut.is_some() { Fate::Shrunk } else { Fate::Kept };
             Settled { group: must.group, fate, reason, tokens: cut.map(|cut| cut.tokens) }
@@ -188,7 +238,40 @@ impl Runs<'_> {
         }
     }
 
+    /// Adds groups to the last run, or to a new one where fate or reason is another, or where results of calls in an
+    /// earlier run stand in between: the positions of a run have no gaps.
     fn add(&mut self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) {
+        let alike = self.made.last().filter(|last| last.fate == fate && last.reason == reason);
+        let start = alike.map_or(groups.start, |last| last.groups.start);
+        let gaps = self.gaps(&groups, start);
+        let mut joins_last = alike.is_some() && gaps.first() != Some(&groups.start);
+        let mut from = groups.start;
+        let inside = gaps.into_iter().filter(|&gap| gap > groups.start && gap < groups.end);
+        for end in inside.chain([groups.end]) {
+            let run = self.run(from..end, fate, reason.clone(), tokens);
+            match self.made.last_mut().filter(|_| joins_last) {
+                Some(last) => {
+                    last.groups.end = run.groups.end;
+                    last.tokens = last.tokens.saturating_add(run.tokens);
+                    last.saved = last.saved.saturating_add(run.saved);
+                }
+                None => self.made.push(run),
+            }
+            joins_last = false;
+            from = end;
+        }
+    }
+
+    /// The groups of a range that have results of groups before `start` directly before them.
+    fn gaps(&self, groups: &Range<usize>, start: usize) -> Vec<usize> {
+        let before = self.path.in_place(groups.start.saturating_sub(1)).end;
+        let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
+        let mut gaps: Vec<usize> = late.map(|position| self.path.group_behind(position)).collect();
+        gaps.dedup();
+        gaps
+    }
+
+    fn run(&self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) -> Run {
         // Sums leave out what cannot be sent; alone, it has its cost too.
         let whole = match groups.len() {
             1 => self.sums.group(groups.start).tokens,
@@ -196,16 +279,22 @@ impl Runs<'_> {
         };
         let tokens = tokens.unwrap_or(whole);
         let saved = whole.saturating_sub(tokens);
-        let positions = self.path.positions(groups.clone());
-        match self.made.last_mut() {
-            Some(last) if last.fate == fate && last.reason == reason => {
-                last.groups.end = groups.end;
-                last.positions.end = positions.end;
-                last.tokens = last.tokens.saturating_add(tokens);
-                last.saved = last.saved.saturating_add(saved);
+        Run { groups, positions: 0..0, apart: Vec::new(), tokens, saved, fate, reason }
+    }
+
+    /// The runs with their positions.
+    fn placed(self) -> Vec<Run> {
+        let Self { path, mut made, .. } = self;
+        for run in &mut made {
+            let (first, behind) = (run.groups.start, run.groups.end);
+            run.positions = path.positions(run.groups.clone());
+            let last = path.in_place(behind.saturating_sub(1)).end;
+            if path.late_between(last..run.positions.end, first).next().is_some() {
+                run.positions.end = last;
             }
-            _ => self.made.push(Run { groups, positions, tokens, saved, fate, reason }),
+            run.apart = path.late_of(run.groups.clone(), run.positions.end).collect();
         }
+        made
     }
 }
 

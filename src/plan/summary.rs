@@ -52,6 +52,7 @@ pub(crate) fn message(summary: &Summary, role: &Role, conversation: &Conversatio
 pub(super) fn groups_of(summary: &Summary, conversation: &Conversation) -> Option<Range<usize>> {
     let path = conversation.path();
     let (first, last) = (path.position(summary.first)?, path.position(summary.last)?);
-    let groups = path.group_at(first)..path.group_at(last) + 1;
-    (path.positions(groups.clone()) == (first..last + 1)).then_some(groups)
+    let (start, end) = (path.group_at(first), path.group_behind(last));
+    let is_whole = path.positions(start..end) == (first..last + 1) && !path.is_split(start) && !path.is_split(end);
+    is_whole.then_some(start..end)
 }

@@ -20,6 +20,9 @@ pub enum Must {
     Pin,
     /// The next request must answer it, or it belongs to the turn that the request goes on with.
     Pending,
+    /// It is the user message that the request begins with, before the first group that must be sent for another reason:
+    /// see [`Planner::start_on_user`](super::Planner::start_on_user).
+    Leads,
 }
 
 /// The groups that are always sent, oldest first, with sums of their tokens.
@@ -35,8 +38,9 @@ pub(super) struct MustGroup {
 }
 
 impl MustSend {
-    /// Pins, and what the end of the path asks to be answered. A group that cannot be sent is never among them.
-    pub(super) fn of(conversation: &Conversation, sums: &Sums) -> Self {
+    /// Pins, and what the end of the path asks to be answered; where the request is to start with a user message, the one
+    /// of the first group's turn too. A group that cannot be sent is never among them.
+    pub(super) fn of(conversation: &Conversation, sums: &Sums, starts_on_user: bool) -> Self {
         let path = conversation.path();
         let pins = conversation.pins().filter_map(|pin| path.position(pin)).map(|position| path.group_at(position));
         let pins = pins.filter(|&group| path.group(group).state() == GroupState::Ready).map(|group| (group, Must::Pin));
@@ -44,6 +48,9 @@ impl MustSend {
         let mut groups: Vec<(usize, Must)> = pending.chain(pins).collect();
         groups.sort_unstable_by_key(|(group, why)| (*group, *why == Must::Pin));
         groups.dedup_by_key(|(group, _)| *group);
+        let first = groups.first().map(|(first, _)| *first).filter(|_| starts_on_user);
+        let leads = first.and_then(|first| asked(path, first)).filter(|&leads| Some(leads) != first);
+        groups.splice(0..0, leads.map(|leads| (leads, Must::Leads)));
         let mut sum = 0;
         let with_sum = |(group, why)| {
             sum = u64::saturating_add(sum, sums.group(group).tokens);
@@ -59,6 +66,11 @@ impl MustSend {
     /// The groups that are sent for one reason.
     pub(super) fn of_reason(&self, why: Must) -> impl Iterator<Item = usize> {
         self.0.iter().filter(move |must| must.why == why).map(|must| must.group)
+    }
+
+    /// The groups that may be cut where they are too long: all but pins.
+    pub(super) fn not_pinned(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter(|must| must.why != Must::Pin).map(|must| must.group)
     }
 
     pub(super) fn tokens(&self, groups: Range<usize>) -> u64 {
@@ -78,15 +90,33 @@ impl MustSend {
 /// The groups that the next request must answer: the newest that can be sent and, where that is calls with results (a
 /// tool loop goes on) or an instruction, the user message of its turn. User messages before that are history: a send
 /// stages one message, and a log of a hundred questions is trimmed, not refused.
+///
+/// Where the path ends in a result that a user spoke before, the request must answer both: the calls with their results,
+/// and what the user said meanwhile.
 fn pending(path: Path<'_>) -> Vec<usize> {
     let Some(newest) = newest_ready(path) else { return Vec::new() };
-    let group = path.group(newest);
+    let last = path.len().checked_sub(1).map(|last| path.group_at(last));
+    let answered = last.filter(|&last| last < newest && path.group(last).state() == GroupState::Ready);
+    let mut pending: Vec<usize> = answered.into_iter().chain([newest]).collect();
+    let asked =
+        pending.iter().filter(|&&group| is_answer_to_a_user(path, group)).filter_map(|&group| asked(path, group));
+    pending.extend(asked.collect::<Vec<_>>());
+    pending.sort_unstable();
+    pending.dedup();
+    pending
+}
+
+/// Whether a group asks for nothing by itself: calls with results go on with what the user asked, and so does a note.
+fn is_answer_to_a_user(path: Path<'_>, group: usize) -> bool {
+    let group = path.group(group);
     let is_said = group.first().is_some_and(|first| matches!(first.role(), Role::User | Role::Assistant));
-    let asked = path.turn_of(newest).map(|turn| path.turn(turn).start);
-    match asked.filter(|_| !is_said || group.has_calls()) {
-        Some(asked) => vec![asked, newest],
-        None => vec![newest],
-    }
+    !is_said || group.has_calls()
+}
+
+/// The user message of a group's turn. One that cannot be sent, as it holds calls without results, is none.
+fn asked(path: Path<'_>, group: usize) -> Option<usize> {
+    let asked = path.turn_of(group).map(|turn| path.turn(turn).start);
+    asked.filter(|&asked| path.group(asked).state() == GroupState::Ready)
 }
 
 fn newest_ready(path: Path<'_>) -> Option<usize> {
@@ -111,6 +141,7 @@ pub struct View<'a> {
     /// What earlier steps decided.
     pub(super) applied: &'a Applied,
     pub(super) is_holding: bool,
+    pub(super) starts_on_user: bool,
 }
 
 impl<'a> View<'a> {
@@ -218,6 +249,11 @@ impl<'a> View<'a> {
         self.cost.text(text).tokens
     }
 
+    /// The first group that is sent whatever the strategy says, if there is one.
+    pub fn first_must_send(&self) -> Option<usize> {
+        self.must.iter().next().map(|must| must.group)
+    }
+
     /// Why a group is sent whatever the strategy says, if it is.
     pub fn must_send(&self, group: usize) -> Option<Must> {
         self.must.why(group)
@@ -233,6 +269,12 @@ impl<'a> View<'a> {
     /// that keeps, and one without keeps everything. A ladder asks so first, and asks again where that is too much.
     pub fn is_holding(&self) -> bool {
         self.is_holding
+    }
+
+    /// Whether the planner leaves out what stands before the first user message that is sent:
+    /// [`Planner::start_on_user`](super::Planner::start_on_user).
+    pub fn starts_on_user(&self) -> bool {
+        self.starts_on_user
     }
 
     /// The first group from which on all optional groups fit into `room` tokens; not before `from`.

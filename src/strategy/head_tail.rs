@@ -41,8 +41,10 @@ impl HeadTail {
     /// How many groups the beginning has.
     fn beginning(self, view: &View<'_>) -> usize {
         let path = view.path();
+        let mut messages = 0;
         let fits = |&group: &usize| {
-            path.group(group).positions().end <= self.first && view.tokens(0..group + 1) <= view.room()
+            messages += path.group(group).positions().len();
+            messages <= self.first && view.tokens(0..group + 1) <= view.room()
         };
         (0..path.groups()).take_while(fits).count()
     }

@@ -73,7 +73,7 @@ fn damaged() -> Conversation {
         Message::tool("a", "fine"),
         call("a"),
         Message::user("Stop that."),
-        Message::tool("a", "late"),
+        Message::tool("x", "late"),
         Message::assistant("Stopped."),
         Message::user("What is my name?"),
     ]);

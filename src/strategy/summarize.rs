@@ -71,13 +71,19 @@ impl Summarize {
     fn wish(&self, view: &View<'_>, known: Option<&SummaryUse>) -> Option<Wish> {
         let start = known.map_or(0, |known| known.groups.end);
         let most = self.most.min(view.budget().limit / 4).max(1);
-        let end = view.tail(start, view.room().saturating_sub(most));
+        let end = whole_stretch(view, start, view.tail(start, view.room().saturating_sub(most)));
         let tokens = view.tokens(start..end);
         // What is hardly longer than its summary is not worth a call.
         let is_worth_it = tokens > most;
         let (groups, previous) = (start..end, known.map(|known| known.id));
         is_worth_it.then(|| Wish { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
     }
+}
+
+/// The end of what can be summarized up to `end`: a summary stands for items side by side, so that calls whose results
+/// stand behind it stay outside.
+fn whole_stretch(view: &View<'_>, start: usize, end: usize) -> usize {
+    (start..=end).rev().find(|&end| !view.path().is_split(end)).unwrap_or(start)
 }
 
 pub(super) const LISTED: Listed = Listed {

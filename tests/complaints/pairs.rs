@@ -1,8 +1,11 @@
 //! Calls and their results.
 
-use turnwise::{Conversation, Fate, Message, Part, Reason, ToolCall};
+use turnwise::backend::Scripted;
+use turnwise::{
+    Conversation, ConversationManager, ErrorKind, Fate, Message, Part, Reason, TokenBudget, ToolCall, Transcript,
+};
 
-use crate::{TRIMMING, assert_legal, each_real_plan, ids, long_talk, plan};
+use crate::{TRIMMING, assert_legal, each_real_plan, ids, long_talk, plan, plan_on_user, plan_within};
 
 fn call(id: &str) -> ToolCall {
     ToolCall::function(id, "look_up", r#"{"of": "all"}"#)
@@ -89,6 +92,39 @@ fn a_window_can_be_asked_to_begin_with_the_user() {
     }
 }
 
+/// gemini-cli, Anthropic-like servers and templates that want roles to alternate: the request must begin with the user,
+/// whatever is trimmed.
+#[test]
+fn a_request_of_any_strategy_can_be_asked_to_begin_with_the_user() {
+    let mut talk = loop_of(3);
+    for message in long_talk(20).messages() {
+        talk.push(message.clone());
+    }
+    talk.push(Message::user("And now?"));
+    let mut dropped = 0;
+    for spec in TRIMMING {
+        for limit in (300..2_500).step_by(60) {
+            let budget = TokenBudget::limit(limit);
+            let free = plan_within(&budget, &talk, spec).unwrap();
+            let bound = plan_on_user(&budget, &talk, spec).unwrap();
+            assert_eq!(bound.messages()[0].role().as_str(), "user", "{spec} under {limit}");
+            assert!(bound.tokens().total() <= limit);
+            dropped += usize::from(bound.runs().iter().any(|run| run.reason == Reason::Start));
+            let is_as_before = free.messages()[0].role().as_str() == "user";
+            assert!(!is_as_before || free.messages() == bound.messages(), "{spec} under {limit}");
+        }
+    }
+    assert!(dropped > 50, "{dropped}");
+    futures_lite::future::block_on(async {
+        let backend = Scripted::new(["Hi."]);
+        let chat = ConversationManager::builder("m").backend(backend.clone()).budget(TokenBudget::limit(1_000));
+        let chat = chat.start_on_user().build().unwrap();
+        chat.push(Message::assistant("Welcome!")).unwrap();
+        chat.send("Hello.").await.unwrap();
+        assert_eq!(texts_of(&backend.requests()[0].messages), ["Hello."]);
+    });
+}
+
 /// langchain#39261: a window without a user message was replaced by a placeholder, and the model never called.
 #[test]
 fn a_tool_loop_longer_than_the_window_is_sent_with_its_question_and_no_placeholder() {
@@ -139,4 +175,101 @@ fn an_interrupted_call_does_not_spoil_the_conversation() {
         assert_eq!(plan.messages().len(), 8);
     }
     assert_eq!(talk.get(call).unwrap().message().tool_calls()[0].arguments(), r#"{"seat": "12"#);
+}
+
+fn steered() -> Conversation {
+    Conversation::from_messages([
+        Message::user("Start."),
+        Message::calls([call("a"), call("b")]),
+        Message::tool("a", "3 files"),
+        Message::user("I meant the other folder."),
+        Message::tool("b", "x, y, z"),
+    ])
+}
+
+fn texts_of(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(|message| message.text().into_owned()).collect()
+}
+
+/// kimi-code#705: the user spoke while a tool ran, and calls and results were left out, or refused by the server.
+#[test]
+fn what_a_user_says_while_a_tool_runs_does_not_tear_calls_and_results_apart() {
+    let mut talk = steered();
+    talk.push(Message::assistant("Done."));
+    talk.push(Message::user("What was in it?"));
+    for spec in TRIMMING {
+        for limit in (100..600).step_by(20) {
+            assert_legal(plan(limit, &talk, spec).messages());
+        }
+    }
+    let sent = plan(1_000, &talk, "window");
+    assert_eq!(texts_of(&sent.messages()[1..5]), ["", "3 files", "x, y, z", "I meant the other folder."]);
+    assert!(sent.decisions().all(|decision| decision.fate == Fate::Kept));
+    assert_eq!(texts_of(&talk.messages().cloned().collect::<Vec<_>>())[3], "I meant the other folder.");
+}
+
+#[test]
+fn a_file_keeps_the_order_in_which_things_happened() {
+    let again = Transcript::from_json(&Transcript::new(steered()).to_json()).unwrap();
+    assert!(again.conversation.messages().eq(steered().messages()));
+    assert_eq!(plan(1_000, &again.conversation, "window").messages(), plan(1_000, &steered(), "window").messages());
+}
+
+/// The same, as it happens.
+#[test]
+fn results_can_be_sent_after_the_user_spoke() {
+    futures_lite::future::block_on(async {
+        let backend = Scripted::default().and([call("a"), call("b")]).and("Done.").and("Fine.");
+        let chat = ConversationManager::builder("m").backend(backend.clone()).budget(TokenBudget::limit(1_000));
+        let chat = chat.build().unwrap();
+        chat.send("Start.").await.unwrap();
+        chat.push(Message::tool("a", "3 files")).unwrap();
+        chat.push("I meant the other folder.").unwrap();
+        let error = chat.respond([Message::tool("c", "?")]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnknownCall);
+        let reply = chat.respond([Message::tool("b", "x, y, z")]).await.unwrap();
+        assert_eq!(reply.text(), "Done.");
+        let sent = backend.requests().pop().unwrap().messages;
+        assert_eq!(texts_of(&sent), ["Start.", "", "3 files", "x, y, z", "I meant the other folder."]);
+        let recorded = texts_of(&chat.history());
+        assert_eq!(recorded[2..], ["3 files", "I meant the other folder.", "x, y, z", "Done."]);
+        chat.send("Thanks.").await.unwrap();
+        assert_legal(&backend.requests().pop().unwrap().messages);
+    });
+}
+
+#[test]
+fn of_calls_that_a_user_spoke_after_only_the_open_ones_are_run() {
+    futures_lite::future::block_on(async {
+        let backend = Scripted::new(["Done."]);
+        let mut talk = steered();
+        talk.undo();
+        talk.push(Message::user("I meant the other folder."));
+        let chat = ConversationManager::builder("m").backend(backend.clone()).budget(TokenBudget::limit(1_000));
+        let chat = chat.open(Transcript::new(talk)).unwrap();
+        let run = |call: ToolCall| async move { format!("ran {}", call.id().unwrap_or_default()) };
+        assert_eq!(chat.resume_tools(run).await.unwrap().text(), "Done.");
+        let sent = backend.requests().pop().unwrap().messages;
+        assert_eq!(texts_of(&sent), ["Start.", "", "3 files", "ran b", "I meant the other folder."]);
+    });
+}
+
+#[test]
+fn a_reply_is_not_asked_for_while_a_late_result_is_missing() {
+    futures_lite::future::block_on(async {
+        let mut talk = Conversation::from_messages([Message::user("Start."), Message::calls([call("a"), call("b")])]);
+        talk.push(Message::user("I meant the other folder."));
+        let answered = Scripted::new(["Yes?"]);
+        let chat = |talk: &Conversation| {
+            let chat = ConversationManager::builder("m").backend(answered.clone()).budget(TokenBudget::limit(1_000));
+            chat.open(Transcript::new(talk.clone())).unwrap()
+        };
+        talk.push(Message::tool("a", "3 files"));
+        let error = chat(&talk).reply().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnansweredCalls);
+        assert!(error.to_string().contains("`b`"), "{error}");
+        talk.undo();
+        talk.push(Message::user("Never mind."));
+        assert_eq!(chat(&talk).reply().await.unwrap().text(), "Yes?", "the user is answered without the calls");
+    });
 }

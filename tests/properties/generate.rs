@@ -67,6 +67,8 @@ struct Writer {
     legacy: bool,
     /// Percent of groups that are damaged.
     broken: u8,
+    /// Percent of exchanges in which somebody speaks before the results are there.
+    interrupted: u8,
     /// Percent of messages that follow one of their own role.
     doubled: u8,
     instructs: bool,
@@ -82,6 +84,7 @@ pub(crate) fn talk(rng: &mut Rng) -> Talk {
         reuses_ids: chance(rng, 50),
         legacy: chance(rng, 20),
         broken: if chance(rng, 40) { rng.u8(5..40) } else { 0 },
+        interrupted: if chance(rng, 30) { rng.u8(10..80) } else { 0 },
         doubled: if chance(rng, 40) { rng.u8(10..50) } else { 0 },
         instructs: chance(rng, 20),
         is_exotic: chance(rng, 15),
@@ -196,6 +199,23 @@ impl Writer {
                 _ => self.messages.push(Message::tool("nobody", text(rng))),
             }
         }
+        self.results(results, rng);
+    }
+
+    /// Adds results, with what somebody says meanwhile: mostly a user, seldom a reply, behind which no result counts.
+    fn results(&mut self, mut results: Vec<Message>, rng: &mut Rng) {
+        if chance(rng, self.interrupted) {
+            for _ in 0..rng.usize(1..4) {
+                let message = match rng.u8(0..20) {
+                    0..=12 => Message::user(text(rng)),
+                    13..=16 => Message::new(pick(rng, &["system", "developer"]), text(rng)),
+                    17 => Message::tool("nobody", text(rng)),
+                    18 => Message::new("critic", text(rng)),
+                    _ => Message::assistant(text(rng)),
+                };
+                results.insert(rng.usize(0..=results.len()), message);
+            }
+        }
         self.messages.extend(results);
     }
 
@@ -218,7 +238,7 @@ impl Writer {
         let message = Message::assistant("").with_field("function_call", call).unwrap();
         self.messages.push(message);
         if !chance(rng, self.broken) {
-            self.messages.push(Message::new("function", text(rng)).with_name("lookup"));
+            self.results(vec![Message::new("function", text(rng)).with_name("lookup")], rng);
         }
     }
 
@@ -227,12 +247,12 @@ impl Writer {
             0..=2 => self.user(rng),
             3 | 4 if self.tools > 0 => {
                 let results = self.calls(rng);
-                self.messages.extend(results);
+                self.results(results, rng);
             }
             5 | 6 if self.tools > 0 => {
                 let mut results = self.calls(rng);
                 results.pop();
-                self.messages.extend(results);
+                self.results(results, rng);
             }
             7 if self.broken > 0 => self.messages.push(Message::tool("nobody", text(rng))),
             8 if self.instructs => self.messages.push(Message::system(text(rng))),

@@ -1,8 +1,6 @@
 //! Judges a plan against the input with nothing of the crate but its JSON: own grouping, own pairing of calls, own
 //! formula of costs, own idea of what must be sent.
 
-use std::ops::Range;
-
 use serde_json::Value;
 use turnwise::{Conversation, Decision, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, ResolvedBudget, Tool};
 
@@ -17,7 +15,8 @@ pub(crate) enum State {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    pub(crate) positions: Range<usize>,
+    /// In the order in which they are sent: a result may stand behind messages of other groups.
+    pub(crate) positions: Vec<usize>,
     pub(crate) state: State,
     pub(crate) tokens: u64,
     pub(crate) is_user: bool,
@@ -133,41 +132,66 @@ fn asks(message: &Value) -> Vec<(bool, Option<&str>)> {
     tools.chain(function).collect()
 }
 
+/// What a result answers, as [`asks`] has it.
+fn answers(result: &Value) -> (bool, Option<&str>) {
+    match role(result) {
+        "tool" => (true, result["tool_call_id"].as_str()),
+        _ => (false, result["name"].as_str()),
+    }
+}
+
+/// The message whose call a result answers: the last reply before it, if that has more calls of this name than results
+/// came for since.
+fn caller(path: &[Value], result: usize) -> Option<usize> {
+    let answer = answers(&path[result]);
+    let ends_stretch = |at: &Value| role(at) == "assistant" || (!is_result(at) && !asks(at).is_empty());
+    let last = path[..result].iter().rposition(ends_stretch)?;
+    let asked = asks(&path[last]).into_iter().filter(|call| *call == answer).count();
+    let came = path[last + 1..result].iter().filter(|at| is_result(at) && answers(at) == answer).count();
+    (came < asked).then_some(last)
+}
+
 fn groups(path: &[Value], count: Counter) -> Vec<Group> {
-    let mut groups = Vec::new();
-    let mut at = 0;
-    while at < path.len() {
-        let mut open = if is_result(&path[at]) { vec![] } else { asks(&path[at]) };
-        let has_calls = !open.is_empty();
-        let mut end = at + 1;
-        while let Some(result) = path.get(end).filter(|result| is_result(result)) {
-            let answer = match role(result) {
-                "tool" => (true, result["tool_call_id"].as_str()),
-                _ => (false, result["name"].as_str()),
-            };
-            let Some(call) = open.iter().position(|call| *call == answer) else { break };
-            open.swap_remove(call);
-            end += 1;
-        }
-        let state = match (is_result(&path[at]), open.is_empty()) {
+    let callers: Vec<Option<usize>> =
+        (0..path.len()).map(|at| if is_result(&path[at]) { caller(path, at) } else { None }).collect();
+    let first = (0..path.len()).filter(|&at| callers[at].is_none());
+    let group = |first: usize| {
+        let results = (0..path.len()).filter(|&at| callers[at] == Some(first));
+        let positions: Vec<usize> = std::iter::once(first).chain(results).collect();
+        let asked = if is_result(&path[first]) { 0 } else { asks(&path[first]).len() };
+        let state = match (is_result(&path[first]), asked == positions.len() - 1) {
             (true, _) => State::Orphan,
             (false, false) => State::Open,
             (false, true) => State::Ready,
         };
-        let tokens = group_cost(&path[at..end], count);
-        let (is_user, is_reply) = (role(&path[at]) == "user", role(&path[at]) == "assistant");
-        groups.push(Group { positions: at..end, state, tokens, is_user, is_reply, has_calls });
-        at = end;
-    }
-    groups
+        let messages: Vec<Value> = positions.iter().map(|&at| path[at].clone()).collect();
+        Group {
+            state,
+            tokens: group_cost(&messages, count),
+            is_user: role(&path[first]) == "user",
+            is_reply: role(&path[first]) == "assistant",
+            has_calls: asked > 0,
+            positions,
+        }
+    };
+    first.map(group).collect()
 }
 
-/// The newest group that can be sent and, when that is calls with their results, the user message before it.
+/// The newest group that can be sent and the one that the path ends in, and for those that are calls with their results
+/// or an instruction, the user message before them.
 fn pending(groups: &[Group]) -> Vec<usize> {
     let Some(newest) = groups.iter().rposition(|group| group.state == State::Ready) else { return vec![] };
-    let asked = groups[..newest].iter().rposition(|group| group.is_user);
-    let speaks = groups[newest].is_user || (groups[newest].is_reply && !groups[newest].has_calls);
-    asked.filter(|_| !speaks).into_iter().chain([newest]).collect()
+    let last = groups.iter().flat_map(|group| &group.positions).max();
+    let ends_in = groups.iter().position(|group| group.positions.last() == last).unwrap();
+    let is_answer = |group: usize| group <= newest && groups[group].state == State::Ready;
+    let mut pending: Vec<usize> = [newest].into_iter().chain(Some(ends_in).filter(|&group| is_answer(group))).collect();
+    for group in pending.clone() {
+        let speaks = groups[group].is_user || (groups[group].is_reply && !groups[group].has_calls);
+        pending.extend(groups[..group].iter().rposition(|group| group.is_user).filter(|_| !speaks));
+    }
+    pending.sort_unstable();
+    pending.dedup();
+    pending
 }
 
 fn count_value(value: &Value, count: Counter) -> u64 {
@@ -460,7 +484,8 @@ impl Asked<'_> {
         self.judge_strategy(plan, &sent, total, broken);
     }
 
-    /// What is sent is the head, then messages of the path in their order, as the decisions say.
+    /// What is sent is the head, then messages of the path, as the decisions say: in their order, but for results, which
+    /// follow their calls.
     fn judge_decisions(&self, plan: &Plan, broken: &mut Broken) {
         let input = self.input;
         let head = input.head.len();
@@ -475,14 +500,35 @@ impl Asked<'_> {
             let in_head = (decision.fate, decision.reason) == (Fate::Kept, &Reason::Head);
             hold!(broken, 4, in_head == (index < head), "decision {index} is {:?}", decision.reason);
         }
-        let texts: Vec<&String> = input.head.iter().chain(&input.path).collect();
-        let kept = decisions.iter().filter(|decision| decision.fate == Fate::Kept);
-        let chosen = kept.filter_map(|decision| texts.get(decision.index).copied());
-        hold!(broken, 2, chosen.eq(&sent), "the decisions and the messages differ");
-        hold!(broken, 2, plan.evicted() + sent.len() == texts.len(), "{} are said to be left out", plan.evicted());
+        let in_order = input.groups.iter().flat_map(|group| &group.positions);
+        let is_kept = |position: &&usize| decisions.get(head + **position).is_some_and(|one| one.fate == Fate::Kept);
+        let chosen = in_order.filter(is_kept).filter_map(|&position| input.path.get(position));
+        hold!(broken, 2, input.head.iter().chain(chosen).eq(&sent), "the decisions and the messages differ");
+        let all = head + input.path.len();
+        hold!(broken, 2, plan.evicted() + sent.len() == all, "{} are said to be left out", plan.evicted());
+        for group in &input.groups {
+            let mut fates = group.positions.iter().filter_map(|position| decisions.get(head + position));
+            let first = fates.next().map(|one| (one.fate, one.reason));
+            hold!(broken, 2, fates.all(|one| Some((one.fate, one.reason)) == first), "a group is torn apart");
+        }
+        self.judge_moved(plan, broken);
         hold!(broken, 2, plan.head_len() == head, "a head of {}", plan.head_len());
         let legal = is_legal(&plan.messages()[head.min(sent.len())..]);
         hold!(broken, 2, legal, "the request is not legal");
+    }
+
+    /// The results that are said to be moved are those that stand behind other messages than their calls and results.
+    fn judge_moved(&self, plan: &Plan, broken: &mut Broken) {
+        let head = self.input.head.len();
+        let sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone());
+        let mut expected = Vec::new();
+        for group in sent.filter_map(|group| self.input.groups.get(group)) {
+            let (calls, results) = group.positions.split_first().unwrap();
+            let late = results.iter().zip(calls + 1..).filter(|(found, direct)| *found != direct);
+            expected.extend(late.map(|(position, _)| (head + position, head + calls)));
+        }
+        let said: Vec<_> = plan.moved().map(|moved| (moved.message, moved.calls)).collect();
+        hold!(broken, 2, said == expected, "said to be moved {said:?}, moved {expected:?}");
     }
 
     /// The runs partition the path, cost what their groups cost, and give the reason that the group's state asks for.
@@ -493,15 +539,15 @@ impl Asked<'_> {
             let expected = groups.get(run.groups.clone()).unwrap_or(&[]);
             hold!(broken, 2, run.groups.start == sent.len(), "a run starts with group {}", run.groups.start);
             hold!(broken, 2, !expected.is_empty(), "a run of groups {:?}", run.groups);
-            let [first, .., last] = expected else {
-                let Some(only) = expected.first() else { return sent };
-                hold!(broken, 2, run.positions == only.positions, "a run of positions {:?}", run.positions);
-                hold!(broken, 2, run.tokens == only.tokens, "a run of {} tokens, not {}", run.tokens, only.tokens);
-                sent.push(run.fate == Fate::Kept);
-                continue;
-            };
-            let positions = first.positions.start..last.positions.end;
-            hold!(broken, 2, run.positions == positions, "a run of positions {:?}", run.positions);
+            if expected.is_empty() {
+                return sent;
+            }
+            let mut positions: Vec<usize> = expected.iter().flat_map(|group| group.positions.clone()).collect();
+            positions.sort_unstable();
+            let own = run.positions.clone().chain(run.apart.iter().copied());
+            hold!(broken, 2, own.eq(positions), "a run of positions {:?} and {:?}", run.positions, run.apart);
+            let is_apart = run.apart.first().is_none_or(|apart| *apart > run.positions.end);
+            hold!(broken, 2, is_apart, "{:?} follow {:?} directly", run.apart, run.positions);
             let tokens: u64 = expected.iter().map(|group| group.tokens).sum();
             hold!(broken, 2, run.tokens == tokens, "a run of {} tokens, not {tokens}", run.tokens);
             sent.extend(run.groups.clone().map(|_| run.fate == Fate::Kept));
@@ -509,7 +555,8 @@ impl Asked<'_> {
         hold!(broken, 2, sent.len() == groups.len(), "runs of {} groups, there are {}", sent.len(), groups.len());
         for pair in plan.runs().windows(2) {
             let differ = pair[0].fate != pair[1].fate || pair[0].reason != pair[1].reason;
-            hold!(broken, 2, differ, "two runs side by side have the same reason");
+            let is_gap = pair[0].positions.end < pair[1].positions.start;
+            hold!(broken, 2, differ || is_gap, "two runs side by side have the same reason");
         }
         for run in plan.runs() {
             for group in run.groups.clone().filter(|&group| group < groups.len()) {
@@ -591,8 +638,8 @@ impl Asked<'_> {
                 hold!(broken, 3, optional.iter().filter(|group| is_hole(group)).eq(&cut), "the middle has holes");
                 let beginning = kept.iter().filter(|&&group| start.is_some_and(|start| group < start));
                 for group in beginning {
-                    let end = input.groups[*group].positions.end;
-                    hold!(broken, 3, end <= first, "the beginning of {first} reaches to {end}");
+                    let messages: usize = input.groups[..=*group].iter().map(|group| group.positions.len()).sum();
+                    hold!(broken, 3, messages <= first, "the beginning of {first} has {messages}");
                 }
             }
             Kind::Recall => {
@@ -653,7 +700,18 @@ impl Asked<'_> {
 /// Whether every call is answered once, directly behind it, and no result stands alone.
 pub(crate) fn is_legal(messages: &[Message]) -> bool {
     let values: Vec<Value> = messages.iter().map(|message| serde_json::to_value(message).unwrap()).collect();
-    groups(&values, |_| 0).iter().all(|group| group.state == State::Ready)
+    let mut open: Vec<(bool, Option<&str>)> = Vec::new();
+    for message in &values {
+        if is_result(message) {
+            let Some(call) = open.iter().position(|call| *call == answers(message)) else { return false };
+            open.swap_remove(call);
+        } else if open.is_empty() {
+            open = asks(message);
+        } else {
+            return false;
+        }
+    }
+    open.is_empty()
 }
 
 /// The pinned items of a conversation as positions on its path.

@@ -10,7 +10,7 @@ use turnwise::Strategy;
 use turnwise::strategy;
 use turnwise::{
     ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Memo, Message, Plan, Planner, Reason, Recall,
-    Role, SlidingWindow, TokenBudget,
+    Role, Run, SlidingWindow, TokenBudget,
 };
 
 use crate::generate::{self, Talk, chance};
@@ -261,6 +261,8 @@ fn traits(talk: &Talk, input: &Input) -> BTreeSet<&'static str> {
     let opens: Vec<usize> = (0..input.groups.len()).filter(|&group| state(State::Open)(&input.groups[group])).collect();
     let ends_on = |role: Role| path.last().is_some_and(|message| *message.role() == role);
     let ends_open = opens.last() == Some(&last);
+    let is_late = |group: &crate::judge::Group| group.positions.windows(2).any(|pair| pair[0] + 1 < pair[1]);
+    let newest = path.len().saturating_sub(1);
     [
         ("tools", path.iter().any(Message::has_calls)),
         ("parallel calls", path.iter().any(|message| message.tool_calls().len() > 1)),
@@ -268,6 +270,8 @@ fn traits(talk: &Talk, input: &Input) -> BTreeSet<&'static str> {
         ("orphan results", input.groups.iter().any(state(State::Orphan))),
         ("unanswered calls in the middle", opens.iter().any(|&group| group < last)),
         ("unanswered calls at the end", ends_open),
+        ("results that somebody spoke before", input.groups.iter().any(is_late)),
+        ("ends on such a result", input.groups.iter().any(|group| is_late(group) && group.positions.contains(&newest))),
         ("empty messages", path.iter().any(|message| message.text().is_empty() && !message.has_calls())),
         ("huge messages", path.iter().any(|message| message.text().len() > 2_000)),
         ("no head", input.head.is_empty()),
@@ -294,6 +298,34 @@ fn invariant_2_every_request_is_legal() {
     OUTCOME.assert_holds(2);
 }
 
+/// Results go behind their calls and nothing else moves or is lost: the record is as it was, and where there is room, all
+/// that anybody said is sent in its order.
+#[test]
+fn invariant_2_results_go_behind_their_calls_and_nothing_else_moves() {
+    crate::each_case(2_000, |case| {
+        let talk = generate::talk(&mut case.rng);
+        let conversation = talk.conversation();
+        let input = Input::new(&talk.messages, &talk.pins, &[], bytes);
+        let planner = Planner::new(cost_of("bytes", bytes), &TokenBudget::limit(u64::MAX)).unwrap();
+        let Ok(plan) = planner.plan(&conversation, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default())
+        else {
+            return;
+        };
+        assert!(conversation.messages().eq(&talk.messages), "the record");
+        let is_result = |json: &String| json.contains(r#""role":"tool""#) || json.contains(r#""role":"function""#);
+        let unanswered = input.groups.iter().filter(|group| group.state == State::Open).map(|group| group.positions[0]);
+        let unanswered: BTreeSet<usize> = unanswered.collect();
+        let said = input.path.iter().enumerate().filter(|(at, _)| !unanswered.contains(at)).map(|(_, json)| json);
+        let said = input.head.iter().chain(said).filter(|json| !is_result(json));
+        let sent: Vec<String> = plan.messages().iter().map(json_of).collect();
+        assert!(said.eq(sent.iter().filter(|json| !is_result(json))), "what was said");
+        let answered = input.groups.iter().filter(|group| group.state == State::Ready);
+        let results: usize = answered.map(|group| group.positions.len() - 1).sum();
+        assert_eq!(sent.iter().filter(|json| is_result(json)).count(), results);
+        assert!(crate::judge::is_legal(&plan.messages()[input.head.len()..]));
+    });
+}
+
 #[test]
 fn invariant_3_no_request_exceeds_its_budget_and_only_what_cannot_fit_is_refused() {
     OUTCOME.assert_holds(3);
@@ -316,7 +348,9 @@ fn the_random_conversations_have_the_stated_mix() {
         ("reused call ids", 10.0),
         ("orphan results", 5.0),
         ("unanswered calls in the middle", 5.0),
-        ("unanswered calls at the end", 3.0),
+        ("unanswered calls at the end", 2.0),
+        ("results that somebody spoke before", 5.0),
+        ("ends on such a result", 0.5),
         ("empty messages", 10.0),
         ("huge messages", 3.0),
         ("no head", 10.0),
@@ -374,7 +408,8 @@ fn try_to_keep(on_user: bool) {
             planner.plan(conversation, &mut ledger, &window, &mut Memo::default())
         };
         let fate_at = |plan: &Plan, position: usize| {
-            plan.runs().iter().find(|run| run.positions.contains(&position)).unwrap().fate
+            let holds = |run: &&Run| run.positions.contains(&position) || run.apart.contains(&position);
+            plan.runs().iter().find(holds).unwrap().fate
         };
         let (Ok(first), false) = (plan(&conversation, limit), input.path.is_empty()) else { return };
         let position = rng.usize(0..input.path.len());

@@ -25,6 +25,7 @@ fn invariant_9_a_plan_sends_messages_as_they_went_in() {
     each_case(200, |case| {
         let compact: Vec<String> = (0..case.rng.usize(1..8)).map(|_| message_json(&mut case.rng)).collect();
         let messages: Vec<Message> = compact.iter().map(|text| Message::from_json(text).unwrap()).collect();
+        case.note(compact.join("\n"));
         let Ok(plan) = trim(&messages, &TokenBudget::limit(1_000_000), &SlidingWindow::tokens()) else { return };
         let kept = plan.decisions().filter(|decision| decision.fate == turnwise::Fate::Kept);
         let kept: Vec<&Message> = kept.map(|decision| &messages[decision.index]).collect();

@@ -120,6 +120,9 @@ pub(crate) struct Budget {
     /// Refuse what must be answered and is too long, instead of cutting its longest texts to beginning and end
     #[arg(long)]
     pub(crate) never_cut: bool,
+    /// Begin every request with a user message, for servers that require it: what stands before is left out
+    #[arg(long)]
+    pub(crate) start_on_user: bool,
 }
 
 /// How one conversation is planned.
@@ -261,6 +264,9 @@ pub(crate) struct Chat {
     /// The longest reply
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     pub(crate) max_reply: Option<u64>,
+    /// Begin every request with a user message, for servers that require it: what stands before is left out
+    #[arg(long)]
+    pub(crate) start_on_user: bool,
     /// A parameter of every request, such as temperature=0; can be repeated
     #[arg(long, value_name = "NAME=JSON")]
     pub(crate) param: Vec<String>,

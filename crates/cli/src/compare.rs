@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
         (compare(conversations, &strategies, &args.budget, &args.dialect, models)?, "")
     } else {
         let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
-        let (tokens, how) = default_budget(&mut conversations, &args.dialect, models)?;
+        let (tokens, how) = default_budget(&mut conversations, args, models)?;
         let budget = Budget { budget: Some(tokens), model: None, ..args.budget };
         (compare(conversations.into_iter().map(Ok), &strategies, &budget, &args.dialect, models)?, how)
     };
@@ -63,16 +63,19 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
 
 /// Half of what the longest conversation costs or, where the largest request must hold more than that, so much and a
 /// quarter: so that there is something to compare.
-fn default_budget(conversations: &mut [Loaded], dialect: &Dialect, models: &Models) -> Result<(u64, &'static str)> {
+fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models) -> Result<(u64, &'static str)> {
     let (mut longest, mut must) = (0, 0);
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
-        let wire = wire(dialect, Some(file))?;
+        let wire = wire(&args.dialect, Some(file))?;
         let cost = wire.cost(input::cost(models, None, file));
         let head = cost.head(file.conversation.head(), &file.tools, &file.costly_params()).tokens;
         longest = longest.max(head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens);
         let planner = Planner::new(cost, &TokenBudget::limit(u64::MAX)).map_err(within)?.tools(file.tools.clone());
-        let planner = input::fitted(planner.params(file.costly_params()), &wire);
+        let mut planner = input::fitted(planner.params(file.costly_params()), &wire);
+        if args.budget.start_on_user {
+            planner = planner.start_on_user();
+        }
         let least = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::messages(0));
         must = must.max(least.map_err(within)?.totals.largest);
     }

@@ -154,6 +154,9 @@ pub(crate) fn planner(
     if asked.never_cut {
         planner = planner.never_cut();
     }
+    if asked.start_on_user {
+        planner = planner.start_on_user();
+    }
     Ok(match model {
         Some(model) => planner.model(model),
         None => planner,

@@ -74,7 +74,8 @@ fn manager(args: &args::Replay, models: &Models, file: &Transcript) -> Result<Co
     let budget = input::budget(models, &args.budget, Some(&model))?;
     let setup = setup.backend(OpenAi::from_env()).budget(budget).tools(file.tools.iter().cloned());
     let setup = setup.wire(wire(&args.dialect, Some(file))?);
-    let chat = if args.budget.never_cut { setup.never_cut() } else { setup }.build()?;
+    let setup = if args.budget.never_cut { setup.never_cut() } else { setup };
+    let chat = if args.budget.start_on_user { setup.start_on_user() } else { setup }.build()?;
     let path = file.conversation.path();
     let opening = 0..path.turn(0).start;
     chat.edit_record(|record| {

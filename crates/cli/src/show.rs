@@ -52,8 +52,10 @@ fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Re
         line(out, index, message, "", full)?;
     }
     let pins: BTreeSet<_> = conversation.pins().collect();
-    for group in (0..path.groups()).map(|index| path.group(index)) {
-        if path.turn_of(group.index()).is_some_and(|turn| path.turn(turn).start == group.index()) {
+    for (position, item) in path.items().enumerate() {
+        let group = path.group(path.group_at(position));
+        let starts_turn = path.turn_of(group.index()).is_some_and(|turn| path.turn(turn).start == group.index());
+        if starts_turn && group.positions().next() == Some(position) {
             writeln!(out)?;
         }
         let state = match group.state() {
@@ -61,12 +63,9 @@ fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Re
             GroupState::Open => "a call has no result",
             GroupState::Orphan => "a result without its call",
         };
-        for position in group.positions() {
-            let Some(item) = path.item(position) else { continue };
-            let pinned = if pins.contains(&item.id()) { "pinned" } else { "" };
-            let note = [pinned, state].into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(", ");
-            line(out, path.head().len() + position, item.message(), &note, full)?;
-        }
+        let pinned = if pins.contains(&item.id()) { "pinned" } else { "" };
+        let note = [pinned, state].into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(", ");
+        line(out, path.head().len() + position, item.message(), &note, full)?;
     }
     Ok(())
 }

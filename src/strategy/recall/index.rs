@@ -26,7 +26,7 @@ pub(super) struct Index {
 
 #[derive(Clone, Copy, Debug)]
 struct Indexed {
-    /// The group's last item.
+    /// The newest item of the groups up to and with this one.
     stamp: Stamp,
     /// Where its terms end.
     end: usize,
@@ -83,7 +83,7 @@ impl Index {
     /// Whether the last group stands on the path as it was read. Items with the same stamp have the same items before
     /// them, so it vouches for all groups before it.
     fn stands(&self, path: Path<'_>, last: &Indexed) -> bool {
-        end_of(path, self.groups.len() - 1).is_some_and(|end| end.stamp() == last.stamp)
+        path.newest_item(self.groups.len() - 1).is_some_and(|newest| newest.stamp() == last.stamp)
     }
 
     fn push(&mut self, path: Path<'_>, group: usize) {
@@ -97,7 +97,7 @@ impl Index {
         }
         let length = narrow(found.len());
         self.length += u64::from(length);
-        let stamp = end_of(path, group).map(Item::stamp).unwrap_or_default();
+        let stamp = path.newest_item(group).map(Item::stamp).unwrap_or_default();
         self.groups.push(Indexed { stamp, end: self.terms_of.len(), length });
         self.found = found;
     }
@@ -189,10 +189,6 @@ fn each_text(value: &Value, take: &mut impl FnMut(&str)) {
         }),
         Value::Bool(_) | Value::Null => {}
     }
-}
-
-fn end_of(path: Path<'_>, group: usize) -> Option<&Item> {
-    path.item(path.group(group).positions().end.checked_sub(1)?)
 }
 
 /// A count in four bytes; more groups or words do not fit a machine.

@@ -134,9 +134,26 @@ fn choose(candidates: Vec<Candidate>, room: &mut u64) -> Vec<usize> {
     chosen
 }
 
+/// Where a request must start with a user message: that of the first group's turn, if there is room for it. Without it the
+/// planner would leave that group out.
+fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Sent<'_>) -> Option<usize> {
+    let path = view.path();
+    let tail = (sent.start..path.groups()).find(|&group| view.is_optional(group));
+    let excerpt = sent.excerpts.keys().next().copied();
+    let first =
+        chosen.first().copied().into_iter().chain(excerpt).chain(tail).min().filter(|_| view.starts_on_user())?;
+    let asked = path.turn_of(first).map(|turn| path.turn(turn).start)?;
+    let is_first = view.first_must_send().is_none_or(|required| first < required);
+    let price = view.tokens(asked..asked + 1);
+    let is_wanted = is_first && asked < first && view.is_optional(asked) && price <= sent.room;
+    sent.room -= if is_wanted { price } else { 0 };
+    is_wanted.then_some(asked)
+}
+
 /// All that was not chosen is left out.
-fn draft(chosen: &[usize], sent: Sent) -> Draft {
-    let mut draft = Draft::keep_all();
+fn draft(chosen: &[usize], leads: Option<usize>, sent: Sent) -> Draft {
+    let mut draft =
+        leads.map_or_else(Draft::keep_all, |leads| Draft::keep_all().because(leads..leads + 1, Reason::Leads));
     let mut from = 0;
     let mut kept: Vec<usize> = chosen.iter().chain(sent.excerpts.keys()).copied().collect();
     kept.sort_unstable();
@@ -215,10 +232,12 @@ impl Strategy for Recall {
             let worth = worth(u128::from(score), view.tokens(group..group + 1));
             Some(Candidate { worth, group, price })
         });
-        let chosen = choose(candidates.collect(), &mut sent.room);
+        let mut chosen = choose(candidates.collect(), &mut sent.room);
         sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
+        let leads = leads(view, &chosen, &mut sent);
+        chosen.splice(0..0, leads);
         sent.lengthen(&chosen);
-        Ok(draft(&chosen, sent))
+        Ok(draft(&chosen, leads, sent))
     }
 
     fn trims_to(&self) -> TrimsTo {

@@ -38,6 +38,9 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
 
 fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {
     let mut setup = setup.strategy(parse(&args.strategy)?);
+    if args.start_on_user {
+        setup = setup.start_on_user();
+    }
     if let Some(tokens) = args.budget {
         setup = setup.budget(TokenBudget::limit(tokens));
     }

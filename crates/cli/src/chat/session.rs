@@ -227,7 +227,8 @@ impl<'a> Session<'a> {
         let calls = last.first().map_or(&[][..], Message::tool_calls);
         let names: Vec<&str> = calls.iter().map(ToolCall::name).collect();
         note(format_args!("calls of tools are not run here and are left out: {}", names.join(", ")));
-        let before = last.positions().start.checked_sub(1).and_then(|before| path.item(before));
+        let before =
+            last.positions().next().and_then(|first| first.checked_sub(1)).and_then(|before| path.item(before));
         self.go(before.map(Item::id))
     }
 

@@ -161,3 +161,53 @@ fn a_rule_of_the_command_line_is_part_of_the_head() {
     let error = trimmed("").arg("--constrain= ").fails(2);
     assert!(error.contains("--constrain needs a text"), "{error}");
 }
+
+#[test]
+fn every_request_can_begin_with_a_user_message() {
+    let messages = json!([
+        {"role": "assistant", "content": "Welcome!"},
+        {"role": "user", "content": "Hi."},
+        {"role": "assistant", "content": "How can I help?"},
+        {"role": "user", "content": "Name a river."},
+    ]);
+    let files = Files::new().with("talk.json", messages.to_string());
+    let run = |line: &str| turnwise(line).inside(files.path());
+    for strategy in ["window", "everything", "recall", "head-tail", "tools", "ladder", "summarize"] {
+        let trimmed =
+            |rest: &str| run("trim talk.json --budget 100").args(&format!("-s {strategy} {rest}")).json().remove(0);
+        assert_eq!(trimmed("")[0]["content"], "Welcome!");
+        assert_eq!(trimmed("--start-on-user")[0]["content"], "Hi.", "{strategy}");
+    }
+    let plan = run("plan talk.json --budget 100 --start-on-user --keep 0").out();
+    assert!(plan.contains("before the first user message sent"), "{plan}");
+    let error = run("plan talk.json --budget 100 --start-on-user --pin 0").fails(1);
+    assert!(error.contains("would begin with message 0 (assistant)") && error.contains("unpin it"), "{error}");
+    let kept = |rest: &str| {
+        run("compare talk.json --budget 100 --json").args(rest).json()[0]["strategies"][0]["messages"]["kept"].clone()
+    };
+    assert_eq!((kept(""), kept("--start-on-user")), (json!(4), json!(3)));
+    assert!(run("replay talk.json --budget 100 --start-on-user").out().contains(r#""reason":"start""#));
+}
+
+#[test]
+fn a_result_that_a_user_spoke_before_is_trimmed_to_a_legal_request_and_shown_where_it_stands() {
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "scan", "arguments": "{}"}});
+    let messages = json!([
+        {"role": "user", "content": "Start."},
+        {"role": "assistant", "content": null, "tool_calls": [call("a"), call("b")]},
+        {"role": "tool", "tool_call_id": "a", "content": "3 files"},
+        {"role": "user", "content": "I meant the other folder."},
+        {"role": "tool", "tool_call_id": "b", "content": "x, y, z"},
+    ]);
+    let files = Files::new().with("steer.json", messages.to_string());
+    let run = |line: &str| turnwise(line).inside(files.path());
+    let sent = run("trim steer.json --model gpt-4o").json().remove(0);
+    let order: Vec<usize> = [0, 1, 2, 4, 3].into();
+    assert_eq!(sent, order.iter().map(|&index| messages[index].clone()).collect::<Value>());
+    let plan = run("plan steer.json --model gpt-4o").out();
+    assert!(plan.contains("> message 4 is sent directly after the call in message 1"), "{plan}");
+    assert_eq!(run("plan steer.json --model gpt-4o --json").json()[0]["moved"], json!([{"message": 4, "calls": 1}]));
+    let show = run("show steer.json").out();
+    let at = |text: &str| show.find(text).unwrap();
+    assert!(at("3 files") < at("other folder") && at("other folder") < at("x, y, z"), "{show}");
+}

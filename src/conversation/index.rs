@@ -1,0 +1,306 @@
+//! The path as numbers.
+//!
+//! Positions count what happened, in the order in which it happened. Groups are in the order in which they are sent:
+//! a result goes behind its calls, also where a user spoke before it came. Calls and results pair within their stretch of
+//! the path: from the calls up to the next reply.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::item::{Item, ItemId, narrow};
+use super::open_calls::OpenCalls;
+use crate::log::Log;
+use crate::message::{Message, Role};
+
+/// Whether a group can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupState {
+    /// A lone message, or calls with a result for each: legal in a request.
+    Ready,
+    /// Calls of which at least one has no result, with the results that the others have.
+    Open,
+    /// A result that answers no call before it.
+    Orphan,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GroupStart {
+    position: u32,
+    state: GroupState,
+}
+
+/// A result that does not follow its calls directly: somebody spoke in between.
+#[derive(Clone, Copy, Debug)]
+struct LateResult {
+    position: u32,
+    /// The group of its calls.
+    group: u32,
+}
+
+/// The path as numbers: which items, where groups and turns start. Derived from the tree, kept up to date by every
+/// change of the leaf.
+///
+/// Groups are numbered in the order in which they are sent. A group is a range of positions, and the late results that
+/// stand behind that range. At most one group can be answered at any time, so late results are in order by position and
+/// by group too.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PathIndex {
+    pub(super) items: Log<ItemId>,
+    pub(super) groups: Log<GroupStart>,
+    late: Log<LateResult>,
+    /// The groups that are a user message.
+    pub(super) turns: Log<u32>,
+    /// The groups that are not [`GroupState::Ready`].
+    pub(super) faults: Log<u32>,
+    /// The calls that the next result can answer: those since the last reply, as far as they are open.
+    pub(super) open: Option<Arc<OpenCalls>>,
+}
+
+impl PathIndex {
+    pub(super) fn leaf(&self) -> Option<ItemId> {
+        self.items.last().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn holds(&self, item: &Item) -> bool {
+        self.items.get(item.depth as usize) == Some(&item.id)
+    }
+
+    /// Adds `item`, a child of the leaf, to the group of its calls or to a new one.
+    pub(super) fn push(&mut self, item: &Item) {
+        let position = narrow(self.items.len());
+        self.items.push(item.id);
+        let is_result = matches!(item.message.role(), Role::Tool | Role::Function);
+        if !is_result {
+            self.push_group(position, &item.message);
+        } else if let Some(group) = self.answer(&item.message) {
+            if (group as usize) + 1 < self.groups.len() {
+                self.late.push(LateResult { position, group });
+            }
+        } else {
+            self.faults.push(narrow(self.groups.len()));
+            self.groups.push(GroupStart { position, state: GroupState::Orphan });
+        }
+    }
+
+    /// Begins a group with a message that is no result.
+    fn push_group(&mut self, position: u32, message: &Message) {
+        let group = narrow(self.groups.len());
+        if ends_stretch(message) {
+            self.open = None;
+        }
+        if *message.role() == Role::User {
+            self.turns.push(group);
+        }
+        let mut state = GroupState::Ready;
+        if message.has_calls() {
+            state = GroupState::Open;
+            self.faults.push(group);
+            self.open = Some(Arc::new(OpenCalls::of(group, message)));
+        }
+        self.groups.push(GroupStart { position, state });
+    }
+
+    /// The group of the call that `result` answers, if one waits for it. The last result makes the group ready.
+    fn answer(&mut self, result: &Message) -> Option<u32> {
+        let open = Arc::make_mut(self.open.as_mut()?);
+        if !open.answer(result) {
+            return None;
+        }
+        let group = open.group;
+        if open.is_empty() {
+            self.open = None;
+            self.set_state(group, GroupState::Ready);
+        }
+        Some(group)
+    }
+
+    fn set_state(&mut self, group: u32, state: GroupState) {
+        let Some(start) = self.groups.get_mut(group as usize).filter(|start| start.state != state) else { return };
+        start.state = state;
+        let before = self.faults.partition_point(|&fault| fault < group);
+        let behind: Vec<u32> = self.faults.range(before..self.faults.len()).copied().collect();
+        self.faults.truncate(before);
+        if state != GroupState::Ready {
+            self.faults.push(group);
+        }
+        behind.into_iter().filter(|&fault| fault != group).for_each(|fault| self.faults.push(fault));
+    }
+
+    /// Cuts the path to its first `len` items.
+    pub(super) fn truncate(&mut self, len: usize, items: &Log<Option<Item>>) {
+        if len >= self.len() {
+            return;
+        }
+        let groups = self.groups.partition_point(|group| (group.position as usize) < len);
+        let kept = self.late.partition_point(|late| (late.position as usize) < len);
+        let loses_result = self.late.get(kept).map(|late| late.group).filter(|&group| (group as usize) < groups);
+        self.items.truncate(len);
+        self.groups.truncate(groups);
+        self.late.truncate(kept);
+        self.turns.truncate(self.turns.partition_point(|&turn| (turn as usize) < groups));
+        self.faults.truncate(self.faults.partition_point(|&fault| (fault as usize) < groups));
+        self.open = None;
+        if let Some(group) = loses_result.or_else(|| self.last_calls(items)) {
+            self.open_again(group, items);
+        }
+    }
+
+    /// The calls that the end of the path may leave open: the last group, or the last fault with no reply behind it.
+    fn last_calls(&self, items: &Log<Option<Item>>) -> Option<u32> {
+        let message = |group: u32| {
+            let id = *self.items.get(self.groups.get(group as usize)?.position as usize)?;
+            at(items, id).map(Item::message)
+        };
+        let last = narrow(self.groups.len().checked_sub(1)?);
+        if message(last).is_some_and(Message::has_calls) {
+            return Some(last);
+        }
+        let is_open = |fault: u32| self.groups.get(fault as usize).is_some_and(|one| one.state == GroupState::Open);
+        let open = self.faults.iter().rev().copied().find(|&fault| is_open(fault))?;
+        let is_over = (open + 1..=last).any(|group| message(group).is_some_and(ends_stretch));
+        (!is_over).then_some(open)
+    }
+
+    /// Takes the calls of a group up again: those that its results on the path leave open.
+    fn open_again(&mut self, group: u32, items: &Log<Option<Item>>) {
+        let ids: Vec<ItemId> = self.members(group as usize).filter_map(|at| self.items.get(at)).copied().collect();
+        let mut messages = ids.into_iter().filter_map(|id| at(items, id)).map(Item::message);
+        let Some(calls) = messages.next().filter(|first| first.has_calls()) else { return };
+        let mut open = OpenCalls::of(group, calls);
+        messages.for_each(|result| {
+            open.answer(result);
+        });
+        if open.is_empty() {
+            self.set_state(group, GroupState::Ready);
+        } else {
+            self.set_state(group, GroupState::Open);
+            self.open = Some(Arc::new(open));
+        }
+    }
+
+    pub(super) fn group_at(&self, position: usize) -> usize {
+        let late = self.late.partition_point(|late| (late.position as usize) < position);
+        match self.late.get(late) {
+            Some(late) if late.position as usize == position => late.group as usize,
+            _ => self.group_behind(position).saturating_sub(1),
+        }
+    }
+
+    /// The first group that starts behind a position.
+    pub(super) fn group_behind(&self, position: usize) -> usize {
+        self.groups.partition_point(|group| group.position as usize <= position)
+    }
+
+    pub(super) fn state(&self, group: usize) -> GroupState {
+        self.groups.get(group).map_or(GroupState::Ready, |group| group.state)
+    }
+
+    /// The last position of all groups up to and with this one.
+    pub(super) fn newest_position(&self, group: usize) -> Option<usize> {
+        let own = self.members(group).own.next_back()?;
+        let late = self.late.partition_point(|late| late.group as usize <= group).checked_sub(1);
+        Some(late.and_then(|late| self.late.get(late)).map_or(own, |late| own.max(late.position as usize)))
+    }
+
+    /// The first position of a group; the end of the path behind the last one.
+    pub(super) fn start(&self, group: usize) -> usize {
+        self.groups.get(group).map_or(self.len(), |start| start.position as usize)
+    }
+
+    pub(super) fn members(&self, group: usize) -> Positions<'_> {
+        let (start, end) = (self.start(group), self.start(group.saturating_add(1)));
+        if self.late.len() == 0 {
+            return Positions { index: self, own: start..end, late: 0..0 };
+        }
+        // Late results of other groups may stand between this group and the next.
+        let first_late = self.late.get(self.late.partition_point(|late| (late.position as usize) < start));
+        let end = first_late.map_or(end, |late| end.min(late.position as usize));
+        let first = self.late.partition_point(|late| (late.group as usize) < group);
+        let last = self.late.partition_point(|late| late.group as usize <= group);
+        Positions { index: self, own: start..end, late: first..last }
+    }
+
+    /// The late results of a range of positions and groups, by position.
+    pub(super) fn late_in(&self, positions: Range<usize>, groups: Range<usize>) -> impl Iterator<Item = usize> {
+        let first = self
+            .late
+            .partition_point(|late| (late.position as usize) < positions.start || (late.group as usize) < groups.start);
+        let end = self
+            .late
+            .partition_point(|late| (late.position as usize) < positions.end && (late.group as usize) < groups.end);
+        self.late.range(first..end.max(first)).map(|late| late.position as usize)
+    }
+}
+
+fn at(items: &Log<Option<Item>>, id: ItemId) -> Option<&Item> {
+    items.get(id.index())?.as_ref()
+}
+
+/// Whether a message is a reply, or calls: results behind it answer no call before it.
+fn ends_stretch(message: &Message) -> bool {
+    *message.role() == Role::Assistant || message.has_calls()
+}
+
+/// The positions of a group's items in the order in which they are sent: calls, then their results, wherever those stand
+/// on the path.
+#[derive(Clone)]
+pub struct Positions<'a> {
+    index: &'a PathIndex,
+    pub(super) own: Range<usize>,
+    /// Indexes of late results.
+    late: Range<usize>,
+}
+
+impl Positions<'_> {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn late(&self, index: usize) -> Option<usize> {
+        self.index.late.get(index).map(|late| late.position as usize)
+    }
+}
+
+impl Iterator for Positions<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.own.next().or_else(|| self.late.next().and_then(|index| self.late(index)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.own.len() + self.late.len();
+        (len, Some(len))
+    }
+}
+
+impl DoubleEndedIterator for Positions<'_> {
+    fn next_back(&mut self) -> Option<usize> {
+        match self.late.next_back() {
+            Some(index) => self.late(index),
+            None => self.own.next_back(),
+        }
+    }
+}
+
+impl ExactSizeIterator for Positions<'_> {}
+
+impl PartialEq for Positions<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.clone().eq(other.clone())
+    }
+}
+
+impl Eq for Positions<'_> {}
+
+impl fmt::Debug for Positions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
