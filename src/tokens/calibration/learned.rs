@@ -16,7 +16,7 @@ const FADES_OVER: u64 = 8;
 const AT_FIRST: i64 = ONE / 10;
 /// What a message can cost more than we think whatever its size.
 const FRAMING: u64 = 4;
-/// Bills say nothing about requests that are more than so many times as large as any that was billed.
+/// Of requests that are more than so many times as large as any that was billed, errors of forecasts say nothing.
 const REACH: u64 = 8;
 
 /// What was learned from the bills of one model at one server. `Display` says it in a line.
@@ -142,8 +142,9 @@ impl Learned {
         self.limit
     }
 
-    /// The largest request by our count whose bill stays within `room` tokens, margin included; at most `room`. What is
-    /// more than eight times as large as any request that was billed counts as it stands: bills say nothing about it.
+    /// The largest request by our count whose bill stays within `room` tokens, margin included; at most `room`. No margin
+    /// is taken for what is more than eight times as large as any request that was billed, and the ratio counts there as far
+    /// as bills have shown it: a few small bills say nothing about a request that fills a window.
     pub fn fitting(&self, room: u64, exact: bool, anchor: Option<&Anchor>) -> u64 {
         let fits = |tokens: u64| self.most(Count { tokens, exact }, anchor) <= room;
         if fits(room) {
@@ -162,7 +163,9 @@ impl Learned {
         let within_reach = estimated.tokens.min(self.largest.saturating_mul(REACH));
         let expected = self.expected(within_reach, anchor);
         let margin = self.margin(Count { tokens: within_reach, ..estimated }, anchor.is_some());
-        expected.saturating_add(margin).saturating_add(estimated.tokens - within_reach)
+        let ratio = u128::from(self.line.drawn().certain_ratio.unsigned_abs());
+        let beyond = u128::from(estimated.tokens - within_reach) * ratio / u128::from(ONE.unsigned_abs());
+        expected.saturating_add(margin).saturating_add(u64::try_from(beyond).unwrap_or(u64::MAX))
     }
 
     pub(super) fn learn(&mut self, forecast: &Forecast, billed: u64, anchor: Option<&Anchor>) {

@@ -15,10 +15,10 @@ const LEFT: i64 = 31;
 /// Of the weight of earlier first bills so much is left at each new one, in parts of 8.
 const FIRSTS_LEFT: i64 = 7;
 /// What a first bill weighs, so that parts of it are whole numbers.
-const WEIGHT: i64 = 1_000;
-/// What an offset of 0 weighs before anything is known: a hundredth of a first bill, so that a small first bill is
+const WEIGHT: i64 = 2_000;
+/// What an offset of 0 weighs before anything is known: a four-hundredth of a first bill, so that a small first bill is
 /// explained by an offset and one of thousands of tokens by the ratio.
-const NO_OFFSET: i64 = WEIGHT / 100;
+const NO_OFFSET: i64 = WEIGHT / 400;
 /// Above this size a first bill strays from the line in proportion to its size, and weighs less.
 const LARGE_FIRST: i64 = 512;
 /// Tokens by which a bill strays from the line.
@@ -57,6 +57,8 @@ pub(super) struct Drawn {
     pub(super) offset: i64,
     /// What the ratio may be more than that, in millionths, as long as too few bills tell it from the offset.
     pub(super) doubt: i64,
+    /// The ratio as far as it is known from bills and not assumed: 1 where they tell nothing about it.
+    pub(super) certain_ratio: i64,
 }
 
 impl Line {
@@ -89,13 +91,14 @@ impl Line {
         let with_offset = ratio((products * weight - bills * counts) * one / determinant);
         let offset = rounded(bills * one - i128::from(with_offset) * counts, weight * one);
         if offset <= 0 {
-            return Drawn { ratio: without_offset, offset: 0, doubt: 0 };
+            let certain_ratio = certain(without_offset, squares);
+            return Drawn { ratio: without_offset, offset: 0, doubt: 0, certain_ratio };
         }
+        let known = (determinant / weight).max(1);
         // Three standard deviations of the ratio.
-        let known = determinant / weight / i128::from(WEIGHT);
-        let deviation = 3 * STRAYS * ONE / whole(known.max(1)).isqrt().max(1);
+        let deviation = 3 * STRAYS * ONE / whole(known / i128::from(WEIGHT)).isqrt().max(1);
         let doubt = (without_offset - with_offset).clamp(0, deviation);
-        Drawn { ratio: with_offset, offset, doubt }
+        Drawn { ratio: with_offset, offset, doubt, certain_ratio: certain(with_offset, known) }
     }
 
     /// What was read from a file, within the bounds that learning keeps.
@@ -144,6 +147,12 @@ fn bounded(tokens: i64) -> i64 {
 
 fn ratio(millionths: i128) -> i64 {
     whole(millionths.clamp(RATIOS.0.into(), RATIOS.1.into()))
+}
+
+/// A ratio of which so much is known, what was assumed at first included.
+fn certain(ratio: i64, known: i128) -> i64 {
+    let assumed = i128::from(PRIOR * PRIOR) * i128::from(WEIGHT);
+    ONE + whole(i128::from(ratio - ONE) * (known - assumed).max(0) / known.max(1))
 }
 
 fn rounded(number: i128, by: i128) -> i64 {

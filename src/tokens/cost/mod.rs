@@ -2,7 +2,8 @@
 //!
 //! The constants stand in the rooms where they are used, each with its source. Most were fitted on recorded answers of
 //! the API, which say how many tokens were billed; `benches/accuracy.rs` checks them against such recordings. What no
-//! recording has shown is counted as well as can be and marked as an estimate.
+//! recording has shown is counted as well as can be and marked as an estimate. What this crate does not know is counted by
+//! its text.
 
 mod calls;
 mod definitions;
@@ -113,7 +114,9 @@ impl ChatCost {
     }
 
     /// The same for a server that is sent these members of messages too, such as `reasoning_content`: their texts are
-    /// counted, as estimates.
+    /// counted, as estimates. Other members that the specification does not have are not counted, because
+    /// [`Wire::default`](crate::backend::Wire) does not send them; whoever sends them with a client of their own names them
+    /// here.
     #[must_use]
     pub fn fields<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let fields = names.into_iter().map(str::to_owned).collect();
