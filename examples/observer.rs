@@ -60,7 +60,7 @@ impl Observer for Meter {
     }
 
     fn failed(&self, conversation: &str, error: &Error) {
-        println!("{}…: {error}", &conversation[..10]);
+        println!("{}…: {error:?}", &conversation[..10]);
         self.count(|total| total.failures += 1);
     }
 }
