@@ -120,14 +120,14 @@ fn roles(words: &str, has: &impl Fn(&[&str]) -> bool) -> Option<Advice> {
     let speaks_of_roles = ["role", "user", "assistant"].iter().any(|word| words.contains(word));
     if speaks_of_roles && has(ALTERNATE) {
         return Some(Advice::new(
-            "`Wire::merge_same_role` puts neighbours of one role together, and a strategy with `start=user` begins with a question",
-            "--merge-roles puts neighbours of one role together, and --strategy window:start=user begins with a question",
+            "`Wire::merge_same_role` puts neighbours of one role together, and `start_on_user` begins with a question",
+            "--merge-roles puts neighbours of one role together, and --start-on-user begins with a question",
         ));
     }
     if words.contains("user") && has(USER_FIRST) {
         return Some(Advice::new(
-            "a strategy with `start=user` begins with a question",
-            "--strategy window:start=user begins with a question",
+            "`start_on_user` of the builder or the planner begins with a question",
+            "--start-on-user begins with a question",
         ));
     }
     let has_no_system = words.contains("system") && has(NO_SUCH_ROLE) && words.contains("role")
@@ -263,7 +263,7 @@ mod tests {
                 "--system-as-user",
             ),
             ("Developer instruction is not enabled for models/gemma-3-27b-it", "system_as_user", "--system-as-user"),
-            ("The first message must be from the user", "start=user", "--strategy window:start=user"),
+            ("The first message must be from the user", "start_on_user", "--start-on-user"),
             ("body.stream_options: Extra inputs are not permitted", "stream_options", "--param stream_options=null"),
         ] {
             let advice = advice(words).unwrap_or_else(|| panic!("{words}"));
