@@ -73,7 +73,9 @@ pub mod backend;
 mod body;
 mod budget;
 pub mod conversation;
+mod encoding;
 mod error;
+mod halves;
 mod json;
 mod ledger;
 mod log;
@@ -114,4 +116,4 @@ pub use tokens::{
     ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, count,
     count_request,
 };
-pub use transcript::{Transcript, Transcripts};
+pub use transcript::{Transcript, Transcripts, Warning};

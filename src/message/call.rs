@@ -7,6 +7,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::object::{Known, Member, Object, known, text_or_raw};
+use crate::halves::mended;
 use crate::json::RawJson;
 
 /// One call of a tool, a function's or a custom tool's, as the model wrote it: the arguments stay as they are.
@@ -71,7 +72,8 @@ impl ToolCall {
         self.call().map_or("", FunctionCall::name)
     }
 
-    /// The arguments of a function, byte for byte as the model wrote them, or the input of a custom tool.
+    /// The arguments of a function, byte for byte as the model wrote them (but for half characters, which are U+FFFD), or
+    /// the input of a custom tool.
     pub fn arguments(&self) -> Cow<'_, str> {
         self.call().map_or(Cow::Borrowed(""), FunctionCall::arguments)
     }
@@ -94,7 +96,7 @@ impl FunctionCall {
     pub fn new(name: &str, arguments: &str) -> Self {
         Self(Object::new(vec![
             Member::Known(FunctionMember::Name(Some(name.into()))),
-            Member::Known(FunctionMember::Arguments(arguments.into())),
+            Member::Known(FunctionMember::of_arguments(arguments)),
         ]))
     }
 
@@ -152,6 +154,13 @@ impl<'de> Deserialize<'de> for FunctionCall {
     }
 }
 
+impl FunctionMember {
+    /// Arguments without half characters: they are JSON themselves, in which a handler or a server could not read one.
+    fn of_arguments(text: &str) -> Self {
+        Self::Arguments(mended(text).text.into())
+    }
+}
+
 impl Known for CallMember {
     const WHAT: &'static str = "a tool call";
 
@@ -188,7 +197,7 @@ impl Known for FunctionMember {
     fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Member<Self>>, A::Error> {
         match key {
             "name" => known(map, Self::Name),
-            "arguments" => text_or_raw(key, map, Self::Arguments),
+            "arguments" => text_or_raw(key, map, |text| Self::of_arguments(&text)),
             "input" => text_or_raw(key, map, Self::Input),
             _ => Ok(None),
         }

@@ -132,11 +132,21 @@ fn refuse_to_lose(file: &Path) -> Result<()> {
         Ok(_) => {}
     }
     let bytes = fs::read(file).map_err(reading)?;
-    match super::utf8(&bytes).and_then(Transcript::from_json) {
+    match Transcript::from_bytes(&bytes) {
+        Ok(there) if there.is_log => Err(keep_log(file)),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
         Err(error) => Err(keep(file, error)),
     }
+}
+
+fn keep_log(file: &Path) -> Error {
+    let detail = format!(
+        "{} is a log with a message a line, which is read and never written; save under another name, or make it an array \
+         of messages first (`jq -s .`)",
+        file.display()
+    );
+    Error::new(ErrorKind::ForeignFormat, detail)
 }
 
 fn keep(file: &Path, error: Error) -> Error {

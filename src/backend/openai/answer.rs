@@ -8,6 +8,8 @@ use tokio::time::timeout;
 
 use crate::backend::classify::is_error;
 use crate::backend::{BackendError, ChatReply, FinishReason, Usage};
+use crate::encoding::Encoding;
+use crate::halves::mended;
 use crate::json::{RawJson, described};
 use crate::message::Message;
 
@@ -58,7 +60,7 @@ impl Answer {
     /// The reply in the body, of which some was read.
     pub(super) async fn reply(&mut self, begun: Vec<u8>) -> Result<ChatReply, BackendError> {
         let body = self.rest(begun).await?;
-        read(self.response.status().as_u16(), body)
+        read(self.response.status().as_u16(), &body)
     }
 
     /// Reads what is left, if it comes soon, so that the connection can be used again.
@@ -112,23 +114,25 @@ struct Choice {
 }
 
 /// The reply in the body of a success, every field kept.
-pub(super) fn read(status: u16, body: Vec<u8>) -> Result<ChatReply, BackendError> {
-    let body = String::from_utf8(body).map_err(|e| {
-        let malformed = BackendError::malformed("the answer is not UTF-8");
-        malformed.with_body(String::from_utf8_lossy(e.as_bytes())).with_source(e.utf8_error())
+pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> {
+    let decoded = Encoding::Utf8.decode(body).map_err(|_| {
+        BackendError::malformed("the answer is not UTF-8").with_body(String::from_utf8_lossy(body))
     })?;
+    let mended = mended(&decoded.text);
+    let (body, half_characters) = (&*mended.text, decoded.halves + mended.count);
     // Some servers report errors with the status of a success.
-    let failed = |why: String| match is_error(&body) {
-        true => BackendError::status(status, &body),
-        false => BackendError::malformed(why).with_body(&*body),
+    let failed = |why: String| match is_error(body) {
+        true => BackendError::status(status, body),
+        false => BackendError::malformed(why).with_body(body),
     };
     let completion: Completion =
-        serde_json::from_str(&body).map_err(|e| failed(format!("not a chat completion: {}", described(&e))))?;
+        serde_json::from_str(body).map_err(|e| failed(format!("not a chat completion: {}", described(&e))))?;
     let choice = completion.choices.into_iter().next();
     let choice = choice.ok_or_else(|| failed("a chat completion without choices".to_owned()))?;
     let finish = choice.finish_reason.as_ref().and_then(serde_json::Value::as_str);
     let finish = finish.map_or(FinishReason::Stop, FinishReason::from);
     // A bill in another form is no reason to lose a reply.
     let usage: Option<Usage> = completion.usage.and_then(|usage| serde_json::from_value(usage).ok());
-    Ok(ChatReply { usage, raw: RawJson::new(&body).ok(), ..ChatReply::new(choice.message).finish(finish) })
+    let raw = RawJson::new(body).ok();
+    Ok(ChatReply { usage, raw, half_characters, ..ChatReply::new(choice.message).finish(finish) })
 }

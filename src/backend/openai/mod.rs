@@ -11,6 +11,7 @@
 mod answer;
 mod call;
 mod endpoint;
+mod halves;
 mod merge;
 mod parts;
 mod reading;

@@ -11,6 +11,7 @@ use super::sse::{Event, Events};
 use super::streamed::Streamed;
 use crate::backend::stream::EventStream;
 use crate::backend::{Attempt, BackendError, ChatEvent, ChatReply};
+use crate::encoding::Encoding;
 
 /// How long is waited for the bill once the model has said that it is done.
 const FOR_THE_BILL: Duration = Duration::from_secs(5);
@@ -120,10 +121,11 @@ impl Reading {
     }
 
     fn take(&mut self, event: &Event) -> Result<(), BackendError> {
-        let text = std::str::from_utf8(&event.data).map_err(|e| {
+        let decoded = Encoding::Utf8.decode(&event.data).map_err(|_| {
             let body = String::from_utf8_lossy(&event.data);
-            BackendError::malformed("a chunk is not UTF-8").with_body(body).with_source(e)
+            BackendError::malformed("a chunk is not UTF-8").with_body(body)
         })?;
+        let text = &*decoded.text;
         let taken = match text.trim() {
             "" => Ok(()),
             "[DONE]" => return self.end(),
@@ -146,6 +148,7 @@ impl Reading {
     /// Nothing more comes.
     fn end(&mut self) -> Result<(), BackendError> {
         self.is_over = true;
+        self.ready.extend(self.reply.rest());
         match self.reply.is_finished() {
             true => Ok(()),
             false => Err(BackendError::interrupted("the stream ended before the model said that it was done")),

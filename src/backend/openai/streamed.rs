@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::answer::read;
+use super::halves::Halves;
 use super::merge::{Members, Merged, Object, text};
 use super::parts::Content;
 use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
@@ -24,6 +25,7 @@ pub(super) struct Streamed {
     message: Members,
     content: Content,
     calls: Vec<Call>,
+    halves: Halves,
 }
 
 /// A call as far as it has come.
@@ -36,13 +38,17 @@ struct Call {
 impl Streamed {
     /// Takes a chunk, and puts what it says behind `events`.
     pub(super) fn take(&mut self, chunk: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
+        let first = events.len();
+        let chunk = self.halves.carried(chunk);
+        let taken = self.take_carried(&chunk, events);
+        self.halves.settle(events, first);
+        taken
+    }
+
+    fn take_carried(&mut self, chunk: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
         let malformed = |why: &str| BackendError::malformed(format!("not a chunk of a chat completion: {why}"));
         let members: Object<'_> =
             serde_json::from_str(chunk).map_err(|e| malformed(&described(&e)).with_body(chunk))?;
-        // Half of a surrogate pair, which no Rust string holds, would be lost text.
-        if chunk.contains("\\u") && serde_json::from_str::<serde_json::Value>(chunk).is_err() {
-            return Err(malformed("an escape that is no character").with_body(chunk));
-        }
         let is_error = |object: &Object<'_>| {
             let error = object.get("error").map(RawValue::get);
             error.is_some_and(|error| error.starts_with(['{', '"']))
@@ -180,10 +186,17 @@ impl Streamed {
         self.outer.has("usage")
     }
 
+    /// What is left to be told when nothing more comes.
+    pub(super) fn rest(&mut self) -> Vec<ChatEvent> {
+        self.halves.rest()
+    }
+
     /// The whole reply.
     pub(super) fn whole(mut self) -> Result<ChatReply, BackendError> {
-        let written = self.write().map_err(|e| BackendError::malformed("the reply has no JSON").with_source(e));
-        read(200, written?.get().as_bytes().to_vec())
+        let written = self.write().map_err(|e| BackendError::malformed("the reply has no JSON").with_source(e))?;
+        let (written, alone) = self.halves.whole(written.get());
+        let reply = read(200, written.as_bytes())?;
+        Ok(ChatReply { half_characters: reply.half_characters + alone, ..reply })
     }
 
     fn write(&mut self) -> serde_json::Result<Box<RawValue>> {
