@@ -198,7 +198,12 @@ impl Builder {
     /// As [`Transcript::load`] and [`build`](Self::build).
     pub fn load(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
         self.refuse_to_replace(Some(file.as_ref()))?;
-        self.open(Transcript::load(file)?)
+        let loaded = Transcript::load(&file)?;
+        // It would be refused after the first reply.
+        if loaded.is_log() && self.autosave.as_deref().is_some_and(stands) {
+            return Err(crate::transcript::never_written(file.as_ref()));
+        }
+        self.open(loaded)
     }
 
     /// A manager that goes on with the conversation in a file, or begins one where there is no file or an empty one, and

@@ -34,7 +34,7 @@ use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
 
 pub use lines::Transcripts;
-pub(crate) use save::Saved;
+pub(crate) use save::{Saved, never_written};
 use text::Text;
 pub use warning::Warning;
 
@@ -112,6 +112,12 @@ impl Transcript {
     /// ```
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Whether it was read from a log with a message a line. Such a file is read and never written: its program will
+    /// append to it, and could not read the native form. [`save`](Self::save) to another name works.
+    pub fn is_log(&self) -> bool {
+        self.is_log
     }
 
     /// Those of the file's other members that cost tokens in a request: `response_format`, `tool_choice`, `functions` and

@@ -133,14 +133,14 @@ fn refuse_to_lose(file: &Path) -> Result<()> {
     }
     let bytes = fs::read(file).map_err(reading)?;
     match Transcript::from_bytes(&bytes) {
-        Ok(there) if there.is_log => Err(keep_log(file)),
+        Ok(there) if there.is_log => Err(never_written(file)),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
         Err(error) => Err(keep(file, error)),
     }
 }
 
-fn keep_log(file: &Path) -> Error {
+pub(crate) fn never_written(file: &Path) -> Error {
     let detail = format!(
         "{} is a log with a message a line, which is read and never written; save under another name, or make it an array \
          of messages first (`jq -s .`)",

@@ -61,6 +61,11 @@ impl Failure {
     }
 }
 
+/// Says something that keeps nothing from being done.
+pub(crate) fn warn(message: &str) {
+    say(&format!("turnwise: warning: {}\n", clean(message)));
+}
+
 fn say(text: &str) {
     // There is nobody left to tell when the standard error is closed too.
     let _ = write!(anstream::stderr(), "{text}");

@@ -5,6 +5,9 @@ mod args;
 mod chat;
 mod compare;
 mod count;
+#[allow(dead_code, reason = "the library has this file too")]
+#[path = "../../encoding.rs"]
+mod encoding;
 mod failure;
 mod input;
 #[cfg(feature = "openai")]

@@ -56,13 +56,13 @@ impl Session<'_> {
         check_free(&file, fork.snapshot().id())?;
         fork.save(&file)?;
         let before = match &self.file {
-            Some(before) => format!("{before} stays as it is"),
+            Some(before) => format!("{} stays as it is", before.display()),
             None => "the one before has no file".to_owned(),
         };
         let messages = counted(fork.snapshot().path().len(), "message");
         note(format_args!("goes on in {file} after {messages}; {before}"));
         self.chat = fork;
-        self.file = Some(file);
+        self.file = Some(file.into());
         self.leave_open_calls()
     }
 
@@ -118,11 +118,11 @@ impl Session<'_> {
         check_free(&file, self.chat.snapshot().id())?;
         self.chat.save(&file)?;
         match &self.file {
-            Some(own) if *own == file => note(format_args!("saved to {file}")),
-            Some(own) => note(format_args!("a copy is saved to {file}; the chat stays in {own}")),
+            Some(own) if *own == Path::new(&file) => note(format_args!("saved to {file}")),
+            Some(own) => note(format_args!("a copy is saved to {file}; the chat stays in {}", own.display())),
             None => {
                 note(format_args!("saved to {file}, from now on after every change"));
-                self.file = Some(file);
+                self.file = Some(file.into());
             }
         }
         Ok(())

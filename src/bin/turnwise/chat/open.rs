@@ -9,11 +9,12 @@ use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Trans
 
 use crate::args::Chat;
 use crate::failure::{Failure, Result};
+use crate::input::{Loaded, warn};
 
 /// The conversation of the file, or a new one. The chat saves it itself, after commands too.
 pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
     let file = match &args.file {
-        Some(name) => load(name).map_err(|failure| failure.within(name))?,
+        Some(name) => load(name).map_err(|failure| failure.within(name.display()))?,
         None => None,
     };
     let of_file = || file.as_ref().and_then(|file| file.model.clone());
@@ -25,7 +26,7 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
         Some(file) => setup.open(file),
         None => setup.build(),
     };
-    chat.map_err(|e| args.file.iter().fold(Failure::from(e), Failure::within))
+    chat.map_err(|e| args.file.iter().map(|file| file.display()).fold(Failure::from(e), Failure::within))
 }
 
 fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {
@@ -48,15 +49,15 @@ fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {
 }
 
 /// The conversation that goes on, if there is one.
-fn load(name: &str) -> Result<Option<Transcript>> {
-    if name == "-" {
+fn load(name: &Path) -> Result<Option<Transcript>> {
+    if name == Path::new("-") {
         return Err(Failure::usage("a chat is saved to a file, and reads what is said from the standard input"));
     }
     match std::fs::metadata(name) {
         Ok(found) if !found.is_file() => {
             Err(Failure::Failed("a chat is saved to a regular file, and this is none".into()))
         }
-        Ok(found) if found.len() > 0 => Ok(Some(Transcript::load(name)?)),
+        Ok(found) if found.len() > 0 => old(name).map(Some),
         Ok(_) => Ok(None),
         Err(e) if e.kind() == ErrorKind::NotFound => match missing_folder(name) {
             Some(missing) => {
@@ -68,8 +69,20 @@ fn load(name: &str) -> Result<Option<Transcript>> {
     }
 }
 
+fn old(name: &Path) -> Result<Transcript> {
+    let file = Transcript::load(name)?;
+    if file.is_log() {
+        let why = "a log with a message a line is read and never written; `jq -s . FILE > OTHER.json` makes a file that a chat can \
+                   go on in";
+        return Err(Failure::Failed(why.into()));
+    }
+    let loaded = Loaded { name: name.display().to_string(), file };
+    warn(&loaded, true);
+    Ok(loaded.file)
+}
+
 /// The folder of a file, if it is not there.
-fn missing_folder(name: &str) -> Option<&Path> {
-    let folder = Path::new(name).parent()?;
+fn missing_folder(name: &Path) -> Option<&Path> {
+    let folder = name.parent()?;
     (!folder.as_os_str().is_empty() && !folder.is_dir()).then_some(folder)
 }

@@ -1,6 +1,7 @@
 //! The chat: a line, what it asks for, and the file that is never behind.
 
 use std::io::{IsTerminal, stdin};
+use std::path::PathBuf;
 
 use turnwise::{ConversationManager, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
 
@@ -19,7 +20,7 @@ pub(super) struct Session<'a> {
     args: &'a Chat,
     pub(super) chat: ConversationManager,
     /// Where the chat is saved.
-    pub(super) file: Option<String>,
+    pub(super) file: Option<PathBuf>,
     is_person: bool,
     /// The last exchange.
     pub(super) last: Option<Reply>,
