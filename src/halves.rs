@@ -134,7 +134,9 @@ mod tests {
 
     #[test]
     fn a_text_without_halves_is_not_copied() {
-        for text in [r#""\ud83d\ude00 \\ud83d \u00e9 \\\\ude00""#, "", "\\", "\\u", "\\ud83", "\\é", "\\ud8é", "\\u+d83d"] {
+        for text in
+            [r#""\ud83d\ude00 \\ud83d \u00e9 \\\\ude00""#, "", "\\", "\\u", "\\ud83", "\\é", "\\ud8é", "\\u+d83d"]
+        {
             assert!(matches!(mended(text).text, Cow::Borrowed(_)), "{text}");
         }
     }

@@ -8,6 +8,8 @@ mod deceiving;
 mod ends;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/forms.rs"]
+mod forms;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/promised.rs"]

@@ -23,7 +23,6 @@ pub enum Warning {
     },
     /// The file has instructions in a member `system` beside `messages`, which chat completions do not know: they are kept
     /// in the file and neither counted nor sent.
-    #[non_exhaustive]
     SystemMember,
 }
 

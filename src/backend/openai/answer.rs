@@ -115,9 +115,9 @@ struct Choice {
 
 /// The reply in the body of a success, every field kept.
 pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> {
-    let decoded = Encoding::Utf8.decode(body).map_err(|_| {
-        BackendError::malformed("the answer is not UTF-8").with_body(String::from_utf8_lossy(body))
-    })?;
+    let decoded = Encoding::Utf8
+        .decode(body)
+        .map_err(|_| BackendError::malformed("the answer is not UTF-8").with_body(String::from_utf8_lossy(body)))?;
     let mended = mended(&decoded.text);
     let (body, half_characters) = (&*mended.text, decoded.halves + mended.count);
     // Some servers report errors with the status of a success.

@@ -1,5 +1,6 @@
 //! A reply put together from the chunks of a stream.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use serde_json::value::{RawValue, to_raw_value};
@@ -9,6 +10,7 @@ use super::halves::Halves;
 use super::merge::{Members, Merged, Object, text};
 use super::parts::Content;
 use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
+use crate::halves::mended;
 use crate::json::described;
 
 /// A reply as far as its chunks have come. At its end it is written as the completion that a server would have sent in
@@ -37,10 +39,14 @@ struct Call {
 
 impl Streamed {
     /// Takes a chunk, and puts what it says behind `events`.
-    pub(super) fn take(&mut self, chunk: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
+    pub(super) fn take(&mut self, whole: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
         let first = events.len();
-        let chunk = self.halves.carried(chunk);
-        let taken = self.take_carried(&chunk, events);
+        let chunk = self.halves.carried(whole);
+        let taken = match (self.take_carried(&chunk, events), chunk) {
+            // What is said of a failure is said by its own words.
+            (Err(_), Cow::Owned(_)) => Self::default().take_carried(&mended(whole).text, &mut VecDeque::new()),
+            (taken, _) => taken,
+        };
         self.halves.settle(events, first);
         taken
     }

@@ -27,10 +27,7 @@ pub(crate) fn conversations<'a>(
 }
 
 /// The same, each with the index of its file. What is to be said of a conversation goes to the standard error.
-fn chosen<'a>(
-    files: &'a [PathBuf],
-    input: &args::Input,
-) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
+fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
     let only = input.only.clone();
     let mut is_missing = only.is_some();
     let mut last = 0;

@@ -30,14 +30,19 @@ const CONVERSATIONS: &[(&Format, Sign)] = &[
     }),
     (&COMPLETION, |o| {
         let is_answer = o.is_one_of("object", &["chat.completion", "chat.completion.chunk"]);
-        (is_answer || first(o, "choices").is_some_and(|choice| choice.has_any(&["message", "delta"]))).then_some("`choices`")
+        (is_answer || first(o, "choices").is_some_and(|choice| choice.has_any(&["message", "delta"])))
+            .then_some("`choices`")
     }),
     (&SHARE_GPT, |o| {
         ["conversations", "conversation"]
             .into_iter()
             .find(|key| first(o, key).is_some_and(|said| said.has_all(&["from", "value"])))
     }),
-    (&OASST, |o| o.object("prompt").filter(|prompt| prompt.has("replies") || o.has("message_tree_id")).map(|_| "a tree of `replies`")),
+    (&OASST, |o| {
+        o.object("prompt")
+            .filter(|prompt| prompt.has("replies") || o.has("message_tree_id"))
+            .map(|_| "a tree of `replies`")
+    }),
     (&LLM, |o| {
         let is_turn = o.has("response") && o.has_any(&["conversation_id", "datetime_utc", "conversation_name"]);
         (is_turn && o.is_text("prompt")).then_some("`prompt` and `response`")
@@ -53,10 +58,16 @@ const CONVERSATIONS: &[(&Format, Sign)] = &[
     }),
     (&SWE_AGENT, |o| (o.is_list("trajectory") && o.is_list("history")).then_some("`trajectory` and `history`")),
     (&TAU_BENCH, |o| o.is_list("traj").then_some("`traj`")),
-    (&COPILOT, |o| (o.is_list("requests") && o.has_any(&["responderUsername", "requesterUsername"])).then_some("`requests`")),
-    (&CONTINUE, |o| first(o, "history").is_some_and(|said| said.object("message").is_some()).then_some("a `history` of messages")),
+    (&COPILOT, |o| {
+        (o.is_list("requests") && o.has_any(&["responderUsername", "requesterUsername"])).then_some("`requests`")
+    }),
+    (&CONTINUE, |o| {
+        first(o, "history").is_some_and(|said| said.object("message").is_some()).then_some("a `history` of messages")
+    }),
     (&GOOSE_HEADER, |o| (o.has_all(&["working_dir", "description"]) && !o.has("messages")).then_some("`working_dir`")),
-    (&CODEX_HEADER, |o| (o.has_all(&["id", "timestamp"]) && o.has_any(&["instructions", "git"])).then_some("`timestamp` and `git`")),
+    (&CODEX_HEADER, |o| {
+        (o.has_all(&["id", "timestamp"]) && o.has_any(&["instructions", "git"])).then_some("`timestamp` and `git`")
+    }),
     (&COHERE, |o| (o.is_text("message") && o.is_list("chat_history")).then_some("`chat_history`")),
     (&PREFERENCES, |o| o.has_all(&["preferred_output"]).then_some("`preferred_output`")),
     (&PREFERENCES, |o| o.has_all(&["chosen", "rejected"]).then_some("`chosen` and `rejected`")),
@@ -90,13 +101,15 @@ pub(super) fn in_body<'a>(body: &Object<'a>, at: &'a RawValue) -> Option<Found<'
     let has_instructions = first(body, "messages").is_some_and(|m| m.is_one_of("role", &["system", "developer"]));
     let is_claude = || body.text("model").is_some_and(|model| model.contains("claude"));
     let is_anthropic = body.is_list("system")
-        || body.is_text("system") && (is_claude() || body.has_any(&["anthropic_version", "anthropic_beta", "stop_sequences"]));
+        || body.is_text("system")
+            && (is_claude() || body.has_any(&["anthropic_version", "anthropic_beta", "stop_sequences"]));
     (is_anthropic && !has_instructions).then(|| Found::new(&ANTHROPIC, "`system` beside `messages`", at))
 }
 
 /// A request inside something: a line for a batch, a log, a case of an evaluation.
 fn envelope<'a>(object: &Object<'a>, at: &'a RawValue, is_element: bool) -> Option<Found<'a>> {
-    const MEMBERS: &[&str] = &["body", "request", "input", "prompt", "conversation", "conversations", "chat", "data", "payload", "item"];
+    const MEMBERS: &[&str] =
+        &["body", "request", "input", "prompt", "conversation", "conversations", "chat", "data", "payload", "item"];
     let each = if is_element { ".[]" } else { "" };
     let found = |member: &str, way_out: String| {
         let sign = Cow::Owned(format!("`{member}`"));
@@ -162,8 +175,10 @@ const OPEN_WEB_UI: Format = Format {
 };
 const SWE_AGENT: Format =
     Format { name: "a trajectory of SWE-agent", way_out: "`jq -c .history` takes out its messages" };
-const TAU_BENCH: Format =
-    Format { name: "a result of tau-bench", way_out: "`jq -c 'if type == \"array\" then .[].traj else .traj end'` takes out its messages" };
+const TAU_BENCH: Format = Format {
+    name: "a result of tau-bench",
+    way_out: "`jq -c 'if type == \"array\" then .[].traj else .traj end'` takes out its messages",
+};
 const COPILOT: Format = Format {
     name: "an export of GitHub Copilot's chat",
     way_out: "to convert it, `message.text` of each request becomes a message of the user, and `response` one of the assistant",

@@ -60,7 +60,8 @@ pub(super) fn by_roles<'a>(list: &[&'a RawValue]) -> Option<Found<'a>> {
 
 fn anthropic(message: &Object<'_>) -> Option<Cow<'static, str>> {
     part(message, |part| {
-        let is_source = |kind: &str| part.is_one_of("type", &[kind]) && part.object("source").is_some_and(|s| s.has("type"));
+        let is_source =
+            |kind: &str| part.is_one_of("type", &[kind]) && part.object("source").is_some_and(|s| s.has("type"));
         part.is_one_of("type", &["tool_use", "tool_result", "server_tool_use", "mcp_tool_use", "mcp_tool_result"])
             || part.is_one_of("type", &["web_search_tool_result", "code_execution_tool_result", "redacted_thinking"])
             || part.is_one_of("type", &["thinking"]) && part.is_text("thinking") && part.is_text("signature")
@@ -82,17 +83,34 @@ fn model_messages(message: &Object<'_>) -> Option<Cow<'static, str>> {
 
 fn responses(message: &Object<'_>) -> Option<Cow<'static, str>> {
     const ITEMS: &[&str] = &[
-        "function_call", "function_call_output", "reasoning", "custom_tool_call", "custom_tool_call_output", "compaction",
-        "item_reference", "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call",
-        "computer_call", "computer_call_output", "local_shell_call", "local_shell_call_output", "mcp_call", "mcp_list_tools",
+        "function_call",
+        "function_call_output",
+        "reasoning",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "compaction",
+        "item_reference",
+        "web_search_call",
+        "file_search_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "computer_call",
+        "computer_call_output",
+        "local_shell_call",
+        "local_shell_call_output",
+        "mcp_call",
+        "mcp_list_tools",
     ];
     let item = message.text("type").filter(|kind| !message.has("role") && ITEMS.contains(&&**kind));
     let item = item.map(|kind| Cow::Owned(format!("the type `{kind}`")));
-    item.or_else(|| part(message, |part| part.is_one_of("type", &["input_text", "output_text", "summary_text", "input_image"])))
+    item.or_else(|| {
+        part(message, |part| part.is_one_of("type", &["input_text", "output_text", "summary_text", "input_image"]))
+    })
 }
 
 fn langchain(message: &Object<'_>) -> Option<Cow<'static, str>> {
-    const TYPES: &[&str] = &["human", "ai", "system", "tool", "function", "chat", "remove", "HumanMessage", "AIMessage"];
+    const TYPES: &[&str] =
+        &["human", "ai", "system", "tool", "function", "chat", "remove", "HumanMessage", "AIMessage"];
     const STATED: &[&str] = &["human", "ai", "AIMessageChunk"];
     if message.has_all(&["lc", "kwargs"]) {
         return members(message, &["lc", "kwargs"]);
@@ -103,21 +121,40 @@ fn langchain(message: &Object<'_>) -> Option<Cow<'static, str>> {
 }
 
 fn ui_messages(message: &Object<'_>) -> Option<Cow<'static, str>> {
-    const KINDS: &[&str] =
-        &["text", "reasoning", "file", "source", "source-url", "source-document", "step-start", "dynamic-tool", "tool-invocation"];
+    const KINDS: &[&str] = &[
+        "text",
+        "reasoning",
+        "file",
+        "source",
+        "source-url",
+        "source-document",
+        "step-start",
+        "dynamic-tool",
+        "tool-invocation",
+    ];
     let is_part = |part: Object<'_>| {
         let kind = part.text("type").unwrap_or_default();
         KINDS.contains(&&*kind) || kind.starts_with("tool-") || kind.starts_with("data-")
     };
     let has_parts = message.has("role") && message.objects("parts").any(is_part);
-    let sign = if has_parts { Some("`parts`") } else { message.is_list("toolInvocations").then_some("`toolInvocations`") };
+    let sign =
+        if has_parts { Some("`parts`") } else { message.is_list("toolInvocations").then_some("`toolInvocations`") };
     sign.map(Cow::Borrowed)
 }
 
 fn gemini(message: &Object<'_>) -> Option<Cow<'static, str>> {
     const HELD: &[&str] = &[
-        "text", "inlineData", "inline_data", "fileData", "file_data", "functionCall", "function_call", "functionResponse",
-        "function_response", "executableCode", "executable_code",
+        "text",
+        "inlineData",
+        "inline_data",
+        "fileData",
+        "file_data",
+        "functionCall",
+        "function_call",
+        "functionResponse",
+        "function_response",
+        "executableCode",
+        "executable_code",
     ];
     let is_part = |part: Object<'_>| !part.has_any(&["type", "part_kind"]) && part.has_any(HELD);
     let is_text = || message.list("parts").first().is_some_and(|part| part.get().starts_with('"'));
@@ -134,7 +171,8 @@ fn claude_code(message: &Object<'_>) -> Option<Cow<'static, str>> {
 }
 
 fn gemini_cli(message: &Object<'_>) -> Option<Cow<'static, str>> {
-    let is_message = message.is_one_of("type", &["user", "gemini", "info"]) && message.has_all(&["content", "timestamp"]);
+    let is_message =
+        message.is_one_of("type", &["user", "gemini", "info"]) && message.has_all(&["content", "timestamp"]);
     (is_message && !message.has("role")).then(|| named("type", message)).flatten()
 }
 
@@ -208,10 +246,8 @@ pub(super) const GEMINI: Format = Format {
     name: "a conversation of the Gemini API",
     way_out: "to convert it, `contents` becomes `messages`, the text of `parts` becomes `content`, and the role `model` becomes `assistant`",
 };
-const LLAMA_INDEX: Format = Format {
-    name: "a conversation of LlamaIndex",
-    way_out: "to convert it, the text of `blocks` becomes `content`",
-};
+const LLAMA_INDEX: Format =
+    Format { name: "a conversation of LlamaIndex", way_out: "to convert it, the text of `blocks` becomes `content`" };
 pub(super) const SHARE_GPT: Format = Format {
     name: "a conversation in the form of ShareGPT",
     way_out: "where it has no tools, `jq -c '(if type == \"array\" then .[] else . end) | {messages: [.conversations[] | {role: ({human: \"user\", gpt: \"assistant\"}[.from] // .from), content: .value}]}'` converts it",
@@ -248,10 +284,8 @@ const GEMINI_CLI: Format = Format {
     name: "a session of the Gemini CLI",
     way_out: "to convert it, `type` becomes `role`, and `gemini` becomes `assistant`",
 };
-const PYDANTIC_AI: Format = Format {
-    name: "a history of Pydantic AI",
-    way_out: "to convert it, each part becomes a message of its own",
-};
+const PYDANTIC_AI: Format =
+    Format { name: "a history of Pydantic AI", way_out: "to convert it, each part becomes a message of its own" };
 const AUTO_GEN: Format = Format {
     name: "messages of AutoGen",
     way_out: "to convert it, `source` becomes `name`, with the role `user` or `assistant`",

@@ -50,10 +50,8 @@ impl<'a> Found<'a> {
             Some(index) => format!("message {index} has {}", self.sign),
             None => format!("it has {}", self.sign),
         };
-        let detail = format!(
-            "this is {} ({sign}), and chat-completions messages are needed; {}",
-            self.name, self.way_out
-        );
+        let detail =
+            format!("this is {} ({sign}), and chat-completions messages are needed; {}", self.name, self.way_out);
         Error::new(ErrorKind::ForeignFormat, detail).at(position(text, byte))
     }
 }

@@ -156,7 +156,8 @@ fn a_native_file_loads_whatever_its_messages_are() {
 #[test]
 fn the_first_message_that_shows_it_is_named_with_its_place() {
     let plain = "{\"role\":\"user\",\"content\":\"x\"},\n".repeat(3_000);
-    let text = format!("[{plain}{{\"role\":\"user\",\"content\":[{{\"type\":\"tool_result\",\"tool_use_id\":\"t\"}}]}}]");
+    let text =
+        format!("[{plain}{{\"role\":\"user\",\"content\":[{{\"type\":\"tool_result\",\"tool_use_id\":\"t\"}}]}}]");
     let error = Transcript::from_json(&text).unwrap_err();
     assert!(is_right(&error, "Anthropic", Some(3_000)), "{error}");
     let place = error.position().unwrap();
