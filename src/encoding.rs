@@ -100,17 +100,14 @@ fn from_utf8(bytes: &[u8]) -> Result<Decoded<'_>, usize> {
         }
         let half = half(&bytes[read..]).ok_or(read)?;
         read += 3;
-        match half_pair(half, self::half(&bytes[read..])) {
-            Some(whole) => {
-                read += 3;
-                text.push(whole);
-                decoded.joined.push(text.len());
-            }
-            None => {
-                decoded.halves += 1;
-                decoded.first_half.get_or_insert(text.len());
-                text.push(char::REPLACEMENT_CHARACTER);
-            }
+        if let Some(whole) = half_pair(half, self::half(&bytes[read..])) {
+            read += 3;
+            text.push(whole);
+            decoded.joined.push(text.len());
+        } else {
+            decoded.halves += 1;
+            decoded.first_half.get_or_insert(text.len());
+            text.push(char::REPLACEMENT_CHARACTER);
         }
         valid = match std::str::from_utf8(&bytes[read..]) {
             Ok(rest) => rest.len(),

@@ -58,7 +58,7 @@ impl<'a> Text<'a> {
 
     /// The conversation that the text holds.
     pub(super) fn read(&self) -> Result<Transcript> {
-        self.read_with(|text| super::parse(text))
+        self.read_with(super::parse)
     }
 
     /// A conversation of which the text holds a message a line, up to a line that is torn, and why that is.

@@ -138,15 +138,12 @@ fn joined(text: &str) -> (String, usize) {
         left = &left[LENGTH..];
         let other = carried_half(left);
         let whole = other.and_then(|other| char::decode_utf16([half, other]).next()?.ok());
-        match whole {
-            Some(whole) => {
-                out.push(whole);
-                left = &left[LENGTH..];
-            }
-            None => {
-                out.push(char::REPLACEMENT_CHARACTER);
-                alone += 1;
-            }
+        if let Some(whole) = whole {
+            out.push(whole);
+            left = &left[LENGTH..];
+        } else {
+            out.push(char::REPLACEMENT_CHARACTER);
+            alone += 1;
         }
     }
     out.push_str(left);
