@@ -7,15 +7,11 @@ use std::process::{Command, Stdio};
 
 use common::{LIMIT, MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples, sized};
 use turnwise::{ChatCost, Conversation, Ledger, Message, SlidingWindow, TokenBudget, trim};
-#[cfg(feature = "cli")]
-use turnwise::{Memo, Planner, Transcript};
 
 /// In the environment of a child: what it does.
 const TASK: &str = "TURNWISE_BENCH_COLD";
 const MOST_RATIO: f64 = 1.3;
 const MESSAGES: usize = 1_000;
-#[cfg(feature = "cli")]
-const MOST_MILLIS: f64 = 10.0;
 
 fn messages() -> Vec<Message> {
     let mut writer = Writer::new(7);
@@ -40,44 +36,6 @@ fn child(task: &str) -> f64 {
     let program = std::env::current_exe().unwrap();
     let took = micros(|| Command::new(program).env(TASK, task).stdout(Stdio::null()).status().unwrap());
     took / 1_000.0
-}
-
-/// A transcript of 1,000 messages, saved with its counts and without.
-#[cfg(feature = "cli")]
-fn transcripts(folder: &std::path::Path) -> [std::path::PathBuf; 2] {
-    let mut file = Transcript::new(Conversation::from_messages(messages()));
-    file.model = Some("gpt-4o".to_owned());
-    let paths = ["uncounted.json", "counted.json"].map(|name| folder.join(name));
-    file.save(&paths[0]).unwrap();
-    let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::limit(LIMIT)).unwrap();
-    planner.plan(&file.conversation, &mut file.ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap();
-    file.save(&paths[1]).unwrap();
-    paths
-}
-
-/// `turnwise count` on a saved transcript, beside a process that only loads the vocabulary.
-#[cfg(feature = "cli")]
-fn command() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let [uncounted, counted] = transcripts(folder.path());
-    let count = |file: &std::path::Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
-        command.arg("count").arg(file).stdout(Stdio::null());
-        micros(|| assert!(command.status().unwrap().success())) / 1_000.0
-    };
-    let mut took = [const { Vec::new() }; 3];
-    for _ in 0..sized(15, 1) {
-        took[0].push(child("vocabulary"));
-        took[1].push(count(&uncounted));
-        took[2].push(count(&counted));
-    }
-    let ratios: Vec<f64> = took[1].iter().zip(&took[0]).map(|(count, vocabulary)| count / vocabulary).collect();
-    let mut table = Table::new("turnwise count, 1,000 messages: median of 15");
-    table.show("load the vocabulary, count one word", median(&took[0]), "ms");
-    table.show("a transcript without counts", median(&took[1]), "ms");
-    table.check("a transcript without counts, against vocabulary", median(&ratios), "times", MOST_RATIO);
-    table.check("a transcript with counts", median(&took[2]), "ms", MOST_MILLIS);
-    table.print();
 }
 
 fn main() {
@@ -122,6 +80,4 @@ fn main() {
     table.show("a ledger, on all cores", bytes / median(&all), "MB/s");
     table.show("tokens of a message", tokens / float(few), "tokens");
     table.print();
-    #[cfg(feature = "cli")]
-    command();
 }

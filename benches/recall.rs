@@ -20,7 +20,8 @@ use std::path::PathBuf;
 use common::{Table, float, is_quick};
 use data::{Question, Set};
 use peak_alloc::PeakAlloc;
-use turnwise::strategy::{Strategy, parse};
+use turnwise::Strategy;
+use turnwise::strategy::parse;
 use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Memo, Message, Planner, TokenBudget};
 
 #[global_allocator]

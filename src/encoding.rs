@@ -1,7 +1,6 @@
-//! Bytes of a file as text: UTF-8, and UTF-16 as PowerShell 5 writes it. The command line has this file too.
+//! Bytes of a file as text: UTF-8, and UTF-16 as PowerShell 5 writes it.
 
 use std::borrow::Cow;
-use std::fmt;
 
 /// How a file writes its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,15 +8,6 @@ pub(crate) enum Encoding {
     Utf8,
     Utf16Little,
     Utf16Big,
-}
-
-impl fmt::Display for Encoding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Utf8 => "UTF-8",
-            Self::Utf16Little | Self::Utf16Big => "UTF-16",
-        })
-    }
 }
 
 /// A text, and how it differs from its bytes.

@@ -36,7 +36,8 @@
 //! - [`conversation`]: the record
 //! - [`tokens`], [`Ledger`], [`TokenBudget`]: what things cost, and what may be spent
 //! - [`spending`]: what was spent, in tokens and money
-//! - [`strategy`]: strategies, the planner and plans
+//! - [`mod@plan`]: the planner: what a strategy sees and answers, and the plan that is made of it
+//! - [`strategy`]: the strategies, one a file
 //! - [`transcript`]: one conversation as a file
 //! - [`backend`], [`manager`]: who answers, and conversations with a model
 //! - [`mod@replay`]: a saved conversation run again under a strategy
@@ -58,11 +59,11 @@
 //! | ledger | what everything costs, beside the record |
 //!
 //! # Features
-//! - `cli` (default): the `turnwise` program
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
 //!
-//! The core needs neither, and no runtime: `default-features = false`.
+//! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The program `turnwise` is a
+//! package of its own, `turnwise-cli`.
 
 /// The README's programs compile and run.
 #[cfg(doctest)]
@@ -81,6 +82,7 @@ mod ledger;
 mod log;
 pub mod manager;
 pub mod message;
+pub mod plan;
 pub mod replay;
 mod request;
 pub mod spending;
@@ -103,14 +105,14 @@ pub use manager::{
     Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
 };
 pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
+pub use plan::{
+    Arithmetic, Decision, Draft, Extras, Fate, Memo, Must, Plan, Planner, Reason, Row, Run, Shrink, Step, StepPrice,
+    Strategy, SummaryUse, ToKeep, TrimsTo, View, Wish, trim,
+};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use spending::Spending;
-pub use strategy::{
-    Arithmetic, ClearTools, Decision, Draft, DropReasoning, Everything, Extras, Fate, HeadTail, Ladder, Memo, Must,
-    Plan, Planner, Reason, Recall, Row, Run, Shrink, SlidingWindow, Step, StepPrice, Strategy, Summarize, SummaryUse,
-    ToKeep, TrimsTo, View, Wish, trim,
-};
+pub use strategy::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Summarize};
 pub use tokens::{
     Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,
     ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, count,

@@ -1,4 +1,4 @@
-//! Numbers in sentences; the command line has this file too.
+//! Numbers in sentences.
 
 /// A number with commas.
 pub(crate) fn thousands(number: u64) -> String {

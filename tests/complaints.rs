@@ -4,7 +4,7 @@
 //! Some have their test elsewhere: a history that is tokenized again for every message dropped (llama_index#12264,
 //! langchain PR 31827) in `properties/tokenizing.rs`, text that makes a tokenizer slow (tiktoken#195, harmony#151) beside
 //! the tokenizers, summaries without what they must mention beside the summarizer, a strategy that breaks a promise
-//! (`strategy::check`) beside the shrinking of messages.
+//! (`plan::check`) beside the shrinking of messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![allow(clippy::doc_markdown, reason = "names of repositories")]
 

@@ -4,8 +4,8 @@ use super::Shared;
 use super::summarizer::SummaryCall;
 use crate::backend::{BackendError, Usage};
 use crate::budget::ResolvedBudget;
+use crate::plan::Plan;
 use crate::spending::{Call, Purpose};
-use crate::strategy::Plan;
 use crate::tokens::{Anchor, Count, Dollars, Forecast, LastBill, Learned, Model};
 use crate::transcript::Transcript;
 

@@ -14,8 +14,9 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Content, Message};
+use crate::plan::{Planner, Strategy};
 use crate::request::{Params, Tool};
-use crate::strategy::{Planner, SlidingWindow, Strategy};
+use crate::strategy::SlidingWindow;
 use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
 use crate::transcript::Transcript;
 

@@ -18,8 +18,8 @@ use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::json::RawJson;
 use crate::message::Message;
+use crate::plan::{Extras, Plan, Planner};
 use crate::request::ChatRequest;
-use crate::strategy::{Extras, Plan, Planner};
 
 /// A message on its way: awaited, it is sent, and the exchange is recorded when the reply is there. Dropped before, it
 /// leaves no trace in the record. [`stream`](Self::stream) gives the reply as it comes.

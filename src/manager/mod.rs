@@ -29,9 +29,9 @@ use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::message::Message;
+use crate::plan::{Memo, Plan, Planner, Sent};
 use crate::request::Tool;
 use crate::spending::Spending;
-use crate::strategy::{Memo, Plan, Planner, Sent};
 use crate::tokens::{Learned, Model};
 use crate::transcript::{Saved, Transcript};
 

@@ -7,7 +7,7 @@ use super::reply::Reply;
 use super::summarizer::SummaryCall;
 use crate::conversation::ItemId;
 use crate::error::Error;
-use crate::strategy::Plan;
+use crate::plan::Plan;
 
 /// Is told what a manager does, with the conversation's id: for logs, meters, interfaces. It is called outside any lock,
 /// on the task that sends: what takes long belongs elsewhere. Nothing is told of dry runs. An observer that keeps a manager

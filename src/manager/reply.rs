@@ -11,7 +11,7 @@ use crate::conversation::ItemId;
 use crate::error::Error;
 use crate::json::RawJson;
 use crate::message::{Message, ToolCall};
-use crate::strategy::Plan;
+use crate::plan::Plan;
 use crate::tokens::{Dollars, Forecast};
 
 /// What a model replied, as it was recorded.

@@ -13,7 +13,7 @@ use super::transaction::{Events, Transaction};
 use crate::backend::{Assembly, BackendError, BoxFuture, ChatEvent, ChatReply, EventStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
-use crate::strategy::Plan;
+use crate::plan::Plan;
 use crate::tokens::{Count, StreamedCount, TokenCounter};
 
 /// A reply as it comes: a [`Stream`] of [`ChatEvent`]s. When the last one, [`ChatEvent::Finished`], is given, the exchange

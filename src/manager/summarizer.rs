@@ -8,8 +8,8 @@ use crate::backend::{ChatBackend, FinishReason, Usage};
 use crate::conversation::{Conversation, Path, Summary};
 use crate::error::Result;
 use crate::message::Message;
+use crate::plan::Wish;
 use crate::request::{ChatRequest, Params};
-use crate::strategy::Wish;
 use crate::tokens::{ChatCost, Model};
 
 const PROMPT: &str = include_str!("../prompts/summarize.txt");
@@ -182,7 +182,7 @@ impl Work<'_> {
     ) -> Option<String> {
         let told = part.map(|group| told(path, group)).collect::<Vec<_>>().join("\n\n");
         // A group that is longer than the room alone.
-        let told = crate::strategy::ends(&told, self.room(previous, most), self.cost).unwrap_or(told);
+        let told = crate::plan::ends(&told, self.room(previous, most), self.cost).unwrap_or(told);
         let replaced = self.cost.text(&told).tokens + previous.map_or(0, |text| self.cost.text(text).tokens);
         for attempt in 1..=2 {
             if calls.len() >= self.summarizer.most_calls as usize {

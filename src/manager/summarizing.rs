@@ -8,7 +8,7 @@ use super::transaction::Planned;
 use super::{ConversationManager, Shared};
 use crate::conversation::Conversation;
 use crate::error::Result;
-use crate::strategy::{Extras, Planner, Wish};
+use crate::plan::{Extras, Planner, Wish};
 
 /// How long not to ask again after summaries that were not taken: 1, 3, 7, … sends, at most 31.
 #[derive(Debug, Default)]

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason};
 use crate::budget::TokenBudget;
+use crate::plan::Fate;
 use crate::request::ChatRequest;
-use crate::strategy::{Fate, Summarize};
+use crate::strategy::Summarize;
 use crate::tokens::CounterFn;
 
 const LIMIT: u64 = 3_000;

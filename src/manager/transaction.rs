@@ -17,8 +17,8 @@ use crate::backend::{Attempt, BackendError, BoxFuture, ChatBackend, ChatEvent, C
 use crate::conversation::{Conversation, Item, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
+use crate::plan::Plan;
 use crate::request::ChatRequest;
-use crate::strategy::Plan;
 use crate::tokens::{Dollars, Forecast};
 
 /// It holds the turn. Dropped before it is committed, it leaves the record as it was.

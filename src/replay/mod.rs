@@ -9,7 +9,7 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Ledger;
 use crate::message::{Message, Role};
-use crate::strategy::{Fate, Memo, Plan, Planner, Row, Strategy};
+use crate::plan::{Fate, Memo, Plan, Planner, Row, Strategy};
 
 /// One conversation run again under one strategy.
 #[derive(Clone, Debug, PartialEq, Eq)]

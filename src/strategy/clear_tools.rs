@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::draft::{Draft, Reason};
-use super::shrink::Shrink;
+use super::listed::{FREE, Listed, Reader};
+use super::options::Options;
 use super::sweep::Sweep;
-use super::view::View;
-use super::{Memo, Strategy, TrimsTo};
 use crate::conversation::Group;
 use crate::error::Result;
+use crate::plan::Shrink;
+use crate::plan::View;
+use crate::plan::{Draft, Reason};
+use crate::plan::{Memo, Strategy, TrimsTo};
 
 /// Puts how many tokens they had in the place of old tool results, once a request passes the high mark. The calls stay,
 /// so that the model knows what it did. It leaves nothing out, so that alone it may keep too much: a step for a
@@ -63,6 +65,30 @@ impl ClearTools {
             None => groups,
             Some(others) => calls.into_iter().nth(others).unwrap_or(0),
         }
+    }
+}
+
+pub(super) const LISTED: Listed = Listed {
+    name: "clear-tools",
+    takes: "keep=N, named=TOOL+TOOL, least=TOKENS",
+    about: "a step of a ladder: old tool results cleared, nothing left out",
+    price: FREE,
+    read: Reader::Options(|options| Ok(Box::new(ClearTools::from_options(options)?))),
+};
+
+impl ClearTools {
+    pub(super) fn from_options(options: &mut Options<'_>) -> Result<Self> {
+        let mut clear = Self::default();
+        if let Some(groups) = options.number("keep")? {
+            clear = clear.keep(groups);
+        }
+        if let Some(names) = options.take("named") {
+            clear = clear.keep_tools(names.split('+'));
+        }
+        if let Some(tokens) = options.number("least")? {
+            clear = clear.at_least(tokens as u64);
+        }
+        Ok(clear)
     }
 }
 

@@ -2,19 +2,28 @@
 
 use std::borrow::Cow;
 
-use super::draft::{Draft, Reason};
-use super::shrink::Shrink;
+use super::listed::{FREE, Listed, Reader};
 use super::sweep::Sweep;
-use super::view::View;
-use super::{Memo, Strategy, TrimsTo};
 use crate::error::Result;
 use crate::message::Role;
+use crate::plan::Shrink;
+use crate::plan::View;
+use crate::plan::{Draft, Reason};
+use crate::plan::{Memo, Strategy, TrimsTo};
 
 /// Leaves out what the model thought in earlier turns, once a request passes the high mark: `<think>` blocks, and members
 /// that hold reasoning where they are sent at all. A step for a [`Ladder`](super::Ladder), as
 /// [`ClearTools`](super::ClearTools) is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropReasoning;
+
+pub(super) const LISTED: Listed = Listed {
+    name: "drop-reasoning",
+    takes: "no options",
+    about: "a step of a ladder: earlier thoughts dropped, nothing left out",
+    price: FREE,
+    read: Reader::Options(|_| Ok(Box::new(DropReasoning))),
+};
 
 impl Strategy for DropReasoning {
     fn spec(&self) -> Cow<'static, str> {

@@ -2,13 +2,22 @@
 
 use std::borrow::Cow;
 
-use super::{Draft, Memo, Strategy, TrimsTo, View};
+use super::listed::{FREE, Listed, Reader};
 use crate::error::Result;
+use crate::plan::{Draft, Memo, Strategy, TrimsTo, View};
 
 /// Keeps everything that can be sent. A conversation that does not fit is refused: with
 /// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget) by the planner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Everything;
+
+pub(super) const LISTED: Listed = Listed {
+    name: "everything",
+    takes: "no options",
+    about: "all of it, or nothing when that is too long",
+    price: FREE,
+    read: Reader::Options(|_| Ok(Box::new(Everything))),
+};
 
 impl Strategy for Everything {
     fn spec(&self) -> Cow<'static, str> {

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::listed::{FREE, Listed, Reader};
 use super::window::{mark_cut, sticky_cut};
-use super::{Draft, Memo, Reason, Strategy, View};
 use crate::error::Result;
+use crate::plan::{Draft, Memo, Reason, Strategy, View};
 
 /// Keeps the first messages, where a task is often stated, and the newest groups that fit beside them. The cut behind
 /// the middle is sticky, as that of [`SlidingWindow`](super::SlidingWindow).
@@ -46,6 +47,16 @@ impl HeadTail {
         (0..path.groups()).take_while(fits).count()
     }
 }
+
+pub(super) const LISTED: Listed = Listed {
+    name: "head-tail",
+    takes: "first=N",
+    about: "the first messages, and the newest that fit beside them",
+    price: FREE,
+    read: Reader::Options(|options| {
+        Ok(Box::new(options.number("first")?.map_or_else(HeadTail::default, HeadTail::messages)))
+    }),
+};
 
 impl Strategy for HeadTail {
     fn spec(&self) -> Cow<'static, str> {

@@ -5,14 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::clear_tools::ClearTools;
-use super::draft::Draft;
 use super::drop_reasoning::DropReasoning;
-use super::left::Left;
-use super::step::Step;
+use super::listed::{Listed, Reader, parse};
 use super::summarize::Summarize;
-use super::view::View;
-use super::{Memo, Strategy, TrimsTo};
 use crate::error::Result;
+use crate::plan::Applied;
+use crate::plan::Draft;
+use crate::plan::Step;
+use crate::plan::View;
+use crate::plan::{Memo, Strategy, TrimsTo};
 
 /// Strategies in order of price. Each sees what the last one left, and runs only while the request passes the high mark.
 ///
@@ -64,16 +65,16 @@ impl Ladder {
     fn run(&self, view: &View<'_>, memos: &mut [Memo], is_holding: bool) -> Result<(Draft, bool)> {
         let (mut own, mut tokens) = (self.unneeded(), view.request());
         // With what is drafted by a ladder of which this one is a step.
-        let mut whole = view.left.draft().clone();
-        let mut left = Left::of(&whole, view);
+        let mut whole = view.drafted().clone();
+        let mut left = Applied::of(&whole, view);
         for (number, (step, memo)) in self.steps.iter().zip(memos).enumerate() {
             if !is_holding && tokens <= view.budget().high {
                 break;
             }
-            let prefix = format!("{}{number}/", view.prefix);
-            let draft = step.draft(&View { prefix: &prefix, is_holding, ..view.behind(&left) }, memo)?;
+            let prefix = format!("{}{number}/", view.prefix());
+            let draft = step.draft(&view.for_step(&left, &prefix, is_holding), memo)?;
             whole = whole.and(draft.clone(), "");
-            left = Left::of(&whole, view);
+            left = Applied::of(&whole, view);
             let after = view.behind(&left).request();
             if !is_holding || after != tokens {
                 own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.wish.as_ref());
@@ -86,8 +87,25 @@ impl Ladder {
 
     /// All is kept, and no step was needed for it.
     fn unneeded(&self) -> Draft {
-        let steps = self.steps.iter().map(|step| Step::not_needed(&step.spec())).collect();
-        Draft { steps, ..Draft::keep_all() }
+        Draft::keep_all().with_steps(self.steps.iter().map(|step| Step::not_needed(&step.spec())).collect())
+    }
+}
+
+pub(super) const LISTED: Listed = Listed {
+    name: "ladder",
+    takes: "steps with `/` between them",
+    about: "clear-tools, drop-reasoning, summarize, or steps of yours, as far as needed",
+    price: "that of its steps",
+    read: Reader::Text(|steps| Ok(Box::new(Ladder::from_steps(steps)?))),
+};
+
+impl Ladder {
+    /// Reads steps with `/` between them; the default ladder where there are none.
+    fn from_steps(steps: &str) -> Result<Self> {
+        if steps.is_empty() {
+            return Ok(Self::default());
+        }
+        steps.split('/').try_fold(Self::new(), |ladder, step| Ok(ladder.step(parse(step)?)))
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::message::ToolCall;
-use crate::strategy::{Plan, Planner, parse};
+use crate::plan::{Plan, Planner};
+use crate::strategy::parse;
 use crate::tokens::CounterFn;
 use crate::{ChatCost, Conversation, Ledger, Message, TokenBudget};
 

@@ -1,12 +1,16 @@
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::*;
-use crate::conversation::{ItemId, Mark};
-use crate::error::{Error, ErrorKind};
+use crate::budget::TokenBudget;
+use crate::conversation::{Conversation, ItemId, Mark};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::message::ToolCall;
+use crate::ledger::Ledger;
+use crate::message::{Message, ToolCall};
+use crate::plan::*;
 use crate::request::Tool;
-use crate::tokens::CounterFn;
+use crate::tokens::{ChatCost, CounterFn};
 
 fn cost() -> ChatCost {
     ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64))

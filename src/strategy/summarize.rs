@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::draft::{Draft, Reason};
-use super::summary::{SummaryUse, Wish};
-use super::view::View;
+use super::listed::{Listed, Reader};
+use super::options::Options;
 use super::window::{mark_cut, sticky_cut};
-use super::{Memo, Strategy};
 use crate::error::Result;
 use crate::message::Role;
+use crate::plan::View;
+use crate::plan::{Draft, Reason};
+use crate::plan::{Memo, Strategy};
+use crate::plan::{SummaryUse, Wish};
 
 /// Sends a summary of the old messages, and the newest ones whole. The strategy only sizes the summary; a manager's
 /// [`Summarizer`](crate::manager::Summarizer) makes it, and carries the last one over into the next.
@@ -75,6 +77,30 @@ impl Summarize {
         let is_worth_it = tokens > most;
         let (groups, previous) = (start..end, known.map(|known| known.id));
         is_worth_it.then(|| Wish { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
+    }
+}
+
+pub(super) const LISTED: Listed = Listed {
+    name: "summarize",
+    takes: "tokens=N, chunk=N, role=NAME",
+    about: "a summary of what is old, and the newest messages",
+    price: "1 call now and then",
+    read: Reader::Options(|options| Ok(Box::new(Summarize::from_options(options)?))),
+};
+
+impl Summarize {
+    fn from_options(options: &mut Options<'_>) -> Result<Self> {
+        let mut summarize = Self::rolling();
+        if let Some(tokens) = options.number("tokens")? {
+            summarize = summarize.tokens(tokens as u64);
+        }
+        if let Some(tokens) = options.number("chunk")? {
+            summarize = summarize.chunk(tokens as u64);
+        }
+        if let Some(role) = options.take("role") {
+            summarize = summarize.role(role);
+        }
+        Ok(summarize)
     }
 }
 

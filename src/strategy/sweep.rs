@@ -1,8 +1,8 @@
 //! Steps that make old groups smaller, up to a mark that moves only when it must.
 
-use super::draft::{Draft, Reason};
-use super::shrink::Shrink;
-use super::view::View;
+use crate::plan::Shrink;
+use crate::plan::View;
+use crate::plan::{Draft, Reason};
 
 /// What a sweep does, and to which groups.
 pub(super) struct Sweep<'a> {

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Draft, Memo, Reason, Strategy, View};
+use super::listed::{FREE, Listed, Reader};
+use super::options::{Options, invalid};
 use crate::error::Result;
+use crate::plan::{Draft, Memo, Reason, Strategy, View};
 
 /// Keeps the newest groups that fit. Once the request passed the high mark and was cut down to the low one, the cut
 /// stays where it is until the high mark is passed again, so that requests repeat the start of the last one.
@@ -123,6 +125,30 @@ pub(super) fn mark_cut(view: &View<'_>, draft: Draft, cut: usize) -> Draft {
     match cannot_stay || cut == view.mark(CUT).unwrap_or(0) {
         true => draft,
         false => draft.mark(CUT, cut),
+    }
+}
+
+pub(super) const LISTED: Listed = Listed {
+    name: "window",
+    takes: "messages=N or turns=N, start=user",
+    about: "the newest messages that fit",
+    price: FREE,
+    read: Reader::Options(|options| Ok(Box::new(SlidingWindow::from_options(options)?))),
+};
+
+impl SlidingWindow {
+    fn from_options(options: &mut Options<'_>) -> Result<Self> {
+        let window = match (options.number("messages")?, options.number("turns")?) {
+            (None, None) => Self::tokens(),
+            (Some(count), None) => Self::messages(count),
+            (None, Some(count)) => Self::turns(count),
+            (Some(_), Some(_)) => return Err(invalid("`window` takes `messages` or `turns`, not both")),
+        };
+        match options.take("start") {
+            None => Ok(window),
+            Some("user") => Ok(window.start_on_user()),
+            Some(other) => Err(invalid(format!("`window` has `start={other}`; `start=user` is allowed"))),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod source;
 mod text;
 mod warning;
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -40,6 +41,21 @@ pub use warning::Warning;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
+
+/// The text of a file's bytes: UTF-8, or UTF-16 as PowerShell 5 writes it, without a byte order mark. Half a character (a
+/// lone surrogate) becomes U+FFFD.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`] when the bytes are not text in one of these encodings, with the place.
+///
+/// # Examples
+/// ```
+/// assert_eq!(turnwise::transcript::decode(b"\xff\xfeH\0i\0")?, "Hi");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    Ok(Text::of_file(bytes)?.into_text())
+}
 
 /// A conversation with everything that its file holds.
 ///

@@ -86,7 +86,7 @@ impl<R: BufRead> Source<R> {
             self.reader.read_to_end(&mut head).map_err(failed)?;
             let text = Text::of_file(&head)?;
             self.warning = text.warning(0, None);
-            head = text.into_bytes();
+            head = text.into_text().into_owned().into_bytes();
         }
         (self.ahead, self.bytes) = (Cursor::new(head), mark);
         Ok(*self.encoding.insert(encoding))

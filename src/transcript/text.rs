@@ -45,8 +45,8 @@ impl<'a> Text<'a> {
         &self.decoded.text
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.decoded.text.into_owned().into_bytes()
+    pub(super) fn into_text(self) -> Cow<'a, str> {
+        self.decoded.text
     }
 
     /// What is to be said of half characters: those of the bytes, and so many more of which the first stands at a byte.

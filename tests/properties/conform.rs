@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use turnwise::strategy::{check, parse};
+use turnwise::plan::check;
+use turnwise::strategy::parse;
 use turnwise::{ChatCost, Conversation, Fate, Ledger, Memo, Message, Plan, Planner, Reason, Run};
 
 use crate::each_case;

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use std::thread;
 
 use fastrand::Rng;
-use turnwise::strategy::{self, Strategy};
+use turnwise::Strategy;
+use turnwise::strategy;
 use turnwise::{
     ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Memo, Message, Plan, Planner, Reason, Recall,
     Role, SlidingWindow, TokenBudget,

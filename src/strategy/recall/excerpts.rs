@@ -11,7 +11,7 @@ use super::words::{Key, Stem};
 use super::{View, percent, score, worth};
 use crate::conversation::Stamp;
 use crate::message::{Content, Message, Role};
-use crate::strategy::Shrink;
+use crate::plan::Shrink;
 
 /// Messages with more tokens are long.
 const LONG: u64 = 150;
@@ -46,8 +46,8 @@ pub(super) struct Cuts {
 impl Cuts {
     /// What is known about this path, as it is counted now.
     pub(super) fn texts<'a>(&'a mut self, view: &'a View<'a>, index: &'a mut Index, stem: Stem) -> Texts<'a> {
-        if self.cost_id != view.cost.id() || self.stem != stem {
-            *self = Self { cost_id: view.cost.id().to_owned(), stem, known: BTreeMap::new() };
+        if self.cost_id != view.cost_id() || self.stem != stem {
+            *self = Self { cost_id: view.cost_id().to_owned(), stem, known: BTreeMap::new() };
         }
         self.known.split_off(&view.path().groups());
         Texts { view, index, known: &mut self.known, mark: view.count("[…]\n") }
@@ -70,7 +70,7 @@ impl Texts<'_> {
         let view = self.view;
         view.tokens(group..group + 1) > LONG
             && view.is_optional(group)
-            && view.left.ways(group).is_empty()
+            && !view.is_shrunk(group)
             && view.path().group(group).positions().len() == 1
             && view.path().group(group).first().is_some_and(is_plain)
     }

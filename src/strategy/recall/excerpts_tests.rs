@@ -3,7 +3,8 @@ use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::ledger::Ledger;
 use crate::message::{Message, Part};
-use crate::strategy::{Fate, Memo, Plan, Planner, Reason, Strategy, parse};
+use crate::plan::{Fate, Memo, Plan, Planner, Reason, Strategy};
+use crate::strategy::parse;
 use crate::tokens::{ChatCost, CounterFn};
 
 /// A word is a token, a message 4 more, the request 3.
@@ -105,7 +106,7 @@ fn results_parts_and_what_a_ladder_made_smaller_are_never_excerpts() {
             talk.push(Message::user(text));
         }
         let plan = plan_of(&talk, 350, &parse(spec).unwrap(), &mut Memo::default());
-        let is_part = |run: &&crate::strategy::Run| run.groups.contains(&3) && run.reason == Reason::Excerpt;
+        let is_part = |run: &&crate::plan::Run| run.groups.contains(&3) && run.reason == Reason::Excerpt;
         assert_eq!(plan.runs().iter().any(|run| is_part(&run)), is_excerpt, "{}", plan.explain());
     }
 }

@@ -10,8 +10,10 @@ mod words;
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
-use super::{Draft, Memo, Reason, Strategy, TrimsTo, View};
-use crate::error::Result;
+use super::listed::{FREE, Listed, Reader};
+use super::options::{Options, invalid};
+use crate::error::{Error, Result};
+use crate::plan::{Draft, Memo, Reason, Strategy, TrimsTo, View};
 use excerpts::{Cuts, Sent};
 use index::Index;
 use query::Query;
@@ -149,6 +151,37 @@ fn draft(chosen: &[usize], sent: Sent) -> Draft {
     let shrink =
         |draft: Draft, (group, excerpt): (usize, excerpts::Excerpt)| draft.shrink(group, excerpt.how, Reason::Excerpt);
     sent.excerpts.into_iter().fold(draft, shrink)
+}
+
+pub(super) const LISTED: Listed = Listed {
+    name: "recall",
+    takes: "tail=PERCENT, excerpts=PERCENT or no, stem=none",
+    about: "the newest messages, and older ones that share words with the question",
+    price: FREE,
+    read: Reader::Options(|options| Ok(Box::new(Recall::from_options(options)?))),
+};
+
+impl Recall {
+    fn from_options(options: &mut Options<'_>) -> Result<Self> {
+        let mut recall = Self::new();
+        if let Some(percent) = options.percent("tail")? {
+            recall = recall.tail(percent);
+        }
+        if options.take_if("excerpts", "no") {
+            recall = recall.excerpts(0);
+        }
+        let or_no = |error: Error| invalid(format!("{}, or `no`", error.detail())).because(error);
+        if let Some(percent) = options.percent("excerpts").map_err(or_no)? {
+            recall = recall.excerpts(percent);
+        }
+        match options.take("stem") {
+            None | Some("english") => Ok(recall),
+            Some("none") => Ok(recall.without_stemming()),
+            Some(other) => Err(invalid(format!(
+                "`recall` has `stem={other}`; `stem=english` (the default) and `stem=none` are allowed"
+            ))),
+        }
+    }
 }
 
 impl Strategy for Recall {

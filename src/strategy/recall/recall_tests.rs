@@ -3,7 +3,8 @@ use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::ledger::Ledger;
 use crate::message::{Message, ToolCall};
-use crate::strategy::{Fate, Plan, Planner, SlidingWindow, parse};
+use crate::plan::{Fate, Plan, Planner};
+use crate::strategy::{SlidingWindow, parse};
 use crate::tokens::{ChatCost, CounterFn};
 
 /// A word is a token, a message 4 more, the request 3.

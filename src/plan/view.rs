@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::left::Left;
+use super::applied::Applied;
+use super::draft::Draft;
 use super::shrink::{Shrink, Shrinker};
 use super::summary::{self, SummaryUse};
 use crate::budget::ResolvedBudget;
@@ -108,7 +109,7 @@ pub struct View<'a> {
     /// Stands before the names of marks: a step's of a ladder.
     pub(super) prefix: &'a str,
     /// What earlier steps decided.
-    pub(super) left: &'a Left,
+    pub(super) applied: &'a Applied,
     pub(super) is_holding: bool,
 }
 
@@ -142,11 +143,11 @@ impl<'a> View<'a> {
     /// Tokens of the groups in a range, without those that are sent anyway, those that cannot be sent, and what earlier
     /// steps of a ladder took away.
     pub fn tokens(&self, groups: Range<usize>) -> u64 {
-        self.whole(groups.clone()).saturating_sub(self.left.tokens(groups, |part| self.whole(part)))
+        self.whole(groups.clone()).saturating_sub(self.applied.tokens(groups, |part| self.whole(part)))
     }
 
     /// Tokens of the request that sends all that earlier steps left.
-    pub(super) fn request(&self) -> u64 {
+    pub(crate) fn request(&self) -> u64 {
         self.fixed.saturating_add(self.tokens(0..self.path().groups()))
     }
 
@@ -157,7 +158,7 @@ impl<'a> View<'a> {
 
     /// Tokens of a group when it is made smaller, on top of what earlier steps did with it.
     pub fn shrunk(&self, group: usize, how: &Shrink) -> u64 {
-        let ways: Vec<Shrink> = self.left.ways(group).iter().chain([how]).cloned().collect();
+        let ways: Vec<Shrink> = self.applied.ways(group).iter().chain([how]).cloned().collect();
         self.shrinker.shrink(self.path().group(group), &ways, self.cost).count.tokens
     }
 
@@ -174,14 +175,42 @@ impl<'a> View<'a> {
         Some(SummaryUse { id, groups, tokens: self.shrinker.count(&message, self.cost).tokens })
     }
 
-    /// The same view behind what `left` took away.
-    pub(super) fn behind<'b>(self, left: &'b Left) -> View<'b>
+    /// The same view behind what was `applied`.
+    pub(crate) fn behind<'b>(self, applied: &'b Applied) -> View<'b>
     where
         'a: 'b,
     {
-        let summary = |left: &Left| left.summary().map_or(0, |summary| summary.tokens);
-        let fixed = self.fixed.saturating_sub(summary(self.left)).saturating_add(summary(left));
-        View { fixed, left, ..self }
+        let summary = |applied: &Applied| applied.summary().map_or(0, |summary| summary.tokens);
+        let fixed = self.fixed.saturating_sub(summary(self.applied)).saturating_add(summary(applied));
+        View { fixed, applied, ..self }
+    }
+
+    /// Identifies how tokens are counted: what was computed under one id does not hold under another.
+    pub fn cost_id(&self) -> &'a str {
+        self.cost.id()
+    }
+
+    /// Whether an earlier step of a ladder made a group smaller.
+    pub fn is_shrunk(&self, group: usize) -> bool {
+        !self.applied.ways(group).is_empty()
+    }
+
+    /// The same view for the next step of a ladder: after what was `applied`, with `prefix` before the names of its marks.
+    pub(crate) fn for_step<'b>(self, applied: &'b Applied, prefix: &'b str, is_holding: bool) -> View<'b>
+    where
+        'a: 'b,
+    {
+        View { prefix, is_holding, ..self.behind(applied) }
+    }
+
+    /// All that was drafted by a ladder of which this strategy is a step.
+    pub(crate) fn drafted(&self) -> &'a Draft {
+        self.applied.draft()
+    }
+
+    /// What stands before the names of this strategy's marks.
+    pub(crate) fn prefix(&self) -> &'a str {
+        self.prefix
     }
 
     /// Tokens of a text on its own, as parts of an excerpt are.
@@ -197,7 +226,7 @@ impl<'a> View<'a> {
     /// Whether the strategy decides about a group: it can be sent, need not be, and no earlier step of a ladder left it out.
     pub fn is_optional(&self, group: usize) -> bool {
         let is_free = self.path().group(group).state() == GroupState::Ready && self.must_send(group).is_none();
-        is_free && !self.left.is_evicted(group)
+        is_free && !self.applied.is_evicted(group)
     }
 
     /// Whether only what was decided before is asked for: a strategy with marks answers as its marks say, however much

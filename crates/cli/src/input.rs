@@ -1,14 +1,12 @@
 //! Files in, with what they are to be planned with.
 
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
 
-use turnwise::{ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts};
+use turnwise::{ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, transcript};
 
 use crate::args;
-use crate::encoding::Encoding;
 use crate::failure::{self, Failure, Result};
 use crate::words::counted;
 
@@ -99,23 +97,15 @@ fn of_file(path: &Path) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)> + '_
 
 /// A file as text; `-` is the standard input.
 pub(crate) fn text(path: &Path) -> Result<String> {
-    let shown = path.display();
-    let failed = |why: &dyn Display| Failure::Failed(format!("{shown}: {why}"));
+    let failed = |e| Failure::Failed(format!("{}: {e}", path.display()));
     let mut bytes = Vec::new();
     let read = match path.to_str() {
         Some("-") => stdin().lock().read_to_end(&mut bytes),
         _ => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
-    read.map_err(|e| failed(&e))?;
-    let (encoding, mark) = Encoding::of(&bytes).map_err(|what| failed(&what))?;
-    // The byte order mark of UTF-8 is a character of a text that is counted.
-    let mark = if encoding == Encoding::Utf8 { 0 } else { mark };
-    let decoded = encoding.decode(&bytes[mark..]);
-    let decoded = decoded.map_err(|at| failed(&format_args!("no {encoding} from byte {} on", mark + at)))?;
-    if decoded.halves > 0 {
-        failure::warn(&format!("{shown}: {} replaced by U+FFFD", counted(decoded.halves, "half character")));
-    }
-    Ok(decoded.text.into_owned())
+    read.map_err(failed)?;
+    let text = transcript::decode(&bytes).map_err(|e| Failure::from(e).within(path.display()))?;
+    Ok(text.into_owned())
 }
 
 /// Errors of one file that are said; of the others only how many there are.

@@ -5,9 +5,6 @@ mod args;
 mod chat;
 mod compare;
 mod count;
-#[allow(dead_code, reason = "the library has this file too")]
-#[path = "../../encoding.rs"]
-mod encoding;
 mod failure;
 mod input;
 #[cfg(feature = "openai")]
@@ -18,7 +15,6 @@ mod plan;
 mod replay;
 mod show;
 mod strategies;
-#[path = "../../words.rs"]
 mod words;
 
 use std::borrow::Cow;

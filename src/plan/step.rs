@@ -21,12 +21,12 @@ pub struct Step {
 }
 
 impl Step {
-    pub(super) fn not_needed(strategy: &str) -> Self {
+    pub(crate) fn not_needed(strategy: &str) -> Self {
         Self { strategy: strategy.to_owned(), saved: None, price: StepPrice::default() }
     }
 
     /// A step that made a request of `before` tokens one of `after`.
-    pub(super) fn taken(strategy: &str, before: u64, after: u64, wish: Option<&Wish>) -> Self {
+    pub(crate) fn taken(strategy: &str, before: u64, after: u64, wish: Option<&Wish>) -> Self {
         let price = wish.map_or_else(StepPrice::default, StepPrice::of);
         Self { strategy: strategy.to_owned(), saved: Some(before.saturating_sub(after)), price }
     }
@@ -44,7 +44,7 @@ pub struct StepPrice {
 }
 
 impl StepPrice {
-    pub(super) fn of(wish: &Wish) -> Self {
+    pub(crate) fn of(wish: &Wish) -> Self {
         Self { calls: wish.calls, tokens: wish.tokens }
     }
 }

@@ -36,14 +36,14 @@ impl std::error::Error for Violation {}
 ///
 /// # Examples
 /// ```
-/// use turnwise::strategy::check;
+/// use turnwise::plan::check;
 /// use turnwise::{ChatCost, Conversation, Message, SlidingWindow, TokenBudget};
 ///
 /// let talk = Conversation::from_messages((0..50).map(|n| Message::user(format!("Message {n}"))));
 /// for tokens in [30, 100, 1_000] {
 ///     check(&SlidingWindow::tokens(), &talk, &ChatCost::default(), &TokenBudget::limit(tokens))?;
 /// }
-/// # Ok::<(), turnwise::strategy::Violation>(())
+/// # Ok::<(), turnwise::plan::Violation>(())
 /// ```
 pub fn check(
     strategy: &dyn Strategy,

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::applied::{Applied, disjoint};
 use super::draft::{Draft, Reason};
-use super::left::{Left, disjoint};
 use super::plan::{Fate, Run};
 use super::shrink::Shrink;
 use super::step::Step;
@@ -65,12 +65,12 @@ impl Ground<'_> {
             fixed: self.fixed(),
             spec: &spec,
             prefix: "",
-            left: Left::NOTHING,
+            applied: Applied::NOTHING,
             is_holding: false,
         };
         let drafted = strategy.draft(&view, memo).and_then(|draft| {
             check_groups(&draft, &spec, path.groups())?;
-            let left = Left::of(&draft, &view);
+            let left = Applied::of(&draft, &view);
             let after = view.behind(&left).request();
             let only = || vec![Step::taken(&spec, view.request(), after, draft.wish.as_ref())];
             let steps = if draft.steps.is_empty() { only() } else { draft.steps.clone() };
@@ -92,9 +92,9 @@ impl Ground<'_> {
     }
 
     /// The whole path in runs of groups that share a fate and a reason.
-    fn runs(&self, left: &Left, draft: &Draft) -> Vec<Run> {
-        let (groups, settled) = (self.record.path().groups(), self.settled(left));
-        let (mut settled, mut evicted) = (settled.into_iter().peekable(), left.evicted().peekable());
+    fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
+        let (groups, settled) = (self.record.path().groups(), self.settled(applied));
+        let (mut settled, mut evicted) = (settled.into_iter().peekable(), applied.evicted().peekable());
         let reasons = disjoint(&draft.reasons);
         let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
         let mut group = 0;
@@ -123,7 +123,7 @@ impl Ground<'_> {
 
     /// The groups that stand alone, in order: those that must be sent, those that cannot be, and those that are sent
     /// smaller.
-    fn settled(&self, left: &Left) -> Vec<Settled> {
+    fn settled(&self, applied: &Applied) -> Vec<Settled> {
         let path = self.record.path();
         let must = self.must.iter().map(|must| {
             let cut = self.cuts.iter().find(|cut| cut.group == must.group);
@@ -138,7 +138,7 @@ impl Ground<'_> {
             let reason = if group.state() == GroupState::Open { Reason::Unanswered } else { Reason::Orphan };
             Settled { group: group.index(), fate: Fate::Evicted, reason, tokens: None }
         });
-        let shrunk = left.shrunk().iter().map(|one| Settled {
+        let shrunk = applied.shrunk().iter().map(|one| Settled {
             group: one.group,
             fate: Fate::Shrunk,
             reason: one.reason.clone(),

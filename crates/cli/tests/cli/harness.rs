@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -23,10 +23,15 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
+/// The folder of the fixtures, which the library's tests use too.
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
 /// A command line, split at white space.
 pub(crate) fn turnwise(line: &str) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
-    command.args(line.split_whitespace()).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"));
+    command.args(line.split_whitespace()).current_dir(fixtures());
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE", "TURNWISE_MODELS"] {
         command.env_remove(name);
     }

@@ -1,6 +1,6 @@
 //! `turnwise chat` and the live replay against a server of each test's own.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-#![cfg(all(feature = "openai", feature = "cli"))]
+#![cfg(feature = "openai")]
 
 #[path = "chat/commands.rs"]
 mod commands;
@@ -12,7 +12,7 @@ mod live;
 mod run;
 #[path = "chat/streams.rs"]
 mod streams;
-#[path = "support/stub.rs"]
+#[path = "../../../tests/support/stub.rs"]
 mod stub;
 #[path = "chat/talks.rs"]
 mod talks;

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 /// message a line; `-` is the standard input. Files of other programs and APIs are refused by name. Only `chat` needs an
 /// endpoint.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true, infer_subcommands = true)]
+#[command(name = "turnwise", version, about, arg_required_else_help = true, infer_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

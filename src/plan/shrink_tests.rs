@@ -2,6 +2,7 @@ use super::*;
 use crate::conversation::ItemId;
 use crate::error::ErrorKind;
 use crate::message::{Part, Role, ToolCall};
+use crate::strategy::*;
 use crate::tokens::CounterFn;
 
 fn cost() -> ChatCost {

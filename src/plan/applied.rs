@@ -12,7 +12,7 @@ use super::view::View;
 
 /// What was taken away: groups that are left out, and groups that are sent smaller.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(crate) struct Applied {
     /// In order, without overlaps.
     evicted: Vec<Evicted>,
     /// In order; none of them evicted or sent anyway.
@@ -33,23 +33,23 @@ struct Evicted {
 
 /// A group that is sent smaller.
 #[derive(Debug)]
-pub(super) struct Smaller {
-    pub(super) group: usize,
-    pub(super) ways: Vec<Shrink>,
-    pub(super) reason: Reason,
+pub(crate) struct Smaller {
+    pub(crate) group: usize,
+    pub(crate) ways: Vec<Shrink>,
+    pub(crate) reason: Reason,
     /// What it costs then.
-    pub(super) tokens: u64,
+    pub(crate) tokens: u64,
     /// Tokens saved by all up to and with this one.
     sum: u64,
 }
 
-impl Left {
+impl Applied {
     /// Nothing is taken away.
-    pub(super) const NOTHING: &'static Self =
+    pub(crate) const NOTHING: &'static Self =
         &Self { evicted: Vec::new(), shrunk: Vec::new(), summary: None, draft: Draft::NOTHING };
 
     /// What a draft takes away from the whole path.
-    pub(super) fn of(draft: &Draft, view: &View<'_>) -> Self {
+    pub(crate) fn of(draft: &Draft, view: &View<'_>) -> Self {
         let mut sum = 0_u64;
         let summary = draft.summary.as_ref().and_then(|(id, role)| view.summary_use(*id, role));
         let summarized = summary.iter().map(|summary| (summary.groups.clone(), Reason::Summary));
@@ -67,7 +67,7 @@ impl Left {
     fn smaller(&self, draft: &Draft, view: &View<'_>) -> Vec<Smaller> {
         let mut named: Vec<&(usize, Shrink, Reason)> = draft.shrinks.iter().collect();
         named.sort_by_key(|(group, ..)| *group);
-        let view = View { left: self, ..*view };
+        let view = View { applied: self, ..*view };
         let mut sum = 0_u64;
         let groups = named.chunk_by(|a, b| a.0 == b.0).filter(|same| view.is_optional(same[0].0));
         let smaller = groups.filter_map(|same| {
@@ -81,7 +81,7 @@ impl Left {
     }
 
     /// Tokens taken away from the groups in a range; `whole` tells what groups cost that are left whole.
-    pub(super) fn tokens(&self, groups: Range<usize>, whole: impl Fn(Range<usize>) -> u64) -> u64 {
+    pub(crate) fn tokens(&self, groups: Range<usize>, whole: impl Fn(Range<usize>) -> u64) -> u64 {
         if self.evicted.is_empty() && self.shrunk.is_empty() {
             return 0;
         }
@@ -104,35 +104,35 @@ impl Left {
     }
 
     /// How a group is made smaller.
-    pub(super) fn ways(&self, group: usize) -> &[Shrink] {
+    pub(crate) fn ways(&self, group: usize) -> &[Shrink] {
         self.shrunk.binary_search_by_key(&group, |one| one.group).map_or(&[], |index| &self.shrunk[index].ways)
     }
 
-    pub(super) fn is_evicted(&self, group: usize) -> bool {
+    pub(crate) fn is_evicted(&self, group: usize) -> bool {
         let index = self.evicted.partition_point(|one| one.groups.end <= group);
         self.evicted.get(index).is_some_and(|one| one.groups.contains(&group))
     }
 
-    pub(super) fn evicted(&self) -> impl Iterator<Item = (&Range<usize>, Fate, &Reason)> {
+    pub(crate) fn evicted(&self) -> impl Iterator<Item = (&Range<usize>, Fate, &Reason)> {
         self.evicted.iter().map(|one| (&one.groups, one.fate, &one.reason))
     }
 
-    pub(super) fn draft(&self) -> &Draft {
+    pub(crate) fn draft(&self) -> &Draft {
         &self.draft
     }
 
     /// The summary that is sent, if one is.
-    pub(super) fn summary(&self) -> Option<&SummaryUse> {
+    pub(crate) fn summary(&self) -> Option<&SummaryUse> {
         self.summary.as_ref()
     }
 
-    pub(super) fn shrunk(&self) -> &[Smaller] {
+    pub(crate) fn shrunk(&self) -> &[Smaller] {
         &self.shrunk
     }
 }
 
 /// The ranges in order and without overlaps; of two that overlap the one named first has the common part.
-pub(super) fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, Reason)> {
+pub(crate) fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, Reason)> {
     let mut starts: Vec<usize> = (0..named.len()).collect();
     starts.sort_by_key(|&index| named[index].0.start);
     let mut starts = starts.into_iter().peekable();

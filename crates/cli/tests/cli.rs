@@ -1,5 +1,4 @@
 //! The command line from end to end: the built program, its output, its exit codes. Here is what it prints.
-#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "cli/deceiving.rs"]

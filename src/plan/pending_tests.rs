@@ -5,6 +5,7 @@ use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::ledger::Ledger;
 use crate::message::{Message, ToolCall};
+use crate::strategy::{Ladder, Recall, SlidingWindow, parse};
 use crate::tokens::{ChatCost, CounterFn};
 
 fn plan_with(talk: &Conversation, limit: u64, strategy: &dyn Strategy, extras: &Extras) -> Plan {

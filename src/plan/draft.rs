@@ -22,9 +22,9 @@ pub struct Draft {
     pub(super) shrinks: Vec<(usize, Shrink, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
     pub(super) summary: Option<(SummaryId, Role)>,
-    pub(super) wish: Option<Wish>,
+    pub(crate) wish: Option<Wish>,
     /// What the steps of a ladder did; empty for any other strategy.
-    pub(super) steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Draft {
@@ -80,9 +80,14 @@ impl Draft {
         self
     }
 
+    /// The same draft with what the steps of a ladder did.
+    pub(crate) fn with_steps(self, steps: Vec<Step>) -> Self {
+        Self { steps, ..self }
+    }
+
     /// Both drafts as one, with the steps of the first; the second one's marks get a prefix. Of two evictions of a group the
     /// first gives the reason.
-    pub(super) fn and(mut self, other: Self, prefix: &str) -> Self {
+    pub(crate) fn and(mut self, other: Self, prefix: &str) -> Self {
         self.evictions.extend(other.evictions);
         self.reasons.extend(other.reasons);
         self.shrinks.extend(other.shrinks);

@@ -1,11 +1,10 @@
 //! What is promised of what is printed.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::harness::{FIXTURES, Files, Run, talk, turnwise};
+use super::harness::{FIXTURES, Files, Run, fixtures, talk, turnwise};
 
 #[test]
 fn trim_prints_messages_that_cost_what_the_plan_says() {
@@ -67,7 +66,7 @@ fn a_replay_adds_up_and_is_what_compare_says() {
 #[test]
 fn the_standard_input_is_a_file_called_minus() {
     for command in ["show", "trim --budget 20000", "replay --budget 20000"] {
-        let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tau_airline.jsonl")).unwrap();
+        let bytes = fs::read(fixtures().join("tau_airline.jsonl")).unwrap();
         let piped = turnwise(command).arg("-").stdin(bytes).out();
         assert_eq!(piped, turnwise(command).arg("tau_airline.jsonl").out());
     }

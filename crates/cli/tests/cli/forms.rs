@@ -72,7 +72,8 @@ fn a_place_in_utf_16_is_one_of_the_file() {
 
 #[test]
 fn a_message_a_line_is_one_conversation() {
-    let log: String = talk(4).as_array().unwrap().iter().map(|message| format!("{message}\n\n")).collect();
+    let lines: Vec<String> = talk(4).as_array().unwrap().iter().map(ToString::to_string).collect();
+    let log = lines.join("\n\n") + "\n\n";
     let files = Files::new().with("log.jsonl", &log).with("array.json", talk(4).to_string());
     for command in ["show", "count"] {
         let run = |name: &str| turnwise(command).arg(name).inside(files.path()).out().replace(name, "NAME");

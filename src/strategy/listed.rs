@@ -1,0 +1,86 @@
+//! Strategies by their names: `window:turns=5`, as the command line and configuration files write them.
+
+use serde::Serialize;
+
+use super::options::{Options, invalid};
+use super::{clear_tools, drop_reasoning, everything, head_tail, ladder, recall, summarize, tools, window};
+use crate::error::{Error, Result};
+use crate::plan::Strategy;
+use crate::tokens::nearest;
+
+/// All strategies that [`parse`] knows, with their options.
+pub const STRATEGIES: &[Listed] = &[
+    everything::LISTED,
+    window::LISTED,
+    head_tail::LISTED,
+    recall::LISTED,
+    tools::LISTED,
+    clear_tools::LISTED,
+    drop_reasoning::LISTED,
+    summarize::LISTED,
+    ladder::LISTED,
+];
+
+/// A strategy that can be chosen by its name.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its name.
+    pub name: &'static str,
+    /// Its options.
+    pub takes: &'static str,
+    /// What it sends.
+    pub about: &'static str,
+    /// What it costs beside the request.
+    pub price: &'static str,
+    #[serde(skip)]
+    pub(super) read: Reader,
+}
+
+/// How a strategy is made from what follows its name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reader {
+    /// From options, `key=value,key=value`.
+    Options(fn(&mut Options<'_>) -> Result<Box<dyn Strategy>>),
+    /// From any text.
+    Text(fn(&str) -> Result<Box<dyn Strategy>>),
+}
+
+/// The price of a strategy that asks no model.
+pub(super) const FREE: &str = "free";
+
+/// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`. [`STRATEGIES`] lists the
+/// names with their options.
+///
+/// # Errors
+/// [`ErrorKind::InvalidStrategy`](crate::ErrorKind::InvalidStrategy) with the nearest name, or with what the option takes.
+///
+/// # Examples
+/// ```
+/// let strategy = turnwise::strategy::parse("window:turns=5,start=user")?;
+/// assert_eq!(strategy.spec(), "window:turns=5,start=user");
+/// assert!(turnwise::strategy::parse("windw").unwrap_err().to_string().contains("did you mean `window`?"));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
+    let (name, text) = spec.split_once(':').unwrap_or((spec, ""));
+    let listed = STRATEGIES.iter().find(|one| one.name == name).ok_or_else(|| unknown(name))?;
+    match listed.read {
+        Reader::Text(read) => read(text),
+        Reader::Options(read) => {
+            let mut options = Options::parse(name, text)?;
+            let strategy = read(&mut options)?;
+            options.finish(listed.takes)?;
+            Ok(strategy)
+        }
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let names = STRATEGIES.iter().map(|one| one.name);
+    let near = match nearest(name, names.clone(), 1).first() {
+        Some(near) => format!("did you mean `{near}`? "),
+        None => String::new(),
+    };
+    invalid(format!("no strategy is called `{name}`; {near}there are {}", names.collect::<Vec<_>>().join(", ")))
+}

@@ -1,0 +1,65 @@
+//! The options of a strategy, `key=value,key=value`, taken one by one.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Options that were not taken yet. [`finish`](Self::finish) refuses those that nobody took.
+#[derive(Debug)]
+pub(super) struct Options<'a> {
+    name: &'a str,
+    rest: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Options<'a> {
+    /// The options of the strategy called `name`.
+    pub(super) fn parse(name: &'a str, text: &'a str) -> Result<Self> {
+        let mut rest: Vec<(&str, &str)> = Vec::new();
+        for option in text.split(',').filter(|option| !option.is_empty()) {
+            let (key, value) = option
+                .split_once('=')
+                .ok_or_else(|| invalid(format!("`{name}` has the option `{option}`; write `key=value`")))?;
+            if rest.iter().any(|(known, _)| *known == key) {
+                return Err(invalid(format!("`{name}` has `{key}` twice")));
+            }
+            rest.push((key, value));
+        }
+        Ok(Self { name, rest })
+    }
+
+    pub(super) fn take(&mut self, key: &str) -> Option<&'a str> {
+        let index = self.rest.iter().position(|(known, _)| *known == key)?;
+        Some(self.rest.remove(index).1)
+    }
+
+    /// Takes an option if it has this value.
+    pub(super) fn take_if(&mut self, key: &str, value: &str) -> bool {
+        let is_there = self.rest.contains(&(key, value));
+        self.rest.retain(|option| *option != (key, value));
+        is_there
+    }
+
+    pub(super) fn number(&mut self, key: &str) -> Result<Option<usize>> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let number = value.parse().map_err(|e| {
+            invalid(format!("`{}` has `{key}={value}`, and a whole number is needed", self.name)).because(e)
+        })?;
+        Ok(Some(number))
+    }
+
+    pub(super) fn percent(&mut self, key: &str) -> Result<Option<u8>> {
+        let Some(percent) = self.number(key)? else { return Ok(None) };
+        let part = u8::try_from(percent).ok().filter(|&percent| percent <= 100);
+        let wrong = || invalid(format!("`{}` has `{key}={percent}`; 0 to 100 (percent) is allowed", self.name));
+        part.ok_or_else(wrong).map(Some)
+    }
+
+    /// Refuses options that are left; `takes` says which ones there are.
+    pub(super) fn finish(self, takes: &str) -> Result<()> {
+        let Some((key, _)) = self.rest.first() else { return Ok(()) };
+        Err(invalid(format!("`{}` does not take `{key}`; it takes {takes}", self.name)))
+    }
+}
+
+/// An error of a strategy's name or options.
+pub(super) fn invalid(detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidStrategy, detail)
+}
