@@ -154,6 +154,9 @@ pub(crate) fn byte_of(text: &str, error: &serde_json::Error) -> usize {
 /// Where the object starts that ends at a byte; elsewhere the byte itself. What an object lacks is noticed at its end, and
 /// looked for at its start.
 fn start_of(text: &str, byte: usize) -> usize {
+    // An object that was read to its end is told of one byte further on.
+    let is_past = byte > 0 && text.as_bytes().get(byte) != Some(&b'}') && text.as_bytes().get(byte - 1) == Some(&b'}');
+    let byte = byte - usize::from(is_past);
     let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
     for (at, found) in text.bytes().enumerate().take(byte + 1) {
         match found {

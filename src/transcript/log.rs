@@ -1,11 +1,16 @@
 //! A log of a chat: one conversation, a message a line.
 
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Transcript, foreign, shape};
 use crate::body::{byte_of, position, read_message};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
+use crate::halves::mended;
 use crate::json::described;
 use crate::message::Message;
 
@@ -16,9 +21,31 @@ pub(super) struct Log {
     pub(super) torn: Option<Error>,
 }
 
-/// Whether a text begins with a message that stands by itself.
+/// Whether a text begins with a message that stands by itself: an object with a `role` and no `messages`. Of a body
+/// nothing behind that key is read.
 pub(super) fn is_log(text: &str) -> bool {
-    shape::values(text).next().is_some_and(shape::is_message)
+    struct Message;
+    impl<'de> Visitor<'de> for Message {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a message")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            let mut has_role = false;
+            while let Some(key) = map.next_key::<String>()? {
+                if key == "messages" {
+                    return Err(A::Error::custom("a body"));
+                }
+                let value: &RawValue = map.next_value()?;
+                has_role |= key == "role" && value.get().starts_with('"');
+            }
+            Ok(has_role)
+        }
+    }
+    text.trim_start().starts_with('{')
+        && serde_json::Deserializer::from_str(&mended(text).text).deserialize_map(Message).unwrap_or(false)
 }
 
 /// Reads the messages of a log. A line that is torn is passed over where it is the last one, and an error elsewhere: a

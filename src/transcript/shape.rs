@@ -108,11 +108,6 @@ pub(super) fn values(text: &str) -> impl Iterator<Item = &RawValue> {
     serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().map_while(Result::ok)
 }
 
-/// Whether a value is a message that stands by itself, as in a log that has a message a line.
-pub(super) fn is_message(value: &RawValue) -> bool {
-    Object::of(value).is_some_and(|object| object.is_text("role") && !object.has("messages"))
-}
-
 /// What stands where messages should: the elements of an array, of a member `messages`, or the values of a log.
 pub(super) fn messages(text: &str) -> Vec<&RawValue> {
     let mut values = values(text).peekable();
