@@ -58,6 +58,7 @@ fn events(parts: impl Stream<Item = turnwise::Result<ChatEvent>>) -> impl Stream
             Ok(ChatEvent::Text(text)) => Event::default().data(json!(text).to_string()),
             Ok(ChatEvent::Finished(_)) => Event::default().event("end").data("{}"),
             Ok(_) => return None,
+            // `NotSaved` too: the reply is recorded, and the client must not believe that it will be there tomorrow.
             Err(error) => Event::default().event("error").data(json!(error.kind().to_string()).to_string()),
         }))
     })
@@ -73,7 +74,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Two replies that never end, so that it is the client that leaves, and one that does.
     let rivers = || Answer::from("The Elbe, the Oder, the Havel, the Spree.");
     let backend = Scripted::default().and(rivers().stalled_after(2)).and(rivers().stalled_after(2)).and(rivers());
-    let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    let folder = tempfile::TempDir::new()?;
+    // A reply that cannot be saved ends its stream in an error, and not in `Finished`.
+    let setup = ConversationManager::builder("gpt-4o-mini").backend(backend).require_saved();
+    let chat = setup.resume(folder.path().join("chat.json"))?;
 
     let app = Router::new()
         .route("/chat", post(follow))

@@ -55,6 +55,10 @@ impl Observer for Meter {
         println!("{}…: {} no longer sent", &conversation[..10], items.join(", "));
     }
 
+    fn unsaved(&self, conversation: &str, error: &Error) {
+        println!("{}…: not saved: {error}", &conversation[..10]);
+    }
+
     fn failed(&self, conversation: &str, error: &Error) {
         println!("{}…: {error}", &conversation[..10]);
         self.count(|total| total.failures += 1);

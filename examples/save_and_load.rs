@@ -1,4 +1,4 @@
-//! A conversation that saves itself after every exchange, and goes on from its file.
+//! A conversation that saves itself after every exchange and change, and goes on from its file.
 //!
 //! `cargo run --example save_and_load`
 
@@ -23,12 +23,20 @@ async fn main() -> Result<()> {
 
     let chat = setup.backend(support::backend(["Ada."])).load(&file)?;
     println!("loaded {} turn", chat.turn_count());
-    println!("{}", chat.send("What is my name?").await?);
+    let reply = chat.send("What is my name?").await?;
+    println!("{reply}");
+    if let Some(why) = &reply.report.unsaved {
+        println!("not saved: {why}");
+    }
     for message in chat.history() {
         println!("  {}: {}", message.role(), message.text());
     }
-    if let Err(error) = fs::remove_file(&file) {
-        println!("{} is still there: {error}", file.display());
+    // The file, and the lock beside it that keeps two programs from saving at once.
+    let lock = file.with_file_name(format!(".turnwise-{}.json.lock", process::id()));
+    for file in [file, lock] {
+        if let Err(error) = fs::remove_file(&file) {
+            println!("{} is still there: {error}", file.display());
+        }
     }
     Ok(())
 }

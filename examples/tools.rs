@@ -1,10 +1,11 @@
-//! Calls that a model makes, two at a time: run by the manager, and in a loop of your own.
+//! Calls that a model makes, two at a time: run by the manager, in a loop of your own, and in a loop that is stopped and
+//! gone on with.
 //!
 //! `cargo run --example tools`
 
 use serde::Deserialize;
 use turnwise::backend::Scripted;
-use turnwise::{ConversationManager, Message, RawJson, Result, Tool, ToolCall};
+use turnwise::{ConversationManager, HandlerError, Message, RawJson, Result, Tool, ToolCall};
 
 const WEATHER: &str = r#"{"type":"function","function":{"name":"weather","description":"The weather in a city",
     "parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}}"#;
@@ -15,8 +16,11 @@ struct Place {
 }
 
 /// Arguments that a model got wrong are an error, which the model is told.
-async fn weather(call: ToolCall) -> serde_json::Result<String> {
+async fn weather(call: ToolCall) -> Result<String, HandlerError> {
     let place: Place = serde_json::from_str(&call.arguments())?;
+    if place.city == "Atlantis" {
+        return Err("no station there, a person must look".into());
+    }
     tokio::task::yield_now().await;
     println!("  weather in {}", place.city);
     Ok(format!("{}: {}", place.city, if place.city == "Oslo" { "rain" } else { "sun" }))
@@ -30,7 +34,9 @@ async fn main() -> Result<()> {
         .and([call("c3", r#"{"city":"Rome"}"#)])
         .and("Rain in Oslo, sun in Rome.")
         .and([call("c4", r#"{"city":"Bergen"}"#), call("c5", r#"{"city":"Bari"}"#)])
-        .and("Sun in both.");
+        .and("Sun in both.")
+        .and([call("c6", r#"{"city":"Oslo"}"#), call("c7", r#"{"city":"Atlantis"}"#)])
+        .and("Rain in Oslo; Atlantis is said to be wet.");
     let tools = [Tool::new(RawJson::new(WEATHER)?)];
     let chat = ConversationManager::builder("gpt-4o-mini").tools(tools).backend(backend).build()?;
 
@@ -50,6 +56,16 @@ async fn main() -> Result<()> {
         reply = chat.respond(results).await?;
     }
     println!("{reply}\n");
+
+    println!("stopped, and gone on with:");
+    let stopped = chat.run_tools("And in Oslo and Atlantis?", weather).stop_on_error().await;
+    println!("  {}", stopped.map_or_else(|error| error.to_string(), |reply| reply.to_string()));
+    for open in chat.open_calls() {
+        println!("  {}: {:?}", open.call.id().unwrap_or_default(), open.outcome);
+    }
+    // What has run is not run again; the person answers for the other one.
+    chat.push(Message::tool("c7", "Atlantis: wet"))?;
+    println!("{}\n", chat.resume_tools(weather).await?);
 
     for message in chat.history() {
         println!("{:>9}  {}{}", message.role().as_str(), message.text(), calls(&message));

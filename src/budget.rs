@@ -262,10 +262,14 @@ impl ResolvedBudget {
     }
 
     /// The same budget with the margin that bills have taught: requests that fit into it by our count fit by the server's,
-    /// error bar included. The margin moves in steps of one part in a hundred of the window (of the limit, where there is
-    /// no window): up at once, and down only when two steps less are enough, so that the limit, and with it the cut, does
-    /// not move at every turn. Before the first bill nothing changes. An eighth of the room is always left: no tokenizer
-    /// costs more than eight times our count, so a bill that says so is of something else.
+    /// error bar included. The margin moves in steps, up at once and down only when two steps less are enough, so that the
+    /// limit, and with it the cut, does not move at every turn: a step is one part in a hundred of the window (of the limit,
+    /// where there is no window), and below that the margin is a power of two. Before the first bill nothing changes. An
+    /// eighth of the room is always left: no tokenizer costs more than eight times our count, so a bill that says so is of
+    /// something else.
+    ///
+    /// What the server adds to every request ([`Learned::offset`]) takes room in a window. It takes none of a limit that
+    /// was stated: that is about what is sent.
     ///
     /// `exact` says whether our counts are the model's own, `anchor` is the conversation's last bill, and `last` the
     /// [`margin`](Self::margin) that its request was planned with, 0 at first.
@@ -275,12 +279,14 @@ impl ResolvedBudget {
             return *self;
         }
         let room = self.limit.saturating_add(self.margin);
-        let needed = room - learned.fitting(room, exact, anchor);
-        let step = self.window.unwrap_or(self.limit.saturating_add(self.kept_free())).div_ceil(100).max(1);
-        let wanted = needed.div_ceil(step).saturating_mul(step).min(room - room.div_ceil(8));
-        let is_kept =
-            last.is_multiple_of(step) && wanted <= last && last < wanted.saturating_add(step.saturating_mul(2));
-        self.with_margin(if is_kept { last } else { wanted })
+        let beside = if self.window.is_some() { 0 } else { learned.offset() };
+        let needed = room - learned.fitting(room.saturating_add(beside), exact, anchor).min(room);
+        let whole = self.window.unwrap_or(self.limit.saturating_add(self.kept_free()));
+        let steps = Steps { hundredth: whole.div_ceil(100) };
+        let (wanted, most) = (steps.up(needed), room - room.div_ceil(8));
+        let is_step = steps.up(last) == last && last <= most;
+        let is_kept = is_step && wanted <= last && last <= steps.up(wanted.saturating_add(1));
+        self.with_margin(if is_kept { last } else { wanted.min(most) })
     }
 
     /// The same budget with another limit: the marks move with it.
@@ -311,6 +317,22 @@ impl ResolvedBudget {
     pub(crate) fn limit_for(&self, tokens: u64) -> u64 {
         let exact = (u128::from(tokens) * STEPS).div_ceil(u128::from(self.parts.high.max(1)));
         u64::try_from(exact).unwrap_or(u64::MAX)
+    }
+}
+
+/// The margins that there are: powers of two below a hundredth of the window, and whole hundredths.
+struct Steps {
+    hundredth: u64,
+}
+
+impl Steps {
+    /// The smallest of them that is at least `needed`.
+    fn up(&self, needed: u64) -> u64 {
+        match needed.checked_next_power_of_two() {
+            _ if needed == 0 => 0,
+            Some(power) if power < self.hundredth => power,
+            _ => needed.div_ceil(self.hundredth.max(1)).saturating_mul(self.hundredth.max(1)),
+        }
     }
 }
 

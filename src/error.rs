@@ -1,5 +1,6 @@
 //! The crate's one error type.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// `Result` with this crate's [`Error`].
@@ -7,13 +8,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong: one word wide, with a [kind](Error::kind) to branch on and numbers in its message.
 ///
-/// Messages are lowercase, say what was asked, what was found and what is allowed, and never hold message text or
-/// keys. Print the causes with [`source`](std::error::Error::source).
+/// Messages are lowercase, say what was asked, what was found, what is allowed, and what would help
+/// ([`advice`](Self::advice)). Print the causes with [`source`](std::error::Error::source).
+///
+/// `Display` is for the person who asked: where a server refused a request, it has what the server said of that, on one
+/// line of at most 300 characters, with keys masked. A server may quote the conversation there, so `Debug` leaves it out:
+/// it holds no message text and no keys, and is what belongs into logs.
 pub struct Error(Box<Repr>);
 
 struct Repr {
     kind: ErrorKind,
     detail: String,
+    /// The detail without what somebody else said.
+    logged: Option<String>,
+    advice: Option<Advice>,
     over: Option<OverBudget>,
     position: Option<Position>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -37,10 +45,14 @@ pub enum ErrorKind {
     UnknownCall,
     /// A handler failed in a tool loop that stops there.
     ToolFailed,
+    /// A call of a tool that was started and has no result: a process or a loop was stopped while its handler ran.
+    OutcomeUnknown,
     /// A parameter of a request that a conversation has no place for.
     InvalidParam,
     /// A token budget that contradicts itself.
     InvalidBudget,
+    /// A server's name or an option of a [`Wire`](crate::Wire) that does not exist.
+    InvalidDialect,
     /// A strategy's name or option that does not exist, or a draft that names groups that do not exist.
     InvalidStrategy,
     /// A limit was passed, such as the length of a metadata value, or the rounds of a tool loop.
@@ -55,6 +67,8 @@ pub enum ErrorKind {
     Damaged,
     /// A file that somebody else has changed since it was read or saved here.
     Conflict,
+    /// An exchange that is recorded and could not be saved; [`Error::unsaved`] has its reply and the reason.
+    NotSaved,
     /// Reading or writing failed.
     Io,
     /// A send or another change of the record is under way or waits for its turn; the record can be changed when it ended.
@@ -79,6 +93,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The reply broke off while it came.
     Interrupted,
+    /// The reply ends in the middle of a call. Nothing of it was run or recorded; [`Error::attempt`] has what came.
+    CutCall,
 }
 
 impl ErrorKind {
@@ -96,8 +112,10 @@ impl ErrorKind {
             Self::UnansweredCalls => "unanswered calls",
             Self::UnknownCall => "unknown call",
             Self::ToolFailed => "tool failed",
+            Self::OutcomeUnknown => "outcome unknown",
             Self::InvalidParam => "invalid parameter",
             Self::InvalidBudget => "invalid budget",
+            Self::InvalidDialect => "invalid dialect",
             Self::InvalidStrategy => "invalid strategy",
             Self::Limit => "limit",
             Self::NotFound => "not found",
@@ -105,6 +123,7 @@ impl ErrorKind {
             Self::ForeignFormat => "another format",
             Self::Damaged => "damaged file",
             Self::Conflict => "conflict",
+            Self::NotSaved => "not saved",
             Self::Io => "input/output",
             Self::Busy => "busy",
             Self::NoBackend => "no backend",
@@ -117,6 +136,7 @@ impl ErrorKind {
             Self::Malformed => "malformed answer",
             Self::Unavailable => "unavailable",
             Self::Interrupted => "interrupted",
+            Self::CutCall => "call cut off",
         }
     }
 }
@@ -169,9 +189,51 @@ impl fmt::Display for Position {
     }
 }
 
+/// What would help against an error, for whoever reads it: `Display` names what the library has for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    library: Cow<'static, str>,
+    command_line: Option<Cow<'static, str>>,
+}
+
+impl Advice {
+    pub(crate) fn new(library: impl Into<Cow<'static, str>>, command_line: impl Into<Cow<'static, str>>) -> Self {
+        Self { library: library.into(), command_line: Some(command_line.into()) }
+    }
+
+    /// What only a program of one's own can do.
+    pub(crate) fn of_library(library: &'static str) -> Self {
+        Self { library: library.into(), command_line: None }
+    }
+
+    /// The option of the program `turnwise` that would help, if it has one.
+    pub fn on_command_line(&self) -> Option<&str> {
+        self.command_line.as_deref()
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.library)
+    }
+}
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self(Box::new(Repr { kind, detail: detail.into(), over: None, position: None, source: None }))
+        let (logged, advice) = (None, None);
+        Self(Box::new(Repr { kind, detail: detail.into(), logged, advice, over: None, position: None, source: None }))
+    }
+
+    /// The same error with another detail for logs, which has nothing of what somebody else said.
+    pub(crate) fn logged_as(mut self, detail: String) -> Self {
+        self.0.logged = Some(detail);
+        self
+    }
+
+    /// The same error with what would help.
+    pub(crate) fn advise(mut self, advice: Option<Advice>) -> Self {
+        self.0.advice = advice;
+        self
     }
 
     pub(crate) fn io(doing: impl fmt::Display, source: std::io::Error) -> Self {
@@ -198,9 +260,14 @@ impl Error {
         self.0.kind
     }
 
-    /// What was asked, what was found and what is allowed, without the kind.
+    /// What was asked, what was found and what is allowed, and what a server said; without the kind and the advice.
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// What would help, where that is known: an option, a way to state what is missing.
+    pub fn advice(&self) -> Option<&Advice> {
+        self.0.advice.as_ref()
     }
 
     /// The numbers of a refusal by the planner.
@@ -229,20 +296,29 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.kind, self.0.detail)?;
-        match self.0.position {
-            Some(position) => write!(f, " ({position})"),
+impl Repr {
+    fn write(&self, f: &mut fmt::Formatter<'_>, detail: &str) -> fmt::Result {
+        write!(f, "{}: {detail}", self.kind)?;
+        if let Some(position) = self.position {
+            write!(f, " ({position})")?;
+        }
+        match &self.advice {
+            Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, &self.0.detail)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What `fn main() -> Result<()>` prints, and a failed test.
-        fmt::Display::fmt(self, f)
+        self.0.write(f, self.0.logged.as_ref().unwrap_or(&self.0.detail))
     }
 }
 

@@ -40,6 +40,13 @@ impl RawJson {
             .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("not a JSON value: {}", described(&e))))
     }
 
+    /// The JSON value that a text is, if it is one. A long text is copied less often than by [`new`](Self::new).
+    #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "for whole answers"))]
+    pub(crate) fn from_text(text: String) -> Option<Self> {
+        let compact = compacted(&text).unwrap_or(text);
+        RawValue::from_string(compact).ok().map(|raw| Self(raw.into()))
+    }
+
     /// The compact text.
     pub fn as_str(&self) -> &str {
         self.0.get()

@@ -58,6 +58,13 @@
 //! | mark | a position that a strategy finds again, such as the cut of a sticky window |
 //! | ledger | what everything costs, beside the record |
 //!
+//! # Servers that differ
+//! Servers that speak `OpenAI`'s API differ in what they demand and refuse: one system message, roles that alternate,
+//! `reasoning_content` sent back, `max_tokens` under its older name. A [`Wire`] says how requests are fitted to a server, by
+//! the name of a known one ([`Wire::preset`]) or by single options; a builder, a planner and the command line take it, a
+//! file keeps it, and what it changes is counted. The error of a refused request has what the server said, and where that
+//! names such a difference the option for it ([`Error::advice`]).
+//!
 //! # Features
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
@@ -92,19 +99,21 @@ pub mod transcript;
 mod wire;
 mod words;
 
+#[cfg(feature = "openai")]
+pub use backend::openai::OpenAi;
 pub use backend::{ChatEvent, FinishReason, Usage};
 pub use budget::{ResolvedBudget, TokenBudget};
 pub use conversation::{
     Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Summary, SummaryId, Timestamp,
 };
-pub use error::{Error, ErrorKind, OverBudget, Position, Result};
+pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
-    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, Reply, ReplyStream, Report,
-    Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput,
+    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
+    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput, UnsavedExchange,
 };
-pub use message::{Content, FunctionCall, ImageUrl, Message, Part, Role, ToolCall};
+pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{
     Arithmetic, Decision, Draft, Extras, Fate, Memo, Must, Plan, Planner, Reason, Row, Run, Shrink, Step, StepPrice,
     Strategy, SummaryUse, ToKeep, TrimsTo, View, Wish, trim,
@@ -119,3 +128,4 @@ pub use tokens::{
     count_request,
 };
 pub use transcript::{Transcript, Transcripts, Warning};
+pub use wire::{Preset, Wire};

@@ -53,6 +53,19 @@ impl<T: Clone> Log<T> {
         }
     }
 
+    /// Whether it is a copy of the other, and neither has changed since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let full = match (&self.full, &other.full) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let rest = match (&self.rest, &other.rest) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        full && rest
+    }
+
     pub(crate) fn last(&self) -> Option<&T> {
         self.rest().last().or_else(|| self.full().last()?.last())
     }

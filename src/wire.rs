@@ -1,49 +1,148 @@
-//! What of a message goes over the wire.
+//! What of a message goes over the wire, and how servers differ in that.
 
-use crate::message::{Content, Message, Part, Role};
+mod presets;
+mod refusals;
+mod spec;
 
-/// How a request is fitted to a server. The default suits `OpenAI`'s API: fields of the specification only.
+use std::collections::BTreeSet;
+
+use crate::message::{Content, Message, Part, Role, with_legal_calls};
+use crate::request::Params;
+use crate::tokens::ChatCost;
+
+pub use presets::Preset;
+pub(crate) use refusals::advice;
+
+/// How a request is fitted to a server: what is called its dialect on the command line. The default suits `OpenAI`'s API:
+/// fields of the specification only.
+///
+/// Servers that speak this API differ in what they demand and refuse. What is known of a server is a
+/// [preset](Self::preset); what a refusal asks for is in its [advice](crate::Error::advice). Plans show what is sent, and
+/// it is counted: with [`ConversationManager`](crate::ConversationManager) by [`Builder::wire`](crate::Builder::wire), with
+/// a loop of your own by [`Planner::wire`](crate::Planner::wire).
+///
+/// | option | written | for servers that |
+/// | --- | --- | --- |
+/// | [`single_system`](Self::single_system) | `one-system` | allow one system message, at the start |
+/// | [`merge_same_role`](Self::merge_same_role) | `merge-roles` | demand that roles alternate |
+/// | [`send_fields`](Self::send_fields) | `send-field=NAME` | demand fields back that are not in the specification, such as `reasoning_content` |
+/// | [`developer_as_system`](Self::developer_as_system) | `developer-as-system` | do not know developer messages |
+/// | [`system_as_user`](Self::system_as_user) | `system-as-user` | have no system messages |
+/// | [`omit_names`](Self::omit_names) | `omit-names` | refuse `name` in messages |
+/// | [`max_tokens`](Self::max_tokens) | `max-tokens` | know `max_tokens` only |
+///
+/// A wire is written as these words and names of presets, with commas between them: that is what its `Display` and
+/// `FromStr` do, and what a chat's file holds.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, Wire};
+///
+/// let wire: Wire = "deepseek,one-system".parse()?;
+/// assert_eq!(wire, Wire::preset("deepseek")?.single_system());
+///
+/// let sent = wire.fit(&[Message::system("Be brief."), Message::developer("Answer in French."), Message::user("Hi")]);
+/// assert_eq!(sent[0].text(), "Be brief.\n\nAnswer in French.");
+/// assert_eq!(sent.len(), 2);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Wire {
     fields: Vec<String>,
-    single_system: bool,
-    merge_same_role: bool,
+    switches: BTreeSet<Switch>,
+}
+
+/// An option that is on or off, in the order in which they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Switch {
+    OneSystem,
+    MergeRoles,
+    DeveloperAsSystem,
+    SystemAsUser,
+    OmitNames,
+    MaxTokens,
 }
 
 impl Wire {
     /// Sends these fields of messages too, which the specification does not have: `reasoning_content` and the like. They
-    /// always stay in the record.
+    /// always stay in the record. What they hold is counted, as an estimate.
     pub fn send_fields<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        self.fields.extend(names.into_iter().map(str::to_owned));
+        for name in names {
+            if !self.fields.iter().any(|known| known == name) {
+                self.fields.push(name.to_owned());
+            }
+        }
         self
     }
 
     /// Puts all system and developer messages into one at the start, for servers whose templates allow one. Names of the
     /// later ones are not sent.
-    pub fn single_system(mut self) -> Self {
-        self.single_system = true;
-        self
+    pub fn single_system(self) -> Self {
+        self.with(Switch::OneSystem)
     }
 
     /// Puts neighbours of the same role and name into one message, for servers that demand that roles alternate. Calls,
     /// results, refusals, audio and messages with vendor fields stay as they are.
-    pub fn merge_same_role(mut self) -> Self {
-        self.merge_same_role = true;
+    pub fn merge_same_role(self) -> Self {
+        self.with(Switch::MergeRoles)
+    }
+
+    /// Sends developer messages as system messages, for servers that do not know the newer name.
+    pub fn developer_as_system(self) -> Self {
+        self.with(Switch::DeveloperAsSystem)
+    }
+
+    /// Sends system and developer messages as user messages, for servers whose templates have no system message. Together
+    /// with [`merge_same_role`](Self::merge_same_role) they stand at the start of the first question.
+    pub fn system_as_user(self) -> Self {
+        self.with(Switch::SystemAsUser)
+    }
+
+    /// Leaves out the `name` of messages, for servers that refuse it.
+    pub fn omit_names(self) -> Self {
+        self.with(Switch::OmitNames)
+    }
+
+    /// States the longest reply as `max_tokens`, the older name of `max_completion_tokens`, for servers that refuse the
+    /// newer one or do not look at it.
+    pub fn max_tokens(self) -> Self {
+        self.with(Switch::MaxTokens)
+    }
+
+    /// This one with what `other` does.
+    pub fn and(mut self, other: &Self) -> Self {
+        self.switches.extend(&other.switches);
+        self.send_fields(other.fields())
+    }
+
+    fn with(mut self, switch: Switch) -> Self {
+        self.switches.insert(switch);
         self
     }
 
-    /// The messages as they are sent.
+    fn has(&self, switch: Switch) -> bool {
+        self.switches.contains(&switch)
+    }
+
+    /// The messages as they are sent. Whatever the server, each call has an id of its own, which its result has too, a
+    /// name, and arguments that are the text of a JSON object: `{}` where there are none, and
+    /// `{"invalid_arguments": "…"}` with the text of those that are no JSON object.
     #[must_use]
     pub fn fit(&self, messages: &[Message]) -> Vec<Message> {
-        let mut messages: Vec<Message> = messages.iter().map(|message| self.trim(message)).collect();
-        if self.single_system {
+        let mut messages = with_legal_calls(messages.iter().map(|message| self.trim(message)).collect());
+        if self.has(Switch::OneSystem) {
             let (instructions, others): (Vec<_>, Vec<_>) =
                 messages.into_iter().partition(|message| message.role().is_instruction());
             let one = instructions.into_iter().reduce(|all, next| joined(&all, &next));
             messages = one.into_iter().chain(others).collect();
         }
-        if self.merge_same_role {
+        for message in &mut messages {
+            if let Some(role) = self.role_of(message) {
+                *message = message.clone().with_role(role);
+            }
+        }
+        if self.has(Switch::MergeRoles) {
             messages = messages.into_iter().fold(Vec::new(), |mut merged: Vec<Message>, message| {
                 match merged.last_mut().filter(|last| are_alike(last, &message)) {
                     Some(last) => *last = joined(last, &message),
@@ -55,6 +154,20 @@ impl Wire {
         messages
     }
 
+    /// The cost with what this sends beside the specification's fields.
+    pub fn cost(&self, cost: ChatCost) -> ChatCost {
+        if self.fields.is_empty() { cost } else { cost.fields(self.fields()) }
+    }
+
+    /// The parameters as they are sent.
+    pub(crate) fn fit_params(&self, mut params: Params) -> Params {
+        let longest = params.get("max_completion_tokens").filter(|_| self.has(Switch::MaxTokens)).cloned();
+        if let Some(longest) = longest {
+            params.set("max_tokens", longest);
+        }
+        params
+    }
+
     /// The fields that are sent beside the specification's.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(String::as_str)
@@ -62,14 +175,27 @@ impl Wire {
 
     /// Whether `messages`, fitted, cost what they cost as they stand in the record.
     pub(crate) fn keeps_cost(messages: &[Message], fitted: &[Message]) -> bool {
-        messages.len() == fitted.len()
+        let names = |messages: &[Message]| messages.iter().filter(|message| message.name().is_some()).count();
+        messages.len() == fitted.len() && names(messages) == names(fitted)
+    }
+
+    /// The role that a message is sent with, where that is another one.
+    fn role_of(&self, message: &Message) -> Option<Role> {
+        match message.role() {
+            Role::System | Role::Developer if self.has(Switch::SystemAsUser) => Some(Role::User),
+            Role::Developer if self.has(Switch::DeveloperAsSystem) => Some(Role::System),
+            _ => None,
+        }
     }
 
     /// The message without fields that the server need not know, and without an empty list of calls, which the API
     /// refuses.
     fn trim(&self, message: &Message) -> Message {
         let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
-        message.retain(is_kept)
+        let message = message.retain(is_kept);
+        // The result of the deprecated call of a function is told by its name.
+        let is_named = !self.has(Switch::OmitNames) || *message.role() == Role::Function;
+        if is_named { message } else { message.without_name() }
     }
 }
 
@@ -97,7 +223,7 @@ fn joined(first: &Message, second: &Message) -> Message {
 
 fn parts(content: &Content) -> Vec<Part> {
     match content {
-        Content::Text(text) => vec![Part::new_text(text)],
+        Content::Text(text) => vec![Part::from_text(text)],
         Content::Parts(parts) => parts.to_vec(),
     }
 }
@@ -161,5 +287,41 @@ mod tests {
             r#"{"role":"assistant","content":"e","kept":1},{"role":"assistant","content":"f"}]"#
         );
         assert_eq!(fitted(&wire, &messages), expected);
+    }
+
+    #[test]
+    fn roles_and_names_that_a_server_does_not_know_are_sent_as_it_knows_them() {
+        let messages = [
+            Message::system("a"),
+            Message::developer("b").with_name("ann"),
+            Message::user("c").with_name("bob"),
+            Message::assistant("d"),
+        ];
+        let known = fitted(&Wire::default().developer_as_system().omit_names(), &messages);
+        let expected = concat!(
+            r#"[{"role":"system","content":"a"},{"role":"system","content":"b"},"#,
+            r#"{"role":"user","content":"c"},{"role":"assistant","content":"d"}]"#
+        );
+        assert_eq!(known, expected);
+        let template = Wire::default().system_as_user().omit_names().merge_same_role();
+        let expected = r#"[{"role":"user","content":"a\n\nb\n\nc"},{"role":"assistant","content":"d"}]"#;
+        assert_eq!(fitted(&template, &messages), expected);
+        let named = Wire::default().omit_names().fit(&messages);
+        assert!(!Wire::keeps_cost(&messages, &named), "names cost tokens");
+        let function = [Message::new(Role::Function, "r").with_name("f")];
+        assert_eq!(Wire::default().omit_names().fit(&function), function);
+    }
+
+    #[test]
+    fn the_longest_reply_has_the_name_that_the_server_knows() {
+        let params = Params::new().with("max_completion_tokens", 5).with("seed", 7);
+        let names = |wire: Wire| {
+            let params = wire.fit_params(params.clone());
+            params.iter().map(|(name, value)| format!("{name}={}", value.as_str())).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Wire::default()), ["max_completion_tokens=5", "seed=7"]);
+        assert_eq!(names(Wire::default().max_tokens()), ["max_tokens=5", "seed=7"]);
+        let older = Params::new().with("max_tokens", 5);
+        assert_eq!(Wire::default().max_tokens().fit_params(older.clone()), older);
     }
 }

@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![allow(clippy::doc_markdown, reason = "names of repositories")]
 
+#[path = "complaints/counted.rs"]
+mod counted;
 #[path = "complaints/explained.rs"]
 mod explained;
 #[path = "complaints/kept.rs"]

@@ -19,6 +19,8 @@ fn server(test: &str) -> Option<Llmock> {
     if address.is_none() {
         let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {VARIABLE} names no server");
     }
+    // The client below is built without a TLS configuration of its own; another test may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     address.map(|address| Llmock { address, http: reqwest::Client::new() })
 }
 

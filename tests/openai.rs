@@ -133,7 +133,8 @@ async fn a_wrong_base_url_shows_in_the_error() {
     let backend = OpenAi::at(&format!("{}/v2/", stub.url()), KEY).retry(quick());
     let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
     let error = chat.send("a").await.unwrap_err();
-    assert_eq!(error.to_string(), "rejected: status 404 at <base URL>/chat/completions");
+    let url = stub.url();
+    assert_eq!(error.to_string(), format!("rejected: status 404 at {url}/v2/chat/completions, without a message"));
 }
 
 #[tokio::test]
@@ -184,7 +185,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
         .backend(OpenAi::at(&format!("http://{gone}/v1"), KEY).retry(quick()));
     let error = chat.build().unwrap().send("a").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.to_string().contains(&format!("the connection to {gone} failed")), "{error}");
+    assert!(error.to_string().contains(&format!("the connection to {gone} failed: Connection refused")), "{error}");
 }
 
 #[tokio::test]
@@ -253,7 +254,7 @@ async fn a_reply_that_is_not_text_is_malformed() {
 async fn an_answer_without_end_is_not_read_to_its_end() {
     let stub = Stub::new([Answer::bytes(200, &vec![b' '; 64 * 1024 * 1024 + 1])]);
     let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
-    assert_eq!(error.to_string(), "malformed answer: the answer is longer than 64 MiB");
+    assert!(error.to_string().starts_with("malformed answer: the answer is longer than 64 MiB at http://"), "{error}");
 }
 
 #[test]
@@ -272,4 +273,187 @@ async fn a_base_url_that_is_none_is_an_error_of_the_send_and_not_of_the_plan() {
     let error = chat.send("a").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoBackend);
     assert!(error.to_string().contains("127.0.0.1:8080") && !error.to_string().contains("secret"), "{error}");
+}
+
+/// The error of a send, whole or streamed, that is answered so.
+async fn refused(answer: Answer, streamed: bool) -> turnwise::Error {
+    let stub = Stub::new([answer]);
+    let chat = builder(&stub, Retry::never()).build().unwrap();
+    let exchange = chat.send("my question");
+    if !streamed {
+        return exchange.await.unwrap_err();
+    }
+    let mut stream = match exchange.stream().await {
+        Ok(stream) => stream,
+        Err(error) => return error,
+    };
+    while let Some(event) = stream.next().await {
+        if let Err(error) = event {
+            return error;
+        }
+    }
+    panic!("the stream ended well");
+}
+
+#[tokio::test]
+async fn who_asked_reads_the_servers_reason_and_a_log_does_not() {
+    for (status, body) in [
+        (404, r#"{"error":"model 'foo' not found, try pulling it first"}"#),
+        (400, r#"{"error":{"message":"model 'foo' not found, try pulling it first","type":"x","code":null}}"#),
+        (422, r#"{"detail":"model 'foo' not found, try pulling it first"}"#),
+        (400, r#"[{"error":{"code":400,"message":"model 'foo' not found, try pulling it first"}}]"#),
+        (400, r#"{"object":"error","message":"model 'foo' not found, try pulling it first","code":400}"#),
+        (502, "<html><title>model 'foo' not found, try pulling it first</title></html>"),
+        (500, "model 'foo' not found, try pulling it first\n"),
+        (200, r#"{"error":"model 'foo' not found, try pulling it first"}"#),
+        (200, r#"{"object":"error","message":"model 'foo' not found, try pulling it first"}"#),
+        (200, r#"{"detail":"model 'foo' not found, try pulling it first"}"#),
+    ] {
+        for streamed in [false, true] {
+            let error = refused(Answer::new(status, body), streamed).await;
+            let (shown, logged) = (error.to_string(), format!("{error:?} {:?}", error.attempt().unwrap()));
+            assert!(shown.contains("model 'foo' not found, try pulling it first"), "{body}: {shown}");
+            assert!(!logged.contains("foo"), "{body}: {logged}");
+            assert!(!shown.contains("status 200") && shown.lines().count() == 1, "{shown}");
+            let backend = error.attempt().unwrap().error.as_ref().unwrap();
+            assert_eq!(backend.to_string(), shown);
+            assert_eq!(backend.reason().unwrap(), "model 'foo' not found, try pulling it first");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_inside_a_stream_is_told_in_words() {
+    let text = |words: &str| format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{words}"}}}}]}}"#);
+    let at_once = Answer::events([r#"{"error":"out of memory"}"#]);
+    let in_the_middle = Answer::events([text("Hello"), r#"{"error":{"message":"out of memory"}}"#.to_owned()]);
+    let event = Answer::stream(["event: error\ndata: {\"message\":\"out of memory\"}\n\n"]);
+    for answer in [at_once, in_the_middle, event] {
+        let error = refused(answer, true).await;
+        let shown = error.to_string();
+        assert!(shown.starts_with("unavailable: the server at http://127.0.0.1:"), "{shown}");
+        assert!(shown.ends_with(" reported an error inside its answer: out of memory"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_a_server_repeats_is_not_shown() {
+    for words in [
+        "Incorrect API key provided: sk-secret.",
+        "Incorrect API key provided: sk-abcd****************wxyz.",
+        "no access with Authorization: Bearer sk-secret",
+        "not valid: Bearer abcdef0123456789",
+        "<html><title>key sk-secret</title></html>",
+    ] {
+        let error = refused(Answer::new(401, &json!({ "error": { "message": words } }).to_string()), false).await;
+        let shown = format!("{error} {error:?} {:?}", error.attempt().unwrap());
+        for part in ["secret", "abcd", "wxyz", "0123"] {
+            assert!(!shown.contains(part), "{shown}");
+        }
+        assert!(shown.contains("[key]"), "{shown}");
+    }
+    let stub = Stub::new([Answer::new(401, r#"{"error":"who is correct horse battery?"}"#)]);
+    let backend = OpenAi::at(&stub.url(), "correct horse battery").retry(Retry::never());
+    let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
+    assert!(chat.send("a").await.unwrap_err().to_string().ends_with(": who is [key]?"));
+}
+
+#[tokio::test]
+async fn a_reason_is_one_short_line_whatever_was_sent() {
+    let long = format!(r#"{{"error":"{}"}}"#, "ä\\n\\u001b[31m".repeat(10_000));
+    let error = refused(Answer::new(400, &long), false).await.to_string();
+    assert!(error.chars().count() < 420 && error.ends_with('…'), "{error}");
+    assert!(!error.contains(['\n', '\u{1b}']), "{error}");
+    let torn = refused(Answer::bytes(400, b"{\"error\":\"a\xff\xfeb\"}"), false).await;
+    assert!(torn.to_string().ends_with(": a\u{fffd}\u{fffd}b"), "{torn}");
+    for nothing in ["", "{}", "{", "[]", "null", r#"{"error":{}}"#] {
+        let error = refused(Answer::new(400, nothing), false).await.to_string();
+        assert!(error.ends_with("/chat/completions, without a message"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_that_was_asked_is_shown_without_its_secrets() {
+    let stub = Stub::new([Answer::new(404, "404 page not found")]);
+    let address = stub.url().replace("http://", "");
+    let backend = OpenAi::at(&format!("http://me:password@{address}?key=abc"), KEY).retry(Retry::never());
+    let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
+    let error = chat.send("a").await.unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("rejected: status 404 at http://{}", stub.url().split('/').nth(2).unwrap())),
+        "{error}"
+    );
+    assert!(!error.contains("me:") && !error.contains("password") && !error.contains("key=abc"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_names_a_difference_says_what_would_help() {
+    let template = r#"{"error":{"code":500,"message":"Jinja Exception: System message must be at the beginning.","type":"server_error"}}"#;
+    let error = refused(Answer::new(500, template), false).await;
+    assert_eq!((error.kind(), error.attempt().unwrap().attempts().len()), (ErrorKind::Rejected, 1), "not tried again");
+    assert!(error.to_string().ends_with("; `Wire::single_system` sends one, at the start"), "{error}");
+    assert!(error.advice().unwrap().on_command_line().unwrap().starts_with("--one-system"));
+    assert!(format!("{error:?}").contains("Wire::single_system"), "{error:?}");
+    let none = refused(Answer::new(400, r#"{"error":"no"}"#), false).await;
+    assert_eq!(none.advice(), None);
+}
+
+#[tokio::test]
+async fn a_dialect_is_what_is_sent_counted_and_saved() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chat.json");
+    let thinks = r#"{"choices":[{"message":{"role":"assistant","reasoning_content":"hm","content":"one"},"finish_reason":"stop"}]}"#;
+    let stub = Stub::new([Answer::new(200, thinks), Answer::says("two"), Answer::says("three")]);
+    let setup =
+        || ConversationManager::builder("gpt-4o").backend(OpenAi::at(&stub.url(), KEY)).max_completion_tokens(9);
+    let wire = Wire::preset("deepseek").unwrap().single_system();
+    let chat = setup().developer("a").wire(wire.clone()).resume(&file).unwrap();
+    chat.constrain("b").unwrap();
+    chat.send("x").await.unwrap();
+    let again = setup().resume(&file).unwrap();
+    assert_eq!(again.transcript().wire().unwrap(), wire);
+    again.send("y").await.unwrap();
+    let sent = &stub.seen()[1].body;
+    assert!(
+        sent.contains(r#""messages":[{"role":"system","content":"a\n\nb"},{"role":"user","content":"x"}"#),
+        "{sent}"
+    );
+    assert!(sent.contains(r#""reasoning_content":"hm""#) && sent.contains(r#""max_tokens":9"#), "{sent}");
+    assert!(!sent.contains("max_completion_tokens") && !sent.contains("turnwise"), "{sent}");
+    setup().wire(Wire::default()).resume(&file).unwrap().send("z").await.unwrap();
+    assert!(stub.seen()[2].body.contains(r#""role":"developer""#), "what is said now takes the place of the file's");
+    assert_eq!(turnwise::Transcript::load(&file).unwrap().wire().unwrap(), Wire::default());
+}
+
+#[tokio::test]
+async fn options_of_streams_that_a_server_refuses_can_be_left_out() {
+    let stop = r#"{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}"#;
+    let stub = Stub::new([Answer::events([stop, "[DONE]"])]);
+    let chat = builder(&stub, quick()).param("stream_options", json!(null)).build().unwrap();
+    let mut stream = chat.send("a").stream().await.unwrap();
+    while let Some(event) = stream.next().await {
+        event.unwrap();
+    }
+    assert!(!stub.seen()[0].body.contains("stream_options"), "{}", stub.seen()[0].body);
+}
+
+#[test]
+fn a_builder_without_a_backend_asks_the_server_of_the_environment() {
+    let stub = Stub::new([Answer::says("hello")]);
+    let asked = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "asks_the_server_of_the_environment"])
+        .env("OPENAI_BASE_URL", stub.url())
+        .env_remove("OPENAI_API_KEY")
+        .output()
+        .unwrap();
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stdout));
+    assert_eq!(stub.seen().len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "run by the test before it, with an environment of its own"]
+async fn asks_the_server_of_the_environment() {
+    let chat = ConversationManager::builder("smollm2").budget(TokenBudget::limit(1_000)).build().unwrap();
+    chat.plan("a").unwrap();
+    assert_eq!(chat.send("a").await.unwrap().text(), "hello");
 }

@@ -5,6 +5,8 @@
 
 #[path = "properties/conform.rs"]
 mod conform;
+#[path = "properties/counted.rs"]
+mod counted;
 #[path = "properties/generate.rs"]
 mod generate;
 #[path = "properties/judge.rs"]

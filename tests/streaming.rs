@@ -445,8 +445,7 @@ async fn halves_in_arguments_are_joined_whichever_json_they_are_escaped_in() {
         delta("tool_calls", &format!(r#"[{{"index":0,{name}"function":{function}}}]"#))
     };
     // The first character is escaped in the chunk, the others in the arguments; the last one has no other half.
-    let chunks =
-        [call(r#"{\"a\":\"\ud83d"#), call(r"\ude42 \\ud83d"), call(r#"\\ude42 \\ud83d\"}"#), STOP.to_owned()];
+    let chunks = [call(r#"{\"a\":\"\ud83d"#), call(r"\ude42 \\ud83d"), call(r#"\\ude42 \\ud83d\"}"#), STOP.to_owned()];
     let (events, reply) = read(&Stub::new([Answer::events(&chunks)]), Retry::never()).await;
     let message = reply.unwrap().message;
     let arguments = message.tool_calls()[0].arguments().into_owned();

@@ -1,5 +1,14 @@
-//! A long tool loop under a budget that holds a few of its rounds.
+//! Tool loops from end to end. Here: a long one under a budget that holds a few of its rounds.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[cfg(feature = "openai")]
+#[path = "tool_loop/gate.rs"]
+mod gate;
+#[path = "tool_loop/killed.rs"]
+mod killed;
+#[cfg(feature = "openai")]
+#[path = "support/stub.rs"]
+mod stub;
 
 use std::collections::BTreeSet;
 use std::future::IntoFuture;

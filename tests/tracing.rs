@@ -44,12 +44,18 @@ fn a_span_says_what_an_exchange_did_and_no_word_of_it() {
     tracing_subscriber::util::SubscriberInitExt::init(subscriber);
     block_on(async {
         chat.send("The secret word is lantern.").await.unwrap();
-        chat.send("Repeat lantern.").await.unwrap_err();
+        let error = chat.send("Repeat lantern.").await.unwrap_err();
+        assert!(error.to_string().contains("lantern"), "who asked reads it: {error}");
     });
     let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-    for field in
-        ["exchange{", "model=\"test-model\"", "strategy=\"window\"", "billed=77", "attempts=1", "error=rejected"]
-    {
+    for field in [
+        "exchange{",
+        "model=\"test-model\"",
+        "strategy=\"window\"",
+        "billed=77",
+        "attempts=1",
+        "error=rejected: status 400",
+    ] {
         assert!(log.contains(field), "{field} in {log}");
     }
     assert!(!log.contains("lantern") && !log.contains("secret"), "{log}");

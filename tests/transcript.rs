@@ -58,6 +58,14 @@ fn rich() -> Transcript {
     file
 }
 
+/// What is in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
 fn plan(file: &mut Transcript, limit: u64) -> turnwise::Result<Plan> {
     let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(limit)).unwrap().tools(file.tools.clone());
     planner.plan(&file.conversation, &mut file.ledger, &SlidingWindow::tokens(), &mut Memo::default())
@@ -233,7 +241,7 @@ fn invariant_8_a_file_cut_anywhere_is_an_error_with_its_place_and_is_not_overwri
         }
     }
     assert_eq!(fs::read(&good).unwrap(), text);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+    assert_eq!(names(folder.path()), [".good.json.lock", ".torn.json.lock", "good.json", "torn.json"]);
 }
 
 #[test]
@@ -430,6 +438,408 @@ fn a_save_follows_a_link_and_keeps_permissions() {
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(Transcript::load(&file).unwrap().conversation.path().is_empty());
+}
+
+#[test]
+fn a_transcript_does_not_replace_what_somebody_else_has_saved_since_it_was_loaded() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    let mut one = Transcript::new(Conversation::from_messages([Message::user("a")]));
+    one.save(&path).unwrap();
+    let mut other = Transcript::load(&path).unwrap();
+    other.conversation.push("b");
+    other.save(&path).unwrap();
+    one.conversation.push("c");
+    let error = one.save(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.to_string().contains("load it again"), "{error}");
+    one.save(folder.path().join("copy.json")).unwrap();
+    assert_eq!(one.save(&path).unwrap_err().kind(), ErrorKind::Conflict, "a copy elsewhere changes nothing");
+    other.conversation.push("d");
+    other.save(&path).unwrap();
+    let behind = other.clone();
+    other.save(&path).unwrap();
+    other.conversation.push("e");
+    other.save(&path).unwrap();
+    assert_eq!(behind.save(&path).unwrap_err().kind(), ErrorKind::Conflict, "a copy of the value knows what it knew");
+    one.replace(&path).unwrap();
+    one.save(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    one.save(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_change_of_the_same_size_at_the_same_time_in_the_same_file_is_noticed() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    Transcript::new(Conversation::from_messages([Message::user("aaaa")])).save(&path).unwrap();
+    let loaded = Transcript::load(&path).unwrap();
+    let before = fs::metadata(&path).unwrap();
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("aaaa", "bbbb")).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(before.modified().unwrap()).unwrap();
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((before.len(), before.ino()), (after.len(), after.ino()));
+    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+    assert_eq!(loaded.save(&path).unwrap_err().kind(), ErrorKind::Conflict);
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("bbbb", "aaaa")).unwrap();
+    loaded.save(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_private_conversation_is_never_readable_by_others_while_it_is_saved() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::AtomicBool;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    let mode = |path: &Path| fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let is_over = AtomicBool::new(false);
+    let seen = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                for name in names(folder.path()).iter().filter(|name| name.contains("turnwise")) {
+                    seen.extend(mode(&folder.path().join(name)).ok());
+                }
+            }
+            seen
+        });
+        for _ in 0..200 {
+            rich().save(&path).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        watcher.join().unwrap()
+    });
+    assert!(seen.iter().all(|mode| *mode == 0o600), "{seen:?}");
+    assert_eq!((mode(&path).unwrap(), mode(&folder.path().join(".file.json.lock")).unwrap()), (0o600, 0o600));
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    rich().save(&path).unwrap();
+    let lock = mode(&folder.path().join(".file.json.lock")).unwrap();
+    assert_eq!((mode(&path).unwrap(), lock), (0o664, 0o660), "who may write the file may lock it");
+    let (plain, new) = (folder.path().join("plain"), folder.path().join("new.json"));
+    fs::write(&plain, "").unwrap();
+    rich().save(&new).unwrap();
+    assert_eq!(mode(&new).unwrap(), mode(&plain).unwrap(), "a new file has the permissions of any new file");
+}
+
+#[test]
+fn what_a_killed_writer_has_left_is_removed_by_the_next_save() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    fs::write(folder.path().join(".file.json.turnwise-tmp"), "half of somethi").unwrap();
+    fs::write(folder.path().join(".other.json.turnwise-tmp"), "another file's").unwrap();
+    rich().save(&path).unwrap();
+    assert_eq!(names(folder.path()), [".file.json.lock", ".other.json.turnwise-tmp", "file.json"]);
+    Transcript::load(&path).unwrap();
+}
+
+#[test]
+fn the_longest_names_can_be_saved_to() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("n".repeat(255));
+    let file = rich();
+    file.save(&path).unwrap();
+    file.save(&path).unwrap();
+    assert_eq!(Transcript::load(&path).unwrap().to_json(), file.to_json());
+}
+
+#[test]
+fn a_lock_file_may_be_deleted_while_nobody_saves() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    let file = rich();
+    for _ in 0..3 {
+        file.save(&path).unwrap();
+        fs::remove_file(folder.path().join(".file.json.lock")).unwrap();
+    }
+}
+
+#[test]
+fn a_save_waits_for_the_lock_and_looks_again_when_it_has_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    rich().save(&path).unwrap();
+    let file = Transcript::load(&path).unwrap();
+    let lock = fs::File::open(folder.path().join(".file.json.lock")).unwrap();
+    lock.lock().unwrap();
+    thread::scope(|scope| {
+        let saving = scope.spawn(|| file.save(&path));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!saving.is_finished());
+        fs::write(&path, Transcript::default().to_json()).unwrap();
+        drop(lock);
+        assert_eq!(saving.join().unwrap().unwrap_err().kind(), ErrorKind::Conflict);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hard_link_stays_one_and_a_kill_while_it_is_written_in_place_loses_nothing() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = TempDir::new().unwrap();
+    let (path, link) = (folder.path().join("file.json"), folder.path().join("link.json"));
+    rich().save(&path).unwrap();
+    fs::hard_link(&path, &link).unwrap();
+    let file = rich();
+    file.save(&path).unwrap();
+    assert_eq!(fs::read(&link).unwrap(), file.to_json().into_bytes());
+    assert_eq!(fs::metadata(&path).unwrap().nlink(), 2);
+    assert_eq!(names(folder.path()), [".file.json.lock", "file.json", "link.json"]);
+    let mut other = Transcript::load(&link).unwrap();
+    other.conversation.push("by its other name");
+    other.save(&link).unwrap();
+    assert_eq!(file.save(&path).unwrap_err().kind(), ErrorKind::Conflict);
+
+    let (before, whole) = (fs::read(&path).unwrap(), folder.path().join(".file.json.turnwise-new"));
+    let new = rich().to_json().into_bytes();
+    let zeros = [&new[..40], &[0; 500]].concat();
+    for torn in [&new[..0], &new[..1], &new[..new.len() - 1], &zeros] {
+        fs::write(&whole, &new).unwrap();
+        fs::write(&path, torn).unwrap();
+        assert_eq!(Transcript::load(&path).unwrap().to_json().into_bytes(), new);
+        assert!(!whole.exists());
+    }
+    // Killed before anything was written, or when all was; or somebody has changed it since.
+    for is in [&before, &new] {
+        fs::write(&whole, &new).unwrap();
+        fs::write(&path, is).unwrap();
+        Transcript::load(&path).unwrap().save(&path).unwrap();
+        assert!(!whole.exists());
+    }
+    fs::write(&path, &before).unwrap();
+    fs::write(&whole, &new).unwrap();
+    assert_eq!(Transcript::load(&path).unwrap().to_json().into_bytes(), before);
+}
+
+/// Whether the tests may give files away.
+#[cfg(unix)]
+fn is_root(folder: &Path) -> bool {
+    use std::os::unix::fs::chown;
+    let path = folder.join("is_root");
+    fs::write(&path, "").unwrap();
+    let is_root = chown(&path, Some(12_345), Some(12_346)).is_ok();
+    fs::remove_file(&path).unwrap();
+    is_root
+}
+
+#[cfg(unix)]
+#[test]
+fn owner_and_group_stay() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let folder = TempDir::new().unwrap();
+    if !is_root(folder.path()) {
+        return;
+    }
+    let path = folder.path().join("file.json");
+    rich().save(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    chown(&path, Some(12_345), Some(12_346)).unwrap();
+    rich().save(&path).unwrap();
+    let found = fs::metadata(&path).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (12_345, 12_346, 0o660));
+    let lock = fs::metadata(folder.path().join(".file.json.lock")).unwrap();
+    assert_eq!((lock.gid(), lock.mode() & 0o777), (12_346, 0o660));
+}
+
+/// Not a test of its own: what another user or a process in another folder tree saves.
+#[test]
+fn saves_once() {
+    let Some(path) = std::env::var_os(SAVER) else { return };
+    let mut file = Transcript::load(&path).unwrap();
+    file.conversation.push("saved once");
+    file.save(&path).unwrap();
+    file.conversation.push("saved twice");
+    file.save(&path).unwrap();
+}
+
+const SAVER: &str = "TURNWISE_TEST_SAVES_ONCE";
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_another_user_stays_theirs() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    let folder = TempDir::new().unwrap();
+    if !is_root(folder.path()) {
+        return;
+    }
+    // Where another user may run it.
+    let program = folder.path().join("saver");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let path = folder.path().join("file.json");
+    rich().save(&path).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    chown(&path, Some(12_345), Some(12_346)).unwrap();
+    rich().replace(&path).unwrap();
+    let save = |user| {
+        let mut command = Command::new(&program);
+        command.args(["--exact", "saves_once", "--nocapture"]).env(SAVER, &path).current_dir("/");
+        command.uid(user).gid(12_346).stdout(Stdio::null()).status().unwrap().success()
+    };
+    assert!(save(12_347), "a member of the group that may write it");
+    let found = fs::metadata(&path).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (12_345, 12_346, 0o660));
+    let saved = Transcript::load(&path).unwrap().conversation;
+    assert_eq!(saved.path().messages().last().unwrap().text(), "saved twice");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_a_mount_point_is_saved_to() {
+    let folder = TempDir::new().unwrap();
+    let (volume, path) = (folder.path().join("volume.json"), folder.path().join("file.json"));
+    rich().save(&volume).unwrap();
+    fs::write(&path, "").unwrap();
+    let script = "mount --bind \"$1\" \"$2\" || exit 77; exec \"$3\" --exact saves_once --nocapture";
+    let ran = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .args([&volume, &path, &std::env::current_exe().unwrap()])
+        .env(SAVER, &path)
+        .output();
+    // Not everybody may mount.
+    let Some(ran) =
+        ran.ok().filter(|ran| ran.status.success() || String::from_utf8_lossy(&ran.stderr).contains("panicked"))
+    else {
+        return;
+    };
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let saved = Transcript::load(&volume).unwrap().conversation;
+    assert_eq!(saved.path().messages().last().unwrap().text(), "saved twice");
+    assert!(names(folder.path()).iter().all(|name| !name.contains("turnwise-")));
+}
+
+#[test]
+fn heads_of_older_files_are_read_and_written_as_changes() {
+    let text = fs::read_to_string("tests/files/whole_heads.json").unwrap();
+    let file = Transcript::from_json(&text).unwrap();
+    let texts = |heads: Vec<Vec<Message>>| -> Vec<String> {
+        let texts = |head: Vec<Message>| head.iter().map(|message| message.text().into_owned()).collect::<Vec<_>>();
+        heads.into_iter().map(|head| texts(head).join(" ")).collect()
+    };
+    let heads = texts(file.conversation.heads().collect());
+    let (brief, plain, french, weather) =
+        ("Be brief.", "Answer in plain text.", "Always answer in French.", "Never mention the weather.");
+    assert_eq!(
+        heads,
+        [
+            format!("{brief} {plain}"),
+            format!("{brief} {plain} {french}"),
+            format!("{brief} {plain} {french} {weather}"),
+            format!("Be very brief. {plain} {french} {weather}"),
+            format!("Be very brief. {plain} {weather}"),
+            format!("Be kind. {weather}"),
+            format!("Be kind. {weather} {french}"),
+        ]
+    );
+    let again = Transcript::from_json(&file.to_json()).unwrap();
+    assert_eq!(texts(again.conversation.heads().collect()), heads);
+    assert_eq!((again.conversation.constraints().count(), again.conversation.items().count()), (2, 4));
+    assert!(file.to_json().len() < text.len());
+    assert_eq!(again.to_json(), file.to_json());
+}
+
+#[test]
+fn a_file_grows_with_what_was_stated() {
+    let stated = |constraints: usize| {
+        let mut file = Transcript::default();
+        for n in 0..constraints {
+            file.conversation.constrain(&format!("Rule {n:04}"));
+        }
+        assert_eq!(file.conversation.head().len(), constraints);
+        let text = file.to_json();
+        assert_eq!(Transcript::from_json(&text).unwrap().conversation.heads().count(), constraints + 1);
+        text.len()
+    };
+    let (some, many) = (stated(100), stated(800));
+    assert!(many < 9 * some, "{some} and {many} bytes");
+    for n in [0, 400, 799] {
+        let mut file = Transcript::default();
+        (0..800).for_each(|n| file.conversation.constrain(&format!("Rule {n:04}")));
+        assert!(file.conversation.lift(&format!("Rule {n:04}")));
+        file.conversation.set_system("Be brief.");
+        let heads: Vec<usize> = file.conversation.heads().map(|head| head.len()).collect();
+        assert_eq!(heads[798..], [798, 799, 800, 799, 800]);
+    }
+}
+
+#[test]
+fn a_replaced_head_that_does_not_fit_is_damage() {
+    let mut file = rich();
+    file.conversation.set_system("Other.");
+    let text = file.to_json();
+    for change in [r#"{"at":9,"#, r#"{"at":18446744073709551615,"#] {
+        let error = Transcript::from_json(&text.replacen(r#"[{"at":0,"#, &format!("[{change}"), 1)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+        assert!(error.to_string().contains("replaced head"), "{error}");
+    }
+}
+
+#[test]
+fn an_error_inside_our_part_of_a_file_has_the_place_of_the_value() {
+    let text = rich().to_json();
+    for (from, to, at) in [
+        ("\"created_at\":", "\"created_at\":\"x\",\"was\":", "\"x\",\"was\""),
+        ("\"head\":1,", "\"head\":\"one\",", "\"one\""),
+        ("\"head\":1,", "\"head\":1,\"purged\":4000000000,", "4000000000"),
+        ("\"pins\":[0]", "\"pins\":[0,\"a\"]", "\"a\""),
+        ("\"pins\":[0]", "\"pins\":[7000000]", "[7000000]"),
+        ("\"first\":0,", "\"first\":4294967295,", "[{\"id\":0,\"first\""),
+        ("\"spec\":\"window\"", "\"spec\":5", "{\"spec\":5"),
+        ("\"path\":[{\"start\":0,", "\"path\":[{\"start\":1,", "[{\"start\":1"),
+        ("\"path\":[{\"start\":0,", "\"path\":[{\"start\":true,", "{\"start\":true"),
+        ("\"next_summary\":", "\"next\":1,\"next_summary\":[],\"was\":", "[],\"was\""),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let text = text.replacen(from, to, 1);
+        let error = Transcript::from_json(&text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{to}: {error}");
+        let place = error.position().unwrap();
+        assert!(text[place.byte..].starts_with(at), "{to}: {error}: {}", &text[place.byte..][..30]);
+        assert_eq!(place.line, text[..place.byte].matches('\n').count() + 1);
+        let read = Transcripts::new(text.as_bytes()).next().unwrap().unwrap_err();
+        assert_eq!(read.position(), Some(place), "{to}");
+    }
+    for (text, at) in [
+        (r#"{"turnwise": 1, "messages": []}"#, "1,"),
+        (r#"{"messages": [], "turnwise_record": {}}"#, "{}}"),
+        (r#"{"turnwise": "one", "messages": []}"#, "\"one\""),
+        (r#"{"turnwise": 1, "messages": [], "turnwise_record": {"id": "x"}}"#, "{\"id\""),
+    ] {
+        let place = Transcript::from_json(text).unwrap_err().position().unwrap();
+        assert!(text[place.byte..].starts_with(at), "{text}: {place}");
+    }
+}
+
+#[test]
+fn zeros_at_the_end_of_a_file_are_called_so() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    let whole = rich().to_json();
+    let torn = &whole[..whole.len() / 2];
+    for (text, says, at) in [
+        (format!("{whole}{}", "\0".repeat(4_096)), "4,096 zero bytes after a whole JSON value", whole.trim_end().len()),
+        (format!("{torn}\0\0\0"), "3 zero bytes after text that ends in the middle of a value", torn.len()),
+        ("\0".repeat(100), "100 zero bytes and no text", 0),
+        (format!("[]\n{}\n", "\0".repeat(7)), "7 zero bytes after a whole JSON value", 2),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let error = Transcript::load(&path).unwrap_err();
+        assert_eq!((error.kind(), error.position().unwrap().byte), (ErrorKind::Damaged, at), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(rich().save(&path).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    let lines = "{\"messages\":[]}\n\0\0\0\0";
+    let read: Vec<_> = Transcripts::new(lines.as_bytes()).collect();
+    assert!(read.len() == 2 && read[0].is_ok());
+    let error = read[1].as_ref().unwrap_err();
+    assert!(error.to_string().contains("4 zero bytes") && error.position().unwrap().byte == 16, "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Collects the events of a reply.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use super::{ChatEvent, ToolCallDelta};
@@ -24,6 +25,8 @@ pub struct Assembly {
     reasoning: String,
     refusal: String,
     calls: Vec<ToolCallDelta>,
+    /// Where the call with each index stands.
+    places: HashMap<usize, usize>,
     whole: Option<Message>,
 }
 
@@ -39,11 +42,20 @@ impl Assembly {
             ChatEvent::Text(more) => self.text.push_str(more),
             ChatEvent::Reasoning(more) => self.reasoning.push_str(more),
             ChatEvent::Refusal(more) => self.refusal.push_str(more),
-            ChatEvent::ToolCall(more) => match self.calls.iter_mut().rfind(|call| call.index == more.index) {
-                Some(call) => call.extend(more),
-                None => self.calls.push(more.clone()),
-            },
+            ChatEvent::ToolCall(more) => self.push_call(more),
             ChatEvent::Finished(reply) => self.whole = Some(reply.message.clone()),
+        }
+    }
+
+    /// Takes more of a call. What has a new index and neither id nor name goes on with the call before it: some servers
+    /// number each piece anew.
+    fn push_call(&mut self, more: &ToolCallDelta) {
+        let is_piece = more.id.is_none() && more.name.as_ref().is_none_or(|name| name.trim().is_empty());
+        let last = self.calls.len().checked_sub(1).filter(|_| is_piece);
+        let place = *self.places.entry(more.index).or_insert(last.unwrap_or(self.calls.len()));
+        match self.calls.get_mut(place) {
+            Some(call) => call.extend(more),
+            None => self.calls.push(more.clone()),
         }
     }
 
@@ -154,6 +166,19 @@ mod tests {
         assert!(of(&[call(Some("c1"), Some("f"), "{}")]).is_empty());
         let refused = of(&[ChatEvent::Refusal("no".into())]);
         assert_eq!(json(&refused.message()), r#"{"role":"assistant","content":null,"refusal":"no"}"#);
+    }
+
+    #[test]
+    fn pieces_of_a_call_under_new_indexes_are_one_call() {
+        let piece = |index, name: Option<&str>, arguments: &str| {
+            let (name, arguments) = (name.map(str::to_owned), arguments.to_owned());
+            ChatEvent::ToolCall(ToolCallDelta { index, id: None, name, arguments })
+        };
+        let pieces =
+            [piece(0, Some("get"), ""), piece(1, None, "{\"a\":"), piece(2, Some(""), "1}"), piece(3, Some("f"), "")];
+        let all = of(&pieces);
+        let calls: Vec<_> = all.calls().iter().map(|call| (call.name.as_deref(), &*call.arguments)).collect();
+        assert_eq!(calls, [(Some("get"), "{\"a\":1}"), (Some("f"), "")]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Sorts the error answers of chat-completions servers: by code, then by type, then by their words.
 //!
-//! Codes come as strings and as numbers, bodies as `{"error": {…}}`, `{"error": "…"}`, flat objects and plain text.
+//! Codes come as strings and as numbers, in the object that speaks of the error or beside it.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::stated;
+use super::{said, stated};
 use crate::error::ErrorKind;
 use crate::halves::mended;
 
@@ -22,14 +22,11 @@ pub(super) struct Answer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields {
-    message: Value,
     #[serde(rename = "type")]
     kind: Value,
     code: Value,
     n_ctx: Value,
     error: Value,
-    detail: Value,
-    metadata: Value,
 }
 
 /// What servers write when a request is too long, in small letters. The test has a recorded answer for each, with its
@@ -90,14 +87,10 @@ const THROTTLED: &[&str] = &[
 pub(super) fn classify(status: u16, body: &str) -> Answer {
     let body = &*mended(body).text;
     let fields = fields(body);
-    let message = word(&fields.message).unwrap_or_else(|| body.chars().take(500).collect());
+    let message = said::words(body).unwrap_or_default();
     let (code, name) = (word(&fields.code), word(&fields.kind));
-    // OpenRouter hands on what the server behind it said, as text or as JSON.
-    let words = match fields.metadata.get("raw") {
-        Some(raw) => format!("{message}\n{}", word(raw).unwrap_or_else(|| raw.to_string())),
-        None => message.clone(),
-    };
-    let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &words.to_lowercase());
+    let words = message.to_lowercase();
+    let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &words);
     let limit = fields.n_ctx.as_u64().or_else(|| stated::window(&words)).filter(|_| kind == ErrorKind::Overflow);
     Answer { kind, code: code.or(name), message, limit }
 }
@@ -126,6 +119,8 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
         413 if is_throttled || named == Some(ErrorKind::RateLimited) => ErrorKind::RateLimited,
         413 => ErrorKind::Overflow,
         429 => ErrorKind::RateLimited,
+        // Servers whose template refuses the messages say so with 500; it would refuse them again.
+        500 if crate::wire::advice(message).is_some() => ErrorKind::Rejected,
         500..=599 => ErrorKind::Unavailable,
         // Most likely a gateway whose own server failed.
         200..=299 => named.unwrap_or(ErrorKind::Unavailable),
@@ -173,11 +168,7 @@ fn fields(body: &str) -> Fields {
         Err(_) => Fields::default(),
     };
     match outer.error {
-        message @ Value::String(_) => Fields { message, error: Value::Null, ..outer },
         inner @ Value::Object(_) => of_object(inner),
-        _ if outer.message.is_null() => {
-            Fields { message: outer.detail, error: Value::Null, detail: Value::Null, ..outer }
-        }
         _ => outer,
     }
 }

@@ -5,25 +5,34 @@ use std::time::Duration;
 
 use super::Attempt;
 use super::classify::{Answer, classify};
-use super::stated;
-use crate::error::ErrorKind;
+use super::secrets::{Secrets, address, shown};
+use super::{said, stated};
+use crate::error::{Advice, ErrorKind};
 
 /// An error of a backend: sorted into an [`ErrorKind`] with what the server said.
 ///
-/// `Display` gives the kind, the status and the server's code, or the words that an error without an answer was made with.
-/// The server's own words, which may repeat what was sent, come only on request ([`message`](Self::message)).
+/// `Display` is for the person who asked: the kind, the status, the address, the server's code, and what the server
+/// [said](Self::reason); or the words that an error without an answer was made with. What a server says may repeat what was
+/// sent to it, so `Debug` leaves it out.
+///
+/// A backend of your own hands on what its server answers by [`status`](Self::status), or by
+/// [`with_body`](Self::with_body): the words of the other constructors are taken for its own, and are in `Debug` too.
 pub struct BackendError(Box<Repr>);
 
 struct Repr {
     kind: ErrorKind,
     status: Option<u16>,
     code: Option<String>,
+    /// The server's words where there is a status, else the backend's own.
     message: String,
+    /// The server's words beside the backend's own.
+    answer: Option<String>,
     limit: Option<u64>,
     retry_after: Option<Duration>,
     attempts: Vec<Attempt>,
     body: Option<String>,
-    path: Option<String>,
+    url: Option<String>,
+    secrets: Secrets,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -36,7 +45,8 @@ impl BackendError {
         error.0.status = Some(status);
         error.0.code = code;
         error.0.limit = limit;
-        error.with_body(body)
+        error.0.body = Some(body.to_owned());
+        error
     }
 
     /// The request is longer than the model's window, whose size is `limit` tokens if it is known.
@@ -97,11 +107,13 @@ impl BackendError {
             status: None,
             code: None,
             message: message.into(),
+            answer: None,
             limit: None,
             retry_after: None,
             attempts: Vec::new(),
             body: None,
-            path: None,
+            url: None,
+            secrets: Secrets::default(),
             source: None,
         }))
     }
@@ -131,17 +143,29 @@ impl BackendError {
         }
     }
 
-    /// The same error with the answer's body as it came.
+    /// The same error with the answer's body as it came. What it says is printed, unless it may be a reply.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<String>) -> Self {
-        self.0.body = Some(body.into());
+        let body = body.into();
+        if self.0.status.is_none() {
+            self.0.answer = said::words_beside_a_reply(&body);
+        }
+        self.0.body = Some(body);
         self
     }
 
-    /// The same error with the path that was asked; it is printed, without a query.
+    /// The same error with the address that was asked. It is printed without user, query, and parts of its path that are
+    /// as long as keys are.
     #[must_use]
-    pub fn with_path(mut self, path: &str) -> Self {
-        self.0.path = Some(path.split(['?', '#']).next().unwrap_or_default().to_owned());
+    pub fn with_url(mut self, url: &str) -> Self {
+        self.0.url = Some(address(url));
+        self
+    }
+
+    /// The same error, which prints none of these keys.
+    #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "other backends have no keys that are known here"))]
+    pub(super) fn hiding(mut self, secrets: &Secrets) -> Self {
+        self.0.secrets = secrets.clone();
         self
     }
 
@@ -178,14 +202,33 @@ impl BackendError {
         self.0.code.as_deref()
     }
 
-    /// The answer's body as it came; it may repeat what was sent.
+    /// The answer's body as it came; it may repeat what was sent, keys included.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
 
-    /// The server's own words; they may repeat what was sent.
+    /// The server's own words, all of them as they came; they may repeat what was sent, keys included. For people there is
+    /// [`reason`](Self::reason).
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// What the server said, as `Display` prints it: on one line of at most 300 characters, without control characters,
+    /// and with keys masked. It may repeat other things that were sent. `None` where it said nothing.
+    pub fn reason(&self) -> Option<String> {
+        let words = match self.0.status {
+            Some(_) => &self.0.message,
+            None => self.0.answer.as_ref()?,
+        };
+        shown(words, &self.0.secrets)
+    }
+
+    /// What would help, where the server's words name a difference between servers.
+    pub fn advice(&self) -> Option<Advice> {
+        use ErrorKind::{Malformed, Rejected, Unavailable};
+        let may_differ = matches!(self.kind(), Rejected | Unavailable | Malformed);
+        let words = if self.0.status.is_some() { Some(&self.0.message) } else { self.0.answer.as_ref() };
+        crate::wire::advice(words.filter(|_| may_differ)?)
     }
 
     /// The model's window in tokens, as an overflow states it.
@@ -215,33 +258,64 @@ impl BackendError {
     }
 }
 
+impl BackendError {
+    /// The error without its kind and advice: for whoever asked, with what the server said.
+    pub(crate) fn detail(&self) -> String {
+        let facts = self.facts();
+        match (self.reason(), self.0.status) {
+            (Some(reason), Some(_)) => format!("{facts}: {reason}"),
+            (Some(reason), None) => format!("{facts}; the answer: {reason}"),
+            (None, Some(_)) => format!("{facts}, without a message"),
+            (None, None) => facts,
+        }
+    }
+
+    /// The same for logs: how much the server said, but not what.
+    pub(crate) fn logged(&self) -> String {
+        let facts = self.facts();
+        match self.reason() {
+            Some(reason) => format!("{facts} (and a message of {} characters)", reason.chars().count()),
+            None => facts,
+        }
+    }
+
+    /// What is ours to tell: status, address, code and limit, or our own words.
+    fn facts(&self) -> String {
+        let at = self.0.url.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
+        let Some(status) = self.0.status else { return format!("{}{at}", self.0.message) };
+        let what = match status {
+            200..=299 => format!("the server{at} reported an error inside its answer"),
+            status => format!("status {status}{at}"),
+        };
+        let is_word =
+            |code: &&str| code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
+        let code = self.code().filter(is_word).filter(|code| *code != status.to_string());
+        let code = code.map_or_else(String::new, |code| format!(", code {code}"));
+        let limit = self.0.limit.map(crate::words::thousands);
+        let limit = limit.map_or_else(String::new, |limit| format!(", at most {limit} tokens"));
+        format!("{what}{code}{limit}")
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, detail: &str) -> fmt::Result {
+        write!(f, "{}: {detail}", self.0.kind)?;
+        match self.advice() {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.kind)?;
-        if let Some(status) = self.0.status {
-            write!(f, ": status {status}")?;
-        }
-        if let Some(path) = &self.0.path {
-            write!(f, " at {path}")?;
-        }
-        let is_word =
-            |code: &&String| code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
-        if let Some(code) = self.0.code.as_ref().filter(is_word) {
-            write!(f, ", code {code}")?;
-        }
-        if let Some(limit) = self.0.limit {
-            write!(f, ", at most {} tokens", crate::words::thousands(limit))?;
-        }
-        if self.0.status.is_none() {
-            write!(f, ": {}", self.0.message)?;
-        }
-        Ok(())
+        self.write(f, &self.detail())
     }
 }
 
 impl fmt::Debug for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BackendError({self})")
+        f.write_str("BackendError(")?;
+        self.write(f, &self.logged())?;
+        f.write_str(")")
     }
 }
 

@@ -6,9 +6,12 @@
 mod assembly;
 mod classify;
 mod error;
+mod gate;
 #[cfg(feature = "openai")]
 pub mod openai;
+mod said;
 mod scripted;
+mod secrets;
 mod stated;
 mod stream;
 mod usage;

@@ -176,7 +176,7 @@ fn set_system_replaces_the_system_messages_and_keeps_the_developers() {
     let head = [Message::system("a"), Message::developer("b"), Message::system("c"), Message::developer("d")];
     let mut talk = Conversation::from_messages(head);
     talk.set_system("e");
-    let texts = |head: &[Message]| head.iter().map(|message| message.text().into_owned()).collect::<String>();
+    let texts = |head: Vec<Message>| head.iter().map(|message| message.text().into_owned()).collect::<String>();
     assert_eq!(talk.heads().map(texts).collect::<Vec<_>>(), ["abcd", "ebd"]);
     assert_eq!((talk.head()[0].role(), talk.head()[1].role()), (&Role::System, &Role::Developer));
     let mut bare = Conversation::new();
@@ -463,18 +463,21 @@ fn restore(conversation: &Conversation, spoil: impl FnOnce(&mut Restore)) -> Res
         id: conversation.id().to_owned(),
         created_at: conversation.created_at(),
         metadata: conversation.metadata().clone(),
-        heads: conversation.heads().map(<[Message]>::to_vec).collect(),
+        head: conversation.head().to_vec(),
+        replaced_heads: ReplacedHeads::Changes(conversation.head_changes().cloned().collect()),
         constraints: Vec::new(),
         purged: conversation.next_ordinal() - conversation.items().count(),
         items: conversation.items().map(item).collect(),
+        on_path: 0,
         leaf: conversation.leaf(),
         pins: conversation.pins().collect(),
         summaries: Vec::new(),
         next_summary: 0,
         marks: Vec::new(),
+        rounds: Vec::new(),
     };
     spoil(&mut record);
-    record.build()
+    record.build().map_err(|damage| Error::new(ErrorKind::Damaged, damage.detail))
 }
 
 #[test]

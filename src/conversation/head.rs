@@ -1,8 +1,54 @@
 //! The head: system prompt, developer messages, standing constraints.
 
-use super::Conversation;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{About, Conversation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, Message, Role};
+
+/// How to make an earlier head from the one that replaced it. The texts that both have are not held twice: a conversation
+/// with many constraints has as many heads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HeadChange {
+    /// How many messages both heads begin with.
+    at: usize,
+    /// How many messages of the later head come then, in the place of `before`. Both end with the same messages.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    after: usize,
+    /// What the earlier head has there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Message>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl HeadChange {
+    pub(super) fn between(before: &[Message], after: &[Message]) -> Self {
+        let at = before.iter().zip(after).take_while(|(old, new)| old == new).count();
+        let rest = before[at..].iter().rev().zip(after[at..].iter().rev());
+        let end = rest.take_while(|(old, new)| old == new).count();
+        Self { at, after: after.len() - at - end, before: before[at..before.len() - end].to_vec() }
+    }
+
+    /// How long the earlier head is; `None` when a head of `len` messages cannot have replaced it.
+    pub(super) fn len_before(&self, len: usize) -> Option<usize> {
+        let kept = len.checked_sub(self.at)?.checked_sub(self.after)?;
+        Some(self.at + self.before.len() + kept)
+    }
+
+    /// The earlier head.
+    fn undo(&self, head: &[Message]) -> Vec<Message> {
+        let same_at = self.at.min(head.len());
+        let same_from = (same_at + self.after).min(head.len());
+        [&head[..same_at], &self.before, &head[same_from..]].concat()
+    }
+}
 
 impl Conversation {
     /// Puts one system message in the place of those of the head; developer messages and constraints stay behind it. The
@@ -36,7 +82,10 @@ impl Conversation {
     pub fn constrain(&mut self, text: &str) {
         if self.constraints().all(|known| known != text) {
             self.about_mut().constraints.push(text.to_owned());
-            self.replace_head(self.head().to_vec());
+            let constraint = Message::system(text);
+            if !self.head().contains(&constraint) {
+                self.put_head([self.head(), &[constraint]].concat());
+            }
         }
     }
 
@@ -44,7 +93,8 @@ impl Conversation {
     pub fn lift(&mut self, text: &str) -> bool {
         let Some(index) = self.constraints().position(|known| known == text) else { return false };
         self.about_mut().constraints.remove(index);
-        let is_it = |message: &&Message| **message == Message::system(text);
+        let constraint = Message::system(text);
+        let is_it = |message: &&Message| **message == constraint;
         let head: Vec<Message> = self.head().iter().filter(|message| !is_it(message)).cloned().collect();
         self.replace_head(head);
         true
@@ -55,14 +105,41 @@ impl Conversation {
         self.about.constraints.iter().map(String::as_str)
     }
 
-    fn replace_head(&mut self, mut head: Vec<Message>) {
-        for constraint in self.constraints().map(Message::system) {
-            if !head.contains(&constraint) {
-                head.push(constraint);
-            }
+    /// All heads there were, oldest first; the last is the current one. They are put together anew each time, which takes
+    /// time and memory for all of them.
+    pub fn heads(&self) -> impl DoubleEndedIterator<Item = Vec<Message>> {
+        let mut heads = vec![self.head().to_vec()];
+        for change in self.about.head_changes.iter().rev() {
+            let earlier = heads.last().map(|later| change.undo(later));
+            heads.extend(earlier);
         }
+        heads.into_iter().rev()
+    }
+
+    /// How each head was replaced, oldest first.
+    pub(crate) fn head_changes(&self) -> impl DoubleEndedIterator<Item = &HeadChange> {
+        self.about.head_changes.iter()
+    }
+
+    /// Puts a head in the place of the current one, with the constraints that it lacks.
+    fn replace_head(&mut self, mut head: Vec<Message>) {
+        let present: HashSet<String> = head
+            .iter()
+            .map(|message| message.text().into_owned())
+            .zip(&head)
+            .filter(|(text, message)| Message::system(text.as_str()) == **message)
+            .map(|(text, _)| text)
+            .collect();
+        let lacking = self.constraints().filter(|text| !present.contains(*text)).map(Message::system);
+        head.extend(lacking);
+        self.put_head(head);
+    }
+
+    fn put_head(&mut self, head: Vec<Message>) {
         if self.head() != head {
-            self.about_mut().heads.push(head.into());
+            let About { head: current, head_changes, .. } = self.about_mut();
+            head_changes.push(HeadChange::between(current, &head));
+            *current = Arc::from(head);
         }
     }
 }

@@ -10,6 +10,7 @@ mod metadata;
 mod notes;
 mod path;
 mod restore;
+mod rounds;
 mod summaries;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
+pub(crate) use head::HeadChange;
 pub(crate) use item::Stamp;
 use item::narrow;
 use path::PathIndex;
@@ -27,7 +29,8 @@ pub use item::{Item, ItemId, Timestamp};
 pub use metadata::Metadata;
 pub use notes::{Mark, Summary, SummaryId};
 pub use path::{Group, GroupState, Path};
-pub(crate) use restore::{Restore, RestoreItem};
+pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};
+pub(crate) use rounds::Round;
 
 /// How many marks of one strategy and name are kept.
 const MOST_MARKS: usize = 8;
@@ -65,14 +68,17 @@ struct About {
     id: String,
     created_at: Timestamp,
     metadata: Metadata,
-    /// All heads there were; the last is the current one.
-    heads: Vec<Arc<[Message]>>,
+    head: Arc<[Message]>,
+    /// How it became so, oldest first.
+    head_changes: Log<HeadChange>,
     /// Texts of system messages of the head that stay whatever takes its place.
     constraints: Vec<String>,
     pins: BTreeSet<ItemId>,
     summaries: Vec<Arc<Summary>>,
     next_summary: u32,
     marks: Vec<Mark>,
+    /// What is known of calls without results in the record.
+    rounds: Vec<Round>,
 }
 
 /// One branch of a conversation: a path from a root to an item without children.
@@ -100,12 +106,14 @@ impl Conversation {
             id: new_id(),
             created_at: Timestamp::now(),
             metadata: Metadata::default(),
-            heads: vec![Arc::from([])],
+            head: Arc::from([]),
+            head_changes: Log::default(),
             constraints: Vec::new(),
             pins: BTreeSet::new(),
             summaries: Vec::new(),
             next_summary: 0,
             marks: Vec::new(),
+            rounds: Vec::new(),
         };
         Self { items: Log::default(), path: PathIndex::default(), about: Arc::new(about) }
     }
@@ -119,7 +127,7 @@ impl Conversation {
             head.push(message);
         }
         if !head.is_empty() {
-            conversation.about_mut().heads = vec![head.into()];
+            conversation.about_mut().head = head.into();
         }
         let now = conversation.created_at();
         for message in messages {
@@ -150,17 +158,12 @@ impl Conversation {
 
     /// The current head: the messages that every request begins with.
     pub fn head(&self) -> &[Message] {
-        self.about.heads.last().map_or(&[], |head| &**head)
+        &self.about.head
     }
 
     /// The current head, shared.
     pub(crate) fn shared_head(&self) -> Arc<[Message]> {
-        self.about.heads.last().map_or_else(|| Arc::from([]), Arc::clone)
-    }
-
-    /// All heads there were, oldest first; the last is the current one.
-    pub fn heads(&self) -> impl DoubleEndedIterator<Item = &[Message]> {
-        self.about.heads.iter().map(|head| &**head)
+        Arc::clone(&self.about.head)
     }
 
     /// All messages that are current: the head, then the path.
@@ -373,8 +376,7 @@ impl Conversation {
     /// were removed.
     pub fn purge_branches(&mut self) -> usize {
         let gone: BTreeSet<ItemId> = self.items().filter(|item| !self.path.holds(item)).map(Item::id).collect();
-        let heads = &mut self.about_mut().heads;
-        heads.drain(..heads.len().saturating_sub(1));
+        self.about_mut().head_changes = Log::default();
         self.remove(&gone)
     }
 
@@ -387,6 +389,7 @@ impl Conversation {
         let about = self.about_mut();
         about.pins.retain(|id| !gone.contains(id));
         about.summaries.retain(|summary| !gone.contains(&summary.last));
+        about.rounds.retain(|round| !gone.contains(&round.item));
         about.marks.retain(|mark| !gone.contains(&mark.item) && !gone.contains(&mark.head));
         gone.len()
     }
@@ -405,6 +408,11 @@ impl Conversation {
             true => Ok(()),
             false => Err(Error::new(ErrorKind::NotFound, format!("no path leads from item {first} to item {last}"))),
         }
+    }
+
+    /// Whether it is a copy of the other in which nothing was changed.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.about, &other.about) && self.items.is_same(&other.items) && self.leaf() == other.leaf()
     }
 
     fn about_mut(&mut self) -> &mut About {

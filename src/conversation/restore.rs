@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::item::{Item, ItemId, Stamp, Timestamp};
 use super::notes::{Mark, Summary};
 use super::path::PathIndex;
-use super::{About, Conversation, Metadata};
-use crate::error::{Error, ErrorKind, Result};
+use super::{About, Conversation, HeadChange, Metadata, Round};
+use crate::error::Error;
 use crate::log::Log;
 use crate::message::Message;
 
@@ -20,18 +20,69 @@ pub(crate) struct Restore {
     pub(crate) id: String,
     pub(crate) created_at: Timestamp,
     pub(crate) metadata: Metadata,
-    pub(crate) heads: Vec<Vec<Message>>,
+    pub(crate) head: Vec<Message>,
+    pub(crate) replaced_heads: ReplacedHeads,
     pub(crate) constraints: Vec<String>,
     /// How many ids belong to items that were purged.
     pub(crate) purged: usize,
     /// In any order.
     pub(crate) items: Vec<RestoreItem>,
+    /// How many of them, the first ones, are the path.
+    pub(crate) on_path: usize,
     pub(crate) leaf: Option<ItemId>,
     pub(crate) pins: Vec<ItemId>,
     pub(crate) summaries: Vec<Summary>,
     /// How many summaries there ever were.
     pub(crate) next_summary: u32,
     pub(crate) marks: Vec<Mark>,
+    pub(crate) rounds: Vec<Round>,
+}
+
+/// What is wrong with a record, and in which part of a file it stands.
+#[derive(Debug)]
+pub(crate) struct Damage {
+    pub(crate) member: &'static str,
+    pub(crate) detail: String,
+}
+
+impl Damage {
+    pub(crate) fn new(member: &'static str, detail: impl Into<String>) -> Self {
+        Self { member, detail: detail.into() }
+    }
+
+    fn of(member: &'static str) -> impl Fn(Error) -> Self {
+        move |error| Self::new(member, error.detail())
+    }
+}
+
+/// The heads that there were before the current one, oldest first.
+#[derive(Debug)]
+pub(crate) enum ReplacedHeads {
+    /// As older files hold them.
+    Whole(Vec<Vec<Message>>),
+    Changes(Vec<HeadChange>),
+}
+
+impl ReplacedHeads {
+    /// How each was replaced.
+    fn into_changes(self, head: &[Message]) -> Result<Vec<HeadChange>, Damage> {
+        match self {
+            Self::Whole(heads) => {
+                let after = heads.iter().skip(1).map(|head| &**head).chain([head]);
+                Ok(heads.iter().zip(after).map(|(before, after)| HeadChange::between(before, after)).collect())
+            }
+            Self::Changes(changes) => {
+                let mut len = head.len();
+                for (index, change) in changes.iter().enumerate().rev() {
+                    len = change.len_before(len).ok_or_else(|| {
+                        let detail = format!("replaced head {index} does not fit the one after it, of {len} messages");
+                        Damage::new("replaced_heads", detail)
+                    })?;
+                }
+                Ok(changes)
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -46,15 +97,20 @@ impl Restore {
     /// Builds the conversation and checks that every reference holds.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] names the first reference that does not.
-    pub(crate) fn build(self) -> Result<Conversation> {
+    /// The first reference that does not.
+    pub(crate) fn build(self) -> Result<Conversation, Damage> {
         if self.purged > MOST_PURGED {
-            return Err(damaged(format!("{} purged items; at most {MOST_PURGED} are allowed", self.purged)));
+            let detail = format!("{} purged items; at most {MOST_PURGED} are allowed", self.purged);
+            return Err(Damage::new("purged", detail));
         }
         let mut items = vec![None; self.items.len() + self.purged];
-        for item in self.items {
-            let slot = items.get_mut(item.id.index()).filter(|slot| slot.is_none());
-            let slot = slot.ok_or_else(|| damaged(format!("item {} is out of range or there twice", item.id)))?;
+        let mut is_on_path = vec![false; items.len()];
+        for (position, item) in self.items.into_iter().enumerate() {
+            let slot = items.get_mut(item.id.index()).filter(|slot| slot.is_none()).ok_or_else(|| {
+                let member = if position < self.on_path { "path" } else { "branches" };
+                Damage::new(member, format!("item {} is out of range or there twice", item.id))
+            })?;
+            is_on_path[item.id.index()] = position < self.on_path;
             *slot = Some(Item {
                 id: item.id,
                 parent: item.parent,
@@ -68,36 +124,50 @@ impl Restore {
             let Some(parent) = items[index].as_ref().and_then(Item::parent) else { continue };
             let above = items.get(parent.index()).filter(|_| parent.index() < index).and_then(Option::as_ref);
             let depth = above.map(|above| above.depth + 1);
-            let depth = depth.ok_or_else(|| damaged(format!("item #{index} has no parent {parent} before it")))?;
+            let depth = depth.ok_or_else(|| {
+                let member = if is_on_path[index] { "path" } else { "branches" };
+                Damage::new(member, format!("item #{index} has no parent {parent} before it"))
+            })?;
             if let Some(item) = &mut items[index] {
                 item.depth = depth;
             }
         }
+        let head_changes = self.replaced_heads.into_changes(&self.head)?.into_iter().collect();
         let about = About {
             id: self.id,
             created_at: self.created_at,
             metadata: self.metadata,
-            heads: self.heads.into_iter().map(Arc::from).collect(),
+            head: self.head.into(),
+            head_changes,
             constraints: self.constraints,
             pins: BTreeSet::new(),
             summaries: Vec::new(),
             next_summary: self.next_summary,
             marks: Vec::new(),
+            rounds: Vec::new(),
         };
         let items = items.into_iter().collect::<Log<_>>();
         let mut conversation = Conversation { items, path: PathIndex::default(), about: Arc::new(about) };
-        let lost = |e: Error| damaged(e.detail());
         if let Some(leaf) = self.leaf {
-            conversation.switch(leaf).map_err(lost)?;
+            conversation.switch(leaf).map_err(Damage::of("path"))?;
         }
         for pin in self.pins {
-            conversation.pin(pin).map_err(lost)?;
+            conversation.pin(pin).map_err(Damage::of("pins"))?;
         }
         for mark in self.marks {
-            conversation.set_mark(mark).map_err(lost)?;
+            conversation.set_mark(mark).map_err(Damage::of("marks"))?;
+        }
+        for round in self.rounds {
+            let message = conversation.known(round.item).map_err(Damage::of("tool_rounds"))?.message();
+            let calls = message.tool_calls().len() + usize::from(message.function_call().is_some());
+            if let Some(call) = round.calls.keys().find(|&&call| call >= calls) {
+                let detail = format!("a tool round has call {call} of item {}, which has {calls}", round.item);
+                return Err(Damage::new("tool_rounds", detail));
+            }
+            conversation.restore_round(round);
         }
         for summary in self.summaries {
-            conversation.check_range(summary.first, summary.last).map_err(lost)?;
+            conversation.check_range(summary.first, summary.last).map_err(Damage::of("summaries"))?;
             let about = conversation.about_mut();
             about.next_summary = about.next_summary.max(summary.id.0.saturating_add(1));
             about.summaries.push(Arc::new(summary));
@@ -107,11 +177,6 @@ impl Restore {
 }
 
 impl Conversation {
-    /// All heads, for a file.
-    pub(crate) fn replaced_heads(&self) -> &[Arc<[Message]>] {
-        &self.about.heads[..self.about.heads.len().saturating_sub(1)]
-    }
-
     /// How many summaries there ever were.
     pub(crate) fn next_summary(&self) -> u32 {
         self.about.next_summary
@@ -133,8 +198,4 @@ impl Conversation {
     pub(crate) fn all_marks(&self) -> &[Mark] {
         &self.about.marks
     }
-}
-
-fn damaged(detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Damaged, detail)
 }

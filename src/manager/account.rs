@@ -19,7 +19,7 @@ pub(super) struct Billed {
 impl Shared {
     /// The names under which bills are kept: model and server.
     fn names(&self) -> (&str, &str) {
-        let server = self.setup.backend.as_ref().map_or("", |backend| backend.server());
+        let server = self.setup.backend_in_use().map_or("", |backend| backend.server());
         (&self.setup.model.name, server)
     }
 

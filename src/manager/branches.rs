@@ -45,8 +45,13 @@ impl ConversationManager {
     /// Changes the record, or refuses while a send is under way or waits for its turn. When `change` fails, nothing has
     /// changed.
     ///
+    /// With [`autosave`](crate::Builder::autosave) the changed record is saved before it becomes the current one: when this
+    /// returns, the file has it, and when it cannot be saved, nothing has changed. So it is with all changes of this type:
+    /// [`push`](Self::push), [`undo`](Self::undo), [`switch`](Self::switch), [`pin`](Self::pin), [`clear`](Self::clear), ….
+    /// The calling thread waits for the disk.
+    ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and what `change` says.
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), what `change` says, and with autosave what [`save`](Self::save) says.
     pub fn edit_record<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
         let _alone = Sending::alone(&self.shared)?;
         self.change_alone(change)
@@ -56,16 +61,17 @@ impl ConversationManager {
         // A send that begins meanwhile waits for its turn, and finds the record changed; one that began before this
         // line has the turn.
         let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is under way"))?;
-        let mut changed = self.snapshot();
+        let before = self.snapshot();
+        let mut changed = before.clone();
         let done = change(&mut changed)?;
-        self.shared.state(|state| state.file.conversation = changed);
+        self.shared.change(&before, changed)?;
         Ok(done)
     }
 
     /// Records a message without sending it.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
     pub fn push(&self, message: impl Into<Message>) -> Result<ItemId> {
         self.edit_record(|record| Ok(record.push(message)))
     }
@@ -73,7 +79,7 @@ impl ConversationManager {
     /// Goes back to before the last turn; see [`Conversation::undo`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
     pub fn undo(&self) -> Result<Option<ItemId>> {
         self.edit_record(|record| Ok(record.undo()))
     }
@@ -81,7 +87,8 @@ impl ConversationManager {
     /// Makes an item the end of the path; see [`Conversation::switch`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
+    /// [`edit_record`](Self::edit_record).
     pub fn switch(&self, leaf: ItemId) -> Result<()> {
         self.edit_record(|record| record.switch(leaf))
     }
@@ -89,7 +96,8 @@ impl ConversationManager {
     /// Records an alternative to an item without sending it; see [`Conversation::edit`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
+    /// [`edit_record`](Self::edit_record).
     pub fn edit(&self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
         self.edit_record(|record| record.edit(id, message))
     }
@@ -97,7 +105,8 @@ impl ConversationManager {
     /// Keeps an item in every request; see [`Conversation::pin`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
+    /// [`edit_record`](Self::edit_record).
     pub fn pin(&self, id: ItemId) -> Result<()> {
         self.edit_record(|record| record.pin(id))
     }
@@ -105,7 +114,7 @@ impl ConversationManager {
     /// Takes a pin out; whether there was one.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
     pub fn unpin(&self, id: ItemId) -> Result<bool> {
         self.edit_record(|record| Ok(record.unpin(id)))
     }
@@ -113,7 +122,7 @@ impl ConversationManager {
     /// Begins again under the same head; see [`Conversation::clear`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
     pub fn clear(&self) -> Result<()> {
         self.edit_record(|record| {
             record.clear();
@@ -124,7 +133,7 @@ impl ConversationManager {
     /// Replaces the system prompt; see [`Conversation::set_system`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
     pub fn set_system(&self, content: impl Into<Content>) -> Result<()> {
         self.edit_record(|record| {
             record.set_system(content);
@@ -135,7 +144,7 @@ impl ConversationManager {
     /// States what holds for the whole conversation; see [`Conversation::constrain`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
     pub fn constrain(&self, text: &str) -> Result<()> {
         self.edit_record(|record| {
             record.constrain(text);
@@ -146,7 +155,7 @@ impl ConversationManager {
     /// Takes a constraint back; whether it was there.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
     pub fn lift(&self, text: &str) -> Result<bool> {
         self.edit_record(|record| Ok(record.lift(text)))
     }
@@ -154,7 +163,8 @@ impl ConversationManager {
     /// Brings back what a summary stands for; see [`Conversation::expand`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound).
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
+    /// [`edit_record`](Self::edit_record).
     pub fn expand(&self, summary: SummaryId) -> Result<()> {
         self.edit_record(|record| record.expand(summary))
     }

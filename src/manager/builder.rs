@@ -8,17 +8,18 @@ use super::ConversationManager;
 use super::observer::{Observer, Observers};
 use super::params::typed_params;
 use super::summarizer::Summarizer;
-use crate::backend::{ChatBackend, Wire};
+use crate::backend::ChatBackend;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Content, Message};
 use crate::plan::{Planner, Strategy};
 use crate::request::{Params, Tool};
 use crate::strategy::SlidingWindow;
 use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
-use crate::transcript::Transcript;
+use crate::transcript::{FileStore, Transcript};
+use crate::wire::Wire;
 
 /// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share all that is set here.
 #[derive(Clone)]
@@ -32,15 +33,19 @@ pub struct Builder {
 #[derive(Clone)]
 pub(super) struct Setup {
     pub(super) model: Model,
-    pub(super) backend: Option<Arc<dyn ChatBackend>>,
+    backend: Option<Arc<dyn ChatBackend>>,
+    /// The backend where none is stated, made when it is first needed.
+    default_backend: OnceLock<Arc<dyn ChatBackend>>,
     pub(super) strategy: Arc<dyn Strategy>,
     budget: Option<TokenBudget>,
     cost: Option<ChatCost>,
     tools: Vec<Tool>,
     pub(super) params: Params,
     head: Vec<Message>,
-    wire: Wire,
+    /// `None`: the file's, or the default.
+    wire: Option<Wire>,
     never_cut: bool,
+    pub(super) requires_saved: bool,
     pub(super) summarizer: Summarizer,
     pub(super) observers: Observers,
     pub(super) calibration: Calibration,
@@ -54,14 +59,16 @@ impl Builder {
         let setup = Setup {
             model: model.into(),
             backend: None,
+            default_backend: OnceLock::new(),
             strategy: Arc::new(SlidingWindow::tokens()),
             budget: None,
             cost: None,
             tools: Vec::new(),
             params: Params::new(),
             head: Vec::new(),
-            wire: Wire::default(),
+            wire: None,
             never_cut: false,
+            requires_saved: false,
             summarizer: Summarizer::default(),
             observers: Observers::default(),
             calibration: Calibration::new(),
@@ -88,8 +95,10 @@ impl Builder {
         self.set(|setup| setup.head.push(Message::developer(content)))
     }
 
-    /// Who answers. Without one, planning works and sending is an error of the kind
-    /// [`NoBackend`](ErrorKind::NoBackend).
+    /// Who answers. Default, with the feature `openai`: the endpoint that the environment names, as
+    /// `OpenAi::from_env` reads it (`OPENAI_BASE_URL`, `OPENAI_API_KEY`) when it is first needed. Planning needs no key: a
+    /// missing one is an error of the send, of the kind [`NoBackend`](ErrorKind::NoBackend), as is a missing backend without
+    /// that feature.
     pub fn backend(self, backend: impl ChatBackend + 'static) -> Self {
         self.set(|setup| setup.backend = Some(Arc::new(backend)))
     }
@@ -123,8 +132,17 @@ impl Builder {
     typed_params!();
 
     /// How requests are fitted to the server: which fields it knows, how many system messages it allows. Plans show it.
+    /// It is saved with the conversation. Default: the one that is saved in the file, else that of `OpenAI`.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ConversationManager, Wire};
+    ///
+    /// let chat = ConversationManager::builder("deepseek-chat").wire(Wire::preset("deepseek")?).build()?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn wire(self, wire: Wire) -> Self {
-        self.set(|setup| setup.wire = wire)
+        self.set(|setup| setup.wire = Some(wire))
     }
 
     /// Who makes the summaries that a strategy wishes for. Default: the manager's own model and backend.
@@ -152,12 +170,55 @@ impl Builder {
         self.set(|setup| setup.observers.add(observer))
     }
 
-    /// Saves the conversation to this file after every exchange. A change between exchanges is saved with the next one, or
-    /// by [`save`](ConversationManager::save). Together with [`open`](Self::open) it replaces what stands there; see
-    /// [`resume`](Self::resume).
+    /// Saves the conversation to this file: at once when it is begun, after every exchange, and with every change between
+    /// exchanges. So that no reply is paid for that cannot be kept, a file that cannot be written is an error before
+    /// anything is sent. See [`resume`](Self::resume), which also goes on with a conversation in the file.
+    ///
+    /// Exchanges are saved on a thread of their own. A reply that could not be saved is there all the same, and its
+    /// [report](crate::Report::unsaved) and [`Observer::unsaved`] say why; [`require_saved`](Self::require_saved) makes it
+    /// an error. A change ([`clear`](ConversationManager::clear), [`pin`](ConversationManager::pin),
+    /// [`edit_record`](ConversationManager::edit_record), …) is saved before it returns: the calling thread waits for the
+    /// disk, and a change that cannot be saved is not made.
     pub fn autosave(mut self, file: impl Into<PathBuf>) -> Self {
-        self.autosave = Some(file.into());
+        let file = file.into();
+        // Where the program goes later must not change where its conversation is.
+        self.autosave = Some(std::path::absolute(&file).unwrap_or(file));
         self
+    }
+
+    /// Ends a send whose exchange could not be saved in an error of the kind [`ErrorKind::NotSaved`], whose
+    /// [`Error::unsaved`](crate::Error::unsaved) holds the reply; a stream gives it in the place of its last event. The
+    /// exchange is recorded: it is not sent again, but saved, by [`save`](ConversationManager::save) or with the next
+    /// exchange. Default: the reply is given, and [`Report::unsaved`](crate::Report::unsaved) says that it is not saved.
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::backend::Scripted;
+    /// use turnwise::{ConversationManager, ErrorKind};
+    ///
+    /// # let folder = tempfile::TempDir::new()?;
+    /// # let file = folder.path().join("chat.json");
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["Hello!"]);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).require_saved().resume(&file)?;
+    /// # std::fs::write(&file, "something else").unwrap();
+    /// match chat.send("Hi").await {
+    ///     Ok(reply) => println!("{reply}"),
+    ///     Err(error) => match error.unsaved() {
+    ///         Some(unsaved) => {
+    ///             println!("{} (not saved: {})", unsaved.reply, unsaved.error);
+    ///             chat.save(file.with_extension("rescued.json"))?;
+    ///         }
+    ///         None => return Err(error),
+    ///     },
+    /// }
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # assert!(file.with_extension("rescued.json").exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn require_saved(self) -> Self {
+        self.set(|setup| setup.requires_saved = true)
     }
 
     /// A manager with a new conversation.
@@ -166,31 +227,48 @@ impl Builder {
     /// [`ErrorKind::UnknownModel`] when no budget is given and the model's window is not known,
     /// [`ErrorKind::InvalidBudget`], also when the reply may be longer than what is kept free for it,
     /// [`ErrorKind::InvalidParam`] for `n` above 1 (a conversation has one reply) and for what the manager sets itself, and
-    /// [`ErrorKind::Io`] when something stands in the file to save to, which a new conversation would replace.
+    /// [`ErrorKind::Io`] when the file to save to cannot be written, or holds something already, which a new conversation
+    /// would replace.
     pub fn build(self) -> Result<ConversationManager> {
-        self.refuse_to_replace(None)?;
         let conversation = Conversation::from_messages(self.setup.head.iter().cloned());
-        let file = Transcript::new(conversation).begun_at(self.autosave.as_deref());
-        self.open(file)
+        self.open(Transcript::new(conversation))
     }
 
     /// A manager that goes on with a conversation of a file. A system prompt given here takes the place of the file's,
-    /// and so do tools.
+    /// and so do tools; both are in the file with the next save.
+    ///
+    /// With [`autosave`](Self::autosave) to the file that the conversation was [loaded](Transcript::load) from or saved to,
+    /// it goes on there. Any other file is begun at once, and must not hold anything yet.
     ///
     /// # Errors
-    /// As [`build`](Self::build).
-    pub fn open(self, mut file: Transcript) -> Result<ConversationManager> {
+    /// As [`build`](Self::build), and [`ErrorKind::Conflict`] when somebody else has changed the file since it was loaded.
+    pub fn open(self, file: Transcript) -> Result<ConversationManager> {
+        let unseen = self.autosave.clone().filter(|own| !file.knows(own));
+        self.begin(file).map_err(|error| match unseen {
+            Some(own) if error.kind() == ErrorKind::Conflict => holds_another(&own),
+            _ => error,
+        })
+    }
+
+    /// As [`open`](Self::open); a file to save to that holds anything else is a conflict.
+    fn begin(self, mut file: Transcript) -> Result<ConversationManager> {
         let setup = &self.setup;
         check_params(&setup.params)?;
         if !setup.head.is_empty() && file.conversation.head() != &*setup.head {
             file.conversation.set_head(setup.head.iter().cloned())?;
         }
+        if let Some(wire) = &setup.wire {
+            file.set_wire(wire);
+        }
         // The file gets model and tools when it is saved.
         let of_file = std::mem::take(&mut file.tools);
-        let planner = setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools })?;
+        let planner =
+            setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.wire()?)?;
         file.model = None;
         planner.cost().counter().warm();
-        Ok(ConversationManager::start(self.setup, self.autosave, file, planner))
+        let chat = ConversationManager::start(self.setup, self.autosave, file, planner);
+        chat.shared.begin_file()?;
+        Ok(chat)
     }
 
     /// A manager that goes on with the conversation in a file.
@@ -198,17 +276,19 @@ impl Builder {
     /// # Errors
     /// As [`Transcript::load`] and [`build`](Self::build).
     pub fn load(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
-        self.refuse_to_replace(Some(file.as_ref()))?;
-        let loaded = Transcript::load(&file)?;
-        // It would be refused after the first reply.
-        if loaded.is_log() && self.autosave.as_deref().is_some_and(stands) {
-            return Err(crate::transcript::never_written(file.as_ref()));
+        loop {
+            match self.clone().open(Transcript::load(file.as_ref())?) {
+                // Somebody has saved it since it was read.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                opened => return opened,
+            }
         }
-        self.open(loaded)
     }
 
     /// A manager that goes on with the conversation in a file, or begins one where there is no file or an empty one, and
-    /// saves it there after every exchange.
+    /// saves it there: at once when it is new, after every exchange and with every change, as [`autosave`](Self::autosave)
+    /// says. A conversation that was begun is there after a restart, though nothing was said yet. Of two programs that
+    /// begin one in the same file at the same time, the second goes on with the first one's.
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`build`](Self::build).
@@ -232,36 +312,52 @@ impl Builder {
     pub fn resume(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
         let file = file.as_ref();
         let setup = self.autosave(file);
-        match stands(file) {
-            true => setup.load(file),
-            false => setup.build(),
+        loop {
+            let begun = || Transcript::new(Conversation::from_messages(setup.setup.head.iter().cloned()));
+            match setup.clone().begin(FileStore::load(file)?.unwrap_or_else(begun)) {
+                // Somebody has begun or saved one there since it was read.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                begun => return begun,
+            }
         }
-    }
-
-    /// Refuses to save to a file that holds something else than what was loaded.
-    fn refuse_to_replace(&self, loaded: Option<&Path>) -> Result<()> {
-        let Some(file) = self.autosave.as_deref().filter(|file| stands(file)) else { return Ok(()) };
-        let same = |loaded: &Path| file == loaded || file.canonicalize().ok() == loaded.canonicalize().ok();
-        if loaded.is_some_and(same) {
-            return Ok(());
-        }
-        let there = std::io::Error::new(
-            std::io::ErrorKind::AlreadyExists,
-            "something stands there; `load` or `resume` goes on with it, and another name leaves it as it is",
-        );
-        Err(Error::io(format_args!("saving a conversation to {}", file.display()), there))
     }
 }
 
+/// Why a conversation is not begun in a file.
+fn holds_another(file: &Path) -> Error {
+    let there = std::io::Error::new(
+        std::io::ErrorKind::AlreadyExists,
+        "the file holds something already; `load` or `resume` goes on with it, and another name leaves it as it is",
+    );
+    Error::io(format_args!("saving a conversation to {}", file.display()), there)
+}
+
 impl Setup {
-    /// The planner of requests with these tools.
-    fn shared_planner(&self, tools: &[Tool]) -> Result<Arc<Planner>> {
-        if tools != self.tools {
-            return self.planner(tools, &self.params, None).map(Arc::new);
+    /// Who answers, if anybody does.
+    pub(super) fn backend_in_use(&self) -> Option<&Arc<dyn ChatBackend>> {
+        #[cfg(feature = "openai")]
+        let of_environment =
+            || -> Option<Arc<dyn ChatBackend>> { Some(Arc::new(crate::backend::openai::OpenAi::from_env())) };
+        #[cfg(not(feature = "openai"))]
+        let of_environment = || None;
+        self.backend.as_ref().or_else(|| {
+            if self.default_backend.get().is_none() {
+                // Of two at once the first one counts.
+                let _ = self.default_backend.set(of_environment()?);
+            }
+            self.default_backend.get()
+        })
+    }
+
+    /// The planner of requests with these tools, for this server.
+    fn shared_planner(&self, tools: &[Tool], wire: &Wire) -> Result<Arc<Planner>> {
+        let is_shared = tools == self.tools && *wire == self.wire.clone().unwrap_or_default();
+        if !is_shared {
+            return self.planner(tools, &self.params, wire, None).map(Arc::new);
         }
         let made = match self.planner.get() {
             Some(planner) => Arc::clone(planner),
-            None => Arc::new(self.planner(tools, &self.params, None)?),
+            None => Arc::new(self.planner(tools, &self.params, wire, None)?),
         };
         Ok(Arc::clone(self.planner.get_or_init(|| made)))
     }
@@ -270,7 +366,7 @@ impl Setup {
     pub(super) fn budget(&self, params: &Params) -> Result<TokenBudget> {
         let budget = match &self.budget {
             Some(budget) => budget.clone(),
-            None => TokenBudget::for_model(&self.model)?,
+            None => TokenBudget::for_model(&self.model).map_err(|error| error.advise(Some(unknown_window())))?,
         };
         match params.max_completion_tokens() {
             Some(longest) => budget.for_replies_up_to(longest),
@@ -279,7 +375,7 @@ impl Setup {
     }
 
     /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
-    pub(super) fn planner(&self, tools: &[Tool], params: &Params, window: Option<u64>) -> Result<Planner> {
+    pub(super) fn planner(&self, tools: &[Tool], params: &Params, wire: &Wire, window: Option<u64>) -> Result<Planner> {
         let budget = self.budget(params)?;
         let budget = match window {
             Some(window) => budget.within(window),
@@ -291,9 +387,18 @@ impl Setup {
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
-        let planner = planner.model(&self.model.name).params(params).wire(self.wire.clone());
+        let planner = planner.model(&self.model.name).params(params).wire(wire.clone());
         Ok(if self.never_cut { planner.never_cut() } else { planner })
     }
+}
+
+/// How a manager is told the window of a model that is not known.
+fn unknown_window() -> Advice {
+    Advice::new(
+        "say how many tokens may be sent: `ConversationManager::builder(MODEL).budget(TokenBudget::limit(TOKENS))`, or describe \
+         the model (`Models`)",
+        crate::tokens::STATE_A_BUDGET,
+    )
 }
 
 /// Refuses parameters that a conversation has no place for.
@@ -310,11 +415,6 @@ pub(super) fn check_params(params: &Params) -> Result<()> {
         own => format!("the parameter `{own}` is set by the manager itself"),
     };
     Err(Error::new(ErrorKind::InvalidParam, detail))
-}
-
-/// Whether there is something in a file, or in its place.
-fn stands(file: &Path) -> bool {
-    file.metadata().is_ok_and(|found| !found.is_file() || found.len() > 0)
 }
 
 impl fmt::Debug for Builder {

@@ -1,6 +1,6 @@
 //! Invariant 5 at every point where a future can be dropped: the record is the one before, or a committed one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
 use std::task::{Context, Poll, Waker};
 
@@ -213,4 +213,119 @@ fn a_conversation_goes_on_after_any_drop() {
     drop(send);
     block_on(chat.send("a").into_future()).unwrap();
     assert_eq!(texts(&chat), ["a", "two"], "sent again, the message stands once");
+}
+
+/// How often each call was begun and ended, and which of them had an unknown outcome.
+#[derive(Clone, Default)]
+struct Counts(Arc<Mutex<BTreeMap<String, [usize; 3]>>>);
+
+impl Counts {
+    const BEGUN: usize = 0;
+    const ENDED: usize = 1;
+    const UNKNOWN: usize = 2;
+
+    fn add(&self, call: &ToolCall, what: usize) {
+        self.0.lock().unwrap().entry(call.id().unwrap_or_default().to_owned()).or_default()[what] += 1;
+    }
+
+    fn handler(&self) -> impl ToolHandler + use<> {
+        let counts = self.clone();
+        move |call: ToolCall| {
+            let counts = counts.clone();
+            async move {
+                counts.add(&call, Self::BEGUN);
+                // Calls end in another order than they began.
+                for _ in 0..call.id().unwrap_or_default().bytes().map(usize::from).sum::<usize>() % 4 {
+                    yield_now().await;
+                }
+                counts.add(&call, Self::ENDED);
+                format!("r{}", call.id().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Every call that has ended has its result, here or in the record.
+    fn assert_kept(&self, chat: &ConversationManager) {
+        let history = texts(chat);
+        let open = chat.open_calls();
+        for (id, [_, ended, _]) in &*self.0.lock().unwrap() {
+            let has_result = open.iter().any(|open| open.call.id() == Some(id) && open.is_finished());
+            assert_eq!(*ended > 0, has_result || history.contains(&format!("r{id}")), "the result of {id}");
+        }
+    }
+
+    fn note_unknown(&self, chat: &ConversationManager) -> bool {
+        let open = chat.open_calls();
+        let unknown = open.iter().filter(|open| open.outcome == Outcome::Started);
+        unknown.map(|open| self.add(&open.call, Self::UNKNOWN)).count() > 0
+    }
+}
+
+/// Drops a loop after each number of polls, and what resumes it too, until it ends.
+fn invariant_12_after_any_drop(parallel: usize, autosave: Option<&Path>) {
+    let calls = |ids: [&str; 4]| ids.map(|id| ToolCall::function(id, "f", "{}"));
+    let mut polls = 0;
+    while polls < 5_000 {
+        // With files fewer places are tried: most polls wait for the disk.
+        polls += if autosave.is_some() { 1 + polls / 4 } else { 1 };
+        let script = Scripted::default().and(calls(["a", "b", "c", "d"])).and(calls(["e", "f", "g", "h"])).and("done");
+        let file = autosave.map(|folder| folder.join(format!("{parallel}-{polls}.json")));
+        let build = builder(script.clone());
+        let chat = match &file {
+            Some(file) => build.autosave(file).build().unwrap(),
+            None => build.build().unwrap(),
+        };
+        let counts = Counts::default();
+        let mut drops = 0;
+        loop {
+            let tools = match chat.history().is_empty() {
+                true => chat.run_tools("go", counts.handler()),
+                false => chat.resume_tools(counts.handler()),
+            };
+            let tools = if counts.note_unknown(&chat) { tools.rerun_unknown() } else { tools };
+            let mut running = tools.parallel(std::num::NonZeroUsize::new(parallel).unwrap()).into_future();
+            let most = if drops < 3 { polls } else { usize::MAX };
+            let done = (0..most).find_map(|_| {
+                if file.is_some() {
+                    std::thread::sleep(std::time::Duration::from_micros(200));
+                }
+                match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(done) => Some(done),
+                    Poll::Pending => None,
+                }
+            });
+            drop(running);
+            counts.assert_kept(&chat);
+            if let Some(done) = done {
+                match done {
+                    Ok(reply) => assert_eq!(reply.text(), "done"),
+                    // A drop took a reply of the script with it.
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::NoBackend, "{error}"),
+                }
+                break;
+            }
+            drops += 1;
+        }
+        for (id, [begun, _, unknown]) in &*counts.0.lock().unwrap() {
+            assert!(*begun <= 1 + unknown, "{id} was begun {begun} times and unknown {unknown} times; {polls} polls");
+        }
+        if drops == 0 {
+            assert!(counts.0.lock().unwrap().len() == 8 && texts(&chat).len() == 12);
+            return;
+        }
+    }
+    panic!("it never completes");
+}
+
+#[test]
+fn invariant_12_no_call_that_has_ended_runs_again_after_any_drop() {
+    for parallel in [1, 2, 9] {
+        invariant_12_after_any_drop(parallel, None);
+    }
+}
+
+#[test]
+fn invariant_12_with_autosave() {
+    let folder = tempfile::TempDir::new().unwrap();
+    invariant_12_after_any_drop(2, Some(folder.path()));
 }

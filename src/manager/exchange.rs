@@ -157,7 +157,8 @@ impl Exchange {
             None if !params.states_longest_reply() => Cow::Borrowed(&*shared.planner),
             window => {
                 let params = shared.setup.params.and(params);
-                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, window)?)
+                let wire = shared.planner.wire_in_use().clone();
+                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, &wire, window)?)
             }
         };
         let budget = shared.calibrated(planner.budget(), &learned);

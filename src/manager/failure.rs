@@ -1,7 +1,9 @@
 //! An exchange that failed: what was sent, and what came back.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::reply::Reply;
 use crate::backend::{Attempt, BackendError, ChatReply};
 use crate::error::{Error, ErrorKind};
 use crate::message::Message;
@@ -14,7 +16,7 @@ pub struct FailedExchange {
     pub request: ChatRequest,
     /// The messages that were sent for the first time with it, and are not in the record: to be sent again.
     pub staged: Vec<Message>,
-    /// What had come of a reply that broke off.
+    /// What had come of a reply that broke off, or that ends in the middle of a call.
     pub partial: Option<Message>,
     /// What the backend said.
     pub error: Option<BackendError>,
@@ -29,14 +31,14 @@ impl FailedExchange {
 
     /// The error of a backend.
     pub(super) fn refused(self, error: BackendError) -> Error {
-        let (kind, text) = (error.kind(), error.to_string());
-        let detail = text.strip_prefix(&format!("{kind}: ")).unwrap_or(&text).to_owned();
-        Error::new(kind, detail).because(Self { error: Some(error), ..self })
+        let told = Error::new(error.kind(), error.detail()).logged_as(error.logged()).advise(error.advice());
+        told.because(Self { error: Some(error), ..self })
     }
 
-    /// A reply that is none.
-    pub(super) fn unusable(self, reply: ChatReply, why: &str) -> Error {
-        Error::new(ErrorKind::Malformed, why).because(Self { reply: Some(reply), ..self })
+    /// A reply that cannot be used.
+    pub(super) fn unusable(self, reply: ChatReply, kind: ErrorKind, why: &str) -> Error {
+        let partial = (kind == ErrorKind::CutCall).then(|| reply.message.clone());
+        Error::new(kind, why).because(Self { partial, reply: Some(reply), ..self })
     }
 
     /// A reply that could not be recorded.
@@ -54,7 +56,43 @@ impl FailedExchange {
     }
 }
 
+/// An exchange that was paid for and recorded, and could not be saved. It is the cause of an [`Error`] of the kind
+/// [`ErrorKind::NotSaved`]. Sending again would pay twice; [`save`](super::ConversationManager::save) is enough, once the
+/// cause is mended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UnsavedExchange {
+    /// The reply, as it was recorded.
+    pub reply: Reply,
+    /// Why it could not be saved.
+    pub error: Arc<Error>,
+}
+
+impl UnsavedExchange {
+    pub(super) fn into_error(self) -> Error {
+        let detail = format!("the exchange is recorded, and its file could not be written: {}", self.error);
+        Error::new(ErrorKind::NotSaved, detail).because(self)
+    }
+}
+
+impl fmt::Display for UnsavedExchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an exchange that is recorded and not saved")
+    }
+}
+
+impl std::error::Error for UnsavedExchange {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
 impl Error {
+    /// The reply of an exchange that is recorded and could not be saved, and why.
+    pub fn unsaved(&self) -> Option<&UnsavedExchange> {
+        self.cause()
+    }
+
     /// What was sent and what came back, when an exchange failed after it was sent.
     pub fn attempt(&self) -> Option<&FailedExchange> {
         self.cause()

@@ -133,7 +133,10 @@ fn invariant_5_a_failed_exchange_changes_nothing_and_says_what_was_sent() {
             let error = chat.send("b").await.unwrap_err();
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable));
             assert_eq!(error.attempt().unwrap().request.messages.len(), 4);
-            assert!(!error.to_string().contains("slow down"), "{error}");
+            assert!(
+                !format!("{error:?} {:?}", error.attempt()).contains("slow down"),
+                "no log has a word of the server"
+            );
             assert!(chat.snapshot().items().eq(before.items()));
         }
     });
@@ -288,9 +291,14 @@ fn parameters_that_the_manager_sets_itself_are_refused() {
 fn a_model_without_a_window_fails_when_it_is_built_and_a_missing_backend_when_it_is_asked() {
     let error = ConversationManager::builder("no-such-model").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownModel);
+    assert!(error.to_string().contains(".budget(TokenBudget::limit(TOKENS))"), "the builder has a budget: {error}");
+    let elsewhere = TokenBudget::for_model("no-such-model").unwrap_err().to_string();
+    assert!(elsewhere.contains("(`TokenBudget::limit`)") && !elsewhere.contains("builder"), "{elsewhere}");
+    // Outside of a runtime nothing is asked, whatever the environment names.
     let chat = ConversationManager::builder("gpt-4o").build().unwrap();
     chat.plan("a").unwrap();
-    assert_eq!(block_on(async { chat.send("a").await }).unwrap_err().kind(), ErrorKind::NoBackend);
+    let error = block_on(async { chat.send("a").await }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoBackend);
 }
 
 #[test]
@@ -312,10 +320,12 @@ fn it_saves_itself_and_goes_on_from_the_file() {
 #[test]
 fn an_exchange_that_cannot_be_saved_is_recorded_and_says_so() {
     let folder = tempfile::TempDir::new().unwrap();
-    let setup = builder(Scripted::new(["one"])).autosave(folder.path().join("missing/chat.json"));
-    let chat = setup.build().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let chat = builder(Scripted::new(["one"])).autosave(inner.join("chat.json")).build().unwrap();
+    std::fs::remove_dir_all(&inner).unwrap();
     let reply = block_on(async { chat.send("a").await.unwrap() });
-    assert!(reply.report.unsaved.unwrap().to_string().contains("missing"));
+    assert!(reply.report.unsaved.unwrap().to_string().contains("there is no such folder"));
     assert_eq!(texts(&chat), ["a", "one"]);
 }
 
@@ -531,14 +541,22 @@ fn two_handles_on_one_file_do_not_replace_each_others_turns() {
             assert_eq!(other.save(&file).unwrap_err().kind(), ErrorKind::Conflict);
             assert_eq!(unsaved(&one.send("c").await.unwrap()), None);
             assert_eq!(kept()[before..], ["a", "re", "c", "re"]);
-            other.save(folder.path().join("other.json")).unwrap();
+            let copy = folder.path().join("other.json");
+            if round == 0 {
+                other.save(&copy).unwrap();
+            } else {
+                assert_eq!(other.save(&copy).unwrap_err().kind(), ErrorKind::Conflict, "it has not seen that file");
+                other.replace(&copy).unwrap();
+            }
         }
         let last = resume();
         std::fs::remove_file(&file).unwrap();
         assert_eq!(unsaved(&last.send("d").await.unwrap()), None, "a file that is gone loses nothing");
         let again = resume();
         last.send("e").await.unwrap();
-        again.transcript().save(&file).unwrap();
+        assert_eq!(again.save(&file).unwrap_err().kind(), ErrorKind::Conflict);
+        again.replace(&file).unwrap();
         assert_eq!(kept().len(), again.history().len(), "said in so many words, it is replaced");
+        assert_eq!(unsaved(&again.send("f").await.unwrap()), None, "and goes on there");
     });
 }

@@ -6,8 +6,10 @@ mod builder;
 mod exchange;
 mod failure;
 mod observer;
+mod open_calls;
 mod params;
 mod reply;
+mod round;
 mod staged;
 mod streaming;
 mod summarizer;
@@ -20,7 +22,7 @@ mod turn;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -33,14 +35,15 @@ use crate::plan::{Memo, Plan, Planner, Sent};
 use crate::request::Tool;
 use crate::spending::Spending;
 use crate::tokens::{Learned, Model};
-use crate::transcript::{Saved, Transcript};
+use crate::transcript::{FileStore, Known, Replaces, Transcript};
 
 use account::Billed;
 pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
-pub use failure::FailedExchange;
+pub use failure::{FailedExchange, UnsavedExchange};
 pub use observer::Observer;
+pub use open_calls::{OpenCall, Outcome};
 pub use reply::{Reply, Report};
 use staged::Ask;
 pub use streaming::ReplyStream;
@@ -82,8 +85,9 @@ struct Shared {
     state: Mutex<State>,
     /// What the strategy remembers. Who holds it plans, and writes back what was counted.
     memo: Mutex<Memo>,
-    /// Held while a file is written, and taken before the state that is written is read: the last to write has the newest.
-    saving: Mutex<Option<Saved>>,
+    /// The files that were read or saved. Held while a file is written, and taken before the state that is written is read:
+    /// the last to write has the newest.
+    saving: Mutex<Known>,
 }
 
 struct State {
@@ -110,7 +114,7 @@ impl ConversationManager {
     /// the model with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
-        Self::builder(model).backend(crate::backend::openai::OpenAi::from_env()).build()
+        Self::builder(model).build()
     }
 
     /// Sets a manager up for a model, by name (looked up as [`Model::find`] does) or as it is [known](Model).
@@ -121,7 +125,7 @@ impl ConversationManager {
     fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, mut file: Transcript, planner: Arc<Planner>) -> Self {
         // The file gets its part of it when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
-        let saving = Mutex::new(file.take_loaded());
+        let saving = Mutex::new(file.take_known());
         let (patience, sent) = (Patience::default(), Vec::new());
         let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
         let (queue, memo) = (Semaphore::new(1), Mutex::new(Memo::default()));
@@ -142,7 +146,8 @@ impl ConversationManager {
         Exchange::new(self, Ask::Reply)
     }
 
-    /// Sends the results of the calls at the end of the conversation, all at once.
+    /// Sends the results of the calls at the end of the conversation, all at once. Those that a stopped
+    /// [tool loop](ToolLoop) has left are sent too: only the others need be given.
     ///
     /// # Errors
     /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`] when a call has no result among them, and
@@ -177,7 +182,7 @@ impl ConversationManager {
     }
 
     /// Runs the calls at the end of the conversation and those that follow from them; without calls there, asks for a
-    /// [reply](Self::reply) first.
+    /// [reply](Self::reply) first. A call that has run, in this process or before, is not run again; see [`ToolLoop`].
     pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
         ToolLoop::new(self, None, handler)
     }
@@ -247,13 +252,32 @@ impl ConversationManager {
         self.shared.forget();
     }
 
-    /// Saves the conversation; see [`Transcript::save`]. What somebody else has put into the file since it was read or
-    /// saved here is not replaced: `transcript().save(file)` does that.
+    /// Saves the conversation as [`Transcript::save`] does, and replaces nothing that this manager does not know: a file is
+    /// missing or empty, or it holds what was last loaded or saved here. [`replace`](Self::replace) overwrites any
+    /// conversation. The calling thread waits for the disk.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`], and as [`Transcript::save`].
+    /// [`ErrorKind::Conflict`] when the file holds something else, and as [`Transcript::save`].
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(file.as_ref())
+        self.shared.save(file.as_ref(), Replaces::Known)
+    }
+
+    /// Whether [`save`](Self::save) would work now: nobody else has saved there, and a file can be made in that folder. Asked
+    /// before a reply is paid for that could not be kept. Nothing is saved; the lock file is made.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn check_save(&self, file: impl AsRef<Path>) -> Result<()> {
+        FileStore::at(file.as_ref())?.try_to_save(&mut self.shared.saving())
+    }
+
+    /// Saves the conversation in the place of any other one, also of what somebody else has saved there meanwhile: that is
+    /// gone.
+    ///
+    /// # Errors
+    /// As [`Transcript::replace`].
+    pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
+        self.shared.save(file.as_ref(), Replaces::Anything)
     }
 }
 
@@ -279,10 +303,38 @@ impl Shared {
         done
     }
 
-    fn save(&self, file: &Path) -> Result<()> {
-        let mut last = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
-        let saved = self.file().save_over(file, last.as_ref())?;
-        *last = Some(saved);
+    /// The files that were read or saved, while nobody else saves.
+    fn saving(&self) -> MutexGuard<'_, Known> {
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self, file: &Path, replaces: Replaces) -> Result<()> {
+        let mut known = self.saving();
+        self.file().save_to(&FileStore::at(file)?, &mut known, replaces)
+    }
+
+    /// Begins the file that the manager saves to by itself, or makes sure that it can be replaced later.
+    fn begin_file(&self) -> Result<()> {
+        let Some(file) = &self.autosave else { return Ok(()) };
+        let store = FileStore::at(file)?;
+        let mut known = self.saving();
+        if known.has(&store) {
+            return store.try_to_save(&mut known);
+        }
+        self.file().save_to(&store, &mut known, Replaces::Known)
+    }
+
+    /// Makes a changed record the current one. Where the manager saves by itself, the change is in the file first, or it is
+    /// not made.
+    fn change(&self, before: &Conversation, changed: Conversation) -> Result<()> {
+        let mut known = self.saving();
+        if let Some(file) = self.autosave.as_ref().filter(|_| !changed.is_same(before)) {
+            let mut transcript = self.file();
+            transcript.conversation = changed.clone();
+            transcript.save_to(&FileStore::at(file)?, &mut known, Replaces::Known)?;
+        }
+        // Before the next save begins: it must not put the old record over this one.
+        self.state(|state| state.file.conversation = changed);
         Ok(())
     }
 
@@ -295,16 +347,32 @@ impl Shared {
         }
     }
 
-    /// Begins to save, where the manager saves by itself. Nobody need wait for it.
+    /// Saves on a thread of its own; nobody waits for it.
+    fn save_later(self: &Arc<Self>) {
+        if let Some(Err(error)) = self.begin_to_save() {
+            self.tell_unsaved(&Error::io("starting a thread to save on", error));
+        }
+    }
+
+    /// Begins to save, where the manager saves by itself.
     fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
         let file = self.autosave.clone()?;
         let (done, wait) = oneshot::channel();
         let shared = Arc::clone(self);
         let saves = move || {
+            let failed = shared.save(&file, Replaces::Known).err();
             // Nobody waits any more when the send was dropped; the file is saved all the same.
-            let _ = done.send(shared.save(&file).err());
+            if let Err(Some(error)) = done.send(failed) {
+                shared.tell_unsaved(&error);
+            }
         };
         Some(thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves).map(|_| wait))
+    }
+
+    fn tell_unsaved(&self, error: &Error) {
+        trace::unsaved(error);
+        let id = self.state(|state| state.file.conversation.id().to_owned());
+        self.setup.observers.tell(|observer| observer.unsaved(&id, error));
     }
 }
 
@@ -326,6 +394,8 @@ mod drop_tests;
 mod exchange_tests;
 #[cfg(test)]
 mod observer_tests;
+#[cfg(test)]
+mod saving_tests;
 #[cfg(test)]
 mod streaming_tests;
 #[cfg(test)]

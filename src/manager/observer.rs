@@ -64,6 +64,13 @@ pub trait Observer: Send + Sync {
         let _ = (conversation, items);
     }
 
+    /// Something is recorded and could not be saved: an exchange, part of a reply that broke off, or a summary. Told after
+    /// [`committed`](Self::committed). The next save that succeeds holds it too. Where nobody waits for the exchange any
+    /// more, it is told on the thread that saves.
+    fn unsaved(&self, conversation: &str, error: &Error) {
+        let _ = (conversation, error);
+    }
+
     /// An exchange failed, or was dropped ([`Interrupted`](crate::ErrorKind::Interrupted)).
     fn failed(&self, conversation: &str, error: &Error) {
         let _ = (conversation, error);
@@ -85,6 +92,10 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
     fn evicted(&self, conversation: &str, items: &[ItemId]) {
         (**self).evicted(conversation, items);
+    }
+
+    fn unsaved(&self, conversation: &str, error: &Error) {
+        (**self).unsaved(conversation, error);
     }
 
     fn failed(&self, conversation: &str, error: &Error) {

@@ -22,7 +22,8 @@ pub struct Reply {
     pub item_id: ItemId,
     /// The item of the message that it answers; the reply's own where the head alone was sent.
     pub asked: ItemId,
-    /// The message, as it came.
+    /// The message, as it was recorded: as it came, with an id made for each call that had none of its own, and pieces of
+    /// a call that came apart put together.
     pub message: Message,
     /// Why the model stopped.
     pub finish: FinishReason,
@@ -57,7 +58,8 @@ pub struct Report {
     /// How many half characters of the answer (lone surrogates, such as the escape `\ud83d` without its other half) were
     /// replaced by U+FFFD.
     pub half_characters: usize,
-    /// Why the conversation could not be saved after it, if it could not. The exchange is in the record.
+    /// Why the conversation could not be saved after it, if it could not. The exchange is in the record; the next save that
+    /// succeeds holds it too. With [`require_saved`](crate::Builder::require_saved) the send ends in an error instead.
     pub unsaved: Option<Arc<Error>>,
 }
 

@@ -1,8 +1,9 @@
 //! What may be sent next: results where calls wait for them, and nothing else there.
 
-use crate::conversation::{Conversation, Group, GroupState, Item};
+use super::open_calls::{OpenCall, Outcome, Unanswered, open_calls};
+use crate::conversation::{Conversation, GroupState, Item};
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::{Message, Role, ToolCall};
+use crate::message::{Message, Role};
 use crate::words::counted;
 
 /// What an exchange asks for.
@@ -18,38 +19,33 @@ pub(super) enum Ask {
     Again,
 }
 
-impl Ask {
-    /// The messages that it adds.
-    pub(super) fn messages(&self) -> &[Message] {
-        match self {
-            Self::Message(message) => std::slice::from_ref(message),
-            Self::Results(results) => results,
-            Self::Reply | Self::Again => &[],
-        }
-    }
-}
-
-/// The record with what is asked behind it.
+/// The record with what is asked behind it. The results of a tool loop that was stopped are recorded with those that are
+/// given.
 pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation> {
     if let Ask::Again = ask {
         back_to_question(&mut record)?;
     }
     let open = Open::of(&record);
-    match ask {
-        Ask::Message(message) if is_result(message) => open.check_results(std::slice::from_ref(message))?,
+    let messages = match ask {
+        Ask::Message(message) if is_result(message) => open.results(std::slice::from_ref(message))?,
         Ask::Message(message) if message.has_calls() && open.calls.is_empty() => {
             return Err(invalid("calls are not sent without their results; push the calls, then the results"));
         }
-        Ask::Results(results) => open.check_results(results)?,
-        Ask::Message(_) => open.check_none()?,
+        Ask::Results(results) => open.results(results)?,
+        Ask::Message(message) => {
+            open.check_none()?;
+            vec![message.clone()]
+        }
         Ask::Reply | Ask::Again => {
             check_end(&record)?;
             open.check_none()?;
+            Vec::new()
         }
+    };
+    for message in messages {
+        record.push(message);
     }
-    for message in ask.messages() {
-        record.push(message.clone());
-    }
+    record.drop_answered_rounds();
     Ok(record)
 }
 
@@ -78,77 +74,63 @@ fn is_result(message: &Message) -> bool {
     matches!(message.role(), Role::Tool | Role::Function)
 }
 
-/// The calls at the end of a path that have no result yet.
-struct Open<'a> {
-    calls: Vec<Call<'a>>,
+/// The calls at the end of a path that have no result in the record.
+struct Open {
+    calls: Vec<OpenCall>,
 }
 
-/// A call that is answered by its id, or by its name where it is the deprecated one of a function.
-#[derive(Clone, Copy)]
-struct Call<'a> {
-    /// `None` for that of a function.
-    tool: Option<&'a ToolCall>,
-    name: &'a str,
-}
-
-impl<'a> Call<'a> {
-    fn id(self) -> Option<&'a str> {
-        self.tool.and_then(ToolCall::id)
-    }
-
-    fn is_answered_by(self, result: &Message) -> bool {
-        match result.role() {
-            Role::Function => self.tool.is_none() && result.name() == Some(self.name),
-            _ => self.tool.is_some() && self.id().unwrap_or("") == result.tool_call_id().unwrap_or(""),
-        }
-    }
-
-    fn of(message: &'a Message) -> Vec<Self> {
-        let tools = message.tool_calls().iter().map(|call| Self { tool: Some(call), name: call.name() });
-        let function = message.function_call().map(|call| Self { tool: None, name: call.name() });
-        tools.chain(function).collect()
-    }
-}
-
-impl<'a> Open<'a> {
-    fn of(record: &'a Conversation) -> Self {
-        let path = record.path();
-        let last = path.groups().checked_sub(1).map(|last| path.group(last));
-        let open = last.filter(|group| group.state() == GroupState::Open);
-        Self { calls: open.map(open_calls).unwrap_or_default() }
+impl Open {
+    fn of(record: &Conversation) -> Self {
+        Self { calls: open_calls(record) }
     }
 
     fn check_none(&self) -> Result<()> {
-        match self.calls.is_empty() {
-            true => Ok(()),
-            false => Err(unanswered(&self.calls, "push those first, or `respond` with them")),
+        if self.calls.is_empty() {
+            return Ok(());
         }
+        let what_to_do = match self.calls.iter().any(OpenCall::is_finished) {
+            true => "`resume_tools` goes on, or `respond` with the results that are missing",
+            false => "push those first, or `respond` with them",
+        };
+        Err(unanswered(&self.calls, what_to_do))
     }
 
-    /// Every open call has one result, and every result a call.
-    fn check_results(&self, results: &[Message]) -> Result<()> {
-        let mut waiting = self.calls.clone();
-        for result in results {
+    /// The given results, and those that a tool loop has left of other calls: one for each open call. A result that is
+    /// given for a call that has run takes the place of its own.
+    fn results(&self, given: &[Message]) -> Result<Vec<Message>> {
+        let mut waiting = Unanswered::new(self.calls.clone());
+        let mut results = Vec::with_capacity(self.calls.len());
+        for result in given {
             if !is_result(result) {
                 return Err(invalid(&format!("a {} message is no result of a call", result.role().as_str())));
             }
-            match waiting.iter().position(|call| call.is_answered_by(result)) {
-                Some(answered) => drop(waiting.remove(answered)),
-                None => return Err(self.unknown(result)),
+            let call = waiting.take(result).map_err(|is_second| self.unknown(result, is_second))?;
+            results.push((call.place, result.clone()));
+        }
+        let (mut waiting, mut has_kept) = (waiting.left(), false);
+        waiting.retain(|call| {
+            if let Outcome::Finished(result) = &call.outcome {
+                results.push((call.place, result.clone()));
+                has_kept = true;
             }
+            !call.is_finished()
+        });
+        if !waiting.is_empty() {
+            return Err(unanswered(&waiting, "`respond` with all results at once"));
         }
-        match waiting.is_empty() {
-            true if results.is_empty() => Err(invalid("no results were given, and no call waits for one")),
-            true => Ok(()),
-            false => Err(unanswered(&waiting, "`respond` with all results at once")),
+        if results.is_empty() {
+            return Err(invalid("no results were given, and no call waits for one"));
         }
+        if has_kept {
+            results.sort_by_key(|(place, _)| *place);
+        }
+        Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
-    fn unknown(&self, result: &Message) -> Error {
+    fn unknown(&self, result: &Message, is_second: bool) -> Error {
         let id = result.tool_call_id().or(result.name()).unwrap_or("");
-        let answered = self.calls.iter().any(|call| call.is_answered_by(result));
         let detail = match self.calls.len() {
-            _ if answered => format!("two results for `{id}`; each call has one"),
+            _ if is_second => format!("two results for `{id}`; each call has one"),
             0 => format!("no call waits for the result for `{id}`"),
             _ => format!("no call waits for the result for `{id}`; open: {}", names(&self.calls)),
         };
@@ -156,33 +138,17 @@ impl<'a> Open<'a> {
     }
 }
 
-/// The tool calls at the end of a path that have no result yet.
-pub(super) fn open_tool_calls(record: &Conversation) -> Vec<ToolCall> {
-    Open::of(record).calls.into_iter().filter_map(|call| call.tool.cloned()).collect()
-}
-
-fn open_calls(group: Group<'_>) -> Vec<Call<'_>> {
-    let mut messages = group.messages();
-    let mut open = messages.next().map(Call::of).unwrap_or_default();
-    for result in messages {
-        if let Some(answered) = open.iter().position(|call| call.is_answered_by(result)) {
-            open.remove(answered);
-        }
-    }
-    open
-}
-
-fn unanswered(open: &[Call<'_>], what_to_do: &str) -> Error {
+fn unanswered(open: &[OpenCall], what_to_do: &str) -> Error {
     let calls = counted(open.len(), "call");
     let detail = format!("{calls} without a result: {}; {what_to_do}", names(open));
     Error::new(ErrorKind::UnansweredCalls, detail)
 }
 
-fn names(calls: &[Call<'_>]) -> String {
+fn names(calls: &[OpenCall]) -> String {
     const MOST: usize = 8;
-    let one = |call: &Call<'_>| match call.id() {
-        Some(id) => format!("`{id}` ({})", call.name),
-        None => call.name.to_owned(),
+    let one = |open: &OpenCall| match open.call.id() {
+        Some(id) => format!("`{id}` ({})", open.call.name()),
+        None => open.call.name().to_owned(),
     };
     let named: Vec<String> = calls.iter().take(MOST).map(one).collect();
     match calls.len().saturating_sub(MOST) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 
+use super::failure::UnsavedExchange;
 use super::reply::Reply;
 use super::transaction::{Events, Transaction};
 use crate::backend::{Assembly, BackendError, BoxFuture, ChatEvent, ChatReply, EventStream};
@@ -17,7 +18,9 @@ use crate::plan::Plan;
 use crate::tokens::{Count, StreamedCount, TokenCounter};
 
 /// A reply as it comes: a [`Stream`] of [`ChatEvent`]s. When the last one, [`ChatEvent::Finished`], is given, the exchange
-/// is recorded and saved; [`finish`](Self::finish) then has the reply with its report.
+/// is recorded and saved; [`finish`](Self::finish) then has the reply with its report, which says whether it could be saved.
+/// With [`require_saved`](crate::Builder::require_saved), an exchange that could not be saved ends in an error of the kind
+/// [`ErrorKind::NotSaved`] in the place of that event.
 ///
 /// A stream that breaks off, stays silent, or is dropped before its end leaves the record as it was; the error has what
 /// had come ([`Error::attempt`]). [`keep_partial`](super::Exchange::keep_partial) records it instead, marked as incomplete.
@@ -49,13 +52,24 @@ pub struct ReplyStream {
     /// What has come.
     assembly: Assembly,
     count: StreamedCount<Arc<dyn TokenCounter>>,
+    /// How many bytes of the text were given to the count.
+    counted: usize,
     waited: Duration,
 }
 
 enum Phase {
-    Coming { transaction: Box<Transaction>, first: Option<ChatEvent>, rest: EventStream },
-    Committing { commit: BoxFuture<'static, Result<Reply>>, reply: Box<ChatReply> },
+    Coming {
+        transaction: Box<Transaction>,
+        first: Option<ChatEvent>,
+        rest: EventStream,
+    },
+    Committing {
+        commit: BoxFuture<'static, Result<Reply>>,
+        reply: Box<ChatReply>,
+    },
     Done(Box<Reply>),
+    /// Recorded, and not saved though that was required.
+    Unsaved(Box<UnsavedExchange>),
     Failed,
 }
 
@@ -64,7 +78,7 @@ impl ReplyStream {
         let Events { first, rest, waited } = events;
         let count = StreamedCount::new(transaction.plan().cost().shared_counter());
         let phase = Phase::Coming { transaction: Box::new(transaction), first: Some(first), rest };
-        Self { phase, assembly: Assembly::default(), count, waited }
+        Self { phase, assembly: Assembly::default(), count, counted: 0, waited }
     }
 
     /// The next part; `None` behind the last one. The same as the [`Stream`]'s, for programs without its extension traits.
@@ -75,13 +89,15 @@ impl ReplyStream {
     /// Reads what is left, and gives the reply as it was recorded.
     ///
     /// # Errors
-    /// The error that the stream gives, or [`ErrorKind::Interrupted`] where it has given one before.
+    /// The error that the stream gives, or [`ErrorKind::Interrupted`] where it has given one before;
+    /// [`ErrorKind::NotSaved`] is given both times, as the exchange is recorded.
     pub async fn finish(mut self) -> Result<Reply> {
         while let Some(event) = self.next().await {
             event?;
         }
         match std::mem::replace(&mut self.phase, Phase::Failed) {
             Phase::Done(reply) => Ok(*reply),
+            Phase::Unsaved(unsaved) => Err(unsaved.into_error()),
             _ => Err(Error::new(ErrorKind::Interrupted, "the stream gave an error before, and nothing after it")),
         }
     }
@@ -91,6 +107,7 @@ impl ReplyStream {
         match &self.phase {
             Phase::Coming { transaction, .. } => Some(transaction.plan()),
             Phase::Done(reply) => Some(&reply.report.plan),
+            Phase::Unsaved(unsaved) => Some(&unsaved.reply.report.plan),
             Phase::Committing { .. } | Phase::Failed => None,
         }
     }
@@ -100,8 +117,12 @@ impl ReplyStream {
         self.assembly.message()
     }
 
-    /// The tokens of the text that has come. Only what is new, and a little before it, is counted each time.
+    /// The tokens of the text that has come. Only what is new, and a little before it, is counted each time, and nothing
+    /// where this is not called.
     pub fn tokens(&mut self) -> Count {
+        let text = self.assembly.text();
+        self.count.push(&text[self.counted..]);
+        self.counted = text.len();
         self.count.count()
     }
 
@@ -115,9 +136,6 @@ impl ReplyStream {
         let reply = match event {
             ChatEvent::Finished(reply) => reply,
             event => {
-                if let ChatEvent::Text(text) = &event {
-                    self.count.push(text);
-                }
                 self.assembly.push(&event);
                 return Some(event);
             }
@@ -175,13 +193,22 @@ impl Stream for ReplyStream {
                 Phase::Committing { commit, .. } => {
                     let committed = ready!(commit.as_mut().poll(context));
                     let phase = std::mem::replace(&mut this.phase, Phase::Failed);
-                    let Phase::Committing { reply, .. } = phase else { return Poll::Ready(None) };
-                    return Poll::Ready(Some(committed.map(|recorded| {
-                        this.phase = Phase::Done(Box::new(recorded));
-                        ChatEvent::Finished(reply)
-                    })));
+                    let Phase::Committing { mut reply, .. } = phase else { return Poll::Ready(None) };
+                    return Poll::Ready(Some(match committed {
+                        Ok(recorded) => {
+                            reply.message = recorded.message.clone();
+                            this.phase = Phase::Done(Box::new(recorded));
+                            Ok(ChatEvent::Finished(reply))
+                        }
+                        Err(error) => {
+                            if let Some(unsaved) = error.unsaved() {
+                                this.phase = Phase::Unsaved(Box::new(unsaved.clone()));
+                            }
+                            Err(error)
+                        }
+                    }));
                 }
-                Phase::Done(_) | Phase::Failed => return Poll::Ready(None),
+                Phase::Done(_) | Phase::Unsaved(_) | Phase::Failed => return Poll::Ready(None),
             }
         }
     }
@@ -201,6 +228,7 @@ impl fmt::Debug for ReplyStream {
             Phase::Coming { .. } => "coming",
             Phase::Committing { .. } => "being recorded",
             Phase::Done(_) => "done",
+            Phase::Unsaved(_) => "recorded, not saved",
             Phase::Failed => "failed",
         };
         write!(f, "ReplyStream({phase})")

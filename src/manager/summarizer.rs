@@ -1,10 +1,11 @@
 //! Who makes summaries, and which of them are good enough.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backend::{ChatBackend, FinishReason, Usage};
+use crate::backend::{ChatBackend, FinishReason, Usage, Wire};
 use crate::conversation::{Conversation, Path, Summary};
 use crate::error::Result;
 use crate::message::Message;
@@ -45,8 +46,8 @@ impl Default for Summarizer {
     }
 }
 
-/// One call of a summarizer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One call of a summarizer. `Debug` prints how long [`refused`](Self::refused) is: it may have what a server said.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SummaryCall {
     /// What the request cost as it was counted, in tokens.
@@ -117,6 +118,8 @@ pub(super) struct Work<'a> {
     pub(super) cost: &'a ChatCost,
     /// What the manager may send.
     pub(super) limit: u64,
+    /// How requests are fitted to the manager's server.
+    pub(super) wire: &'a Wire,
     /// Is told of each call when it has ended: it is paid for, whatever becomes of the others.
     pub(super) paid: &'a (dyn Fn(&SummaryCall) + Sync),
 }
@@ -204,9 +207,13 @@ impl Work<'_> {
         let tokens = self.cost.messages(&messages).total().tokens;
         let model = self.summarizer.model_of(self.model).name.clone();
         let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
-        let params = limit.and(&self.summarizer.params);
-        let request = ChatRequest { model: Some(model), messages, tools: Vec::new(), params };
-        let backend = self.summarizer.backend.as_ref().unwrap_or(&self.backend);
+        let (backend, wire) = match &self.summarizer.backend {
+            // Another server, of which nothing was said.
+            Some(own) => (own, Cow::Owned(Wire::default())),
+            None => (&self.backend, Cow::Borrowed(self.wire)),
+        };
+        let params = wire.fit_params(limit.and(&self.summarizer.params));
+        let request = ChatRequest { model: Some(model), messages: wire.fit(&messages), tools: Vec::new(), params };
         match backend.complete(request).await {
             Err(error) => (SummaryCall { tokens, usage: None, refused: Some(error.to_string()) }, None),
             Ok(reply) => {
@@ -267,6 +274,17 @@ pub(super) fn attach(
     let ends = path.item(positions.start).zip(path.item(positions.end.saturating_sub(1)));
     let Some((first, last)) = ends else { return Ok(()) };
     record.attach(first.id(), last.id(), text, Some(model)).map(drop)
+}
+
+impl fmt::Debug for SummaryCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refused = self.refused.as_ref().map(|why| format!("{} characters", why.chars().count()));
+        f.debug_struct("SummaryCall")
+            .field("tokens", &self.tokens)
+            .field("usage", &self.usage)
+            .field("refused", &refused)
+            .finish()
+    }
 }
 
 impl fmt::Debug for Summarizer {

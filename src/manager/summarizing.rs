@@ -44,6 +44,8 @@ impl Exchange {
         if !shared.take(&staged, &made)? {
             return Ok(Planned { staged, plan, summaries: made.calls });
         }
+        // It was paid for, and stays whatever becomes of the exchange.
+        shared.save_later();
         let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
         Ok(Planned { staged, plan, summaries: made.calls })
@@ -53,7 +55,8 @@ impl Exchange {
 impl ConversationManager {
     /// Makes a summary ahead of time, when the conversation fills more than `part` (0 to 1) of what may be sent and the
     /// strategy wishes for one, so that a later [`send`](Self::send) need not wait for it. It may be spawned beside
-    /// other work: exchanges that come meanwhile stay. Whether a summary was made.
+    /// other work: exchanges that come meanwhile stay. Whether a summary was made. It is saved as an exchange is, and
+    /// [`Observer::unsaved`](super::Observer::unsaved) is told when that fails.
     ///
     /// # Errors
     /// As [`Planner::plan`]; a summary that cannot be had is none.
@@ -70,21 +73,25 @@ impl ConversationManager {
         let made = shared.summarize(&record, wish, &planner).await;
         // A send that is under way commits a copy that was made before.
         let _turn = shared.queue.acquire().await;
-        shared.take(&record, &made)
+        let is_made = shared.take(&record, &made)?;
+        if is_made && let Some(error) = shared.autosave().await {
+            shared.tell_unsaved(&error);
+        }
+        Ok(is_made)
     }
 }
 
 impl Shared {
     async fn summarize(&self, record: &Conversation, wish: &Wish, planner: &Planner) -> Made {
-        let Some(backend) = &self.setup.backend else { return Made::default() };
+        let Some(backend) = self.setup.backend_in_use().cloned() else { return Made::default() };
         let (summarizer, model) = (&self.setup.summarizer, &self.setup.model);
         let limit = planner.budget().limit;
         let paid = |call: &SummaryCall| {
             self.spend_on_summary(call);
             self.setup.observers.tell(|observer| observer.summarized(record.id(), call));
         };
-        let backend = Arc::clone(backend);
-        let work = Work { summarizer, backend, model, cost: planner.cost(), limit, paid: &paid };
+        let wire = planner.wire_in_use();
+        let work = Work { summarizer, backend, model, cost: planner.cost(), limit, wire, paid: &paid };
         work.grant(record, wish).await
     }
 

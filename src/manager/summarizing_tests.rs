@@ -49,7 +49,7 @@ impl ChatBackend for Model {
             (true, How::Empty) => reply("  ".to_owned()),
             (true, How::CutOff) => Ok(ChatReply::new(Message::assistant("so far")).finish(FinishReason::Length)),
             (true, How::Huge) => reply("x".repeat(5_000)),
-            (true, How::Fails) => Err(BackendError::status(500, "")),
+            (true, How::Fails) => Err(BackendError::status(500, "no room for lantern")),
         };
         self.summaries.fetch_add(usize::from(is_summary), Ordering::Relaxed);
         Box::pin(async move { answer })
@@ -131,6 +131,9 @@ fn a_bad_summary_never_costs_the_exchange() {
         assert_eq!(chat.snapshot().summaries().count(), 0);
         let calls: Vec<_> = replies.iter().flat_map(|reply| &reply.report.summaries).collect();
         assert!(calls.iter().all(|call| call.refused.is_some()));
+        let is_told = calls.iter().all(|call| call.refused.as_ref().unwrap().contains("lantern"));
+        assert_eq!(is_told, matches!(how, How::Fails), "the server's reason is there for who asks");
+        assert!(!format!("{:?}", replies.iter().map(|reply| &reply.report).collect::<Vec<_>>()).contains("lantern"));
         assert!((2..=12).contains(&calls.len()), "{} calls: it is asked ever more rarely", calls.len());
     }
 }

@@ -5,13 +5,13 @@ use std::future::{Future, IntoFuture};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
-
 use super::ConversationManager;
 use super::exchange::Exchange;
+use super::open_calls::open_calls;
 use super::params::typed_params;
 use super::reply::Reply;
-use super::staged::{Ask, open_tool_calls};
+use super::round::{HowToRun, run_open_calls};
+use super::staged::Ask;
 use super::turn::Turn;
 use crate::backend::{BoxFuture, ChatEvent};
 use crate::error::{Error, ErrorKind, Result};
@@ -72,14 +72,30 @@ where
 /// whole loop has the conversation's turn.
 ///
 /// A handler's error becomes the result of its call (`Error: …`), so that the model can react;
-/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. While the loop runs, the user's message and the newest
-/// calls with their results are part of every request.
+/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a JSON object, or that has
+/// no name, is answered with what is wrong, and no handler is called. Which names there are is the handler's to know.
+/// While the loop runs, the user's message and the newest calls with their results are part of every request. (Servers
+/// that want back what the model thought beside its calls, as `DeepSeek` does, are sent it with
+/// [`Wire::send_fields`](crate::backend::Wire::send_fields).)
+///
+/// # When a loop is stopped
+/// By an error, by a drop of the future, or with the whole process: no call that has run is run again. The start of
+/// each call is noted in the record before its handler is called, and its result when the handler has ended; where the
+/// manager [saves by itself](crate::Builder::autosave), the start is on the disk before the handler is called.
+/// [`resume_tools`](ConversationManager::resume_tools), in this process or after loading the file, runs the calls that
+/// have not run and sends all results. A call that was started and has no result has an unknown outcome: the handler may
+/// have done its work or not. It is an error of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and run again
+/// only with [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](ConversationManager::open_calls) shows what is known.
+///
+/// Some servers whose models think demand what they thought back with the results of their calls, in the field in which
+/// they gave it (`DeepSeek` and Moonshot in `reasoning_content`), and refuse the request without it. Such fields are kept in
+/// the record, and sent by [`Wire::send_fields`](crate::Wire::send_fields) or a [preset](crate::Wire::preset).
 ///
 /// # Errors
-/// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the last round, and
-/// [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there. The record then ends in the calls, and
-/// [`resume_tools`](ConversationManager::resume_tools) goes on. Results that were sent in vain are in
-/// [`Error::attempt`]: `respond` with them, and no call is run twice.
+/// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the last round;
+/// [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there; [`ErrorKind::OutcomeUnknown`], before
+/// anything is run; [`ErrorKind::Io`] or [`ErrorKind::Conflict`] when the start of a call could not be saved, which is
+/// then not run. The record then ends in the calls, and [`resume_tools`](ConversationManager::resume_tools) goes on.
 ///
 /// # Examples
 /// ```
@@ -103,10 +119,8 @@ pub struct ToolLoop {
     first: Option<Exchange>,
     /// Every further one: the manager, and what goes with each request.
     next: Exchange,
-    handler: Arc<dyn ToolHandler>,
+    how: HowToRun,
     rounds: usize,
-    parallel: NonZeroUsize,
-    stops_on_error: bool,
     on_event: Option<Show>,
 }
 
@@ -117,10 +131,13 @@ impl ToolLoop {
         Self {
             first: first.map(|ask| Exchange::new(manager, ask)),
             next: Exchange::new(manager, Ask::Reply),
-            handler: Arc::new(handler),
+            how: HowToRun {
+                handler: Arc::new(handler),
+                parallel: usize::MAX,
+                stops_on_error: false,
+                reruns_unknown: false,
+            },
             rounds: 10,
-            parallel: NonZeroUsize::MAX,
-            stops_on_error: false,
             on_event: None,
         }
     }
@@ -133,13 +150,22 @@ impl ToolLoop {
 
     /// How many calls run at the same time. Default: all of a reply. Results are sent in the order of the calls.
     pub fn parallel(mut self, calls: NonZeroUsize) -> Self {
-        self.parallel = calls;
+        self.how.parallel = calls.get();
         self
     }
 
-    /// Ends the loop with [`ErrorKind::ToolFailed`] when a handler fails.
+    /// Ends the loop with [`ErrorKind::ToolFailed`] when a handler fails. Calls that run at the same time are waited for,
+    /// so that their results are kept; no others are started. The failed call has no result, and
+    /// [`resume_tools`](ConversationManager::resume_tools) runs it again.
     pub fn stop_on_error(mut self) -> Self {
-        self.stops_on_error = true;
+        self.how.stops_on_error = true;
+        self
+    }
+
+    /// Runs calls again that were started and have no result, because a loop or its process was stopped while their
+    /// handlers ran. Default: they are an error of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
+    pub fn rerun_unknown(mut self) -> Self {
+        self.how.reruns_unknown = true;
         self
     }
 
@@ -171,24 +197,23 @@ impl ToolLoop {
 
     async fn run(mut self) -> Result<Reply> {
         let turn = Turn::wait(self.next.shared()).await;
-        let first = self.first.take();
-        let mut calls = match first {
-            None => open_tool_calls(&self.next.manager.snapshot()),
-            Some(_) => Vec::new(),
+        let has_open_calls = || !open_calls(&self.next.manager.snapshot()).is_empty();
+        let mut asked = match self.first.take() {
+            None if has_open_calls() => None,
+            None => Some(self.next.clone()),
+            first => first,
         };
-        let mut asked = first.or_else(|| calls.is_empty().then(|| self.next.clone()));
         for round in 0.. {
             if let Some(exchange) = asked.take() {
                 let reply = self.send(exchange, &turn).await?;
-                if reply.tool_calls().is_empty() {
+                if !reply.message.has_calls() {
                     return Ok(reply);
                 }
-                calls = reply.message.tool_calls().to_vec();
             }
             if round >= self.rounds {
                 break;
             }
-            let results = self.results(std::mem::take(&mut calls)).await?;
+            let results = run_open_calls(self.next.shared(), &self.how).await?;
             asked = Some(Exchange { ask: Ask::Results(results), ..self.next.clone() });
         }
         Err(too_many(self.rounds))
@@ -203,30 +228,6 @@ impl ToolLoop {
         }
         stream.finish().await
     }
-
-    /// The results of calls, in their order.
-    async fn results(&mut self, calls: Vec<ToolCall>) -> Result<Vec<Message>> {
-        let run = |call: ToolCall| {
-            let result = self.handler.run(call.clone());
-            async move { (call, result.await) }
-        };
-        let mut running = stream::iter(calls).map(run).buffered(self.parallel.get());
-        let mut results = Vec::new();
-        while let Some((call, result)) = running.next().await {
-            let content = match result {
-                Ok(content) => content,
-                Err(error) if self.stops_on_error => return Err(failed(&call, error)),
-                Err(error) => format!("Error: {error}").into(),
-            };
-            results.push(Message::tool(call.id().unwrap_or_default(), content));
-        }
-        Ok(results)
-    }
-}
-
-fn failed(call: &ToolCall, error: HandlerError) -> Error {
-    let detail = format!("the call `{}` of `{}` failed", call.id().unwrap_or_default(), call.name());
-    Error::new(ErrorKind::ToolFailed, detail).because(error)
 }
 
 fn too_many(rounds: usize) -> Error {
@@ -247,7 +248,7 @@ impl fmt::Debug for ToolLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ToolLoop")
             .field("rounds", &self.rounds)
-            .field("parallel", &self.parallel)
+            .field("parallel", &self.how.parallel)
             .finish_non_exhaustive()
     }
 }

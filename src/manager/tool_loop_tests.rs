@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_lite::future::{block_on, yield_now};
 
 use super::*;
-use crate::backend::{BackendError, ChatEvent, Scripted};
+use crate::backend::{BackendError, ChatEvent, ChatReply, FinishReason, Scripted};
 use crate::budget::TokenBudget;
-use crate::message::ToolCall;
+use crate::message::{Role, ToolCall};
 use crate::tokens::CounterFn;
 
 fn call(id: &str) -> ToolCall {
@@ -207,4 +207,345 @@ fn calls_without_ids_and_calls_of_one_id_are_answered() {
         let reply = block_on(chat.run_tools("a", echo).into_future()).unwrap();
         assert_eq!((reply.text().as_ref(), script.requests()[1].messages.len()), ("done", 4));
     }
+}
+
+/// Handlers that note which calls they began.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn note(&self, call: &ToolCall) {
+        self.0.lock().unwrap().push(call.id().unwrap_or_default().to_owned());
+    }
+
+    /// What was begun since somebody last asked.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn echo(&self) -> impl ToolHandler + use<> {
+        let log = self.clone();
+        move |call: ToolCall| {
+            log.note(&call);
+            echo(call)
+        }
+    }
+
+    /// As `echo`; the call `2` never ends.
+    fn stuck(&self) -> impl ToolHandler + use<> {
+        let log = self.clone();
+        move |call: ToolCall| {
+            log.note(&call);
+            async move {
+                if call.id() == Some("2") {
+                    std::future::pending::<()>().await;
+                }
+                echo(call).await
+            }
+        }
+    }
+}
+
+/// The same conversation as another process would find it.
+fn reloaded(chat: &ConversationManager, script: &Scripted) -> ConversationManager {
+    let file = Transcript::from_json(&chat.transcript().to_json()).unwrap();
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script.clone()).counter(counter);
+    builder.budget(TokenBudget::limit(10_000)).open(file).unwrap()
+}
+
+/// Polls a loop until nothing moves, and drops it.
+fn drop_stuck(tools: ToolLoop) {
+    let mut running = tools.into_future();
+    for _ in 0..20 {
+        assert!(block_on(futures_lite::future::poll_once(&mut running)).is_none());
+    }
+}
+
+#[test]
+fn results_are_kept_when_another_call_fails_and_only_what_is_missing_runs_later() {
+    for from_file in [false, true] {
+        let script = Scripted::default().and([call("1"), call("2"), call("3"), call("4")]).and("done");
+        let chat = chat(&script);
+        let log = Log::default();
+        let fails = {
+            let log = log.clone();
+            move |call: ToolCall| {
+                log.note(&call);
+                async move {
+                    if call.id() == Some("2") {
+                        return Err("no approval");
+                    }
+                    for _ in 0..9 {
+                        yield_now().await;
+                    }
+                    Ok("fine")
+                }
+            }
+        };
+        let three = NonZeroUsize::new(3).unwrap();
+        let error = block_on(chat.run_tools("a", fails).parallel(three).stop_on_error().into_future()).unwrap_err();
+        assert_eq!((error.kind(), log.take().join(" ")), (ErrorKind::ToolFailed, "1 2 3".to_owned()));
+        assert_eq!(texts(&chat), ["a", ""], "an exchange is recorded whole");
+        let chat = if from_file { reloaded(&chat, &script) } else { chat };
+        let open: Vec<bool> = chat.open_calls().iter().map(|call| call.outcome == Outcome::Waiting).collect();
+        assert_eq!(open, [false, true, false, true]);
+        assert_eq!(block_on(chat.resume_tools(log.echo()).into_future()).unwrap().text(), "done");
+        assert_eq!(
+            (log.take().join(" "), texts(&chat)),
+            ("2 4".into(), texts_of(&["a", "", "fine", "r2", "fine", "r4", "done"]))
+        );
+        assert!(chat.snapshot().rounds().is_empty() && chat.open_calls().is_empty());
+    }
+}
+
+fn texts_of(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+#[test]
+fn a_call_that_was_stopped_while_it_ran_has_an_unknown_outcome_and_runs_again_only_on_request() {
+    for from_file in [false, true] {
+        let script = Scripted::default().and([call("1"), call("2"), call("3")]).and("done");
+        let chat = chat(&script);
+        let log = Log::default();
+        let two = NonZeroUsize::new(1).unwrap();
+        drop_stuck(chat.run_tools("a", log.stuck()).parallel(two));
+        assert_eq!((log.take().join(" "), texts(&chat)), ("1 2".into(), texts_of(&["a", ""])));
+        let chat = if from_file { reloaded(&chat, &script) } else { chat };
+        let error = block_on(chat.resume_tools(log.echo()).into_future()).unwrap_err();
+        assert_eq!((error.kind(), log.take().len()), (ErrorKind::OutcomeUnknown, 0));
+        for says in
+            ["1 call was started".to_owned(), "`2` of `look_up`".into(), "rerun_unknown".into(), "`push`".into()]
+        {
+            let says = says.replace("1 call was started", "1 call started");
+            assert!(error.to_string().contains(&says), "{error}");
+        }
+        let reply = block_on(chat.resume_tools(log.echo()).rerun_unknown().into_future()).unwrap();
+        assert_eq!((reply.text().as_ref(), log.take().join(" ")), ("done", "2 3".into()));
+        assert_eq!(texts(&chat), ["a", "", "r1", "r2", "r3", "done"]);
+    }
+}
+
+#[test]
+fn an_unknown_call_stays_unknown_when_it_could_not_be_started_again() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let script = Scripted::default().and([call("1"), call("2")]);
+    let first = chat(&script);
+    let log = Log::default();
+    drop_stuck(first.run_tools("a", log.stuck()));
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
+    let file = Transcript::from_json(&first.transcript().to_json()).unwrap();
+    let nowhere = folder.path().join("no/such/folder.json");
+    let chat = builder.budget(TokenBudget::limit(10_000)).autosave(nowhere).open(file).unwrap();
+    log.take();
+    let error = block_on(chat.resume_tools(log.echo()).rerun_unknown().into_future()).unwrap_err();
+    assert_eq!((error.kind(), log.take().len()), (ErrorKind::Io, 0));
+    let outcomes: Vec<bool> = chat.open_calls().iter().map(|open| open.outcome == Outcome::Started).collect();
+    assert_eq!(outcomes, [false, true]);
+}
+
+#[test]
+fn an_unknown_outcome_may_be_said_by_hand() {
+    let build = || {
+        let script = Scripted::default().and([call("1"), call("2"), call("3")]).and("done");
+        let chat = chat(&script);
+        let log = Log::default();
+        drop_stuck(chat.run_tools("a", log.stuck()));
+        log.take();
+        (chat, log)
+    };
+    // 1 and 3 have results: the one that is missing, or all of them.
+    for given in [&["2"][..], &["1", "2", "3"], &["3", "2"]] {
+        let (chat, _) = build();
+        let results: Vec<Message> = given.iter().map(|id| Message::tool(id, format!("by hand {id}"))).collect();
+        block_on(chat.respond(results).into_future()).unwrap();
+        let expected = |id: &str| if given.contains(&id) { format!("by hand {id}") } else { format!("r{id}") };
+        let history = texts(&chat);
+        assert_eq!(history[2..5], ["1", "2", "3"].map(expected), "{given:?}");
+    }
+    let (chat, log) = build();
+    chat.push(Message::tool("2", "it was done")).unwrap();
+    block_on(chat.resume_tools(log.echo()).into_future()).unwrap();
+    let mut history = texts(&chat);
+    history.sort();
+    assert_eq!(history, ["", "a", "done", "it was done", "r1", "r3"]);
+    assert_eq!(log.take().len(), 0);
+    let (chat, _) = build();
+    let error = block_on(chat.respond([]).into_future()).unwrap_err();
+    assert!(error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("1 call without a result: `2`"));
+    let error = block_on(chat.send("b").into_future()).unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("`resume_tools` goes on"),
+        "{error}"
+    );
+}
+
+#[test]
+fn results_that_were_sent_in_vain_are_sent_again_without_running_a_call() {
+    for from_file in [false, true] {
+        let script = Scripted::default().and([call("1"), call("2")]).and(BackendError::unavailable("down")).and("done");
+        let chat = chat(&script);
+        let log = Log::default();
+        let error = block_on(chat.run_tools("a", log.echo()).into_future()).unwrap_err();
+        assert_eq!((error.kind(), log.take().len()), (ErrorKind::Unavailable, 2));
+        assert_eq!(error.attempt().unwrap().staged.len(), 2);
+        let chat = if from_file { reloaded(&chat, &script) } else { chat };
+        block_on(chat.resume_tools(log.echo()).into_future()).unwrap();
+        assert_eq!((log.take().len(), texts(&chat)), (0, texts_of(&["a", "", "r1", "r2", "done"])));
+    }
+}
+
+#[test]
+fn a_round_stays_with_its_branch() {
+    let script = Scripted::default().and([call("1"), call("2")]).and("other").and("done");
+    let chat = chat(&script);
+    let log = Log::default();
+    drop_stuck(chat.run_tools("a", log.stuck()));
+    let calls = chat.snapshot().leaf().unwrap();
+    chat.undo().unwrap();
+    block_on(chat.send("b").into_future()).unwrap();
+    let fork = chat.fork(calls).unwrap();
+    chat.switch(calls).unwrap();
+    for chat in [&chat, &fork] {
+        let error = block_on(chat.resume_tools(log.echo()).into_future()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
+    }
+    log.take();
+    block_on(chat.resume_tools(log.echo()).rerun_unknown().into_future()).unwrap();
+    assert_eq!(log.take(), ["2"]);
+    // Gone back behind the exchange that recorded the results: they are on another branch, and no call runs again.
+    chat.switch(calls).unwrap();
+    script.then("done again");
+    block_on(chat.resume_tools(log.echo()).into_future()).unwrap();
+    assert_eq!((log.take().len(), texts(&chat)), (0, texts_of(&["a", "", "r1", "r2", "done again"])));
+}
+
+#[test]
+fn calls_that_no_handler_can_run_are_answered_with_what_is_wrong() {
+    let broken = ToolCall::function("1", "look_up", "{city: Oslo}");
+    let script =
+        Scripted::default().and([broken.clone(), call("2"), ToolCall::function("3", "look_up", " ")]).and("done");
+    let chat = chat(&script);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let handler = {
+        let seen = Arc::clone(&seen);
+        move |call: ToolCall| {
+            seen.lock().unwrap().push(call.arguments().into_owned());
+            async { "fine" }
+        }
+    };
+    block_on(chat.run_tools("a", handler).stop_on_error().into_future()).unwrap();
+    assert_eq!(*seen.lock().unwrap(), ["{}", "{}"]);
+    assert!(
+        texts(&chat)[2].starts_with("Error: the arguments are not a JSON object (key must be"),
+        "{:?}",
+        texts(&chat)
+    );
+    let request = &script.requests()[1];
+    let sent: Vec<_> = request.messages[1].tool_calls().iter().map(|call| call.arguments().into_owned()).collect();
+    assert_eq!(sent, [r#"{"invalid_arguments":"{city: Oslo}"}"#, "{}", "{}"]);
+    assert_eq!(chat.history()[1].tool_calls()[0], broken, "the record keeps what came");
+    assert!(broken.invalid_arguments().unwrap().contains("line 1"), "who runs calls by hand can see it");
+}
+
+#[test]
+fn a_reply_that_ends_in_the_middle_of_a_call_is_an_error_and_nothing_is_run() {
+    for finish in [FinishReason::Length, FinishReason::ToolCalls, FinishReason::ContentFilter] {
+        for streamed in [false, true] {
+            let cut =
+                Message::calls([call("1"), ToolCall::function("2", "write", r#"{"path":"a.t"#)]).with_content("So:");
+            let script = Scripted::default().and(ChatReply::new(cut.clone()).finish(finish.clone())).and("again");
+            let chat = chat(&script);
+            let log = Log::default();
+            let tools = chat.run_tools("a", log.echo());
+            let tools = if streamed { tools.on_event(|_| {}) } else { tools };
+            let error = block_on(tools.into_future()).unwrap_err();
+            assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::CutCall, false));
+            let attempt = error.attempt().unwrap();
+            assert_eq!((attempt.partial.as_ref(), attempt.staged.len()), (Some(&cut), 1));
+            assert_eq!((log.take().len(), texts(&chat).len(), chat.spending().total().failed), (0, 0, 1));
+            assert_eq!(block_on(chat.run_tools("a", log.echo()).into_future()).unwrap().text(), "again");
+        }
+    }
+}
+
+#[test]
+fn a_call_of_a_deprecated_function_is_run_and_answered_by_its_name() {
+    let json = r#"{"role":"assistant","content":null,"function_call":{"name":"look","arguments":""}}"#;
+    let script = Scripted::default().and(Message::from_json(json).unwrap()).and("done");
+    let chat = chat(&script);
+    let handler = |call: ToolCall| async move { format!("{} {}", call.name(), call.arguments()) };
+    assert_eq!(block_on(chat.run_tools("a", handler).into_future()).unwrap().text(), "done");
+    let result = &chat.history()[2];
+    assert_eq!((result.role(), result.name(), result.text().as_ref()), (&Role::Function, Some("look"), "look {}"));
+}
+
+#[test]
+fn a_made_id_is_in_call_and_result_and_in_the_last_event() {
+    let json = r#"{"role":"assistant","content":null,"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}"#;
+    let script = Scripted::default().and(Message::from_json(json).unwrap()).and("done");
+    let chat = chat(&script);
+    let last = Arc::new(Mutex::new(None));
+    let show = {
+        let last = Arc::clone(&last);
+        move |event: &ChatEvent| {
+            if let ChatEvent::Finished(reply) = event
+                && let Some(call) = reply.message.tool_calls().first()
+            {
+                *last.lock().unwrap() = call.id().map(str::to_owned);
+            }
+        }
+    };
+    block_on(chat.run_tools("a", echo).on_event(show).into_future()).unwrap();
+    let (shown, history) = (last.lock().unwrap().clone().unwrap(), chat.history());
+    assert_eq!((history[1].tool_calls()[0].id(), history[2].tool_call_id()), (Some(&*shown), Some(&*shown)));
+    assert_eq!(reloaded(&chat, &script).history(), history);
+}
+
+#[test]
+fn the_start_of_a_call_is_on_the_disk_before_its_handler_is_called() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chat.json");
+    let script = Scripted::default().and([call("1"), call("2")]).and([call("3")]).and("done");
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
+    let chat = builder.budget(TokenBudget::limit(10_000)).autosave(&file).build().unwrap();
+    let started = {
+        let file = file.clone();
+        move |call: ToolCall| {
+            let known = Transcript::load(&file).unwrap();
+            let calls = super::open_calls::open_calls(&known.conversation);
+            let own = calls.iter().find(|open| open.call == call).unwrap();
+            assert_eq!(own.outcome, Outcome::Started);
+            echo(call)
+        }
+    };
+    block_on(chat.run_tools("a", started).into_future()).unwrap();
+    assert!(Transcript::load(&file).unwrap().conversation.rounds().is_empty());
+}
+
+#[test]
+fn a_call_whose_start_cannot_be_saved_is_not_run() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chat.json");
+    let script = Scripted::default().and([call("1")]).and([call("2")]).and("done");
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
+    let chat = builder.budget(TokenBudget::limit(10_000)).autosave(&file).build().unwrap();
+    let log = Log::default();
+    let spoils = {
+        let (log, file) = (log.clone(), file.clone());
+        move |call: ToolCall| {
+            log.note(&call);
+            // Somebody else saves to the file.
+            Transcript::new(Conversation::from_messages([Message::user("other")])).save(&file).unwrap();
+            echo(call)
+        }
+    };
+    let error = block_on(chat.run_tools("a", spoils).into_future()).unwrap_err();
+    assert_eq!((error.kind(), log.take()), (ErrorKind::Conflict, vec!["1".to_owned()]));
+    assert!(error.to_string().contains("was not run"), "{error}");
+    assert_eq!(chat.open_calls()[0].outcome, Outcome::Waiting);
 }

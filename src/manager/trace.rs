@@ -1,4 +1,5 @@
-//! Spans and events for `tracing`. No message text is in them.
+//! Spans and events for `tracing`. No message text is in them, and so errors are in them as `Debug` writes them: without
+//! what a server said, which may quote the conversation.
 
 use tracing::field::Empty;
 use tracing::{Span, debug, info_span, warn};
@@ -56,12 +57,14 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
     if report.half_characters > 0 {
         warn!(parent: span, count = report.half_characters, "half characters of the answer were replaced by U+FFFD");
     }
-    if let Some(error) = &report.unsaved {
-        warn!(parent: span, %error, "the conversation could not be saved");
-    }
+}
+
+/// Inside the span of the exchange, where it is still there.
+pub(super) fn unsaved(error: &Error) {
+    warn!(?error, "the conversation could not be saved");
 }
 
 pub(super) fn failed(span: &Span, error: &Error) {
-    span.record("error", tracing::field::display(error));
+    span.record("error", tracing::field::debug(error));
     debug!(parent: span, "failed");
 }

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use tracing::{Instrument, Span};
 
 use super::exchange::Exchange;
-use super::failure::FailedExchange;
+use super::failure::{FailedExchange, UnsavedExchange};
 use super::reply::{Reply, Report};
 use super::summarizer::SummaryCall;
 use super::trace;
@@ -122,8 +122,8 @@ impl Transaction {
         send: impl Fn(&dyn ChatBackend, ChatRequest) -> BoxFuture<'static, Result<T, BackendError>>,
     ) -> Result<T> {
         let shared = Arc::clone(&self.turn.shared);
-        let Some(backend) = &shared.setup.backend else {
-            return Err(self.refused(BackendError::no_backend("the manager was built without a backend"), None));
+        let Some(backend) = shared.setup.backend_in_use() else {
+            return Err(self.refused(BackendError::no_backend(NO_BACKEND), None));
         };
         loop {
             self.asked = Instant::now();
@@ -179,7 +179,10 @@ impl Transaction {
     }
 
     fn failed(&self) -> FailedExchange {
-        FailedExchange::new(self.planned.plan.request(), self.exchange.ask.messages().to_vec())
+        let recorded = self.turn.shared.state(|state| state.file.conversation.next_ordinal());
+        let staged = (recorded..self.planned.staged.next_ordinal()).map(ItemId::from_index);
+        let staged = staged.filter_map(|id| Some(self.planned.staged.get(id)?.message().clone()));
+        FailedExchange::new(self.planned.plan.request(), staged.collect())
     }
 
     fn tell_failed(&mut self, error: Error) -> Error {
@@ -193,11 +196,14 @@ impl Transaction {
         let shared = Arc::clone(&self.turn.shared);
         let mut reply = reply.or_attempt(self.asked.elapsed());
         reply.attempts.splice(0..0, self.attempts.drain(..));
-        let why = unusable(&reply);
-        let cost = self.pay(&reply, why.is_some());
-        if let Some(why) = why {
-            let error = self.failed().unusable(reply, &why);
-            return Err(self.tell_failed(error));
+        let usable = usable(&reply);
+        let cost = self.pay(&reply, usable.is_err());
+        match usable {
+            Ok(message) => reply.message = message,
+            Err((kind, why)) => {
+                let error = self.failed().unusable(reply, kind, &why);
+                return Err(self.tell_failed(error));
+            }
         }
         let elapsed = self.started.elapsed();
         let plan = &self.planned.plan;
@@ -229,7 +235,13 @@ impl Transaction {
         drop(saving);
         reply.report.unsaved = unsaved.map(Arc::new);
         self.tell_committed(&reply, &evicted);
-        Ok(reply)
+        match reply.report.unsaved.clone() {
+            Some(error) => {
+                self.span.in_scope(|| shared.tell_unsaved(&error));
+                if shared.setup.requires_saved { Err(UnsavedExchange { reply, error }.into_error()) } else { Ok(reply) }
+            }
+            None => Ok(reply),
+        }
     }
 
     /// Takes in the bill of a reply; what it cost, if that is known.
@@ -261,7 +273,7 @@ impl Transaction {
         if let Ok(committed) = shared.commit(&self.planned, &partial.clone().incomplete()) {
             self.tell_evicted(&committed.evicted);
             // A drop cannot wait for it.
-            let _ = shared.begin_to_save();
+            shared.save_later();
         }
     }
 }
@@ -293,16 +305,21 @@ impl Drop for Transaction {
     }
 }
 
+/// Why there is nobody to ask, and the ways out.
+const NO_BACKEND: &str = "the manager was built without one: state it with `Builder::backend`, or build the crate with its \
+    feature `openai`, under which the default is the endpoint that OPENAI_BASE_URL and OPENAI_API_KEY name";
+
 fn nothing_came() -> BackendError {
     BackendError::interrupted("the stream ended before anything came")
 }
 
-/// Why a reply is none: said by somebody else, or with nothing in it.
-fn unusable(reply: &ChatReply) -> Option<String> {
-    let message = &reply.message;
-    if *message.role() != Role::Assistant {
-        return Some("the reply is not an assistant's message".to_owned());
+/// The message of a reply as it is recorded; an error when somebody else said it, its calls cannot be used, or nothing is
+/// in it.
+fn usable(reply: &ChatReply) -> Result<Message, (ErrorKind, String)> {
+    if *reply.message.role() != Role::Assistant {
+        return Err((ErrorKind::Malformed, "the reply is not an assistant's message".to_owned()));
     }
+    let message = reply.pass_gate().map_err(|stopped| (stopped.kind, stopped.why))?;
     let is_empty =
         message.text().is_empty() && !message.has_calls() && message.refusal().is_none() && message.audio().is_none();
     let end = match &reply.finish {
@@ -314,7 +331,10 @@ fn unusable(reply: &ChatReply) -> Option<String> {
         0 => format!(" ({} tokens)", usage.completion_tokens),
         reasoning => format!(" ({} tokens, {reasoning} of them reasoning)", usage.completion_tokens),
     });
-    is_empty.then(|| format!("empty reply: {end}{}", billed.unwrap_or_default()))
+    match is_empty {
+        true => Err((ErrorKind::Malformed, format!("empty reply: {end}{}", billed.unwrap_or_default()))),
+        false => Ok(message),
+    }
 }
 
 impl Shared {

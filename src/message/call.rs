@@ -6,9 +6,13 @@ use std::fmt;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::arguments::{Arguments, as_sent};
 use super::object::{Known, Member, Object, known, text_or_raw};
 use crate::halves::mended;
 use crate::json::RawJson;
+
+/// The name that a call without one is sent with.
+const UNNAMED: &str = "unnamed";
 
 /// One call of a tool, a function's or a custom tool's, as the model wrote it: the arguments stay as they are.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,10 +76,33 @@ impl ToolCall {
         self.call().map_or("", FunctionCall::name)
     }
 
-    /// The arguments of a function, byte for byte as the model wrote them (but for half characters, which are U+FFFD), or
-    /// the input of a custom tool.
+    /// The arguments of a function, byte for byte as the model wrote them (`{}` where it wrote none, and U+FFFD for half a
+    /// character), or the input of a custom tool.
     pub fn arguments(&self) -> Cow<'_, str> {
-        self.call().map_or(Cow::Borrowed(""), FunctionCall::arguments)
+        match self.call() {
+            Some(call) if !self.is_custom() => call.arguments(),
+            None if self.is_function() => Cow::Borrowed("{}"),
+            _ => Cow::Borrowed(self.written()),
+        }
+    }
+
+    /// Why the arguments of a function are not the JSON object that the API has there, as the model may be told; `None`
+    /// where they are one, and for custom tools, whose input is free text.
+    ///
+    /// [`run_tools`](crate::ConversationManager::run_tools) answers such a call with this text and does not run it. Who
+    /// runs calls by hand can do the same. Servers are sent such arguments as text inside an object,
+    /// `{"invalid_arguments": "…"}`, because strict ones refuse a request whose calls have no JSON.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ToolCall;
+    ///
+    /// let call = ToolCall::function("c1", "weather", "{city: Oslo}");
+    /// assert_eq!(call.invalid_arguments().unwrap(), "key must be a string at line 1 column 2");
+    /// assert_eq!(ToolCall::function("c2", "weather", "").invalid_arguments(), None);
+    /// ```
+    pub fn invalid_arguments(&self) -> Option<String> {
+        self.judged()?.fault()
     }
 
     /// Any other member, as it stands in the JSON.
@@ -83,11 +110,112 @@ impl ToolCall {
         self.0.other(key)
     }
 
+    /// What the arguments of a function are; `None` for calls of another kind.
+    pub(crate) fn judged(&self) -> Option<Arguments> {
+        self.is_function().then(|| self.call().map_or(Arguments::Empty, FunctionCall::judged))
+    }
+
+    /// Whether a function or a custom tool is called, and not said which.
+    pub(crate) fn is_nameless(&self) -> bool {
+        (self.is_function() || self.is_custom()) && self.name().trim().is_empty()
+    }
+
+    /// Whether there is nothing in it: no id, no name and no arguments.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.is_nameless() && self.stated_id().is_none() && self.written().is_empty()
+    }
+
+    /// The call's id, if it has one that is not empty.
+    pub(crate) fn stated_id(&self) -> Option<&str> {
+        self.id().filter(|id| !id.trim().is_empty())
+    }
+
+    /// The same call with another id.
+    pub(crate) fn with_id(&self, id: &str) -> Self {
+        Self(self.0.with(Member::Known(CallMember::Id(Some(id.into())))))
+    }
+
+    /// The arguments or input as they were written; empty where there are none.
+    pub(crate) fn written(&self) -> &str {
+        self.call().map_or("", FunctionCall::written)
+    }
+
+    /// The same call with other arguments, or another input.
+    pub(crate) fn with_written(&self, text: &str) -> Self {
+        let call = self.call().cloned().unwrap_or_else(|| FunctionCall(Object::new(Vec::new())));
+        self.with_call(call.with_written(text, self.is_custom()))
+    }
+
+    /// The deprecated call of a function as one of a tool.
+    pub(crate) fn of_function(call: &FunctionCall) -> Self {
+        Self(Object::new(vec![Member::Known(CallMember::Function(Some(call.clone())))]))
+    }
+
+    /// Whether strict servers take it as it stands, its id aside.
+    pub(crate) fn is_as_sent(&self) -> bool {
+        let is_known = self.is_function() || self.is_custom();
+        let has_kind = self.0.find(|member| if let CallMember::Type(kind) = member { kind.as_deref() } else { None });
+        !is_known || has_kind.is_some() && self.call().is_some_and(|call| call.is_as_sent(self.is_custom()))
+    }
+
+    /// The call as strict servers take it: with a kind, a name, and arguments that are the text of a JSON object.
+    pub(crate) fn as_sent(&self) -> Self {
+        if self.is_as_sent() {
+            return self.clone();
+        }
+        let call = self.call().cloned().unwrap_or_else(|| FunctionCall(Object::new(Vec::new())));
+        let kind = CallMember::Type(Some(self.kind().into()));
+        Self(self.0.with(Member::Known(kind))).with_call(call.as_sent(self.is_custom()))
+    }
+
+    fn is_custom(&self) -> bool {
+        self.0.find(|member| matches!(member, CallMember::Custom(Some(_))).then_some(())).is_some()
+            || self.call().is_none() && self.kind() == "custom"
+    }
+
+    /// Kinds that only some servers have may call a function too.
+    fn is_function(&self) -> bool {
+        !self.is_custom() && (self.call().is_some() || self.kind() == "function")
+    }
+
+    fn with_call(&self, call: FunctionCall) -> Self {
+        let member = if self.is_custom() { CallMember::Custom(Some(call)) } else { CallMember::Function(Some(call)) };
+        Self(self.0.with(Member::Known(member)))
+    }
+
     fn call(&self) -> Option<&FunctionCall> {
-        self.0.find(|member| match member {
-            CallMember::Function(call) | CallMember::Custom(call) => call.as_ref(),
-            CallMember::Id(_) | CallMember::Type(_) => None,
-        })
+        self.0.find(CallMember::call)
+    }
+
+    /// Whether it is a call as the specification has it: of the kind that it says, with arguments that are text.
+    pub(crate) fn is_understood(&self) -> bool {
+        let is_of_kind = self.0.find(|member| match (member, self.kind()) {
+            (CallMember::Function(Some(call)), "function") | (CallMember::Custom(Some(call)), "custom") => Some(call),
+            _ => None,
+        });
+        is_of_kind.is_some_and(FunctionCall::has_text) && self.foreign().is_empty()
+    }
+
+    /// What it holds beside its id, kind, name and arguments. The `index` of a call is its place in a stream, and nothing
+    /// that a model reads.
+    pub(crate) fn foreign(&self) -> Vec<RawJson> {
+        let is_index = |key: &str, value: &RawJson| key == "index" && value.parse::<u64>().is_ok();
+        let others = self.0.others().filter(|(key, value)| !is_index(key, value));
+        let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
+        let kind = Some(self.kind()).filter(|kind| !matches!(*kind, "function" | "custom")).map(RawJson::from);
+        let mut bodies = self.0.known().filter_map(CallMember::call);
+        let own = bodies.next().map(FunctionCall::foreign).unwrap_or_default();
+        let second = bodies.filter_map(|call| serde_json::to_value(call).ok()).map(RawJson::from);
+        others.chain(kind).chain(own).chain(second).collect()
+    }
+}
+
+impl CallMember {
+    fn call(&self) -> Option<&FunctionCall> {
+        match self {
+            Self::Function(call) | Self::Custom(call) => call.as_ref(),
+            Self::Id(_) | Self::Type(_) => None,
+        }
     }
 }
 
@@ -106,15 +234,86 @@ impl FunctionCall {
         name.unwrap_or("")
     }
 
-    /// The arguments (or a custom tool's input) as text; arguments that a server wrote as JSON instead of text come as
-    /// that JSON's text.
+    /// The arguments as text, `{}` where there are none; arguments that a server wrote as JSON instead of text come as that
+    /// JSON's text.
     pub fn arguments(&self) -> Cow<'_, str> {
+        match self.written() {
+            "" => Cow::Borrowed("{}"),
+            blank if blank.trim_ascii().is_empty() || blank.trim_ascii() == "null" => Cow::Borrowed("{}"),
+            text => Cow::Borrowed(text),
+        }
+    }
+
+    /// Why the arguments are not a JSON object; see [`ToolCall::invalid_arguments`].
+    pub fn invalid_arguments(&self) -> Option<String> {
+        self.judged().fault()
+    }
+
+    pub(crate) fn judged(&self) -> Arguments {
+        Arguments::of(self.written())
+    }
+
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.name().trim().is_empty()
+    }
+
+    /// The arguments, or a custom tool's input, as they were written; empty where there are none.
+    fn written(&self) -> &str {
         let text = self.0.find(|member| match member {
             FunctionMember::Arguments(text) | FunctionMember::Input(text) => Some(&**text),
             FunctionMember::Name(_) => None,
         });
         let raw = || self.0.other("arguments").or_else(|| self.0.other("input")).map(RawJson::as_str);
-        Cow::Borrowed(text.or_else(raw).unwrap_or(""))
+        text.or_else(raw).filter(|text| *text != "null").unwrap_or("")
+    }
+
+    fn with_written(&self, text: &str, is_custom: bool) -> Self {
+        let member =
+            if is_custom { FunctionMember::Input(text.into()) } else { FunctionMember::Arguments(text.into()) };
+        Self(self.0.with(Member::Known(member)))
+    }
+
+    /// Whether strict servers take it as it stands.
+    pub(crate) fn is_as_sent(&self, is_custom: bool) -> bool {
+        let arguments = self.0.find(|member| match member {
+            FunctionMember::Arguments(text) => Some(&**text).filter(|_| !is_custom),
+            FunctionMember::Input(text) => Some(&**text).filter(|_| is_custom),
+            FunctionMember::Name(_) => None,
+        });
+        let is_taken = |text: &str| is_custom || Arguments::of(text) == Arguments::Object;
+        !self.is_nameless() && arguments.is_some_and(is_taken)
+    }
+
+    /// The call as strict servers take it.
+    pub(crate) fn as_sent(&self, is_custom: bool) -> Self {
+        let text = if is_custom { Cow::Borrowed(self.written()) } else { as_sent(self.written()) };
+        let sent = self.with_written(&text, is_custom);
+        if self.is_nameless() {
+            return Self(sent.0.with(Member::Known(FunctionMember::Name(Some(UNNAMED.into())))));
+        }
+        sent
+    }
+
+    /// Whether the arguments are text, as the specification has them.
+    pub(crate) fn has_text(&self) -> bool {
+        self.0.find(|member| (!matches!(member, FunctionMember::Name(_))).then_some(())).is_some()
+    }
+
+    /// What it holds beside its name and arguments.
+    pub(crate) fn foreign(&self) -> Vec<RawJson> {
+        let has_text = self.has_text();
+        let is_arguments = |key: &str| match key {
+            "arguments" => !has_text,
+            "input" => !has_text && self.0.other("arguments").is_none(),
+            _ => false,
+        };
+        let others = self.0.others().filter(|(key, _)| !is_arguments(key));
+        let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
+        let texts = self.0.known().filter_map(|member| match member {
+            FunctionMember::Arguments(text) | FunctionMember::Input(text) => Some(&**text),
+            FunctionMember::Name(_) => None,
+        });
+        others.chain(texts.skip(1).map(RawJson::from)).collect()
     }
 }
 

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::object::{Known, Member, Object, known, text_or_raw};
+use super::object::{Known, Member, Object, known, text_or_other};
 use crate::json::RawJson;
 
 /// The content of a message.
@@ -127,6 +127,30 @@ enum PartMember {
     ImageUrl(RawJson),
 }
 
+/// How closely a model looks at an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ImageDetail {
+    /// The model decides.
+    #[default]
+    Auto,
+    /// A small version of the image, for few tokens.
+    Low,
+    /// The image as it is, up to what the model takes.
+    High,
+}
+
+impl ImageDetail {
+    /// The word that the API has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Low => "low",
+            Self::High => "high",
+        }
+    }
+}
+
 /// The image of a part, as the API has it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
@@ -147,24 +171,56 @@ impl fmt::Debug for ImageUrl<'_> {
 
 impl Part {
     /// A part of text.
-    pub fn new_text(text: &str) -> Self {
+    pub fn from_text(text: &str) -> Self {
         Self::of("text", Member::Known(PartMember::Text(text.into())))
     }
 
     /// An image, by address or as a `data:` URL.
-    pub fn new_image_url(url: &str) -> Self {
-        let value = serde_json::json!({ "url": url });
-        Self::of("image_url", Member::Known(PartMember::ImageUrl(value.into())))
+    pub fn image(url: &str) -> Self {
+        Self::of_image(serde_json::json!({ "url": url }))
     }
 
-    /// A part of any kind: `{"type": kind, kind: value}`, as `input_audio` and `file` are.
+    /// An image, by address or as a `data:` URL, that the model looks at as closely as `detail` says.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ChatCost, ImageDetail, Message, Part};
+    ///
+    /// let image = Part::image_with_detail("https://example.com/cat.png", ImageDetail::Low);
+    /// let message = Message::user(vec![Part::from_text("What is this?"), image]);
+    /// assert_eq!(ChatCost::for_model("gpt-4o").messages(&[message]).total().tokens, 96);
+    /// ```
+    pub fn image_with_detail(url: &str, detail: ImageDetail) -> Self {
+        Self::of_image(serde_json::json!({ "url": url, "detail": detail.as_str() }))
+    }
+
+    /// A part of any kind: `{"type": kind, kind: value}`, as `input_audio` and `file` are. It is the same part that
+    /// reading this JSON gives: `text`, `refusal` and `image_url` are the kinds that this crate knows. The kind `type`
+    /// has no value, as an object has each key once.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Part, RawJson};
+    ///
+    /// assert_eq!(Part::new("text", "Hello!".into()), Part::from_text("Hello!"));
+    /// let file = Part::new("file", RawJson::new(r#"{"file_id": "file-1"}"#)?);
+    /// assert_eq!(serde_json::to_string(&file).unwrap(), r#"{"type":"file","file":{"file_id":"file-1"}}"#);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn new(kind: &str, value: RawJson) -> Self {
-        Self::of(kind, Member::other(kind, value))
+        if kind == "type" {
+            return Self(Object::new(vec![Member::Known(PartMember::Type(kind.into()))]));
+        }
+        Self::of(kind, PartMember::from_value(kind, value))
     }
 
     /// The same part with another text.
     pub(crate) fn with_text(&self, text: &str) -> Self {
         Self(self.0.with(Member::Known(PartMember::Text(text.into()))))
+    }
+
+    fn of_image(value: serde_json::Value) -> Self {
+        Self::of("image_url", Member::Known(PartMember::ImageUrl(value.into())))
     }
 
     fn of(kind: &str, member: Member<PartMember>) -> Self {
@@ -188,7 +244,17 @@ impl Part {
 
     /// The image of an `image_url` part.
     pub fn image_url(&self) -> Option<ImageUrl<'_>> {
-        self.0.find(|member| if let PartMember::ImageUrl(raw) = member { raw.parse().ok() } else { None })
+        self.image_json().and_then(|raw| raw.parse().ok())
+    }
+
+    /// The value of `image_url`, be it an image as the API has it or not.
+    pub(crate) fn image_json(&self) -> Option<&RawJson> {
+        self.0.find(|member| if let PartMember::ImageUrl(raw) = member { Some(raw) } else { None })
+    }
+
+    /// All other members, in their order.
+    pub(crate) fn extra(&self) -> impl Iterator<Item = (&str, &RawJson)> {
+        self.0.others()
     }
 
     /// Any other member, as it stands in the JSON.
@@ -214,10 +280,18 @@ impl Serialize for Part {
 
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let part = Self(Object::deserialize(deserializer)?);
-        match part.kind() {
-            "" => Err(D::Error::custom("a content part has no `type`")),
-            _ => Ok(part),
+        Object::deserialize(deserializer).map(Self)
+    }
+}
+
+impl PartMember {
+    /// The member `key`, read from its value.
+    fn from_value(key: &str, value: RawJson) -> Member<Self> {
+        match key {
+            "text" => text_or_other(key, value, Self::Text),
+            "refusal" => text_or_other(key, value, Self::Refusal),
+            "image_url" => Member::Known(Self::ImageUrl(value)),
+            _ => Member::other(key, value),
         }
     }
 }
@@ -228,9 +302,7 @@ impl Known for PartMember {
     fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Member<Self>>, A::Error> {
         match key {
             "type" => known(map, Self::Type),
-            "text" => text_or_raw(key, map, Self::Text),
-            "refusal" => text_or_raw(key, map, Self::Refusal),
-            "image_url" => known(map, Self::ImageUrl),
+            "text" | "refusal" | "image_url" => Ok(Some(Self::from_value(key, map.next_value()?))),
             _ => Ok(None),
         }
     }
@@ -248,6 +320,13 @@ impl Known for PartMember {
         match self {
             Self::Type(text) | Self::Text(text) | Self::Refusal(text) => serializer.serialize_str(text),
             Self::ImageUrl(raw) => raw.serialize(serializer),
+        }
+    }
+
+    fn check(members: &[Member<Self>]) -> Result<(), &'static str> {
+        match members.iter().any(|member| matches!(member, Member::Known(Self::Type(_)))) {
+            true => Ok(()),
+            false => Err("has no `type`"),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! kept as raw JSON in its place, so that what came in goes out: the same values, the same order of keys, numbers digit
 //! for digit, a call's arguments byte for byte (invariant 9).
 
+mod arguments;
 mod call;
 mod content;
 mod object;
 mod role;
+mod sent;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,10 +23,12 @@ use crate::json::{RawJson, described};
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
+pub(crate) use arguments::Arguments;
 pub use call::{FunctionCall, ToolCall};
-pub use content::{Content, ImageUrl, Part};
+pub use content::{Content, ImageDetail, ImageUrl, Part};
 use role::KeptRole;
 pub use role::Role;
+pub(crate) use sent::{call_faults, made_id, with_legal_calls};
 
 /// One chat-completions message. A clone shares the text.
 ///
@@ -126,13 +130,19 @@ impl Message {
     /// Adds text as a part behind the content there is.
     #[must_use]
     pub fn and_text(self, text: &str) -> Self {
-        self.and_part(Part::new_text(text))
+        self.and_part(Part::from_text(text))
     }
 
     /// Adds an image by its address or as a `data:` URL, behind the content there is.
     #[must_use]
     pub fn image_url(self, url: &str) -> Self {
-        self.and_part(Part::new_image_url(url))
+        self.and_part(Part::image(url))
+    }
+
+    /// Adds an image that the model looks at as closely as `detail` says, behind the content there is.
+    #[must_use]
+    pub fn image_with_detail(self, url: &str, detail: ImageDetail) -> Self {
+        self.and_part(Part::image_with_detail(url, detail))
     }
 
     /// Adds a part behind the content there is; text so far becomes the first part.
@@ -141,7 +151,7 @@ impl Message {
         let mut parts = match self.content() {
             None => Vec::new(),
             Some(Content::Text(text)) if text.is_empty() => Vec::new(),
-            Some(Content::Text(text)) => vec![Part::new_text(text)],
+            Some(Content::Text(text)) => vec![Part::from_text(text)],
             Some(Content::Parts(parts)) => parts.to_vec(),
         };
         parts.push(part);
@@ -158,6 +168,18 @@ impl Message {
     #[must_use]
     pub fn with_name(self, name: &str) -> Self {
         Self(self.0.with(Member::Known(MessageMember::Name(Some(name.into())))))
+    }
+
+    /// The same message said by somebody else.
+    #[must_use]
+    pub(crate) fn with_role(self, role: Role) -> Self {
+        Self(self.0.with(Member::Known(MessageMember::Role(role.into()))))
+    }
+
+    /// The same message without the name of its author.
+    #[must_use]
+    pub(crate) fn without_name(&self) -> Self {
+        Self(self.0.filter(|member| !matches!(member, Member::Known(MessageMember::Name(_)))))
     }
 
     /// The same message with a member that is not in the specification.
@@ -211,10 +233,11 @@ impl Message {
         self.without_reasoning() != *self
     }
 
-    /// The same message without what a model thought before it answered: members that hold it, and a `<think>` block at
-    /// the start of the text.
+    /// The same message without what a model thought before it answered: members that hold it, a `<think>` block at the
+    /// start of the text, and parts that hold it beside others.
     pub(crate) fn without_reasoning(&self) -> Self {
         const MEMBERS: [&str; 3] = ["reasoning", "reasoning_content", "thinking"];
+        const PARTS: [&str; 3] = ["thinking", "redacted_thinking", "reasoning"];
         let is_kept = |member: &Member<MessageMember>| match member {
             Member::Known(_) => true,
             Member::Other(other) => !MEMBERS.contains(&&*other.0),
@@ -223,7 +246,13 @@ impl Message {
             let (_, answer) = text.trim_start().strip_prefix("<think>")?.split_once("</think>")?;
             Some(answer.trim_start().to_owned())
         };
-        Self(self.0.filter(is_kept)).map_texts(answer)
+        let message = Self(self.0.filter(is_kept)).map_texts(answer);
+        let parts = message.content().map_or(&[][..], Content::parts);
+        let answers: Vec<Part> = parts.iter().filter(|part| !PARTS.contains(&part.kind())).cloned().collect();
+        match answers.len() {
+            left if left == 0 || left == parts.len() => message,
+            _ => message.with_content(answers),
+        }
     }
 
     /// The message with those of its members that are in the specification, and others that `keep` accepts. A list of

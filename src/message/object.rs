@@ -68,8 +68,13 @@ impl<K: Known> Object<K> {
 
     /// The first known member that `pick` accepts.
     pub(crate) fn find<'a, T>(&'a self, pick: impl Fn(&'a K) -> Option<T>) -> Option<T> {
-        self.0.iter().find_map(|member| match member {
-            Member::Known(known) => pick(known),
+        self.known().find_map(pick)
+    }
+
+    /// All known members, in their order.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &K> {
+        self.0.iter().filter_map(|member| match member {
+            Member::Known(known) => Some(known),
             Member::Other(_) => None,
         })
     }
@@ -186,9 +191,13 @@ pub(crate) fn text_or_raw<'de, A, K: Known>(
 where
     A: MapAccess<'de>,
 {
-    let raw: RawJson = map.next_value()?;
-    Ok(Some(match raw.parse::<Box<str>>() {
+    Ok(Some(text_or_other(key, map.next_value()?, make)))
+}
+
+/// A value that is text by the specification: text is typed, anything else kept.
+pub(crate) fn text_or_other<K: Known>(key: &str, raw: RawJson, make: impl FnOnce(Box<str>) -> K) -> Member<K> {
+    match raw.parse::<Box<str>>() {
         Ok(text) => Member::Known(make(text)),
         Err(_) => Member::other(key, raw),
-    }))
+    }
 }

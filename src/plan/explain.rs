@@ -63,6 +63,9 @@ impl fmt::Display for Explain<'_> {
             tokens.overhead,
             figure(tokens.total())
         )?;
+        for warning in plan.warnings() {
+            write!(f, "\n  ! {warning}")?;
+        }
         match plan.wish() {
             Some(wish) => write!(
                 f,

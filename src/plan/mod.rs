@@ -39,7 +39,7 @@ pub use draft::{Draft, Reason};
 pub(crate) use ends::ends;
 pub use keep::ToKeep;
 pub(crate) use plan::Sent;
-pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run};
+pub use plan::{Arithmetic, Decision, Fate, Plan, Row, Run, Warning};
 pub use planner::{Extras, Planner};
 pub use shrink::Shrink;
 pub use step::{Step, StepPrice, TrimsTo};

@@ -16,7 +16,7 @@ use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Print, Sums};
-use crate::message::Message;
+use crate::message::{Message, call_faults};
 use crate::request::{ChatRequest, Params, Tool};
 use crate::tokens::ChatCost;
 
@@ -110,12 +110,28 @@ pub struct Decision<'a> {
     pub reason: &'a Reason,
 }
 
+/// Something in a message that is sent, which the API does not have so, and what is sent instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Warning {
+    /// The message's index in the input, the head included.
+    pub message: usize,
+    /// What was found, and what is sent.
+    pub text: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message {}: {}", self.message, self.text)
+    }
+}
+
 /// A request that can be sent as it stands, with the reason for every message that is in it or not.
 ///
 /// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
 /// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes
-/// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller), `summary`
-/// and `wish` where there is one, and `messages`.
+/// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller), `summary`,
+/// `wish` and `warnings` (`{message, text}`) where there are any, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,
@@ -164,7 +180,9 @@ impl Plan {
         }
     }
 
-    /// The messages that are sent, in order, the head first.
+    /// The messages that are sent, in order, the head first: those of [`request`](Self::request), without what the server
+    /// is not to get ([`Planner::wire`](super::Planner::wire)). What a message holds beside the specification stays in
+    /// the record.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
@@ -230,6 +248,19 @@ impl Plan {
             run.positions.clone().map(decide)
         });
         in_head.chain(on_path)
+    }
+
+    /// What of the messages that are sent is not as the API has it: calls whose arguments are no JSON, or that have no name
+    /// or no id. They are sent in a form that servers take ([`Wire::fit`](crate::backend::Wire::fit)); the record keeps
+    /// what came.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let (head, path) = (self.head_len(), self.record.path());
+        let sent = self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.positions.clone());
+        let of_message = |position: usize| {
+            let faults = path.item(position).map(|item| call_faults(item.message())).unwrap_or_default();
+            faults.into_iter().map(move |text| Warning { message: head + position, text })
+        };
+        sent.flat_map(of_message).collect()
     }
 
     /// A text for a person: what was kept, what was not, why, and the arithmetic.
@@ -309,7 +340,7 @@ impl fmt::Debug for Plan {
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut plan = serializer.serialize_struct("Plan", 12)?;
+        let mut plan = serializer.serialize_struct("Plan", 13)?;
         plan.serialize_field("strategy", &self.spec)?;
         plan.serialize_field("budget", &self.budget)?;
         plan.serialize_field("tokens", &self.tokens.total())?;
@@ -324,6 +355,10 @@ impl Serialize for Plan {
         }
         if let Some(wish) = &self.wish {
             plan.serialize_field("wish", wish)?;
+        }
+        let warnings = self.warnings();
+        if !warnings.is_empty() {
+            plan.serialize_field("warnings", &warnings)?;
         }
         plan.serialize_field("messages", &self.messages)?;
         plan.end()

@@ -40,7 +40,7 @@ pub struct Planner {
     tools: Arc<[Tool]>,
     model: Option<String>,
     params: Params,
-    wire: Option<Wire>,
+    wire: Wire,
     never_cut: bool,
 }
 
@@ -108,7 +108,7 @@ impl Planner {
             tools: Arc::from([]),
             model: None,
             params: Params::new(),
-            wire: None,
+            wire: Wire::default(),
             never_cut: false,
         })
     }
@@ -134,13 +134,13 @@ impl Planner {
         self
     }
 
-    /// Fits the messages of every plan to a server. Default: they are sent as they stand in the record.
+    /// Fits the messages of every plan to a server, and the name of the parameter for the longest reply. Default:
+    /// [`Wire::default`], which leaves out what the specification does not have. Members that the wire sends beside it are
+    /// counted. Calls are sent as every server takes them ([`Wire::fit`]).
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
-        if wire.fields().next().is_some() {
-            self.cost = self.cost.fields(wire.fields());
-        }
-        self.wire = Some(wire);
+        self.cost = wire.cost(self.cost);
+        self.wire = wire;
         self
     }
 
@@ -173,6 +173,11 @@ impl Planner {
     /// What every request holds beside its messages.
     pub(crate) fn fixed(&self) -> (&Arc<[Tool]>, &Params) {
         (&self.tools, &self.params)
+    }
+
+    /// How requests are fitted to a server.
+    pub(crate) fn wire_in_use(&self) -> &Wire {
+        &self.wire
     }
 
     /// How requests are counted.
@@ -211,7 +216,7 @@ impl Planner {
         extras: &Extras,
     ) -> Result<Plan> {
         extras.check()?;
-        let params = self.params.and(&extras.params);
+        let params = self.wire.fit_params(self.params.and(&extras.params));
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let fixed = Fixed { head, tools, context: self.cost.group(&extras.context), overhead: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
@@ -310,8 +315,7 @@ impl Planner {
 
     /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.
     fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
-        let Some(wire) = &self.wire else { return (messages, None, true) };
-        let fitted = wire.fit(&messages);
+        let fitted = self.wire.fit(&messages);
         let is_as_counted = Wire::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));
         let unfitted = (!is_same_order).then_some(messages);

@@ -16,8 +16,8 @@ use crate::words::thousands;
 pub enum Shrink {
     /// In the place of each tool result stands how many tokens it had.
     ClearResults,
-    /// What a model thought before it answered is left out: the members `reasoning`, `reasoning_content` and `thinking`, and
-    /// a `<think>` block at the start of the text.
+    /// What a model thought before it answered is left out: the members `reasoning`, `reasoning_content` and `thinking`, a
+    /// `<think>` block at the start of the text, and parts of the kinds `thinking`, `redacted_thinking` and `reasoning`.
     DropReasoning,
     /// Of texts longer than this the beginning and the end are kept, with the number of tokens between.
     Ends {
@@ -44,7 +44,7 @@ impl Shrink {
 }
 
 fn cleared(message: &Message, cost: &ChatCost) -> Message {
-    let tokens = cost.text(&message.text()).tokens;
+    let tokens = cost.said(message).tokens;
     let marker = format!("[result of {} tokens left out]", thousands(tokens));
     match cost.text(&marker).tokens < tokens {
         true => message.clone().with_content(marker),

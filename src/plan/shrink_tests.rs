@@ -165,7 +165,7 @@ fn an_excerpt_is_made_of_the_text_and_marks_its_gaps() {
 #[test]
 fn texts_of_parts_are_cut_and_other_parts_stay() {
     let message =
-        Message::user(vec![Part::new_text(&"x".repeat(900)), Part::new("file", serde_json::json!({}).into())]);
+        Message::user(vec![Part::from_text(&"x".repeat(900)), Part::new("file", serde_json::json!({}).into())]);
     let talk = Conversation::from_messages([message]);
     let generous = plan_of(&planner(900), &talk, &SlidingWindow::tokens());
     let parts = generous.messages()[0].content().unwrap().parts().to_vec();

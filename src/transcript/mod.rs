@@ -10,11 +10,14 @@
 //! surrogate) is read as U+FFFD, and [`Transcript::warnings`] tells of it. A file of another program or API is recognised by
 //! its shape and refused by name ([`ErrorKind::ForeignFormat`]).
 
+mod damage;
+mod file;
 mod foreign;
 mod lines;
+mod lock;
 mod log;
 mod native;
-mod save;
+mod replace;
 mod shape;
 mod source;
 mod text;
@@ -33,14 +36,21 @@ use crate::ledger::Ledger;
 use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
+use crate::wire::Wire;
 
+use damage::Place;
+use file::Memory;
+pub(crate) use file::{FileStore, Known, Replaces};
 pub use lines::Transcripts;
-pub(crate) use save::{Saved, never_written};
 use text::Text;
 pub use warning::Warning;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
+
+/// The member of a file that says how its requests are fitted to their server: an older version keeps it as it keeps
+/// other members that it does not know.
+const WIRE_KEY: &str = "turnwise_dialect";
 
 /// The text of a file's bytes: UTF-8, or UTF-16 as PowerShell 5 writes it, without a byte order mark. Half a character (a
 /// lone surrogate) becomes U+FFFD.
@@ -91,8 +101,8 @@ pub struct Transcript {
     pub extra: Vec<(String, RawJson)>,
     /// The order of the file's members.
     keys: Vec<String>,
-    /// The file that it was loaded from.
-    loaded: Option<Box<Saved>>,
+    /// The files that it was loaded from or saved to, as they were then.
+    known: Memory,
     warnings: Vec<Warning>,
     /// Whether it was read from a log, which is never written.
     is_log: bool,
@@ -142,27 +152,45 @@ impl Transcript {
         self.extra.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect()
     }
 
+    /// How its requests are fitted to their server, as it was saved with it; the default where nothing was. Chats save it,
+    /// so that whoever counts or plans the conversation later counts what is sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDialect`] when another version has written something that this one does not know.
+    pub fn wire(&self) -> Result<Wire> {
+        match self.extra.iter().find(|(key, _)| key == WIRE_KEY).and_then(|(_, value)| value.parse::<String>().ok()) {
+            Some(written) => written.parse(),
+            None => Ok(Wire::default()),
+        }
+    }
+
+    /// Saves with the conversation how its requests are fitted to their server.
+    pub fn set_wire(&mut self, wire: &Wire) {
+        let is_default = *wire == Wire::default();
+        let known = self.extra.iter().position(|(key, _)| key == WIRE_KEY);
+        match (known, is_default) {
+            (Some(place), true) => drop(self.extra.remove(place)),
+            (Some(place), false) => self.extra[place].1 = wire.to_string().into(),
+            (None, true) => {}
+            (None, false) => self.extra.push((WIRE_KEY.to_owned(), wire.to_string().into())),
+        }
+    }
+
     /// The native form, a message a line.
     pub fn to_json(&self) -> String {
         native::write(self)
     }
 
-    /// Loads a file that holds one conversation, in UTF-8 or in UTF-16.
+    /// Loads a file that holds one conversation, in UTF-8 or in UTF-16, and remembers what the file held.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when it cannot be read, and as [`from_json`](Self::from_json).
     pub fn load(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
-        // Before it is read: what is put there meanwhile is somebody else's.
-        let loaded = Saved::now(file).map(Box::new);
-        let bytes = fs::read(file).map_err(|e| Error::io(format_args!("reading {}", file.display()), e))?;
-        let read = Self::from_bytes(&bytes)?;
-        for warning in &read.warnings {
-            tracing::warn!(file = %file.display(), "{warning}");
-        }
-        // A log is never replaced, so that a save must look at what stands there.
-        let loaded = loaded.filter(|_| !read.is_log);
-        Ok(Self { loaded, ..read })
+        FileStore::load(file)?.ok_or_else(|| match fs::metadata(file) {
+            Ok(_) => empty(),
+            Err(e) => Error::io(format_args!("reading {}", file.display()), e),
+        })
     }
 
     /// Reads the bytes of a file.
@@ -170,33 +198,49 @@ impl Transcript {
         Text::of_file(bytes)?.read()
     }
 
-    /// Saves the native form, all of it or nothing: it is written beside the file, flushed to the disk and moved into
-    /// its place. Permissions stay; a link is followed. Of two programs that save to one file the last one wins. A body or an
-    /// array that stood there becomes the native form, in UTF-8 whatever it was in.
+    /// Saves the native form, all of it or nothing, and remembers what the file holds then. A body or an array of messages
+    /// that was there becomes the native form, in UTF-8 whatever it was in.
+    ///
+    /// A file that this transcript was loaded from or saved to is replaced only while nobody else has changed it: of two
+    /// programs that load, change and save one file, the second gets [`ErrorKind::Conflict`] and loses nothing. Any other
+    /// file is replaced, if it is one that [`load`](Self::load) reads. [`replace`](Self::replace) overwrites what others
+    /// have saved.
+    ///
+    /// The text is written beside the file, flushed to the disk and moved into its place, under a lock on a small file
+    /// `.NAME.lock` beside it. That file stays; it may be deleted while no program saves there. Permissions stay, owner and
+    /// group where the system allows it, and a link is followed. A file with several names (hard links), a file that is a
+    /// mount point, and one whose owner cannot be kept are written in place. It waits for at most ten seconds for others
+    /// that save to the same file.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when something stands there that [`load`](Self::load) would
+    /// [`ErrorKind::Conflict`] when somebody else has changed the file since it was loaded or saved;
+    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when it holds something that [`load`](Self::load) would
     /// refuse, and [`ErrorKind::ForeignFormat`] when it is a log with a message a line, which is read and never written: it is
     /// left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.save_over(file.as_ref(), None).map(drop)
+        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
 
-    /// The file that it was loaded from, as it was then; nobody is told twice.
-    pub(crate) fn take_loaded(&mut self) -> Option<Saved> {
-        self.loaded.take().map(|loaded| *loaded)
+    /// As [`save`](Self::save), also where somebody else has changed the file meanwhile: what they saved is gone.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), without [`ErrorKind::Conflict`].
+    pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
+        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::Anything))
     }
 
-    /// Takes it for loaded from a file in whose place nothing stands.
-    pub(crate) fn begun_at(mut self, file: Option<&Path>) -> Self {
-        self.loaded = file.and_then(Saved::now).map(Box::new);
-        self
+    /// Whether it was loaded from or saved to a file.
+    pub(crate) fn knows(&self, file: &Path) -> bool {
+        FileStore::at(file).is_ok_and(|file| self.known.with(|known| known.has(&file)))
     }
 
-    /// As [`save`](Self::save); what stands there is not read again when it is what `last` left there, and not replaced
-    /// when it is something else.
-    pub(crate) fn save_over(&self, file: &Path, last: Option<&Saved>) -> Result<Saved> {
-        save::replace(file, self.to_json().as_bytes(), last)
+    /// The files that it was loaded from or saved to; it forgets them.
+    pub(crate) fn take_known(&mut self) -> Known {
+        self.known.with(std::mem::take)
+    }
+
+    pub(crate) fn save_to(&self, file: &FileStore, known: &mut Known, replaces: Replaces) -> Result<()> {
+        file.save(&self.to_json(), known, replaces)
     }
 }
 
@@ -214,14 +258,15 @@ fn parse(text: &str) -> Result<Transcript> {
         return Err(found.error(text));
     }
     let restored = match native {
-        (Some(_), Some(record)) => native::restore(messages, &record)?,
+        (Some(_), Some(record)) => native::restore(messages, &record, text)?,
         (None, None) => Transcript::new(Conversation::from_messages(messages)),
         (has_format, _) => {
             let (has, lacks) = match has_format {
                 Some(_) => (native::FORMAT_KEY, native::RECORD_KEY),
                 None => (native::RECORD_KEY, native::FORMAT_KEY),
             };
-            return Err(Error::new(ErrorKind::Damaged, format!("the file has `{has}` and no `{lacks}`")));
+            let detail = format!("the file has `{has}` and no `{lacks}`");
+            return Err(Error::new(ErrorKind::Damaged, detail).at(Place::of(text).member(has).position()));
         }
     };
     let tools = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
+use super::damage::Place;
 use super::{FORMAT, Transcript};
-use crate::conversation::{Conversation, Item, ItemId, Mark, Metadata, Restore, RestoreItem, Summary, Timestamp};
+use crate::conversation::{
+    Conversation, Damage, Item, ItemId, Mark, Metadata, ReplacedHeads, Restore, RestoreItem, Round, Summary, Timestamp,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
 use crate::ledger::{Ledger, Packed, Print};
@@ -33,8 +37,8 @@ struct Record {
     path: Vec<Range<u32>>,
     /// When each item of the path was recorded.
     times: Vec<Timestamp>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    replaced_heads: Vec<Vec<Message>>,
+    #[serde(default, skip_serializing_if = "ReplacedHeads::is_empty")]
+    replaced_heads: ReplacedHeads,
     /// Texts of those messages of the head that stay when it is replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     constraints: Vec<String>,
@@ -50,6 +54,10 @@ struct Record {
     next_summary: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     marks: Vec<Mark>,
+    /// What is known of calls whose results are not among the messages yet. A version that does not know this member
+    /// loads the file without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tool_rounds: Vec<Round>,
     #[serde(default)]
     ledger: Columns,
     #[serde(default, skip_serializing_if = "Spending::is_empty")]
@@ -103,7 +111,8 @@ pub(super) fn check_format(text: &str) -> Result<()> {
             Err(Error::new(ErrorKind::NewerFormat, detail))
         }
         Ok(_) => Ok(()),
-        Err(_) => Err(Error::new(ErrorKind::Damaged, "`turnwise` is not a format number")),
+        Err(_) => Err(Error::new(ErrorKind::Damaged, "`turnwise` is not a format number")
+            .at(Place::of(text).member(FORMAT_KEY).position())),
     }
 }
 
@@ -170,13 +179,14 @@ impl Record {
             purged: conversation.next_ordinal() - conversation.items().count(),
             path: in_runs(path.items().map(Item::id)),
             times: path.items().map(Item::created_at).collect(),
-            replaced_heads: conversation.replaced_heads().iter().map(|head| head.to_vec()).collect(),
+            replaced_heads: ReplacedHeads::Changes(conversation.head_changes().cloned().collect()),
             constraints: conversation.constraints().map(str::to_owned).collect(),
             branches: conversation.items().filter(|item| !path.contains(item.id())).map(off).collect(),
             pins: conversation.pins().collect(),
             summaries: conversation.all_summaries().cloned().collect(),
             next_summary: conversation.next_summary(),
             marks: conversation.all_marks().to_vec(),
+            tool_rounds: conversation.rounds().to_vec(),
             ledger: Columns::of(transcript),
             spending: transcript.spending.clone(),
             calibration: transcript.calibration.clone(),
@@ -211,21 +221,69 @@ fn in_runs(ids: impl Iterator<Item = ItemId>) -> Vec<Range<u32>> {
     runs
 }
 
-pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<Transcript> {
-    let damaged = |detail: String| Error::new(ErrorKind::Damaged, detail);
-    let record: Record = record.parse().map_err(|e| damaged(format!("`{RECORD_KEY}`: {}", described(&e))))?;
+impl ReplacedHeads {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Whole(heads) => heads.is_empty(),
+            Self::Changes(changes) => changes.is_empty(),
+        }
+    }
+}
+
+impl Default for ReplacedHeads {
+    fn default() -> Self {
+        Self::Changes(Vec::new())
+    }
+}
+
+impl Serialize for ReplacedHeads {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Whole(heads) => heads.serialize(serializer),
+            Self::Changes(changes) => changes.serialize(serializer),
+        }
+    }
+}
+
+/// A list of lists in older files, of changes since.
+impl<'de> Deserialize<'de> for ReplacedHeads {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let first = text.get().strip_prefix('[').map(str::trim_start);
+        let read = if first.is_some_and(|first| first.starts_with('[')) {
+            serde_json::from_str(text.get()).map(Self::Whole)
+        } else {
+            serde_json::from_str(text.get()).map(Self::Changes)
+        };
+        read.map_err(serde::de::Error::custom)
+    }
+}
+
+/// Reads the record of a file; an error has its place in the file's text.
+pub(super) fn restore(messages: Vec<Message>, record: &RawJson, text: &str) -> Result<Transcript> {
+    let damaged = |detail: String, at: Place<'_>| Error::new(ErrorKind::Damaged, detail).at(at.position());
+    let own = || Place::of(text).member(RECORD_KEY);
+    let record: Record = record.parse().map_err(|e| {
+        let at = own().unreadable(|text| serde_json::from_str::<Record>(text).err());
+        damaged(format!("`{RECORD_KEY}`: {}", described(&e)), at)
+    })?;
+    build(messages, record).map_err(|damage| damaged(damage.detail, own().member(damage.member)))
+}
+
+fn build(mut messages: Vec<Message>, record: Record) -> Result<Transcript, Damage> {
     // Before the runs are expanded: a file can claim any number.
     let on_path = record.path.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.len()));
     if on_path.and_then(|on_path| on_path.checked_add(record.head)) != Some(messages.len())
         || on_path != Some(record.times.len())
     {
-        return Err(damaged(format!(
+        let detail = format!(
             "`messages` holds {} messages, and `{RECORD_KEY}` describes {} of the head and {} behind it; \
              without `{FORMAT_KEY}` and `{RECORD_KEY}` the file loads as a request's body",
             messages.len(),
             record.head,
             record.times.len(),
-        )));
+        );
+        return Err(Damage::new("path", detail));
     }
     let ids: Vec<ItemId> = record.path.iter().flat_map(|run| run.clone().map(ItemId)).collect();
     let path = messages.split_off(record.head);
@@ -246,15 +304,18 @@ pub(super) fn restore(mut messages: Vec<Message>, record: &RawJson) -> Result<Tr
         id: record.id,
         created_at: record.created_at,
         metadata: record.metadata,
-        heads: record.replaced_heads.into_iter().chain([messages]).collect(),
+        head: messages,
+        replaced_heads: record.replaced_heads,
         constraints: record.constraints,
         purged: record.purged,
         items: on_path.chain(off_path).collect(),
+        on_path: ids.len(),
         leaf: ids.last().copied(),
         pins: record.pins,
         summaries: record.summaries,
         next_summary: record.next_summary,
         marks: record.marks,
+        rounds: record.tool_rounds,
     }
     .build()?;
     let mut ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Transcript, Warning, log};
+use super::{Transcript, Warning, damage, log};
 use crate::encoding::{Decoded, Encoding};
 use crate::error::{Error, ErrorKind, Position, Result};
 use crate::halves::mended;
@@ -76,6 +76,7 @@ impl<'a> Text<'a> {
         if self.as_str().trim().is_empty() {
             return Err(super::empty());
         }
+        damage::refuse_zeros(self.as_str()).map_err(|error| self.placed(error))?;
         let mended = mended(self.as_str());
         let mut file = parse(&mended.text).map_err(|error| self.placed(error))?;
         let nested = if mended.is_nested { super::halves_in_arguments(&mended.text) } else { 0 };

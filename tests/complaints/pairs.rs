@@ -62,7 +62,7 @@ fn of_parallel_calls_all_results_are_sent_or_none() {
 /// semantic-kernel#12708: results were known by the class of their content.
 #[test]
 fn a_result_is_known_by_its_role_whatever_its_content() {
-    let of_parts = Message::tool("b", "").with_content(vec![Part::new_text("two"), Part::new_text("parts")]);
+    let of_parts = Message::tool("b", "").with_content(vec![Part::from_text("two"), Part::from_text("parts")]);
     let null = Message::from_json(r#"{"role": "tool", "tool_call_id": "c", "content": null}"#).unwrap();
     let none = Message::from_json(r#"{"role": "tool", "tool_call_id": "d"}"#).unwrap();
     let talk = Conversation::from_messages([

@@ -25,7 +25,7 @@ pub(crate) struct Group {
     pub(crate) has_calls: bool,
 }
 
-/// A conversation as the judge sees it.
+/// A conversation as the judge sees it: the messages as they would be sent.
 pub(crate) struct Input {
     pub(crate) head: Vec<String>,
     pub(crate) path: Vec<String>,
@@ -45,6 +45,22 @@ pub(crate) fn json_of(message: &Message) -> String {
     serde_json::to_string(message).unwrap()
 }
 
+/// A message as JSON with its keys sorted, and as it is sent: without what the specification does not have, and without
+/// an empty list of calls.
+fn sorted(message: &str) -> String {
+    serde_json::from_str::<Value>(message).unwrap().to_string()
+}
+
+fn as_sent(message: &str) -> String {
+    const SENT: [&str; 8] =
+        ["role", "content", "name", "tool_calls", "tool_call_id", "refusal", "function_call", "audio"];
+    let mut message: Value = serde_json::from_str(message).unwrap();
+    let has_calls = message["tool_calls"].as_array().is_some_and(|calls| !calls.is_empty());
+    let members = message.as_object_mut().unwrap();
+    members.retain(|key, _| SENT.contains(&&**key) && (key != "tool_calls" || has_calls));
+    message.to_string()
+}
+
 impl Input {
     pub(crate) fn new(messages: &[Message], pins: &[usize], tools: &[Tool], count: Counter) -> Self {
         let texts: Vec<String> = messages.iter().map(json_of).collect();
@@ -61,8 +77,8 @@ impl Input {
         };
         let pins = (0..groups.len()).filter(pinned).collect();
         Self {
-            head: texts[..head].to_vec(),
-            path: texts[head..].to_vec(),
+            head: texts[..head].iter().map(|text| as_sent(text)).collect(),
+            path: texts[head..].iter().map(|text| as_sent(text)).collect(),
             groups,
             before: head_tokens + tools_tokens + PRIMING,
             head_tokens,
@@ -448,7 +464,7 @@ impl Asked<'_> {
     fn judge_decisions(&self, plan: &Plan, broken: &mut Broken) {
         let input = self.input;
         let head = input.head.len();
-        let sent: Vec<String> = plan.messages().iter().map(json_of).collect();
+        let sent: Vec<String> = plan.messages().iter().map(|message| sorted(&json_of(message))).collect();
         hold!(broken, 4, sent.starts_with(&input.head), "the head is not first");
         let decisions: Vec<Decision<'_>> = plan.decisions().collect();
         hold!(broken, 2, decisions.len() == head + input.path.len(), "{} decisions", decisions.len());

@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     pieces: Option<Vec<(Duration, Vec<u8>)>>,
     /// Whether the connection stays open for further requests.
     is_kept: bool,
+    /// Whether the last piece is sent again and again, until the client leaves.
+    is_endless: bool,
 }
 
 impl Answer {
@@ -36,6 +38,7 @@ impl Answer {
             delay: Duration::ZERO,
             pieces: None,
             is_kept: false,
+            is_endless: false,
         }
     }
 
@@ -61,6 +64,12 @@ impl Answer {
         if let Some(last) = self.pieces.as_mut().and_then(|pieces| pieces.last_mut()) {
             last.0 = pause;
         }
+        self
+    }
+
+    /// Sends the last piece of a stream again and again, with its pause before it each time.
+    pub(crate) fn endless(mut self) -> Self {
+        self.is_endless = true;
         self
     }
 
@@ -105,11 +114,11 @@ impl Stub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stub = Self { address, seen: Arc::default(), left: Arc::default(), connections: Arc::default() };
-        let (seen, answers) = (Arc::clone(&stub.seen), answers.into_iter().collect::<Vec<_>>());
+        let (seen, answers) = (Arc::clone(&stub.seen), answers.into_iter().collect::<Arc<[_]>>());
         let (left, connections) = (Arc::clone(&stub.left), Arc::clone(&stub.connections));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (seen, answers, left) = (Arc::clone(&seen), answers.clone(), Arc::clone(&left));
+                let (seen, answers, left) = (Arc::clone(&seen), Arc::clone(&answers), Arc::clone(&left));
                 connections.fetch_add(1, Ordering::SeqCst);
                 let stream = stream.unwrap();
                 thread::spawn(move || while serve(&stream, &seen, &left, &answers) {});
@@ -155,12 +164,12 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>, left: &AtomicUsize, answer
         seen.len()
     };
     let answer = &answers[(number - 1).min(answers.len() - 1)];
-    let Answer { status, headers, body, missing, delay, pieces, is_kept } = answer;
+    let Answer { status, headers, body, missing, delay, pieces, is_kept, is_endless } = answer;
     let is_torn = *missing > 0;
     thread::sleep(if is_torn { Duration::ZERO } else { *delay });
     if let Some(pieces) = pieces {
         let headers = if *is_kept { headers } else { &format!("connection: close\r\n{headers}") };
-        let served = serve_pieces(stream, headers, pieces, is_torn);
+        let served = serve_pieces(stream, headers, pieces, is_torn, *is_endless);
         left.fetch_add(usize::from(served.is_err()), Ordering::SeqCst);
         return *is_kept && served.is_ok();
     }
@@ -182,11 +191,13 @@ fn serve_pieces(
     headers: &str,
     pieces: &[(Duration, Vec<u8>)],
     is_torn: bool,
+    is_endless: bool,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let fixed = "content-type: text/event-stream\r\ntransfer-encoding: chunked";
     write!(stream, "HTTP/1.1 200 x\r\n{fixed}\r\n{headers}\r\n")?;
-    for (pause, piece) in pieces {
+    let again = pieces.last().filter(|_| is_endless).into_iter().cycle();
+    for (pause, piece) in pieces.iter().chain(again) {
         wait(stream, *pause)?;
         if !piece.is_empty() {
             write!(stream, "{:x}\r\n", piece.len())?;

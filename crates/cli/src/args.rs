@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Models(Models),
     /// Lists the strategies, their options and what they cost
     Strategies(Strategies),
+    /// Lists the servers whose differences are known, for --dialect
+    Dialects(Dialects),
     /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`
     ///
     /// In the chat, /help lists commands: another reply, branches, pins, the plan. Ctrl-C stops a reply.
@@ -56,6 +58,46 @@ pub(crate) struct Strategies {
     /// Print JSON, a line for each
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Dialects {
+    /// Print JSON, a line for each
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a server differs from `OpenAI`'s API. What is sent follows from it, and so does what is counted.
+#[derive(Args)]
+#[command(next_help_heading = "How the server differs (a chat's file keeps it)")]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
+pub(crate) struct Dialect {
+    /// The server, such as deepseek or vllm, or a list of these and the options below; `turnwise dialects` lists them. In the
+    /// place of what the file says [default: the file's, or openai]
+    #[arg(long, value_name = "NAME[,OPTION…]")]
+    pub(crate) dialect: Option<String>,
+    /// Send all system messages as one, at the start
+    #[arg(long)]
+    pub(crate) one_system: bool,
+    /// Put neighbours of the same role into one message
+    #[arg(long)]
+    pub(crate) merge_roles: bool,
+    /// Send this field of messages back, such as `reasoning_content`; can be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) send_field: Vec<String>,
+    /// Send developer messages as system messages
+    #[arg(long)]
+    pub(crate) developer_as_system: bool,
+    /// Send system messages as user messages
+    #[arg(long)]
+    pub(crate) system_as_user: bool,
+    /// Leave out the names of authors
+    #[arg(long)]
+    pub(crate) omit_names: bool,
+    /// State the longest reply as `max_tokens`, its older name
+    #[arg(long)]
+    pub(crate) max_tokens: bool,
 }
 
 #[derive(Args)]
@@ -125,6 +167,8 @@ pub(crate) struct Compare {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) dialect: Dialect,
 }
 
 #[derive(Args)]
@@ -159,6 +203,8 @@ pub(crate) struct Planned {
     pub(crate) how: How,
     #[command(flatten)]
     pub(crate) budget: Budget,
+    #[command(flatten)]
+    pub(crate) dialect: Dialect,
 }
 
 #[derive(Args)]
@@ -177,6 +223,8 @@ pub(crate) struct Count {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) dialect: Dialect,
 }
 
 #[derive(Args)]
@@ -232,6 +280,8 @@ pub(crate) struct Chat {
     /// Show what the model thinks before it answers, where the server tells
     #[arg(long)]
     pub(crate) show_reasoning: bool,
+    #[command(flatten)]
+    pub(crate) dialect: Dialect,
 }
 
 #[derive(Args)]
@@ -254,4 +304,6 @@ pub(crate) struct Replay {
     pub(crate) live: bool,
     #[command(flatten)]
     pub(crate) budget: Budget,
+    #[command(flatten)]
+    pub(crate) dialect: Dialect,
 }

@@ -8,7 +8,8 @@ use turnwise::replay::{Share, Totals};
 use turnwise::strategy::parse;
 use turnwise::{Models, Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBudget, replay};
 
-use crate::args::{Budget, Compare};
+use crate::args::{Budget, Compare, Dialect};
+use crate::dialects::wire;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
 use crate::output::{DIM, ESTIMATED, json_line, stdout, table, write_table};
@@ -44,12 +45,12 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
         Ok(loaded)
     });
     let (comparison, how) = if args.budget.budget.is_some() || args.budget.model.is_some() {
-        (compare(conversations, &strategies, &args.budget, models)?, "")
+        (compare(conversations, &strategies, &args.budget, &args.dialect, models)?, "")
     } else {
         let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
-        let (tokens, how) = default_budget(&mut conversations, models)?;
+        let (tokens, how) = default_budget(&mut conversations, &args.dialect, models)?;
         let budget = Budget { budget: Some(tokens), model: None, ..args.budget };
-        (compare(conversations.into_iter().map(Ok), &strategies, &budget, models)?, how)
+        (compare(conversations.into_iter().map(Ok), &strategies, &budget, &args.dialect, models)?, how)
     };
     let mut out = stdout(args.json);
     match args.json {
@@ -62,15 +63,16 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
 
 /// Half of what the longest conversation costs or, where the largest request must hold more than that, so much and a
 /// quarter: so that there is something to compare.
-fn default_budget(conversations: &mut [Loaded], models: &Models) -> Result<(u64, &'static str)> {
+fn default_budget(conversations: &mut [Loaded], dialect: &Dialect, models: &Models) -> Result<(u64, &'static str)> {
     let (mut longest, mut must) = (0, 0);
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
-        let cost = input::cost(models, None, file);
+        let wire = wire(dialect, Some(file))?;
+        let cost = wire.cost(input::cost(models, None, file));
         let head = cost.head(file.conversation.head(), &file.tools, &file.costly_params()).tokens;
         longest = longest.max(head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens);
         let planner = Planner::new(cost, &TokenBudget::limit(u64::MAX)).map_err(within)?.tools(file.tools.clone());
-        let planner = planner.params(file.costly_params());
+        let planner = input::fitted(planner.params(file.costly_params()), &wire);
         let least = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::messages(0));
         must = must.max(least.map_err(within)?.totals.largest);
     }
@@ -85,13 +87,14 @@ fn compare(
     conversations: impl Iterator<Item = Result<Loaded>>,
     strategies: &[Box<dyn Strategy>],
     budget: &Budget,
+    dialect: &Dialect,
     models: &Models,
 ) -> Result<Comparison> {
     let mut totals = vec![Totals::default(); strategies.len()];
     let mut budgets: Vec<ResolvedBudget> = Vec::new();
     for loaded in conversations {
         let Loaded { name, mut file } = loaded?;
-        let planner = input::planner(models, budget, &file).map_err(|failure| failure.within(&name))?;
+        let planner = input::planner(models, budget, dialect, &file).map_err(|failure| failure.within(&name))?;
         if !budgets.contains(planner.budget()) {
             budgets.push(*planner.budget());
         }

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use turnwise::{Breakdown, ChatRequest, Message, Models, Transcript};
+use turnwise::{Breakdown, ChatRequest, Message, Models, Transcript, Wire};
 
 use crate::args;
+use crate::dialects::wire;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, ESTIMATED, Named, ROLE, clean, json_line, preview, stdout, table, write_table};
@@ -42,10 +43,17 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
     }
     let mut is_first = true;
     input::for_each(&[file.to_owned()], &args.input, |Loaded { name, file }| {
-        let request = whole(&file);
+        let mut request = whole(&file);
+        let wire = wire(&args.dialect, Some(&file)).map_err(|failure| failure.within(&name))?;
         let cost = input::cost(models, args.model.as_deref(), &file);
+        let is_fitted = wire != Wire::default();
+        let cost = wire.cost(cost);
+        if is_fitted {
+            request.messages = wire.fit(&request.messages);
+        }
         // What a saved transcript knows needs no vocabulary, which takes longer to load than all else.
         let known = file.ledger.breakdown(&file.conversation, &file.tools, &request.params, &cost);
+        let known = known.filter(|_| !is_fitted);
         let breakdown = known.unwrap_or_else(|| cost.request(&request));
         if args.json {
             let value = &report(&request.messages, &breakdown);

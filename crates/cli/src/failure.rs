@@ -40,6 +40,16 @@ impl Failure {
         }
     }
 
+    /// What went wrong, where there is something to say.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Mistake(message) | Self::Usage(message) | Self::Failed(message) | Self::Output(message) => {
+                Some(message)
+            }
+            Self::Said(_) | Self::ClosedPipe => None,
+        }
+    }
+
     /// Says it, and how the program ends with it.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
@@ -61,9 +71,19 @@ impl Failure {
     }
 }
 
-/// Says something that keeps nothing from being done.
-pub(crate) fn warn(message: &str) {
-    say(&format!("turnwise: warning: {}\n", clean(message)));
+/// What an error says to somebody at a terminal: as it prints itself, with the option that would help in the place of what
+/// the library has for it.
+fn told(error: &turnwise::Error) -> String {
+    let place = error.position().map_or_else(String::new, |position| format!(" ({position})"));
+    let advice = error.advice().and_then(turnwise::Advice::on_command_line);
+    let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+    format!("{}: {}{place}{advice}", error.kind(), error.detail())
+}
+
+/// Says something about a conversation that does not keep it from being used.
+pub(crate) fn warn(conversation: &str, warning: impl Display) {
+    say(&clean(&format!("turnwise: {conversation}: {warning}")));
+    say("\n");
 }
 
 fn say(text: &str) {
@@ -73,12 +93,11 @@ fn say(text: &str) {
 
 impl From<turnwise::Error> for Failure {
     fn from(error: turnwise::Error) -> Self {
+        use ErrorKind::{InvalidBudget, InvalidDialect, InvalidStrategy, UnknownModel};
+        let told = told(&error);
         match error.kind() {
-            ErrorKind::UnknownModel => {
-                Self::Usage(format!("{error}; on the command line: --budget TOKENS, --models FILE"))
-            }
-            ErrorKind::InvalidBudget | ErrorKind::InvalidStrategy => Self::Usage(error.to_string()),
-            _ => Self::Failed(error.to_string()),
+            UnknownModel | InvalidBudget | InvalidStrategy | InvalidDialect => Self::Usage(told),
+            _ => Self::Failed(told),
         }
     }
 }

@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
 
-use turnwise::{ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, transcript};
+use turnwise::{
+    ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, Wire, transcript,
+};
 
 use crate::args;
+use crate::dialects::wire;
 use crate::failure::{self, Failure, Result};
 use crate::words::counted;
 
@@ -29,7 +32,7 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
     let only = input.only.clone();
     let mut is_missing = only.is_some();
     let mut last = 0;
-    let mut warned = 0;
+    let (mut warned, mut newest) = (0, 0);
     let mut all = files.iter().enumerate().flat_map(|(index, file)| of_file(file).map(move |read| (index, read)));
     std::iter::from_fn(move || {
         let next = match &only {
@@ -48,6 +51,7 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
                 is_missing = false;
                 if let Ok(loaded) = &loaded {
                     warned += usize::from(warn(loaded, warned < MOST_SAID));
+                    newest = index;
                 }
                 Some((index, loaded))
             }
@@ -60,7 +64,8 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
             }
             (None, _) => {
                 if let Some(more) = warned.checked_sub(MOST_SAID).filter(|more| *more > 0) {
-                    failure::warn(&format!("and {} like these", counted(more, "more conversation")));
+                    let file = files[newest].display().to_string();
+                    failure::warn(&file, format_args!("and {} like these", counted(more, "more conversation")));
                 }
                 warned = 0;
                 None
@@ -72,7 +77,7 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
 /// Says what is to be said of a conversation, unless that would be too much; whether there is anything.
 pub(crate) fn warn(loaded: &Loaded, is_said: bool) -> bool {
     for warning in loaded.file.warnings().iter().filter(|_| is_said) {
-        failure::warn(&format!("{}: {warning}", loaded.name));
+        failure::warn(&loaded.name, warning);
     }
     !loaded.file.warnings().is_empty()
 }
@@ -214,12 +219,17 @@ pub(crate) fn cost(models: &Models, asked: Option<&str>, file: &Transcript) -> C
 }
 
 /// A planner for one conversation.
-pub(crate) fn planner(models: &Models, asked: &args::Budget, file: &Transcript) -> Result<Planner> {
+pub(crate) fn planner(
+    models: &Models,
+    asked: &args::Budget,
+    dialect: &args::Dialect,
+    file: &Transcript,
+) -> Result<Planner> {
     let model = asked.model.as_deref().or(file.model.as_deref());
     let budget = budget(models, asked, model)?;
     let cost = cost(models, asked.model.as_deref(), file);
     let planner = Planner::new(cost, &budget)?.tools(file.tools.clone());
-    let mut planner = planner.params(file.costly_params());
+    let mut planner = fitted(planner.params(file.costly_params()), &wire(dialect, Some(file))?);
     if asked.never_cut {
         planner = planner.never_cut();
     }
@@ -227,6 +237,15 @@ pub(crate) fn planner(models: &Models, asked: &args::Budget, file: &Transcript) 
         Some(model) => planner.model(model),
         None => planner,
     })
+}
+
+/// The planner for requests that are fitted to a server.
+pub(crate) fn fitted(planner: Planner, wire: &Wire) -> Planner {
+    // The default one would only repeat what a planner does by itself.
+    match *wire == Wire::default() {
+        true => planner,
+        false => planner.wire(wire.clone()),
+    }
 }
 
 /// The budget that was asked for, or a model's.

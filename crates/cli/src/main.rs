@@ -5,6 +5,7 @@ mod args;
 mod chat;
 mod compare;
 mod count;
+mod dialects;
 mod failure;
 mod input;
 #[cfg(feature = "openai")]
@@ -51,6 +52,7 @@ fn run(cli: &Cli) -> failure::Result<()> {
         Command::Replay(args) => replay::run(args, models),
         Command::Models(args) => models::run(args, models),
         Command::Strategies(args) => strategies::run(args),
+        Command::Dialects(args) => dialects::run(args),
         #[cfg(feature = "openai")]
         Command::Chat(args) => chat::run(args, models),
     }

@@ -6,7 +6,7 @@ use turnwise::strategy::parse;
 use turnwise::{ChatRequest, Conversation, ItemId, Memo, Message, Models, Params, Plan, Role, Strategy, Transcript};
 
 use crate::args;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, warn};
 use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, Named, clean, clean_lines, json_line, stdout};
 
@@ -43,6 +43,9 @@ pub(crate) fn trim(args: &args::Trim, models: &Models) -> Result<()> {
     let mut out = stdout(true);
     input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {
         let plan = plan(&mut loaded, &*strategy, args, models)?;
+        for warning in plan.warnings() {
+            warn(&loaded.name, warning);
+        }
         if body {
             return json_line(&mut out, &whole_body(&plan, &loaded.file));
         }
@@ -63,7 +66,7 @@ fn whole_body(plan: &Plan, file: &Transcript) -> ChatRequest {
 fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, models: &Models) -> Result<Plan> {
     let within = |failure: Failure| failure.within(&loaded.name);
     let file = &mut loaded.file;
-    let planner = input::planner(models, &asked.budget, file).map_err(within)?;
+    let planner = input::planner(models, &asked.budget, &asked.dialect, file).map_err(within)?;
     input::constrain(file, &asked.how.rules)?;
     for &number in &asked.how.expand {
         let id = input::summary(&file.conversation, number).map_err(within)?.id;

@@ -55,7 +55,8 @@ fn write(args: &args::Replay, models: &Models, out: &mut impl Write) -> Result<(
     let mut totals = Totals::default();
     for loaded in input::conversations(&args.files, &args.input) {
         let Loaded { name, mut file } = loaded?;
-        let planner = input::planner(models, &args.budget, &file).map_err(|failure| failure.within(&name))?;
+        let planner =
+            input::planner(models, &args.budget, &args.dialect, &file).map_err(|failure| failure.within(&name))?;
         let replay = replay(&file.conversation, &mut file.ledger, &planner, &*strategy)
             .map_err(|e| Failure::from(e).within(&name))?;
         for request in &replay.requests {

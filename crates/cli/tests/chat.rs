@@ -10,9 +10,15 @@ mod interrupts;
 mod live;
 #[path = "chat/run.rs"]
 mod run;
+#[path = "chat/secure.rs"]
+mod secure;
+#[path = "chat/servers.rs"]
+mod servers;
 #[path = "chat/streams.rs"]
 mod streams;
 #[path = "../../../tests/support/stub.rs"]
 mod stub;
 #[path = "chat/talks.rs"]
 mod talks;
+#[path = "chat/two_chats.rs"]
+mod two_chats;

@@ -1,8 +1,12 @@
 //! The command line from end to end: the built program, its output, its exit codes. Here is what it prints.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "cli/calls.rs"]
+mod calls;
 #[path = "cli/deceiving.rs"]
 mod deceiving;
+#[path = "cli/dialects.rs"]
+mod dialects;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/files.rs"]

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
+use super::beside::{Turn, beside};
 use crate::backend::classify::is_error;
 use crate::backend::{BackendError, ChatReply, FinishReason, Usage};
 use crate::encoding::Encoding;
@@ -26,26 +28,28 @@ pub(super) enum Unread {
 /// An answer that is being read.
 pub(super) struct Answer {
     response: reqwest::Response,
-    /// The path that was asked, as it may be printed.
-    path: Option<String>,
     /// How long nothing may come once something has.
     idle: Duration,
     read: usize,
+    turn: Turn,
 }
 
 impl Answer {
-    pub(super) fn new(response: reqwest::Response, path: Option<String>, idle: Duration) -> Self {
-        Self { response, path, idle, read: 0 }
+    pub(super) fn new(response: reqwest::Response, idle: Duration) -> Self {
+        Self { response, idle, read: 0, turn: Turn::default() }
     }
 
-    /// The next bytes; none at the end. The first ones may take as long as the attempt does.
+    /// The next bytes; none at the end. The first ones may take as long as the attempt does. Other tasks and timers have
+    /// their turn in between, also where there is always more to read.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Unread> {
         let chunk = match self.read {
             0 => self.response.chunk().await,
             _ => timeout(self.idle, self.response.chunk()).await.map_err(|_| Unread::Stalled(self.idle))?,
         };
         let chunk = chunk.map_err(Unread::Broken)?;
-        self.read = self.read.saturating_add(chunk.as_ref().map_or(0, Bytes::len));
+        let bytes = chunk.as_ref().map_or(0, Bytes::len);
+        self.read = self.read.saturating_add(bytes);
+        self.turn.spend(bytes).await;
         if self.read > LARGEST { Err(Unread::TooLarge) } else { Ok(chunk) }
     }
 
@@ -59,8 +63,13 @@ impl Answer {
 
     /// The reply in the body, of which some was read.
     pub(super) async fn reply(&mut self, begun: Vec<u8>) -> Result<ChatReply, BackendError> {
-        let body = self.rest(begun).await?;
-        read(self.response.status().as_u16(), &body)
+        let (body, status) = (self.rest(begun).await?, self.response.status().as_u16());
+        beside(body.len(), move || read(status, &body)).await?
+    }
+
+    /// How many bytes have come.
+    pub(super) fn len(&self) -> usize {
+        self.read
     }
 
     /// Reads what is left, if it comes soon, so that the connection can be used again.
@@ -71,15 +80,14 @@ impl Answer {
     /// What the body says of a failure.
     pub(super) async fn error(mut self) -> BackendError {
         let status = self.response.status().as_u16();
-        let error = match self.rest(Vec::new()).await {
-            Ok(body) => BackendError::status(status, &String::from_utf8_lossy(&body)),
+        let body = match self.rest(Vec::new()).await {
+            Ok(body) => body,
             Err(unread) => return unread.into(),
         };
-        match self.path {
-            // Most likely a wrong base URL.
-            Some(path) if status == 404 => error.with_path(&path),
-            _ => error,
-        }
+        let length = body.len();
+        let sort = move || BackendError::status(status, &String::from_utf8_lossy(&body));
+        let (Ok(error) | Err(error)) = beside(length, sort).await;
+        error
     }
 }
 
@@ -99,18 +107,21 @@ impl From<Unread> for BackendError {
     }
 }
 
+/// What is read of a completion. The bill and the reason are read by themselves: a server writes what it likes there,
+/// also values that are nested too deep to be read, and that is no reason to lose a reply.
 #[derive(Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
-    #[serde(default)]
-    usage: Option<serde_json::Value>,
+struct Completion<'a> {
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
     message: Message,
-    #[serde(default)]
-    finish_reason: Option<serde_json::Value>,
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a RawValue>,
 }
 
 /// The reply in the body of a success, every field kept.
@@ -119,20 +130,23 @@ pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> 
         .decode(body)
         .map_err(|_| BackendError::malformed("the answer is not UTF-8").with_body(String::from_utf8_lossy(body)))?;
     let mended = mended(&decoded.text);
-    let (body, half_characters) = (&*mended.text, decoded.halves + mended.count);
+    let half_characters = decoded.halves + mended.count;
+    let reply = completed(status, &mended.text)?;
+    Ok(ChatReply { raw: RawJson::from_text(mended.text.into_owned()), half_characters, ..reply })
+}
+
+fn completed(status: u16, body: &str) -> Result<ChatReply, BackendError> {
     // Some servers report errors with the status of a success.
     let failed = |why: String| match is_error(body) {
         true => BackendError::status(status, body),
         false => BackendError::malformed(why).with_body(body),
     };
-    let completion: Completion =
+    let completion: Completion<'_> =
         serde_json::from_str(body).map_err(|e| failed(format!("not a chat completion: {}", described(&e))))?;
     let choice = completion.choices.into_iter().next();
     let choice = choice.ok_or_else(|| failed("a chat completion without choices".to_owned()))?;
-    let finish = choice.finish_reason.as_ref().and_then(serde_json::Value::as_str);
-    let finish = finish.map_or(FinishReason::Stop, FinishReason::from);
-    // A bill in another form is no reason to lose a reply.
-    let usage: Option<Usage> = completion.usage.and_then(|usage| serde_json::from_value(usage).ok());
-    let raw = RawJson::new(body).ok();
-    Ok(ChatReply { usage, raw, half_characters, ..ChatReply::new(choice.message).finish(finish) })
+    let finish: Option<String> = choice.finish_reason.and_then(|reason| serde_json::from_str(reason.get()).ok());
+    let finish = finish.as_deref().map_or(FinishReason::Stop, FinishReason::from);
+    let usage: Option<Usage> = completion.usage.and_then(|usage| serde_json::from_str(usage.get()).ok());
+    Ok(ChatReply { usage, ..ChatReply::new(choice.message).finish(finish) })
 }

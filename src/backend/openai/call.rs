@@ -9,7 +9,7 @@ use async_openai::types::chat::CreateChatCompletionRequest;
 use bytes::Bytes;
 
 use super::answer::Answer;
-use super::endpoint::Endpoint;
+use super::endpoint::Clients;
 use super::retry::{Retry, retry_after};
 use crate::backend::{Attempt, BackendError, BoxFuture};
 
@@ -21,28 +21,18 @@ pub(super) type Outcome<T> = Result<(T, Vec<Attempt>), BackendError>;
 
 /// Our body, how its answer is read, and a place for what was read.
 pub(super) struct Call<T> {
-    body: Bytes,
-    endpoint: Endpoint,
-    retry: Retry,
-    overflow_words: Arc<[String]>,
-    read: Read<T>,
-    outcome: Mutex<Option<Outcome<T>>>,
+    pub(super) body: Bytes,
+    pub(super) clients: Clients,
+    pub(super) retry: Retry,
+    pub(super) overflow_words: Arc<[String]>,
+    pub(super) read: Read<T>,
+    pub(super) outcome: Mutex<Option<Outcome<T>>>,
 }
 
 impl<T: Send + 'static> Call<T> {
-    pub(super) fn new(
-        body: Bytes,
-        endpoint: Endpoint,
-        retry: Retry,
-        overflow_words: Arc<[String]>,
-        read: Read<T>,
-    ) -> Self {
-        Self { body, endpoint, retry, overflow_words, read, outcome: Mutex::new(None) }
-    }
-
     /// Has `async-openai` address the request, and sends it in its place.
     pub(super) async fn send(self, model: String) -> Outcome<T> {
-        let client = self.endpoint.client.clone();
+        let client = self.clients.addressing.clone();
         let call = Arc::new(self);
         let service = {
             let call = Arc::clone(&call);
@@ -100,17 +90,16 @@ impl<T: Send + 'static> Call<T> {
             }
         };
         *request.body_mut() = Some(self.body.clone().into());
-        let path = self.endpoint.printable(request.url().path());
-        let server = server(request.url());
+        let (url, server) = (request.url().to_string(), server(request.url()));
         let (time, began) = (self.retry.attempt_time.min(left), Instant::now());
         let late = || BackendError::timeout(format!("no whole answer within {} seconds", time.as_secs_f32()));
-        let response = match tokio::time::timeout(time, self.endpoint.http.execute(request)).await {
+        let response = match tokio::time::timeout(time, self.clients.http.execute(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return (None, Err(unreachable(&server, error))),
             Err(_) => return (None, Err(late())),
         };
         let (status, wait) = (response.status(), retry_after(response.headers()));
-        let answer = Answer::new(response, path, self.retry.idle_time);
+        let answer = Answer::new(response, self.retry.idle_time);
         let reading = async {
             match status.is_success() {
                 true => (self.read)(answer).await,
@@ -119,7 +108,10 @@ impl<T: Send + 'static> Call<T> {
         };
         let outcome = tokio::time::timeout(time.saturating_sub(began.elapsed()), reading).await;
         let outcome = outcome.unwrap_or_else(|_| Err(late()));
-        (Some(status.as_u16()), outcome.map_err(|error| error.with_retry_after(wait).or_overflow(&self.overflow_words)))
+        let failed = |error: BackendError| {
+            error.with_url(&url).with_retry_after(wait).or_overflow(&self.overflow_words).hiding(&self.clients.secrets)
+        };
+        (Some(status.as_u16()), outcome.map_err(failed))
     }
 }
 
@@ -133,9 +125,18 @@ fn server(url: &reqwest::Url) -> String {
 
 fn unreachable(server: &str, error: reqwest::Error) -> BackendError {
     let error = error.without_url();
-    match error.is_timeout() {
-        true => BackendError::timeout(format!("the connection to {server} timed out")).with_source(error),
-        false => BackendError::unavailable(format!("the connection to {server} failed")).with_source(error),
+    if error.is_timeout() {
+        return BackendError::timeout(format!("the connection to {server} timed out")).with_source(error);
+    }
+    let why = format!("the connection to {server} failed: {}", first_cause(&error));
+    BackendError::unavailable(why).with_source(error)
+}
+
+/// What the others followed from: that a connection was refused, a name is not known, a certificate is not valid.
+fn first_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => first_cause(cause),
+        None => error.to_string(),
     }
 }
 

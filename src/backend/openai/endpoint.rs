@@ -2,30 +2,53 @@
 
 use std::env::VarError;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_openai::config::{Config, OPENAI_API_BASE, OpenAIConfig};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 
-/// A server with its address and keys, and the client that reaches it.
+use super::tls;
+use crate::backend::secrets::{Secrets, address};
+
+/// A server with its address and keys.
 #[derive(Clone)]
 pub(super) struct Endpoint {
-    pub(super) client: async_openai::Client<Arc<dyn Config>>,
-    pub(super) http: reqwest::Client,
+    config: Arc<dyn Config>,
+    /// Made when they are first needed: certificates are read for them, and whoever only plans needs none.
+    clients: Arc<OnceLock<Result<Clients, Refusal>>>,
     /// The base URL without what may be a key.
     pub(super) shown: Arc<str>,
+}
+
+/// What reaches a server.
+#[derive(Clone)]
+pub(super) struct Clients {
+    /// Knows where to send, and with which headers.
+    pub(super) addressing: async_openai::Client<Arc<dyn Config>>,
+    /// Sends.
+    pub(super) http: reqwest::Client,
+    /// The keys that are sent, which no error may show.
+    pub(super) secrets: Secrets,
 }
 
 /// Why there is no endpoint, without keys.
 pub(super) type Refusal = Arc<str>;
 
 impl Endpoint {
-    pub(super) fn new(config: impl Config + 'static) -> Result<Self, Refusal> {
-        let http = http(config.api_base().starts_with("http://"))?;
-        let shown = without_keys(config.api_base()).into();
-        let config: Arc<dyn Config> = Arc::new(config);
-        Ok(Self { client: async_openai::Client::build(http.clone(), config), http, shown })
+    pub(super) fn new(config: impl Config + 'static) -> Self {
+        let shown = address(config.api_base()).into();
+        Self { config: Arc::new(config), clients: Arc::default(), shown }
+    }
+
+    /// What reaches the server; the key is to be [checked](Self::check_key) before.
+    pub(super) fn clients(&self) -> Result<Clients, Refusal> {
+        let made = || {
+            let http = http(self.config.api_base().starts_with("http://"))?;
+            let addressing = async_openai::Client::build(http.clone(), Arc::clone(&self.config));
+            Ok(Clients { addressing, http, secrets: secrets(&*self.config) })
+        };
+        self.clients.get_or_init(made).clone()
     }
 
     /// The endpoint that variables name.
@@ -51,29 +74,43 @@ impl Endpoint {
             }
         };
         let (organization, project) = (of_account("OPENAI_ORG_ID")?, of_account("OPENAI_PROJECT_ID")?);
-        Self::new(config(base, &key).with_org_id(organization).with_project_id(project))
+        Ok(Self::new(config(base, &key).with_org_id(organization).with_project_id(project)))
     }
 
     /// Refuses keys that cannot be sent, on which `async-openai` would panic, and none where one is needed.
     pub(super) fn check_key(&self) -> Result<(), &'static str> {
-        let config = self.client.config();
+        let config = &self.config;
         if HeaderValue::from_str(config.api_key().expose_secret()).is_err() {
             return Err("the key holds characters that cannot be sent");
         }
         let headers = config.headers();
         let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
         match config.api_base().trim_end_matches('/') == OPENAI_API_BASE && sent == Some(b"Bearer") {
-            true => Err("no key for OpenAI; OPENAI_API_KEY states one"),
+            true => Err(NO_KEY),
             false => Ok(()),
         }
     }
+}
 
-    /// The path of an address as it may be printed: what follows the base URL, which may hold a key.
-    pub(super) fn printable(&self, path: &str) -> Option<String> {
-        let base = reqwest::Url::parse(self.client.config().api_base()).ok()?;
-        let rest = path.strip_prefix(base.path().trim_end_matches('/'))?;
-        Some(format!("<base URL>{rest}"))
-    }
+/// What keeps a request from `OpenAI`, and the ways out.
+const NO_KEY: &str = "no key for OpenAI (https://api.openai.com/v1): set OPENAI_API_KEY, or OPENAI_BASE_URL to the address \
+    of another server, such as http://127.0.0.1:8080/v1, which may need no key";
+
+/// What of a configuration is secret: its key, and what its headers and its address have under names of keys.
+fn secrets(config: &dyn Config) -> Secrets {
+    let is_secret =
+        |name: &str| ["key", "auth", "token", "secret", "sig", "cookie"].iter().any(|part| name.contains(part));
+    let key = config.api_key().expose_secret().to_owned();
+    let headers = config.headers();
+    let of_headers = headers.iter().filter(|(name, value)| value.is_sensitive() || is_secret(name.as_str()));
+    let of_headers = of_headers.filter_map(|(_, value)| Some(value.to_str().ok()?.rsplit(' ').next()?.to_owned()));
+    let query = config.query().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let url = reqwest::Url::parse(config.api_base()).ok();
+    let of_url = url.iter().flat_map(|url| url.query_pairs().into_owned());
+    let of_query =
+        query.chain(of_url).filter(|(name, _)| is_secret(&name.to_ascii_lowercase())).map(|(_, value)| value);
+    let password = url.iter().filter_map(|url| url.password().map(str::to_owned));
+    Secrets::new(std::iter::once(key).chain(of_headers).chain(of_query).chain(password))
 }
 
 /// A configuration without what the environment says of `OpenAI`.
@@ -84,14 +121,15 @@ pub(super) fn config(base: &str, key: &str) -> OpenAIConfig {
 
 /// A client that follows no redirect: one would take the conversation, and headers with keys, to another place.
 fn http(is_plain: bool) -> Result<reqwest::Client, Refusal> {
-    let plain = || reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-    let built = plain().build();
-    match built {
-        // Without certificates of the system no TLS is possible, and none is needed.
-        Err(_) if is_plain => plain().tls_certs_only([]).build(),
-        built => built,
-    }
-    .map_err(|error| format!("no HTTP client: {}", with_causes(&error)).into())
+    let refusal = |error: &dyn Error| -> Refusal { format!("no HTTP client: {}", with_causes(error)).into() };
+    let tls = match tls::of_system() {
+        // No TLS is possible without the system's certificates, and a server without TLS needs none.
+        Err(_) if is_plain => tls::without_certificates(),
+        of_system => of_system,
+    };
+    let tls = tls.map_err(|error| refusal(&error))?;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    client.tls_backend_preconfigured(tls).build().map_err(|error| refusal(&error))
 }
 
 fn with_causes(error: &dyn Error) -> String {
@@ -108,17 +146,6 @@ pub(super) fn check_base(base: &str) -> Result<(), Refusal> {
         true => Ok(()),
         false => Err(format!("the base URL is {}; one like http://127.0.0.1:8080/v1 is needed", shown(base)).into()),
     }
-}
-
-/// An address without user, query and parts of its path that are as long as keys are.
-fn without_keys(base: &str) -> String {
-    const SHORTEST_KEY: usize = 20;
-    let Ok(url) = reqwest::Url::parse(base) else { return String::new() };
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let path = url.path().trim_end_matches('/').split('/');
-    let path: Vec<_> = path.map(|part| if part.len() < SHORTEST_KEY { part } else { "…" }).collect();
-    format!("{}://{host}{port}{}", url.scheme(), path.join("/"))
 }
 
 /// As much of what should be an address as holds no key: no user, path or query.

@@ -104,12 +104,14 @@ impl Halves {
     }
 
     /// The JSON of the whole reply with its halves joined, and how many were left alone.
-    pub(super) fn whole<'a>(&self, json: &'a str) -> (Cow<'a, str>, usize) {
-        if !self.has_any {
-            return (Cow::Borrowed(json), 0);
+    pub(super) fn whole(&self, json: Vec<u8>) -> (Vec<u8>, usize) {
+        match std::str::from_utf8(&json) {
+            Ok(text) if self.has_any => {
+                let (text, alone) = joined(text);
+                (text.into_bytes(), alone)
+            }
+            _ => (json, 0),
         }
-        let (json, alone) = joined(json);
-        (Cow::Owned(json), alone)
     }
 }
 
@@ -168,8 +170,8 @@ mod tests {
             halves.settle(&mut events, first);
         }
         events.extend(halves.rest());
-        let (whole, alone) = halves.whole(&all);
-        (events.iter().filter_map(ChatEvent::text).collect(), whole.into_owned(), alone)
+        let (whole, alone) = halves.whole(all.into_bytes());
+        (events.iter().filter_map(ChatEvent::text).collect(), String::from_utf8(whole).unwrap(), alone)
     }
 
     #[test]

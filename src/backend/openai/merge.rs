@@ -1,49 +1,76 @@
 //! Puts the increments of a streamed object together.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// A JSON object as it stands in a text: its members in their order, their values unread.
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// A JSON value that grows by what more of it comes: text and lists are appended, objects member by member; of anything
-/// else the last one counts that is not null. Of text that names something ([`NAMES`]) the first one counts that is not
-/// empty.
+/// else the last value that is not null counts. Of text that names something ([`NAMES`]) the first value that is not
+/// empty counts.
 ///
 /// `OpenAI`'s own clients put the members of a `delta` together in this way.
+///
+/// A server decides how deep and how wide its values are, so that each byte is looked at only a few times: a list is
+/// never taken apart, and an object inside another one is taken apart only when more of it comes, down to [`DEEPEST`].
 #[derive(Debug)]
 pub(super) enum Merged {
     Text(String),
-    List(Vec<Box<RawValue>>),
+    /// A list, as the text between its brackets.
+    List(String),
     Object(Members),
+    /// A list of values that were put together here.
+    Items(Vec<Merged>),
+    /// A value as it came.
     Other(Box<RawValue>),
 }
 
 /// The members of an object, in the order in which they first came.
 #[derive(Debug, Default)]
-pub(super) struct Members(Vec<(String, Merged)>);
+pub(super) struct Members {
+    list: Vec<(Arc<str>, Merged)>,
+    /// Where each member stands in the list; empty while they are [`FEW`].
+    places: HashMap<Arc<str>, usize>,
+}
 
 /// Members whose text names something, so that more of it is no addition.
 const NAMES: &[&str] = &["format", "id", "name", "object", "role", "status", "type"];
 
+/// How many levels of objects grow member by member. Of a deeper object the last value counts. Servers use three or four;
+/// a byte that is this deep is looked at once for each level.
+const DEEPEST: usize = 32;
+
+/// Up to this many members are searched one by one, which is faster than an index.
+const FEW: usize = 16;
+
 impl Merged {
     fn new(value: &RawValue) -> Self {
-        let text = value.get();
-        let read = match text.as_bytes().first() {
-            Some(b'"') => serde_json::from_str(text).map(Self::Text),
-            Some(b'[') => serde_json::from_str(text).map(Self::List),
-            Some(b'{') => {
-                serde_json::from_str(text).map(|object: Object<'_>| Self::Object(Members::of(object.members())))
+        match Object::of(value) {
+            Some(object) => {
+                let mut members = Members::default();
+                members.extend(object.iter());
+                Self::Object(members)
             }
-            _ => Ok(Self::whole(value)),
-        };
-        // A value that can be read at all can be read as what it begins as.
-        read.unwrap_or_else(|_| Self::whole(value))
+            None => Self::plain(value),
+        }
+    }
+
+    /// A value of which objects are not taken apart.
+    fn plain(value: &RawValue) -> Self {
+        let text = value.get();
+        match text.as_bytes().first() {
+            // Half of a surrogate pair is text that no Rust string holds.
+            Some(b'"') => serde_json::from_str(text).map_or_else(|_| Self::whole(value), Self::Text),
+            Some(b'[') => Self::List(between_brackets(text).to_owned()),
+            _ => Self::whole(value),
+        }
     }
 
     /// A value as it is.
@@ -59,49 +86,114 @@ impl Merged {
         self.is_null() || matches!(self, Self::Text(text) if text.is_empty())
     }
 
-    fn extend(&mut self, more: Self) {
-        match (&mut *self, more) {
-            (_, null) if null.is_null() => {}
+    /// Adds more of the value, which is not null, and of its members down to `depth` levels below it.
+    fn extend(&mut self, more: &RawValue, depth: usize) {
+        if let Some(deeper) = depth.checked_sub(1)
+            && let Some(object) = Object::of(more)
+            && let Some(members) = self.taken_apart()
+        {
+            object.iter().for_each(|(key, value)| members.grow(key, value, deeper));
+            return;
+        }
+        match (&mut *self, Self::plain(more)) {
             (Self::Text(text), Self::Text(more)) => text.push_str(&more),
-            (Self::List(list), Self::List(more)) => list.extend(more),
-            (Self::Object(members), Self::Object(more)) => {
-                members.extend(more.0.into_iter().map(|(key, more)| (Cow::from(key), more)));
+            (Self::List(list), Self::List(more)) => {
+                if !list.is_empty() && !more.is_empty() {
+                    list.push(',');
+                }
+                list.push_str(&more);
             }
             (_, last) => *self = last,
+        }
+    }
+
+    /// The members of an object, where the value is one.
+    fn taken_apart(&mut self) -> Option<&mut Members> {
+        if let Self::Other(value) = self {
+            let mut members = Members::default();
+            Object::of(value)?.iter().for_each(|(key, value)| members.grow(key, value, 0));
+            *self = Self::Object(members);
+        }
+        match self {
+            Self::Object(members) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// Writes the value as JSON, and frees it on the way.
+    pub(super) fn write(self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Text(text) => serde_json::to_writer(out, &text),
+            Self::List(list) => {
+                out.push(b'[');
+                out.extend_from_slice(list.as_bytes());
+                out.push(b']');
+                Ok(())
+            }
+            Self::Object(members) => members.write(out),
+            Self::Items(items) => {
+                out.push(b'[');
+                for (index, item) in items.into_iter().enumerate() {
+                    out.extend((index > 0).then_some(b','));
+                    item.write(out)?;
+                }
+                out.push(b']');
+                Ok(())
+            }
+            Self::Other(value) => {
+                out.extend_from_slice(value.get().as_bytes());
+                Ok(())
+            }
         }
     }
 }
 
 impl Members {
-    pub(super) fn of<K: AsRef<str>>(members: impl IntoIterator<Item = (K, Merged)>) -> Self {
+    pub(super) fn of<const N: usize>(members: [(&str, Merged); N]) -> Self {
         let mut object = Self::default();
-        object.extend(members);
+        for (key, value) in members {
+            object.set(key, value);
+        }
         object
     }
 
     /// More of some members.
-    pub(super) fn extend<K: AsRef<str>>(&mut self, members: impl IntoIterator<Item = (K, Merged)>) {
-        for (key, more) in members {
-            let key = key.as_ref();
-            match self.get_mut(key) {
-                Some(value) if value.is_empty() && !more.is_null() => *value = more,
-                Some(_) if NAMES.contains(&key) => {}
-                Some(value) => value.extend(more),
-                None => self.0.push((key.to_owned(), more)),
-            }
+    pub(super) fn extend<'a>(&mut self, members: impl IntoIterator<Item = (&'a str, &'a RawValue)>) {
+        members.into_iter().for_each(|(key, more)| self.grow(key, more, DEEPEST));
+    }
+
+    /// More of a member, whose objects are taken apart.
+    pub(super) fn add(&mut self, key: &str, more: &RawValue) {
+        match self.get_mut(key) {
+            Some(value) if value.is_empty() && more.get() != "null" => *value = Merged::new(more),
+            Some(_) => self.grow(key, more, DEEPEST),
+            None => self.push(key, Merged::new(more)),
         }
     }
 
-    /// More of a member.
-    pub(super) fn add(&mut self, key: &str, more: &RawValue) {
-        self.extend([(key, Merged::new(more))]);
+    fn grow(&mut self, key: &str, more: &RawValue, depth: usize) {
+        match self.get_mut(key) {
+            Some(_) if more.get() == "null" => {}
+            Some(value) if value.is_empty() => *value = Merged::plain(more),
+            Some(_) if NAMES.contains(&key) => {}
+            Some(value) => value.extend(more, depth),
+            None => self.push(key, Merged::plain(more)),
+        }
+    }
+
+    /// More of a member that is text.
+    pub(super) fn add_text(&mut self, key: &str, more: &str) {
+        match self.get_mut(key) {
+            Some(Merged::Text(text)) => text.push_str(more),
+            _ => self.set(key, more.into()),
+        }
     }
 
     /// A member's value in the place of the one so far.
     pub(super) fn set(&mut self, key: &str, value: Merged) {
         match self.get_mut(key) {
             Some(old) => *old = value,
-            None => self.0.push((key.to_owned(), value)),
+            None => self.push(key, value),
         }
     }
 
@@ -112,62 +204,91 @@ impl Members {
             // Most members of a chunk are those of the one before.
             Some(Merged::Other(old)) if old.get() == value.get() => {}
             Some(old) => *old = Merged::whole(value),
-            None => self.0.push((key.to_owned(), Merged::whole(value))),
+            None => self.push(key, Merged::whole(value)),
         }
     }
 
     /// Whether a member has a value that is not empty.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.0.iter().any(|(known, value)| known == key && !value.is_empty())
+        self.get(key).is_some_and(|value| !value.is_empty())
     }
 
     /// Puts these members first, in this order, with the values given where they have none.
     pub(super) fn lead<const N: usize>(&mut self, first: [(&str, Merged); N]) {
-        let mut rest = std::mem::take(&mut self.0);
+        let mut rest = std::mem::take(&mut self.list);
         for (key, default) in first {
-            let place = rest.iter().position(|(known, _)| known == key);
+            let place = rest.iter().position(|(known, _)| **known == *key);
             let value = place.map(|place| rest.remove(place).1).filter(|value| !value.is_empty());
-            self.0.push((key.to_owned(), value.unwrap_or(default)));
+            self.list.push((key.into(), value.unwrap_or(default)));
         }
-        self.0.append(&mut rest);
+        self.list.append(&mut rest);
+        self.places.clear();
+        self.index();
+    }
+
+    fn push(&mut self, key: &str, value: Merged) {
+        let key: Arc<str> = key.into();
+        if !self.places.is_empty() {
+            self.places.insert(Arc::clone(&key), self.list.len());
+        }
+        self.list.push((key, value));
+        self.index();
+    }
+
+    /// Makes the index where it has become worth one.
+    fn index(&mut self) {
+        if self.places.is_empty() && self.list.len() > FEW {
+            let places = self.list.iter().enumerate().map(|(place, (key, _))| (Arc::clone(key), place));
+            self.places = places.collect();
+        }
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        match self.places.is_empty() {
+            true => self.list.iter().position(|(known, _)| **known == *key),
+            false => self.places.get(key).copied(),
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&Merged> {
+        self.place(key).map(|place| &self.list[place].1)
     }
 
     fn get_mut(&mut self, key: &str) -> Option<&mut Merged> {
-        self.0.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value)
+        self.place(key).map(|place| &mut self.list[place].1)
     }
 
     /// A member's text, where it is not empty.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == key).and_then(|(_, value)| match value {
-            Merged::Text(text) if !text.is_empty() => Some(&**text),
+        match self.get(key)? {
+            Merged::Text(text) if !text.is_empty() => Some(text),
             _ => None,
-        })
+        }
     }
 
     /// The object that a member is.
     pub(super) fn object(&self, key: &str) -> Option<&Self> {
-        self.0.iter().find(|(known, _)| known == key).and_then(|(_, value)| match value {
+        match self.get(key)? {
             Merged::Object(members) => Some(members),
             _ => None,
-        })
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
-    /// Writes the object with one member more.
-    pub(super) fn serialize_with<S: Serializer>(
-        &self,
-        (key, value): (&str, &impl Serialize),
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len() + 1))?;
-        for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
+    /// Writes the object as JSON, and frees it on the way.
+    pub(super) fn write(self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        out.push(b'{');
+        for (index, (key, value)) in self.list.into_iter().enumerate() {
+            out.extend((index > 0).then_some(b','));
+            serde_json::to_writer(&mut *out, &*key)?;
+            out.push(b':');
+            value.write(out)?;
         }
-        map.serialize_entry(key, value)?;
-        map.end()
+        out.push(b'}');
+        Ok(())
     }
 }
 
@@ -177,21 +298,9 @@ impl From<&str> for Merged {
     }
 }
 
-impl Serialize for Merged {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::List(list) => list.serialize(serializer),
-            Self::Object(members) => members.serialize(serializer),
-            Self::Other(value) => value.serialize(serializer),
-        }
-    }
-}
-
-impl Serialize for Members {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
-    }
+/// The items of a list, as text.
+fn between_brackets(list: &str) -> &str {
+    list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or_default().trim()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
@@ -221,16 +330,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 impl<'a> Object<'a> {
     /// The object that a value is, if it is one.
     pub(super) fn of(value: &'a RawValue) -> Option<Self> {
+        if !value.get().starts_with('{') {
+            return None;
+        }
         serde_json::from_str(value.get()).ok()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(key, value)| (&**key, *value))
-    }
-
-    /// Its members, to be put together with more of them.
-    pub(super) fn members(&self) -> impl Iterator<Item = (&str, Merged)> {
-        self.iter().map(|(key, value)| (key, Merged::new(value)))
     }
 
     /// A member's value, where it is not null.
@@ -256,12 +363,18 @@ pub(super) fn text(value: &RawValue) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn written(members: Members) -> String {
+        let mut out = Vec::new();
+        members.write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
     fn merged(values: &[&str]) -> String {
         let mut members = Members::default();
         for value in values {
             members.add("x", serde_json::from_str(value).unwrap());
         }
-        serde_json::to_string(&members).unwrap()
+        written(members)
     }
 
     #[test]
@@ -270,16 +383,50 @@ mod tests {
             (&[r#""a""#, r#""b""#, "null"][..], r#"{"x":"ab"}"#),
             (&["null", r#""a""#], r#"{"x":"a"}"#),
             (&["[1.0]", "[2,3]"], r#"{"x":[1.0,2,3]}"#),
+            (&["[]", "[ 1 ]", "[ ]", "[2]"], r#"{"x":[1,2]}"#),
             (&["1", "2.50", "null"], r#"{"x":2.50}"#),
             (&["null", "null"], r#"{"x":null}"#),
             (&[r#"{"a":"x"}"#, r#"{"b":1,"a":"y"}"#], r#"{"x":{"a":"xy","b":1}}"#),
+            (
+                &[r#"{"a":{"b":{"c":"x"}}}"#, r#"{"a":{"b":{"c":"y","d":[1]}}}"#],
+                r#"{"x":{"a":{"b":{"c":"xy","d":[1]}}}}"#,
+            ),
+            (&[r#"{"a":"x","a":"y"}"#], r#"{"x":{"a":"xy"}}"#),
             (&[r#"{"id":"1","a":"x"}"#, r#"{"id":"2","a":"y"}"#], r#"{"x":{"id":"1","a":"xy"}}"#),
+            (&[r#"{"a":{"id":""}}"#, r#"{"a":{"id":"1"}}"#, r#"{"a":{"id":"2"}}"#], r#"{"x":{"a":{"id":"1"}}}"#),
             (&[r#"{"type":""}"#, r#"{"type":"t"}"#, r#"{"type":"t"}"#], r#"{"x":{"type":"t"}}"#),
             (&[r#""a""#, "{}"], r#"{"x":{}}"#),
+            (&["{}", r#"{"a":1}"#], r#"{"x":{"a":1}}"#),
+            (&[r#"{"a":1}"#, "[]"], r#"{"x":[]}"#),
             (&[r#""\ud83d""#], r#"{"x":"\ud83d"}"#),
         ] {
             assert_eq!(merged(values), expected);
         }
+    }
+
+    #[test]
+    fn objects_grow_down_to_a_depth_and_below_it_the_last_one_counts() {
+        let nested = |depth: usize, text: &str| format!("{}\"{text}\"{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let both = |depth: usize| merged(&[&nested(depth, "x"), &nested(depth, "y")]);
+        assert_eq!(both(DEEPEST), format!(r#"{{"x":{}}}"#, nested(DEEPEST, "xy")));
+        for depth in [DEEPEST + 1, 100_000] {
+            assert_eq!(both(depth), format!(r#"{{"x":{}}}"#, nested(depth, "y")));
+        }
+    }
+
+    #[test]
+    fn many_members_keep_the_order_in_which_they_came() {
+        let keys: Vec<String> = (0..1_000).map(|number| format!("k{}", number * 7 % 1_000)).collect();
+        let mut members = Members::default();
+        for _ in 0..2 {
+            for key in &keys {
+                members.add(key, serde_json::from_str("[0]").unwrap());
+            }
+        }
+        members.lead([("k500", "".into()), ("new", "x".into())]);
+        assert!(members.has("k1") && members.has("new") && !members.has("k2000"));
+        let rest: Vec<_> = keys.iter().filter(|key| *key != "k500").map(|key| format!(r#""{key}":[0,0]"#)).collect();
+        assert_eq!(written(members), format!(r#"{{"k500":[0,0],"new":"x",{}}}"#, rest.join(",")));
     }
 
     #[test]
@@ -289,6 +436,6 @@ mod tests {
             members.add(key, serde_json::from_str(value).unwrap());
         }
         members.lead([("role", "assistant".into()), ("content", Merged::whole(RawValue::NULL)), ("c", "d".into())]);
-        assert_eq!(serde_json::to_string(&members).unwrap(), r#"{"role":"r","content":null,"c":"d","b":1}"#);
+        assert_eq!(written(members), r#"{"role":"r","content":null,"c":"d","b":1}"#);
     }
 }

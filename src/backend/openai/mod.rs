@@ -6,23 +6,31 @@
 //! the only retry loop.
 //!
 //! The re-export of [`async_openai`] is for building a client's configuration with the version used here; it may change
-//! in any release.
+//! in any release. (Its own `Client` panics in a program that has installed no TLS provider: this crate does not choose one
+//! for the process.)
 
 mod answer;
+mod beside;
 mod call;
 mod endpoint;
 mod halves;
+#[cfg(test)]
+#[cfg(unix)]
+mod hostile_tests;
 mod merge;
 mod parts;
 mod reading;
 mod retry;
 mod sse;
 mod streamed;
+mod tls;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_openai::config::Config;
+use futures_util::TryStreamExt;
+use tokio::time::Instant;
 
 use super::stream::{EventStream, at_once};
 use super::{BackendError, BoxFuture, ChatBackend, ChatReply};
@@ -30,7 +38,7 @@ use crate::json::RawJson;
 use crate::request::ChatRequest;
 use call::{Call, Outcome, Read};
 use endpoint::{Endpoint, Refusal, check_base, config};
-use reading::Begun;
+use reading::{Begun, Limits};
 
 pub use async_openai;
 pub use retry::Retry;
@@ -41,7 +49,8 @@ pub use retry::Retry;
 /// ([`Retry::idle_time`]); an answer that says to come back later, a failing server and a broken connection are tried
 /// again, at most three times in all and for at most 600 seconds. Of a stream that holds up to its first event; from then
 /// on nothing is sent again, and a stream that breaks off is an error of the kind
-/// [`Interrupted`](crate::ErrorKind::Interrupted). A stream is whole when the model has said why it stopped, whatever
+/// [`Interrupted`](crate::ErrorKind::Interrupted). [`Retry::stream_time`] limits a whole stream; without it one may take as
+/// long as it likes. A stream is whole when the model has said why it stopped, whatever
 /// becomes of the connection then. Dropping it closes the connection. An answer longer than 64 MiB is an error. Redirects
 /// are not followed.
 ///
@@ -71,7 +80,7 @@ impl OpenAi {
 
     /// An endpoint by its base URL (`http://127.0.0.1:8080/v1`) and key, which may be empty.
     pub fn at(base_url: &str, key: &str) -> Self {
-        Self::of(check_base(base_url.trim()).and_then(|()| Endpoint::new(config(base_url, key))))
+        Self::of(check_base(base_url.trim()).map(|()| Endpoint::new(config(base_url, key))))
     }
 
     /// Any configuration of `async-openai`: Azure, custom headers. (`OpenAIConfig::new` reads the environment, also
@@ -81,7 +90,7 @@ impl OpenAi {
     /// A send panics where the configuration's `headers` do: those of `async-openai` on an organization or project that
     /// cannot stand in a header.
     pub fn new(config: impl Config + 'static) -> Self {
-        Self::of(Endpoint::new(config))
+        Self::of(Ok(Endpoint::new(config)))
     }
 
     fn of(endpoint: Result<Endpoint, Refusal>) -> Self {
@@ -106,12 +115,15 @@ impl OpenAi {
     async fn ask<T: Send + 'static>(self, request: ChatRequest, read: Read<T>) -> Outcome<T> {
         let endpoint = self.endpoint.map_err(|why| BackendError::no_backend(&*why))?;
         endpoint.check_key().map_err(BackendError::no_backend)?;
+        let clients = endpoint.clients().map_err(|why| BackendError::no_backend(&*why))?;
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(BackendError::no_backend("a request over HTTP needs a tokio runtime around it"));
         }
         let body = serde_json::to_vec(&request)
             .map_err(|e| BackendError::malformed("the request has no JSON").with_source(e))?;
-        let call = Call::new(body.into(), endpoint, self.retry, self.overflow_words, read);
+        let Self { retry, overflow_words, .. } = self;
+        let (body, outcome) = (body.into(), Mutex::default());
+        let call = Call { body, clients, retry, overflow_words, read, outcome };
         call.send(request.model.unwrap_or_default()).await
     }
 
@@ -121,18 +133,32 @@ impl OpenAi {
         Ok(ChatReply { attempts, ..reply })
     }
 
-    async fn events(self, mut request: ChatRequest) -> Result<EventStream, BackendError> {
+    async fn events(mut self, mut request: ChatRequest) -> Result<EventStream, BackendError> {
         request.params.set("stream", true);
-        if request.params.get("stream_options").is_none() {
-            request.params.set("stream_options", RawJson::from(serde_json::json!({ "include_usage": true })));
+        match request.params.get("stream_options") {
+            None => request.params.set("stream_options", RawJson::from(serde_json::json!({ "include_usage": true }))),
+            Some(options) if options.as_str() == "null" => request.params.remove("stream_options"),
+            Some(_) => {}
         }
-        let patience = self.retry.attempt_time;
+        let Retry { attempt_time, total_time, stream_time, .. } = self.retry;
+        self.retry.total_time = stream_time.map_or(total_time, |time| time.min(total_time));
+        let whole = stream_time.and_then(|time| Some((time, Instant::now().checked_add(time)?)));
+        let limits = Limits { event: attempt_time, whole };
+        let endpoint = self.endpoint.clone();
         let (begun, attempts) = self.ask(request, |answer| Box::pin(Begun::read(answer))).await?;
         Ok(match begun {
             Begun::Whole(reply) => at_once(ChatReply { attempts, ..*reply }),
-            Begun::Events(reading) => reading.events(attempts, patience),
+            Begun::Events(reading) => told_of(endpoint, reading.events(attempts, limits)),
         })
     }
+}
+
+/// A stream whose errors name the server and show no key.
+fn told_of(endpoint: Result<Endpoint, Refusal>, events: EventStream) -> EventStream {
+    let Ok((shown, clients)) = endpoint.and_then(|endpoint| Ok((endpoint.shown.clone(), endpoint.clients()?))) else {
+        return events;
+    };
+    Box::pin(events.map_err(move |error| error.with_url(&shown).hiding(&clients.secrets)))
 }
 
 impl ChatBackend for OpenAi {

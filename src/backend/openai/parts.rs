@@ -1,6 +1,5 @@
 //! Content that is streamed as text or as a list of parts.
 
-use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::merge::{Members, Merged, Object, text};
@@ -22,36 +21,55 @@ enum Part {
     Other(Box<RawValue>),
 }
 
+/// How many levels of thoughts within thoughts are read. Servers send one; a part that is deeper is kept as it is.
+const DEEPEST: usize = 16;
+
 impl Content {
     /// Takes more, and says what it was: text and thoughts.
     pub(super) fn add(&mut self, more: &RawValue) -> Vec<ChatEvent> {
+        self.add_within(more, DEEPEST)
+    }
+
+    fn add_within(&mut self, more: &RawValue, depth: usize) -> Vec<ChatEvent> {
         if let Some(text) = text(more) {
             self.add_text(&text);
             return vec![ChatEvent::Text(text)];
         }
         let parts: Vec<&RawValue> = serde_json::from_str(more.get()).unwrap_or_default();
-        parts.into_iter().filter_map(|part| self.add_part(part)).collect()
+        parts.into_iter().filter_map(|part| self.add_part(part, depth)).collect()
     }
 
-    fn add_text(&mut self, text: &str) {
-        match self.parts.is_empty() {
-            true => self.text.push_str(text),
-            false => self.add_text_part([("type", "text".into()), ("text", text.into())]),
+    fn add_text(&mut self, more: &str) {
+        if self.parts.is_empty() {
+            self.text.push_str(more);
+        } else if let Some(Part::Text(known)) = self.parts.last_mut() {
+            known.add_text("text", more);
+        } else {
+            self.push_text(more.to_owned());
         }
     }
 
-    fn add_part(&mut self, value: &RawValue) -> Option<ChatEvent> {
+    fn push_text(&mut self, text: String) {
+        self.parts.push(Part::Text(Members::of([("type", "text".into()), ("text", Merged::Text(text))])));
+    }
+
+    fn add_part(&mut self, value: &RawValue, depth: usize) -> Option<ChatEvent> {
         let part = Object::of(value)?;
         if !self.text.is_empty() {
-            let before = Merged::Text(std::mem::take(&mut self.text));
-            self.add_text_part([("type", "text".into()), ("text", before)]);
+            let before = std::mem::take(&mut self.text);
+            self.push_text(before);
         }
         match part.text("type").as_deref() {
             Some("text") => {
-                self.add_text_part(part.members());
+                if !matches!(self.parts.last(), Some(Part::Text(_))) {
+                    self.parts.push(Part::Text(Members::default()));
+                }
+                if let Some(Part::Text(known)) = self.parts.last_mut() {
+                    known.extend(part.iter());
+                }
                 part.text("text").map(ChatEvent::Text)
             }
-            Some("thinking") => self.add_thinking(&part),
+            Some("thinking") if depth > 0 => self.add_thinking(&part, depth - 1),
             _ => {
                 self.parts.push(Part::Other(value.to_owned()));
                 None
@@ -59,21 +77,14 @@ impl Content {
         }
     }
 
-    fn add_text_part<'a>(&mut self, members: impl IntoIterator<Item = (&'a str, Merged)>) {
-        match self.parts.last_mut() {
-            Some(Part::Text(known)) => known.extend(members),
-            _ => self.parts.push(Part::Text(Members::of(members))),
-        }
-    }
-
-    fn add_thinking(&mut self, part: &Object<'_>) -> Option<ChatEvent> {
+    fn add_thinking(&mut self, part: &Object<'_>, depth: usize) -> Option<ChatEvent> {
         if !matches!(self.parts.last(), Some(Part::Thinking(..))) {
             self.parts.push(Part::Thinking(Members::default(), Self::default()));
         }
         let Some(Part::Thinking(members, thoughts)) = self.parts.last_mut() else { return None };
-        members.extend(part.members().filter(|(key, _)| *key != "thinking"));
-        let more = thoughts.add(part.get("thinking")?);
-        let thought: String = more.iter().filter_map(ChatEvent::text).collect();
+        members.extend(part.iter().filter(|(key, _)| *key != "thinking"));
+        let more = thoughts.add_within(part.get("thinking")?, depth);
+        let thought: String = more.iter().filter_map(words).collect();
         (!thought.is_empty()).then_some(ChatEvent::Reasoning(thought))
     }
 
@@ -83,22 +94,35 @@ impl Content {
     }
 }
 
-impl Serialize for Content {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (self.is_empty(), self.parts.is_empty()) {
-            (true, _) => serializer.serialize_none(),
-            (false, true) => serializer.serialize_str(&self.text),
-            (false, false) => self.parts.serialize(serializer),
-        }
+/// What a part of a thought says, a thought within it included.
+fn words(event: &ChatEvent) -> Option<&str> {
+    match event {
+        ChatEvent::Text(text) | ChatEvent::Reasoning(text) => Some(text),
+        _ => None,
     }
 }
 
-impl Serialize for Part {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(members) => members.serialize(serializer),
-            Self::Thinking(members, thoughts) => members.serialize_with(("thinking", thoughts), serializer),
-            Self::Other(part) => part.serialize(serializer),
+impl From<Content> for Merged {
+    fn from(content: Content) -> Self {
+        if content.is_empty() {
+            return Self::whole(RawValue::NULL);
+        }
+        if content.parts.is_empty() {
+            return Self::Text(content.text);
+        }
+        Self::Items(content.parts.into_iter().map(Self::from).collect())
+    }
+}
+
+impl From<Part> for Merged {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Text(members) => Self::Object(members),
+            Part::Thinking(mut members, thoughts) => {
+                members.set("thinking", thoughts.into());
+                Self::Object(members)
+            }
+            Part::Other(part) => Self::Other(part),
         }
     }
 }
@@ -110,7 +134,9 @@ mod tests {
     fn of(pieces: &[&str]) -> (Vec<ChatEvent>, String) {
         let mut content = Content::default();
         let events = pieces.iter().flat_map(|piece| content.add(serde_json::from_str(piece).unwrap())).collect();
-        (events, serde_json::to_string(&content).unwrap())
+        let mut written = Vec::new();
+        Merged::from(content).write(&mut written).unwrap();
+        (events, String::from_utf8(written).unwrap())
     }
 
     #[test]
@@ -148,5 +174,15 @@ mod tests {
         assert_eq!(events, expected);
         let mixed = of(&[r#""a""#, r#"[{"type":"text","text":"b"}]"#]).1;
         assert_eq!(mixed, r#"[{"type":"text","text":"ab"}]"#);
+    }
+
+    #[test]
+    fn thoughts_within_thoughts_are_read_down_to_a_depth_and_kept_as_they_are_below_it() {
+        let nested =
+            |depth: usize| format!("{}\"x\"{}", r#"[{"type":"thinking","thinking":"#.repeat(depth), "}]".repeat(depth));
+        assert_eq!(of(&[&nested(DEEPEST)]), (vec![ChatEvent::Reasoning("x".into())], nested(DEEPEST)));
+        for depth in [DEEPEST + 1, 100_000] {
+            assert_eq!(of(&[&nested(depth)]), (vec![], nested(depth)));
+        }
     }
 }

@@ -7,16 +7,25 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::{Answer, Unread};
+use super::beside::beside;
 use super::sse::{Event, Events};
-use super::streamed::Streamed;
+use super::streamed::{Streamed, Taken};
 use crate::backend::stream::EventStream;
 use crate::backend::{Attempt, BackendError, ChatEvent, ChatReply};
-use crate::encoding::Encoding;
 
 /// How long is waited for the bill once the model has said that it is done.
 const FOR_THE_BILL: Duration = Duration::from_secs(5);
 /// How long is waited for the end of the stream once the bill is there.
 const FOR_THE_END: Duration = Duration::from_secs(1);
+
+/// The time limits of a stream that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How much later than the one before an event may come.
+    pub(super) event: Duration,
+    /// How long the whole stream may take, and when that is over.
+    pub(super) whole: Option<(Duration, Instant)>,
+}
 
 /// The beginning of an answer to a request for a stream.
 pub(super) enum Begun {
@@ -43,8 +52,9 @@ impl Begun {
         let mut begun = Vec::new();
         let first = loop {
             let chunk = answer.chunk().await.map_err(broken_off)?;
-            begun.extend_from_slice(chunk.as_deref().unwrap_or_default());
-            let first = begun.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+            let bytes = chunk.as_deref().unwrap_or_default();
+            begun.extend_from_slice(bytes);
+            let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
             if first.is_some() || chunk.is_none() {
                 break first;
             }
@@ -53,17 +63,16 @@ impl Begun {
         if matches!(first, Some(b'{' | b'[' | b'<')) {
             return answer.reply(begun).await.map(|reply| Self::Whole(Box::new(reply)));
         }
-        let (events, reply) = (Events::default(), Streamed::default());
+        let (events, reply) = (Events::new(begun), Streamed::default());
         let mut reading = Reading { answer, events, reply, ready: VecDeque::new(), until: None, is_over: false };
-        reading.events.push(&begun);
         reading.fill().await?;
         Ok(Self::Events(Box::new(reading)))
     }
 }
 
 impl Reading {
-    /// The events. None of them may come later than `patience` after the one before.
-    pub(super) fn events(self: Box<Self>, mut attempts: Vec<Attempt>, patience: Duration) -> EventStream {
+    /// The events, as long as they come within the limits.
+    pub(super) fn events(self: Box<Self>, mut attempts: Vec<Attempt>, limits: Limits) -> EventStream {
         let (begun, first) = (Instant::now(), attempts.last().map(|attempt| attempt.elapsed).unwrap_or_default());
         let mut attempts = move || {
             if let Some(last) = attempts.last_mut() {
@@ -73,12 +82,10 @@ impl Reading {
         };
         let events = futures_util::stream::unfold(Some(self), move |reading| async move {
             let mut reading = reading?;
-            let filled = timeout(patience, reading.fill()).await;
-            let late = || BackendError::timeout(format!("no further event within {} seconds", patience.as_secs_f32()));
-            let item = match (filled.unwrap_or_else(|_| Err(late())), reading.ready.pop_front()) {
-                (Err(error), _) => Err(error),
-                (Ok(()), Some(event)) => return Some((Ok(event), Some(reading))),
-                (Ok(()), None) => reading.finish(),
+            let item = match reading.next(limits).await {
+                Ok(Some(event)) => return Some((Ok(event), Some(reading))),
+                Ok(None) => reading.finish().await,
+                Err(error) => Err(error),
             };
             Some((item, None))
         });
@@ -92,11 +99,41 @@ impl Reading {
         Box::pin(events.map(enter).fuse())
     }
 
+    /// The next event; none at the end.
+    async fn next(&mut self, limits: Limits) -> Result<Option<ChatEvent>, BackendError> {
+        // Who reads events that are all there would never wait otherwise.
+        tokio::task::consume_budget().await;
+        if let Some(event) = self.ready.pop_front() {
+            return Ok(Some(event));
+        }
+        let left = limits.whole.map_or(Duration::MAX, |(_, end)| end.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            return self.cut(limits).map(|()| None);
+        }
+        match timeout(limits.event.min(left), self.fill()).await {
+            Ok(filled) => filled?,
+            Err(_) if left <= limits.event => self.cut(limits)?,
+            Err(_) => {
+                let late = format!("no further event within {} seconds", limits.event.as_secs_f32());
+                return Err(BackendError::timeout(late));
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// Ends the stream where its time is over: the reply is whole where the model has said that it is done.
+    fn cut(&mut self, limits: Limits) -> Result<(), BackendError> {
+        self.end().map_err(|_| {
+            let time = limits.whole.map_or(Duration::ZERO, |(time, _)| time);
+            BackendError::timeout(format!("the streamed reply was not whole within {} seconds", time.as_secs_f32()))
+        })
+    }
+
     /// Reads until there is an event, or the end.
     async fn fill(&mut self) -> Result<(), BackendError> {
         while self.ready.is_empty() && !self.is_over {
             match self.events.next() {
-                Some(event) => self.take(&event)?,
+                Some(event) => self.take(event).await?,
                 None => self.read().await?,
             }
         }
@@ -106,6 +143,7 @@ impl Reading {
     async fn read(&mut self) -> Result<(), BackendError> {
         let chunk = match self.until {
             // The reply is whole, whatever becomes of the connection.
+            Some(until) if until <= Instant::now() => None,
             Some(until) => timeout_at(until, self.answer.chunk()).await.ok().and_then(Result::ok).flatten(),
             None => self.answer.chunk().await.map_err(broken_off)?,
         };
@@ -115,23 +153,20 @@ impl Reading {
         }
         // A last event whose end was not written counts if it is whole.
         if let Some(event) = self.events.rest().filter(Event::is_whole) {
-            self.take(&event)?;
+            self.take(event).await?;
         }
         self.end()
     }
 
-    fn take(&mut self, event: &Event) -> Result<(), BackendError> {
-        let decoded = Encoding::Utf8.decode(&event.data).map_err(|_| {
-            let body = String::from_utf8_lossy(&event.data);
-            BackendError::malformed("a chunk is not UTF-8").with_body(body)
-        })?;
-        let text = &*decoded.text;
-        let taken = match text.trim() {
-            "" => Ok(()),
-            "[DONE]" => return self.end(),
-            _ if event.is_error => Err(BackendError::status(200, text)),
-            text => self.reply.take(text, &mut self.ready),
+    async fn take(&mut self, event: Event) -> Result<(), BackendError> {
+        let (mut reply, mut ready) = (std::mem::take(&mut self.reply), std::mem::take(&mut self.ready));
+        let length = event.data.len();
+        let take = move || {
+            let taken = reply.take_event(&event, &mut ready);
+            (reply, ready, taken)
         };
+        let taken;
+        (self.reply, self.ready, taken) = beside(length, take).await?;
         if self.reply.is_finished() {
             // Some servers say so too early: where more has come, more may follow.
             let is_more = !self.ready.is_empty();
@@ -140,8 +175,10 @@ impl Reading {
             self.until = Some(self.until.filter(|_| !is_more).map_or(until, |known| known.min(until)));
         }
         match taken {
+            Ok(Taken::Last) => self.end(),
+            Ok(Taken::More) => Ok(()),
             Err(_) if self.until.is_some() => self.end(),
-            taken => taken,
+            Err(error) => Err(error),
         }
     }
 
@@ -155,8 +192,9 @@ impl Reading {
         }
     }
 
-    fn finish(mut self: Box<Self>) -> Result<ChatEvent, BackendError> {
-        let reply = std::mem::take(&mut self.reply).whole()?;
+    async fn finish(mut self: Box<Self>) -> Result<ChatEvent, BackendError> {
+        let reply = std::mem::take(&mut self.reply);
+        let reply = beside(self.answer.len(), move || reply.whole()).await??;
         tokio::spawn(async move { self.answer.end().await });
         Ok(ChatEvent::Finished(Box::new(reply)))
     }

@@ -10,6 +10,7 @@ pub struct Retry {
     pub(super) attempt_time: Duration,
     pub(super) total_time: Duration,
     pub(super) idle_time: Duration,
+    pub(super) stream_time: Option<Duration>,
     first_wait: Duration,
     longest_wait: Duration,
 }
@@ -21,6 +22,7 @@ impl Default for Retry {
             attempt_time: Duration::from_secs(300),
             total_time: Duration::from_secs(600),
             idle_time: Duration::from_secs(60),
+            stream_time: None,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_secs(30),
         }
@@ -46,7 +48,8 @@ impl Retry {
         self
     }
 
-    /// How long all attempts together may take; where the reply is streamed, up to its first event. Default 600 seconds.
+    /// How long all attempts together may take; where the reply is streamed, up to its first event
+    /// ([`stream_time`](Self::stream_time) limits all of it). Default 600 seconds.
     pub fn total_time(mut self, time: Duration) -> Self {
         self.total_time = time;
         self
@@ -56,6 +59,26 @@ impl Retry {
     /// Default 60 seconds.
     pub fn idle_time(mut self, time: Duration) -> Self {
         self.idle_time = time;
+        self
+    }
+
+    /// How long a streamed reply may take in all, from the beginning of the send to the end of the reply. Default: no limit,
+    /// since a long answer may take long; a server that keeps sending a little, or goes on after it has said that the
+    /// reply is done, is then ended by the largest size of an answer alone.
+    ///
+    /// A stream that is not done in this time ends with an error of the kind [`Timeout`](crate::ErrorKind::Timeout). Where
+    /// the model has said by then why it stopped, what has come is the reply.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use turnwise::backend::openai::{OpenAi, Retry};
+    ///
+    /// let retry = Retry::default().stream_time(Duration::from_secs(15 * 60));
+    /// let backend = OpenAi::at("http://127.0.0.1:8080/v1", "").retry(retry);
+    /// ```
+    pub fn stream_time(mut self, time: Duration) -> Self {
+        self.stream_time = Some(time);
         self
     }
 

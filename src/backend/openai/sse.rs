@@ -36,7 +36,15 @@ pub(super) struct Events {
     has_data: bool,
 }
 
+/// From this many bytes on, a line's value is taken out of the buffer rather than copied.
+const LONG: usize = 64 * 1024;
+
 impl Events {
+    /// Begins with these bytes.
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { buffer: bytes, ..Self::default() }
+    }
+
     /// Takes more bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
@@ -65,9 +73,9 @@ impl Events {
     /// What is left when no more bytes come: an event whose end was not written, or half of one.
     pub(super) fn rest(&mut self) -> Option<Event> {
         if self.start < self.buffer.len() {
-            self.read_line(self.start..self.buffer.len());
-            self.start = self.buffer.len();
-            self.searched = self.start;
+            let line = self.start..self.buffer.len();
+            (self.start, self.searched) = (line.end, line.end);
+            self.read_line(line);
         }
         self.take()
     }
@@ -83,8 +91,8 @@ impl Events {
         found.map(|_| self.searched)
     }
 
-    fn read_line(&mut self, line: std::ops::Range<usize>) {
-        let mut line = &self.buffer[line];
+    fn read_line(&mut self, place: std::ops::Range<usize>) {
+        let mut line = &self.buffer[place.clone()];
         if !std::mem::replace(&mut self.has_begun, true) {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         }
@@ -94,15 +102,30 @@ impl Events {
         match field {
             b"event" => self.event.is_error = value == b"error",
             b"data" | b"error" => {
+                self.event.is_error |= field == b"error";
+                let length = value.len();
                 if std::mem::replace(&mut self.has_data, true) {
                     self.event.data.push(b'\n');
+                    self.event.data.extend_from_slice(value);
+                } else if length < LONG {
+                    self.event.data.extend_from_slice(value);
+                } else {
+                    self.event.data = self.cut_out(place.end - length..place.end);
                 }
-                self.event.data.extend_from_slice(value);
-                self.event.is_error |= field == b"error";
             }
             // Comments (which have no name), ids, times to wait: nothing that a reply needs.
             _ => {}
         }
+    }
+
+    /// Takes bytes that were read out of the buffer, and all before them.
+    fn cut_out(&mut self, place: std::ops::Range<usize>) -> Vec<u8> {
+        let rest = self.buffer.split_off(place.end);
+        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        bytes.drain(..place.start);
+        self.start -= place.end;
+        self.searched -= place.end;
+        bytes
     }
 
     fn take(&mut self) -> Option<Event> {
@@ -130,6 +153,17 @@ mod tests {
         }
         found.extend(parser.rest());
         found
+    }
+
+    #[test]
+    fn long_lines_are_read_whole_wherever_they_end() {
+        let long = "x".repeat(LONG);
+        let text = format!(": {long}\ndata: {long}1\n\ndata: a\ndata:{long}\r\n\r\ndata: b\n\nerror:{long}2\ndata: c");
+        let expected = [format!("{long}1"), format!("a\n{long}"), "b".to_owned(), format!("{long}2\nc")];
+        for sizes in [&[][..], &[1], &[7, 40_000], &[text.len() - 1]] {
+            let found = events(text.as_bytes(), sizes).into_iter().map(|event| String::from_utf8(event.data).unwrap());
+            assert!(found.eq(expected.clone()), "{sizes:?}");
+        }
     }
 
     fn data(text: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! A reply put together from the chunks of a stream.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -9,7 +9,9 @@ use super::answer::read;
 use super::halves::Halves;
 use super::merge::{Members, Merged, Object, text};
 use super::parts::Content;
+use super::sse::Event;
 use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
+use crate::encoding::Encoding;
 use crate::halves::mended;
 use crate::json::described;
 
@@ -26,20 +28,43 @@ pub(super) struct Streamed {
     choice: Members,
     message: Members,
     content: Content,
-    calls: Vec<Call>,
+    calls: Vec<Members>,
+    /// Where the newest call with each index stands.
+    newest: HashMap<u64, usize>,
     halves: Halves,
 }
 
-/// A call as far as it has come.
-#[derive(Debug)]
-struct Call {
-    index: Option<u64>,
-    members: Members,
+/// What an event was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// A chunk, or nothing.
+    More,
+    /// The word for the end.
+    Last,
 }
 
 impl Streamed {
+    /// Takes an event, and puts what it says behind `events`.
+    pub(super) fn take_event(
+        &mut self,
+        event: &Event,
+        events: &mut VecDeque<ChatEvent>,
+    ) -> Result<Taken, BackendError> {
+        let decoded = Encoding::Utf8.decode(&event.data).map_err(|_| {
+            let body = String::from_utf8_lossy(&event.data);
+            BackendError::malformed("a chunk is not UTF-8").with_body(body)
+        })?;
+        let text = &*decoded.text;
+        match text.trim() {
+            "" => Ok(Taken::More),
+            "[DONE]" => Ok(Taken::Last),
+            _ if event.is_error => Err(BackendError::status(200, text)),
+            text => self.take(text, events).map(|()| Taken::More),
+        }
+    }
+
     /// Takes a chunk, and puts what it says behind `events`.
-    pub(super) fn take(&mut self, whole: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
+    fn take(&mut self, whole: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
         let first = events.len();
         let chunk = self.halves.carried(whole);
         let taken = match (self.take_carried(&chunk, events), chunk) {
@@ -68,7 +93,7 @@ impl Streamed {
                 self.outer.renew(key, value);
                 continue;
             }
-            self.outer.set(key, Merged::List(Vec::new()));
+            self.outer.set(key, Merged::Items(Vec::new()));
             let choices: Vec<Object<'_>> = serde_json::from_str(value.get())
                 .map_err(|e| malformed(&format!("choices: {}", described(&e))).with_body(chunk))?;
             let is_first = |choice: &&Object<'_>| choice.get("index").is_none_or(|index| index.get() == "0");
@@ -122,38 +147,41 @@ impl Streamed {
 
     fn take_calls(&mut self, list: &RawValue, events: &mut VecDeque<ChatEvent>) {
         let calls: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
-        if self.calls.is_empty() {
-            // Their place among the members, and all there is of them where there are none.
-            self.message.renew("tool_calls", list);
-        }
         for call in calls.into_iter().filter_map(Object::of) {
             let function = call.get("function").or_else(|| call.get("custom")).and_then(Object::of);
             let name = function.as_ref().and_then(|function| function.text("name"));
             let id = call.text("id");
             let index = call.get("index").and_then(|index| index.get().parse().ok());
             let place = self.place(index, id.as_deref(), name.as_deref());
-            let known = &mut self.calls[place].members;
+            let known = &mut self.calls[place];
             let delta = ToolCallDelta {
                 index: place,
                 id: id.filter(|_| known.text("id").is_none()),
                 name: name.filter(|_| name_of(known).is_none()),
                 arguments: function.as_ref().map(arguments).unwrap_or_default(),
             };
-            known.extend(call.members().filter(|(key, _)| *key != "index"));
+            call.iter().filter(|(key, _)| *key != "index").for_each(|(key, value)| known.add(key, value));
             if delta.id.is_some() || delta.name.is_some() || !delta.arguments.is_empty() {
                 events.push_back(ChatEvent::ToolCall(delta));
             }
+        }
+        if self.calls.is_empty() {
+            // All there is of them where there are none.
+            self.message.renew("tool_calls", list);
+        } else {
+            // Their place among the members.
+            self.message.set("tool_calls", Merged::Items(Vec::new()));
         }
     }
 
     /// Where a call stands, or a new place for one: servers leave out the index, or number all calls 0.
     fn place(&mut self, index: Option<u64>, id: Option<&str>, name: Option<&str>) -> usize {
         let known = match index {
-            Some(_) => self.calls.iter().rposition(|call| call.index == index),
+            Some(index) => self.newest.get(&index).copied(),
             None => self.calls.len().checked_sub(1),
         };
         let is_more_of = |place: &usize| {
-            let known_id = self.calls[*place].members.text("id");
+            let known_id = self.calls[*place].text("id");
             let is_other_id = id.is_some() && known_id.is_some() && id != known_id;
             match index {
                 // Some servers write a new id with each piece, but no new name.
@@ -162,8 +190,10 @@ impl Streamed {
             }
         };
         known.filter(is_more_of).unwrap_or_else(|| {
-            self.calls.push(Call { index, members: Members::default() });
-            self.calls.len() - 1
+            let place = self.calls.len();
+            self.calls.push(Members::default());
+            self.newest.extend(index.map(|index| (index, place)));
+            place
         })
     }
 
@@ -199,36 +229,39 @@ impl Streamed {
 
     /// The whole reply.
     pub(super) fn whole(mut self) -> Result<ChatReply, BackendError> {
-        let written = self.write().map_err(|e| BackendError::malformed("the reply has no JSON").with_source(e))?;
-        let (written, alone) = self.halves.whole(written.get());
-        let reply = read(200, written.as_bytes())?;
+        let (halves, mut written) = (std::mem::take(&mut self.halves), Vec::new());
+        let done = self.completion().and_then(|completion| completion.write(&mut written));
+        done.map_err(|e| BackendError::malformed("the reply has no JSON").with_source(e))?;
+        let (written, alone) = halves.whole(written);
+        let reply = read(200, &written)?;
         Ok(ChatReply { half_characters: reply.half_characters + alone, ..reply })
     }
 
-    fn write(&mut self) -> serde_json::Result<Box<RawValue>> {
+    /// The completion that a server would have sent in one.
+    fn completion(mut self) -> serde_json::Result<Members> {
         let null = || Merged::whole(RawValue::NULL);
-        for Call { members, .. } in &mut self.calls {
-            let kind = if members.object("custom").is_some() { "custom" } else { "function" };
-            match members.text("id") {
-                Some(_) => members.lead([("id", null()), ("type", kind.into())]),
-                None => members.lead([("type", kind.into())]),
+        for call in &mut self.calls {
+            let kind = if call.object("custom").is_some() { "custom" } else { "function" };
+            match call.text("id") {
+                Some(_) => call.lead([("id", null()), ("type", kind.into())]),
+                None => call.lead([("type", kind.into())]),
             }
         }
         if !self.calls.is_empty() {
-            let calls = self.calls.iter().map(|call| to_raw_value(&call.members)).collect::<Result<_, _>>()?;
-            self.message.set("tool_calls", Merged::List(calls));
+            let calls = self.calls.into_iter().map(Merged::Object).collect();
+            self.message.set("tool_calls", Merged::Items(calls));
         }
         if !self.content.is_empty() {
-            self.message.set("content", Merged::Other(to_raw_value(&self.content)?));
+            self.message.set("content", self.content.into());
         }
         self.message.lead([("role", "assistant".into()), ("content", null())]);
-        self.choice.set("message", Merged::Other(to_raw_value(&self.message)?));
+        self.choice.set("message", Merged::Object(self.message));
         self.choice.lead([("index", Merged::Other(to_raw_value(&0)?)), ("message", null())]);
-        self.outer.set("choices", Merged::List(vec![to_raw_value(&self.choice)?]));
+        self.outer.set("choices", Merged::Items(vec![Merged::Object(self.choice)]));
         if self.outer.has("object") {
             self.outer.set("object", "chat.completion".into());
         }
-        to_raw_value(&self.outer)
+        Ok(self.outer)
     }
 }
 

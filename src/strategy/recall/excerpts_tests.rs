@@ -90,7 +90,7 @@ fn what_fits_whole_is_sent_whole() {
 #[test]
 fn results_parts_and_what_a_ladder_made_smaller_are_never_excerpts() {
     let long = answer("p", 5, "the red boat");
-    let parts = Message::user(vec![Part::new_text(&long)]);
+    let parts = Message::user(vec![Part::from_text(&long)]);
     let thinking = Message::assistant(format!("<think>hm</think>\n{long}"));
     for (message, spec, is_excerpt) in [
         (Message::user(&*long), "recall:excerpts=80", true),

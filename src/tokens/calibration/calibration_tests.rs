@@ -78,7 +78,127 @@ fn forecasts_from_the_third_exchange_on_are_good() {
         all.bills += judged.bills;
         all.short += judged.short;
     }
-    assert!(all.bills > 700 && all.short * 100 <= all.bills, "{all:?}");
+    assert!(all.bills > 700 && all.short <= 3, "{all:?}");
+}
+
+/// Bills above forecast and margin: of the first two of each conversation, and of the later ones.
+fn above_margin(conversations: &[Vec<(u64, u64)>]) -> (usize, usize) {
+    let (mut early, mut later) = (0, 0);
+    for bills in conversations {
+        let (calibration, mut anchor) = (Calibration::new(), None);
+        for (index, &(estimated, billed)) in bills.iter().enumerate() {
+            let forecast = calibration.of(MODEL, SERVER).forecast(Count::estimated(estimated), anchor.as_ref());
+            anchor = calibration.learn(MODEL, SERVER, &forecast, billed, anchor.as_ref());
+            *(if index < 2 { &mut early } else { &mut later }) += usize::from(billed > forecast.most());
+        }
+    }
+    (early, later)
+}
+
+/// The recordings, by a server that adds a prompt of its own. Nothing is known before the first bill, so seven or more
+/// first bills of the ten are above any forecast.
+#[test]
+fn a_prompt_of_the_servers_makes_forecasts_no_worse() {
+    for (hidden, most) in [(0, (7, 3)), (39, (11, 2)), (200, (11, 2))] {
+        let add = |name: &&str| recording(name).into_iter().map(|(ours, billed)| (ours, billed + hidden)).collect();
+        let (early, later) = above_margin(&recordings().iter().map(add).collect::<Vec<_>>());
+        assert!(early <= most.0 && later <= most.1, "{hidden} more: {early} early, {later} later");
+    }
+}
+
+/// The margin of a budget of GPT-4o's window after bills, for a conversation that goes on and for a new one.
+fn margins(bills: &[(u64, u64)], exact: bool) -> [u64; 2] {
+    let (calibration, mut anchor) = (Calibration::new(), None);
+    for &(tokens, billed) in bills {
+        let forecast = calibration.of(MODEL, SERVER).forecast(Count { tokens, exact }, anchor.as_ref());
+        anchor = calibration.learn(MODEL, SERVER, &forecast, billed, anchor.as_ref());
+    }
+    let budget = TokenBudget::for_model("gpt-4o").unwrap().resolve().unwrap();
+    let learned = calibration.of(MODEL, SERVER);
+    [anchor, None].map(|anchor| budget.calibrated(&learned, exact, anchor.as_ref(), 0).margin)
+}
+
+#[test]
+fn a_small_first_bill_with_a_prompt_of_the_servers_takes_some_tens_of_tokens() {
+    for exact in [true, false] {
+        assert_eq!(margins(&[(11, 50)], exact), [64, 64]);
+        let talk: Vec<(u64, u64)> = (0..12).map(|turn| (11 + turn * 25, 50 + turn * 25)).collect();
+        for bills in 1..=talk.len() {
+            let margins = margins(&talk[..bills], exact);
+            assert!(margins.iter().all(|margin| (39..=256).contains(margin)), "{bills} bills: {margins:?}");
+        }
+        assert_eq!(margins(&talk, exact), [64, 64], "in the end the offset and a few tokens are left");
+    }
+}
+
+#[test]
+fn many_small_conversations_tell_an_offset_from_a_ratio() {
+    let calibration = Calibration::new();
+    for tokens in [11, 30, 12, 80, 25, 200, 17, 45, 60, 33] {
+        let forecast = calibration.of(MODEL, SERVER).forecast(Count::estimated(tokens), None);
+        calibration.learn(MODEL, SERVER, &forecast, tokens + 39, None);
+    }
+    let learned = calibration.of(MODEL, SERVER);
+    assert!((38..=40).contains(&learned.offset()), "{learned}");
+    assert!((999_000..1_010_000).contains(&learned.ratio()), "{learned}");
+    assert_eq!(learned.forecast(Count::estimated(50), None).tokens, 89);
+    assert_eq!(
+        learned.to_string(),
+        "1.000 tokens billed for each of ours and 39 more in each request (10 bills), forecasts off by 0.0 % on average \
+         and short by at most 0.0 %"
+    );
+}
+
+#[test]
+fn one_large_first_bill_tells_the_ratio() {
+    let calibration = Calibration::new();
+    let forecast = calibration.of(MODEL, SERVER).forecast(Count::estimated(5_000), None);
+    calibration.learn(MODEL, SERVER, &forecast, 7_500, None);
+    let learned = calibration.of(MODEL, SERVER);
+    assert!((1_400_000..1_520_000).contains(&learned.ratio()), "{learned}");
+    assert!(learned.offset() < 300, "{learned}");
+}
+
+#[test]
+fn a_new_prompt_of_the_servers_is_learned_from_the_next_bills() {
+    let calibration = Calibration::new();
+    for (number, hidden) in [39_u64; 20].into_iter().chain([439; 20]).enumerate() {
+        let tokens = 20 + number as u64 * 7 % 50;
+        let forecast = calibration.of(MODEL, SERVER).forecast(Count::exact(tokens), None);
+        calibration.learn(MODEL, SERVER, &forecast, tokens + hidden, None);
+        if !(20..21).contains(&number) && number > 0 {
+            assert!(tokens + hidden <= forecast.most(), "conversation {number}: {forecast:?}");
+        }
+    }
+    assert!((400..=439).contains(&calibration.of(MODEL, SERVER).offset()));
+}
+
+#[test]
+fn a_prompt_of_the_servers_takes_room_in_a_window_and_none_of_a_stated_limit() {
+    let (calibration, mut anchor) = (Calibration::new(), None);
+    for tokens in [100, 200, 300, 400, 500, 600, 700, 800, 900] {
+        let forecast = calibration.of(MODEL, SERVER).forecast(Count::exact(tokens), anchor.as_ref());
+        anchor = calibration.learn(MODEL, SERVER, &forecast, tokens + 2_000, anchor.as_ref());
+    }
+    let learned = calibration.of(MODEL, SERVER);
+    let margin = |budget: TokenBudget| budget.resolve().unwrap().calibrated(&learned, true, anchor.as_ref(), 0).margin;
+    assert!((1_980..=2_100).contains(&margin(TokenBudget::window(10_000))), "{learned}");
+    assert!(margin(TokenBudget::limit(1_000)) <= 32, "{learned}");
+    assert!(margin(TokenBudget::limit(1_000_000).within(10_000)) >= 1_980, "a limit that became a window is one");
+}
+
+#[test]
+fn what_an_older_version_has_learned_is_taken_over_without_its_first_bills() {
+    let read = |text: &str| serde_json::from_str::<Calibration>(text).unwrap().of("m", "s");
+    let young = r#"[{"model":"m","server":"s","bills":1,"products":550,"squares":121,"errors":[],
+        "first_errors":[3545454],"limit":512}]"#;
+    let young = read(young);
+    assert_eq!((young.bills(), young.offset(), young.limit()), (0, 0, Some(512)));
+    let old = r#"[{"model":"m","server":"s","bills":60,"products":1100000,"squares":1000000,"errors":[20000,-10000],
+        "first_errors":[3545454]}]"#;
+    let old = read(old);
+    assert_eq!((old.bills(), old.ratio() / 1_000, old.mean_error()), (60, 1_099, 15_000));
+    assert_eq!(old.error_bar(1_000, false), 30);
 }
 
 #[test]
@@ -193,7 +313,7 @@ fn it_can_be_seen_shared_reset_and_merged() {
     calibration.learn_limit("other", SERVER, 2_048);
     assert_eq!(
         calibration.of(MODEL, SERVER).to_string(),
-        "1.094 tokens billed for each of ours (60 bills), forecasts off by 0.6 % on average and short by at most 1.9 %"
+        "1.094 tokens billed for each of ours (60 bills), forecasts off by 0.6 % on average and short by at most 2.5 %"
     );
     let part = calibration.part(MODEL, SERVER);
     assert_eq!((part.all().len(), calibration.all().len()), (1, 2));
@@ -253,7 +373,7 @@ fn no_numbers_make_it_panic_and_forecasts_grow_with_the_count() {
             assert!(low.tokens <= high.tokens && low.most() <= high.most(), "seed {seed}: {low:?} {high:?}");
             let room = extreme(&mut rng);
             let fitting = learned.fitting(room, exact, anchor.as_ref());
-            let fits = |tokens: u64| learned.forecast(count(tokens), anchor.as_ref()).most() <= room;
+            let fits = |tokens: u64| learned.most(count(tokens), anchor.as_ref()) <= room;
             assert!(fitting <= room && (fitting == 0 || fits(fitting)), "seed {seed}");
             assert!(fitting == room || !fits(fitting + 1), "seed {seed}");
             if let Ok(budget) = TokenBudget::window(room).margin(rng.u64(..50)).resolve() {

@@ -1,12 +1,14 @@
 //! What bills teach about our counts: how far they are off for a model at a server, and what the next bill will be.
 //!
 //! The last bill of a conversation is the anchor: the next one will be that, and what was added less what was removed
-//! since then by our count, times a ratio. The ratio is the slope of the line through the changes of bills over the changes
-//! of our counts, the newest weighing most. What a forecast may fall short by is the worst that the last bills did, and half as
-//! much again.
+//! since then by our count, times a ratio. The first bill of a conversation has no anchor: it will be our count times the
+//! ratio, and an offset, which is what the server adds to every request. What a forecast may fall short by is the worst that
+//! the last bills did, and half as much again.
 
 mod last_bill;
 mod learned;
+mod line;
+mod misses;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +18,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use last_bill::LastBill;
 pub use learned::{Anchor, Forecast, Learned};
+
+/// One, in millionths.
+const ONE: i64 = 1_000_000;
+/// A change or a bill counts as at most this; more than any window, and its square times 32 is below 2^53.
+const LARGEST: i64 = 10_000_000;
+
+fn scaled(number: i64, by: i64, of: i64) -> i64 {
+    let exact = i128::from(number) * i128::from(by) / i128::from(of);
+    i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
+}
 
 /// What was learned about models at servers, to be shared: clones are handles to the same table.
 ///

@@ -71,10 +71,10 @@ impl Unit {
 impl ChatCost {
     /// Several calls with all their results.
     pub(super) fn unit(&self, calls: &Message, results: &[&Message]) -> Unit {
-        let uses: Option<Vec<String>> = calls.tool_calls().iter().map(tool_use).collect();
+        let sent: Vec<ToolCall> = calls.tool_calls().iter().map(ToolCall::as_sent).collect();
+        let uses: Option<Vec<String>> = sent.iter().map(tool_use).collect();
         let is_read = uses.is_some();
-        let uses =
-            uses.unwrap_or_else(|| calls.tool_calls().iter().map(|call| call.arguments().into_owned()).collect());
+        let uses = uses.unwrap_or_else(|| sent.iter().map(|call| call.arguments().into_owned()).collect());
         let uses = self.text(&format!("{{\"tool_uses\":[{}]}}", uses.join(",")));
         let around = match self.family {
             Family::Chat => Count::exact(PER_UNIT),
@@ -82,9 +82,10 @@ impl ChatCost {
             Family::Reasoning => Count::estimated(PER_UNIT + REASONING_CALL + self.channel(calls)),
         };
         let texts: Vec<String> = results.iter().map(|result| result_in_unit(&result.text())).collect();
-        let is_answered = results.len() == calls.tool_calls().len();
+        let is_answered = results.len() == sent.len();
+        let foreign: Count = sent.iter().map(|call| self.beside_call(call)).sum();
         Unit {
-            calls: (around + self.name(calls).estimated_if(calls.name().is_some()) + self.said(calls) + uses)
+            calls: (around + self.name(calls).estimated_if(calls.name().is_some()) + self.said(calls) + uses + foreign)
                 .estimated_if(!is_read || !is_answered),
             results: self.text(&format!("[{}]", texts.join(Style::SpacedAscii.comma()))),
             shares: texts.iter().map(String::len).zip(results.iter().map(|result| self.beside_text(result))).collect(),
@@ -108,6 +109,7 @@ impl ChatCost {
     }
 
     fn call(&self, call: &ToolCall) -> Count {
+        let call = call.as_sent();
         let name = self.text(&format!("{NAMESPACE}{}", call.name()));
         let name = Count { tokens: name.tokens.saturating_sub(NAMESPACE_JOINS), ..name };
         let family = match self.family {
@@ -119,16 +121,24 @@ impl ChatCost {
             Some(value) => self.text(&value.written(Style::Compact)),
             None => self.text(&call.arguments()).estimated_if(true),
         };
-        (name + arguments + Count::exact(AFTER_CALL + family)).estimated_if(call.kind() != "function")
+        name + arguments + Count::exact(AFTER_CALL + family) + self.beside_call(&call)
+    }
+
+    /// What a call holds beside name and arguments: estimated, as all calls are that are not a function's.
+    fn beside_call(&self, call: &ToolCall) -> Count {
+        let foreign: Count = call.foreign().iter().map(|value| self.foreign(value)).sum();
+        foreign.estimated_if(call.kind() != "function" || !call.is_understood())
     }
 
     fn function_call(&self, call: &FunctionCall) -> Count {
+        let call = call.as_sent(false);
         let count = self.text(call.name()) + self.text(&call.arguments()) + Count::exact(AFTER_FUNCTION_CALL);
-        count.estimated_if(self.family == Family::Reasoning)
+        let foreign: Count = call.foreign().iter().map(|value| self.foreign(value)).sum();
+        (count + foreign).estimated_if(self.family == Family::Reasoning || !call.has_text())
     }
 }
 
-/// A call as the parallel tool is called with it; `None` when the arguments are not JSON.
+/// A call as the parallel tool is called with it; `None` when the input of a custom tool is not JSON.
 fn tool_use(call: &ToolCall) -> Option<String> {
     let arguments = Json::parse(&call.arguments())?.written(Style::CompactAscii);
     let name = Json::String(format!("{NAMESPACE}{}", call.name()).into()).written(Style::CompactAscii);

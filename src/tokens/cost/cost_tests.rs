@@ -33,11 +33,11 @@ fn the_cookbooks_examples_cost_what_the_cookbook_says() {
 #[test]
 fn an_id_holds_all_that_a_cost_depends_on() {
     let patches = ImageRule::Patches { per_thousand: 1_200, most: 1_536 };
-    assert_eq!(bytes().id(), "bytes/c/2");
-    assert_eq!(bytes().family(Family::Reasoning).id(), "bytes/r/2");
-    assert_eq!(bytes().images(TILES).id(), "bytes/c/t85+170/2");
-    assert_eq!(bytes().images(patches).family(Family::Reasoning).id(), "bytes/r/p1200x1536/2");
-    assert_eq!(ChatCost::for_model("llama-3").id(), "o200k_base?/c/2");
+    assert_eq!(bytes().id(), "bytes/c/3");
+    assert_eq!(bytes().family(Family::Reasoning).id(), "bytes/r/3");
+    assert_eq!(bytes().images(TILES).id(), "bytes/c/t85+170/3");
+    assert_eq!(bytes().images(patches).family(Family::Reasoning).id(), "bytes/r/p1200x1536/3");
+    assert_eq!(ChatCost::for_model("llama-3").id(), "o200k_base?/c/3");
     assert!(!ChatCost::for_model("llama-3").family(Family::Reasoning).is_exact());
 }
 
@@ -64,8 +64,24 @@ fn one_call_is_written_again_and_its_result_names_the_function() {
     assert_eq!(bytes().group([&call, &result]), Count::exact(own + 4 + 3 + 5 + 2));
     assert_eq!(bytes().group([&result]), Count::exact(4 + 3 + 5 + 2), "without its call, by its name");
     assert_eq!(bytes().family(Family::Reasoning).group([&call]).tokens, own + 2 + 4);
-    let torn = Message::calls([ToolCall::function("c", "f", "{\"a\": ")]);
-    assert!(!bytes().group([&torn]).exact);
+}
+
+#[test]
+fn a_call_costs_what_is_sent_of_it() {
+    let cost = |arguments: &str| {
+        let call = ToolCall::function("c", "f", arguments);
+        let two = Message::calls([call.clone(), ToolCall::function("d", "g", "{}")]);
+        [bytes().group([&Message::calls([call])]), bytes().group([&two])]
+    };
+    for empty in ["", " ", "null"] {
+        assert_eq!(cost(empty), cost("{}"), "{empty:?}");
+    }
+    assert_eq!(cost("{\"a\": "), cost(r#"{"invalid_arguments":"{\"a\": "}"#));
+    let nameless = Message::calls([ToolCall::function("c", "", "{}")]);
+    assert_eq!(
+        bytes().group([&nameless]),
+        bytes().group([&Message::calls([ToolCall::function("c", "unnamed", "{}")])])
+    );
 }
 
 #[test]
@@ -187,4 +203,108 @@ fn what_no_bill_has_shown_is_marked_as_an_estimate() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let tool = RawJson::new(&format!(r#"{{"function":{{"name":"f","parameters":{deep}}}}}"#)).unwrap();
     assert!(!bytes().head(&[], &[Tool::from(tool)], &[]).exact);
+}
+
+fn group(json: &serde_json::Value) -> Count {
+    bytes().group([&Message::from_json(&json.to_string()).unwrap()])
+}
+
+/// A part of a kind that is not known, with its kind and the key of its value as text beside the value.
+#[test]
+fn a_part_of_an_unknown_kind_costs_its_text() {
+    let river = "The river is wide here. ".repeat(1_000);
+    let part = |part: serde_json::Value| group(&json!({"role": "assistant", "content": [part]}));
+    let beside = |text: &str, other: usize| Count::estimated((4 + text.len() + other) as u64);
+    let thinking = json!({"type": "thinking", "thinking": river});
+    assert_eq!(part(thinking), beside(&river, "thinkingthinking".len()));
+    let nested = json!({"type": "thinking", "thinking": [{"type": "text", "text": river}]});
+    assert_eq!(part(nested), beside(&river, r#"thinkingthinking[{"text":"","type":"text"}]"#.len()));
+    let call = json!({"type": "tool_use", "input": {"text": river}});
+    assert_eq!(part(call), beside(&river, r#"tool_useinput{"text":""}"#.len()));
+    let short = json!({"type": "tool_use", "id": "t1", "name": "write", "input": {}});
+    assert!(part(short).tokens < 40, "a short one costs little");
+    let escaped = Message::from_json(r#"{"role":"user","content":[{"type":"k","k":"\u65e5\u672c"}]}"#).unwrap();
+    assert_eq!(bytes().group([&escaped]), Count::estimated(4 + 2 + "日本".len() as u64));
+}
+
+#[test]
+fn data_in_a_part_of_an_unknown_kind_costs_what_it_is_and_not_its_text() {
+    let part = |part: serde_json::Value| group(&json!({"role": "user", "content": [part]}));
+    let data = "q0xZ9+/a".repeat(125_000);
+    let unknown = part(json!({"type": "blob", "blob": data}));
+    assert!((16_000..17_000).contains(&unknown.tokens) && !unknown.exact, "{unknown}");
+    let sound =
+        part(json!({"type": "input_audio", "input_audio": {"data": format!("UklGRiQA{data}"), "format": "wav"}}));
+    assert!((2_400..2_600).contains(&sound.tokens) && !sound.exact, "{sound}");
+    let png = "iVBORw0KGgoAAAANSUhEUgAAAgAAAAIACAYAAAD0eNT6";
+    let source = json!({"type": "base64", "media_type": "image/png", "data": format!("{png}{data}")});
+    let image = part(json!({"type": "image", "source": source}));
+    assert!((255..400).contains(&image.tokens) && !image.exact, "{image}");
+    let by_address = part(json!({"type": "input_image", "image_url": "https://example.com/cat.png"}));
+    assert!((1_105..1_200).contains(&by_address.tokens) && !by_address.exact, "{by_address}");
+    assert_eq!(part(json!({"type": "file", "file": {"file_id": "f"}})), Count::estimated(504));
+}
+
+#[test]
+fn what_is_not_understood_is_never_exact() {
+    let user = |content: serde_json::Value| json!({"role": "user", "content": content});
+    let call = json!({"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let with = |value: &serde_json::Value, key: &str, member: serde_json::Value| {
+        let mut value = value.clone();
+        value[key] = member;
+        value
+    };
+    let calls = |call: serde_json::Value| json!({"role": "assistant", "content": null, "tool_calls": [call]});
+    for message in [
+        json!({"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Hello!"}]}),
+        json!({"role": "user"}),
+        json!({"role": "assistant", "content": null}),
+        json!({"role": "assistant", "content": null, "tool_calls": []}),
+        json!({"role": "assistant", "content": null, "reasoning_content": "Hm."}),
+        json!({"role": "tool", "tool_call_id": "1", "content": null}),
+        json!({"role": "human", "content": "x"}),
+        json!({"role": "assistant", "content": null, "refusal": "No."}),
+        json!({"role": "assistant", "content": null, "audio": {"id": "a"}}),
+        user(json!([])),
+        user(json!([{"type": "text"}])),
+        user(json!([{"type": "text", "text": null}])),
+        user(json!([{"type": "text", "text": {"value": "x"}}])),
+        user(json!([{"type": "text", "text": "x", "annotations": [{"url": "u"}]}])),
+        user(json!([{"type": "input_text", "text": "x"}])),
+        user(json!([{"type": "thinking", "text": "x", "thinking": "y"}])),
+        user(json!([{"type": "image_url", "image_url": null}])),
+        user(json!([{"type": "text", "text": "x", "refusal": "y"}])),
+        user(json!([{"type": "image_url", "image_url": {"url": "data:,", "detail": "far"}}])),
+        json!({"role": "user", "content": "x", "tool_call_id": "1"}),
+        json!({"role": "user", "content": "x", "tool_calls": [call]}),
+        json!({"role": "tool", "content": "x", "tool_call_id": "1".repeat(65)}),
+        calls(with(&call, "extra_content", json!({"google": {"thought_signature": "s"}}))),
+        calls(with(&call, "type", json!("mcp"))),
+        calls(with(&call, "function", json!({"name": "f", "arguments": {"a": 1}}))),
+        calls(with(&call, "function", json!({"name": "f"}))),
+        calls(with(&call, "custom", json!({"name": "f", "input": "x"}))),
+        calls(json!({"id": "1"})),
+    ] {
+        assert!(!group(&message).exact, "{message}");
+    }
+    for message in [
+        user(json!("")),
+        user(json!([{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}])),
+        user(json!([{"type": "text", "text": "x", "annotations": [], "citations": null}])),
+        json!({"role": "assistant", "content": "x", "annotations": [], "refusal": null, "audio": null}),
+        json!({"role": "assistant", "content": "x", "reasoning_content": "is not sent"}),
+        json!({"role": "tool", "tool_call_id": "1", "content": "x"}),
+        calls(with(&call, "index", json!(0))),
+    ] {
+        assert!(group(&message).exact, "{message}");
+    }
+}
+
+#[test]
+fn what_a_server_is_sent_beside_the_specification_is_counted() {
+    let reply = json!({"role": "assistant", "content": "x", "reasoning_content": "because", "extra": {"a": ["b", 1]}});
+    let reply = Message::from_json(&reply.to_string()).unwrap();
+    assert_eq!(bytes().group([&reply]), Count::exact(5));
+    let cost = bytes().fields(["reasoning_content", "extra", "none"]);
+    assert_eq!(cost.group([&reply]), Count::estimated((5 + "because".len() + r#"{"a":["b",1]}"#.len()) as u64));
 }

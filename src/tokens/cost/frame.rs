@@ -1,7 +1,13 @@
 //! One message: its frame, role, name, content.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::foreign::{Foreign, is_media, is_nothing};
 use super::{ChatCost, image};
-use crate::message::{Content, Message, Part, Role};
+use crate::json::RawJson;
+use crate::message::{Content, Message, Part, Role, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
@@ -20,8 +26,9 @@ const CHANNEL: u64 = 2;
 /// What opens the reply (the first from the cookbook; the second fitted on 18 recorded bills of GPT-5, 5.4, o1, o3, o4).
 const REPLY_PRIMING: u64 = 3;
 const REASONING_REPLY_PRIMING: u64 = 2;
-/// Audio, files and kinds of parts that this crate does not know: no formula is public.
-const OTHER_PART: u64 = 500;
+/// Ids, and names of results, cost nothing. The API takes none that is longer; what somebody hides in a longer one
+/// (signatures, whole results) is counted.
+const LONGEST_ID: usize = 64;
 
 impl Family {
     pub(super) fn priming(self) -> u64 {
@@ -61,38 +68,93 @@ impl ChatCost {
     }
 
     /// What a message says, without its calls.
-    pub(super) fn said(&self, message: &Message) -> Count {
+    pub(crate) fn said(&self, message: &Message) -> Count {
         self.text(&message.text()) + self.beside_text(message)
     }
 
     /// What a message says that is not in its text.
     pub(super) fn beside_text(&self, message: &Message) -> Count {
         let parts = message.content().map_or(&[][..], Content::parts);
-        let parts: Count = parts.iter().filter(|part| part.text().is_none()).map(|part| self.part(part)).sum();
+        let parts: Count = parts.iter().map(|part| self.part(part)).sum();
         let refusal = message.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
-        let audio = message.audio().map_or(Count::ZERO, |_| Count::estimated(OTHER_PART));
-        parts + refusal + audio + self.sent_fields(message)
+        let audio = message.audio().map_or(Count::ZERO, |audio| self.media("audio", self.foreign(audio)));
+        let count = parts + refusal + audio + self.sent_fields(message) + self.misplaced(message);
+        count.estimated_if(!is_understood(message))
     }
 
-    /// Members beside the specification's, where they are sent: text as it is, anything else as JSON.
+    /// Members beside the specification's, where they are sent.
     fn sent_fields(&self, message: &Message) -> Count {
-        let value = |name: &String| message.get(name);
-        let texts = self.fields.iter().filter_map(value).map(|value| match value.parse::<String>() {
-            Ok(text) => self.text(&text),
-            Err(_) => self.text(value.as_str()),
-        });
-        texts
-            .sum::<Count>()
-            .estimated_if(!self.fields.is_empty() && self.fields.iter().any(|name| value(name).is_some()))
+        self.fields.iter().filter_map(|name| message.get(name)).map(|value| self.foreign(value)).sum()
     }
 
+    /// What is sent and has no place in a message of this role, and ids that are longer than ids are.
+    fn misplaced(&self, message: &Message) -> Count {
+        let is_result = matches!(message.role(), Role::Tool | Role::Function);
+        let calls = message.tool_calls().iter();
+        let calls = calls.filter(|_| is_result).filter_map(|call| serde_json::to_value(call).ok());
+        let function = message.function_call().filter(|_| is_result || message.tool_calls().len() > 1);
+        let function = function.and_then(|call| serde_json::to_value(call).ok());
+        let ids = message.tool_calls().iter().filter_map(|call| call.id()).chain(message.tool_call_id());
+        // Names of parallel calls are left out where one of them cannot be read.
+        let called = message.tool_calls().iter().filter(|_| message.tool_calls().len() > 1).map(ToolCall::name);
+        let names = message.name().filter(|_| *message.role() == Role::Tool).into_iter().chain(called);
+        let long = ids.chain(names).filter(|id| id.len() > LONGEST_ID).map(RawJson::from);
+        calls.chain(function).map(RawJson::from).chain(long).map(|value| self.foreign(&value)).sum()
+    }
+
+    /// What a part costs beside its `text`, which is counted with the message's.
     fn part(&self, part: &Part) -> Count {
-        match (part.image_url(), part.refusal()) {
-            (Some(image), _) => image::cost(&image, self.images).estimated_if(!self.is_exact),
-            (None, Some(text)) => self.text(text).estimated_if(true),
-            (None, None) => Count::estimated(OTHER_PART),
+        let refusal = part.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
+        let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
+        // Where a provider's cache may begin is nothing that a model reads.
+        let others = part.extra().filter(|(key, value)| *key != "cache_control" && !is_nothing(value));
+        let read = |(key, value)| Foreign { count: self.text(key), has_data: false } + self.read(value);
+        let others = others.map(read).fold(Foreign::default(), |all, one| all + one);
+        let members = [
+            ("text", part.text().is_some()),
+            ("refusal", part.refusal().is_some()),
+            ("image_url", part.image_url().is_some()),
+        ];
+        let is_known = members.iter().any(|(kind, _)| part.kind() == *kind);
+        let is_understood = is_known && members.iter().all(|(kind, is_there)| *is_there == (part.kind() == *kind));
+        let kind = if is_known { Count::ZERO } else { self.text(part.kind()) };
+        let count = (refusal + image + others.count + kind).estimated_if(!is_understood);
+        match is_media(part.kind()) && !is_understood && !others.has_data && image == Count::ZERO {
+            true => self.media(part.kind(), count),
+            false => count,
         }
     }
+
+    /// An image, and what its object holds beside address and detail. An address on its own is an image to some servers.
+    fn image(&self, part: &Part, value: &RawJson) -> Count {
+        let Some(image) = part.image_url() else {
+            let Foreign { count, has_data } = self.read(value);
+            return if has_data || is_nothing(value) { count } else { self.media("image", count) };
+        };
+        let members: BTreeMap<String, &RawValue> = value.parse().unwrap_or_default();
+        let is_known = |key: &str, value: &RawValue| match key {
+            "url" => true,
+            "detail" => matches!(value.get(), r#""low""# | r#""high""# | r#""auto""# | "null"),
+            _ => false,
+        };
+        let others = members.iter().filter(|(key, value)| !is_known(key, value));
+        let others = others.map(|(key, value)| self.text(key) + self.foreign(&RawJson::from(*value)));
+        let others: Count = others.sum();
+        image::cost(&image, self.images).estimated_if(!self.is_exact) + others
+    }
+}
+
+/// Whether a message has the shape that the specification gives it.
+fn is_understood(message: &Message) -> bool {
+    let role = message.role();
+    let says_something = match message.content() {
+        Some(Content::Text(_)) => true,
+        Some(Content::Parts(parts)) => !parts.is_empty(),
+        None => message.has_calls() || message.refusal().is_some() || message.audio().is_some(),
+    };
+    let calls_rightly = !message.has_calls() || *role == Role::Assistant;
+    let answers_rightly = message.tool_call_id().is_none() || *role == Role::Tool;
+    says_something && calls_rightly && answers_rightly
 }
 
 impl Count {

@@ -31,6 +31,11 @@ pub(super) fn cost(image: &ImageUrl<'_>, rule: Option<ImageRule>) -> Count {
     Count { tokens, exact: rule.is_some() && (size.is_some() || !is_size_needed) && is_seen }
 }
 
+/// An image in a part of another kind, whose detail is not known.
+pub(super) fn cost_of(size: Option<Size>, rule: Option<ImageRule>) -> Count {
+    Count::estimated(tokens(size.unwrap_or(TYPICAL), rule.unwrap_or(USUAL), false))
+}
+
 fn tokens(size: Size, rule: ImageRule, is_low: bool) -> u64 {
     let fitted = size.with_longer_side(LARGEST_SIDE);
     match rule {

@@ -8,12 +8,21 @@ pub(super) struct Size {
     pub(super) height: u64,
 }
 
-/// The size of a PNG, JPEG, GIF or WebP image, the formats that the API takes. What the URL says of the format is not
-/// believed.
+/// The size of the image in a `data:` URL. What the URL says of the format is not believed.
 pub(super) fn size_of(url: &str) -> Option<Size> {
+    size_of_data(data_of_url(url)?)
+}
+
+/// The base64 in a `data:` URL.
+pub(super) fn data_of_url(url: &str) -> Option<&str> {
     let data = url.strip_prefix("data:")?;
     let (kind, data) = data.split_at(data.bytes().take(LONGEST_KIND).position(|byte| byte == b',')?);
-    let file = Base64(kind.ends_with(";base64").then_some(data.get(1..)?.as_bytes())?);
+    kind.ends_with(";base64").then_some(data.get(1..)?)
+}
+
+/// The size of a PNG, JPEG, GIF or WebP image in base64, the formats that the API takes.
+pub(super) fn size_of_data(data: &str) -> Option<Size> {
+    let file = Base64(data.as_bytes());
     let (width, height) = match file.bytes(0)? {
         [0x89, b'P', b'N', b'G'] => (file.big(16, 4)?, file.big(20, 4)?),
         [b'G', b'I', b'F', b'8'] => (file.little(6, 2)?, file.little(8, 2)?),

@@ -6,6 +6,7 @@
 
 mod calls;
 mod definitions;
+mod foreign;
 mod format;
 mod frame;
 mod image;
@@ -30,7 +31,7 @@ use crate::request::{ChatRequest, Tool};
 pub(crate) use calls::is_parallel;
 
 /// Part of the id under which costs are stored; to be raised whenever a constant or a rule here changes.
-const FORMULA: &str = "2";
+const FORMULA: &str = "3";
 
 /// Counts messages as one family of models bills them: a [`TokenCounter`] and the rules of the chat format.
 ///
@@ -87,11 +88,11 @@ impl Default for ChatCost {
 
 impl ChatCost {
     /// The cost for a model, by name or as it is known. A model whose encoding is not known is counted with `o200k_base`,
-    /// and every figure says that it is estimated.
+    /// and every figure says that it is estimated, as it does where hosts of the model add what nobody sees.
     pub fn for_model(model: impl Into<Model>) -> Self {
-        let Model { encoding, family, images, .. } = model.into();
+        let Model { encoding, estimated, family, images, .. } = model.into();
         let counter = Arc::new(Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase)));
-        Self::with(counter, family, images, Arc::from([]), encoding.is_some())
+        Self::with(counter, family, images, Arc::from([]), encoding.is_some() && !estimated)
     }
 
     /// The cost with a counter of your own, framed as [`Family::Chat`], for models whose way to bill images is not known.
@@ -142,7 +143,7 @@ impl ChatCost {
         Self { counter, family, images, fields, is_exact, id }
     }
 
-    /// What costs are stored under, as `o200k_base/r/2`: the counter's id, the family (`c` for chat, `r` for reasoning),
+    /// What costs are stored under, as `o200k_base/r/3`: the counter's id, the family (`c` for chat, `r` for reasoning),
     /// the rule for images and the members that are sent beside the specification's if there are any, and the formula's
     /// version.
     pub fn id(&self) -> &str {

@@ -3,6 +3,8 @@
 //! The rules were found by fitting 83 recorded bills (GPT-3.5 on Azure, GPT-4, GPT-4o, GPT-4.1), and where those say
 //! nothing they follow the open renderer of the same family, `openai/harmony`'s `json_schema_to_typescript`.
 
+use std::collections::HashSet;
+
 use super::json::{Json, Style};
 
 /// JSON Schema has seven types.
@@ -74,13 +76,11 @@ fn has_properties(schema: &Json) -> bool {
 
 fn object(schema: &Json, layout: Layout) -> String {
     let required = schema.get("required").map_or(&[][..], Json::items);
+    let required: HashSet<&str> = required.iter().filter_map(Json::as_str).collect();
     let properties = schema.get("properties").map_or(&[][..], Json::members);
     let properties: Vec<Property> = properties
         .iter()
-        .map(|(name, property)| {
-            let is_required = required.iter().any(|key| key.as_str() == Some(name));
-            Property::new(name, property, is_required, layout)
-        })
+        .map(|(name, property)| Property::new(name, property, required.contains(&**name), layout))
         .collect();
     if layout == Layout::Tools && properties.iter().all(Property::is_bare) {
         let all: Vec<&str> = properties.iter().map(|property| &*property.declaration).collect();

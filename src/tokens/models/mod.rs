@@ -10,11 +10,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::rules::{Family, ImageRule};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Advice, Error, ErrorKind, Result};
 
 pub use price::{Dollars, Price};
 pub use prices::Prices;
 pub use table::Models;
+
+/// How the command line is told the window of a model that is not known.
+pub(crate) const STATE_A_BUDGET: &str =
+    "say how many tokens may be sent (--budget TOKENS), or describe the model in a file (--models FILE)";
 
 /// How a model cuts text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,6 +87,9 @@ pub struct Model {
     /// The encoding, if known; otherwise tokens are estimates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
+    /// Whether figures are estimates although the encoding is known: hosts send more than they are sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
     /// How its messages are framed; [`Family::Chat`] where it is not known.
     pub family: Family,
     /// How it bills images, if known.
@@ -110,6 +117,7 @@ struct Row {
     max_input: Option<u64>,
     max_output: Option<u64>,
     encoding: Option<Encoding>,
+    estimated: Option<bool>,
     family: Option<Family>,
     images: Option<ImageRule>,
     price: Option<Price>,
@@ -132,6 +140,7 @@ impl Row {
             max_input: self.max_input.or(base.max_input),
             max_output: self.max_output.or(base.max_output),
             encoding: self.encoding.or(base.encoding),
+            estimated: self.estimated.unwrap_or(base.estimated),
             family: self.family.unwrap_or(base.family),
             images: self.images.or(base.images),
             price: self.price.or(base.price),
@@ -183,6 +192,7 @@ impl Model {
             max_input: None,
             max_output: None,
             encoding: None,
+            estimated: false,
             family: Family::Chat,
             images: None,
             price: None,
@@ -215,7 +225,8 @@ impl Model {
             let near = if self.like.is_none() && self.source.is_none() { self.near() } else { Vec::new() };
             let near = if near.is_empty() { String::new() } else { format!("; near names: {}", near.join(", ")) };
             let way = "say how many tokens may be sent (`TokenBudget::limit`), or describe the model (`Models`)";
-            Error::new(ErrorKind::UnknownModel, format!("the window of `{}` is not known{why}{near}; {way}", self.name))
+            let detail = format!("the window of `{}` is not known{why}{near}", self.name);
+            Error::new(ErrorKind::UnknownModel, detail).advise(Some(Advice::new(way, STATE_A_BUDGET)))
         })
     }
 

@@ -47,7 +47,7 @@ fn every_entry_is_sane() {
         if let (Some(window), Some(input)) = (model.window, model.max_input) {
             assert!(input < window && input + model.max_output.unwrap_or(0) >= window, "{}", model.name);
         }
-        if model.images.is_some() || model.encoding.is_some() {
+        if model.images.is_some() || (model.encoding.is_some() && !model.estimated) {
             assert_eq!(model.provider.as_deref(), Some("openai"), "{}", model.name);
         }
         if let Some(price) = model.price {
@@ -64,7 +64,7 @@ fn every_entry_is_sane() {
 fn what_thinks_is_framed_as_such() {
     for model in Models::builtin().iter() {
         let is_openai = model.provider.as_deref() == Some("openai") && !model.name.contains("chat");
-        let expected = is_openai && names::is_reasoning(&model.name) || model.name.starts_with("gpt-oss-");
+        let expected = is_openai && names::is_reasoning(&model.name) || model.name.starts_with("gpt-oss");
         let expected = expected || model.name == "codex-mini";
         assert_eq!(model.family == Family::Reasoning, expected, "{}", model.name);
     }
@@ -174,6 +174,16 @@ fn where_the_server_sets_the_window_none_is_claimed() {
     }
     let error = Model::find("llama3.1:8b").known_window().unwrap_err().to_string();
     assert!(error.contains("num_ctx") && !error.contains("near names"), "{error}");
+}
+
+#[test]
+fn open_weights_of_openai_are_counted_with_their_encoding_and_as_estimates() {
+    for name in ["gpt-oss", "openai/gpt-oss-120b", "groq/openai/gpt-oss-20b", "gpt-oss:20b"] {
+        let model = Model::find(name);
+        assert_eq!((model.encoding, model.family), (Some(Encoding::O200kBase), Family::Reasoning), "{name}");
+        assert!(!ChatCost::for_model(model).is_exact(), "hosts add a system message");
+    }
+    assert_eq!((window("gpt-oss"), window("gpt-oss-20b"), window("gpt-oss:20b")), (Some(131_072), Some(131_072), None));
 }
 
 #[test]

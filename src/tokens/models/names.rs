@@ -94,20 +94,24 @@ pub(super) fn is_variant(behind: &str) -> bool {
     is_route && are_variants(&parts)
 }
 
-fn are_variants(parts: &[&str]) -> bool {
-    let rest = match parts {
-        [] => return true,
-        [year, month, day, rest @ ..] if is_number(year, &[4]) && is_number(month, &[2]) && is_number(day, &[2]) => {
-            rest
-        }
-        [month, other, rest @ ..] if is_number(month, &[2]) && is_number(other, &[2, 4]) => rest,
-        // `v0.1` is spelled `v0-1`.
-        [version, minor, rest @ ..] if is_version(version) && is_number(minor, &[1]) => rest,
-        [part, rest @ ..] if is_number(part, &[3, 4, 6, 8]) || is_version(part) || is_size(part) => rest,
-        [part, rest @ ..] if WORDS.contains(part) => rest,
-        _ => return false,
-    };
-    are_variants(rest)
+fn are_variants(mut parts: &[&str]) -> bool {
+    // A loop, as a name may come from a file and have any number of parts.
+    loop {
+        parts = match parts {
+            [] => return true,
+            [year, month, day, rest @ ..]
+                if is_number(year, &[4]) && is_number(month, &[2]) && is_number(day, &[2]) =>
+            {
+                rest
+            }
+            [month, other, rest @ ..] if is_number(month, &[2]) && is_number(other, &[2, 4]) => rest,
+            // `v0.1` is spelled `v0-1`.
+            [version, minor, rest @ ..] if is_version(version) && is_number(minor, &[1]) => rest,
+            [part, rest @ ..] if is_number(part, &[3, 4, 6, 8]) || is_version(part) || is_size(part) => rest,
+            [part, rest @ ..] if WORDS.contains(part) => rest,
+            _ => return false,
+        };
+    }
 }
 
 fn is_number(part: &str, lengths: &[usize]) -> bool {

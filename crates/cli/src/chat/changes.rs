@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use turnwise::{ConversationManager, Item, ItemId, Transcript};
+use turnwise::{Conversation, ConversationManager, Error, ErrorKind, Item, ItemId, Transcript};
 
 use super::printing::note;
 use super::session::Session;
@@ -53,8 +53,7 @@ impl Session<'_> {
     pub(super) fn fork(&mut self, at: Option<ItemId>, file: String) -> Result<()> {
         let at = at.or(self.leaf()).ok_or_else(|| Failure::usage("there is nothing to fork yet"))?;
         let fork = self.chat.fork(at)?;
-        check_free(&file, fork.snapshot().id())?;
-        fork.save(&file)?;
+        fork.save(&file).map_err(|e| taken(&file, e))?;
         let before = match &self.file {
             Some(before) => format!("{} stays as it is", before.display()),
             None => "the one before has no file".to_owned(),
@@ -63,6 +62,7 @@ impl Session<'_> {
         note(format_args!("goes on in {file} after {messages}; {before}"));
         self.chat = fork;
         self.file = Some(file.into());
+        self.is_file_lost.set(false);
         self.leave_open_calls()
     }
 
@@ -115,10 +115,14 @@ impl Session<'_> {
 
     /// As an editor writes a file: a copy, or the chat's own file where it has none.
     pub(super) fn save_to(&mut self, file: String) -> Result<()> {
-        check_free(&file, self.chat.snapshot().id())?;
-        self.chat.save(&file)?;
+        self.save_copy(&file)?;
         match &self.file {
             Some(own) if *own == Path::new(&file) => note(format_args!("saved to {file}")),
+            Some(own) if self.is_file_lost.take() => {
+                let own = own.display();
+                note(format_args!("saved to {file}, and goes on there; {own} stays as somebody else has left it"));
+                self.file = Some(file.into());
+            }
             Some(own) => note(format_args!("a copy is saved to {file}; the chat stays in {}", own.display())),
             None => {
                 note(format_args!("saved to {file}, from now on after every change"));
@@ -128,19 +132,40 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Saves to a file that is free, or holds an earlier copy of this conversation.
+    fn save_copy(&self, file: &str) -> Result<()> {
+        match self.chat.save(file) {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let is_own = self.file.as_deref() == Some(Path::new(file));
+                if !is_own
+                    && Transcript::load(file).is_ok_and(|there| is_in(&there.conversation, &self.chat.snapshot()))
+                {
+                    return Ok(self.chat.replace(file)?);
+                }
+                Err(taken(file, error))
+            }
+            saved => Ok(saved?),
+        }
+    }
+
     /// The beginning of a message.
     fn words(&self, id: ItemId) -> String {
         self.chat.snapshot().get(id).map(Item::message).map_or_else(String::new, said)
     }
 }
 
-/// Refuses a file in which something stands that is not the same conversation.
-fn check_free(file: &str, conversation: &str) -> Result<()> {
-    let is_there = Path::new(file).metadata().is_ok_and(|found| !found.is_file() || found.len() > 0);
-    if is_there && !Transcript::load(file).is_ok_and(|there| there.conversation.id() == conversation) {
-        return Err(Failure::usage(format!(
-            "{file}: something else stands there, and stays as it is; choose another name"
-        )));
+/// Whether all that was said in a conversation was said in another state of it too.
+fn is_in(copy: &Conversation, own: &Conversation) -> bool {
+    copy.id() == own.id()
+        && copy.items().all(|item| own.get(item.id()).is_some_and(|known| known.message() == item.message()))
+}
+
+/// Why nothing is saved to a file that holds something else.
+fn taken(file: &str, error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Conflict => {
+            Failure::usage(format!("{file}: something else stands there, and stays as it is; choose another name"))
+        }
+        _ => error.into(),
     }
-    Ok(())
 }

@@ -8,6 +8,7 @@ use turnwise::strategy::parse;
 use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Transcript};
 
 use crate::args::Chat;
+use crate::dialects::wire;
 use crate::failure::{Failure, Result};
 use crate::input::{Loaded, warn};
 
@@ -21,12 +22,20 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
-    let setup = with_options(setup, args)?;
+    let inside = |failure| args.file.iter().map(|file| file.display()).fold(failure, Failure::within);
+    let within = |e| inside(Failure::from(e));
+    let wire = wire(&args.dialect, file.as_ref()).map_err(inside)?;
+    let setup = with_options(setup, args)?.wire(wire);
     let chat = match file {
         Some(file) => setup.open(file),
         None => setup.build(),
     };
-    chat.map_err(|e| args.file.iter().map(|file| file.display()).fold(Failure::from(e), Failure::within))
+    let chat = chat.map_err(within)?;
+    if let Some(name) = &args.file {
+        // Before a reply is paid for that could not be kept.
+        chat.check_save(name).map_err(within)?;
+    }
+    Ok(chat)
 }
 
 fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {

@@ -1,9 +1,10 @@
 //! The chat: a line, what it asks for, and the file that is never behind.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
-use turnwise::{ConversationManager, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
+use turnwise::{ConversationManager, ErrorKind, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
 
 use super::commands::{self, Command, Line};
 use super::input::{Input, Next, unless_interrupted};
@@ -24,9 +25,13 @@ pub(super) struct Session<'a> {
     is_person: bool,
     /// The last exchange.
     pub(super) last: Option<Reply>,
+    /// Why the last exchange failed, if it did.
+    pub(super) last_failure: Option<String>,
     /// What was asked in vain.
     unanswered: Option<Ask>,
     has_failed: bool,
+    /// Whether somebody else has changed the file, so that the chat cannot go on in it.
+    pub(super) is_file_lost: Cell<bool>,
 }
 
 /// What is asked of the model.
@@ -40,7 +45,17 @@ enum Ask {
 impl<'a> Session<'a> {
     pub(super) fn new(chat: ConversationManager, args: &'a Chat) -> Self {
         let (file, is_person) = (args.file.clone(), stdin().is_terminal());
-        Self { args, chat, file, is_person, last: None, unanswered: None, has_failed: false }
+        Self {
+            args,
+            chat,
+            file,
+            is_person,
+            last: None,
+            last_failure: None,
+            unanswered: None,
+            has_failed: false,
+            is_file_lost: Cell::default(),
+        }
     }
 
     pub(super) async fn run(&mut self, input: &mut Input) -> Result<()> {
@@ -114,7 +129,7 @@ impl<'a> Session<'a> {
             Command::History(newest) => views::history(&self.chat, newest),
             Command::Plan(text) => views::plan(&self.chat, &text),
             Command::Tokens => views::tokens(&self.chat),
-            Command::Report => views::report(&self.chat, self.last.as_ref()),
+            Command::Report => views::report(&self.chat, self.last.as_ref(), self.last_failure.as_deref()),
             Command::Quit => Ok(()),
         }
     }
@@ -171,11 +186,13 @@ impl<'a> Session<'a> {
             Some(Ok(reply)) => {
                 remarks(&reply);
                 self.last = Some(reply);
+                self.last_failure = None;
                 self.leave_open_calls()?;
             }
             Some(Err(Failure::ClosedPipe)) => return Err(Failure::ClosedPipe),
             Some(Err(failure)) => {
                 self.failed(&failure);
+                self.last_failure = failure.message().map(str::to_owned);
                 match is_recorded {
                     true => note("what had come is kept, marked as incomplete; /regenerate asks again"),
                     false => note("nothing is recorded; /retry sends it again"),
@@ -216,10 +233,14 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn save(&self) -> Result<()> {
-        match &self.file {
-            Some(file) => Ok(self.chat.save(file)?),
-            None => Ok(()),
-        }
+        let Some(file) = &self.file else { return Ok(()) };
+        self.chat.save(file).map_err(|error| {
+            self.is_file_lost.set(error.kind() == ErrorKind::Conflict);
+            match error.kind() {
+                ErrorKind::Conflict => Failure::Failed(format!("{error}: /save NAME goes on in another file")),
+                _ => error.into(),
+            }
+        })
     }
 
     fn failed(&mut self, failure: &Failure) {

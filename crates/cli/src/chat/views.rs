@@ -126,11 +126,15 @@ pub(super) fn tokens(chat: &ConversationManager) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>) -> Result<()> {
+pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>, failure: Option<&str>) -> Result<()> {
     let mut out = stdout(false);
+    if let Some(why) = failure {
+        writeln!(out, "the last exchange failed: {}", clean(why))?;
+    }
     match last {
         Some(reply) => exchange(&mut out, reply)?,
-        None => note("no exchange since the chat was opened"),
+        None if failure.is_none() => note("no exchange since the chat was opened"),
+        None => {}
     }
     let spending = chat.spending();
     if !spending.is_empty() {

@@ -43,7 +43,8 @@ fn a_live_replay_begins_where_the_first_question_does_and_goes_on_after_a_failur
 #[test]
 fn two_replays_are_compared_request_by_request() {
     let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x").after(Duration::ZERO)]));
-    let fixture = std::fs::canonicalize("fixtures/tau_airline.jsonl").unwrap();
+    let fixture =
+        std::fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tau_airline.jsonl")).unwrap();
     let replay = |rest: &str| turnwise(&folder, &stub, &format!("replay {} {rest}", fixture.display()), "");
     let saved = replay("--budget 3500 --only 1");
     std::fs::write(folder.path().join("old.jsonl"), &saved.stdout).unwrap();

@@ -12,8 +12,7 @@ fn half_an_emoji_is_counted_and_sent_as_a_replacement_and_said() {
     for command in ["show", "replay --budget 900"] {
         let ran = turnwise(command).arg("cut.json").inside(files.path()).run();
         assert_eq!(ran.code, Some(0), "{command}: {}", ran.err);
-        let words =
-            ["turnwise: warning: cut.json, conversation 1: 1 half character", "U+FFFD", "line 1, column 40, byte 39"];
+        let words = ["turnwise: cut.json, conversation 1: 1 half character", "U+FFFD", "line 1, column 40, byte 39"];
         assert!(words.iter().all(|word| ran.err.contains(word)), "{command}: {}", ran.err);
         assert_eq!(ran.err.lines().count(), 1, "{command}: {}", ran.err);
     }
@@ -28,7 +27,7 @@ fn a_thousand_warnings_are_five_and_a_number() {
     let line = r#"[{"role":"user","content":"\ud83d"}]"#;
     let ran = turnwise("show -").stdin(format!("{line}\n").repeat(1_000)).run();
     assert_eq!((ran.code, ran.err.lines().count()), (Some(0), 6), "{}", ran.err);
-    assert!(ran.err.ends_with("warning: and 995 more conversations like these\n"), "{}", ran.err);
+    assert!(ran.err.ends_with("turnwise: -: and 995 more conversations like these\n"), "{}", ran.err);
 }
 
 #[test]

@@ -22,6 +22,27 @@ fn trim_prints_messages_that_cost_what_the_plan_says() {
     }
 }
 
+/// A part of a kind that is not known is counted by its text, and `trim` prints what was counted and nothing else.
+#[test]
+fn trim_prints_nothing_that_was_not_counted() {
+    let river = "The river is wide here. ".repeat(4_000);
+    let talk = |reply: Value| {
+        json!([{"role": "user", "content": "go"}, reply, {"role": "user", "content": "next"}]).to_string()
+    };
+    let parts = json!([{"type": "thinking", "thinking": river}, {"type": "text", "text": "Done."}]);
+    let thinking = talk(json!({"role": "assistant", "content": parts}));
+    let plan = || turnwise("plan - --model gpt-4o --budget 2000");
+    let explained = plan().stdin(thinking.as_str()).out();
+    assert!(explained.contains("~24,0"), "{explained}");
+    let count = turnwise("count - --json").stdin(thinking.as_str()).json();
+    assert!(count[0]["total"].as_u64().unwrap() > 24_000 && count[0]["estimated"] == true, "{count:?}");
+
+    let reply = json!({"role": "assistant", "content": "Done.", "reasoning_content": river, "tool_calls": []});
+    let printed = turnwise("trim - --model gpt-4o --budget 2000").stdin(talk(reply)).out();
+    let kept = talk(json!({"role": "assistant", "content": "Done."}));
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), serde_json::from_str::<Value>(&kept).unwrap());
+}
+
 #[test]
 fn count_adds_up_and_agrees_with_the_plan() {
     for file in FIXTURES {

@@ -1,0 +1,61 @@
+//! `turnwise dialects`, and the options that say how a server differs.
+
+use std::io::Write;
+
+use serde::Serialize;
+use turnwise::{Preset, Transcript, Wire};
+
+use crate::args;
+use crate::failure::{Failure, Result};
+use crate::output::{DIM, json_line, stdout, table, write_table};
+
+#[derive(Serialize)]
+struct Row {
+    dialect: &'static str,
+    options: String,
+    source: &'static str,
+}
+
+pub(crate) fn run(args: &args::Dialects) -> Result<()> {
+    let mut out = stdout(args.json);
+    let row =
+        |preset: &Preset| Row { dialect: preset.name(), options: preset.wire().to_string(), source: preset.source() };
+    let rows = Wire::presets().iter().map(row);
+    if args.json {
+        rows.into_iter().try_for_each(|row| json_line(&mut out, &row))?;
+    } else {
+        let mut table = table(&["dialect", "options", "known from"], &[1, 2]);
+        for Row { dialect, options, source } in rows {
+            table.add_row([dialect, &options, source]);
+        }
+        write_table(&mut out, &table)?;
+        let how = "openai: nothing differs; a list such as deepseek,one-system adds options to a server";
+        writeln!(out, "\n{DIM}{how}{DIM:#}")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// How requests of a file are fitted to their server: what the command line asks for in the place of what the file says, or
+/// added to it.
+pub(crate) fn wire(asked: &args::Dialect, file: Option<&Transcript>) -> Result<Wire> {
+    let wire = match (&asked.dialect, file) {
+        (Some(dialect), _) => dialect.parse()?,
+        (None, Some(file)) => file.wire()?,
+        (None, None) => Wire::default(),
+    };
+    let flags = [
+        (asked.one_system, "one-system"),
+        (asked.merge_roles, "merge-roles"),
+        (asked.developer_as_system, "developer-as-system"),
+        (asked.system_as_user, "system-as-user"),
+        (asked.omit_names, "omit-names"),
+        (asked.max_tokens, "max-tokens"),
+    ];
+    let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, word)| Ok(word.parse()?));
+    let field = |name: &String| {
+        let field = format!("send-field={name}").parse();
+        field.map_err(|e| Failure::from(e).within("--send-field"))
+    };
+    flags.chain(asked.send_field.iter().map(field)).try_fold(wire, |wire, option: Result<Wire>| Ok(wire.and(&option?)))
+}

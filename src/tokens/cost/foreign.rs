@@ -1,0 +1,223 @@
+//! What a request holds that this crate does not know: JSON is priced by its text, as an upper estimate.
+//!
+//! A server may show such a value to the model as it stands, take the text out of it, or leave it out. The text is what
+//! it can cost at most, but for data in base64: as text a picture of a megabyte would cost 700,000 tokens, which no
+//! server bills for a picture. Data is priced by what it is, or by its length.
+
+use std::borrow::Cow;
+use std::ops::Add;
+
+use super::ChatCost;
+use super::image;
+use super::image_size::{Size, data_of_url, size_of_data};
+use crate::json::RawJson;
+use crate::tokens::Count;
+
+/// Media whose size is not known, for which no formula is public: audio, files, a video by its address.
+pub(super) const MEDIA: u64 = 500;
+/// Base64 that is shorter is counted as text.
+const SHORTEST_DATA: usize = 512;
+/// Characters of base64 for a token. Of sound: more than any of the usual formats has in a tenth of a second, for which
+/// `OpenAI` bills a token, is 700. Of anything else, such as a PDF, whose pages are billed as text and as images, nothing is
+/// known: 64 are less than most PDFs have for a token.
+const SOUND_PER_TOKEN: u64 = 512;
+const DATA_PER_TOKEN: u64 = 64;
+
+impl ChatCost {
+    /// What a value that is not understood costs.
+    pub(super) fn foreign(&self, value: &RawJson) -> Count {
+        self.read(value).count
+    }
+
+    /// Reads a value that is not understood.
+    pub(super) fn read(&self, value: &RawJson) -> Foreign {
+        let shown = Shown::of(value.as_str());
+        let data: Count = shown.data.iter().map(|data| self.data(data)).sum();
+        let count = (self.text(&shown.text) + data).estimated_if(true);
+        match is_nothing(value) {
+            true => Foreign::default(),
+            false => Foreign { count, has_data: !shown.data.is_empty() },
+        }
+    }
+
+    /// A value that stands for media of some kind, here or elsewhere.
+    pub(super) fn media(&self, kind: &str, value: Count) -> Count {
+        let least = match kind {
+            kind if kind.contains("image") => image::cost_of(None, self.images).tokens,
+            _ => MEDIA,
+        };
+        Count::estimated(value.tokens.max(least))
+    }
+
+    fn data(&self, data: &Data) -> Count {
+        match data {
+            Data::Image(size) => Count::estimated(image::cost_of(Some(*size), self.images).tokens),
+            Data::Sound(length) => Count::estimated(MEDIA + length / SOUND_PER_TOKEN),
+            Data::Other(length) => Count::estimated(MEDIA + length / DATA_PER_TOKEN),
+        }
+    }
+}
+
+/// What values cost that are not understood, and whether there is data in them that was priced as what it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Foreign {
+    pub(super) count: Count,
+    pub(super) has_data: bool,
+}
+
+impl Default for Foreign {
+    fn default() -> Self {
+        Self { count: Count::ZERO, has_data: false }
+    }
+}
+
+impl Add for Foreign {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { count: self.count + other.count, has_data: self.has_data || other.has_data }
+    }
+}
+
+/// Whether a value says nothing.
+pub(super) fn is_nothing(value: &RawJson) -> bool {
+    matches!(value.as_str(), "null" | "[]" | "{}" | "\"\"")
+}
+
+/// Whether parts of a kind stand for more than their text.
+pub(super) fn is_media(kind: &str) -> bool {
+    ["image", "audio", "video", "file", "document", "media"].iter().any(|media| kind.contains(media))
+}
+
+/// Base64 in a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Data {
+    Image(Size),
+    /// With its length in characters.
+    Sound(u64),
+    Other(u64),
+}
+
+impl Data {
+    fn of(text: &str) -> Option<Self> {
+        let of_url = data_of_url(text);
+        let data = of_url.unwrap_or(text);
+        let is_long = of_url.is_some() || data.len() >= SHORTEST_DATA;
+        if !is_long || !data.bytes().all(is_base64) {
+            return None;
+        }
+        if let Some(size) = size_of_data(data) {
+            return Some(Self::Image(size));
+        }
+        // The first bytes of WAV, MP3 with and without tags, Ogg and FLAC.
+        let is_sound = ["UklGR", "SUQz", "//s", "//v", "T2dnU", "ZkxhQ"].iter().any(|start| data.starts_with(start));
+        let length = data.len() as u64;
+        match is_sound {
+            true => Some(Self::Sound(length)),
+            false => (of_url.is_some() || is_mixed(data)).then_some(Self::Other(length)),
+        }
+    }
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=' | b'\n' | b'\r')
+}
+
+/// Whether letters and digits are mixed as they are in base64, and not as in a long word or a number.
+fn is_mixed(data: &str) -> bool {
+    let part = |is: fn(&u8) -> bool| data.bytes().filter(is).count() * 100 / data.len().max(1);
+    part(u8::is_ascii_uppercase) >= 5 && part(u8::is_ascii_lowercase) >= 5 && part(u8::is_ascii_digit) >= 2
+}
+
+/// The text of JSON with the escapes of its strings undone and without its data.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Shown {
+    text: String,
+    data: Vec<Data>,
+}
+
+impl Shown {
+    /// Goes from string to string, however deep they are nested.
+    fn of(json: &str) -> Self {
+        if let Some((string, "")) = json.strip_prefix('"').and_then(split_string) {
+            let mut shown = Self::default();
+            shown.add(string);
+            return shown;
+        }
+        let mut shown = Self::default();
+        let mut rest = json;
+        while let Some((before, string)) = rest.split_once('"') {
+            shown.text.push_str(before);
+            let Some((string, after)) = split_string(string) else { break };
+            shown.text.push('"');
+            shown.add(string);
+            shown.text.push('"');
+            rest = after;
+        }
+        shown.text.push_str(rest);
+        shown
+    }
+
+    fn add(&mut self, string: &str) {
+        let text = unescaped(string);
+        match Data::of(&text) {
+            Some(data) => self.data.push(data),
+            None => self.text.push_str(&text),
+        }
+    }
+}
+
+/// What stands in a string whose first quote was read, and what follows its last one.
+fn split_string(text: &str) -> Option<(&str, &str)> {
+    let mut is_escaped = false;
+    let end = text.bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    })?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+fn unescaped(string: &str) -> Cow<'_, str> {
+    if !string.contains('\\') {
+        return Cow::Borrowed(string);
+    }
+    let read = serde_json::from_str(&format!("\"{string}\""));
+    read.map_or(Cow::Borrowed(string), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(json: &str) -> Shown {
+        Shown::of(RawJson::new(json).unwrap().as_str())
+    }
+
+    #[test]
+    fn strings_are_shown_without_their_escapes_at_any_depth() {
+        assert_eq!(shown(r#""a\nb""#).text, "a\nb");
+        assert_eq!(shown(r#"{"k": ["\u00e9 \"x\"", 1.50, null]}"#).text, "{\"k\":[\"é \"x\"\",1.50,null]}");
+        assert_eq!(shown(r#"["\ud83d", ""]"#).text, r#"["\ud83d",""]"#, "half of a character stays as it is written");
+        let deep = format!("{}\"x\"{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(shown(&deep).text, deep);
+    }
+
+    #[test]
+    fn data_in_base64_is_no_text() {
+        let png = "iVBORw0KGgoAAAANSUhEUgAAAIAAAABACAYAAADS1n9/";
+        let image = Data::Image(Size { width: 128, height: 64 });
+        assert_eq!(shown(&format!(r#"{{"url":"data:image/png;base64,{png}"}}"#)).data, [image]);
+        assert_eq!(shown(&format!(r#"{{"data":"{png}{}"}}"#, "aB3/".repeat(128))).data, [image]);
+        let bytes = "q0xZ9+/a".repeat(100);
+        assert_eq!(
+            shown(&format!(r#"{{"a":"{bytes}"}}"#)),
+            Shown { text: r#"{"a":""}"#.into(), data: vec![Data::Other(800)] }
+        );
+        assert_eq!(shown(&format!(r#""UklGRgAA{bytes}""#)).data, [Data::Sound(808)]);
+        let words = "The river is wide here. ".repeat(100);
+        for text in [&words, &"x".repeat(5_000), &"Größe".repeat(500), &"0123456789".repeat(100), "q0xZ9+/a"] {
+            assert_eq!(shown(&format!("\"{text}\"")).text, *text);
+        }
+    }
+}

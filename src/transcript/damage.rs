@@ -1,0 +1,72 @@
+//! Where in a file the damage is.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::body::position;
+use crate::error::{Error, ErrorKind, Position, Result};
+
+/// A value in the text of a file.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    value: &'a str,
+    file: &'a str,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(file: &'a str) -> Self {
+        Self { value: file, file }
+    }
+
+    pub(super) fn position(self) -> Position {
+        position(self.file, self.value.as_ptr() as usize - self.file.as_ptr() as usize)
+    }
+
+    fn at(self, value: &'a str) -> Self {
+        Self { value, ..self }
+    }
+
+    fn members(self) -> BTreeMap<String, &'a RawValue> {
+        serde_json::from_str(self.value).unwrap_or_default()
+    }
+
+    /// The value of a member; the object itself where it has none of that name.
+    pub(super) fn member(self, name: &str) -> Self {
+        self.members().get(name).map_or(self, |value| self.at(value.get()))
+    }
+
+    /// The member of an object that cannot be read, or the element of that member. `read` reads the object: a member alone
+    /// is read as an object in which all others are missing.
+    pub(super) fn unreadable(self, read: impl Fn(&str) -> Option<serde_json::Error>) -> Self {
+        let fails = |key: &str, value: &str| {
+            let key = serde_json::Value::from(key);
+            read(&format!("{{{key}:{value}}}")).is_some_and(|e| !e.to_string().starts_with("missing field"))
+        };
+        let members = self.members();
+        let Some((key, value)) = members.iter().find(|(key, value)| fails(key, value.get())) else { return self };
+        let elements: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+        let element = elements.into_iter().find(|element| fails(key, &format!("[{}]", element.get())));
+        self.at(element.map_or(value.get(), RawValue::get))
+    }
+}
+
+/// Refuses zeros at the end of a file, as a crash leaves them where the file's length was stored and its content was not.
+pub(super) fn refuse_zeros(text: &str) -> Result<()> {
+    let whole = text.trim_end_matches(['\0', '\n', '\r', ' ', '\t']);
+    let zeros = text[whole.len()..].bytes().filter(|&byte| byte == 0).count();
+    if zeros == 0 {
+        return Ok(());
+    }
+    let zeros = crate::words::counted(zeros, "zero byte");
+    let rest = if whole.trim().is_empty() {
+        let detail = format!("{zeros} and no text: a crash before anything of it was written leaves that");
+        return Err(Error::new(ErrorKind::Damaged, detail).at(position(text, 0)));
+    } else if serde_json::from_str::<serde::de::IgnoredAny>(whole).is_ok() {
+        format!("after a whole JSON value, as a crash leaves them; the first {} bytes are the value", whole.len())
+    } else {
+        "after text that ends in the middle of a value: a crash has kept only its beginning".to_owned()
+    };
+    let detail = format!("the file ends in {zeros} {rest}");
+    Err(Error::new(ErrorKind::Damaged, detail).at(position(text, whole.len())))
+}

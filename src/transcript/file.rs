@@ -1,0 +1,329 @@
+//! The file of one conversation: the one place that decides whether a save may replace what is there.
+//!
+//! A save takes the lock beside the file, looks at what the file holds now, and replaces it only when that is what the
+//! caller has read or written ([`Known`]). Look and replacement happen under the lock, so that of two programs one waits
+//! and then sees what the other has written.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind as IoKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::Transcript;
+use super::lock::Lock;
+use super::replace::{Replacement, finish_interrupted};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a file held at some time, by its content: neither time nor size nor the inode's number tells two quick saves apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revision {
+    /// There was no file, or an empty one.
+    Absent,
+    /// Length and hash of the content.
+    Content(u64, u128),
+}
+
+/// The files that the holder of a conversation has read or saved, each with what it held then.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known(BTreeMap<Place, Revision>);
+
+impl Known {
+    /// Whether a file was read or saved.
+    pub(crate) fn has(&self, file: &FileStore) -> bool {
+        self.0.contains_key(&file.place)
+    }
+}
+
+/// [`Known`] of a value that is saved through a shared reference. A copy remembers on its own.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<Known>);
+
+impl Memory {
+    pub(super) fn of(known: Known) -> Self {
+        Self(Mutex::new(known))
+    }
+
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Clone for Memory {
+    fn clone(&self) -> Self {
+        Self::of(self.with(|known| known.clone()))
+    }
+}
+
+/// What a save may replace. A file that is missing or empty can always be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    /// What was read or saved before, and has not changed since.
+    Known,
+    /// As `Known`; and any file that was neither read nor saved before, if it loads.
+    KnownOrUnseen,
+    /// Any file that loads.
+    Anything,
+}
+
+/// Where a file is: no link is left on the way to it, and its folder exists.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) folder: PathBuf,
+    name: OsString,
+}
+
+impl Place {
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    /// A hidden file beside it, for use by every program that saves here.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+        // File systems allow names of 255 bytes.
+        const LONGEST: usize = 220;
+        let bytes = self.name.as_encoded_bytes();
+        let hashed = OsString::from(format!("turnwise-{:016x}", xxh3_64(bytes)));
+        let stem: &OsStr = if bytes.len() > LONGEST { &hashed } else { &self.name };
+        let mut name = OsString::from(".");
+        name.push(stem);
+        name.push(suffix);
+        self.folder.join(name)
+    }
+}
+
+/// A file to load a conversation from, or to save it to.
+#[derive(Debug)]
+pub(crate) struct FileStore {
+    /// Its name as the caller gave it, for messages.
+    shown: PathBuf,
+    place: Place,
+}
+
+impl FileStore {
+    /// Follows links to the file, whether it exists or not.
+    pub(crate) fn at(file: &Path) -> Result<Self> {
+        let place = place(file).map_err(|e| Error::io(format_args!("saving {}", file.display()), e))?;
+        Ok(Self { shown: file.to_owned(), place })
+    }
+
+    /// Reads a transcript and remembers what was read; `None` where there is no file or an empty one.
+    pub(crate) fn load(file: &Path) -> Result<Option<Transcript>> {
+        // A pipe has a name and no place; it is read all the same.
+        let store = Self::at(file).ok();
+        let mut attempts = 0..3;
+        loop {
+            if let Some(store) = &store {
+                store.finish_interrupted();
+            }
+            let bytes = match fs::read(file) {
+                Ok(bytes) if bytes.is_empty() => return Ok(None),
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
+                Err(e) => return Err(Error::io(format_args!("reading {}", file.display()), e)),
+            };
+            let read = Transcript::from_bytes(&bytes);
+            for warning in read.iter().flat_map(Transcript::warnings) {
+                tracing::warn!(file = %file.display(), "{warning}");
+            }
+            match (read, &store) {
+                (Ok(read), _) if read.is_log => return Ok(Some(read)),
+                (Ok(read), Some(store)) => {
+                    let known = BTreeMap::from([(store.place.clone(), Revision::of(&bytes))]);
+                    return Ok(Some(Transcript { known: Memory::of(Known(known)), ..read }));
+                }
+                // Somebody is writing it in place just now.
+                (Err(_), Some(store))
+                    if store.place.beside(super::replace::WHOLE).exists() && attempts.next().is_some() => {}
+                (read, _) => return read.map(Some),
+            }
+        }
+    }
+
+    /// Replaces what the file holds, all of it or nothing, and remembers what it holds then.
+    pub(crate) fn save(&self, text: &str, known: &mut Known, replaces: Replaces) -> Result<()> {
+        self.refuse_special()?;
+        let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
+        self.settle(known)?;
+        let expected = known.0.get(&self.place).copied();
+        let check = || self.check(expected, replaces);
+        check()?;
+        let done = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
+        // Whatever went wrong, nobody else has written here meanwhile.
+        let holds = match &done {
+            Ok(()) => Ok(Revision::of(text.as_bytes())),
+            Err(_) => self.revision(),
+        };
+        if let Ok(holds) = holds {
+            known.0.insert(self.place.clone(), holds);
+        }
+        done.map_err(|failed| failed.at(|e| self.failed(e)))
+    }
+
+    /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known before.
+    pub(crate) fn try_to_save(&self, known: &mut Known) -> Result<()> {
+        self.refuse_special()?;
+        let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
+        self.settle(known)?;
+        self.check(known.0.get(&self.place).copied(), Replaces::Known)?;
+        Replacement::new(&self.place, b"", lock.is_held()).map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
+    }
+
+    fn refuse_special(&self) -> Result<()> {
+        match fs::metadata(self.place.path()) {
+            Ok(found) if !found.is_file() => Err(self.failed(io::Error::other("it is not a regular file"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io(format_args!("saving {}", self.shown.display()), error)
+    }
+
+    /// Ends a save that was killed while it wrote in place, if there was one. It is tried only: a file that cannot be
+    /// mended is read as it is.
+    fn finish_interrupted(&self) {
+        if self.place.beside(super::replace::WHOLE).exists()
+            && let Ok(_lock) = Lock::take(&self.place)
+        {
+            let _ = finish_interrupted(&self.place);
+        }
+    }
+
+    /// As [`finish_interrupted`](Self::finish_interrupted), under the lock of a save.
+    fn settle(&self, known: &mut Known) -> Result<()> {
+        let torn = known.0.get(&self.place).copied();
+        let mended = finish_interrupted(&self.place).map_err(|e| self.failed(e))?;
+        if let Some((before, after)) = mended
+            && torn == Some(before)
+        {
+            known.0.insert(self.place.clone(), after);
+        }
+        Ok(())
+    }
+
+    /// What the file holds now.
+    fn revision(&self) -> Result<Revision> {
+        let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
+        let mut file = match File::open(self.place.path()) {
+            Ok(file) => file,
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(Revision::Absent),
+            Err(e) => return Err(reading(e)),
+        };
+        Revision::read(&mut file).map_err(reading)
+    }
+
+    /// Refuses to replace what the caller has not seen, or what may be all that is left of something.
+    fn check(&self, expected: Option<Revision>, replaces: Replaces) -> Result<()> {
+        let now = self.revision()?;
+        let file = self.shown.display();
+        match (now, expected, replaces) {
+            // A file that is gone takes nothing with it.
+            (Revision::Absent, _, _) => Ok(()),
+            (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen) if now == expected => Ok(()),
+            (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen) => Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "{file} was changed by somebody else since it was read or saved here; \
+                     load it again, or save under another name"
+                ),
+            )),
+            (_, None, Replaces::Known) => match self.refuse_to_lose() {
+                Err(error) if error.kind() == ErrorKind::ForeignFormat => Err(error),
+                _ => Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "{file} holds something that was neither read nor saved here; load it, or save under another name"
+                    ),
+                )),
+            },
+            (_, None, Replaces::KnownOrUnseen) | (_, _, Replaces::Anything) => self.refuse_to_lose(),
+        }
+    }
+
+    /// Why a log is not replaced, though it loads: its program will append to it.
+    fn is_never_written(&self) -> Error {
+        let detail = format!(
+            "{} is a log with a message a line, which is read and never written; save under another name, or make an array of \
+             messages of it first (`jq -s . LOG > OTHER.json`)",
+            self.shown.display()
+        );
+        Error::new(ErrorKind::ForeignFormat, detail)
+    }
+
+    /// Refuses to replace a file that does not load: it may be all that is left of something.
+    fn refuse_to_lose(&self) -> Result<()> {
+        let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
+        let bytes = fs::read(self.place.path()).map_err(reading)?;
+        match Transcript::from_bytes(&bytes) {
+            Ok(there) if there.is_log => Err(self.is_never_written()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
+            Err(error) => {
+                let detail = format!(
+                    "{} is not a transcript that loads and is left as it is ({}); \
+                     move it away or save under another name",
+                    self.shown.display(),
+                    error.detail()
+                );
+                Err(Error::new(ErrorKind::Damaged, detail).because(error))
+            }
+        }
+    }
+}
+
+impl Revision {
+    pub(super) fn of(content: &[u8]) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(content);
+        Self::new(content.len() as u64, &hash)
+    }
+
+    fn read(file: &mut File) -> io::Result<Self> {
+        let mut hash = Xxh3::new();
+        let mut len = 0;
+        let mut block = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut block) {
+                Ok(0) => return Ok(Self::new(len, &hash)),
+                Ok(read) => {
+                    hash.update(&block[..read]);
+                    len += read as u64;
+                }
+                Err(e) if e.kind() == IoKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn new(len: u64, hash: &Xxh3) -> Self {
+        if len == 0 { Self::Absent } else { Self::Content(len, hash.digest128()) }
+    }
+}
+
+/// Follows links to the file that they name, whether it exists or not, and finds its folder.
+fn place(file: &Path) -> io::Result<Place> {
+    const MOST_LINKS: usize = 40;
+    let mut file = file.to_path_buf();
+    let mut links = 0;
+    while let Ok(link) = fs::read_link(&file) {
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(io::Error::other(format!("more than {MOST_LINKS} links in a row")));
+        }
+        file = file.parent().unwrap_or(Path::new("")).join(link);
+    }
+    let name = file.file_name().ok_or_else(|| io::Error::other("it is not the name of a file"))?.to_owned();
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().map_err(|e| match e.kind() {
+        IoKind::NotFound | IoKind::NotADirectory => io::Error::new(e.kind(), "there is no such folder"),
+        _ => e,
+    })?;
+    Ok(Place { folder, name })
+}

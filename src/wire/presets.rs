@@ -1,0 +1,193 @@
+//! What is known of servers, each with where it is known from.
+
+use super::{Wire, spec};
+use crate::error::Result;
+
+/// What is known of a server: how a request is fitted to it, and the source of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    name: &'static str,
+    /// The hosts of its API; none of a program that everybody runs at home.
+    hosts: &'static [&'static str],
+    /// As a wire is written.
+    options: &'static str,
+    source: &'static str,
+}
+
+/// Sorted by name. `pi` is the function `detectCompat` of github.com/earendil-works/pi
+/// (`packages/ai/src/api/openai-completions.ts`, 2026), which has a table of what servers take.
+const PRESETS: [Preset; 16] = [
+    Preset {
+        name: "anthropic",
+        hosts: &["api.anthropic.com"],
+        options: "openai",
+        source: "docs.anthropic.com/en/api/openai-sdk: puts instructions together itself, ignores names, knows both limits",
+    },
+    Preset {
+        name: "cerebras",
+        hosts: &["api.cerebras.ai"],
+        options: "developer-as-system",
+        source: "pi; refuses reasoning_content: Kilo-Org/kilocode#10375",
+    },
+    Preset {
+        name: "deepseek",
+        hosts: &["api.deepseek.com"],
+        options: "developer-as-system,max-tokens,send-field=reasoning_content",
+        source: "api-docs.deepseek.com/guides/thinking_mode; earendil-works/pi#1047 (roles), #8018 (max_tokens)",
+    },
+    Preset {
+        name: "gemini",
+        hosts: &["generativelanguage.googleapis.com"],
+        options: "openai",
+        source: "ai.google.dev/gemini-api/docs/openai; signatures of thoughts are in the calls, which are sent as they came",
+    },
+    Preset {
+        name: "groq",
+        hosts: &["api.groq.com"],
+        options: "openai",
+        source: "refuses fields that are not in the specification: tashfeenahmed/freellmapi#1070",
+    },
+    Preset {
+        name: "llama.cpp",
+        hosts: &[],
+        options: "one-system,merge-roles",
+        source: "templates of models check both: ggml-org/llama.cpp#20733, #19851",
+    },
+    Preset {
+        name: "mistral",
+        hosts: &["api.mistral.ai"],
+        options: "developer-as-system,omit-names,max-tokens",
+        source: "Gage-Technologies/mistral-go#2 (name), editor-code-assistant/eca#231 (max_completion_tokens); pi (roles)",
+    },
+    Preset {
+        name: "moonshot",
+        hosts: &["api.moonshot.ai", "api.moonshot.cn"],
+        options: "developer-as-system,max-tokens,send-field=reasoning_content",
+        source: "continuedev/continue#11806 (reasoning_content); pi",
+    },
+    Preset {
+        name: "nvidia",
+        hosts: &["integrate.api.nvidia.com"],
+        options: "developer-as-system,max-tokens",
+        source: "pi",
+    },
+    Preset {
+        name: "ollama",
+        hosts: &[],
+        options: "developer-as-system,max-tokens",
+        source: "docs.ollama.com/api/openai-compatibility (max_tokens); ollama/ollama-python#453 (roles)",
+    },
+    Preset { name: "openai", hosts: &["api.openai.com"], options: "openai", source: "the specification" },
+    Preset {
+        name: "openrouter",
+        hosts: &["openrouter.ai"],
+        options: "developer-as-system,send-field=reasoning_details",
+        source: "openrouter.ai/docs/use-cases/reasoning-tokens; earendil-works/pi#5384 (roles)",
+    },
+    Preset {
+        name: "together",
+        hosts: &["api.together.ai", "api.together.xyz"],
+        options: "developer-as-system,max-tokens",
+        source: "pi",
+    },
+    Preset {
+        name: "vllm",
+        hosts: &[],
+        options: "one-system,merge-roles,developer-as-system,max-tokens",
+        source: "vllm-project/vllm#41114, #6862 (templates), can1357/oh-my-pi#958 (roles), 1Panel-dev/MaxKB#2912 (max_tokens)",
+    },
+    Preset { name: "xai", hosts: &["api.x.ai"], options: "developer-as-system", source: "pi" },
+    Preset {
+        name: "zai",
+        hosts: &["api.z.ai", "open.bigmodel.cn"],
+        options: "developer-as-system,max-tokens",
+        source: "pi",
+    },
+];
+
+impl Preset {
+    /// The name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How a request is fitted to it.
+    pub fn wire(&self) -> Wire {
+        // A test reads each of them.
+        self.options.parse().unwrap_or_default()
+    }
+
+    /// Where this is known from.
+    pub fn source(&self) -> &'static str {
+        self.source
+    }
+}
+
+impl Wire {
+    /// What is known of a server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`, `llama.cpp`, `mistral`,
+    /// `moonshot`, `nvidia`, `ollama`, `openai` (the default), `openrouter`, `together`, `vllm`, `xai` or `zai`; of those
+    /// with an API of their own that API, where it speaks `OpenAI`'s form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDialect`](crate::ErrorKind::InvalidDialect) for another name, with those that there are.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::Wire;
+    ///
+    /// assert_eq!(Wire::preset("moonshot")?, Wire::preset("deepseek")?);
+    /// assert_eq!(Wire::preset("openai")?, Wire::default());
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn preset(name: &str) -> Result<Self> {
+        // `openai` is what the default is written as: it is no word for something else.
+        let known = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(name));
+        match known {
+            Some(preset) if preset.options == "openai" => Ok(Self::default()),
+            Some(preset) => Ok(preset.wire()),
+            None => Err(spec::unknown(name)),
+        }
+    }
+
+    /// What is known of the server with this base URL, where it is the API of one that is known by its host.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::Wire;
+    ///
+    /// assert_eq!(Wire::for_server("https://api.deepseek.com/v1"), Wire::preset("deepseek").ok());
+    /// assert_eq!(Wire::for_server("http://127.0.0.1:8080/v1"), None);
+    /// ```
+    pub fn for_server(base_url: &str) -> Option<Self> {
+        let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+        let place = rest.split(['/', '?', '#']).next()?;
+        let host = place.rsplit('@').next()?.split(':').next()?.to_ascii_lowercase();
+        PRESETS.iter().find(|preset| preset.hosts.contains(&&*host)).map(Preset::wire)
+    }
+
+    /// All servers of which something is known, sorted by name.
+    pub fn presets() -> &'static [Preset] {
+        &PRESETS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_written_as_it_is_read_and_has_a_source() {
+        assert!(PRESETS.is_sorted_by_key(|preset| preset.name));
+        for preset in &PRESETS {
+            assert_eq!(preset.options.parse::<Wire>().unwrap().to_string(), preset.options, "{}", preset.name);
+            assert_eq!(Wire::preset(&preset.name.to_uppercase()).unwrap(), preset.wire());
+            assert!(!preset.source.is_empty());
+            for host in preset.hosts {
+                for url in [format!("https://{host}/v1"), format!("https://me:pw@{host}:443/x?y"), (*host).to_owned()] {
+                    assert_eq!(Wire::for_server(&url), Some(preset.wire()), "{url}");
+                }
+                assert_eq!(Wire::for_server(&format!("https://{host}.example.com/v1")), None);
+            }
+        }
+    }
+}

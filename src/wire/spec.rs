@@ -1,0 +1,116 @@
+//! How a wire is written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Preset, Switch, Wire};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tokens::nearest;
+
+/// The words for options.
+const OPTIONS: [(&str, Switch); 6] = [
+    ("one-system", Switch::OneSystem),
+    ("merge-roles", Switch::MergeRoles),
+    ("developer-as-system", Switch::DeveloperAsSystem),
+    ("system-as-user", Switch::SystemAsUser),
+    ("omit-names", Switch::OmitNames),
+    ("max-tokens", Switch::MaxTokens),
+];
+
+const FIELD: &str = "send-field";
+
+impl fmt::Display for Wire {
+    /// The words of its options with commas between them; `openai` for the default.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = OPTIONS.iter().filter(|(_, switch)| self.has(*switch)).map(|(word, _)| (*word).to_owned());
+        let words: Vec<String> = options.chain(self.fields().map(|name| format!("{FIELD}={name}"))).collect();
+        f.pad(&if words.is_empty() { "openai".to_owned() } else { words.join(",") })
+    }
+}
+
+impl FromStr for Wire {
+    type Err = Error;
+
+    /// Reads names of presets and options with commas between them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDialect`] for a word that is none of them, with those that there are.
+    fn from_str(text: &str) -> Result<Self> {
+        text.split(',').map(str::trim).try_fold(Self::default(), |wire, word| {
+            if let Some((_, switch)) = OPTIONS.iter().find(|(name, _)| *name == word) {
+                return Ok(wire.with(*switch));
+            }
+            match word.split_once('=') {
+                Some((FIELD, name)) if is_field(name) => Ok(wire.send_fields([name])),
+                Some((FIELD, name)) => {
+                    Err(invalid(format!("`{name}` is no name of a field; such as {FIELD}=reasoning_content")))
+                }
+                _ => Ok(wire.and(&Self::preset(word)?)),
+            }
+        })
+    }
+}
+
+/// A name that can stand in a list with commas.
+fn is_field(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+}
+
+/// A word that is no preset and no option.
+pub(super) fn unknown(word: &str) -> Error {
+    let servers: Vec<&str> = Wire::presets().iter().map(Preset::name).collect();
+    let options = || OPTIONS.iter().map(|(word, _)| *word).chain([FIELD]);
+    let near = nearest(word, servers.iter().copied().chain(options()), 1);
+    let near = near.first().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
+    let options: Vec<&str> = options().collect();
+    let (servers, options) = (servers.join(", "), options.join(", "));
+    invalid(format!("`{word}` is no server that is known{near}; servers: {servers}; options: {options}=NAME"))
+}
+
+fn invalid(detail: String) -> Error {
+    Error::new(ErrorKind::InvalidDialect, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in [
+            "openai",
+            "one-system",
+            "one-system,merge-roles,developer-as-system,system-as-user,omit-names,max-tokens",
+            "max-tokens,send-field=reasoning_content,send-field=reasoning",
+        ] {
+            let wire: Wire = text.parse().unwrap();
+            assert_eq!(wire.to_string(), text);
+        }
+        for preset in Wire::presets() {
+            let written = preset.wire().to_string();
+            assert_eq!(
+                (written.parse::<Wire>().unwrap(), Wire::preset(preset.name()).unwrap()),
+                (preset.wire(), preset.wire())
+            );
+        }
+        let both: Wire = " deepseek , one-system".parse().unwrap();
+        assert_eq!(both, Wire::preset("deepseek").unwrap().single_system());
+    }
+
+    #[test]
+    fn what_is_not_known_names_what_is() {
+        for (text, named) in [
+            ("deepsek", "did you mean `deepseek`?"),
+            ("one-sytem", "did you mean `one-system`?"),
+            ("", "servers: "),
+            ("send-field=", "reasoning_content"),
+            ("send-field=a b", "reasoning_content"),
+            ("send-field", "send-field=NAME"),
+            ("openai,x", "`x`"),
+        ] {
+            let error = text.parse::<Wire>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidDialect, "{text}");
+            assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Several processes that save to one file, and processes that are killed: nothing that was acknowledged as saved is lost.
+//!
+//! The tests start this binary again as their workers. `TURNWISE_TURNS`, `TURNWISE_ROUNDS` and `TURNWISE_KILLS` raise how
+//! often things are done.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::collections::HashSet;
+use std::fs::{self, OpenOptions};
+use std::future::IntoFuture;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use tempfile::TempDir;
+use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
+use turnwise::{
+    Builder, ChatRequest, Conversation, ConversationManager, CounterFn, ErrorKind, Message, TokenBudget, Transcript,
+};
+
+const WORK: &str = "TURNWISE_TEST_WORK";
+
+fn often(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |number| number.parse().unwrap())
+}
+
+/// Answers everything.
+struct Echo;
+
+impl ChatBackend for Echo {
+    fn complete(&self, _request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        Box::pin(std::future::ready(Ok(ChatReply::new(Message::assistant("re")))))
+    }
+}
+
+fn builder() -> Builder {
+    ConversationManager::builder("test-model")
+        .backend(Echo)
+        .budget(TokenBudget::limit(500))
+        .counter(CounterFn::new("bytes", |text| text.len() as u64))
+}
+
+/// What a worker does, and on which file.
+struct Work {
+    file: PathBuf,
+    name: String,
+    turns: usize,
+    /// Where each turn that is acknowledged as saved is noted; a kill does not take it back.
+    acknowledged: PathBuf,
+}
+
+impl Work {
+    fn acknowledge(&self, text: &str) {
+        let mut notes = OpenOptions::new().append(true).create(true).open(&self.acknowledged).unwrap();
+        notes.write_all(format!("{text}\n").as_bytes()).unwrap();
+    }
+
+    fn texts(&self) -> impl Iterator<Item = String> {
+        (0..self.turns).map(|turn| format!("{} {turn}", self.name))
+    }
+
+    /// Sends in a conversation that saves itself. What somebody else has overtaken is sent again.
+    fn by_autosave(&self) {
+        let mut chat = builder().resume(&self.file).unwrap();
+        for text in self.texts() {
+            while let Some(error) = block_on(chat.send(&text).into_future()).unwrap().report.unsaved {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                chat = builder().resume(&self.file).unwrap();
+            }
+            self.acknowledge(&text);
+        }
+    }
+
+    /// Changes a conversation that saves itself, without a send.
+    fn by_changes(&self) {
+        let mut chat = builder().resume(&self.file).unwrap();
+        for text in self.texts() {
+            while let Err(error) = chat.push(&text) {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                chat = builder().resume(&self.file).unwrap();
+            }
+            self.acknowledge(&text);
+        }
+    }
+
+    fn by_save(&self) {
+        let open = || match self.file.metadata() {
+            Ok(found) if found.len() > 0 => builder().load(&self.file).unwrap(),
+            _ => builder().build().unwrap(),
+        };
+        let mut chat = open();
+        for text in self.texts() {
+            block_on(chat.send(&text).into_future()).unwrap();
+            while let Err(error) = chat.save(&self.file) {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                chat = open();
+                block_on(chat.send(&text).into_future()).unwrap();
+            }
+            self.acknowledge(&text);
+        }
+    }
+
+    fn by_transcript(&self) {
+        let mut file = Transcript::load(&self.file).unwrap();
+        for text in self.texts() {
+            file.conversation.push(&*text);
+            while let Err(error) = file.save(&self.file) {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                file = Transcript::load(&self.file).unwrap();
+                file.conversation.push(&*text);
+            }
+            self.acknowledge(&text);
+        }
+    }
+}
+
+/// Not a test of its own: what the processes do that the tests start.
+#[test]
+fn worker() {
+    let Ok(work) = std::env::var(WORK) else { return };
+    let mut parts = work.split('|');
+    let mut next = || parts.next().unwrap().to_owned();
+    let (how, file, name, turns) = (next(), next().into(), next(), next().parse().unwrap());
+    let work = Work { file, name, turns, acknowledged: next().into() };
+    match &*how {
+        "autosave" => work.by_autosave(),
+        "changes" => work.by_changes(),
+        "save" => work.by_save(),
+        "transcript" => work.by_transcript(),
+        other => panic!("{other}"),
+    }
+}
+
+fn start(how: &str, file: &Path, name: &str, turns: usize, acknowledged: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "worker", "--nocapture"])
+        .env(WORK, format!("{how}|{}|{name}|{turns}|{}", file.display(), acknowledged.display()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The turns that were acknowledged and are not in the file.
+fn lost(file: &Path, acknowledged: &Path) -> (usize, Vec<String>) {
+    let there = Transcript::load(file).unwrap().conversation;
+    let there: HashSet<String> = there.path().messages().map(|message| message.text().into_owned()).collect();
+    let notes = fs::read_to_string(acknowledged).unwrap_or_default();
+    let lost = notes.lines().filter(|text| !there.contains(*text)).map(str::to_owned).collect();
+    (notes.lines().count(), lost)
+}
+
+fn names(folder: &TempDir) -> Vec<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = fs::read_dir(folder.path()).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+fn two_processes(ways: [&str; 2]) {
+    let turns = often("TURNWISE_TURNS", 100);
+    let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (file, acknowledged) = (folder.path().join("chat.json"), notes.path().join("acknowledged"));
+    Transcript::new(Conversation::new()).save(&file).unwrap();
+    let workers = ways.iter().zip(["one", "other"]).map(|(how, name)| start(how, &file, name, turns, &acknowledged));
+    for mut worker in workers.collect::<Vec<_>>() {
+        assert!(worker.wait().unwrap().success());
+    }
+    let (count, lost) = lost(&file, &acknowledged);
+    assert_eq!((count, lost), (2 * turns, Vec::new()));
+    assert_eq!(names(&folder), [".chat.json.lock", "chat.json"]);
+}
+
+#[test]
+fn invariant_8_two_processes_that_save_by_themselves_lose_nothing() {
+    two_processes(["autosave", "autosave"]);
+}
+
+#[test]
+fn invariant_8_two_processes_that_save_on_request_lose_nothing() {
+    two_processes(["save", "save"]);
+}
+
+#[test]
+fn invariant_8_two_processes_that_save_transcripts_or_changes_lose_nothing() {
+    two_processes(["transcript", "changes"]);
+}
+
+/// Two conversations are begun in a file that is not there yet, at the same time.
+#[test]
+fn invariant_8_two_conversations_begun_in_one_new_file_lose_nothing() {
+    for how in ["autosave", "save", "changes"] {
+        for round in 0..often("TURNWISE_ROUNDS", 10) {
+            let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+            let (file, acknowledged) = (folder.path().join("chat.json"), notes.path().join("acknowledged"));
+            let mut workers = ["one", "other"].map(|name| start(how, &file, name, 2, &acknowledged));
+            for worker in &mut workers {
+                assert!(worker.wait().unwrap().success());
+            }
+            assert_eq!(lost(&file, &acknowledged), (4, Vec::new()), "{how}, round {round}");
+        }
+    }
+}
+
+#[test]
+fn invariant_8_a_killed_writer_loses_nothing_and_leaves_nothing() {
+    for how in ["autosave", "transcript"] {
+        let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let (file, acknowledged) = (folder.path().join("chat.json"), notes.path().join("acknowledged"));
+        Transcript::new(Conversation::new()).save(&file).unwrap();
+        let mut kills = 0;
+        while kills < often("TURNWISE_KILLS", 30) / 2 {
+            let before = fs::metadata(&acknowledged).map_or(0, |notes| notes.len());
+            let mut victim = start(how, &file, &format!("victim {kills}"), usize::MAX, &acknowledged);
+            // Some are killed while they begin.
+            while kills % 4 != 0 && fs::metadata(&acknowledged).map_or(0, |notes| notes.len()) == before {
+                thread::sleep(Duration::from_millis(1));
+                assert!(victim.try_wait().unwrap().is_none());
+            }
+            thread::sleep(Duration::from_millis(fastrand::u64(0..50)));
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            let (_, lost) = lost(&file, &acknowledged);
+            assert_eq!(lost, [""; 0], "{how}, kill {kills}");
+            kills += 1;
+        }
+        let (count, _) = lost(&file, &acknowledged);
+        assert!(count > 0, "the victims saved nothing");
+        eprintln!("{how}: {kills} kills, {count} acknowledged");
+        let before = names(&folder);
+        let last = Transcript::load(&file).unwrap();
+        last.save(&file).unwrap();
+        assert_eq!(names(&folder), [".chat.json.lock", "chat.json"], "before the next save: {before:?}");
+    }
+}
