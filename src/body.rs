@@ -77,7 +77,7 @@ impl<'a> Source<'a> {
             let detail = "an array of conversations; they are read one a line (`jq -c '.[]'` writes them so)";
             return Err(Error::new(ErrorKind::InvalidMessage, detail).at(position(self.whole, self.base)));
         }
-        let read = |(index, value)| self.part(value).read(&format!("message {index}"));
+        let read = |(index, value)| read_message(self.whole, value, index);
         messages.into_iter().enumerate().map(read).collect()
     }
 
@@ -90,9 +90,17 @@ impl<'a> Source<'a> {
             serde_json::error::Category::Data => ErrorKind::InvalidMessage,
             _ => ErrorKind::Damaged,
         };
-        let position = position(self.whole, self.base + byte_of(self.text, error));
-        Error::new(kind, format!("{what}: {}", described(error))).at(position)
+        let byte = match kind {
+            ErrorKind::InvalidMessage => start_of(self.text, byte_of(self.text, error)),
+            _ => byte_of(self.text, error),
+        };
+        Error::new(kind, format!("{what}: {}", described(error))).at(position(self.whole, self.base + byte))
     }
+}
+
+/// Reads a message of a text by its number.
+pub(crate) fn read_message(whole: &str, value: &RawValue, index: usize) -> Result<Message> {
+    Source { text: whole, base: 0, whole }.part(value).read(&format!("message {index}"))
 }
 
 /// The members of an object in their order.
@@ -143,6 +151,31 @@ pub(crate) fn byte_of(text: &str, error: &serde_json::Error) -> usize {
     (line + error.column().saturating_sub(1)).min(text.len())
 }
 
+/// Where the object starts that ends at a byte; elsewhere the byte itself. What an object lacks is noticed at its end, and
+/// looked for at its start.
+fn start_of(text: &str, byte: usize) -> usize {
+    // An object that was read to its end is told of one byte further on.
+    let is_past = byte > 0 && text.as_bytes().get(byte) != Some(&b'}') && text.as_bytes().get(byte - 1) == Some(&b'}');
+    let byte = byte - usize::from(is_past);
+    let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
+    for (at, found) in text.bytes().enumerate().take(byte + 1) {
+        match found {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' if !in_string => open.push(at),
+            b'}' if !in_string => {
+                let start = open.pop();
+                if at == byte {
+                    return start.unwrap_or(byte);
+                }
+            }
+            _ => {}
+        }
+    }
+    byte
+}
+
 /// The place of a byte in a text.
 pub(crate) fn position(text: &str, byte: usize) -> Position {
     let before = &text.as_bytes()[..byte.min(text.len())];
@@ -163,6 +196,19 @@ mod tests {
         let place = error.position().unwrap();
         assert_eq!((place.line, &text[place.byte..=place.byte]), (3, "5"));
         assert!(error.to_string().contains("message 0: invalid type: integer `5`"), "{error}");
+    }
+
+    #[test]
+    fn what_an_object_lacks_is_looked_for_at_its_start() {
+        for (text, column) in [
+            (r#"{"messages": [{"role":"user"}, {"content":"}"}]}"#, 32),
+            (r#"[{"content":"x"}]"#, 2),
+            (r#"[{"role":"user","content":[{"text":"x"}]}]"#, 28),
+            (r#"[{"role":"user","x":{"y":{}},"role":"user"}]"#, 2),
+        ] {
+            let error = Body::parse(text).unwrap_err();
+            assert_eq!(error.position().unwrap().column, column, "{text}: {error}");
+        }
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub enum ErrorKind {
     NotFound,
     /// A file in a newer format than this version reads.
     NewerFormat,
+    /// A file of another program or API, which the message names: it holds a conversation in another form.
+    ForeignFormat,
     /// A file that is torn or not what it claims to be; [`Error::position`] says where.
     Damaged,
     /// A file that somebody else has changed since it was read or saved here.
@@ -118,6 +120,7 @@ impl ErrorKind {
             Self::Limit => "limit",
             Self::NotFound => "not found",
             Self::NewerFormat => "newer format",
+            Self::ForeignFormat => "another format",
             Self::Damaged => "damaged file",
             Self::Conflict => "conflict",
             Self::NotSaved => "not saved",

@@ -1,5 +1,6 @@
 //! JSON kept as text: what this crate does not interpret comes back out digit for digit.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::halves::mended;
 
 /// Any JSON value as compact text: order of keys, digits of numbers and escapes stay as they were written, white space
-/// between tokens goes.
+/// between tokens goes. Half a character, such as the escape `\ud83d` without its other half, becomes `\ufffd`: strict
+/// servers refuse the one and take the other.
 ///
 /// Two values are equal when their texts are. `Debug` prints the length only. A clone shares the text.
 ///
@@ -60,8 +63,14 @@ impl RawJson {
 
 impl From<&RawValue> for RawJson {
     fn from(raw: &RawValue) -> Self {
-        let compact = compacted(raw.get()).and_then(|text| RawValue::from_string(text).ok());
-        Self(compact.unwrap_or_else(|| raw.to_owned()).into())
+        let compact = compacted(raw.get());
+        let mended = mended(compact.as_deref().unwrap_or(raw.get())).text;
+        let changed = match mended {
+            Cow::Owned(text) => Some(text),
+            Cow::Borrowed(_) => compact,
+        };
+        let changed = changed.and_then(|text| RawValue::from_string(text).ok());
+        Self(changed.unwrap_or_else(|| raw.to_owned()).into())
     }
 }
 
@@ -180,6 +189,13 @@ mod tests {
     fn white_space_goes_and_strings_stay() {
         let json = RawJson::new("{ \"a\\\" b\" : [ 1.0 ,\n 2e5, \"x \\\\\" ] }").unwrap();
         assert_eq!(json.as_str(), r#"{"a\" b":[1.0,2e5,"x \\"]}"#);
+    }
+
+    #[test]
+    fn half_a_character_is_replaced_and_its_spelling_as_text_stays() {
+        let json = RawJson::new(r#"{ "\ud83d": ["\uDE00", "\\ud83d", "\ud83d\ude00"] }"#).unwrap();
+        assert_eq!(json.as_str(), r#"{"\ufffd":["\ufffd","\\ud83d","\ud83d\ude00"]}"#);
+        assert!(json.parse::<serde_json::Value>().is_ok());
     }
 
     #[test]

@@ -81,7 +81,9 @@ pub mod backend;
 mod body;
 mod budget;
 pub mod conversation;
+mod encoding;
 mod error;
+mod halves;
 mod json;
 mod ledger;
 mod log;
@@ -126,5 +128,5 @@ pub use tokens::{
     ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, count,
     count_request,
 };
-pub use transcript::{Transcript, Transcripts};
+pub use transcript::{Transcript, Transcripts, Warning};
 pub use wire::{Preset, Wire};

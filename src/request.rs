@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Result};
+use crate::halves::mended;
 use crate::json::RawJson;
 use crate::message::Message;
 
@@ -151,13 +152,14 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
-    /// Reads a request's body, or a bare array of messages.
+    /// Reads a request's body, or a bare array of messages. Half a character, such as the escape `\ud83d` without its other
+    /// half, is read as U+FFFD.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] when the text is not JSON (with the place), [`ErrorKind::InvalidMessage`] when it has
     /// another shape.
     pub fn from_json(text: &str) -> Result<Self> {
-        let body = Body::parse(text)?;
+        let body = Body::parse(&mended(text).text)?;
         let messages = body.messages.ok_or_else(|| {
             Error::new(ErrorKind::InvalidMessage, "a request body without `messages`; an array of messages is needed")
         })?;

@@ -369,10 +369,99 @@ async fn a_chunk_that_is_none_ends_the_stream() {
     let (_, error) =
         error_of(Answer::stream([&b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n"[..]]), quick()).await;
     assert!(error.to_string().contains("UTF-8"), "{error}");
-    let half = r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#;
-    assert_eq!(error_of(Answer::events([SAID, half, STOP]), quick()).await.1.kind(), ErrorKind::Malformed);
     let whole = r#"{"choices":[{"delta":{"content":"\ud83d\ude42"},"finish_reason":"stop"}]}"#;
     assert_eq!(message_of(&[whole]).await.0, [text("🙂")]);
+}
+
+/// A chunk with one member of the delta.
+fn delta(member: &str, value: &str) -> String {
+    format!(r#"{{"choices":[{{"index":0,"delta":{{"{member}":{value}}}}}]}}"#)
+}
+
+#[tokio::test]
+async fn the_halves_of_a_character_in_two_chunks_are_joined() {
+    let chunks = [
+        delta("reasoning_content", r#""so \ud83d""#),
+        delta("reasoning_content", r#""\ude42""#),
+        delta("content", r#""Hi \uD83D""#),
+        delta("content", r#""\uDE42 you \ud83d""#),
+        delta("refusal", r#""\ud83d""#),
+        delta("content", r#""!""#),
+        delta("refusal", r#""\ude42\ude42""#),
+        STOP.to_owned(),
+    ];
+    let (events, reply) = read(&Stub::new([Answer::events(&chunks)]), Retry::never()).await;
+    let reply = reply.unwrap();
+    assert_eq!(reply.message.text(), "Hi 🙂 you \u{fffd}!");
+    assert_eq!(reply.message.refusal(), Some("🙂\u{fffd}"));
+    assert_eq!(reply.message.get("reasoning_content").unwrap().as_str(), r#""so 🙂""#);
+    assert_eq!(reply.half_characters, 2);
+    assert!(reply.raw.unwrap().parse::<serde_json::Value>().is_ok());
+    let expected = [
+        ChatEvent::Reasoning("so ".into()),
+        ChatEvent::Reasoning("🙂".into()),
+        text("Hi "),
+        text("🙂 you "),
+        text("\u{fffd}!"),
+        ChatEvent::Refusal("🙂\u{fffd}".into()),
+    ];
+    assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn half_a_character_at_the_end_is_replaced_and_breaks_nothing_off() {
+    for half in [r#""Hi \ud83d""#, r#""Hi \ude42""#, "\"Hi \u{fffd}\""] {
+        let chunks = [delta("content", half), STOP.to_owned(), DONE.to_owned()];
+        let (events, message) = message_of(&chunks.each_ref().map(String::as_str)).await;
+        assert_eq!(events.iter().filter_map(ChatEvent::text).collect::<String>(), "Hi \u{fffd}", "{half}");
+        assert_eq!(message, "{\"role\":\"assistant\",\"content\":\"Hi \u{fffd}\"}", "{half}");
+    }
+    // As three bytes of their own, which is not UTF-8.
+    let bytes = b"data: {\"choices\":[{\"delta\":{\"content\":\"Hi \xed\xa0\xbd\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let (events, reply) = read(&Stub::new([Answer::stream([&bytes[..]])]), Retry::never()).await;
+    assert_eq!((events, &*reply.unwrap().message.text()), (vec![text("Hi \u{fffd}")], "Hi \u{fffd}"));
+}
+
+#[tokio::test]
+async fn halves_in_parts_keys_and_members_are_joined_or_replaced() {
+    let part = |half: &str| format!(r#"[{{"type":"text","text":"{half}"}}]"#);
+    let chunks = [
+        delta("content", &part("a\\ud83d")),
+        delta("content", &part("\\ude42b")),
+        delta("x\\ud83d", r#"{"y":["\ude42"]}"#),
+        STOP.to_owned(),
+    ];
+    let (_, message) = message_of(&chunks.each_ref().map(String::as_str)).await;
+    let expected = "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"a🙂b\"}],\"x\u{fffd}\":{\"y\":[\"\u{fffd}\"]}}";
+    assert_eq!(message, expected);
+}
+
+#[tokio::test]
+async fn halves_in_arguments_are_joined_whichever_json_they_are_escaped_in() {
+    let call = |arguments: &str| {
+        let name = if arguments.starts_with('{') { r#""id":"c","# } else { "" };
+        let function = json!({ "name": "f" });
+        let function = function.to_string().replace('}', &format!(r#","arguments":"{arguments}"}}"#));
+        delta("tool_calls", &format!(r#"[{{"index":0,{name}"function":{function}}}]"#))
+    };
+    // The first character is escaped in the chunk, the others in the arguments; the last one has no other half.
+    let chunks = [call(r#"{\"a\":\"\ud83d"#), call(r"\ude42 \\ud83d"), call(r#"\\ude42 \\ud83d\"}"#), STOP.to_owned()];
+    let (events, reply) = read(&Stub::new([Answer::events(&chunks)]), Retry::never()).await;
+    let message = reply.unwrap().message;
+    let arguments = message.tool_calls()[0].arguments().into_owned();
+    assert_eq!(arguments, r#"{"a":"🙂 \ud83d\ude42 \ufffd"}"#);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&arguments).unwrap()["a"], "🙂 🙂 \u{fffd}");
+    let told: String = calls(&events).into_iter().map(|(_, _, _, arguments)| arguments).collect();
+    assert_eq!(told, r#"{"a":"🙂 \ud83d\ude42 \ud83d"}"#);
+}
+
+#[tokio::test]
+async fn half_a_character_in_an_error_hides_no_word_of_it() {
+    let error = r#"{"error":{"message":"no such model \ud83d, pull it","code":404}}"#;
+    for answer in [Answer::new(404, error), Answer::new(200, error), Answer::events([SAID, error])] {
+        let (_, error) = error_of(answer, Retry::never()).await;
+        assert_eq!(error.message(), "no such model \u{fffd}, pull it");
+    }
 }
 
 #[tokio::test]

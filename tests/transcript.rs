@@ -309,6 +309,122 @@ fn one_value_over_many_lines_is_one_conversation() {
     assert!(Transcripts::new(&b""[..]).next().unwrap().is_err());
 }
 
+#[test]
+fn half_a_character_becomes_u_fffd_wherever_it_stands_and_is_counted() {
+    let body = r#"{"id":"\uDE00","\ud83dkey":{"raw":["\ud83d"]},"messages":[
+        {"role":"user","content":"a\ud83d","name":"\ude00\ud83d","vendor":{"\udfff":1}},
+        {"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":\"\\ud83d \\ud83d\\ude00\"}"}}]},
+        {"role":"tool","tool_call_id":"c","content":"text: \\ud83d, whole: \ud83d\ude00"}
+    ]}"#;
+    let file = Transcript::from_json(body).unwrap();
+    let [turnwise::Warning::HalfCharacters { count, first, .. }] = file.warnings() else {
+        panic!("{:?}", file.warnings())
+    };
+    assert_eq!((*count, first.unwrap().column), (8, 8));
+    let messages: Vec<_> = file.conversation.path().messages().collect();
+    assert_eq!((&*messages[0].text(), messages[0].name()), ("a\u{fffd}", Some("\u{fffd}\u{fffd}")));
+    let arguments = messages[1].tool_calls()[0].arguments();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&arguments).unwrap()["a"], "\u{fffd} 😀");
+    assert_eq!(messages[2].text(), r"text: \ud83d, whole: 😀");
+    // What is saved, and what is sent, is read by readers that take no half character.
+    let saved = file.to_json();
+    serde_json::from_str::<serde_json::Value>(&saved).unwrap();
+    assert!(Transcript::from_json(&saved).unwrap().warnings().is_empty());
+    assert_eq!(Transcript::from_json(&saved).unwrap().to_json(), saved);
+}
+
+#[test]
+fn half_a_character_in_the_arguments_alone_is_counted() {
+    let arguments = serde_json::to_string(r#"{"a":"\ud83d"}"#).unwrap();
+    let call = format!(r#"{{"role":"assistant","function_call":{{"name":"f","arguments":{arguments}}}}}"#);
+    for text in [format!("[{call}]"), format!("{{\"messages\":[{call}]}}"), format!("{call}\n{call}")] {
+        let file = Transcript::from_json(&text).unwrap();
+        let said = file.warnings()[0].to_string();
+        let number = if text.contains('\n') { "2 half characters" } else { "1 half character " };
+        assert!(said.starts_with(number) && !said.contains("line"), "{said}");
+    }
+}
+
+#[test]
+fn an_error_behind_half_a_character_has_its_place_in_the_file() {
+    let text = "[{\"role\":\"user\",\"content\":\"\\ud83d\"},\n{\"role\":\"user\",\"content\":5}]";
+    for bytes in [
+        text.as_bytes().to_vec(),
+        text.replace("\\ud83d", "@@@").into_bytes(),
+        text.replace("\\ud83d", "######").into_bytes(),
+    ] {
+        // The same half as three bytes of its own, and two of them that are one character.
+        let bytes: Vec<u8> = match bytes.windows(3).position(|three| three == b"@@@") {
+            Some(at) => [&bytes[..at], b"\xed\xa0\xbd", &bytes[at + 3..]].concat(),
+            None => match bytes.windows(6).position(|six| six == b"######") {
+                Some(at) => [&bytes[..at], b"\xed\xa0\xbd\xed\xb8\x80", &bytes[at + 6..]].concat(),
+                None => bytes,
+            },
+        };
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("file.json");
+        fs::write(&path, &bytes).unwrap();
+        let place = Transcript::load(&path).unwrap_err().position().unwrap();
+        assert_eq!((place.line, place.column, bytes[place.byte]), (2, 26, b'5'), "{place}");
+        let lines = Transcripts::open(&path).unwrap().next().unwrap().unwrap_err();
+        assert_eq!(lines.position(), Some(place));
+    }
+}
+
+#[test]
+fn a_byte_order_mark_moves_no_column() {
+    let error = Transcripts::new("\u{feff}[{\"role\":5}]".as_bytes()).next().unwrap().unwrap_err();
+    let place = error.position().unwrap();
+    assert_eq!((place.line, place.column, place.byte), (1, 10, 12));
+}
+
+#[test]
+fn a_file_in_utf_16_is_saved_as_utf_8() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.json");
+    let text = "\u{feff}[{\"role\":\"user\",\"content\":\"Grüße 🙂\"}]\r\n";
+    let mut bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    // Half a character as a unit of its own.
+    let at = bytes.windows(2).rposition(|unit| unit == [0x42, 0xde]).unwrap();
+    bytes.drain(at..at + 2);
+    fs::write(&path, &bytes).unwrap();
+    let file = Transcript::load(&path).unwrap();
+    assert!(matches!(file.warnings(), [turnwise::Warning::HalfCharacters { count: 1, .. }]));
+    file.save(&path).unwrap();
+    let saved = fs::read_to_string(&path).unwrap();
+    assert!(saved.starts_with("{\n\"turnwise\":") && saved.contains("Grüße \u{fffd}"), "{saved}");
+}
+
+#[test]
+fn a_log_with_a_message_a_line_is_read_and_never_written() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log.jsonl");
+    let log = "{\"role\":\"user\",\"content\":\"a\"}\n\n{\"role\":\"assistant\",\"content\":\"b\"}\n";
+    fs::write(&path, log).unwrap();
+    let file = Transcript::load(&path).unwrap();
+    assert!(file.is_log() && file.conversation.path().len() == 2);
+    let error = file.save(&path).unwrap_err();
+    assert!(error.kind() == ErrorKind::ForeignFormat && error.to_string().contains("jq -s"), "{error}");
+    assert_eq!(rich().save(&path).unwrap_err().kind(), ErrorKind::ForeignFormat);
+    let builder = || turnwise::ConversationManager::builder("gpt-4o").backend(turnwise::backend::Scripted::new(["c"]));
+    assert_eq!(builder().resume(&path).unwrap_err().kind(), ErrorKind::ForeignFormat);
+    assert!(builder().load(&path).is_ok());
+    assert_eq!(fs::read_to_string(&path).unwrap(), log);
+    file.save(folder.path().join("other.json")).unwrap();
+    fs::write(&path, format!("{log}{{\"role\"")).unwrap();
+    assert_eq!(Transcript::load(&path).unwrap_err().kind(), ErrorKind::Damaged);
+    let read: Vec<_> = Transcripts::open(&path).unwrap().collect();
+    assert_eq!((read.len(), read[0].is_ok(), read[1].is_err()), (2, true, true));
+}
+
+#[test]
+fn instructions_beside_the_messages_are_told_of() {
+    let warned = |text: &str| Transcript::from_json(text).unwrap().warnings().to_vec();
+    assert_eq!(warned(r#"{"system":"Be brief.","messages":[]}"#), [turnwise::Warning::SystemMember]);
+    assert_eq!(warned(r#"{"system":null,"messages":[]}"#), []);
+    assert_eq!(warned(r#"{"system":"x","messages":[{"role":"developer","content":"x"}]}"#), []);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_save_follows_a_link_and_keeps_permissions() {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{said, stated};
 use crate::error::ErrorKind;
+use crate::halves::mended;
 
 /// An error answer, sorted.
 pub(super) struct Answer {
@@ -84,6 +85,7 @@ const THROTTLED: &[&str] = &[
 ];
 
 pub(super) fn classify(status: u16, body: &str) -> Answer {
+    let body = &*mended(body).text;
     let fields = fields(body);
     let message = said::words(body).unwrap_or_default();
     let (code, name) = (word(&fields.code), word(&fields.kind));
@@ -155,7 +157,7 @@ pub(super) fn is_error(body: &str) -> bool {
     struct Failed {
         error: Value,
     }
-    serde_json::from_str(body).is_ok_and(|Failed { error }| error.is_object() || error.is_string())
+    serde_json::from_str(&mended(body).text).is_ok_and(|Failed { error }| error.is_object() || error.is_string())
 }
 
 /// The members of the innermost object that speaks of the error.

@@ -106,13 +106,16 @@ pub struct ChatReply {
     pub attempts: Vec<Attempt>,
     /// The whole answer as it came, if it was JSON: id, served model, log probabilities and all else.
     pub raw: Option<RawJson>,
+    /// How many half characters of the answer (lone surrogates, such as the escape `\ud83d` without its other half) were
+    /// replaced by U+FFFD.
+    pub half_characters: usize,
 }
 
 impl ChatReply {
     /// A reply that ended by itself.
     pub fn new(message: Message) -> Self {
         let finish = if message.has_calls() { FinishReason::ToolCalls } else { FinishReason::Stop };
-        Self { message, finish, usage: None, attempts: Vec::new(), raw: None }
+        Self { message, finish, usage: None, attempts: Vec::new(), raw: None, half_characters: 0 }
     }
 
     /// The same reply with another end.

@@ -55,6 +55,9 @@ pub struct Report {
     pub cost: Option<Dollars>,
     /// The calls that were made for summaries before it.
     pub summaries: Vec<SummaryCall>,
+    /// How many half characters of the answer (lone surrogates, such as the escape `\ud83d` without its other half) were
+    /// replaced by U+FFFD.
+    pub half_characters: usize,
     /// Why the conversation could not be saved after it, if it could not. The exchange is in the record; the next save that
     /// succeeds holds it too. With [`require_saved`](crate::Builder::require_saved) the send ends in an error instead.
     pub unsaved: Option<Arc<Error>>,

@@ -54,6 +54,9 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
     }
     span.record("elapsed_ms", millis(report.elapsed));
     debug!(parent: span, "committed");
+    if report.half_characters > 0 {
+        warn!(parent: span, count = report.half_characters, "half characters of the answer were replaced by U+FFFD");
+    }
 }
 
 /// Inside the span of the exchange, where it is still there.

@@ -215,7 +215,7 @@ impl Transaction {
             }
         };
         self.is_told = true;
-        let ChatReply { message, finish, usage, raw, attempts } = reply;
+        let ChatReply { message, finish, usage, raw, attempts, half_characters } = reply;
         let report = Report {
             plan: plan.clone(),
             forecast: self.forecast,
@@ -225,6 +225,7 @@ impl Transaction {
             attempts,
             cost,
             summaries: std::mem::take(&mut self.planned.summaries),
+            half_characters,
             unsaved: None,
         };
         let mut reply = Reply { item_id, asked, message, finish, usage, raw, report };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::arguments::{Arguments, as_sent};
 use super::object::{Known, Member, Object, known, text_or_raw};
+use crate::halves::mended;
 use crate::json::RawJson;
 
 /// The name that a call without one is sent with.
@@ -75,8 +76,8 @@ impl ToolCall {
         self.call().map_or("", FunctionCall::name)
     }
 
-    /// The arguments of a function, byte for byte as the model wrote them (`{}` where it wrote none), or the input of a
-    /// custom tool.
+    /// The arguments of a function, byte for byte as the model wrote them (`{}` where it wrote none, and U+FFFD for half a
+    /// character), or the input of a custom tool.
     pub fn arguments(&self) -> Cow<'_, str> {
         match self.call() {
             Some(call) if !self.is_custom() => call.arguments(),
@@ -223,7 +224,7 @@ impl FunctionCall {
     pub fn new(name: &str, arguments: &str) -> Self {
         Self(Object::new(vec![
             Member::Known(FunctionMember::Name(Some(name.into()))),
-            Member::Known(FunctionMember::Arguments(arguments.into())),
+            Member::Known(FunctionMember::of_arguments(arguments)),
         ]))
     }
 
@@ -352,6 +353,13 @@ impl<'de> Deserialize<'de> for FunctionCall {
     }
 }
 
+impl FunctionMember {
+    /// Arguments without half characters: they are JSON themselves, in which a handler or a server could not read one.
+    fn of_arguments(text: &str) -> Self {
+        Self::Arguments(mended(text).text.into())
+    }
+}
+
 impl Known for CallMember {
     const WHAT: &'static str = "a tool call";
 
@@ -388,7 +396,7 @@ impl Known for FunctionMember {
     fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Member<Self>>, A::Error> {
         match key {
             "name" => known(map, Self::Name),
-            "arguments" => text_or_raw(key, map, Self::Arguments),
+            "arguments" => text_or_raw(key, map, |text| Self::of_arguments(&text)),
             "input" => text_or_raw(key, map, Self::Input),
             _ => Ok(None),
         }

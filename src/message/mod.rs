@@ -18,6 +18,7 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::halves::mended;
 use crate::json::{RawJson, described};
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
@@ -116,13 +117,14 @@ impl Message {
         ]))
     }
 
-    /// Reads one message from JSON text.
+    /// Reads one message from JSON text. Half a character, such as the escape `\ud83d` without its other half, is read as
+    /// U+FFFD.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidMessage`] when the text is not JSON or not a message: no `role`, a known member of a wrong
     /// type, a key twice.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::InvalidMessage, described(&e)))
+        serde_json::from_str(&mended(text).text).map_err(|e| Error::new(ErrorKind::InvalidMessage, described(&e)))
     }
 
     /// Adds text as a part behind the content there is.

@@ -125,7 +125,12 @@ impl FileStore {
                 Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
                 Err(e) => return Err(Error::io(format_args!("reading {}", file.display()), e)),
             };
-            match (super::utf8(&bytes).and_then(Transcript::from_json), &store) {
+            let read = Transcript::from_bytes(&bytes);
+            for warning in read.iter().flat_map(Transcript::warnings) {
+                tracing::warn!(file = %file.display(), "{warning}");
+            }
+            match (read, &store) {
+                (Ok(read), _) if read.is_log => return Ok(Some(read)),
                 (Ok(read), Some(store)) => {
                     let known = BTreeMap::from([(store.place.clone(), Revision::of(&bytes))]);
                     return Ok(Some(Transcript { known: Memory::of(Known(known)), ..read }));
@@ -226,21 +231,35 @@ impl FileStore {
                      load it again, or save under another name"
                 ),
             )),
-            (_, None, Replaces::Known) => Err(Error::new(
-                ErrorKind::Conflict,
-                format!(
-                    "{file} holds something that was neither read nor saved here; load it, or save under another name"
-                ),
-            )),
+            (_, None, Replaces::Known) => match self.refuse_to_lose() {
+                Err(error) if error.kind() == ErrorKind::ForeignFormat => Err(error),
+                _ => Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "{file} holds something that was neither read nor saved here; load it, or save under another name"
+                    ),
+                )),
+            },
             (_, None, Replaces::KnownOrUnseen) | (_, _, Replaces::Anything) => self.refuse_to_lose(),
         }
+    }
+
+    /// Why a log is not replaced, though it loads: its program will append to it.
+    fn is_never_written(&self) -> Error {
+        let detail = format!(
+            "{} is a log with a message a line, which is read and never written; save under another name, or make an array of \
+             messages of it first (`jq -s . LOG > OTHER.json`)",
+            self.shown.display()
+        );
+        Error::new(ErrorKind::ForeignFormat, detail)
     }
 
     /// Refuses to replace a file that does not load: it may be all that is left of something.
     fn refuse_to_lose(&self) -> Result<()> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
         let bytes = fs::read(self.place.path()).map_err(reading)?;
-        match super::utf8(&bytes).and_then(Transcript::from_json) {
+        match Transcript::from_bytes(&bytes) {
+            Ok(there) if there.is_log => Err(self.is_never_written()),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
             Err(error) => {

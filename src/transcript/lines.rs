@@ -6,14 +6,18 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
-use super::{Transcript, utf8, without_mark};
-use crate::error::{Error, ErrorKind, Position, Result};
+use super::source::{Lines, Source};
+use super::{Transcript, log};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Reads the conversations of a file one after the other: JSON Lines (a transcript, a request's body or an array of
-/// messages a line), or one such value over as many lines as it likes.
+/// messages a line), or one such value over as many lines as it likes. A log with one message a line is one conversation.
+/// The file is UTF-8, or UTF-16, which is read as a whole.
 ///
-/// A line that cannot be read is an error with its place in the file, and reading goes on behind it; a file that does not
-/// begin with JSON is one error.
+/// A line that cannot be read is an error with its place in the file, and reading goes on behind it. A file that does not
+/// begin with JSON is one error, and so is one of another program or API ([`ErrorKind::ForeignFormat`]). The last line of
+/// a log may be torn, which is an error behind the conversation; another line of it that cannot be read is an error in the
+/// place of the conversation, which would have a hole.
 ///
 /// # Examples
 /// ```
@@ -24,16 +28,21 @@ use crate::error::{Error, ErrorKind, Position, Result};
 ///     .map(|file| Ok::<_, turnwise::Error>(file?.conversation.path().item(0).unwrap().message().text().into_owned()))
 ///     .collect();
 /// assert_eq!(texts?, ["a", "b"]);
+///
+/// let log = "{\"role\":\"user\",\"content\":\"a\"}\n{\"role\":\"assistant\",\"content\":\"b\"}\n";
+/// let messages: usize = Transcripts::new(log.as_bytes()).map(|file| file.unwrap().conversation.path().len()).sum();
+/// assert_eq!((Transcripts::new(log.as_bytes()).count(), messages), (1, 2));
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Transcripts<R> {
-    reader: R,
-    /// Lines and bytes read before the next line.
-    lines: usize,
-    bytes: usize,
+    source: Source<R>,
+    /// Whether nothing could be read yet.
     is_first: bool,
+    has_read: bool,
     is_done: bool,
+    /// What is to be said behind the last conversation.
+    left: Option<Error>,
 }
 
 impl Transcripts<BufReader<File>> {
@@ -51,43 +60,48 @@ impl Transcripts<BufReader<File>> {
 impl<R: BufRead> Transcripts<R> {
     /// Reads from any source.
     pub fn new(reader: R) -> Self {
-        Self { reader, lines: 0, bytes: 0, is_first: true, is_done: false }
+        Self { source: Source::new(reader), is_first: true, has_read: false, is_done: false, left: None }
     }
 
-    /// The next value: a line, or everything when the first line does not hold a whole one. `None` at the end.
-    fn next_text(&mut self) -> Result<Option<Vec<u8>>> {
-        let failed = |e| Error::io("reading a transcript", e);
-        let mut text = Vec::new();
-        while text.trim_ascii().is_empty() {
-            self.lines += text.iter().filter(|&&byte| byte == b'\n').count();
-            self.bytes += text.len();
-            text.clear();
-            if self.reader.read_until(b'\n', &mut text).map_err(failed)? == 0 {
-                return Ok(None);
-            }
-        }
-        if self.is_first && is_torn(&text) {
-            self.reader.read_to_end(&mut text).map_err(failed)?;
+    /// The next value: a line; everything when the first line does not hold a whole one, or is a message.
+    fn next_lines(&mut self) -> Result<Option<Lines>> {
+        let Some(mut lines) = self.source.line()? else { return Ok(None) };
+        if self.is_first && (is_torn(lines.as_bytes()) || lines.text().is_ok_and(|text| log::is_log(text.as_str()))) {
+            self.source.add_rest(&mut lines)?;
             self.is_done = true;
         }
-        self.is_first = false;
-        Ok(Some(text))
+        Ok(Some(lines))
     }
 
-    fn moved(&self, error: Error) -> Error {
+    fn read(&mut self, lines: &Lines) -> Result<Transcript> {
+        let text = lines.text()?;
+        let mut file = if self.is_done && log::is_log(text.as_str()) {
+            let (file, torn) = text.read_log()?;
+            self.left = torn;
+            file
+        } else {
+            text.read()?
+        };
+        if file.is_log && !self.is_first {
+            let detail = "a message behind lines that are whole conversations; a file holds one or the other";
+            return Err(Error::new(ErrorKind::InvalidMessage, detail));
+        }
+        file.warnings.extend(lines.warning.clone());
+        Ok(file)
+    }
+
+    /// An error with its place, where it is one line's of many.
+    fn placed(&self, error: Error, lines: &Lines) -> Error {
         match error.position() {
-            Some(Position { line, column, byte }) => {
-                error.at(Position::new(line + self.lines, column, byte + self.bytes))
-            }
-            None if self.is_done || error.kind() == ErrorKind::NewerFormat => error,
-            None => error.at(Position::new(self.lines + 1, 1, self.bytes)),
+            None if !self.is_done && error.kind() != ErrorKind::NewerFormat => lines.error(error),
+            _ => error,
         }
     }
 }
 
 /// Whether a text is the beginning of a JSON value and not all of it.
 fn is_torn(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(without_mark(text)).is_err_and(|error| error.is_eof())
+    serde_json::from_slice::<IgnoredAny>(text).is_err_and(|error| error.is_eof())
 }
 
 impl<R: BufRead> Iterator for Transcripts<R> {
@@ -95,26 +109,30 @@ impl<R: BufRead> Iterator for Transcripts<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_done {
-            return None;
+            return self.left.take().map(Err);
         }
-        let was_first = self.is_first;
-        let text = match self.next_text() {
-            Ok(Some(text)) => text,
+        let lines = match self.next_lines() {
+            Ok(Some(lines)) => lines,
             Ok(None) => {
                 self.is_done = true;
-                return was_first.then(|| Err(super::empty()));
+                return self.is_first.then(|| Err(super::empty()));
             }
             Err(error) => {
                 self.is_done = true;
                 return Some(Err(error));
             }
         };
-        let read = utf8(text.trim_ascii_end()).and_then(Transcript::from_json).map_err(|error| self.moved(error));
-        // A file that does not begin with JSON is not JSON Lines: one error for it, not one for each line.
-        self.is_done |=
-            was_first && read.is_err() && serde_json::from_slice::<IgnoredAny>(without_mark(&text)).is_err();
-        self.lines += text.iter().filter(|&&byte| byte == b'\n').count();
-        self.bytes += text.len();
+        let read = self.read(&lines).map_err(|error| self.placed(error, &lines));
+        match &read {
+            Ok(_) => self.has_read = true,
+            // One error for a file that is not JSON Lines, or all of another format, not one for each line.
+            Err(error) => {
+                let is_json = serde_json::from_slice::<IgnoredAny>(lines.as_bytes()).is_ok();
+                let is_foreign = error.kind() == ErrorKind::ForeignFormat && !self.has_read;
+                self.is_done |= is_foreign || self.is_first && !is_json;
+            }
+        }
+        self.is_first = false;
         Some(read)
     }
 }

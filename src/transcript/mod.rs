@@ -5,21 +5,32 @@
 //! whatever else the file had stay where they were; all that is this crate's own stands in `turnwise_record`: the tree,
 //! times, pins, summaries, marks, the ledger with each message's hash and length, what was spent, and what bills have taught.
 //!
-//! A request's body and a bare array of messages load too, and JSON Lines of all of these ([`Transcripts`]).
+//! A request's body, a bare array of messages, and a log with a message a line load too, and JSON Lines of the first three
+//! ([`Transcripts`]). Files are UTF-8, or UTF-16 with a byte order mark; a save writes UTF-8. Half a character (a lone
+//! surrogate) is read as U+FFFD, and [`Transcript::warnings`] tells of it. A file of another program or API is recognised by
+//! its shape and refused by name ([`ErrorKind::ForeignFormat`]).
 
 mod damage;
 mod file;
+mod foreign;
 mod lines;
 mod lock;
+mod log;
 mod native;
 mod replace;
+mod shape;
+mod source;
+mod text;
+mod warning;
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
 use crate::body::{Body, position};
 use crate::conversation::Conversation;
-use crate::error::{Error, ErrorKind, Position, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::halves::Halves;
 use crate::json::RawJson;
 use crate::ledger::Ledger;
 use crate::request::{Params, Tool};
@@ -31,6 +42,8 @@ use damage::Place;
 use file::Memory;
 pub(crate) use file::{FileStore, Known, Replaces};
 pub use lines::Transcripts;
+use text::Text;
+pub use warning::Warning;
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
@@ -38,6 +51,21 @@ pub const FORMAT: u64 = 1;
 /// The member of a file that says how its requests are fitted to their server: an older version keeps it as it keeps
 /// other members that it does not know.
 const WIRE_KEY: &str = "turnwise_dialect";
+
+/// The text of a file's bytes: UTF-8, or UTF-16 as PowerShell 5 writes it, without a byte order mark. Half a character (a
+/// lone surrogate) becomes U+FFFD.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`] when the bytes are not text in one of these encodings, with the place.
+///
+/// # Examples
+/// ```
+/// assert_eq!(turnwise::transcript::decode(b"\xff\xfeH\0i\0")?, "Hi");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    Ok(Text::of_file(bytes)?.into_text())
+}
 
 /// A conversation with everything that its file holds.
 ///
@@ -75,6 +103,9 @@ pub struct Transcript {
     keys: Vec<String>,
     /// The files that it was loaded from or saved to, as they were then.
     known: Memory,
+    warnings: Vec<Warning>,
+    /// Whether it was read from a log, which is never written.
+    is_log: bool,
 }
 
 impl Transcript {
@@ -83,38 +114,36 @@ impl Transcript {
         Self { conversation, ..Self::default() }
     }
 
-    /// Reads a transcript: the native form, a request's body, or an array of messages.
+    /// Reads a transcript: the native form, a request's body, an array of messages, or messages one a line.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] when the text is torn or not JSON, with line, column and byte; [`ErrorKind::NewerFormat`];
+    /// [`ErrorKind::ForeignFormat`] when it is a conversation of another program or API, which the error names;
     /// [`ErrorKind::InvalidMessage`] when the JSON is not one of these forms, with the place.
     pub fn from_json(text: &str) -> Result<Self> {
-        native::check_format(text)?;
-        let mut body = Body::parse(text)?;
-        let messages = body.messages.take().ok_or_else(|| {
-            let found: Vec<String> = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect();
-            let found = match (&*found.join(", "), body.keys.iter().any(|key| key == "messages")) {
-                (_, true) => "an object whose `messages` is null".to_owned(),
-                ("", _) => "an empty object, with no `messages`".to_owned(),
-                (keys, _) => format!("an object with {keys} and no `messages`"),
-            };
-            let detail = format!("{found}; a transcript, a request's body or an array of messages is needed");
-            Error::new(ErrorKind::InvalidMessage, detail)
-        })?;
-        let tools: Vec<Tool> = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();
-        let restored = match (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY)) {
-            (Some(_), Some(record)) => native::restore(messages, &record, text)?,
-            (None, None) => Self::new(Conversation::from_messages(messages)),
-            (has_format, _) => {
-                let (has, lacks) = match has_format {
-                    Some(_) => (native::FORMAT_KEY, native::RECORD_KEY),
-                    None => (native::RECORD_KEY, native::FORMAT_KEY),
-                };
-                let detail = format!("the file has `{has}` and no `{lacks}`");
-                return Err(Error::new(ErrorKind::Damaged, detail).at(Place::of(text).member(has).position()));
-            }
-        };
-        Ok(Self { model: body.model, tools, extra: body.extra, keys: body.keys, ..restored })
+        Text::plain(text).read()
+    }
+
+    /// What whoever loaded it should know: half characters that were replaced, a part of the file that is kept and not
+    /// used. Empty for nearly all files, and for a transcript that was not loaded.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Transcript, Warning};
+    ///
+    /// let file = Transcript::from_json(r#"[{"role": "user", "content": "cut \ud83d"}]"#)?;
+    /// assert_eq!(file.conversation.path().item(0).unwrap().message().text(), "cut \u{fffd}");
+    /// assert!(matches!(file.warnings(), [Warning::HalfCharacters { count: 1, .. }]));
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Whether it was read from a log with a message a line. Such a file is read and never written: its program will
+    /// append to it, and could not read the native form. [`save`](Self::save) to another name works.
+    pub fn is_log(&self) -> bool {
+        self.is_log
     }
 
     /// Those of the file's other members that cost tokens in a request: `response_format`, `tool_choice`, `functions` and
@@ -152,7 +181,7 @@ impl Transcript {
         native::write(self)
     }
 
-    /// Loads a file that holds one conversation, and remembers what the file held.
+    /// Loads a file that holds one conversation, in UTF-8 or in UTF-16, and remembers what the file held.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when it cannot be read, and as [`from_json`](Self::from_json).
@@ -164,7 +193,13 @@ impl Transcript {
         })
     }
 
-    /// Saves the native form, all of it or nothing, and remembers what the file holds then.
+    /// Reads the bytes of a file.
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Text::of_file(bytes)?.read()
+    }
+
+    /// Saves the native form, all of it or nothing, and remembers what the file holds then. A body or an array of messages
+    /// that was there becomes the native form, in UTF-8 whatever it was in.
     ///
     /// A file that this transcript was loaded from or saved to is replaced only while nobody else has changed it: of two
     /// programs that load, change and save one file, the second gets [`ErrorKind::Conflict`] and loses nothing. Any other
@@ -180,7 +215,8 @@ impl Transcript {
     /// # Errors
     /// [`ErrorKind::Conflict`] when somebody else has changed the file since it was loaded or saved;
     /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when it holds something that [`load`](Self::load) would
-    /// refuse: it is left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
+    /// refuse, and [`ErrorKind::ForeignFormat`] when it is a log with a message a line, which is read and never written: it is
+    /// left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
         self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
@@ -208,26 +244,71 @@ impl Transcript {
     }
 }
 
+/// Reads a text without half characters.
+fn parse(text: &str) -> Result<Transcript> {
+    native::check_format(text)?;
+    let mut body = match Body::parse(text) {
+        Ok(body) if body.keys.iter().any(|key| key == "messages") => body,
+        read => return other(text, read),
+    };
+    let messages = body.messages.take().ok_or_else(|| needed("an object whose `messages` is null"))?;
+    let native = (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY));
+    let is_odd = matches!(native, (None, None)) && foreign::is_odd_body(&body, &messages);
+    if let Some(found) = is_odd.then(|| foreign::in_text(text)).flatten() {
+        return Err(found.error(text));
+    }
+    let restored = match native {
+        (Some(_), Some(record)) => native::restore(messages, &record, text)?,
+        (None, None) => Transcript::new(Conversation::from_messages(messages)),
+        (has_format, _) => {
+            let (has, lacks) = match has_format {
+                Some(_) => (native::FORMAT_KEY, native::RECORD_KEY),
+                None => (native::RECORD_KEY, native::FORMAT_KEY),
+            };
+            let detail = format!("the file has `{has}` and no `{lacks}`");
+            return Err(Error::new(ErrorKind::Damaged, detail).at(Place::of(text).member(has).position()));
+        }
+    };
+    let tools = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();
+    let is_instruction = |(key, value): &(String, RawJson)| key == "system" && value.as_str().len() > "null".len();
+    let is_lost = restored.conversation.head().is_empty() && body.extra.iter().any(is_instruction);
+    let warnings = if is_lost { vec![Warning::SystemMember] } else { Vec::new() };
+    Ok(Transcript { model: body.model, tools, extra: body.extra, keys: body.keys, warnings, ..restored })
+}
+
+/// Reads a text that is neither a body nor an array of messages.
+fn other(text: &str, read: Result<Body>) -> Result<Transcript> {
+    if log::is_log(text) {
+        let log = log::read(text)?;
+        return log.torn.map_or(Ok(log.file), Err);
+    }
+    if let Some(found) = foreign::in_text(text) {
+        return Err(found.error(text));
+    }
+    let body = read.map_err(|error| foreign::not_json(text).unwrap_or(error))?;
+    let found: Vec<String> = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect();
+    Err(match &*found.join(", ") {
+        "" => needed("an empty object, with no `messages`"),
+        keys => needed(&format!("an object with {keys} and no `messages`")),
+    })
+}
+
+fn needed(found: &str) -> Error {
+    let detail =
+        format!("{found}; a transcript, a request's body, an array of messages, or messages one a line are needed");
+    Error::new(ErrorKind::InvalidMessage, detail)
+}
+
+/// How many half characters stand inside the arguments of calls, which are JSON in a JSON string.
+fn halves_in_arguments(text: &str) -> usize {
+    let calls = |message: shape::Object<'_>| {
+        let called = message.objects("tool_calls").filter_map(|call| call.object("function"));
+        let arguments = called.chain(message.object("function_call")).filter_map(|call| call.text("arguments"));
+        arguments.map(|arguments| Halves::of(&arguments).count()).sum::<usize>()
+    };
+    shape::messages(text).into_iter().filter_map(shape::Object::of).map(calls).sum()
+}
+
 fn empty() -> Error {
     Error::new(ErrorKind::Damaged, "the file is empty").at(position("", 0))
-}
-
-/// A text without a byte order mark.
-fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
-/// The text of a file; a byte order mark is passed over.
-fn utf8(bytes: &[u8]) -> Result<&str> {
-    let bytes = without_mark(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let valid = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
-        let place: Position = position(&valid, e.valid_up_to());
-        Error::new(ErrorKind::Damaged, "the file is not UTF-8").at(place).because(e)
-    })?;
-    if text.trim().is_empty() {
-        return Err(empty());
-    }
-    damage::refuse_zeros(text)?;
-    Ok(text)
 }

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 /// What of a saved conversation fits a token budget, and why.
 ///
-/// FILE is a transcript, a request's body, an array of chat-completions messages, or JSON Lines of these; `-` is the
-/// standard input. Only `chat` needs an endpoint.
+/// FILE is a transcript, a request's body, an array of chat-completions messages, JSON Lines of these, or a log with one
+/// message a line; `-` is the standard input. Files of other programs and APIs are refused by name. Only `chat` needs an
+/// endpoint.
 #[derive(Parser)]
 #[command(name = "turnwise", version, about, arg_required_else_help = true, infer_subcommands = true)]
 pub(crate) struct Cli {
@@ -25,7 +26,7 @@ pub(crate) enum Command {
     /// Explains what of a conversation is sent, and why
     Plan(Plan),
     /// Prints the messages that are sent, as JSON for a pipe
-    Trim(Planned),
+    Trim(Trim),
     /// Counts tokens by message
     Count(Count),
     /// Shows a conversation: its turns, calls and branches
@@ -156,7 +157,7 @@ pub(crate) struct Rules {
 pub(crate) struct Compare {
     /// Files with conversations
     #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
     /// A strategy to compare; can be repeated [default: a choice of all kinds]
@@ -185,11 +186,20 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct Trim {
+    #[command(flatten)]
+    pub(crate) planned: Planned,
+    /// Print the whole body of the request, with the model, the tools and all other members of the file
+    #[arg(long)]
+    pub(crate) body: bool,
+}
+
 /// What `plan` and `trim` have in common.
 #[derive(Args)]
 pub(crate) struct Planned {
     /// The file with the conversation
-    pub(crate) file: String,
+    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
     #[command(flatten)]
@@ -204,7 +214,7 @@ pub(crate) struct Planned {
 pub(crate) struct Count {
     /// The file with the conversation
     #[arg(required_unless_present = "text")]
-    pub(crate) file: Option<String>,
+    pub(crate) file: Option<PathBuf>,
     /// Count the file as plain text; without a file the standard input
     #[arg(long, conflicts_with = "only")]
     pub(crate) text: bool,
@@ -223,7 +233,7 @@ pub(crate) struct Count {
 #[derive(Args)]
 pub(crate) struct Show {
     /// The file with the conversation
-    pub(crate) file: String,
+    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
     /// Print all of every message
@@ -248,7 +258,7 @@ pub(crate) struct Models {
 pub(crate) struct Chat {
     /// The file that the chat is saved to after every exchange and command; when it is there, the chat goes on. Its tools are
     /// sent, other parameters that stand in it are kept and not sent
-    pub(crate) file: Option<String>,
+    pub(crate) file: Option<PathBuf>,
     /// The model [default: the file's, or `OPENAI_MODEL`]
     #[arg(long)]
     pub(crate) model: Option<String>,
@@ -284,7 +294,7 @@ pub(crate) struct Chat {
 pub(crate) struct Replay {
     /// Files with conversations
     #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
     /// A strategy, such as window:turns=5 or recall; `turnwise strategies` lists them
@@ -292,7 +302,7 @@ pub(crate) struct Replay {
     pub(crate) strategy: String,
     /// Say at which request this replay first differs from one that was saved, and end with 1
     #[arg(long, value_name = "OTHER.jsonl")]
-    pub(crate) diff: Option<String>,
+    pub(crate) diff: Option<PathBuf>,
     /// Send the user's messages to an endpoint (as `chat` does), and print the new replies beside the old; calls of tools are
     /// not run, and the next question leaves them out
     #[cfg(feature = "openai")]

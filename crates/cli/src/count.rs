@@ -1,6 +1,7 @@
 //! `turnwise count`
 
 use std::io::Write;
+use std::path::Path;
 
 use serde::Serialize;
 use turnwise::{Breakdown, ChatRequest, Message, Models, Transcript, Wire};
@@ -33,7 +34,7 @@ struct Row<'a> {
 }
 
 pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
-    let file = args.file.as_deref().unwrap_or("-");
+    let file = args.file.as_deref().unwrap_or(Path::new("-"));
     let mut out = stdout(args.json);
     if args.text {
         text(&mut out, args, models, file)?;
@@ -74,7 +75,7 @@ struct TextReport {
 }
 
 /// A text on its own, without what a message adds.
-fn text(out: &mut impl Write, args: &args::Count, models: &Models, file: &str) -> Result<()> {
+fn text(out: &mut impl Write, args: &args::Count, models: &Models, file: &Path) -> Result<()> {
     let text = input::text(file)?;
     let count = input::cost(models, args.model.as_deref(), &Transcript::default()).text(&text);
     if args.json {

@@ -2,12 +2,16 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
+use std::path::{Path, PathBuf};
 
-use turnwise::{ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, Wire};
+use turnwise::{
+    ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, Wire, transcript,
+};
 
 use crate::args;
 use crate::dialects::wire;
-use crate::failure::{Failure, Result};
+use crate::failure::{self, Failure, Result};
+use crate::words::counted;
 
 /// A conversation of a file, with a name for people.
 pub(crate) struct Loaded {
@@ -17,89 +21,164 @@ pub(crate) struct Loaded {
 
 /// The conversations of files one after the other, those that `--only` asks for.
 pub(crate) fn conversations<'a>(
-    files: &'a [String],
+    files: &'a [PathBuf],
     input: &args::Input,
 ) -> impl Iterator<Item = Result<Loaded>> + use<'a> {
+    chosen(files, input).map(|(_, loaded)| loaded)
+}
+
+/// The same, each with the index of its file. What is to be said of a conversation goes to the standard error.
+fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
     let only = input.only.clone();
-    let wanted = files.join(", ");
     let mut is_missing = only.is_some();
     let mut last = 0;
-    let mut all = files.iter().flat_map(|file| of_file(file));
+    let (mut warned, mut newest) = (0, 0);
+    let mut all = files.iter().enumerate().flat_map(|(index, file)| of_file(file).map(move |read| (index, read)));
     std::iter::from_fn(move || {
-        let Some(only) = &only else { return all.next().map(|(_, loaded)| loaded) };
-        let chosen = all.find(|(number, loaded)| {
-            last = last.max(*number);
-            match loaded {
-                Ok(loaded) => *only == number.to_string() || Some(only) == id(&loaded.file).as_ref(),
-                // Line that cannot be read is somebody else's business, unless it is the one that is asked for.
-                Err(_) => *only == number.to_string() || *number == 0,
-            }
-        });
-        match chosen {
-            Some((_, loaded)) => {
+        let next = match &only {
+            None => all.next(),
+            Some(only) => all.find(|(_, (number, loaded))| {
+                last = last.max(*number);
+                match loaded {
+                    Ok(loaded) => *only == number.to_string() || Some(only) == id(&loaded.file).as_ref(),
+                    // Line that cannot be read is somebody else's business, unless it is the one that is asked for.
+                    Err(_) => *only == number.to_string() || *number == 0,
+                }
+            }),
+        };
+        match (next, &only) {
+            (Some((index, (_, loaded))), _) => {
                 is_missing = false;
-                Some(loaded)
+                if let Ok(loaded) = &loaded {
+                    warned += usize::from(warn(loaded, warned < MOST_SAID));
+                    newest = index;
+                }
+                Some((index, loaded))
             }
-            None if std::mem::take(&mut is_missing) => {
+            (None, Some(only)) if std::mem::take(&mut is_missing) => {
+                let wanted: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+                let wanted = wanted.join(", ");
                 let message =
                     format!("{wanted}: no conversation has the number or id `{only}`; the numbers go from 1 to {last}");
-                Some(Err(Failure::usage(message)))
+                Some((0, Err(Failure::usage(message))))
             }
-            None => None,
+            (None, _) => {
+                if let Some(more) = warned.checked_sub(MOST_SAID).filter(|more| *more > 0) {
+                    let file = files[newest].display().to_string();
+                    failure::warn(&file, format_args!("and {} like these", counted(more, "more conversation")));
+                }
+                warned = 0;
+                None
+            }
         }
     })
 }
 
+/// Says what is to be said of a conversation, unless that would be too much; whether there is anything.
+pub(crate) fn warn(loaded: &Loaded, is_said: bool) -> bool {
+    for warning in loaded.file.warnings().iter().filter(|_| is_said) {
+        failure::warn(&loaded.name, warning);
+    }
+    !loaded.file.warnings().is_empty()
+}
+
 /// The conversations of a file with their numbers; 0 for a file that cannot be opened.
-fn of_file(path: &str) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)>> {
-    let reader: Box<dyn BufRead> = match path {
-        "-" => Box::new(stdin().lock()),
+fn of_file(path: &Path) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)> + '_> {
+    let reader: Box<dyn BufRead> = match path.to_str() {
+        Some("-") => Box::new(stdin().lock()),
         _ => match File::open(path) {
             Ok(file) => Box::new(BufReader::new(file)),
-            Err(e) => return Box::new(std::iter::once((0, Err(Failure::Failed(format!("{path}: {e}")))))),
+            Err(e) => return Box::new(std::iter::once((0, Err(Failure::Failed(format!("{}: {e}", path.display())))))),
         },
     };
-    let path = path.to_owned();
     Box::new((1..).zip(Transcripts::new(reader)).map(move |(number, read)| {
         let named = |file| {
-            let name = id(&file).unwrap_or_else(|| format!("{path}, conversation {number}"));
+            let name = id(&file).unwrap_or_else(|| format!("{}, conversation {number}", path.display()));
             Loaded { name, file }
         };
-        (number, read.map(named).map_err(|error| Failure::from(error).within(&path)))
+        (number, read.map(named).map_err(|error| Failure::from(error).within(path.display())))
     }))
 }
 
 /// A file as text; `-` is the standard input.
-pub(crate) fn text(path: &str) -> Result<String> {
+pub(crate) fn text(path: &Path) -> Result<String> {
+    let failed = |e| Failure::Failed(format!("{}: {e}", path.display()));
     let mut bytes = Vec::new();
-    let read = match path {
-        "-" => stdin().lock().read_to_end(&mut bytes),
+    let read = match path.to_str() {
+        Some("-") => stdin().lock().read_to_end(&mut bytes),
         _ => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
-    read.map_err(|e| Failure::Failed(format!("{path}: {e}")))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Failure::Failed(format!("{path}: not UTF-8 from byte {at} on"))
-    })
+    read.map_err(failed)?;
+    let text = transcript::decode(&bytes).map_err(|e| Failure::from(e).within(path.display()))?;
+    Ok(text.into_owned())
 }
 
-/// Does something with each conversation of the files. One that fails is said and does not keep the others from their turn.
-pub(crate) fn for_each(files: &[String], input: &args::Input, mut act: impl FnMut(Loaded) -> Result<()>) -> Result<()> {
-    let (mut code, mut is_any_done) = (None, false);
-    for loaded in conversations(files, input) {
-        match loaded.and_then(&mut act) {
-            Ok(()) => is_any_done = true,
-            Err(failure @ Failure::Failed(_)) => {
-                failure.report();
-                code = Some(1);
-            }
-            Err(failure @ Failure::Usage(_)) => {
-                failure.report();
-                code = code.or(Some(2));
-            }
-            Err(other) => return Err(other),
+/// Errors of one file that are said; of the others only how many there are.
+const MOST_SAID: usize = 5;
+
+/// The lines of a file that could not be read.
+#[derive(Default)]
+struct Unread {
+    file: usize,
+    lines: usize,
+}
+
+impl Unread {
+    /// Counts one more, and says it if it is among the first.
+    fn add(&mut self, files: &[PathBuf], file: usize, failure: &Failure) {
+        if file != self.file {
+            self.end(files);
+            self.file = file;
+        }
+        self.lines += 1;
+        if self.lines <= MOST_SAID {
+            failure.report();
         }
     }
+
+    /// Says how many more there were in the file.
+    fn end(&mut self, files: &[PathBuf]) {
+        let more = std::mem::take(&mut self.lines).saturating_sub(MOST_SAID);
+        if let Some(file) = files.get(self.file).filter(|_| more > 0) {
+            let more = counted(more, "more line");
+            Failure::Failed(format!("{}: and {more} like these", file.display())).report();
+        }
+    }
+}
+
+/// Does something with each conversation of the files. One that fails is said and does not keep the others from their turn;
+/// of the lines of a file that cannot be read the first few are said, and how many more there are.
+pub(crate) fn for_each(
+    files: &[PathBuf],
+    input: &args::Input,
+    mut act: impl FnMut(Loaded) -> Result<()>,
+) -> Result<()> {
+    let (mut code, mut is_any_done) = (None, false);
+    let mut unread = Unread::default();
+    for (file, loaded) in chosen(files, input) {
+        let failure = match loaded.map(&mut act) {
+            Ok(Ok(())) => {
+                is_any_done = true;
+                continue;
+            }
+            Ok(Err(failure)) => {
+                if matches!(failure, Failure::Failed(_) | Failure::Usage(_)) {
+                    failure.report();
+                }
+                failure
+            }
+            Err(failure) => {
+                unread.add(files, file, &failure);
+                failure
+            }
+        };
+        match failure {
+            Failure::Failed(_) => code = Some(1),
+            Failure::Usage(_) => code = code.or(Some(2)),
+            other => return Err(other),
+        }
+    }
+    unread.end(files);
     match code {
         None => Ok(()),
         Some(_) if is_any_done => Err(Failure::Said(1)),

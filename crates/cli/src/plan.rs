@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use turnwise::strategy::parse;
-use turnwise::{Conversation, ItemId, Memo, Message, Models, Plan, Role, Strategy};
+use turnwise::{ChatRequest, Conversation, ItemId, Memo, Message, Models, Params, Plan, Role, Strategy, Transcript};
 
 use crate::args;
 use crate::failure::{Failure, Result, warn};
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn trim(args: &args::Planned, models: &Models) -> Result<()> {
+pub(crate) fn trim(args: &args::Trim, models: &Models) -> Result<()> {
+    let (args, body) = (&args.planned, args.body);
     let strategy = parse(&args.how.strategy)?;
     let mut out = stdout(true);
     input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {
@@ -45,10 +46,21 @@ pub(crate) fn trim(args: &args::Planned, models: &Models) -> Result<()> {
         for warning in plan.warnings() {
             warn(&loaded.name, warning);
         }
+        if body {
+            return json_line(&mut out, &whole_body(&plan, &loaded.file));
+        }
         json_line(&mut out, &plan.messages())
     })?;
     out.flush()?;
     Ok(())
+}
+
+/// The request of a plan with the members that the file has beside the messages.
+fn whole_body(plan: &Plan, file: &Transcript) -> ChatRequest {
+    let mut request = plan.request();
+    let of_file: Params = file.extra.iter().cloned().collect();
+    request.params = of_file.and(&request.params);
+    request
 }
 
 fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, models: &Models) -> Result<Plan> {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -68,9 +69,10 @@ fn write(args: &args::Replay, models: &Models, out: &mut impl Write) -> Result<(
 }
 
 /// Says where a replay first differs from an earlier one in a file.
-fn compare(new: &[u8], other: &str) -> Result<()> {
+fn compare(new: &[u8], file: &Path) -> Result<()> {
+    let other = &*file.to_string_lossy();
     let failed = |e: std::io::Error| Failure::Failed(format!("{other}: {e}"));
-    let mut old = BufReader::new(File::open(other).map_err(failed)?).lines();
+    let mut old = BufReader::new(File::open(file).map_err(failed)?).lines();
     for (index, line) in String::from_utf8_lossy(new).lines().enumerate() {
         let old = old.next().transpose().map_err(failed)?;
         if old.as_deref() != Some(line) {

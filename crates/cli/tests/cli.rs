@@ -11,6 +11,8 @@ mod dialects;
 mod ends;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/forms.rs"]
+mod forms;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/promised.rs"]

@@ -10,6 +10,8 @@ use tokio::time::timeout;
 use super::beside::{Turn, beside};
 use crate::backend::classify::is_error;
 use crate::backend::{BackendError, ChatReply, FinishReason, Usage};
+use crate::encoding::Encoding;
+use crate::halves::mended;
 use crate::json::{RawJson, described};
 use crate::message::Message;
 
@@ -62,7 +64,7 @@ impl Answer {
     /// The reply in the body, of which some was read.
     pub(super) async fn reply(&mut self, begun: Vec<u8>) -> Result<ChatReply, BackendError> {
         let (body, status) = (self.rest(begun).await?, self.response.status().as_u16());
-        beside(body.len(), move || read(status, body)).await?
+        beside(body.len(), move || read(status, &body)).await?
     }
 
     /// How many bytes have come.
@@ -123,13 +125,14 @@ struct Choice<'a> {
 }
 
 /// The reply in the body of a success, every field kept.
-pub(super) fn read(status: u16, body: Vec<u8>) -> Result<ChatReply, BackendError> {
-    let body = String::from_utf8(body).map_err(|e| {
-        let malformed = BackendError::malformed("the answer is not UTF-8");
-        malformed.with_body(String::from_utf8_lossy(e.as_bytes())).with_source(e.utf8_error())
-    })?;
-    let reply = completed(status, &body)?;
-    Ok(ChatReply { raw: RawJson::from_text(body), ..reply })
+pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> {
+    let decoded = Encoding::Utf8
+        .decode(body)
+        .map_err(|_| BackendError::malformed("the answer is not UTF-8").with_body(String::from_utf8_lossy(body)))?;
+    let mended = mended(&decoded.text);
+    let half_characters = decoded.halves + mended.count;
+    let reply = completed(status, &mended.text)?;
+    Ok(ChatReply { raw: RawJson::from_text(mended.text.into_owned()), half_characters, ..reply })
 }
 
 fn completed(status: u16, body: &str) -> Result<ChatReply, BackendError> {

@@ -13,6 +13,7 @@ mod answer;
 mod beside;
 mod call;
 mod endpoint;
+mod halves;
 #[cfg(test)]
 #[cfg(unix)]
 mod hostile_tests;

@@ -185,6 +185,7 @@ impl Reading {
     /// Nothing more comes.
     fn end(&mut self) -> Result<(), BackendError> {
         self.is_over = true;
+        self.ready.extend(self.reply.rest());
         match self.reply.is_finished() {
             true => Ok(()),
             false => Err(BackendError::interrupted("the stream ended before the model said that it was done")),

@@ -1,14 +1,18 @@
 //! A reply put together from the chunks of a stream.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::answer::read;
+use super::halves::Halves;
 use super::merge::{Members, Merged, Object, text};
 use super::parts::Content;
 use super::sse::Event;
 use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
+use crate::encoding::Encoding;
+use crate::halves::mended;
 use crate::json::described;
 
 /// A reply as far as its chunks have come. At its end it is written as the completion that a server would have sent in
@@ -27,6 +31,7 @@ pub(super) struct Streamed {
     calls: Vec<Members>,
     /// Where the newest call with each index stands.
     newest: HashMap<u64, usize>,
+    halves: Halves,
 }
 
 /// What an event was.
@@ -45,10 +50,11 @@ impl Streamed {
         event: &Event,
         events: &mut VecDeque<ChatEvent>,
     ) -> Result<Taken, BackendError> {
-        let text = std::str::from_utf8(&event.data).map_err(|e| {
+        let decoded = Encoding::Utf8.decode(&event.data).map_err(|_| {
             let body = String::from_utf8_lossy(&event.data);
-            BackendError::malformed("a chunk is not UTF-8").with_body(body).with_source(e)
+            BackendError::malformed("a chunk is not UTF-8").with_body(body)
         })?;
+        let text = &*decoded.text;
         match text.trim() {
             "" => Ok(Taken::More),
             "[DONE]" => Ok(Taken::Last),
@@ -58,15 +64,22 @@ impl Streamed {
     }
 
     /// Takes a chunk, and puts what it says behind `events`.
-    fn take(&mut self, chunk: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
+    fn take(&mut self, whole: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
+        let first = events.len();
+        let chunk = self.halves.carried(whole);
+        let taken = match (self.take_carried(&chunk, events), chunk) {
+            // What is said of a failure is said by its own words.
+            (Err(_), Cow::Owned(_)) => Self::default().take_carried(&mended(whole).text, &mut VecDeque::new()),
+            (taken, _) => taken,
+        };
+        self.halves.settle(events, first);
+        taken
+    }
+
+    fn take_carried(&mut self, chunk: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
         let malformed = |why: &str| BackendError::malformed(format!("not a chunk of a chat completion: {why}"));
         let members: Object<'_> =
             serde_json::from_str(chunk).map_err(|e| malformed(&described(&e)).with_body(chunk))?;
-        // Half of a surrogate pair, which no Rust string holds, would be lost text.
-        let is_half = |e: &serde_json::Error| e.is_syntax() && !e.to_string().starts_with("recursion limit");
-        if chunk.contains("\\u") && serde_json::from_str::<serde_json::Value>(chunk).is_err_and(|e| is_half(&e)) {
-            return Err(malformed("an escape that is no character").with_body(chunk));
-        }
         let is_error = |object: &Object<'_>| {
             let error = object.get("error").map(RawValue::get);
             error.is_some_and(|error| error.starts_with(['{', '"']))
@@ -209,12 +222,19 @@ impl Streamed {
         self.outer.has("usage")
     }
 
+    /// What is left to be told when nothing more comes.
+    pub(super) fn rest(&mut self) -> Vec<ChatEvent> {
+        self.halves.rest()
+    }
+
     /// The whole reply.
-    pub(super) fn whole(self) -> Result<ChatReply, BackendError> {
-        let mut written = Vec::new();
+    pub(super) fn whole(mut self) -> Result<ChatReply, BackendError> {
+        let (halves, mut written) = (std::mem::take(&mut self.halves), Vec::new());
         let done = self.completion().and_then(|completion| completion.write(&mut written));
         done.map_err(|e| BackendError::malformed("the reply has no JSON").with_source(e))?;
-        read(200, written)
+        let (written, alone) = halves.whole(written);
+        let reply = read(200, &written)?;
+        Ok(ChatReply { half_characters: reply.half_characters + alone, ..reply })
     }
 
     /// The completion that a server would have sent in one.

@@ -1,5 +1,7 @@
 //! Commands that change the conversation. What they did is saved at once.
 
+use std::path::Path;
+
 use turnwise::{Conversation, ConversationManager, Error, ErrorKind, Item, ItemId, Transcript};
 
 use super::printing::note;
@@ -53,13 +55,13 @@ impl Session<'_> {
         let fork = self.chat.fork(at)?;
         fork.save(&file).map_err(|e| taken(&file, e))?;
         let before = match &self.file {
-            Some(before) => format!("{before} stays as it is"),
+            Some(before) => format!("{} stays as it is", before.display()),
             None => "the one before has no file".to_owned(),
         };
         let messages = counted(fork.snapshot().path().len(), "message");
         note(format_args!("goes on in {file} after {messages}; {before}"));
         self.chat = fork;
-        self.file = Some(file);
+        self.file = Some(file.into());
         self.is_file_lost.set(false);
         self.leave_open_calls()
     }
@@ -115,15 +117,16 @@ impl Session<'_> {
     pub(super) fn save_to(&mut self, file: String) -> Result<()> {
         self.save_copy(&file)?;
         match &self.file {
-            Some(own) if *own == file => note(format_args!("saved to {file}")),
+            Some(own) if *own == Path::new(&file) => note(format_args!("saved to {file}")),
             Some(own) if self.is_file_lost.take() => {
+                let own = own.display();
                 note(format_args!("saved to {file}, and goes on there; {own} stays as somebody else has left it"));
-                self.file = Some(file);
+                self.file = Some(file.into());
             }
-            Some(own) => note(format_args!("a copy is saved to {file}; the chat stays in {own}")),
+            Some(own) => note(format_args!("a copy is saved to {file}; the chat stays in {}", own.display())),
             None => {
                 note(format_args!("saved to {file}, from now on after every change"));
-                self.file = Some(file);
+                self.file = Some(file.into());
             }
         }
         Ok(())
@@ -133,7 +136,7 @@ impl Session<'_> {
     fn save_copy(&self, file: &str) -> Result<()> {
         match self.chat.save(file) {
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                let is_own = self.file.as_deref() == Some(file);
+                let is_own = self.file.as_deref() == Some(Path::new(file));
                 if !is_own
                     && Transcript::load(file).is_ok_and(|there| is_in(&there.conversation, &self.chat.snapshot()))
                 {

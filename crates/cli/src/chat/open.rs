@@ -10,19 +10,21 @@ use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Trans
 use crate::args::Chat;
 use crate::dialects::wire;
 use crate::failure::{Failure, Result};
+use crate::input::{Loaded, warn};
 
 /// The conversation of the file, or a new one. The chat saves it itself, after commands too.
 pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
     let file = match &args.file {
-        Some(name) => load(name).map_err(|failure| failure.within(name))?,
+        Some(name) => load(name).map_err(|failure| failure.within(name.display()))?,
         None => None,
     };
     let of_file = || file.as_ref().and_then(|file| file.model.clone());
     let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
     let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
-    let within = |e| args.file.iter().fold(Failure::from(e), Failure::within);
-    let wire = wire(&args.dialect, file.as_ref()).map_err(|failure| args.file.iter().fold(failure, Failure::within))?;
+    let inside = |failure| args.file.iter().map(|file| file.display()).fold(failure, Failure::within);
+    let within = |e| inside(Failure::from(e));
+    let wire = wire(&args.dialect, file.as_ref()).map_err(inside)?;
     let setup = with_options(setup, args)?.wire(wire);
     let chat = match file {
         Some(file) => setup.open(file),
@@ -59,15 +61,15 @@ fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {
 }
 
 /// The conversation that goes on, if there is one.
-fn load(name: &str) -> Result<Option<Transcript>> {
-    if name == "-" {
+fn load(name: &Path) -> Result<Option<Transcript>> {
+    if name == Path::new("-") {
         return Err(Failure::usage("a chat is saved to a file, and reads what is said from the standard input"));
     }
     match std::fs::metadata(name) {
         Ok(found) if !found.is_file() => {
             Err(Failure::Failed("a chat is saved to a regular file, and this is none".into()))
         }
-        Ok(found) if found.len() > 0 => Ok(Some(Transcript::load(name)?)),
+        Ok(found) if found.len() > 0 => old(name).map(Some),
         Ok(_) => Ok(None),
         Err(e) if e.kind() == ErrorKind::NotFound => match missing_folder(name) {
             Some(missing) => {
@@ -79,8 +81,20 @@ fn load(name: &str) -> Result<Option<Transcript>> {
     }
 }
 
+fn old(name: &Path) -> Result<Transcript> {
+    let file = Transcript::load(name)?;
+    if file.is_log() {
+        let why = "a log with a message a line is read and never written; `jq -s . FILE > OTHER.json` makes a file that a chat can \
+                   go on in";
+        return Err(Failure::Failed(why.into()));
+    }
+    let loaded = Loaded { name: name.display().to_string(), file };
+    warn(&loaded, true);
+    Ok(loaded.file)
+}
+
 /// The folder of a file, if it is not there.
-fn missing_folder(name: &str) -> Option<&Path> {
-    let folder = Path::new(name).parent()?;
+fn missing_folder(name: &Path) -> Option<&Path> {
+    let folder = name.parent()?;
     (!folder.as_os_str().is_empty() && !folder.is_dir()).then_some(folder)
 }

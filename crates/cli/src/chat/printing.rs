@@ -98,6 +98,10 @@ pub(super) fn remarks(reply: &Reply) {
     if reply.is_cut_off() {
         note("the reply was cut off");
     }
+    if reply.report.half_characters > 0 {
+        let halves = counted(reply.report.half_characters, "half character");
+        note(format_args!("{halves} in the reply, replaced by U+FFFD"));
+    }
 }
 
 fn summaries(calls: &[SummaryCall]) {

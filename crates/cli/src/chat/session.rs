@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{IsTerminal, stdin};
+use std::path::PathBuf;
 
 use turnwise::{ConversationManager, ErrorKind, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
 
@@ -20,7 +21,7 @@ pub(super) struct Session<'a> {
     args: &'a Chat,
     pub(super) chat: ConversationManager,
     /// Where the chat is saved.
-    pub(super) file: Option<String>,
+    pub(super) file: Option<PathBuf>,
     is_person: bool,
     /// The last exchange.
     pub(super) last: Option<Reply>,

@@ -98,7 +98,13 @@ fn other_files_are_refused_with_the_reason_and_the_place() {
         [0x89, b'P', b'N', b'G', 0xff, 0, 1, 2, 3],
         &["damaged file", "not UTF-8", "line 1, column 1,"],
     );
-    refuses("utf16.json", [0xff, 0xfe, b'[', 0, b']', 0], &["damaged file", "not UTF-8"]);
+    refuses("utf32.json", b"\xff\xfe\0\0[\0\0\0]\0\0\0", &["damaged file", "UTF-32", "save it as UTF-8"]);
+    refuses("export.zip", b"PK\x03\x04\x14\0", &["damaged file", "zip archive", "`conversations.json`"]);
+    refuses(
+        "latin1.json",
+        b"[{\"role\":\"user\",\"content\":\"caf\xe9\"}]",
+        &["not UTF-8", "iconv", "line 1, column 31"],
+    );
     refuses("words.json", "Dear diary,\nnothing happened.\n", &["damaged file", "line 1"]);
     refuses("other.json", r#"{"name": "x", "version": 1}"#, &["invalid message", "`name`, `version`", "no `messages`"]);
     refuses("number.json", "5", &["invalid message", "an object or an array"]);

@@ -1,0 +1,161 @@
+//! Half characters: an escape such as `\ud83d` names half of a character (a lone surrogate) and means nothing without the
+//! other half. Programs that cut text by UTF-16 units write them. No Rust string can hold one, and strict servers refuse
+//! them, so that they are replaced by U+FFFD wherever JSON comes in.
+
+use std::borrow::Cow;
+
+/// The length of an escape such as `\ud83d`. Its replacement, `\ufffd`, is as long, so that no place in a text moves.
+const ESCAPE: usize = 6;
+
+/// A JSON text without half characters.
+#[derive(Debug)]
+pub(crate) struct Mended<'a> {
+    /// The text itself where there was nothing to replace.
+    pub(crate) text: Cow<'a, str>,
+    /// How many half characters were replaced.
+    pub(crate) count: usize,
+    /// The byte at which the first one stood.
+    pub(crate) first: Option<usize>,
+    /// Whether text inside its strings may hold half characters of its own: JSON that was written into a JSON string.
+    pub(crate) is_nested: bool,
+}
+
+/// Replaces the half characters of a JSON text. `\\ud83d`, a backslash and some letters, is left alone.
+pub(crate) fn mended(text: &str) -> Mended<'_> {
+    let mut halves = Halves::of(text);
+    let Some(first) = halves.next() else {
+        return Mended { text: Cow::Borrowed(text), count: 0, first: None, is_nested: halves.is_nested };
+    };
+    let mut out = String::with_capacity(text.len());
+    let (mut kept_to, mut count) = (0, 0);
+    let mut replace = |half: Half| {
+        out.push_str(&text[kept_to..half.at]);
+        out.push_str("\\ufffd");
+        kept_to = half.at + ESCAPE;
+        count += 1;
+    };
+    replace(first);
+    halves.by_ref().for_each(replace);
+    out.push_str(&text[kept_to..]);
+    Mended { text: Cow::Owned(out), count, first: Some(first.at), is_nested: halves.is_nested }
+}
+
+/// Half a character in a JSON text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Half {
+    /// The byte at which its escape starts.
+    pub(crate) at: usize,
+    /// The UTF-16 unit.
+    pub(crate) unit: u16,
+}
+
+/// The half characters of a JSON text, in one pass over its backslashes.
+#[derive(Debug)]
+pub(crate) struct Halves<'a> {
+    text: &'a str,
+    at: usize,
+    is_nested: bool,
+}
+
+impl<'a> Halves<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self { text, at: 0, is_nested: false }
+    }
+}
+
+impl Iterator for Halves<'_> {
+    type Item = Half;
+
+    fn next(&mut self) -> Option<Half> {
+        loop {
+            let at = self.at + self.text.get(self.at..)?.find('\\')?;
+            let Some(unit) = unit(self.text, at) else {
+                let escaped = self.text.as_bytes().get(at + 1);
+                self.is_nested |= escaped == Some(&b'\\') && unit(self.text, at + 1).is_some_and(is_half);
+                // What follows a backslash belongs to it; in text that is not JSON it may be half of a character's bytes.
+                self.at = at + 1 + usize::from(escaped.is_some_and(u8::is_ascii));
+                continue;
+            };
+            self.at = at + ESCAPE;
+            if is_first_half(unit) && self::unit(self.text, self.at).is_some_and(is_second_half) {
+                self.at += ESCAPE;
+            } else if is_half(unit) {
+                return Some(Half { at, unit });
+            }
+        }
+    }
+}
+
+/// The UTF-16 unit that an escape at this byte names.
+fn unit(text: &str, at: usize) -> Option<u16> {
+    let [b'\\', b'u', digits @ ..] = text.as_bytes().get(at..at + ESCAPE)? else { return None };
+    let digit = |unit: u16, digit: &u8| Some(unit << 4 | u16::try_from(char::from(*digit).to_digit(16)?).ok()?);
+    digits.iter().try_fold(0, digit)
+}
+
+fn is_half(unit: u16) -> bool {
+    matches!(unit, 0xd800..=0xdfff)
+}
+
+fn is_first_half(unit: u16) -> bool {
+    matches!(unit, 0xd800..=0xdbff)
+}
+
+fn is_second_half(unit: u16) -> bool {
+    matches!(unit, 0xdc00..=0xdfff)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn halves_are_replaced_and_whole_characters_stay() {
+        for (text, expected, count) in [
+            (r#""\ud83d""#, r#""\ufffd""#, 1),
+            (r#""\uDE00""#, r#""\ufffd""#, 1),
+            (r#""\uD83d x \uDe00""#, r#""\ufffd x \ufffd""#, 2),
+            (r#""\ude00\ud83d""#, r#""\ufffd\ufffd""#, 2),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#, 1),
+            (r#""\ud83d\ude00\ude00""#, r#""\ud83d\ude00\ufffd""#, 1),
+            (r#"{"\ud83d":{"a":["\udfff\n"]}}"#, r#"{"\ufffd":{"a":["\ufffd\n"]}}"#, 2),
+            (r#""\ud83d\n\ude00""#, r#""\ufffd\n\ufffd""#, 2),
+            (r#""é\ud83dé""#, r#""é\ufffdé""#, 1),
+            (r#""\\\ud83d""#, r#""\\\ufffd""#, 1),
+        ] {
+            let mended = mended(text);
+            assert_eq!((&*mended.text, mended.count), (expected, count), "{text}");
+            assert_eq!(mended.text.len(), text.len());
+            serde_json::from_str::<serde_json::Value>(&mended.text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_text_without_halves_is_not_copied() {
+        for text in
+            [r#""\ud83d\ude00 \\ud83d \u00e9 \\\\ude00""#, "", "\\", "\\u", "\\ud83", "\\é", "\\ud8é", "\\u+d83d"]
+        {
+            assert!(matches!(mended(text).text, Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_in_a_string_is_noticed() {
+        assert!(mended(r#"{"arguments":"{\"a\":\"\\ud83d\"}"}"#).is_nested);
+        assert!(!mended(r#"{"arguments":"{\"a\":\"\\u00e9\\\\\"}"}"#).is_nested);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_mended_is_read_by_strict_readers(
+            pieces in proptest::collection::vec(prop_oneof![
+                Just("\\ud83d"), Just("\\uDE00"), Just("\\\\"), Just("\\u00e9"), Just("u"), Just("ud83d"), Just("é"), Just("\\n"),
+            ], 0..12),
+        ) {
+            let text = format!("\"{}\"", pieces.concat());
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&mended(&text).text).is_ok(), "{}", text);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A log of a chat: one conversation, a message a line.
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Transcript, foreign, shape};
+use crate::body::{byte_of, position, read_message};
+use crate::conversation::Conversation;
+use crate::error::{Error, ErrorKind, Result};
+use crate::halves::mended;
+use crate::json::described;
+use crate::message::Message;
+
+/// What a log holds.
+pub(super) struct Log {
+    pub(super) file: Transcript,
+    /// Why its last line was not read: somebody may still be writing it.
+    pub(super) torn: Option<Error>,
+}
+
+/// Whether a text begins with a message that stands by itself: an object with a `role` and no `messages`. Of a body
+/// nothing behind that key is read.
+pub(super) fn is_log(text: &str) -> bool {
+    struct Message;
+    impl<'de> Visitor<'de> for Message {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a message")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            let mut has_role = false;
+            while let Some(key) = map.next_key::<String>()? {
+                if key == "messages" {
+                    return Err(A::Error::custom("a body"));
+                }
+                let value: &RawValue = map.next_value()?;
+                has_role |= key == "role" && value.get().starts_with('"');
+            }
+            Ok(has_role)
+        }
+    }
+    text.trim_start().starts_with('{')
+        && serde_json::Deserializer::from_str(&mended(text).text).deserialize_map(Message).unwrap_or(false)
+}
+
+/// Reads the messages of a log. A line that is torn is passed over where it is the last one, and an error elsewhere: a
+/// conversation with a hole is another one.
+pub(super) fn read(text: &str) -> Result<Log> {
+    let (mut raw, mut messages, mut torn) = (Vec::new(), Vec::new(), None);
+    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        match value {
+            Ok(value) => {
+                messages.push(message(text, value, messages.len())?);
+                raw.push(value);
+            }
+            Err(error) => {
+                let place = position(text, byte_of(text, &error));
+                let detail = format!("message {}: {}", messages.len(), described(&error));
+                let damage = Error::new(ErrorKind::Damaged, detail).at(place);
+                if !error.is_eof() || messages.is_empty() {
+                    return Err(damage);
+                }
+                torn = Some(damage);
+                break;
+            }
+        }
+    }
+    let found = if messages.iter().any(foreign::is_odd) { foreign::in_messages(&raw) } else { None };
+    if let Some(found) = found {
+        return Err(found.error(text));
+    }
+    let conversation = Conversation::from_messages(messages);
+    Ok(Log { file: Transcript { is_log: true, ..Transcript::new(conversation) }, torn })
+}
+
+fn message(text: &str, value: &RawValue, index: usize) -> Result<Message> {
+    let is_conversation =
+        value.get().starts_with('[') || shape::Object::of(value).is_some_and(|object| object.has("messages"));
+    if !is_conversation {
+        return read_message(text, value, index);
+    }
+    let byte = value.get().as_ptr() as usize - text.as_ptr() as usize;
+    let detail = "a whole conversation behind lines that are one message each; a file holds one or the other";
+    Err(Error::new(ErrorKind::InvalidMessage, detail).at(position(text, byte)))
+}

@@ -1,0 +1,120 @@
+//! JSON looked at from outside: which members it has and of what kind they are, before anybody reads it as something.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// An object: its members, their values unread.
+#[derive(Debug)]
+pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    pub(super) fn of(value: &'a RawValue) -> Option<Self> {
+        if value.get().starts_with('{') { serde_json::from_str(value.get()).ok() } else { None }
+    }
+
+    /// A member, where it is not null.
+    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+        let member = self.0.iter().find(|(name, _)| name == key);
+        member.map(|(_, value)| *value).filter(|value| value.get() != "null")
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub(super) fn has_all(&self, keys: &[&str]) -> bool {
+        keys.iter().all(|key| self.has(key))
+    }
+
+    pub(super) fn has_any(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.has(key))
+    }
+
+    /// The first of some members that is there.
+    pub(super) fn first_of<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
+        keys.iter().find(|key| self.has(key)).copied()
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        let value = self.get(key)?.get();
+        if value.starts_with('"') { serde_json::from_str(value).ok().map(|Text(text)| text) } else { None }
+    }
+
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| value.get().starts_with('"'))
+    }
+
+    /// Whether a member is one of some texts.
+    pub(super) fn is_one_of(&self, key: &str, texts: &[&str]) -> bool {
+        self.text(key).is_some_and(|text| texts.contains(&&*text))
+    }
+
+    pub(super) fn object(&self, key: &str) -> Option<Self> {
+        self.get(key).and_then(Self::of)
+    }
+
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| value.get().starts_with('['))
+    }
+
+    /// The elements of a list; none where the member is no list.
+    pub(super) fn list(&self, key: &str) -> Vec<&'a RawValue> {
+        self.get(key).map(elements).unwrap_or_default()
+    }
+
+    /// The elements of a list that are objects.
+    pub(super) fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
+        self.list(key).into_iter().filter_map(Self::of)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                #[derive(Deserialize)]
+                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+                let mut members = Vec::new();
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    members.push((key, value));
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The elements of a list; none where a value is no list.
+pub(super) fn elements(list: &RawValue) -> Vec<&RawValue> {
+    if list.get().starts_with('[') { serde_json::from_str(list.get()).unwrap_or_default() } else { Vec::new() }
+}
+
+/// The JSON values of a text, up to one that is torn.
+pub(super) fn values(text: &str) -> impl Iterator<Item = &RawValue> {
+    serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().map_while(Result::ok)
+}
+
+/// What stands where messages should: the elements of an array, of a member `messages`, or the values of a log.
+pub(super) fn messages(text: &str) -> Vec<&RawValue> {
+    let mut values = values(text).peekable();
+    let Some(first) = values.peek() else { return Vec::new() };
+    match Object::of(first) {
+        Some(body) if body.has("messages") => body.list("messages"),
+        Some(_) => values.collect(),
+        None => elements(first),
+    }
+}
