@@ -149,7 +149,7 @@ impl Ground<'_> {
         let mut group = 0;
         while group < groups {
             if let Some(one) = settled.next_if(|one| one.group == group) {
-                runs.add(group..group + 1, one.fate, one.reason, one.tokens);
+                runs.add(group..group + 1, one.fate, &one.reason, one.tokens);
                 group += 1;
                 continue;
             }
@@ -157,7 +157,7 @@ impl Ground<'_> {
             let stop = settled.peek().map_or(groups, |one| one.group);
             group = match evicted.peek() {
                 Some((range, fate, reason)) if range.start <= group => {
-                    runs.add(group..range.end.min(stop), *fate, (*reason).clone(), None);
+                    runs.add(group..range.end.min(stop), *fate, reason, None);
                     range.end.min(stop)
                 }
                 next => {
@@ -226,12 +226,12 @@ impl Runs<'_> {
                 [(range, _), rest @ ..] if range.end <= from => self.reasons = rest,
                 [(range, reason), ..] if range.start <= from => {
                     let end = range.end.min(groups.end);
-                    self.add(from..end, Fate::Kept, reason.clone(), None);
+                    self.add(from..end, Fate::Kept, reason, None);
                     from = end;
                 }
                 others => {
                     let end = others.first().map_or(groups.end, |(range, _)| range.start.min(groups.end));
-                    self.add(from..end, Fate::Kept, Reason::Fits, None);
+                    self.add(from..end, Fate::Kept, &Reason::Fits, None);
                     from = end;
                 }
             }
@@ -240,8 +240,8 @@ impl Runs<'_> {
 
     /// Adds groups to the last run, or to a new one where fate or reason is another, or where results of calls in an
     /// earlier run stand in between: the positions of a run have no gaps.
-    fn add(&mut self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) {
-        let alike = self.made.last().filter(|last| last.fate == fate && last.reason == reason);
+    fn add(&mut self, groups: Range<usize>, fate: Fate, reason: &Reason, tokens: Option<u64>) {
+        let alike = self.made.last().filter(|last| last.fate == fate && last.reason == *reason);
         let start = alike.map_or(groups.start, |last| last.groups.start);
         let gaps = self.gaps(&groups, start);
         let mut joins_last = alike.is_some() && gaps.first() != Some(&groups.start);
