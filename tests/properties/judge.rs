@@ -60,6 +60,17 @@ fn as_sent(message: &str) -> String {
     message.to_string()
 }
 
+/// A message without the ids of its calls, and of the call that it answers.
+fn without_ids(text: &str) -> Value {
+    let mut message: Value = serde_json::from_str(text).unwrap();
+    let Some(members) = message.as_object_mut() else { return message };
+    members.remove("tool_call_id");
+    for call in members.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+        call.as_object_mut().and_then(|call| call.remove("id"));
+    }
+    message
+}
+
 impl Input {
     pub(crate) fn new(messages: &[Message], pins: &[usize], tools: &[Tool], count: Counter) -> Self {
         let texts: Vec<String> = messages.iter().map(json_of).collect();
@@ -503,7 +514,18 @@ impl Asked<'_> {
         let in_order = input.groups.iter().flat_map(|group| &group.positions);
         let is_kept = |position: &&usize| decisions.get(head + **position).is_some_and(|one| one.fate == Fate::Kept);
         let chosen = in_order.filter(is_kept).filter_map(|&position| input.path.get(position));
-        hold!(broken, 2, input.head.iter().chain(chosen).eq(&sent), "the decisions and the messages differ");
+        let chosen: Vec<&String> = input.head.iter().chain(chosen).collect();
+        // Calls of one message that share an id are sent with an id each.
+        let is_same = |(chosen, sent): (&&String, &String)| {
+            *chosen == sent || !plan.warnings().is_empty() && without_ids(chosen) == without_ids(sent)
+        };
+        let are_same = chosen.len() == sent.len() && chosen.iter().zip(&sent).all(is_same);
+        hold!(broken, 2, are_same, "the decisions and the messages differ");
+        let has_own_ids = |message: &Message| {
+            let ids: Vec<_> = message.tool_calls().iter().map(turnwise::ToolCall::id).collect();
+            (0..ids.len()).all(|at| ids[at].is_some() && !ids[..at].contains(&ids[at]))
+        };
+        hold!(broken, 2, plan.messages().iter().all(has_own_ids), "two calls of a message share an id, or have none");
         let all = head + input.path.len();
         hold!(broken, 2, plan.evicted() + sent.len() == all, "{} are said to be left out", plan.evicted());
         for group in &input.groups {
