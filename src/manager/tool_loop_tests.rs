@@ -337,8 +337,8 @@ fn an_unknown_call_stays_unknown_when_it_could_not_be_started_again() {
     let counter = CounterFn::new("bytes", |text| text.len() as u64);
     let builder = ConversationManager::builder("test-model").backend(script).counter(counter);
     let file = Transcript::from_json(&first.transcript().to_json()).unwrap();
-    let nowhere = folder.path().join("no/such/folder.json");
-    let chat = builder.budget(TokenBudget::limit(10_000)).autosave(nowhere).open(file).unwrap();
+    let chat = builder.budget(TokenBudget::limit(10_000)).autosave(folder.path().join("chat.json")).open(file).unwrap();
+    drop(folder);
     log.take();
     let error = block_on(chat.resume_tools(log.echo()).rerun_unknown().into_future()).unwrap_err();
     assert_eq!((error.kind(), log.take().len()), (ErrorKind::Io, 0));
