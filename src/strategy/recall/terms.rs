@@ -76,9 +76,10 @@ impl Words {
                 let is_spaced = !is_unspaced(first);
                 let end = rest.find(|character| is_unspaced(character) == is_spaced).unwrap_or(rest.len());
                 let (part, behind) = rest.split_at(end);
-                match is_spaced {
-                    true => self.spaced(part, found),
-                    false => pairs(part, found),
+                if is_spaced {
+                    self.spaced(part, found)
+                } else {
+                    pairs(part, found)
                 }
                 rest = behind;
             }
@@ -100,9 +101,10 @@ impl Words {
 
     fn one(&mut self, word: &str, found: &mut impl FnMut(&str)) {
         self.lower.clear();
-        match word.is_ascii() {
-            true => self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase())),
-            false => self.lower.push_str(&word.to_lowercase()),
+        if word.is_ascii() {
+            self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase()))
+        } else {
+            self.lower.push_str(&word.to_lowercase())
         }
         let is_english =
             self.lower.len() <= LONGEST_STEMMED && self.lower.bytes().all(|byte| byte.is_ascii_lowercase());
