@@ -61,11 +61,8 @@ impl Words {
 
     /// Calls `found` with every word of a text, in order.
     pub(super) fn each(&mut self, text: &str, found: &mut impl FnMut(&str)) {
-        let text = match text.is_ascii() {
-            true => Cow::Borrowed(text),
-            // One spelling for what looks the same: composed letters, full-width digits, ligatures.
-            false => Cow::Owned(text.nfkc().collect::<String>()),
-        };
+        // One spelling for what looks the same: composed letters, full-width digits, ligatures.
+        let text = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.nfkc().collect::<String>()) };
         for run in text.split(|character| !is_of_word(character)).filter(|run| !run.is_empty()) {
             if run.is_ascii() {
                 self.spaced(run, found);
@@ -123,11 +120,11 @@ impl std::fmt::Debug for Words {
 }
 
 fn is_of_word(character: char) -> bool {
-    match character.is_ascii() {
-        true => character.is_ascii_alphanumeric(),
-        // Vowel signs and accents that stand behind their letter belong to it.
-        false => character.is_alphanumeric() || is_combining_mark(character),
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric();
     }
+    // Vowel signs and accents that follow their letter belong to it.
+    character.is_alphanumeric() || is_combining_mark(character)
 }
 
 /// Whether a character's script sets no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
