@@ -10,8 +10,8 @@ use common::{MESSAGE, Next, Table, Writer, budget, conversation, float, sized, s
 use peak_alloc::PeakAlloc;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
 use turnwise::{
-    Builder, ChatRequest, Conversation, ConversationManager, CounterFn, Ledger, Memo, Message, Planner, RawJson,
-    SlidingWindow, Tool,
+    Builder, ChatRequest, Conversation, ConversationManager, CounterFn, Ledger, Message, Planner, RawJson,
+    SlidingWindow, StrategyCache, Tool,
 };
 
 #[global_allocator]
@@ -36,7 +36,7 @@ fn resident() -> Option<f64> {
 /// A ledger that a planner has brought up to date.
 fn planned(talk: &Conversation, planner: &Planner) -> Ledger {
     let mut ledger = Ledger::new();
-    planner.plan(talk, &mut ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap();
+    planner.plan(talk, &mut ledger, &SlidingWindow::tokens(), &mut StrategyCache::default()).unwrap();
     ledger
 }
 
@@ -51,7 +51,8 @@ fn grown(count: usize, planner: &Planner) -> (Conversation, Ledger) {
     for number in 0..count {
         talk.push(writer.talk(number));
         if number.is_multiple_of(2) {
-            let plan = planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap();
+            let plan =
+                planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut StrategyCache::default()).unwrap();
             plan.commit_marks(&mut talk).unwrap();
             last = Some(plan);
         }

@@ -6,7 +6,7 @@ mod common;
 use std::hint::black_box;
 
 use common::{Next, Table, Writer, budget, conversation, is_quick, median, micros, sized, stored_cost};
-use turnwise::{Conversation, HeadTail, Item, Ledger, Memo, Message, Planner, SlidingWindow, Strategy};
+use turnwise::{Conversation, HeadTail, Item, Ledger, Message, Planner, SlidingWindow, Strategy, StrategyCache};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const MOST_MICROS: f64 = 20.0;
@@ -28,18 +28,18 @@ impl Case {
     }
 
     fn plan(&mut self, planner: &Planner, strategy: &dyn Strategy) -> f64 {
-        let (talk, ledger, mut memo) = (&self.talk, &mut self.ledger, Memo::default());
+        let (talk, ledger, mut cache) = (&self.talk, &mut self.ledger, StrategyCache::default());
         micros(|| {
-            let plan = planner.plan(talk, ledger, strategy, &mut memo).unwrap();
+            let plan = planner.plan(talk, ledger, strategy, &mut cache).unwrap();
             let request = plan.request();
             (plan, request)
         })
     }
 
     fn plan_and_drop(&mut self, planner: &Planner, strategy: &dyn Strategy) -> f64 {
-        let (talk, ledger, mut memo) = (&self.talk, &mut self.ledger, Memo::default());
+        let (talk, ledger, mut cache) = (&self.talk, &mut self.ledger, StrategyCache::default());
         micros(|| {
-            let plan = planner.plan(talk, ledger, strategy, &mut memo).unwrap();
+            let plan = planner.plan(talk, ledger, strategy, &mut cache).unwrap();
             black_box(plan.request());
         })
     }
@@ -84,7 +84,8 @@ fn main() {
             let planner = Planner::new(stored_cost(), &budget(low)).unwrap();
             for (spec, strategy) in strategies {
                 let Case { talk, ledger } = &mut cases[1];
-                let sent = planner.plan(talk, ledger, strategy, &mut Memo::default()).unwrap().messages().len();
+                let sent =
+                    planner.plan(talk, ledger, strategy, &mut StrategyCache::default()).unwrap().messages().len();
                 let name = format!("{shape}, down to {low:.1}, {spec}: sends {sent}");
                 show(&mut table, &name, medians(&mut cases, |case| case.plan(&planner, strategy)), true);
             }

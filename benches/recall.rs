@@ -22,7 +22,7 @@ use data::{Question, Set};
 use peak_alloc::PeakAlloc;
 use turnwise::Strategy;
 use turnwise::strategy::parse;
-use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Memo, Message, Planner, TokenBudget};
+use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Message, Planner, StrategyCache, TokenBudget};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -37,7 +37,7 @@ const USUAL: u64 = 4_000;
 struct Case {
     talk: Conversation,
     ledger: Ledger,
-    memo: Memo,
+    cache: StrategyCache,
 }
 
 impl Case {
@@ -45,7 +45,7 @@ impl Case {
         let mut case = Self {
             talk: Conversation::from_messages(messages.iter().cloned()),
             ledger: Ledger::new(),
-            memo: Memo::default(),
+            cache: StrategyCache::default(),
         };
         case.ledger.total(&case.talk, &ChatCost::default());
         case
@@ -66,7 +66,7 @@ impl Case {
         for message in said {
             talk.push(message.clone());
         }
-        let plan = planner.plan(&talk, &mut self.ledger, by, &mut self.memo).unwrap();
+        let plan = planner.plan(&talk, &mut self.ledger, by, &mut self.cache).unwrap();
         let is_sent = |&position: &usize| {
             let mut sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept);
             sent.any(|run| run.positions.contains(&position))
@@ -217,7 +217,7 @@ fn examine_long_answers() {
             for (question, answer) in &asked {
                 let mut talk = case.talk.clone();
                 talk.push(Message::user(&**question));
-                let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.memo).unwrap();
+                let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.cache).unwrap();
                 answered += usize::from(plan.messages().iter().any(|message| message.text().contains(&**answer)));
                 let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent());
                 messages_sent += sent.map(|run| run.positions.len()).sum::<usize>() - 1;

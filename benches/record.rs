@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Next, Table, Writer, budget, conversation, median, micros, micros_after, samples, sized, stored_cost};
-use turnwise::{Conversation, Ledger, Memo, Planner, SlidingWindow};
+use turnwise::{Conversation, Ledger, Planner, SlidingWindow, StrategyCache};
 
 const MOST_MICROS: f64 = 2_000.0;
 
@@ -58,7 +58,7 @@ fn branches(runs: usize) {
         let planner = Planner::new(stored_cost(), &budget(1.0)).unwrap();
         let mut ledger = Ledger::new();
         let mut plan = |talk: &Conversation| {
-            micros(|| planner.plan(talk, &mut ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap())
+            micros(|| planner.plan(talk, &mut ledger, &SlidingWindow::tokens(), &mut StrategyCache::default()).unwrap())
         };
         plan(&talk);
         let (mut switches, mut plans, mut next_plans) = (Vec::new(), Vec::new(), Vec::new());

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{MESSAGE, Table, Writer, budget, float, median, micros, samples, sized, stored_cost};
-use turnwise::{Conversation, HeadTail, Ledger, Memo, Message, Plan, Planner, SlidingWindow, Strategy};
+use turnwise::{Conversation, HeadTail, Ledger, Message, Plan, Planner, SlidingWindow, Strategy, StrategyCache};
 
 const MOST_MILLIS: f64 = 50.0;
 
@@ -20,14 +20,14 @@ enum Kept {
 /// Milliseconds of a session: a question, its plan and request, the marks, the answer; once for each pair of texts.
 fn session(texts: &[(String, String)], low: f64, strategy: &dyn Strategy, kept: Kept) -> f64 {
     let planner = Planner::new(stored_cost(), &budget(low)).unwrap();
-    let (mut talk, mut ledger, mut memo) = (Conversation::new(), Ledger::new(), Memo::default());
+    let (mut talk, mut ledger, mut cache) = (Conversation::new(), Ledger::new(), StrategyCache::default());
     talk.set_system("Be brief.");
     let mut last: Option<Plan> = None;
     let mut snapshots: Vec<Conversation> = Vec::new();
     let took = micros(|| {
         for (question, answer) in texts {
             talk.push(Message::user(question.as_str()));
-            let plan = planner.plan(&talk, &mut ledger, strategy, &mut memo).unwrap();
+            let plan = planner.plan(&talk, &mut ledger, strategy, &mut cache).unwrap();
             let request = plan.request();
             plan.commit_marks(&mut talk).unwrap();
             match kept {

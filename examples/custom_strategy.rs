@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use turnwise::{Draft, Memo, Planner, Reason, Result, Strategy, TokenBudget, Transcripts, View};
+use turnwise::{Draft, Planner, Reason, Result, Strategy, StrategyCache, TokenBudget, Transcripts, View};
 
 #[derive(Debug)]
 struct TalkOnly;
@@ -14,7 +14,7 @@ impl Strategy for TalkOnly {
         "talk-only".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let calls = (0..path.groups()).filter(|&group| path.group(group).has_calls());
         Ok(calls
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     for file in Transcripts::open("fixtures/tau_airline.jsonl")?.take(2) {
         let mut file = file?;
         let planner = Planner::new(turnwise::ChatCost::for_model("gpt-4o"), &TokenBudget::limit(8_000))?;
-        let plan = planner.plan(&file.conversation, &mut file.ledger, &TalkOnly, &mut Memo::default())?;
+        let plan = planner.plan(&file.conversation, &mut file.ledger, &TalkOnly, &mut StrategyCache::default())?;
         println!("{}\n", plan.explain());
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example pins`
 
-use turnwise::{ChatCost, Conversation, Ledger, Memo, Message, Planner, Result, SlidingWindow, TokenBudget};
+use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, Result, SlidingWindow, StrategyCache, TokenBudget};
 
 fn main() -> Result<()> {
     let mut talk = Conversation::from_messages([Message::system("You help with recipes.")]);
@@ -19,7 +19,7 @@ fn main() -> Result<()> {
 
     let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::limit(300))?;
     let window = SlidingWindow::tokens();
-    let plan = planner.plan(&talk, &mut Ledger::new(), &window, &mut Memo::default())?;
+    let plan = planner.plan(&talk, &mut Ledger::new(), &window, &mut StrategyCache::default())?;
     println!("{}\n", plan.explain());
     println!("{}", plan.to_keep(allergy, &window)?);
     println!("{}", plan.to_keep(first_dish, &window)?);

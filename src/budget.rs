@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::thousands;
 use crate::tokens::{Anchor, Learned, Model};
-use crate::words::thousands;
 
 /// What may be sent, in tokens: either a limit for the prompt, or a model's window less what is kept free in it.
 ///

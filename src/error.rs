@@ -51,7 +51,7 @@ pub enum ErrorKind {
     InvalidParam,
     /// A token budget that contradicts itself.
     InvalidBudget,
-    /// A server's name or an option of a [`Wire`](crate::Wire) that does not exist.
+    /// A server's name or an option of a [`Dialect`](crate::Dialect) that does not exist.
     InvalidDialect,
     /// A strategy's name or option that does not exist, or a draft that names groups that do not exist.
     InvalidStrategy,

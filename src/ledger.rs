@@ -53,7 +53,7 @@ struct Sum {
 #[derive(Clone, Debug)]
 enum Head {
     Counted(HeadCost),
-    Loaded(Print, [Count; 2]),
+    Loaded(Fingerprint, [Count; 2]),
 }
 
 #[derive(Clone, Debug)]
@@ -216,11 +216,13 @@ impl Ledger {
     }
 
     /// The costs of the last head and tools by cost id, with the print that they go with, for a file.
-    pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Print, Packed, Packed))> {
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Fingerprint, Packed, Packed))> {
         self.columns.iter().filter_map(|column| {
             let (print, counts) = match column.head.as_ref()? {
                 Head::Loaded(print, counts) => (*print, counts),
-                Head::Counted(known) => (Print::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts),
+                Head::Counted(known) => {
+                    (Fingerprint::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts)
+                }
             };
             let [head, tools] = counts.map(Packed::new);
             Some((column.cost_id.to_string(), (print, head, tools)))
@@ -229,7 +231,7 @@ impl Ledger {
 
     /// Takes costs of heads from a file; each is believed where its print is that of the head, tools and parameters that
     /// are asked for.
-    pub(crate) fn restore_heads(&mut self, heads: impl IntoIterator<Item = (String, (Print, Packed, Packed))>) {
+    pub(crate) fn restore_heads(&mut self, heads: impl IntoIterator<Item = (String, (Fingerprint, Packed, Packed))>) {
         for (cost_id, (print, head, tools)) in heads {
             if let (Some(head), Some(tools)) = (head.count(), tools.count()) {
                 let index = self.column(&cost_id);
@@ -241,10 +243,10 @@ impl Ledger {
     /// A ledger from the columns of a file: costs of the items that still look as they did, by hash and length.
     pub(crate) fn restore(
         conversation: &Conversation,
-        prints: &[Option<Print>],
+        prints: &[Option<Fingerprint>],
         columns: impl IntoIterator<Item = (String, Vec<Packed>)>,
     ) -> Self {
-        let is_same = |item: &&Item| prints.get(item.id().index()) == Some(&Some(Print::of(item.message())));
+        let is_same = |item: &&Item| prints.get(item.id().index()) == Some(&Some(Fingerprint::of(item.message())));
         let mut stamps = vec![Stamp::default(); conversation.next_ordinal()];
         // The cost of a group covers all its messages, so one that changed takes the stamps of its results along. Results
         // that somebody spoke before are counted anew: they are few, and older versions took them for orphans.
@@ -270,7 +272,7 @@ impl Head {
     /// The counts, if they are of this head, these tools and these parameters.
     fn counts(&self, head: &Arc<[Message]>, tools: &[Tool], params: &[(String, RawJson)]) -> Option<[Count; 2]> {
         match self {
-            Self::Loaded(print, counts) => (*print == Print::of(&(&**head, tools, params))).then_some(*counts),
+            Self::Loaded(print, counts) => (*print == Fingerprint::of(&(&**head, tools, params))).then_some(*counts),
             Self::Counted(known) => {
                 let is_head = Arc::ptr_eq(&known.head, head) || known.head == *head;
                 let is_tools = std::ptr::eq(known.tools.as_ref(), tools) || *known.tools == *tools;
@@ -409,18 +411,18 @@ fn count_on(cores: usize, groups: &[usize], count: &(impl Fn(&[usize]) -> Vec<Co
 /// In a file: `hash:length`, the hash in hexadecimal, because readers of JSON keep only 53 bits of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Print {
+pub(crate) struct Fingerprint {
     hash: u64,
     bytes: u64,
 }
 
-impl From<Print> for String {
-    fn from(print: Print) -> Self {
+impl From<Fingerprint> for String {
+    fn from(print: Fingerprint) -> Self {
         format!("{:016x}:{}", print.hash, print.bytes)
     }
 }
 
-impl TryFrom<String> for Print {
+impl TryFrom<String> for Fingerprint {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -432,7 +434,7 @@ impl TryFrom<String> for Print {
     }
 }
 
-impl Print {
+impl Fingerprint {
     pub(crate) fn of(message: &impl Serialize) -> Self {
         let mut writer = Hashing { hash: Xxh3::new(), bytes: 0 };
         // Writing into a hash cannot fail, and a message always serializes.

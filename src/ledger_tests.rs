@@ -237,8 +237,8 @@ fn many_long_texts_are_counted_as_one_by_one() {
     assert_eq!(each, (0..300).map(|n| n * 12 + 4).collect::<Vec<_>>());
 }
 
-fn prints(conversation: &Conversation) -> Vec<Option<Print>> {
-    let print = |index| Some(Print::of(conversation.get(id(index))?.message()));
+fn prints(conversation: &Conversation) -> Vec<Option<Fingerprint>> {
+    let print = |index| Some(Fingerprint::of(conversation.get(id(index))?.message()));
     (0..conversation.next_ordinal()).map(print).collect()
 }
 
@@ -304,17 +304,17 @@ fn columns_that_are_too_long_short_or_strange_do_no_harm() {
 
 #[test]
 fn a_print_changes_with_the_message() {
-    let print = Print::of(&Message::user("abc"));
-    assert_eq!(print, Print::of(&Message::from_json(r#"{ "role": "user", "content": "abc" }"#).unwrap()));
+    let print = Fingerprint::of(&Message::user("abc"));
+    assert_eq!(print, Fingerprint::of(&Message::from_json(r#"{ "role": "user", "content": "abc" }"#).unwrap()));
     for other in
         [Message::user("abd"), Message::user("abcd"), Message::assistant("abc"), Message::user("abc").with_name("")]
     {
-        assert_ne!(print, Print::of(&other));
+        assert_ne!(print, Fingerprint::of(&other));
     }
     let json = serde_json::to_string(&print).unwrap();
-    assert_eq!(serde_json::from_str::<Print>(&json).unwrap(), print);
+    assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), print);
     for bad in ["\"\"", "\"12\"", "\"xyz:1\"", "\"12:x\"", "5"] {
-        assert!(serde_json::from_str::<Print>(bad).is_err(), "{bad}");
+        assert!(serde_json::from_str::<Fingerprint>(bad).is_err(), "{bad}");
     }
 }
 

@@ -60,8 +60,8 @@
 //!
 //! # Servers that differ
 //! Servers that speak `OpenAI`'s API differ in what they demand and refuse: one system message, roles that alternate,
-//! `reasoning_content` sent back, `max_tokens` under its older name. A [`Wire`] says how requests are fitted to a server, by
-//! the name of a known one ([`Wire::preset`]) or by single options; a builder, a planner and the command line take it, a
+//! `reasoning_content` sent back, `max_tokens` under its older name. A [`Dialect`] says how requests are fitted to a server, by
+//! the name of a known one ([`Dialect::preset`]) or by single options; a builder, a planner and the command line take it, a
 //! file keeps it, and what it changes is counted. The error of a refused request has what the server said, and where that
 //! names such a difference the option for it ([`Error::advice`]).
 //!
@@ -81,6 +81,7 @@ pub mod backend;
 mod body;
 mod budget;
 pub mod conversation;
+mod dialect;
 mod encoding;
 mod error;
 mod halves;
@@ -94,10 +95,9 @@ pub mod replay;
 mod request;
 pub mod spending;
 pub mod strategy;
+mod text;
 pub mod tokens;
 pub mod transcript;
-mod wire;
-mod words;
 
 #[cfg(feature = "openai")]
 pub use backend::openai::OpenAi;
@@ -107,6 +107,7 @@ pub use conversation::{
     Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Positions, Summary, SummaryId,
     Timestamp,
 };
+pub use dialect::{Dialect, Preset};
 pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
@@ -116,8 +117,8 @@ pub use manager::{
 };
 pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{
-    Arithmetic, Decision, Draft, Extras, Fate, Memo, Moved, Must, Plan, Planner, Reason, Row, Run, Shrink, Step,
-    StepPrice, Strategy, SummaryUse, ToKeep, TrimsTo, View, Wish, trim,
+    Decision, Draft, Extras, Fate, Moved, Plan, Planner, Reason, RequestTokens, Required, Row, Run, Shrink, Step,
+    StepPrice, Strategy, StrategyCache, SummaryRequest, SummaryUse, ToKeep, TrimsTo, View, trim,
 };
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
@@ -129,4 +130,3 @@ pub use tokens::{
     count_request,
 };
 pub use transcript::{Transcript, Transcripts, Warning};
-pub use wire::{Preset, Wire};

@@ -6,8 +6,8 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Usage;
+use crate::text::{counted, thousands};
 use crate::tokens::{Dollars, Price};
-use crate::words::{counted, thousands};
 
 /// What a model was called for. In JSON its name: `"reply"`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -13,8 +13,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Error, Fate, ItemId, Ledger, Memo, Message, Plan, Planner, Role, ToKeep,
-    TokenBudget, Tool, strategy,
+    ChatCost, Conversation, CounterFn, Error, Fate, ItemId, Ledger, Message, Plan, Planner, Role, StrategyCache,
+    ToKeep, TokenBudget, Tool, strategy,
 };
 
 #[derive(Deserialize)]
@@ -95,7 +95,7 @@ impl Case {
             planner = planner.start_on_user();
         }
         let strategy = strategy::parse(&self.strategy)?;
-        planner.plan(conversation, &mut Ledger::new(), &*strategy, &mut Memo::default())
+        planner.plan(conversation, &mut Ledger::new(), &*strategy, &mut StrategyCache::default())
     }
 }
 
@@ -186,7 +186,7 @@ fn check(case: &Case, conversation: &Conversation, plan: &Plan) {
         kept.insert(calls + 1 + results, moved.message);
     }
     let kept: Vec<Message> = kept.into_iter().map(|index| all[index].clone()).collect();
-    assert_eq!(turnwise::backend::Wire::default().fit(&kept), plan.messages(), "the decisions are not what is sent");
+    assert_eq!(turnwise::backend::Dialect::default().fit(&kept), plan.messages(), "the decisions are not what is sent");
     assert_eq!(plan.decisions().count(), all.len(), "every message is decided about, once");
 
     let cost = case.cost().request(&plan.request()).total();

@@ -27,8 +27,8 @@ use std::sync::LazyLock;
 
 use turnwise::strategy::parse;
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Item, ItemId, Ledger, Memo, Message, Plan, Planner, Result, Role, TokenBudget,
-    Transcript, Transcripts,
+    ChatCost, Conversation, CounterFn, Item, ItemId, Ledger, Message, Plan, Planner, Result, Role, StrategyCache,
+    TokenBudget, Transcript, Transcripts,
 };
 
 /// All that trim by themselves.
@@ -51,13 +51,18 @@ fn bytes() -> ChatCost {
 
 fn plan_within(budget: &TokenBudget, talk: &Conversation, spec: &str) -> Result<Plan> {
     let strategy = parse(spec).unwrap();
-    Planner::new(bytes(), budget)?.plan(talk, &mut Ledger::new(), &*strategy, &mut Memo::default())
+    Planner::new(bytes(), budget)?.plan(talk, &mut Ledger::new(), &*strategy, &mut StrategyCache::default())
 }
 
 /// The same by a planner that starts with a user message.
 fn plan_on_user(budget: &TokenBudget, talk: &Conversation, spec: &str) -> Result<Plan> {
     let strategy = parse(spec).unwrap();
-    Planner::new(bytes(), budget)?.start_on_user().plan(talk, &mut Ledger::new(), &*strategy, &mut Memo::default())
+    Planner::new(bytes(), budget)?.start_on_user().plan(
+        talk,
+        &mut Ledger::new(),
+        &*strategy,
+        &mut StrategyCache::default(),
+    )
 }
 
 fn plan(limit: u64, talk: &Conversation, spec: &str) -> Plan {
@@ -98,7 +103,8 @@ static REAL: LazyLock<Vec<(Conversation, Plan)>> = LazyLock::new(|| {
                 let budget = TokenBudget::limit(head + whole / part);
                 let planner = Planner::new(cost.clone(), &budget).unwrap().tools(file.tools.clone());
                 let strategy = parse(spec).unwrap();
-                let planned = planner.plan(&file.conversation, &mut file.ledger, &*strategy, &mut Memo::default());
+                let planned =
+                    planner.plan(&file.conversation, &mut file.ledger, &*strategy, &mut StrategyCache::default());
                 plans.push((file.conversation.clone(), planned.unwrap()));
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use stub::{Answer, Stub};
 use turnwise::backend::openai::{OpenAi, Retry};
-use turnwise::backend::{FinishReason, Wire};
+use turnwise::backend::{Dialect, FinishReason};
 use turnwise::manager::Builder;
 use turnwise::{ConversationManager, ErrorKind, Message, TokenBudget};
 
@@ -45,15 +45,15 @@ async fn the_body_is_byte_for_byte_the_dry_run() {
 #[tokio::test]
 async fn vendor_fields_come_back_into_the_record_and_are_sent_only_when_named() {
     let body = r#"{"id":"x","choices":[{"index":0,"message":{"role":"assistant","reasoning_content":"hm","content":"one","n":1.50},"finish_reason":"eos","logprobs":null}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{"cached_tokens":4}},"timings":{}}"#;
-    for (wire, sent) in [
-        (Wire::default(), r#"{"role":"assistant","content":"one"}"#),
+    for (dialect, sent) in [
+        (Dialect::default(), r#"{"role":"assistant","content":"one"}"#),
         (
-            Wire::default().send_fields(["reasoning_content"]),
+            Dialect::default().send_fields(["reasoning_content"]),
             r#"{"role":"assistant","reasoning_content":"hm","content":"one"}"#,
         ),
     ] {
         let stub = Stub::new([Answer::new(200, body), Answer::says("two")]);
-        let chat = builder(&stub, quick()).wire(wire).build().unwrap();
+        let chat = builder(&stub, quick()).dialect(dialect).build().unwrap();
         let reply = chat.send("a").await.unwrap();
         assert_eq!(reply.finish, FinishReason::Other("eos".into()));
         let usage = reply.usage.unwrap();
@@ -391,9 +391,9 @@ async fn a_refusal_that_names_a_difference_says_what_would_help() {
     let template = r#"{"error":{"code":500,"message":"Jinja Exception: System message must be at the beginning.","type":"server_error"}}"#;
     let error = refused(Answer::new(500, template), false).await;
     assert_eq!((error.kind(), error.attempt().unwrap().attempts().len()), (ErrorKind::Rejected, 1), "not tried again");
-    assert!(error.to_string().ends_with("; `Wire::single_system` sends one, at the start"), "{error}");
+    assert!(error.to_string().ends_with("; `Dialect::single_system` sends one, at the start"), "{error}");
     assert!(error.advice().unwrap().on_command_line().unwrap().starts_with("--one-system"));
-    assert!(format!("{error:?}").contains("Wire::single_system"), "{error:?}");
+    assert!(format!("{error:?}").contains("Dialect::single_system"), "{error:?}");
     let none = refused(Answer::new(400, r#"{"error":"no"}"#), false).await;
     assert_eq!(none.advice(), None);
 }
@@ -406,12 +406,12 @@ async fn a_dialect_is_what_is_sent_counted_and_saved() {
     let stub = Stub::new([Answer::new(200, thinks), Answer::says("two"), Answer::says("three")]);
     let setup =
         || ConversationManager::builder("gpt-4o").backend(OpenAi::at(&stub.url(), KEY)).max_completion_tokens(9);
-    let wire = Wire::preset("deepseek").unwrap().single_system();
-    let chat = setup().developer("a").wire(wire.clone()).resume(&file).unwrap();
+    let dialect = Dialect::preset("deepseek").unwrap().single_system();
+    let chat = setup().developer("a").dialect(dialect.clone()).resume(&file).unwrap();
     chat.constrain("b").unwrap();
     chat.send("x").await.unwrap();
     let again = setup().resume(&file).unwrap();
-    assert_eq!(again.transcript().wire().unwrap(), wire);
+    assert_eq!(again.transcript().dialect().unwrap(), dialect);
     again.send("y").await.unwrap();
     let sent = &stub.seen()[1].body;
     assert!(
@@ -420,9 +420,9 @@ async fn a_dialect_is_what_is_sent_counted_and_saved() {
     );
     assert!(sent.contains(r#""reasoning_content":"hm""#) && sent.contains(r#""max_tokens":9"#), "{sent}");
     assert!(!sent.contains("max_completion_tokens") && !sent.contains("turnwise"), "{sent}");
-    setup().wire(Wire::default()).resume(&file).unwrap().send("z").await.unwrap();
+    setup().dialect(Dialect::default()).resume(&file).unwrap().send("z").await.unwrap();
     assert!(stub.seen()[2].body.contains(r#""role":"developer""#), "what is said now takes the place of the file's");
-    assert_eq!(turnwise::Transcript::load(&file).unwrap().wire().unwrap(), Wire::default());
+    assert_eq!(turnwise::Transcript::load(&file).unwrap().dialect().unwrap(), Dialect::default());
 }
 
 #[tokio::test]

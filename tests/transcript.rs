@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use turnwise::backend::Usage;
 use turnwise::spending::{Call, Purpose};
 use turnwise::{
-    Calibration, ChatCost, Conversation, Count, CounterFn, ErrorKind, LastBill, Ledger, Mark, Memo, Message, Plan,
-    Planner, Price, SlidingWindow, TokenBudget, Transcript, Transcripts,
+    Calibration, ChatCost, Conversation, Count, CounterFn, ErrorKind, LastBill, Ledger, Mark, Message, Plan, Planner,
+    Price, SlidingWindow, StrategyCache, TokenBudget, Transcript, Transcripts,
 };
 
 fn fixtures() -> Vec<PathBuf> {
@@ -68,7 +68,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 fn plan(file: &mut Transcript, limit: u64) -> turnwise::Result<Plan> {
     let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(limit)).unwrap().tools(file.tools.clone());
-    planner.plan(&file.conversation, &mut file.ledger, &SlidingWindow::tokens(), &mut Memo::default())
+    planner.plan(&file.conversation, &mut file.ledger, &SlidingWindow::tokens(), &mut StrategyCache::default())
 }
 
 /// The plan's bytes, or those of the refusal.
@@ -896,7 +896,11 @@ fn invariant_7_a_reload_counts_neither_head_nor_tools() {
     let planner = Planner::new(cost, &TokenBudget::limit(100_000)).unwrap().tools(file.tools.clone());
     let plan = |file: &mut Transcript| {
         let window = SlidingWindow::tokens();
-        planner.plan(&file.conversation, &mut file.ledger, &window, &mut Memo::default()).unwrap().tokens().total()
+        planner
+            .plan(&file.conversation, &mut file.ledger, &window, &mut StrategyCache::default())
+            .unwrap()
+            .tokens()
+            .total()
     };
     let total = plan(&mut file);
     let text = file.to_json();

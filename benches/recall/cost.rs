@@ -1,6 +1,6 @@
 //! What planning with recall costs in time and memory.
 
-use turnwise::{Conversation, Ledger, Memo, Message, Planner, Recall};
+use turnwise::{Conversation, Ledger, Message, Planner, Recall, StrategyCache};
 
 use crate::HEAP;
 use crate::common::{MESSAGE, Table, Writer, budget, conversation, float, median, micros, samples, sized, stored_cost};
@@ -19,14 +19,14 @@ pub(crate) fn measure() {
     for size in [1_000, 10_000, 100_000].map(|full| sized(full, 100)) {
         let mut talk = conversation(size, Writer::talk);
         let mut writer = Writer::new(3);
-        let (mut ledger, mut memo) = (Ledger::new(), Memo::default());
+        let (mut ledger, mut cache) = (Ledger::new(), StrategyCache::default());
         ledger.total(&talk, &stored_cost());
         let tokens = ledger.total(&talk, &stored_cost());
-        let mut plan = |talk: &Conversation, memo: &mut Memo| {
-            micros(|| planner.plan(talk, &mut ledger, &Recall::new(), memo).unwrap())
+        let mut plan = |talk: &Conversation, cache: &mut StrategyCache| {
+            micros(|| planner.plan(talk, &mut ledger, &Recall::new(), cache).unwrap())
         };
         let before = HEAP.current_usage();
-        let first = plan(&talk, &mut memo);
+        let first = plan(&talk, &mut cache);
         let held = float(HEAP.current_usage()) - float(before);
         let target = if size <= 10_000 { MOST_MICROS } else { f64::INFINITY };
         let name = |what: &str| format!("{size}: {what}");
@@ -34,12 +34,12 @@ pub(crate) fn measure() {
         let next = samples(sized(100, 2), || {
             talk.push(Message::assistant(writer.text(MESSAGE)));
             talk.push(question(&mut writer));
-            plan(&talk, &mut memo)
+            plan(&talk, &mut cache)
         });
         table.check(&name("next turn, a question of 60 bytes"), median(&next), "us", target);
         let long = samples(sized(30, 2), || {
             talk.push(Message::user(writer.text(MESSAGE)));
-            plan(&talk, &mut memo)
+            plan(&talk, &mut cache)
         });
         table.check(&name("next turn, a question of 452 bytes"), median(&long), "us", target);
         let bytes = held / float(usize::try_from(tokens).unwrap_or(usize::MAX));
@@ -74,10 +74,10 @@ fn hostile() {
         let messages = [Message::user(text), Message::assistant("Oh."), Message::user("What?")];
         let talk = Conversation::from_messages(messages);
         let planner = Planner::new(stored_cost(), &turnwise::TokenBudget::limit(100)).unwrap();
-        let (mut ledger, mut memo) = (Ledger::new(), Memo::default());
+        let (mut ledger, mut cache) = (Ledger::new(), StrategyCache::default());
         ledger.total(&talk, &stored_cost());
         let before = HEAP.current_usage();
-        let took = micros(|| planner.plan(&talk, &mut ledger, &Recall::new(), &mut memo).unwrap());
+        let took = micros(|| planner.plan(&talk, &mut ledger, &Recall::new(), &mut cache).unwrap());
         let held = float(HEAP.current_usage()) - float(before);
         table.show(&format!("{name}: read in"), took, "us");
         let bytes = held / float(usize::try_from(tokens).unwrap_or(usize::MAX));

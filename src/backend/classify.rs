@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{said, stated};
+use super::{limits, said};
 use crate::error::ErrorKind;
 use crate::halves::mended;
 
@@ -91,7 +91,7 @@ pub(super) fn classify(status: u16, body: &str) -> Answer {
     let (code, name) = (word(&fields.code), word(&fields.kind));
     let words = message.to_lowercase();
     let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &words);
-    let limit = fields.n_ctx.as_u64().or_else(|| stated::window(&words)).filter(|_| kind == ErrorKind::Overflow);
+    let limit = fields.n_ctx.as_u64().or_else(|| limits::window(&words)).filter(|_| kind == ErrorKind::Overflow);
     Answer { kind, code: code.or(name), message, limit }
 }
 
@@ -120,7 +120,7 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
         413 => ErrorKind::Overflow,
         429 => ErrorKind::RateLimited,
         // Servers whose template refuses the messages say so with 500; it would refuse them again.
-        500 if crate::wire::advice(message).is_some() => ErrorKind::Rejected,
+        500 if crate::dialect::advice(message).is_some() => ErrorKind::Rejected,
         500..=599 => ErrorKind::Unavailable,
         // Most likely a gateway whose own server failed.
         200..=299 => named.unwrap_or(ErrorKind::Unavailable),

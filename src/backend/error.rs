@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Attempt;
 use super::classify::{Answer, classify};
 use super::secrets::{Secrets, address, shown};
-use super::{said, stated};
+use super::{limits, said};
 use crate::error::{Advice, ErrorKind};
 
 /// An error of a backend: sorted into an [`ErrorKind`] with what the server said.
@@ -181,7 +181,7 @@ impl BackendError {
     pub(crate) fn or_overflow(mut self, words: &[String]) -> Self {
         let said = self.0.body.as_deref().unwrap_or_default();
         if self.0.status.is_some() && words.iter().any(|words| said.contains(&**words)) {
-            self.0.limit = self.0.limit.or_else(|| stated::window(said));
+            self.0.limit = self.0.limit.or_else(|| limits::window(said));
             self.0.kind = ErrorKind::Overflow;
         }
         self
@@ -228,7 +228,7 @@ impl BackendError {
         use ErrorKind::{Malformed, Rejected, Unavailable};
         let may_differ = matches!(self.kind(), Rejected | Unavailable | Malformed);
         let words = if self.0.status.is_some() { Some(&self.0.message) } else { self.0.answer.as_ref() };
-        crate::wire::advice(words.filter(|_| may_differ)?)
+        crate::dialect::advice(words.filter(|_| may_differ)?)
     }
 
     /// The model's window in tokens, as an overflow states it.
@@ -239,7 +239,7 @@ impl BackendError {
     /// The tokens of a prompt that was too long, where the answer states them.
     pub fn prompt_tokens(&self) -> Option<u64> {
         let answer = self.0.body.as_deref().filter(|_| self.kind() == ErrorKind::Overflow)?;
-        stated::prompt_tokens(answer)
+        limits::prompt_tokens(answer)
     }
 
     /// How long the server asks to wait.
@@ -291,7 +291,7 @@ impl BackendError {
             |code: &&str| code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
         let code = self.code().filter(is_word).filter(|code| *code != status.to_string());
         let code = code.map_or_else(String::new, |code| format!(", code {code}"));
-        let limit = self.0.limit.map(crate::words::thousands);
+        let limit = self.0.limit.map(crate::text::thousands);
         let limit = limit.map_or_else(String::new, |limit| format!(", at most {limit} tokens"));
         format!("{what}{code}{limit}")
     }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{ChatReply, FinishReason};
 use crate::error::ErrorKind;
 use crate::message::{Arguments, Message, ToolCall, made_id};
-use crate::words::counted;
+use crate::text::counted;
 
 /// Why a reply does not pass: the kind of the error, and its words.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ mod assembly;
 mod classify;
 mod error;
 mod gate;
+mod limits;
 #[cfg(feature = "openai")]
 pub mod openai;
 mod said;
 mod scripted;
 mod secrets;
-mod stated;
 mod stream;
 mod usage;
 
@@ -25,7 +25,7 @@ use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::ChatRequest;
 
-pub use crate::wire::Wire;
+pub use crate::dialect::Dialect;
 pub use assembly::Assembly;
 pub use error::BackendError;
 pub use scripted::{Answer, Scripted};

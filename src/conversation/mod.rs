@@ -4,11 +4,11 @@
 //! replace what is current and remove nothing (invariant 1). Only [`purge`](Conversation::purge) and
 //! [`purge_branches`](Conversation::purge_branches) do.
 
+mod annotations;
 mod head;
 mod index;
 mod item;
 mod metadata;
-mod notes;
 mod open_calls;
 mod path;
 mod restore;
@@ -27,10 +27,10 @@ use index::PathIndex;
 pub(crate) use item::Stamp;
 use item::narrow;
 
+pub use annotations::{Mark, Summary, SummaryId};
 pub use index::{GroupState, Positions};
 pub use item::{Item, ItemId, Timestamp};
 pub use metadata::Metadata;
-pub use notes::{Mark, Summary, SummaryId};
 pub use path::{Group, Path};
 pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};
 pub(crate) use rounds::Round;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::annotations::{Mark, Summary};
 use super::index::PathIndex;
 use super::item::{Item, ItemId, Stamp, Timestamp};
-use super::notes::{Mark, Summary};
 use super::{About, Conversation, HeadChange, Metadata, Round};
 use crate::error::Error;
 use crate::log::Log;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Conversation;
+use super::annotations::{Summary, SummaryId};
 use super::item::{Item, ItemId, Timestamp};
-use super::notes::{Summary, SummaryId};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Conversation {

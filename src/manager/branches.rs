@@ -4,8 +4,8 @@ use super::ConversationManager;
 use std::sync::Arc;
 
 use super::exchange::Exchange;
+use super::queue::{BusyGuard, busy};
 use super::staged::Ask;
-use super::turn::{Sending, busy};
 use crate::conversation::{Branch, Conversation, ItemId, SummaryId};
 use crate::error::Result;
 use crate::message::{Content, Message};
@@ -53,7 +53,7 @@ impl ConversationManager {
     /// # Errors
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), what `change` says, and with autosave what [`save`](Self::save) says.
     pub fn edit_record<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
-        let _alone = Sending::alone(&self.shared)?;
+        let _alone = BusyGuard::alone(&self.shared)?;
         self.change_alone(change)
     }
 

@@ -11,6 +11,7 @@ use super::summarizer::Summarizer;
 use crate::backend::ChatBackend;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
+use crate::dialect::Dialect;
 use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Content, Message};
@@ -19,7 +20,6 @@ use crate::request::{Params, Tool};
 use crate::strategy::SlidingWindow;
 use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
 use crate::transcript::{FileStore, Transcript};
-use crate::wire::Wire;
 
 /// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share all that is set here.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ pub(super) struct Setup {
     pub(super) params: Params,
     head: Vec<Message>,
     /// `None`: the file's, or the default.
-    wire: Option<Wire>,
+    dialect: Option<Dialect>,
     never_cut: bool,
     pub(super) requires_saved: bool,
     starts_on_user: bool,
@@ -67,7 +67,7 @@ impl Builder {
             tools: Vec::new(),
             params: Params::new(),
             head: Vec::new(),
-            wire: None,
+            dialect: None,
             never_cut: false,
             requires_saved: false,
             starts_on_user: false,
@@ -138,13 +138,13 @@ impl Builder {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ConversationManager, Wire};
+    /// use turnwise::{ConversationManager, Dialect};
     ///
-    /// let chat = ConversationManager::builder("deepseek-chat").wire(Wire::preset("deepseek")?).build()?;
+    /// let chat = ConversationManager::builder("deepseek-chat").dialect(Dialect::preset("deepseek")?).build()?;
     /// # Ok::<(), turnwise::Error>(())
     /// ```
-    pub fn wire(self, wire: Wire) -> Self {
-        self.set(|setup| setup.wire = Some(wire))
+    pub fn dialect(self, dialect: Dialect) -> Self {
+        self.set(|setup| setup.dialect = Some(dialect))
     }
 
     /// Who makes the summaries that a strategy wishes for. Default: the manager's own model and backend.
@@ -264,13 +264,13 @@ impl Builder {
         if !setup.head.is_empty() && file.conversation.head() != &*setup.head {
             file.conversation.set_head(setup.head.iter().cloned())?;
         }
-        if let Some(wire) = &setup.wire {
-            file.set_wire(wire);
+        if let Some(dialect) = &setup.dialect {
+            file.set_dialect(dialect);
         }
         // The file gets model and tools when it is saved.
         let of_file = std::mem::take(&mut file.tools);
         let planner =
-            setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.wire()?)?;
+            setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.dialect()?)?;
         file.model = None;
         planner.cost().counter().warm();
         let chat = ConversationManager::start(self.setup, self.autosave, file, planner);
@@ -357,14 +357,14 @@ impl Setup {
     }
 
     /// The planner of requests with these tools, for this server.
-    fn shared_planner(&self, tools: &[Tool], wire: &Wire) -> Result<Arc<Planner>> {
-        let is_shared = tools == self.tools && *wire == self.wire.clone().unwrap_or_default();
+    fn shared_planner(&self, tools: &[Tool], dialect: &Dialect) -> Result<Arc<Planner>> {
+        let is_shared = tools == self.tools && *dialect == self.dialect.clone().unwrap_or_default();
         if !is_shared {
-            return self.planner(tools, &self.params, wire, None).map(Arc::new);
+            return self.planner(tools, &self.params, dialect, None).map(Arc::new);
         }
         let made = match self.planner.get() {
             Some(planner) => Arc::clone(planner),
-            None => Arc::new(self.planner(tools, &self.params, wire, None)?),
+            None => Arc::new(self.planner(tools, &self.params, dialect, None)?),
         };
         Ok(Arc::clone(self.planner.get_or_init(|| made)))
     }
@@ -382,7 +382,13 @@ impl Setup {
     }
 
     /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
-    pub(super) fn planner(&self, tools: &[Tool], params: &Params, wire: &Wire, window: Option<u64>) -> Result<Planner> {
+    pub(super) fn planner(
+        &self,
+        tools: &[Tool],
+        params: &Params,
+        dialect: &Dialect,
+        window: Option<u64>,
+    ) -> Result<Planner> {
         let budget = self.budget(params)?;
         let budget = match window {
             Some(window) => budget.within(window),
@@ -394,7 +400,7 @@ impl Setup {
         }
         let cost = self.cost.clone().unwrap_or_else(|| ChatCost::for_model(&self.model));
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
-        let planner = planner.model(&self.model.name).params(params).wire(wire.clone());
+        let planner = planner.model(&self.model.name).params(params).dialect(dialect.clone());
         let planner = if self.never_cut { planner.never_cut() } else { planner };
         Ok(if self.starts_on_user { planner.start_on_user() } else { planner })
     }

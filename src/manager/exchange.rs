@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::builder::check_params;
 use super::params::typed_params;
+use super::queue::SendPermit;
 use super::reply::Reply;
 use super::staged::{Ask, stage};
 use super::streaming::ReplyStream;
 use super::transaction::Transaction;
-use super::turn::Turn;
 use super::{ConversationManager, Shared};
 use crate::backend::BoxFuture;
 use crate::conversation::Conversation;
@@ -114,13 +114,13 @@ impl Exchange {
         self.stream_in(None).await
     }
 
-    pub(super) async fn stream_in(self, turn: Option<Arc<Turn>>) -> Result<ReplyStream> {
+    pub(super) async fn stream_in(self, turn: Option<Arc<SendPermit>>) -> Result<ReplyStream> {
         let mut transaction = Transaction::open(self, turn).await?;
         let events = transaction.ask_for_events().await?;
         Ok(ReplyStream::new(transaction, events))
     }
 
-    pub(super) async fn run_in(self, turn: Option<Arc<Turn>>) -> Result<Reply> {
+    pub(super) async fn run_in(self, turn: Option<Arc<SendPermit>>) -> Result<Reply> {
         let mut transaction = Transaction::open(self, turn).await?;
         let reply = transaction.ask().await?;
         transaction.commit(reply, None).await
@@ -139,7 +139,7 @@ impl Exchange {
         let shared = self.shared();
         let planner = self.planner()?;
         let strategy = &*shared.setup.strategy;
-        shared.count(|ledger, memo| planner.plan_with(staged, ledger, strategy, memo, &self.extras))
+        shared.count(|ledger, cache| planner.plan_with(staged, ledger, strategy, cache, &self.extras))
     }
 
     /// The window in which at most `tokens` may be sent.
@@ -157,8 +157,8 @@ impl Exchange {
             None if !params.states_longest_reply() => Cow::Borrowed(&*shared.planner),
             window => {
                 let params = shared.setup.params.and(params);
-                let wire = shared.planner.wire_in_use().clone();
-                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, &wire, window)?)
+                let dialect = shared.planner.dialect_in_use().clone();
+                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, &dialect, window)?)
             }
         };
         let budget = shared.calibrated(planner.budget(), &learned);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 
-use super::turn::Sending;
+use super::queue::BusyGuard;
 use super::*;
-use crate::backend::{Attempt, BackendError, ChatBackend, ChatReply, FinishReason, Scripted, Usage, Wire};
+use crate::backend::{Attempt, BackendError, ChatBackend, ChatReply, Dialect, FinishReason, Scripted, Usage};
 use crate::budget::TokenBudget;
 use crate::json::RawJson;
 use crate::message::ToolCall;
@@ -50,7 +50,7 @@ fn refused(chat: &ConversationManager, script: &Scripted, exchange: impl Fn() ->
 fn a_send_that_takes_the_turn_of_a_change_keeps_it_out() {
     let script = Scripted::new(["one"]);
     let chat = chat(&script);
-    let alone = Sending::alone(&chat.shared).unwrap();
+    let alone = BusyGuard::alone(&chat.shared).unwrap();
     let turn = chat.shared.queue.try_acquire().unwrap();
     assert_eq!(chat.change_alone(|record| Ok(record.push("lost"))).unwrap_err().kind(), ErrorKind::Busy);
     drop((turn, alone));
@@ -262,22 +262,22 @@ fn a_plan_beside_another_one_is_the_same_and_leaves_what_is_kept() {
     }
     let alone = chat.plan("x").unwrap();
     let known = chat.count_tokens();
-    let memo = chat.shared.memo.lock().unwrap();
+    let cache = chat.shared.cache.lock().unwrap();
     chat.push("new").unwrap();
     let before = chat.transcript().to_json();
     assert_eq!(chat.plan("x").unwrap().messages().len(), alone.messages().len() + 1);
     assert_eq!(chat.count_tokens(), known + 7);
     assert_eq!(chat.transcript().to_json(), before, "what the second one counts is not kept");
-    drop(memo);
+    drop(cache);
     chat.count_tokens();
     assert_ne!(chat.transcript().to_json(), before);
 }
 
 #[test]
 fn nothing_is_shared_when_a_moved_message_changes() {
-    let wire = Wire::default().single_system();
+    let dialect = Dialect::default().single_system();
     for head in [&["system"][..], &[]] {
-        let mut setup = builder(Scripted::default()).wire(wire.clone());
+        let mut setup = builder(Scripted::default()).dialect(dialect.clone());
         for text in head {
             setup = setup.system(*text);
         }

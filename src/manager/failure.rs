@@ -57,7 +57,7 @@ impl FailedExchange {
 }
 
 /// An exchange that was paid for and recorded, and could not be saved. It is the cause of an [`Error`] of the kind
-/// [`ErrorKind::NotSaved`]. Sending again would pay twice; [`save`](super::ConversationManager::save) is enough, once the
+/// [`ErrorKind::NotSaved`]. BusyGuard again would pay twice; [`save`](super::ConversationManager::save) is enough, once the
 /// cause is mended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -111,7 +111,7 @@ impl fmt::Debug for FailedExchange {
 
 impl fmt::Display for FailedExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a request of {}", crate::words::counted(self.request.messages.len(), "message"))
+        write!(f, "a request of {}", crate::text::counted(self.request.messages.len(), "message"))
     }
 }
 

@@ -346,8 +346,8 @@ fn a_template_makes_many_conversations() {
 #[test]
 fn the_plan_shows_what_the_server_gets() {
     let script = Scripted::new(["one"]);
-    let wire = crate::backend::Wire::default().single_system();
-    let chat = builder(script.clone()).wire(wire).system("a").developer("b").build().unwrap();
+    let dialect = crate::backend::Dialect::default().single_system();
+    let chat = builder(script.clone()).dialect(dialect).system("a").developer("b").build().unwrap();
     chat.push(Message::from_json(r#"{"role":"user","content":"x","vendor":1}"#).unwrap()).unwrap();
     let plan = chat.plan("y").unwrap();
     let reply = block_on(async { chat.send("y").await.unwrap() });
@@ -486,25 +486,25 @@ fn invariant_5_a_send_dropped_while_it_saves_leaves_the_file_before_or_the_commi
 
 #[test]
 fn what_is_fitted_to_a_server_is_an_estimate() {
-    let chat = |wire| builder(Scripted::default()).wire(wire).system("a").developer("b").build().unwrap();
-    let wire = crate::backend::Wire::default();
-    assert!(!chat(wire.clone()).plan("x").unwrap().tokens().estimated);
-    assert!(chat(wire.single_system()).plan("x").unwrap().tokens().estimated);
+    let chat = |dialect| builder(Scripted::default()).dialect(dialect).system("a").developer("b").build().unwrap();
+    let dialect = crate::backend::Dialect::default();
+    assert!(!chat(dialect.clone()).plan("x").unwrap().tokens().estimated);
+    assert!(chat(dialect.single_system()).plan("x").unwrap().tokens().estimated);
 }
 
 #[test]
 fn fields_that_are_sent_are_counted() {
-    let chat = |wire| builder(Scripted::default()).wire(wire).build().unwrap();
+    let chat = |dialect| builder(Scripted::default()).dialect(dialect).build().unwrap();
     let thought = format!(r#"{{"role":"assistant","content":"x","reasoning_content":"{}"}}"#, "r".repeat(5_000));
-    let plan = |wire: crate::backend::Wire| {
-        let chat = chat(wire);
+    let plan = |dialect: crate::backend::Dialect| {
+        let chat = chat(dialect);
         chat.push("a").unwrap();
         chat.push(Message::from_json(&thought).unwrap()).unwrap();
         chat.plan("b").unwrap()
     };
-    let wire = crate::backend::Wire::default();
-    assert_eq!((plan(wire.clone()).messages().len(), plan(wire.clone()).tokens().estimated), (3, false));
-    assert_eq!(plan(wire.send_fields(["reasoning_content"])).messages().len(), 1, "it does not fit any more");
+    let dialect = crate::backend::Dialect::default();
+    assert_eq!((plan(dialect.clone()).messages().len(), plan(dialect.clone()).tokens().estimated), (3, false));
+    assert_eq!(plan(dialect.send_fields(["reasoning_content"])).messages().len(), 1, "it does not fit any more");
 }
 
 #[test]

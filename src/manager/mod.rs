@@ -1,6 +1,6 @@
 //! Conversations with a model: the record, what of it is sent, and who answers.
 
-mod account;
+mod billing;
 mod branches;
 mod builder;
 mod exchange;
@@ -8,6 +8,7 @@ mod failure;
 mod observer;
 mod open_calls;
 mod params;
+mod queue;
 mod reply;
 mod round;
 mod staged;
@@ -17,7 +18,6 @@ mod summarizing;
 mod tool_loop;
 mod trace;
 mod transaction;
-mod turn;
 
 use std::fmt;
 use std::io;
@@ -31,13 +31,13 @@ use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
 use crate::message::Message;
-use crate::plan::{Memo, Plan, Planner, Sent};
+use crate::plan::{Plan, Planner, RequestFingerprint, StrategyCache};
 use crate::request::Tool;
 use crate::spending::Spending;
 use crate::tokens::{Learned, Model};
 use crate::transcript::{FileStore, Known, Replaces, Transcript};
 
-use account::Billed;
+use billing::Billed;
 pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
@@ -84,7 +84,7 @@ struct Shared {
     queue: Semaphore,
     state: Mutex<State>,
     /// What the strategy remembers. Who holds it plans, and writes back what was counted.
-    memo: Mutex<Memo>,
+    cache: Mutex<StrategyCache>,
     /// The files that were read or saved. Held while a file is written, and taken before the state that is written is read:
     /// the last to write has the newest.
     saving: Mutex<Known>,
@@ -96,7 +96,7 @@ struct State {
     sends: usize,
     patience: Patience,
     /// The last request that was answered.
-    last: Option<Sent>,
+    last: Option<RequestFingerprint>,
     /// The items that it sent, while somebody is told which leave.
     sent: Vec<ItemId>,
     billed: Option<Billed>,
@@ -128,8 +128,8 @@ impl ConversationManager {
         let saving = Mutex::new(file.take_known());
         let (patience, sent) = (Patience::default(), Vec::new());
         let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
-        let (queue, memo) = (Semaphore::new(1), Mutex::new(Memo::default()));
-        let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), memo, saving };
+        let (queue, cache) = (Semaphore::new(1), Mutex::new(StrategyCache::default()));
+        let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), cache, saving };
         let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
         shared.state(|state| state.billed = billed);
         Self { shared: Arc::new(shared) }
@@ -289,14 +289,14 @@ impl Shared {
 
     /// Counts and plans outside the lock: both may take their time, and others go on reading. Two at once do not wait for
     /// each other: the second one works on a copy, and what it learns is not kept, so that nothing newer is overwritten.
-    fn count<T>(&self, work: impl FnOnce(&mut Ledger, &mut Memo) -> T) -> T {
-        let mut kept = match self.memo.try_lock() {
-            Ok(memo) => Some(memo),
-            Err(TryLockError::Poisoned(memo)) => Some(memo.into_inner()),
+    fn count<T>(&self, work: impl FnOnce(&mut Ledger, &mut StrategyCache) -> T) -> T {
+        let mut kept = match self.cache.try_lock() {
+            Ok(cache) => Some(cache),
+            Err(TryLockError::Poisoned(cache)) => Some(cache.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
         let mut ledger = self.state(|state| state.file.ledger.clone());
-        let done = work(&mut ledger, kept.as_deref_mut().unwrap_or(&mut Memo::default()));
+        let done = work(&mut ledger, kept.as_deref_mut().unwrap_or(&mut StrategyCache::default()));
         if kept.is_some() {
             self.state(|state| state.file.ledger = ledger);
         }
@@ -386,7 +386,7 @@ impl fmt::Debug for ConversationManager {
 }
 
 #[cfg(test)]
-mod account_tests;
+mod billing_tests;
 #[cfg(test)]
 mod drop_tests;
 #[cfg(test)]

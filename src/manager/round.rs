@@ -17,7 +17,7 @@ use crate::backend::BoxFuture;
 use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, Message};
-use crate::words::counted;
+use crate::text::counted;
 
 /// How calls are run.
 pub(super) struct HowToRun {

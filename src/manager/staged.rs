@@ -4,7 +4,7 @@ use super::open_calls::{OpenCall, Outcome, Unanswered, open_calls};
 use crate::conversation::{Conversation, Group, GroupState, Item};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
-use crate::words::counted;
+use crate::text::counted;
 
 /// What an exchange asks for.
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backend::{ChatBackend, FinishReason, Usage, Wire};
+use crate::backend::{ChatBackend, Dialect, FinishReason, Usage};
 use crate::conversation::{Conversation, Path, Summary};
 use crate::error::Result;
 use crate::message::Message;
-use crate::plan::Wish;
+use crate::plan::SummaryRequest;
 use crate::request::{ChatRequest, Params};
 use crate::tokens::{ChatCost, Model};
 
@@ -119,7 +119,7 @@ pub(super) struct Work<'a> {
     /// What the manager may send.
     pub(super) limit: u64,
     /// How requests are fitted to the manager's server.
-    pub(super) wire: &'a Wire,
+    pub(super) dialect: &'a Dialect,
     /// Is told of each call when it has ended: it is paid for, whatever becomes of the others.
     pub(super) paid: &'a (dyn Fn(&SummaryCall) + Sync),
 }
@@ -133,21 +133,23 @@ pub(super) struct Made {
 }
 
 impl Work<'_> {
-    /// Grants a wish, as far as the calls reach.
-    pub(super) async fn grant(&self, record: &Conversation, wish: &Wish) -> Made {
+    /// Grants a request, as far as the calls reach.
+    pub(super) async fn grant(&self, record: &Conversation, request: &SummaryRequest) -> Made {
         let path = record.path();
         let mut made = Made::default();
-        if self.room(None, wish.most) <= wish.most {
+        if self.room(None, request.most) <= request.most {
             // Nothing that a request can take in is longer than its summary.
             return made;
         }
-        let previous = wish.previous.and_then(|id| record.summaries().find(|one| one.id == id));
+        let previous = request.previous.and_then(|id| record.summaries().find(|one| one.id == id));
         let mut text = previous.map(|summary: &Summary| summary.text.clone());
-        let mut next = wish.groups.start;
-        while next < wish.groups.end {
-            let part = self.part(path, next..wish.groups.end, text.as_deref(), wish.most);
+        let mut next = request.groups.start;
+        while next < request.groups.end {
+            let part = self.part(path, next..request.groups.end, text.as_deref(), request.most);
             let end = part.end;
-            let Some(summary) = self.fold(path, part, text.as_deref(), wish.most, &mut made.calls).await else { break };
+            let Some(summary) = self.fold(path, part, text.as_deref(), request.most, &mut made.calls).await else {
+                break;
+            };
             // A summary stands for items side by side: not for calls whose results stand behind it.
             if !path.is_split(end) {
                 made.summary = Some((end, summary.clone()));
@@ -210,13 +212,13 @@ impl Work<'_> {
         let tokens = self.cost.messages(&messages).total().tokens;
         let model = self.summarizer.model_of(self.model).name.clone();
         let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
-        let (backend, wire) = match &self.summarizer.backend {
+        let (backend, dialect) = match &self.summarizer.backend {
             // Another server, of which nothing was said.
-            Some(own) => (own, Cow::Owned(Wire::default())),
-            None => (&self.backend, Cow::Borrowed(self.wire)),
+            Some(own) => (own, Cow::Owned(Dialect::default())),
+            None => (&self.backend, Cow::Borrowed(self.dialect)),
         };
-        let params = wire.fit_params(limit.and(&self.summarizer.params));
-        let request = ChatRequest { model: Some(model), messages: wire.fit(&messages), tools: Vec::new(), params };
+        let params = dialect.fit_params(limit.and(&self.summarizer.params));
+        let request = ChatRequest { model: Some(model), messages: dialect.fit(&messages), tools: Vec::new(), params };
         match backend.complete(request).await {
             Err(error) => (SummaryCall { tokens, usage: None, refused: Some(error.to_string()) }, None),
             Ok(reply) => {

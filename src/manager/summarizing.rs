@@ -8,7 +8,7 @@ use super::transaction::Planned;
 use super::{ConversationManager, Shared};
 use crate::conversation::Conversation;
 use crate::error::Result;
-use crate::plan::{Extras, Planner, Wish};
+use crate::plan::{Extras, Planner, SummaryRequest};
 
 /// How long not to ask again after summaries that were not taken: 1, 3, 7, … sends, at most 31.
 #[derive(Debug, Default)]
@@ -37,10 +37,10 @@ impl Exchange {
         let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
         let shared = self.shared();
-        let Some(wish) = plan.wish().filter(|_| shared.state(|state| state.patience.is_over())) else {
+        let Some(request) = plan.summary_request().filter(|_| shared.state(|state| state.patience.is_over())) else {
             return Ok(Planned { staged, plan, summaries: Vec::new() });
         };
-        let made = shared.summarize(&staged, wish, &*self.planner()?).await;
+        let made = shared.summarize(&staged, request, &*self.planner()?).await;
         if !shared.take(&staged, &made)? {
             return Ok(Planned { staged, plan, summaries: made.calls });
         }
@@ -68,9 +68,9 @@ impl ConversationManager {
         }
         let planner = shared.planner.trimming_above(part)?;
         let (strategy, extras) = (&*shared.setup.strategy, Extras::default());
-        let plan = shared.count(|ledger, memo| planner.plan_with(&record, ledger, strategy, memo, &extras))?;
-        let Some(wish) = plan.wish() else { return Ok(false) };
-        let made = shared.summarize(&record, wish, &planner).await;
+        let plan = shared.count(|ledger, cache| planner.plan_with(&record, ledger, strategy, cache, &extras))?;
+        let Some(request) = plan.summary_request() else { return Ok(false) };
+        let made = shared.summarize(&record, request, &planner).await;
         // A send that is under way commits a copy that was made before.
         let _turn = shared.queue.acquire().await;
         let is_made = shared.take(&record, &made)?;
@@ -82,7 +82,7 @@ impl ConversationManager {
 }
 
 impl Shared {
-    async fn summarize(&self, record: &Conversation, wish: &Wish, planner: &Planner) -> Made {
+    async fn summarize(&self, record: &Conversation, request: &SummaryRequest, planner: &Planner) -> Made {
         let Some(backend) = self.setup.backend_in_use().cloned() else { return Made::default() };
         let (summarizer, model) = (&self.setup.summarizer, &self.setup.model);
         let limit = planner.budget().limit;
@@ -90,9 +90,9 @@ impl Shared {
             self.spend_on_summary(call);
             self.setup.observers.tell(|observer| observer.summarized(record.id(), call));
         };
-        let wire = planner.wire_in_use();
-        let work = Work { summarizer, backend, model, cost: planner.cost(), limit, wire, paid: &paid };
-        work.grant(record, wish).await
+        let dialect = planner.dialect_in_use();
+        let work = Work { summarizer, backend, model, cost: planner.cost(), limit, dialect, paid: &paid };
+        work.grant(record, request).await
     }
 
     /// Puts a summary that was made into the record; it stays whatever becomes of the exchange.

@@ -114,7 +114,7 @@ fn a_summary_survives_save_load_and_fork() {
     let fork = chat.fork(replies[29].item_id).unwrap();
     for other in [again, fork] {
         let plan = other.plan("next").unwrap();
-        assert!(plan.summary().is_some() && plan.wish().is_none());
+        assert!(plan.summary().is_some() && plan.summary_request().is_none());
     }
     assert_eq!(model.calls(), before);
 }

@@ -9,15 +9,15 @@ use super::ConversationManager;
 use super::exchange::Exchange;
 use super::open_calls::open_calls;
 use super::params::typed_params;
+use super::queue::SendPermit;
 use super::reply::Reply;
 use super::round::{HowToRun, run_open_calls};
 use super::staged::Ask;
-use super::turn::Turn;
 use crate::backend::{BoxFuture, ChatEvent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Content, Message, ToolCall};
-use crate::words::counted;
+use crate::text::counted;
 
 /// Why a call failed, as a handler says it.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
@@ -76,7 +76,7 @@ where
 /// no name, is answered with what is wrong, and no handler is called. Which names there are is the handler's to know.
 /// While the loop runs, the user's message and the newest calls with their results are part of every request. (Servers
 /// that want back what the model thought beside its calls, as `DeepSeek` does, are sent it with
-/// [`Wire::send_fields`](crate::backend::Wire::send_fields).)
+/// [`Dialect::send_fields`](crate::backend::Dialect::send_fields).)
 ///
 /// # When a loop is stopped
 /// By an error, by a drop of the future, or with the whole process: no call that has run is run again. The start of
@@ -89,7 +89,7 @@ where
 ///
 /// Some servers whose models think demand what they thought back with the results of their calls, in the field in which
 /// they gave it (`DeepSeek` and Moonshot in `reasoning_content`), and refuse the request without it. Such fields are kept in
-/// the record, and sent by [`Wire::send_fields`](crate::Wire::send_fields) or a [preset](crate::Wire::preset).
+/// the record, and sent by [`Dialect::send_fields`](crate::Dialect::send_fields) or a [preset](crate::Dialect::preset).
 ///
 /// # Errors
 /// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the last round;
@@ -196,7 +196,7 @@ impl ToolLoop {
     }
 
     async fn run(mut self) -> Result<Reply> {
-        let turn = Turn::wait(self.next.shared()).await;
+        let turn = SendPermit::wait(self.next.shared()).await;
         let has_open_calls = || !open_calls(&self.next.manager.snapshot()).is_empty();
         let mut asked = match self.first.take() {
             None if has_open_calls() => None,
@@ -219,7 +219,7 @@ impl ToolLoop {
         Err(too_many(self.rounds))
     }
 
-    async fn send(&mut self, exchange: Exchange, turn: &Arc<Turn>) -> Result<Reply> {
+    async fn send(&mut self, exchange: Exchange, turn: &Arc<SendPermit>) -> Result<Reply> {
         let turn = Some(Arc::clone(turn));
         let Some(show) = &mut self.on_event else { return exchange.run_in(turn).await };
         let mut stream = exchange.stream_in(turn).await?;

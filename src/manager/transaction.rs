@@ -8,10 +8,10 @@ use tracing::{Instrument, Span};
 
 use super::exchange::Exchange;
 use super::failure::{FailedExchange, UnsavedExchange};
+use super::queue::SendPermit;
 use super::reply::{Reply, Report};
 use super::summarizer::SummaryCall;
 use super::trace;
-use super::turn::Turn;
 use super::{Shared, State};
 use crate::backend::{Attempt, BackendError, BoxFuture, ChatBackend, ChatEvent, ChatReply, EventStream, FinishReason};
 use crate::conversation::{Conversation, Item, ItemId};
@@ -23,7 +23,7 @@ use crate::tokens::{Dollars, Forecast};
 
 /// It holds the turn. Dropped before it is committed, it leaves the record as it was.
 pub(super) struct Transaction {
-    turn: Arc<Turn>,
+    turn: Arc<SendPermit>,
     exchange: Exchange,
     started: Instant,
     /// When the request was sent that is answered.
@@ -65,11 +65,11 @@ pub(super) struct Events {
 
 impl Transaction {
     /// Waits for its turn, unless it has it, and plans.
-    pub(super) async fn open(exchange: Exchange, turn: Option<Arc<Turn>>) -> Result<Self> {
+    pub(super) async fn open(exchange: Exchange, turn: Option<Arc<SendPermit>>) -> Result<Self> {
         let started = Instant::now();
         let turn = match turn {
             Some(turn) => turn,
-            None => Turn::wait(exchange.shared()).await,
+            None => SendPermit::wait(exchange.shared()).await,
         };
         let shared = &turn.shared;
         let span = trace::exchange(shared);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Memo, Plan, Planner, Reason, Strategy};
+use super::{Plan, Planner, Reason, Strategy, StrategyCache};
 use crate::budget::TokenBudget;
 use crate::conversation::{Conversation, GroupState};
 use crate::error::{Error, ErrorKind};
@@ -29,7 +29,7 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// Tries a strategy on a conversation: its plan is within the budget, keeps the order, is legal, accounts for every
-/// message, is the same with a fresh memo and a used one, and leaves what it sends as it is when that is all there is. Where
+/// message, is the same with a fresh cache and a used one, and leaves what it sends as it is when that is all there is. Where
 /// the planner is asked to [start with a user message](Planner::start_on_user), its request does.
 /// A refusal because of the budget breaks no promise. Call it on many conversations under many budgets.
 ///
@@ -54,7 +54,7 @@ pub fn check(
     budget: &TokenBudget,
 ) -> Result<(), Violation> {
     let trial = Trial { planner: Planner::new(cost.clone(), budget).map_err(fails)?, strategy };
-    let plan = match trial.plan(conversation, &mut Memo::default()) {
+    let plan = match trial.plan(conversation, &mut StrategyCache::default()) {
         Ok(plan) => plan,
         Err(error) if is_refusal(&error) => return Ok(()),
         Err(error) => return Err(fails(error)),
@@ -86,8 +86,8 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn plan(&self, conversation: &Conversation, memo: &mut Memo) -> Result<Plan, Error> {
-        self.planner.plan(conversation, &mut Ledger::new(), self.strategy, memo)
+    fn plan(&self, conversation: &Conversation, cache: &mut StrategyCache) -> Result<Plan, Error> {
+        self.planner.plan(conversation, &mut Ledger::new(), self.strategy, cache)
     }
 
     /// What is sent costs what the plan says, and no more than is allowed.
@@ -103,7 +103,7 @@ impl Trial<'_> {
 
     /// A request that must start with a user message does, and keeps the promises about its size and its parts.
     fn start(&self, conversation: &Conversation) -> Result<(), Violation> {
-        let plan = match self.plan(conversation, &mut Memo::default()) {
+        let plan = match self.plan(conversation, &mut StrategyCache::default()) {
             Ok(plan) => plan,
             Err(error) if is_refusal(&error) => return Ok(()),
             Err(error) => return Err(fails(error)),
@@ -117,10 +117,10 @@ impl Trial<'_> {
         }
     }
 
-    /// The same plan again, with a fresh memo and with one that saw other states of the conversation.
+    /// The same plan again, with a fresh cache and with one that saw other states of the conversation.
     fn determinism(&self, plan: &Plan, conversation: &Conversation) -> Result<(), Violation> {
         let expected = text(plan);
-        let mut used = Memo::default();
+        let mut used = StrategyCache::default();
         let mut other = conversation.clone();
         let leaves: Vec<_> = conversation.path().items().map(crate::conversation::Item::id).collect();
         let some = leaves.len().div_ceil(4).max(1);
@@ -129,11 +129,11 @@ impl Trial<'_> {
             // Whether that one can be sent does not matter here.
             let _ = self.plan(&other, &mut used);
         }
-        for (memo, what) in [(&mut Memo::default(), "a fresh"), (&mut used, "a used")] {
-            match self.plan(conversation, memo) {
+        for (cache, what) in [(&mut StrategyCache::default(), "a fresh"), (&mut used, "a used")] {
+            match self.plan(conversation, cache) {
                 Ok(again) if text(&again) == expected => {}
-                Ok(_) => return broken("determinism", format!("another plan with {what} memo")),
-                Err(error) => return broken("determinism", format!("refused with {what} memo: {error}")),
+                Ok(_) => return broken("determinism", format!("another plan with {what} cache")),
+                Err(error) => return broken("determinism", format!("refused with {what} cache: {error}")),
             }
         }
         Ok(())
@@ -146,7 +146,7 @@ impl Trial<'_> {
             return Ok(());
         }
         let sent = as_sent(plan).map_err(fails)?;
-        let again = self.plan(&sent, &mut Memo::default()).map_err(fails)?;
+        let again = self.plan(&sent, &mut StrategyCache::default()).map_err(fails)?;
         match again.messages() == plan.messages() {
             true => Ok(()),
             false => broken(

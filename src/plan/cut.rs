@@ -1,6 +1,6 @@
 //! What must be answered, made smaller when it is longer than there is room.
 
-use super::runs::Cut;
+use super::runs::Shortened;
 use super::shrink::{Shrink, Shrinker};
 use crate::conversation::{Group, Path};
 use crate::ledger::Sums;
@@ -40,7 +40,7 @@ impl Text {
 }
 
 /// Cuts the longest texts of groups to one length, so that together they fit into the room; `None` when they cannot.
-pub(super) fn cut_to_fit(to_cut: &ToCut<'_>) -> Option<Vec<Cut>> {
+pub(super) fn cut_to_fit(to_cut: &ToCut<'_>) -> Option<Vec<Shortened>> {
     let texts = to_cut.texts();
     let whole: u64 = to_cut.groups.iter().map(|&group| to_cut.sums.group(group).tokens).sum();
     let around = whole.saturating_sub(texts.iter().map(|text| text.tokens).sum());
@@ -65,25 +65,25 @@ impl ToCut<'_> {
     }
 
     /// The groups with no text longer than `length`, and what they cost together.
-    fn at(&self, length: u64) -> (Vec<Cut>, u64) {
+    fn at(&self, length: u64) -> (Vec<Shortened>, u64) {
         let cut = |&group: &usize| {
             let how = Shrink::Ends { tokens: length.max(least(self.path.group(group))) };
             let ways = std::slice::from_ref(&how);
             let tokens = self.shrinker.shrink(self.path.group(group), ways, self.cost).count.tokens;
-            Cut { group, how, tokens }
+            Shortened { group, how, tokens }
         };
-        let cuts: Vec<Cut> = self.groups.iter().map(cut).collect();
+        let cuts: Vec<Shortened> = self.groups.iter().map(cut).collect();
         let tokens = cuts.iter().map(|cut| cut.tokens).sum();
         (cuts, tokens)
     }
 
-    fn fits(&self, (cuts, tokens): (Vec<Cut>, u64)) -> Option<Vec<Cut>> {
-        let is_cut = |cut: &Cut| self.sums.group(cut.group).tokens > cut.tokens;
+    fn fits(&self, (cuts, tokens): (Vec<Shortened>, u64)) -> Option<Vec<Shortened>> {
+        let is_cut = |cut: &Shortened| self.sums.group(cut.group).tokens > cut.tokens;
         (tokens <= self.room).then(|| cuts.into_iter().filter(is_cut).collect())
     }
 
     /// Texts of `length`, or a little less: texts that were counted as parts may cost a little more together.
-    fn at_most(&self, texts: &[Text], mut length: u64) -> Option<Vec<Cut>> {
+    fn at_most(&self, texts: &[Text], mut length: u64) -> Option<Vec<Shortened>> {
         loop {
             let (cuts, tokens) = self.at(length);
             if let Some(cuts) = self.fits((cuts, tokens)) {
@@ -97,7 +97,7 @@ impl ToCut<'_> {
 
     /// The greatest length that is found between the shortest, if that fits, and one that is too long. A token of a text
     /// may cost more than one: in parallel results all that is not ASCII is escaped.
-    fn between(&self, texts: &[Text], whole: u64) -> Option<Vec<Cut>> {
+    fn between(&self, texts: &[Text], whole: u64) -> Option<Vec<Shortened>> {
         let sum = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>();
         let (cuts, mut tokens) = self.at(LEAST_OF_MANY);
         let mut best = self.fits((cuts, tokens))?;

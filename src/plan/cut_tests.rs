@@ -47,7 +47,7 @@ fn round(results: &[String]) -> Vec<Message> {
 fn plan_of(messages: &[Message], cost: &ChatCost, limit: u64) -> Result<Plan> {
     let planner = Planner::new(cost.clone(), &TokenBudget::limit(limit)).unwrap();
     let talk = Conversation::from_messages(messages.iter().cloned());
-    planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default())
+    planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())
 }
 
 /// The request with every result as short as it may become.

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::shrink::Shrink;
 use super::step::Step;
-use super::summary::Wish;
+use super::summary::SummaryRequest;
 use crate::conversation::SummaryId;
 use crate::message::Role;
 
@@ -22,7 +22,7 @@ pub struct Draft {
     pub(super) shrinks: Vec<(usize, Shrink, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
     pub(super) summary: Option<(SummaryId, Role)>,
-    pub(crate) wish: Option<Wish>,
+    pub(crate) summary_request: Option<SummaryRequest>,
     /// What the steps of a ladder did; empty for any other strategy.
     pub(crate) steps: Vec<Step>,
 }
@@ -34,7 +34,7 @@ impl Draft {
         shrinks: Vec::new(),
         marks: Vec::new(),
         summary: None,
-        wish: None,
+        summary_request: None,
         steps: Vec::new(),
     };
 
@@ -75,8 +75,8 @@ impl Draft {
     }
 
     /// Says that a summary would be worth making. The plan is sent as it is when it is not made.
-    pub fn wish(mut self, wish: Wish) -> Self {
-        self.wish = Some(wish);
+    pub fn request_summary(mut self, request: SummaryRequest) -> Self {
+        self.summary_request = Some(request);
         self
     }
 
@@ -92,7 +92,7 @@ impl Draft {
         self.reasons.extend(other.reasons);
         self.shrinks.extend(other.shrinks);
         self.summary = self.summary.or(other.summary);
-        self.wish = self.wish.or(other.wish);
+        self.summary_request = self.summary_request.or(other.summary_request);
         self.marks.extend(other.marks.into_iter().map(|(name, group)| (format!("{prefix}{name}").into(), group)));
         self
     }

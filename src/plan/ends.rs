@@ -1,7 +1,7 @@
 //! The beginning and the end of a long text.
 
+use crate::text::thousands;
 use crate::tokens::ChatCost;
-use crate::words::thousands;
 
 /// The beginning and the end of a text in at most `most` tokens, with the number of tokens left out between them, or `…`
 /// where that number would take half of the room; `None` when the text is no longer than that, or would not become shorter.

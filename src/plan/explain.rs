@@ -6,7 +6,7 @@ use super::plan::{Fate, Moved, Plan};
 use super::refuse::messages;
 use super::step::TrimsTo;
 use crate::budget::Limit;
-use crate::words::{counted, thousands};
+use crate::text::{counted, thousands};
 
 pub(super) struct Explain<'a>(pub(super) &'a Plan);
 
@@ -70,13 +70,13 @@ impl fmt::Display for Explain<'_> {
         for warning in plan.warnings() {
             write!(f, "\n  ! {warning}")?;
         }
-        match plan.wish() {
-            Some(wish) => write!(
+        match plan.summary_request() {
+            Some(request) => write!(
                 f,
                 "\n  worth a summary of at most {} tokens: {} of about {} tokens",
-                thousands(wish.most),
-                counted(usize::try_from(wish.calls).unwrap_or(usize::MAX), "call"),
-                thousands(wish.tokens / wish.calls.max(1))
+                thousands(request.most),
+                counted(usize::try_from(request.calls).unwrap_or(usize::MAX), "call"),
+                thousands(request.tokens / request.calls.max(1))
             ),
             None => Ok(()),
         }

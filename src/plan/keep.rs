@@ -5,12 +5,12 @@ use std::fmt;
 use super::draft::Reason;
 use super::plan::{Fate, Plan};
 use super::refuse::describe_group;
-use super::runs::{Decided, Ground, history};
-use super::view::MustSend;
-use super::{Memo, Strategy};
+use super::runs::{Decided, PlanInput, history};
+use super::view::RequiredGroups;
+use super::{Strategy, StrategyCache};
 use crate::conversation::{GroupState, ItemId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::words::thousands;
+use crate::text::thousands;
 
 /// What would have to change for a message to be sent. `Display` says it in a sentence or two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ impl Plan {
         let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
         let tokens = self.sums.group(group).tokens;
         let can_be_kept = fate != Fate::Kept && path.group(group).state() == GroupState::Ready;
-        let must = MustSend::of(self.record(), &self.sums, self.starts_on_user);
+        let must = RequiredGroups::of(self.record(), &self.sums, self.starts_on_user);
         let before = self.tokens.total() - self.tokens.history;
-        let ground = Ground {
+        let input = PlanInput {
             record: self.record(),
             sums: &self.sums,
             must: &must,
@@ -72,32 +72,32 @@ impl Plan {
             tokens,
             fate,
             reason,
-            pin_lacks: if can_be_kept { self.pin_lacks(item, group, ground)? } else { None },
+            pin_lacks: if can_be_kept { self.pin_lacks(item, group, input)? } else { None },
             state: path.group(group).state(),
             kept_free: self.budget.kept_free(),
-            limit: if can_be_kept { self.limit_to_keep(group, ground, strategy) } else { None },
+            limit: if can_be_kept { self.limit_to_keep(group, input, strategy) } else { None },
         })
     }
 
     /// The tokens that the limit lacks for an item to be pinned. `None` when a request with the pin could not start with a
     /// user message, and must.
-    fn pin_lacks(&self, item: ItemId, group: usize, ground: Ground<'_>) -> Result<Option<u64>> {
+    fn pin_lacks(&self, item: ItemId, group: usize, input: PlanInput<'_>) -> Result<Option<u64>> {
         if self.starts_on_user && self.record().path().turn_of(group).is_none() {
             return Ok(None);
         }
         let mut pinned = self.record().clone();
         pinned.pin(item)?;
-        let must = MustSend::of(&pinned, &self.sums, self.starts_on_user);
-        Ok(Some(Ground { must: &must, ..ground }.fixed().saturating_sub(self.budget.limit)))
+        let must = RequiredGroups::of(&pinned, &self.sums, self.starts_on_user);
+        Ok(Some(PlanInput { must: &must, ..input }.fixed().saturating_sub(self.budget.limit)))
     }
 
     /// Bisects between this limit and the one under which the whole path fits.
-    fn limit_to_keep(&self, group: usize, ground: Ground<'_>, strategy: &dyn Strategy) -> Option<u64> {
-        let whole = ground.before + self.sums.tokens(0..self.record().path().groups());
+    fn limit_to_keep(&self, group: usize, input: PlanInput<'_>, strategy: &dyn Strategy) -> Option<u64> {
+        let whole = input.before + self.sums.tokens(0..self.record().path().groups());
         let (mut too_small, mut enough) =
             (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit.saturating_add(1)));
-        let mut memo = Memo::default();
-        let mut keeps_at = |limit| self.keeps_at(limit, group, ground, strategy, &mut memo);
+        let mut cache = StrategyCache::default();
+        let mut keeps_at = |limit| self.keeps_at(limit, group, input, strategy, &mut cache);
         if !keeps_at(enough) {
             return None;
         }
@@ -112,11 +112,18 @@ impl Plan {
         Some(enough)
     }
 
-    fn keeps_at(&self, limit: u64, group: usize, ground: Ground<'_>, strategy: &dyn Strategy, memo: &mut Memo) -> bool {
-        let decided = ground.decide(&self.budget.at(limit), strategy, memo);
+    fn keeps_at(
+        &self,
+        limit: u64,
+        group: usize,
+        input: PlanInput<'_>,
+        strategy: &dyn Strategy,
+        cache: &mut StrategyCache,
+    ) -> bool {
+        let decided = input.decide(&self.budget.at(limit), strategy, cache);
         decided.is_ok_and(|Decided { runs, .. }| {
             let is_kept = runs.iter().any(|run| run.fate == Fate::Kept && run.groups.contains(&group));
-            is_kept && ground.before + history(&runs) <= limit
+            is_kept && input.before + history(&runs) <= limit
         })
     }
 }

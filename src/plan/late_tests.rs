@@ -12,7 +12,7 @@ fn cost() -> ChatCost {
 
 fn plan(talk: &Conversation, limit: u64, spec: &str) -> Plan {
     let planner = Planner::new(cost(), &TokenBudget::limit(limit).low_mark(1.0)).unwrap();
-    planner.plan(talk, &mut Ledger::new(), &*parse(spec).unwrap(), &mut Memo::default()).unwrap()
+    planner.plan(talk, &mut Ledger::new(), &*parse(spec).unwrap(), &mut StrategyCache::default()).unwrap()
 }
 
 fn texts(plan: &Plan) -> Vec<String> {
@@ -137,8 +137,8 @@ fn a_summary_stands_for_calls_and_late_results_together_or_for_neither() {
         let sent = plan(&talk, 120, "summarize");
         assert_eq!(sent.summary().is_some(), is_used, "up to {last}");
     }
-    let wish = plan(&talk, 60, "summarize:tokens=5").wish().cloned().unwrap();
-    assert!(!talk.path().is_split(wish.groups.end), "{wish:?}");
+    let request = plan(&talk, 60, "summarize:tokens=5").summary_request().cloned().unwrap();
+    assert!(!talk.path().is_split(request.groups.end), "{request:?}");
 }
 
 #[test]
@@ -148,12 +148,12 @@ fn a_mark_between_calls_and_their_late_result_is_found_again() {
     talk.push(Message::user("next"));
     let planner = Planner::new(cost(), &TokenBudget::limit(100).low_mark(0.5)).unwrap();
     let strategy = SlidingWindow::tokens();
-    let first = planner.plan(&talk, &mut Ledger::new(), &strategy, &mut Memo::default()).unwrap();
+    let first = planner.plan(&talk, &mut Ledger::new(), &strategy, &mut StrategyCache::default()).unwrap();
     assert_eq!(texts(&first), ["no, b", "Done.", "next"]);
     first.commit_marks(&mut talk).unwrap();
     talk.push(Message::assistant("ok"));
     talk.push(Message::user("more"));
-    let next = planner.plan(&talk, &mut Ledger::new(), &strategy, &mut Memo::default()).unwrap();
+    let next = planner.plan(&talk, &mut Ledger::new(), &strategy, &mut StrategyCache::default()).unwrap();
     assert_eq!(texts(&next), ["no, b", "Done.", "next", "ok", "more"]);
     assert_eq!(next.prefix_shared_with(&first), first.tokens().history);
 }

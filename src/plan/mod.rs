@@ -38,13 +38,13 @@ pub use check::{Violation, check};
 pub use draft::{Draft, Reason};
 pub(crate) use ends::ends;
 pub use keep::ToKeep;
-pub(crate) use plan::Sent;
-pub use plan::{Arithmetic, Decision, Fate, Moved, Plan, Row, Run, Warning};
+pub(crate) use plan::RequestFingerprint;
+pub use plan::{Decision, Fate, Moved, Plan, RequestTokens, Row, Run, Warning};
 pub use planner::{Extras, Planner};
 pub use shrink::Shrink;
 pub use step::{Step, StepPrice, TrimsTo};
-pub use summary::{SummaryUse, Wish};
-pub use view::{Must, View};
+pub use summary::{SummaryRequest, SummaryUse};
+pub use view::{Required, View};
 
 /// Decides which groups of a conversation are sent.
 ///
@@ -54,7 +54,7 @@ pub use view::{Must, View};
 /// A strategy that leaves out every group of calls but the newest:
 /// ```
 /// use std::borrow::Cow;
-/// use turnwise::{Draft, Memo, Reason, Result, Strategy, View};
+/// use turnwise::{Draft, StrategyCache, Reason, Result, Strategy, View};
 ///
 /// #[derive(Debug)]
 /// struct NoTools;
@@ -64,7 +64,7 @@ pub use view::{Must, View};
 ///         "no-tools".into()
 ///     }
 ///
-///     fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+///     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
 ///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
 ///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
 ///     }
@@ -78,7 +78,7 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// Whatever keeps the strategy from deciding; the plan then fails with it.
-    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft>;
+    fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft>;
 
     /// Down to where it trims, for plans to say; nothing is decided by it.
     fn trims_to(&self) -> TrimsTo {
@@ -93,8 +93,8 @@ macro_rules! draft_through {
                 (**self).spec()
             }
 
-            fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
-                (**self).draft(view, memo)
+            fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
+                (**self).draft(view, cache)
             }
 
             fn trims_to(&self) -> TrimsTo {
@@ -109,13 +109,13 @@ draft_through!(&S, Box<S>);
 /// A cache for one strategy on one conversation, such as an index; kept by the caller from plan to plan. A draft must
 /// not depend on what is in it.
 #[derive(Default)]
-pub struct Memo {
+pub struct StrategyCache {
     own: Option<Box<dyn Any + Send + Sync>>,
     /// The planner's: groups that were made smaller.
     shrinker: shrink::Shrinker,
 }
 
-impl Memo {
+impl StrategyCache {
     /// The value of type `T`, made if there is none yet, in the place of one of another type.
     pub fn get<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
         if !self.own.as_ref().is_some_and(|value| value.is::<T>()) {
@@ -123,14 +123,14 @@ impl Memo {
         }
         match self.own.as_mut().and_then(|value| value.downcast_mut()) {
             Some(value) => value,
-            None => unreachable!("the memo was filled with this type above"),
+            None => unreachable!("the cache was filled with this type above"),
         }
     }
 }
 
-impl fmt::Debug for Memo {
+impl fmt::Debug for StrategyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.own.is_some() { "Memo(filled)" } else { "Memo(empty)" })
+        f.write_str(if self.own.is_some() { "StrategyCache(filled)" } else { "StrategyCache(empty)" })
     }
 }
 
@@ -159,7 +159,7 @@ pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy)
     let conversation = Conversation::from_messages(messages.iter().cloned());
     let cost = budget.model().map_or_else(ChatCost::default, ChatCost::for_model);
     let planner = Planner::new(cost, &budget.clone().low_mark_or(1.0))?;
-    planner.plan(&conversation, &mut Ledger::new(), strategy, &mut Memo::default())
+    planner.plan(&conversation, &mut Ledger::new(), strategy, &mut StrategyCache::default())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::tokens::{ChatCost, CounterFn};
 fn plan_with(talk: &Conversation, limit: u64, strategy: &dyn Strategy, extras: &Extras) -> Plan {
     let cost = ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64));
     let planner = Planner::new(cost, &TokenBudget::limit(limit).low_mark(1.0)).unwrap();
-    planner.plan_with(talk, &mut Ledger::new(), strategy, &mut Memo::default(), extras).unwrap()
+    planner.plan_with(talk, &mut Ledger::new(), strategy, &mut StrategyCache::default(), extras).unwrap()
 }
 
 fn plan(talk: &Conversation, limit: u64, strategy: &dyn Strategy) -> Plan {

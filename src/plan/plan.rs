@@ -9,13 +9,13 @@ use serde::{Serialize, Serializer};
 
 use super::draft::Reason;
 use super::explain::Explain;
-use super::runs::Cut;
+use super::runs::Shortened;
 use super::step::{Step, TrimsTo};
-use super::summary::{SummaryUse, Wish};
+use super::summary::{SummaryRequest, SummaryUse};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::{Print, Sums};
+use crate::ledger::{Fingerprint, Sums};
 use crate::message::{Message, call_faults};
 use crate::request::{ChatRequest, Params, Tool};
 use crate::tokens::ChatCost;
@@ -83,7 +83,7 @@ pub struct Moved {
 /// What the request costs, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Arithmetic {
+pub struct RequestTokens {
     /// The leading system and developer messages.
     pub head: u64,
     /// The tool definitions.
@@ -107,7 +107,7 @@ fn is_zero(tokens: &u64) -> bool {
     *tokens == 0
 }
 
-impl Arithmetic {
+impl RequestTokens {
     /// The whole request.
     pub fn total(&self) -> u64 {
         [self.head, self.tools, self.history, self.summary, self.context, self.overhead]
@@ -153,12 +153,12 @@ impl fmt::Display for Warning {
 /// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller; `apart`,
 /// the indexes of results that belong to the run and stand behind other messages), `moved` (`{message, calls}`: results that
 /// are sent directly behind their calls, and stand behind other messages), `summary`,
-/// `wish` and `warnings` (`{message, text}`) where there are any, and `messages`.
+/// `summary_request` and `warnings` (`{message, text}`) where there are any, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,
     pub(super) budget: ResolvedBudget,
-    pub(super) tokens: Arithmetic,
+    pub(super) tokens: RequestTokens,
     pub(super) runs: Vec<Run>,
     pub(super) messages: Vec<Message>,
     pub(super) tools: Arc<[Tool]>,
@@ -172,10 +172,10 @@ pub struct Plan {
     pub(super) parts: Vec<Part>,
     /// The messages before they were fitted to a server, where that changed their number or order.
     pub(super) unfitted: Option<Vec<Message>>,
-    pub(super) cuts: Vec<Cut>,
+    pub(super) cuts: Vec<Shortened>,
     pub(super) starts_on_user: bool,
     pub(super) summary: Option<SummaryUse>,
-    pub(super) wish: Option<Wish>,
+    pub(super) summary_request: Option<SummaryRequest>,
     pub(super) steps: Vec<Step>,
     pub(super) trims_to: TrimsTo,
 }
@@ -183,7 +183,7 @@ pub struct Plan {
 /// What was sent, as far as it tells what a later request repeats: a short hash of what stands before the messages (the
 /// tools, and instructions that were moved there), and one of each part. It keeps no text alive.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent(Box<[u32]>);
+pub(crate) struct RequestFingerprint(Box<[u32]>);
 
 /// A part of a request: how many messages, and what they cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl Plan {
     }
 
     /// The messages that are sent, in order, the head first: those of [`request`](Self::request), without what the server
-    /// is not to get ([`Planner::wire`](super::Planner::wire)). What a message holds beside the specification stays in
+    /// is not to get ([`Planner::dialect`](super::Planner::dialect)). What a message holds beside the specification stays in
     /// the record.
     pub fn messages(&self) -> &[Message] {
         &self.messages
@@ -221,7 +221,7 @@ impl Plan {
     }
 
     /// What the request costs.
-    pub fn tokens(&self) -> &Arithmetic {
+    pub fn tokens(&self) -> &RequestTokens {
         &self.tokens
     }
 
@@ -241,8 +241,8 @@ impl Plan {
     }
 
     /// The summary that would be worth making, if one would.
-    pub fn wish(&self) -> Option<&Wish> {
-        self.wish.as_ref()
+    pub fn summary_request(&self) -> Option<&SummaryRequest> {
+        self.summary_request.as_ref()
     }
 
     /// What each step of the strategy did, and its price, in the order of the steps. A strategy that is no
@@ -280,7 +280,7 @@ impl Plan {
     }
 
     /// What of the messages that are sent is not as the API has it: calls whose arguments are no JSON, or that have no name
-    /// or no id. They are sent in a form that servers take ([`Wire::fit`](crate::backend::Wire::fit)); the record keeps
+    /// or no id. They are sent in a form that servers take ([`Dialect::fit`](crate::backend::Dialect::fit)); the record keeps
     /// what came.
     pub fn warnings(&self) -> Vec<Warning> {
         let (head, path) = (self.head_len(), self.record.path());
@@ -338,15 +338,15 @@ impl Plan {
     }
 
     /// What a later plan is compared with.
-    pub(crate) fn sent(&self) -> Sent {
-        let before = Print::of(&(&*self.tools, self.gathered()));
+    pub(crate) fn sent(&self) -> RequestFingerprint {
+        let before = Fingerprint::of(&(&*self.tools, self.gathered()));
         let mut left = self.unfitted();
         let parts = self.parts.iter().map(|part| {
             let (own, rest) = left.split_at_checked(part.messages).unwrap_or((left, &[]));
             left = rest;
-            Print::of(&own)
+            Fingerprint::of(&own)
         });
-        Sent(std::iter::once(before).chain(parts).map(Print::short).collect())
+        RequestFingerprint(std::iter::once(before).chain(parts).map(Fingerprint::short).collect())
     }
 
     /// The instructions at the start, where fitting them to a server moved others there.
@@ -355,7 +355,7 @@ impl Plan {
     }
 
     /// As [`prefix_shared_with`](Self::prefix_shared_with), with what both sent.
-    pub(crate) fn repeats(&self, own: &Sent, last: &Sent) -> u64 {
+    pub(crate) fn repeats(&self, own: &RequestFingerprint, last: &RequestFingerprint) -> u64 {
         let equal = own.0.iter().zip(&last.0).take_while(|(own, last)| own == last).count();
         self.parts.iter().take(equal.saturating_sub(1)).map(|part| part.tokens).sum()
     }
@@ -404,8 +404,8 @@ impl Serialize for Plan {
         if let Some(summary) = &self.summary {
             plan.serialize_field("summary", summary)?;
         }
-        if let Some(wish) = &self.wish {
-            plan.serialize_field("wish", wish)?;
+        if let Some(request) = &self.summary_request {
+            plan.serialize_field("summary_request", request)?;
         }
         let warnings = self.warnings();
         if !warnings.is_empty() {

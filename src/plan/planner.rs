@@ -6,31 +6,31 @@ use std::sync::Arc;
 use super::assemble::{Assembly, Insert, Sources};
 use super::cut::{ToCut, cut_to_fit};
 use super::draft::Draft;
-use super::plan::{Arithmetic, Plan};
+use super::plan::{Plan, RequestTokens};
 use super::refuse::{kept_too_much, refuse_another_start, refuse_what_cannot_fit};
-use super::runs::{Cut, Decided, Ground, history};
+use super::runs::{Decided, PlanInput, Shortened, history};
 use super::summary::{self, SummaryUse};
-use super::view::{Must, MustSend};
-use super::{Memo, Strategy};
+use super::view::{Required, RequiredGroups};
+use super::{Strategy, StrategyCache};
 use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, Mark, Path};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Sums};
 use crate::message::{Message, Role};
 use crate::request::{Params, Tool};
 use crate::tokens::{ChatCost, Count};
-use crate::wire::Wire;
 
 /// Turns a strategy's wishes into a [`Plan`] that can be sent: adds head, pins and what must be answered, leaves out
 /// what is not legal, checks the sum, and refuses with numbers.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{ChatCost, Conversation, Ledger, Memo, Message, Planner, SlidingWindow, TokenBudget};
+/// use turnwise::{ChatCost, Conversation, Ledger, StrategyCache, Message, Planner, SlidingWindow, TokenBudget};
 ///
 /// let talk = Conversation::from_messages([Message::system("Be brief."), Message::user("Hello!")]);
 /// let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::for_model("gpt-4o")?)?;
-/// let plan = planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default())?;
+/// let plan = planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())?;
 /// assert_eq!(plan.messages().len(), 2);
 /// # Ok::<(), turnwise::Error>(())
 /// ```
@@ -41,7 +41,7 @@ pub struct Planner {
     tools: Arc<[Tool]>,
     model: Option<String>,
     params: Params,
-    wire: Wire,
+    dialect: Dialect,
     never_cut: bool,
     starts_on_user: bool,
 }
@@ -72,20 +72,20 @@ impl Extras {
 }
 
 /// What a request costs whatever is decided about the path.
-struct Fixed {
+struct Overhead {
     head: Count,
     tools: Count,
     context: Count,
     overhead: Count,
 }
 
-impl Fixed {
+impl Overhead {
     fn tokens(&self) -> u64 {
         (self.head + self.tools + self.context + self.overhead).tokens
     }
 
-    fn with(&self, decided: &Decided) -> Arithmetic {
-        Arithmetic {
+    fn with(&self, decided: &Decided) -> RequestTokens {
+        RequestTokens {
             head: self.head.tokens,
             tools: self.tools.tokens,
             history: history(&decided.runs),
@@ -110,7 +110,7 @@ impl Planner {
             tools: Arc::from([]),
             model: None,
             params: Params::new(),
-            wire: Wire::default(),
+            dialect: Dialect::default(),
             never_cut: false,
             starts_on_user: false,
         })
@@ -138,12 +138,12 @@ impl Planner {
     }
 
     /// Fits the messages of every plan to a server, and the name of the parameter for the longest reply. Default:
-    /// [`Wire::default`], which leaves out what the specification does not have. Members that the wire sends beside it are
-    /// counted. Calls are sent as every server takes them ([`Wire::fit`]).
+    /// [`Dialect::default`], which leaves out what the specification does not have. Members that the wire sends beside it are
+    /// counted. Calls are sent as every server takes them ([`Dialect::fit`]).
     #[must_use]
-    pub fn wire(mut self, wire: Wire) -> Self {
-        self.cost = wire.cost(self.cost);
-        self.wire = wire;
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.cost = dialect.cost(self.cost);
+        self.dialect = dialect;
         self
     }
 
@@ -170,11 +170,11 @@ impl Planner {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ChatCost, Conversation, Everything, Ledger, Memo, Message, Planner, Role, TokenBudget};
+    /// use turnwise::{ChatCost, Conversation, Everything, Ledger, StrategyCache, Message, Planner, Role, TokenBudget};
     ///
     /// let talk = Conversation::from_messages([Message::assistant("Hello!"), Message::user("Hi.")]);
     /// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?.start_on_user();
-    /// let plan = planner.plan(&talk, &mut Ledger::new(), &Everything, &mut Memo::default())?;
+    /// let plan = planner.plan(&talk, &mut Ledger::new(), &Everything, &mut StrategyCache::default())?;
     /// assert_eq!((plan.messages().len(), plan.messages()[0].role()), (1, &Role::User));
     /// # Ok::<(), turnwise::Error>(())
     /// ```
@@ -208,8 +208,8 @@ impl Planner {
     }
 
     /// How requests are fitted to a server.
-    pub(crate) fn wire_in_use(&self) -> &Wire {
-        &self.wire
+    pub(crate) fn dialect_in_use(&self) -> &Dialect {
+        &self.dialect
     }
 
     /// How requests are counted.
@@ -230,9 +230,9 @@ impl Planner {
         conversation: &Conversation,
         ledger: &mut Ledger,
         strategy: &dyn Strategy,
-        memo: &mut Memo,
+        cache: &mut StrategyCache,
     ) -> Result<Plan> {
-        self.plan_with(conversation, ledger, strategy, memo, &Extras::default())
+        self.plan_with(conversation, ledger, strategy, cache, &Extras::default())
     }
 
     /// As [`plan`](Self::plan), with what this request holds beside the conversation.
@@ -244,22 +244,22 @@ impl Planner {
         conversation: &Conversation,
         ledger: &mut Ledger,
         strategy: &dyn Strategy,
-        memo: &mut Memo,
+        cache: &mut StrategyCache,
         extras: &Extras,
     ) -> Result<Plan> {
         extras.check()?;
-        let params = self.wire.fit_params(self.params.and(&extras.params));
+        let params = self.dialect.fit_params(self.params.and(&extras.params));
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
-        let fixed = Fixed { head, tools, context: self.cost.group(&extras.context), overhead: self.cost.priming() };
+        let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), overhead: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
-        let must = MustSend::of(conversation, &sums, self.starts_on_user);
+        let must = RequiredGroups::of(conversation, &sums, self.starts_on_user);
         if conversation.head().is_empty() && must.iter().next().is_none() {
             let detail = "nothing to send: the conversation has no head and no message that can be sent";
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         let before = fixed.tokens();
-        let cuts = self.cuts(conversation.path(), before, &must, &sums, memo)?;
-        let ground = Ground {
+        let cuts = self.cuts(conversation.path(), before, &must, &sums, cache)?;
+        let input = PlanInput {
             record: conversation,
             sums: &sums,
             must: &must,
@@ -268,12 +268,12 @@ impl Planner {
             cuts: &cuts,
             starts_on_user: self.starts_on_user,
         };
-        let decided = ground.decide(&self.budget, strategy, memo)?;
+        let decided = input.decide(&self.budget, strategy, cache)?;
         let tokens = fixed.with(&decided);
         if tokens.total() > self.budget.limit {
             return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
-        let Assembly { messages, parts, is_exact } = self.assemble(&ground, &decided, &fixed, extras, memo);
+        let Assembly { messages, parts, is_exact } = self.assemble(&input, &decided, &fixed, extras, cache);
         if self.starts_on_user {
             let first = decided.runs.iter().find(|run| run.fate.is_sent()).map(|run| run.groups.start);
             refuse_another_start(conversation.path(), &messages, first)?;
@@ -287,7 +287,7 @@ impl Planner {
             marks: marks(&decided.draft, &strategy.spec(), conversation),
             spec: strategy.spec().into_owned(),
             budget: self.budget,
-            tokens: Arithmetic { estimated, ..tokens },
+            tokens: RequestTokens { estimated, ..tokens },
             runs: decided.runs,
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
@@ -298,7 +298,7 @@ impl Planner {
             cuts,
             starts_on_user: self.starts_on_user,
             summary: decided.summary,
-            wish: decided.draft.wish,
+            summary_request: decided.draft.summary_request,
             steps: decided.steps,
             trims_to: strategy.trims_to(),
         })
@@ -308,21 +308,21 @@ impl Planner {
     /// answered.
     fn assemble(
         &self,
-        ground: &Ground<'_>,
+        input: &PlanInput<'_>,
         decided: &Decided,
-        fixed: &Fixed,
+        fixed: &Overhead,
         extras: &Extras,
-        memo: &Memo,
+        cache: &StrategyCache,
     ) -> Assembly {
-        let path = ground.record.path();
-        let pending = ground.must.of_reason(Must::Pending).next().unwrap_or(path.groups());
+        let path = input.record.path();
+        let pending = input.must.of_reason(Required::Pending).next().unwrap_or(path.groups());
         let summary = decided.summary.as_ref();
         let inserts = [
-            summary.and_then(|summary| self.insert(summary, &decided.draft, ground.record)),
+            summary.and_then(|summary| self.insert(summary, &decided.draft, input.record)),
             Some(Insert { before: pending, messages: extras.context.clone(), cost: fixed.context }),
         ];
-        let (smaller, shrinker) = (&*decided.smaller, &memo.shrinker);
-        let sources = Sources { path, sums: ground.sums, smaller, shrinker, cost: &self.cost };
+        let (smaller, shrinker) = (&*decided.smaller, &cache.shrinker);
+        let sources = Sources { path, sums: input.sums, smaller, shrinker, cost: &self.cost };
         let mut request = Assembly::new(path.head(), fixed.head + fixed.tools);
         sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
         request
@@ -339,7 +339,14 @@ impl Planner {
 
     /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit: results first, then the
     /// newest group, and the user message of its turn only where that is not enough.
-    fn cuts(&self, path: Path<'_>, before: u64, must: &MustSend, sums: &Sums, memo: &Memo) -> Result<Vec<Cut>> {
+    fn cuts(
+        &self,
+        path: Path<'_>,
+        before: u64,
+        must: &RequiredGroups,
+        sums: &Sums,
+        cache: &StrategyCache,
+    ) -> Result<Vec<Shortened>> {
         let Err(refused) = refuse_what_cannot_fit(path, before, must, sums, &self.budget) else {
             return Ok(Vec::new());
         };
@@ -349,12 +356,12 @@ impl Planner {
         }
         let mut order: Vec<usize> = must.not_pinned().collect();
         order.sort_by_key(|&group| (!path.group(group).has_calls(), Reverse(group)));
-        let pins: u64 = must.of_reason(Must::Pin).map(|group| sums.group(group).tokens).sum();
+        let pins: u64 = must.of_reason(Required::Pin).map(|group| sums.group(group).tokens).sum();
         let room = self.budget.limit.saturating_sub(before).saturating_sub(pins);
         let cuts = (1..=order.len()).find_map(|count| {
             let (groups, whole) = order.split_at(count);
             let room = room.checked_sub(whole.iter().map(|&group| sums.group(group).tokens).sum())?;
-            let (cost, shrinker) = (&self.cost, &memo.shrinker);
+            let (cost, shrinker) = (&self.cost, &cache.shrinker);
             cut_to_fit(&ToCut { path, groups, room, sums, cost, shrinker })
         });
         cuts.ok_or(refused)
@@ -362,8 +369,8 @@ impl Planner {
 
     /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.
     fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
-        let fitted = self.wire.fit(&messages);
-        let is_as_counted = Wire::keeps_cost(&messages, &fitted);
+        let fitted = self.dialect.fit(&messages);
+        let is_as_counted = Dialect::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));
         let unfitted = (!is_same_order).then_some(messages);
         (fitted, unfitted, is_as_counted)

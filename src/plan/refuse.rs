@@ -1,26 +1,26 @@
 //! Refusals, with the numbers.
 
-use super::Must;
-use super::view::MustSend;
+use super::Required;
+use super::view::RequiredGroups;
 use crate::budget::ResolvedBudget;
 use crate::conversation::Path;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Sums;
 use crate::message::{Message, Role};
-use crate::words::{counted, thousands};
+use crate::text::{counted, thousands};
 
 /// Refuses when what must be sent does not fit: head and tools (`before`, with priming), then the pins, then what must
 /// be answered.
 pub(super) fn refuse_what_cannot_fit(
     path: Path<'_>,
     before: u64,
-    must: &MustSend,
+    must: &RequiredGroups,
     sums: &Sums,
     budget: &ResolvedBudget,
 ) -> Result<()> {
     let of = |why| must.of_reason(why).fold(0_u64, |sum, group| sum.saturating_add(sums.group(group).tokens));
-    let pins = of(Must::Pin);
-    let pending = of(Must::Pending).saturating_add(of(Must::Leads));
+    let pins = of(Required::Pin);
+    let pending = of(Required::Pending).saturating_add(of(Required::Leads));
     let Some(room) = budget.limit.checked_sub(before) else {
         return refuse(ErrorKind::OverBudget, None, "head, tools and priming need", before, budget.limit, budget);
     };

@@ -8,8 +8,8 @@ use super::plan::{Fate, Run};
 use super::shrink::Shrink;
 use super::step::Step;
 use super::summary::SummaryUse;
-use super::view::{Must, MustSend, View};
-use super::{Memo, Strategy};
+use super::view::{Required, RequiredGroups, View};
+use super::{Strategy, StrategyCache};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, GroupState, Path};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,22 +19,22 @@ use crate::tokens::ChatCost;
 
 /// What a draft stands on, whatever the budget.
 #[derive(Clone, Copy)]
-pub(super) struct Ground<'a> {
+pub(super) struct PlanInput<'a> {
     pub(super) record: &'a Conversation,
     pub(super) sums: &'a Sums,
-    pub(super) must: &'a MustSend,
+    pub(super) must: &'a RequiredGroups,
     pub(super) cost: &'a ChatCost,
     /// Tokens of head, tools and priming.
     pub(super) before: u64,
     /// Groups that must be answered and are too long to be sent whole.
-    pub(super) cuts: &'a [Cut],
+    pub(super) cuts: &'a [Shortened],
     /// Whether the request must begin with a user message.
     pub(super) starts_on_user: bool,
 }
 
 /// A group that must be sent and is made smaller to fit.
 #[derive(Clone, Debug)]
-pub(super) struct Cut {
+pub(super) struct Shortened {
     pub(super) group: usize,
     pub(super) how: Shrink,
     pub(super) tokens: u64,
@@ -52,12 +52,17 @@ pub(super) struct Decided {
     pub(super) steps: Vec<Step>,
 }
 
-impl Ground<'_> {
+impl PlanInput<'_> {
     /// Asks the strategy, and puts all groups in runs.
-    pub(super) fn decide(&self, budget: &ResolvedBudget, strategy: &dyn Strategy, memo: &mut Memo) -> Result<Decided> {
+    pub(super) fn decide(
+        &self,
+        budget: &ResolvedBudget,
+        strategy: &dyn Strategy,
+        cache: &mut StrategyCache,
+    ) -> Result<Decided> {
         let (path, spec) = (self.record.path(), strategy.spec());
-        // The strategy has the rest of its memo to itself.
-        let shrinker = std::mem::take(&mut memo.shrinker);
+        // The strategy has the rest of its cache to itself.
+        let shrinker = std::mem::take(&mut cache.shrinker);
         let view = View {
             conversation: self.record,
             budget,
@@ -72,16 +77,16 @@ impl Ground<'_> {
             is_holding: false,
             starts_on_user: self.starts_on_user,
         };
-        let drafted = strategy.draft(&view, memo).and_then(|mut draft| {
+        let drafted = strategy.draft(&view, cache).and_then(|mut draft| {
             check_groups(&draft, &spec, path.groups())?;
             draft.summary = draft.summary.map(|(id, role)| (id, self.role_of_summary(role)));
             let left = Applied::of(&draft, &view);
             let after = view.behind(&left).request();
-            let only = || vec![Step::taken(&spec, view.request(), after, draft.wish.as_ref())];
+            let only = || vec![Step::taken(&spec, view.request(), after, draft.summary_request.as_ref())];
             let steps = if draft.steps.is_empty() { only() } else { draft.steps.clone() };
             Ok(if self.starts_on_user { self.start_on_user(&view, draft, steps, after) } else { (draft, left, steps) })
         });
-        memo.shrinker = shrinker;
+        cache.shrinker = shrinker;
         let (draft, left, steps) = drafted?;
         let cut = self.cuts.iter().map(|cut| (cut.group, vec![cut.how.clone()]));
         let mut smaller: Vec<_> = left.shrunk().iter().map(|one| (one.group, one.ways.clone())).chain(cut).collect();
@@ -136,25 +141,25 @@ impl Ground<'_> {
     /// Tokens of head, tools, priming and what must be sent.
     pub(super) fn fixed(&self) -> u64 {
         let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().groups()));
-        let saved = |cut: &Cut| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
+        let saved = |cut: &Shortened| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
         whole.saturating_sub(self.cuts.iter().map(saved).sum())
     }
 
     /// The whole path in runs of groups that share a fate and a reason.
     fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
-        let (groups, settled) = (self.record.path().groups(), self.settled(applied));
-        let (mut settled, mut evicted) = (settled.into_iter().peekable(), applied.evicted().peekable());
+        let (groups, fixed_groups) = (self.record.path().groups(), self.fixed_groups(applied));
+        let (mut fixed_groups, mut evicted) = (fixed_groups.into_iter().peekable(), applied.evicted().peekable());
         let reasons = disjoint(&draft.reasons);
         let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
         let mut group = 0;
         while group < groups {
-            if let Some(one) = settled.next_if(|one| one.group == group) {
+            if let Some(one) = fixed_groups.next_if(|one| one.group == group) {
                 runs.add(group..group + 1, one.fate, &one.reason, one.tokens);
                 group += 1;
                 continue;
             }
             while evicted.next_if(|(range, ..)| range.end <= group).is_some() {}
-            let stop = settled.peek().map_or(groups, |one| one.group);
+            let stop = fixed_groups.peek().map_or(groups, |one| one.group);
             group = match evicted.peek() {
                 Some((range, fate, reason)) if range.start <= group => {
                     runs.add(group..range.end.min(stop), *fate, reason, None);
@@ -172,36 +177,36 @@ impl Ground<'_> {
 
     /// The groups that stand alone, in order: those that must be sent, those that cannot be, and those that are sent
     /// smaller.
-    fn settled(&self, applied: &Applied) -> Vec<Settled> {
+    fn fixed_groups(&self, applied: &Applied) -> Vec<FixedGroup> {
         let path = self.record.path();
         let must = self.must.iter().map(|must| {
             let cut = self.cuts.iter().find(|cut| cut.group == must.group);
             let reason = match must.why {
-                Must::Pin => Reason::Pin,
-                Must::Pending => Reason::Pending,
-                Must::Leads => Reason::Leads,
+                Required::Pin => Reason::Pin,
+                Required::Pending => Reason::Pending,
+                Required::Leads => Reason::Leads,
             };
             let fate = if cut.is_some() { Fate::Shrunk } else { Fate::Kept };
-            Settled { group: must.group, fate, reason, tokens: cut.map(|cut| cut.tokens) }
+            FixedGroup { group: must.group, fate, reason, tokens: cut.map(|cut| cut.tokens) }
         });
         let faults = path.faults(0).map(|group| {
             let reason = if group.state() == GroupState::Open { Reason::Unanswered } else { Reason::Orphan };
-            Settled { group: group.index(), fate: Fate::Evicted, reason, tokens: None }
+            FixedGroup { group: group.index(), fate: Fate::Evicted, reason, tokens: None }
         });
-        let shrunk = applied.shrunk().iter().map(|one| Settled {
+        let shrunk = applied.shrunk().iter().map(|one| FixedGroup {
             group: one.group,
             fate: Fate::Shrunk,
             reason: one.reason.clone(),
             tokens: Some(one.tokens),
         });
-        let mut settled: Vec<_> = must.chain(faults).chain(shrunk).collect();
-        settled.sort_unstable_by_key(|one| one.group);
-        settled
+        let mut fixed_groups: Vec<_> = must.chain(faults).chain(shrunk).collect();
+        fixed_groups.sort_unstable_by_key(|one| one.group);
+        fixed_groups
     }
 }
 
 /// A group that no eviction decides about.
-struct Settled {
+struct FixedGroup {
     group: usize,
     fate: Fate,
     reason: Reason,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ends::ends;
 use crate::conversation::{Group, Stamp};
 use crate::message::{Message, Role};
+use crate::text::thousands;
 use crate::tokens::{ChatCost, Count};
-use crate::words::thousands;
 
 /// How a group is made smaller without being left out. The record keeps it whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

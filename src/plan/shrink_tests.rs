@@ -14,7 +14,7 @@ fn planner(limit: u64) -> Planner {
 }
 
 fn plan_of(planner: &Planner, talk: &Conversation, strategy: &dyn Strategy) -> Plan {
-    planner.plan(talk, &mut Ledger::new(), strategy, &mut Memo::default()).unwrap()
+    planner.plan(talk, &mut Ledger::new(), strategy, &mut StrategyCache::default()).unwrap()
 }
 
 fn fates(plan: &Plan) -> Vec<(std::ops::Range<usize>, Fate, &str)> {
@@ -114,8 +114,9 @@ fn what_must_be_answered_is_cut_before_it_is_refused() {
     assert!((200..=300).contains(&plan.tokens().total()), "{}", plan.tokens().total());
     assert_eq!(fates(&plan).last().unwrap(), &(1..2, Fate::Shrunk, "pending"));
     let refused = |planner: Planner| {
-        let error =
-            planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default()).unwrap_err();
+        let error = planner
+            .plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())
+            .unwrap_err();
         error.over_budget().unwrap().clone()
     };
     assert_eq!((refused(planner(300).never_cut()).tokens, refused(planner(60)).room), (2_014, 57));
@@ -135,8 +136,9 @@ fn a_long_result_is_cut_and_the_question_stays_whole() {
 fn pins_are_never_cut() {
     let mut talk = Conversation::from_messages([Message::user("x".repeat(500)), Message::user("q")]);
     talk.pin(ItemId::from_index(0)).unwrap();
-    let error =
-        planner(300).plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default()).unwrap_err();
+    let error = planner(300)
+        .plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PinsOverBudget);
 }
 
@@ -149,7 +151,7 @@ fn an_excerpt_is_made_of_the_text_and_marks_its_gaps() {
             "parts".into()
         }
 
-        fn draft(&self, _view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
             let how = Shrink::Excerpt { ranges: self.0.clone().into() };
             Ok(Draft::keep_all().shrink(0, how, Reason::Excerpt))
         }
@@ -181,8 +183,8 @@ fn the_check_finds_what_a_strategy_does_wrong() {
             "moody".into()
         }
 
-        fn draft(&self, _view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
-            let seen = memo.get::<usize>();
+        fn draft(&self, _view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
+            let seen = cache.get::<usize>();
             *seen += 1;
             Ok(Draft::keep_all().evict(0..usize::from(*seen > 1), Reason::Budget))
         }
@@ -194,7 +196,7 @@ fn the_check_finds_what_a_strategy_does_wrong() {
             "eager".into()
         }
 
-        fn draft(&self, _view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+        fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
             Ok(Draft::keep_all().evict(0..1, Reason::Budget))
         }
     }

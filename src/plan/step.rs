@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::summary::Wish;
-use crate::words::{counted, thousands};
+use super::summary::SummaryRequest;
+use crate::text::{counted, thousands};
 
 /// What one step of a strategy did with a request, and its price. A [`Ladder`](super::Ladder) has several, any other
 /// strategy one.
@@ -26,8 +26,8 @@ impl Step {
     }
 
     /// A step that made a request of `before` tokens one of `after`.
-    pub(crate) fn taken(strategy: &str, before: u64, after: u64, wish: Option<&Wish>) -> Self {
-        let price = wish.map_or_else(StepPrice::default, StepPrice::of);
+    pub(crate) fn taken(strategy: &str, before: u64, after: u64, request: Option<&SummaryRequest>) -> Self {
+        let price = request.map_or_else(StepPrice::default, StepPrice::of);
         Self { strategy: strategy.to_owned(), saved: Some(before.saturating_sub(after)), price }
     }
 }
@@ -37,15 +37,15 @@ impl Step {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StepPrice {
-    /// How many calls of a model, roughly; none are made where the wish for them is not granted.
+    /// How many calls of a model, roughly; none are made where the request for them is not granted.
     pub calls: u64,
     /// How many tokens they take in together, roughly.
     pub tokens: u64,
 }
 
 impl StepPrice {
-    pub(crate) fn of(wish: &Wish) -> Self {
-        Self { calls: wish.calls, tokens: wish.tokens }
+    pub(crate) fn of(request: &SummaryRequest) -> Self {
+        Self { calls: request.calls, tokens: request.tokens }
     }
 }
 

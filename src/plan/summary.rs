@@ -23,7 +23,7 @@ pub struct SummaryUse {
 /// A summary that would be worth making; carried by a plan, which can be sent whether or not it is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Wish {
+pub struct SummaryRequest {
     /// The groups to be summarized, by index on the path.
     #[serde(skip)]
     pub groups: Range<usize>,

@@ -15,7 +15,7 @@ use crate::tokens::ChatCost;
 /// Why a group is sent whatever the strategy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Must {
+pub enum Required {
     /// It holds a pinned item.
     Pin,
     /// The next request must answer it, or it belongs to the turn that the request goes on with.
@@ -27,50 +27,51 @@ pub enum Must {
 
 /// The groups that are always sent, oldest first, with sums of their tokens.
 #[derive(Clone, Debug, Default)]
-pub(super) struct MustSend(Vec<MustGroup>);
+pub(super) struct RequiredGroups(Vec<RequiredGroup>);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MustGroup {
+pub(super) struct RequiredGroup {
     pub(super) group: usize,
-    pub(super) why: Must,
+    pub(super) why: Required,
     /// Tokens of the must-send groups up to and with this one.
     sum: u64,
 }
 
-impl MustSend {
+impl RequiredGroups {
     /// Pins, and what the end of the path asks to be answered; where the request is to start with a user message, the one
     /// of the first group's turn too. A group that cannot be sent is never among them.
     pub(super) fn of(conversation: &Conversation, sums: &Sums, starts_on_user: bool) -> Self {
         let path = conversation.path();
         let pins = conversation.pins().filter_map(|pin| path.position(pin)).map(|position| path.group_at(position));
-        let pins = pins.filter(|&group| path.group(group).state() == GroupState::Ready).map(|group| (group, Must::Pin));
-        let pending = pending(path).into_iter().map(|group| (group, Must::Pending));
-        let mut groups: Vec<(usize, Must)> = pending.chain(pins).collect();
-        groups.sort_unstable_by_key(|(group, why)| (*group, *why == Must::Pin));
+        let pins =
+            pins.filter(|&group| path.group(group).state() == GroupState::Ready).map(|group| (group, Required::Pin));
+        let pending = pending(path).into_iter().map(|group| (group, Required::Pending));
+        let mut groups: Vec<(usize, Required)> = pending.chain(pins).collect();
+        groups.sort_unstable_by_key(|(group, why)| (*group, *why == Required::Pin));
         groups.dedup_by_key(|(group, _)| *group);
         let first = groups.first().map(|(first, _)| *first).filter(|_| starts_on_user);
         let leads = first.and_then(|first| asked(path, first)).filter(|&leads| Some(leads) != first);
-        groups.splice(0..0, leads.map(|leads| (leads, Must::Leads)));
+        groups.splice(0..0, leads.map(|leads| (leads, Required::Leads)));
         let mut sum = 0;
         let with_sum = |(group, why)| {
             sum = u64::saturating_add(sum, sums.group(group).tokens);
-            MustGroup { group, why, sum }
+            RequiredGroup { group, why, sum }
         };
         Self(groups.into_iter().map(with_sum).collect())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = MustGroup> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = RequiredGroup> {
         self.0.iter().copied()
     }
 
     /// The groups that are sent for one reason.
-    pub(super) fn of_reason(&self, why: Must) -> impl Iterator<Item = usize> {
+    pub(super) fn of_reason(&self, why: Required) -> impl Iterator<Item = usize> {
         self.0.iter().filter(move |must| must.why == why).map(|must| must.group)
     }
 
     /// The groups that may be cut where they are too long: all but pins.
     pub(super) fn not_pinned(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().filter(|must| must.why != Must::Pin).map(|must| must.group)
+        self.0.iter().filter(|must| must.why != Required::Pin).map(|must| must.group)
     }
 
     pub(super) fn tokens(&self, groups: Range<usize>) -> u64 {
@@ -81,7 +82,7 @@ impl MustSend {
         up_to(groups.end).saturating_sub(up_to(groups.start))
     }
 
-    fn why(&self, group: usize) -> Option<Must> {
+    fn why(&self, group: usize) -> Option<Required> {
         let index = self.0.binary_search_by_key(&group, |must| must.group).ok()?;
         Some(self.0[index].why)
     }
@@ -130,7 +131,7 @@ pub struct View<'a> {
     pub(super) conversation: &'a Conversation,
     pub(super) budget: &'a ResolvedBudget,
     pub(super) sums: &'a Sums,
-    pub(super) must: &'a MustSend,
+    pub(super) must: &'a RequiredGroups,
     pub(super) cost: &'a ChatCost,
     pub(super) shrinker: &'a Shrinker,
     /// Tokens of head, tools, priming and all groups that must be sent.
@@ -250,18 +251,18 @@ impl<'a> View<'a> {
     }
 
     /// The first group that is sent whatever the strategy says, if there is one.
-    pub fn first_must_send(&self) -> Option<usize> {
+    pub fn first_required(&self) -> Option<usize> {
         self.must.iter().next().map(|must| must.group)
     }
 
     /// Why a group is sent whatever the strategy says, if it is.
-    pub fn must_send(&self, group: usize) -> Option<Must> {
+    pub fn required(&self, group: usize) -> Option<Required> {
         self.must.why(group)
     }
 
     /// Whether the strategy decides about a group: it can be sent, need not be, and no earlier step of a ladder left it out.
     pub fn is_optional(&self, group: usize) -> bool {
-        let is_free = self.path().group(group).state() == GroupState::Ready && self.must_send(group).is_none();
+        let is_free = self.path().group(group).state() == GroupState::Ready && self.required(group).is_none();
         is_free && !self.applied.is_evicted(group)
     }
 
@@ -294,7 +295,7 @@ impl<'a> View<'a> {
 
     /// The newest group that the next request must answer; `None` when the path holds nothing that can be sent.
     pub fn newest(&self) -> Option<usize> {
-        self.must.of_reason(Must::Pending).last()
+        self.must.of_reason(Required::Pending).last()
     }
 
     /// The text of the user message that the next request must answer; empty when there is none.

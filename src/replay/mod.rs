@@ -9,7 +9,7 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Ledger;
 use crate::message::{Message, Role};
-use crate::plan::{Fate, Memo, Plan, Planner, Row, Strategy};
+use crate::plan::{Fate, Plan, Planner, Row, Strategy, StrategyCache};
 
 /// One conversation run again under one strategy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +189,7 @@ struct Run {
     record: Conversation,
     /// The record as the last request found it.
     asked: Conversation,
-    memo: Memo,
+    cache: StrategyCache,
     last: Option<Plan>,
     requests: Vec<Request>,
     totals: Totals,
@@ -201,7 +201,14 @@ impl Run {
         record.clear();
         record.forget_marks();
         let totals = Totals { conversations: 1, ..Totals::default() };
-        Self { asked: record.clone(), record, memo: Memo::default(), last: None, requests: Vec::new(), totals }
+        Self {
+            asked: record.clone(),
+            record,
+            cache: StrategyCache::default(),
+            last: None,
+            requests: Vec::new(),
+            totals,
+        }
     }
 
     /// Whether the path ends with something that a model answers.
@@ -212,7 +219,7 @@ impl Run {
     fn request(&mut self, ledger: &mut Ledger, planner: &Planner, strategy: &dyn Strategy) -> Result<()> {
         self.totals.requests += 1;
         self.asked = self.record.clone();
-        let outcome = match planner.plan(&self.record, ledger, strategy, &mut self.memo) {
+        let outcome = match planner.plan(&self.record, ledger, strategy, &mut self.cache) {
             Ok(plan) => {
                 plan.commit_marks(&mut self.record)?;
                 Outcome::Planned(self.planned(plan))

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::plan::Shrink;
 use crate::plan::View;
 use crate::plan::{Draft, Reason};
-use crate::plan::{Memo, Strategy, TrimsTo};
+use crate::plan::{Strategy, StrategyCache, TrimsTo};
 
 /// Puts how many tokens they had in the place of old tool results, once a request passes the high mark. The calls stay,
 /// so that the model knows what it did. It leaves nothing out, so that alone it may keep too much: a step for a
@@ -103,7 +103,7 @@ impl Strategy for ClearTools {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let wants = |group: usize| path.group(group).has_calls() && !self.keeps(path.group(group));
         let (how, why) = (Shrink::ClearResults, Reason::Cleared);

@@ -9,7 +9,7 @@ use crate::message::Role;
 use crate::plan::Shrink;
 use crate::plan::View;
 use crate::plan::{Draft, Reason};
-use crate::plan::{Memo, Strategy, TrimsTo};
+use crate::plan::{Strategy, StrategyCache, TrimsTo};
 
 /// Leaves out what the model thought in earlier turns, once a request passes the high mark: `<think>` blocks, and members
 /// that hold reasoning where they are sent at all. A step for a [`Ladder`](super::Ladder), as
@@ -30,7 +30,7 @@ impl Strategy for DropReasoning {
         "drop-reasoning".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let thinks = |group: usize| {
             let mut messages = path.group(group).messages();

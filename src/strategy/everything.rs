@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::listed::{FREE, Listed, Reader};
 use crate::error::Result;
-use crate::plan::{Draft, Memo, Strategy, TrimsTo, View};
+use crate::plan::{Draft, Strategy, StrategyCache, TrimsTo, View};
 
 /// Keeps everything that can be sent. A conversation that does not fit is refused: with
 /// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget) by the planner.
@@ -24,7 +24,7 @@ impl Strategy for Everything {
         "everything".into()
     }
 
-    fn draft(&self, _view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         Ok(Draft::keep_all())
     }
 

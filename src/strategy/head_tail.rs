@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::listed::{FREE, Listed, Reader};
 use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
-use crate::plan::{Draft, Memo, Reason, Strategy, View};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 
 /// Keeps the first messages, where a task is often stated, and the newest groups that fit beside them. The cut behind
 /// the middle is sticky, as that of [`SlidingWindow`](super::SlidingWindow).
@@ -65,7 +65,7 @@ impl Strategy for HeadTail {
         format!("head-tail:first={}", self.first).into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         if !view.is_holding() && !view.is_over(view.tokens(0..view.path().groups())) {
             return Ok(Draft::keep_all());
         }

@@ -13,7 +13,7 @@ use crate::plan::Applied;
 use crate::plan::Draft;
 use crate::plan::Step;
 use crate::plan::View;
-use crate::plan::{Memo, Strategy, TrimsTo};
+use crate::plan::{Strategy, StrategyCache, TrimsTo};
 
 /// Strategies in order of price. Each sees what the last one left, and runs only while the request passes the high mark.
 ///
@@ -62,22 +62,22 @@ impl Ladder {
     }
 
     /// What the steps draft one after the other, and whether that is enough.
-    fn run(&self, view: &View<'_>, memos: &mut [Memo], is_holding: bool) -> Result<(Draft, bool)> {
+    fn run(&self, view: &View<'_>, caches: &mut [StrategyCache], is_holding: bool) -> Result<(Draft, bool)> {
         let (mut own, mut tokens) = (self.unneeded(), view.request());
         // With what is drafted by a ladder of which this one is a step.
         let mut whole = view.drafted().clone();
         let mut left = Applied::of(&whole, view);
-        for (number, (step, memo)) in self.steps.iter().zip(memos).enumerate() {
+        for (number, (step, cache)) in self.steps.iter().zip(caches).enumerate() {
             if !is_holding && tokens <= view.budget().high {
                 break;
             }
             let prefix = format!("{}{number}/", view.prefix());
-            let draft = step.draft(&view.for_step(&left, &prefix, is_holding), memo)?;
+            let draft = step.draft(&view.for_step(&left, &prefix, is_holding), cache)?;
             whole = whole.and(draft.clone(), "");
             left = Applied::of(&whole, view);
             let after = view.behind(&left).request();
             if !is_holding || after != tokens {
-                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.wish.as_ref());
+                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.summary_request.as_ref());
             }
             own = own.and(draft, &format!("{number}/"));
             tokens = after;
@@ -117,16 +117,16 @@ impl Strategy for Ladder {
         })
     }
 
-    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
         if !view.is_holding() && view.request() <= view.budget().high {
             return Ok(self.unneeded());
         }
-        let memos = memo.get::<Vec<Memo>>();
-        memos.resize_with(self.steps.len(), Memo::default);
-        let (held, is_enough) = self.run(view, memos, true)?;
+        let caches = cache.get::<Vec<StrategyCache>>();
+        caches.resize_with(self.steps.len(), StrategyCache::default);
+        let (held, is_enough) = self.run(view, caches, true)?;
         match view.is_holding() || is_enough {
             true => Ok(held),
-            false => Ok(self.run(view, memos, false)?.0),
+            false => Ok(self.run(view, caches, false)?.0),
         }
     }
 

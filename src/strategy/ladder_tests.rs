@@ -8,7 +8,7 @@ use crate::{ChatCost, Conversation, Ledger, Message, TokenBudget};
 fn plan_of(limit: u64, talk: &Conversation, spec: &str) -> Plan {
     let cost = ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64));
     let planner = Planner::new(cost, &TokenBudget::limit(limit)).unwrap();
-    planner.plan(talk, &mut Ledger::new(), &*parse(spec).unwrap(), &mut Memo::default()).unwrap()
+    planner.plan(talk, &mut Ledger::new(), &*parse(spec).unwrap(), &mut StrategyCache::default()).unwrap()
 }
 
 /// A task, calls of a tool with long results, and another question.

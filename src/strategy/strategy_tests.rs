@@ -24,7 +24,7 @@ fn talk(messages: usize) -> Conversation {
 
 fn plan_of(conversation: &Conversation, budget: &TokenBudget, strategy: &dyn Strategy) -> Result<Plan> {
     let planner = Planner::new(cost(), budget).unwrap();
-    planner.plan(conversation, &mut Ledger::new(), strategy, &mut Memo::default())
+    planner.plan(conversation, &mut Ledger::new(), strategy, &mut StrategyCache::default())
 }
 
 fn plan(conversation: &Conversation, limit: u64, strategy: &dyn Strategy) -> Plan {
@@ -53,7 +53,7 @@ impl Strategy for Told {
         "told".into()
     }
 
-    fn draft(&self, _view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         Ok(self.0.clone())
     }
 }
@@ -408,7 +408,7 @@ fn nothing_to_send_is_said() {
 fn a_request_holds_model_messages_and_tools() {
     let planner = Planner::new(cost(), &TokenBudget::limit(1_000)).unwrap().model("gpt-4o");
     let planner = planner.tools([Tool::from(RawJson::new(r#"{"type":"function","function":{"name":"f"}}"#).unwrap())]);
-    let plan = planner.plan(&talk(1), &mut Ledger::new(), &Everything, &mut Memo::default()).unwrap();
+    let plan = planner.plan(&talk(1), &mut Ledger::new(), &Everything, &mut StrategyCache::default()).unwrap();
     assert_eq!(
         serde_json::to_string(&plan.request()).unwrap(),
         r#"{"model":"gpt-4o","messages":[{"role":"user","content":"abcdef"}],"tools":[{"type":"function","function":{"name":"f"}}]}"#
@@ -432,10 +432,10 @@ fn a_prefix_is_shared_as_far_as_the_groups_are_the_same() {
 
 #[test]
 fn a_memo_keeps_one_value_and_makes_another_type_anew() {
-    let mut memo = Memo::default();
-    *memo.get::<u32>() += 5;
-    assert_eq!((*memo.get::<u32>(), format!("{memo:?}")), (5, "Memo(filled)".to_owned()));
-    assert_eq!((memo.get::<String>().len(), *memo.get::<u32>()), (0, 0));
+    let mut cache = StrategyCache::default();
+    *cache.get::<u32>() += 5;
+    assert_eq!((*cache.get::<u32>(), format!("{cache:?}")), (5, "StrategyCache(filled)".to_owned()));
+    assert_eq!((cache.get::<String>().len(), *cache.get::<u32>()), (0, 0));
 }
 
 #[test]

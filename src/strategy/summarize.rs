@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::message::Role;
 use crate::plan::View;
 use crate::plan::{Draft, Reason};
-use crate::plan::{Memo, Strategy};
-use crate::plan::{SummaryUse, Wish};
+use crate::plan::{Strategy, StrategyCache};
+use crate::plan::{SummaryRequest, SummaryUse};
 
 /// Sends a summary of the old messages, and the newest ones whole. The strategy only sizes the summary; a manager's
 /// [`Summarizer`](crate::manager::Summarizer) makes it, and carries the last one over into the next.
@@ -68,7 +68,7 @@ impl Summarize {
         view.summary_use(known.id, &self.role).filter(|known| !view.is_over(known.tokens))
     }
 
-    fn wish(&self, view: &View<'_>, known: Option<&SummaryUse>) -> Option<Wish> {
+    fn summary_request(&self, view: &View<'_>, known: Option<&SummaryUse>) -> Option<SummaryRequest> {
         let start = known.map_or(0, |known| known.groups.end);
         let most = self.most.min(view.budget().limit / 4).max(1);
         let end = whole_stretch(view, start, view.tail(start, view.room().saturating_sub(most)));
@@ -76,7 +76,7 @@ impl Summarize {
         // What is hardly longer than its summary is not worth a call.
         let is_worth_it = tokens > most;
         let (groups, previous) = (start..end, known.map(|known| known.id));
-        is_worth_it.then(|| Wish { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
+        is_worth_it.then(|| SummaryRequest { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
     }
 }
 
@@ -121,7 +121,7 @@ impl Strategy for Summarize {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         let groups = view.path().groups();
         if !view.is_holding() && !view.is_over(view.tokens(0..groups)) {
             return Ok(Draft::keep_all());
@@ -137,8 +137,8 @@ impl Strategy for Summarize {
             return Ok(draft);
         }
         let draft = mark_cut(view, draft.evict(start..cut, Reason::Budget), cut);
-        Ok(match self.wish(view, known.as_ref()) {
-            Some(wish) => draft.wish(wish),
+        Ok(match self.summary_request(view, known.as_ref()) {
+            Some(request) => draft.request_summary(request),
             None => draft,
         })
     }

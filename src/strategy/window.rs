@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::listed::{FREE, Listed, Reader};
 use super::options::{Options, invalid};
 use crate::error::Result;
-use crate::plan::{Draft, Memo, Reason, Strategy, View};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 
 /// Keeps the newest groups that fit. Once the request passed the high mark and was cut down to the low one, the cut
 /// stays where it is until the high mark is passed again, so that requests repeat the start of the last one.
@@ -168,7 +168,7 @@ impl Strategy for SlidingWindow {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         let floor = self.floor(view);
         let cut = sticky_cut(view, floor, 0);
         let start = self.start(view, cut);

@@ -58,7 +58,7 @@ pub(super) fn refuse_zeros(text: &str) -> Result<()> {
     if zeros == 0 {
         return Ok(());
     }
-    let zeros = crate::words::counted(zeros, "zero byte");
+    let zeros = crate::text::counted(zeros, "zero byte");
     let rest = if whole.trim().is_empty() {
         let detail = format!("{zeros} and no text: a crash before anything of it was written leaves that");
         return Err(Error::new(ErrorKind::Damaged, detail).at(position(text, 0)));

@@ -29,6 +29,7 @@ use std::path::Path;
 
 use crate::body::{Body, position};
 use crate::conversation::Conversation;
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::Halves;
 use crate::json::RawJson;
@@ -36,7 +37,6 @@ use crate::ledger::Ledger;
 use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
-use crate::wire::Wire;
 
 use damage::Place;
 use file::Memory;
@@ -157,22 +157,22 @@ impl Transcript {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidDialect`] when another version has written something that this one does not know.
-    pub fn wire(&self) -> Result<Wire> {
+    pub fn dialect(&self) -> Result<Dialect> {
         match self.extra.iter().find(|(key, _)| key == WIRE_KEY).and_then(|(_, value)| value.parse::<String>().ok()) {
             Some(written) => written.parse(),
-            None => Ok(Wire::default()),
+            None => Ok(Dialect::default()),
         }
     }
 
     /// Saves with the conversation how its requests are fitted to their server.
-    pub fn set_wire(&mut self, wire: &Wire) {
-        let is_default = *wire == Wire::default();
+    pub fn set_dialect(&mut self, dialect: &Dialect) {
+        let is_default = *dialect == Dialect::default();
         let known = self.extra.iter().position(|(key, _)| key == WIRE_KEY);
         match (known, is_default) {
             (Some(place), true) => drop(self.extra.remove(place)),
-            (Some(place), false) => self.extra[place].1 = wire.to_string().into(),
+            (Some(place), false) => self.extra[place].1 = dialect.to_string().into(),
             (None, true) => {}
-            (None, false) => self.extra.push((WIRE_KEY.to_owned(), wire.to_string().into())),
+            (None, false) => self.extra.push((WIRE_KEY.to_owned(), dialect.to_string().into())),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::conversation::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{RawJson, described};
-use crate::ledger::{Ledger, Packed, Print};
+use crate::ledger::{Fingerprint, Ledger, Packed};
 use crate::message::Message;
 use crate::spending::Spending;
 use crate::tokens::Calibration;
@@ -87,12 +87,12 @@ struct Off {
 #[derive(Default, Serialize, Deserialize)]
 struct Columns {
     /// Hash and length of each message.
-    prints: Vec<Option<Print>>,
+    prints: Vec<Option<Fingerprint>>,
     /// By cost id: tokens of the group that ends with the item; below zero an estimate.
     costs: BTreeMap<String, Vec<Packed>>,
     /// By cost id: print of the head and the tools together, tokens of the head, tokens of the tools.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    heads: BTreeMap<String, (Print, Packed, Packed)>,
+    heads: BTreeMap<String, (Fingerprint, Packed, Packed)>,
 }
 
 /// Refuses a newer format before anything else is looked at. A text that cannot be read is left to whoever reads it.
@@ -204,7 +204,7 @@ impl Columns {
         }
         let mut prints = vec![None; transcript.conversation.next_ordinal()];
         for item in transcript.conversation.items() {
-            prints[item.id().index()] = Some(Print::of(item.message()));
+            prints[item.id().index()] = Some(Fingerprint::of(item.message()));
         }
         Self { prints, costs, heads: transcript.ledger.heads().collect() }
     }

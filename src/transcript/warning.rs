@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Position;
-use crate::words::counted;
+use crate::text::counted;
 
 /// Something about a file that loads, and that whoever loads it should know: text that had to be replaced, or a part
 /// that is kept and not used.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use turnwise::{
-    ChatCost, ChatRequest, Conversation, ErrorKind, Ledger, Memo, Message, Planner, SlidingWindow, TokenBudget, count,
-    strategy::parse, trim,
+    ChatCost, ChatRequest, Conversation, ErrorKind, Ledger, Message, Planner, SlidingWindow, StrategyCache,
+    TokenBudget, count, strategy::parse, trim,
 };
 
 const RIVER: &str = "The river is wide here. ";
@@ -60,15 +60,15 @@ fn what_a_plan_gives_is_what_was_counted() {
     assert_eq!(body(&plan.request().messages), sent);
     assert_eq!(plan.tokens().total(), count(plan.messages()).tokens);
 
-    let wire = turnwise::backend::Wire::default().send_fields(["reasoning_content"]);
-    let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(30_000)).unwrap().wire(wire.clone());
+    let dialect = turnwise::backend::Dialect::default().send_fields(["reasoning_content"]);
+    let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(30_000)).unwrap().dialect(dialect.clone());
     let plan = |planner: &Planner| {
         let talk = Conversation::from_messages(talk.iter().cloned());
-        planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default())
+        planner.plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())
     };
     let whole = plan(&planner).unwrap();
     assert!(whole.tokens().total() > 24_000 && whole.tokens().estimated && body(whole.messages()).len() > 96_000);
-    let small = Planner::new(ChatCost::default(), &TokenBudget::limit(2_000)).unwrap().wire(wire);
+    let small = Planner::new(ChatCost::default(), &TokenBudget::limit(2_000)).unwrap().dialect(dialect);
     assert!(body(plan(&small).unwrap().messages()).len() < 1_000, "it is left out, as it does not fit");
 }
 

@@ -138,7 +138,7 @@ fn a_ladder_says_the_price_of_each_step_and_takes_no_more_than_it_needs() {
     assert_eq!(steps(8_500), [cleared.clone(), unneeded.clone(), unneeded]);
     let (far, plan) = (steps(4_000), plan(4_000, &talk, spec));
     assert_eq!(far[..2], [cleared, (Some(0), "free".to_owned())]);
-    let wish = plan.wish().unwrap();
-    assert_eq!(far[2].1, format!("{} calls of about {} tokens", wish.calls, wish.tokens / wish.calls));
+    let request = plan.summary_request().unwrap();
+    assert_eq!(far[2].1, format!("{} calls of about {} tokens", request.calls, request.tokens / request.calls));
     assert!(plan.explain().to_string().contains(&far[2].1));
 }

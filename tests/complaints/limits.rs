@@ -2,8 +2,8 @@
 
 use turnwise::strategy::parse;
 use turnwise::{
-    ChatCost, Conversation, ErrorKind, Ledger, Memo, Message, Planner, Role, TokenBudget, Tool, ToolCall, Transcript,
-    count_request, replay,
+    ChatCost, Conversation, ErrorKind, Ledger, Message, Planner, Role, StrategyCache, TokenBudget, Tool, ToolCall,
+    Transcript, count_request, replay,
 };
 
 use crate::{TRIMMING, airline, each_real_plan, long_talk, plan, plan_within, texts};
@@ -34,7 +34,7 @@ fn a_message_longer_than_the_limit_is_cut_and_said_to_be_and_never_dropped() {
     }
     let strategy = parse("window").unwrap();
     let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(100)).unwrap().never_cut();
-    let refused = planner.plan(&talk, &mut Ledger::new(), &*strategy, &mut Memo::default()).unwrap_err();
+    let refused = planner.plan(&talk, &mut Ledger::new(), &*strategy, &mut StrategyCache::default()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::OverBudget);
 }
 
@@ -65,7 +65,8 @@ fn head_tools_and_calls_count_against_the_limit() {
     let cost = ChatCost::for_model("gpt-4o");
     let total = |talk: &Conversation, tools: &[Tool]| {
         let planner = Planner::new(cost.clone(), &TokenBudget::limit(1_000)).unwrap().tools(tools.to_vec());
-        let plan = planner.plan(talk, &mut Ledger::new(), &*parse("window").unwrap(), &mut Memo::default()).unwrap();
+        let plan =
+            planner.plan(talk, &mut Ledger::new(), &*parse("window").unwrap(), &mut StrategyCache::default()).unwrap();
         assert_eq!(plan.tokens().total(), count_request(&plan.request()).total().tokens);
         plan.tokens().total()
     };
@@ -86,7 +87,8 @@ fn chinese_is_counted_by_its_tokens_and_not_by_its_length() {
     let talk = Conversation::from_messages((0..40).map(|_| Message::user(sentence)));
     let cost = ChatCost::for_model("gpt-4o");
     let planner = Planner::new(cost.clone(), &TokenBudget::limit(300)).unwrap();
-    let plan = planner.plan(&talk, &mut Ledger::new(), &*parse("window").unwrap(), &mut Memo::default()).unwrap();
+    let plan =
+        planner.plan(&talk, &mut Ledger::new(), &*parse("window").unwrap(), &mut StrategyCache::default()).unwrap();
     assert_eq!(plan.tokens().total(), cost.messages(plan.messages()).total().tokens);
     assert!(plan.tokens().total() <= 300 && plan.messages().len() < 14, "{}", plan.messages().len());
 }

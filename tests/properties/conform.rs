@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use turnwise::plan::check;
 use turnwise::strategy::parse;
-use turnwise::{ChatCost, Conversation, Fate, Ledger, Memo, Message, Plan, Planner, Reason, Run};
+use turnwise::{ChatCost, Conversation, Fate, Ledger, Message, Plan, Planner, Reason, Run, StrategyCache};
 
 use crate::each_case;
 use crate::generate::{self, chance};
@@ -96,7 +96,7 @@ fn every_strategy_keeps_every_promise() {
                 case.note.replace(format!("{} within {limit}", strategy.spec()));
                 check(strategy, &conversation, &cost, &budget).unwrap();
                 tried += 1;
-                let Ok(plan) = planner.plan(&conversation, &mut ledger, strategy, &mut Memo::default()) else {
+                let Ok(plan) = planner.plan(&conversation, &mut ledger, strategy, &mut StrategyCache::default()) else {
                     continue;
                 };
                 assert_steps_add_up(&plan, whole);

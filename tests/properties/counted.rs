@@ -1,11 +1,11 @@
 //! Invariant 11: nothing is sent that was not counted, and what was built costs what was read.
 
 use fastrand::Rng;
-use turnwise::backend::Wire;
+use turnwise::backend::Dialect;
 use turnwise::strategy::parse;
 use turnwise::{
-    ChatCost, Content, Conversation, CounterFn, FunctionCall, ImageDetail, Ledger, Memo, Message, Part, Planner,
-    RawJson, Role, TokenBudget, Tool, ToolCall, trim,
+    ChatCost, Content, Conversation, CounterFn, FunctionCall, ImageDetail, Ledger, Message, Part, Planner, RawJson,
+    Role, StrategyCache, TokenBudget, Tool, ToolCall, trim,
 };
 
 use crate::each_case;
@@ -49,14 +49,16 @@ fn invariant_11_what_a_plan_sends_costs_what_it_says() {
         let limit = rng.u64(50..4_000);
         let spec = pick(rng, &STRATEGIES);
         let fields: &[&str] = if chance(rng, 50) { &[] } else { &["reasoning_content", "a_0", "vendor_1"] };
-        let wire = Wire::default().send_fields(fields.iter().copied());
+        let dialect = Dialect::default().send_fields(fields.iter().copied());
         let cost = if fields.is_empty() { cost() } else { cost().fields(fields.iter().copied()) };
         case.note(format!("{spec} in {limit}, sends {fields:?}: {}", serde_json::to_string(&messages).unwrap()));
-        let planner = Planner::new(self::cost(), &TokenBudget::limit(limit)).unwrap().wire(wire);
+        let planner = Planner::new(self::cost(), &TokenBudget::limit(limit)).unwrap().dialect(dialect);
         let conversation = Conversation::from_messages(messages);
         let strategy = parse(spec).unwrap();
         let mut ledger = Ledger::new();
-        let Ok(plan) = planner.plan(&conversation, &mut ledger, &*strategy, &mut Memo::default()) else { return };
+        let Ok(plan) = planner.plan(&conversation, &mut ledger, &*strategy, &mut StrategyCache::default()) else {
+            return;
+        };
         let total = cost.messages(plan.messages()).total();
         assert_eq!(plan.tokens().total(), total.tokens);
         assert!(plan.tokens().estimated || total.exact, "said to be exact");
@@ -82,7 +84,7 @@ fn invariant_11_trim_gives_the_messages_of_a_request() {
         let strategy = parse(pick(&mut case.rng, &STRATEGIES)).unwrap();
         let Ok(plan) = trim(&messages, &TokenBudget::limit(100_000), &*strategy) else { return };
         assert_eq!(plan.messages(), plan.request().messages);
-        assert_eq!(Wire::default().fit(plan.messages()), plan.messages(), "fitting it again changes nothing");
+        assert_eq!(Dialect::default().fit(plan.messages()), plan.messages(), "fitting it again changes nothing");
         assert_eq!(plan.tokens().total(), turnwise::count(plan.messages()).tokens);
     });
 }
@@ -180,7 +182,7 @@ fn invariant_11_no_text_is_sent_for_nothing() {
     let long = "word ".repeat(1_000);
     each_case(500, |case| {
         let compact = message_json(&mut case.rng);
-        let sent = Wire::default().fit(&[Message::from_json(&compact.replace("1e999", "9")).unwrap()]);
+        let sent = Dialect::default().fit(&[Message::from_json(&compact.replace("1e999", "9")).unwrap()]);
         let json = serde_json::to_string(&sent[0]).unwrap();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         for place in places(&value, String::new()) {

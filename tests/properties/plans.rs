@@ -9,8 +9,8 @@ use fastrand::Rng;
 use turnwise::Strategy;
 use turnwise::strategy;
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Memo, Message, Plan, Planner, Reason, Recall,
-    Role, Run, SlidingWindow, TokenBudget,
+    ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Message, Plan, Planner, Reason, Recall, Role,
+    Run, SlidingWindow, StrategyCache, TokenBudget,
 };
 
 use crate::generate::{self, Talk, chance};
@@ -190,7 +190,7 @@ fn try_case(mut case: Case, outcome: &mut Outcome) {
     for limit in limits {
         let planner = Planner::new(cost.clone(), &budget(rng, limit)).unwrap().never_cut().tools(tools.clone());
         for (kind, strategy) in &strategies {
-            let answer = planner.plan(&conversation, &mut ledger, &**strategy, &mut Memo::default());
+            let answer = planner.plan(&conversation, &mut ledger, &**strategy, &mut StrategyCache::default());
             let asked =
                 Asked { input: &input, conversation: &conversation, kind: *kind, budget: *planner.budget(), is_marked };
             outcome.count(&asked, &answer);
@@ -224,7 +224,7 @@ fn leave_marks(
 ) {
     let planner = Planner::new(cost.clone(), &TokenBudget::limit(limit)).unwrap().never_cut();
     for (_, strategy) in strategies {
-        if let Ok(plan) = planner.plan(conversation, ledger, &**strategy, &mut Memo::default()) {
+        if let Ok(plan) = planner.plan(conversation, ledger, &**strategy, &mut StrategyCache::default()) {
             plan.commit_marks(conversation).unwrap();
         }
     }
@@ -307,7 +307,8 @@ fn invariant_2_results_go_behind_their_calls_and_nothing_else_moves() {
         let conversation = talk.conversation();
         let input = Input::new(&talk.messages, &talk.pins, &[], bytes);
         let planner = Planner::new(cost_of("bytes", bytes), &TokenBudget::limit(u64::MAX)).unwrap();
-        let Ok(plan) = planner.plan(&conversation, &mut Ledger::new(), &SlidingWindow::tokens(), &mut Memo::default())
+        let Ok(plan) =
+            planner.plan(&conversation, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())
         else {
             return;
         };
@@ -405,7 +406,7 @@ fn try_to_keep(on_user: bool) {
         let window = if on_user { window.start_on_user() } else { window };
         let mut plan = |conversation: &Conversation, limit| {
             let planner = Planner::new(cost.clone(), &budget(limit)).unwrap().never_cut();
-            planner.plan(conversation, &mut ledger, &window, &mut Memo::default())
+            planner.plan(conversation, &mut ledger, &window, &mut StrategyCache::default())
         };
         let fate_at = |plan: &Plan, position: usize| {
             let holds = |run: &&Run| run.positions.contains(&position) || run.apart.contains(&position);

@@ -1,8 +1,8 @@
-//! Invariant 6 for the one strategy that remembers: a plan does not depend on what is in its memo.
+//! Invariant 6 for the one strategy that remembers: a plan does not depend on what is in its cache.
 
 use fastrand::Rng;
 use turnwise::strategy::parse;
-use turnwise::{Conversation, ItemId, Ledger, Memo, Planner, Strategy, TokenBudget};
+use turnwise::{Conversation, ItemId, Ledger, Planner, Strategy, StrategyCache, TokenBudget};
 
 use crate::each_case;
 use crate::generate;
@@ -30,9 +30,15 @@ fn change(talk: &mut Conversation, rng: &mut Rng) {
     }
 }
 
-fn outcome(talk: &Conversation, limit: u64, ledger: &mut Ledger, strategy: &dyn Strategy, memo: &mut Memo) -> String {
+fn outcome(
+    talk: &Conversation,
+    limit: u64,
+    ledger: &mut Ledger,
+    strategy: &dyn Strategy,
+    cache: &mut StrategyCache,
+) -> String {
     let planner = Planner::new(cost_of("bytes", bytes), &TokenBudget::limit(limit)).unwrap();
-    match planner.plan(talk, ledger, strategy, memo) {
+    match planner.plan(talk, ledger, strategy, cache) {
         Ok(plan) => format!("{}\n{}", serde_json::to_string(&plan).unwrap(), plan.explain()),
         Err(error) => error.to_string(),
     }
@@ -47,9 +53,9 @@ fn invariant_6_a_memo_that_followed_every_change_plans_as_a_fresh_one() {
     each_case(300, |case| {
         let rng = &mut case.rng;
         let mut talks = [generate::talk(rng).conversation(), generate::talk(rng).conversation()];
-        let (mut memo, mut ledgers) = (Memo::default(), [Ledger::new(), Ledger::new()]);
+        let (mut cache, mut ledgers) = (StrategyCache::default(), [Ledger::new(), Ledger::new()]);
         for step in 0..40 {
-            // Now and then the memo meets another conversation, or another strategy.
+            // Now and then the cache meets another conversation, or another strategy.
             let which = usize::from(rng.u8(0..8) == 0);
             change(&mut talks[which], rng);
             let talk = &talks[which];
@@ -59,8 +65,8 @@ fn invariant_6_a_memo_that_followed_every_change_plans_as_a_fresh_one() {
             let limit = generate::log_uniform(rng, input.fixed(), 2 * input.whole());
             let strategy = &strategies[if rng.u8(0..8) == 0 { rng.usize(0..strategies.len()) } else { 0 }];
             case.note.replace(format!("step {step}: {} under {limit}", strategy.spec()));
-            let used = outcome(talk, limit, &mut ledgers[which], strategy, &mut memo);
-            let fresh = outcome(talk, limit, &mut Ledger::new(), strategy, &mut Memo::default());
+            let used = outcome(talk, limit, &mut ledgers[which], strategy, &mut cache);
+            let fresh = outcome(talk, limit, &mut Ledger::new(), strategy, &mut StrategyCache::default());
             assert_eq!(used, fresh);
             recalled += u32::from(fresh.contains("recalled"));
             excerpts += u32::from(fresh.contains("\"excerpt\""));

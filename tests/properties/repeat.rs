@@ -1,6 +1,6 @@
 //! Invariant 6: the same record, budget and strategy give the same plan, byte for byte.
 
-use turnwise::{ChatCost, Conversation, ItemId, Ledger, Memo, Message, Planner, Strategy};
+use turnwise::{ChatCost, Conversation, ItemId, Ledger, Message, Planner, Strategy, StrategyCache};
 
 use crate::each_case;
 use crate::generate::{self, chance};
@@ -9,7 +9,7 @@ use crate::plans::{budget, bytes, cost_of, strategies, words};
 
 /// The plan, or the refusal, as text.
 fn outcome(planner: &Planner, conversation: &Conversation, ledger: &mut Ledger, strategy: &dyn Strategy) -> String {
-    match planner.plan(conversation, ledger, strategy, &mut Memo::default()) {
+    match planner.plan(conversation, ledger, strategy, &mut StrategyCache::default()) {
         Ok(plan) => format!("{}\n{}", serde_json::to_string(&plan).unwrap(), plan.explain()),
         Err(error) => format!("{error} {:?}", error.over_budget()),
     }
@@ -128,7 +128,9 @@ fn invariant_6_a_committed_plan_is_repeated() {
         let cost = cost_of("bytes", bytes);
         let planner = planner(&talk, rng, &cost);
         for (_, strategy) in strategies(rng) {
-            let Ok(plan) = planner.plan(&talk, &mut Ledger::new(), &*strategy, &mut Memo::default()) else { continue };
+            let Ok(plan) = planner.plan(&talk, &mut Ledger::new(), &*strategy, &mut StrategyCache::default()) else {
+                continue;
+            };
             let mut marked = talk.clone();
             plan.commit_marks(&mut marked).unwrap();
             let first = outcome(&planner, &talk, &mut Ledger::new(), &*strategy);

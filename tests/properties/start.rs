@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use fastrand::Rng;
 use turnwise::strategy::parse;
 use turnwise::{
-    Conversation, Draft, Error, ErrorKind, Ledger, Memo, Message, Plan, Planner, Reason, Result, Role, Strategy, View,
+    Conversation, Draft, Error, ErrorKind, Ledger, Message, Plan, Planner, Reason, Result, Role, Strategy,
+    StrategyCache, View,
 };
 
 use crate::each_case;
@@ -34,7 +35,7 @@ impl Strategy for Whim {
         "whim".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         let left_out = (0..view.path().groups()).filter(|group| self.0[group % self.0.len()]);
         Ok(left_out
             .fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a whim".into()))))
@@ -134,9 +135,9 @@ fn a_request_that_must_start_with_a_user_message_does_or_is_refused() {
         let mut ledger = Ledger::new();
         for (strategy, trims) in strategies {
             case.note.replace(format!("{} within {limit}", strategy.spec()));
-            let free = planner.plan(&conversation, &mut ledger, strategy, &mut Memo::default());
+            let free = planner.plan(&conversation, &mut ledger, strategy, &mut StrategyCache::default());
             let bound = planner.clone().start_on_user();
-            let bound = bound.plan(&conversation, &mut ledger, strategy, &mut Memo::default());
+            let bound = bound.plan(&conversation, &mut ledger, strategy, &mut StrategyCache::default());
             judge(&input, limit, &free, &bound, trims);
             let is_other = |(free, bound): (&Plan, &Plan)| free.messages() != bound.messages();
             changed += u32::from(free.as_ref().ok().zip(bound.as_ref().ok()).is_some_and(is_other));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use turnwise::{
-    ChatCost, Conversation, Count, Everything, HeadTail, Ledger, Memo, Message, Plan, Planner, SlidingWindow,
+    ChatCost, Conversation, Count, Everything, HeadTail, Ledger, Message, Plan, Planner, SlidingWindow, StrategyCache,
     TokenBudget, TokenCounter, Tool, ToolCall,
 };
 
@@ -54,7 +54,9 @@ fn planner(counter: Watched) -> Planner {
 }
 
 fn plan(conversation: &Conversation, ledger: &mut Ledger, counter: &Watched) -> Plan {
-    planner(counter.clone()).plan(conversation, ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap()
+    planner(counter.clone())
+        .plan(conversation, ledger, &SlidingWindow::tokens(), &mut StrategyCache::default())
+        .unwrap()
 }
 
 /// Texts that never repeat, so that a second count shows.
@@ -103,7 +105,7 @@ fn invariant_7_each_text_is_tokenized_once_however_one_goes_back_and_forth() {
             if !is_open {
                 let planner = &planners[usize::from(rng.u8(0..4) == 0)];
                 for copy in [talk.clone(), talk.clone()] {
-                    planner.plan(&copy, &mut ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap();
+                    planner.plan(&copy, &mut ledger, &SlidingWindow::tokens(), &mut StrategyCache::default()).unwrap();
                 }
             }
         }
@@ -133,19 +135,19 @@ fn invariant_7_a_plan_of_a_counted_conversation_asks_the_counter_nothing() {
     let planner = Planner::new(ChatCost::new(counter.clone()), &TokenBudget::limit(900)).unwrap();
     let planner = planner.tools([Tool::new(serde_json::json!({"type":"function","function":{"name":"f"}}))]);
     let mut ledger = Ledger::new();
-    let mut memo = Memo::default();
-    planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut memo).unwrap();
+    let mut cache = StrategyCache::default();
+    planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut cache).unwrap();
     let before = counter.asked();
     assert!(before >= 5_000);
     for _ in 0..3 {
-        planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut memo).unwrap();
-        planner.plan(&talk, &mut ledger, &SlidingWindow::turns(3).start_on_user(), &mut memo).unwrap();
-        planner.plan(&talk, &mut ledger, &HeadTail::default(), &mut memo).unwrap();
-        planner.plan(&talk, &mut ledger, &Everything, &mut memo).unwrap_err();
+        planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut cache).unwrap();
+        planner.plan(&talk, &mut ledger, &SlidingWindow::turns(3).start_on_user(), &mut cache).unwrap();
+        planner.plan(&talk, &mut ledger, &HeadTail::default(), &mut cache).unwrap();
+        planner.plan(&talk, &mut ledger, &Everything, &mut cache).unwrap_err();
     }
     assert_eq!(counter.asked(), before);
     talk.push("one more");
-    planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut memo).unwrap();
+    planner.plan(&talk, &mut ledger, &SlidingWindow::tokens(), &mut cache).unwrap();
     assert_eq!(counter.asked(), before + 1);
 }
 

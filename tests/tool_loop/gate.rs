@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use turnwise::backend::Wire;
+use turnwise::backend::Dialect;
 use turnwise::backend::openai::{OpenAi, Retry};
 use turnwise::{ConversationManager, ErrorKind, Message, Reply, Result, TokenBudget, ToolCall};
 
@@ -36,21 +36,21 @@ impl Ran {
 }
 
 /// A streamed loop whose first answer is `events`.
-fn run(events: &str, wire: Wire) -> Ran {
-    run_over([Answer::stream([events]), Answer::stream([DONE])], wire, true)
+fn run(events: &str, dialect: Dialect) -> Ran {
+    run_over([Answer::stream([events]), Answer::stream([DONE])], dialect, true)
 }
 
 /// A loop whose answers come in one.
 fn run_whole(message: &Value, finish: &str) -> Ran {
     let first = json!({ "choices": [{ "index": 0, "message": message, "finish_reason": finish }] });
-    run_over([Answer::new(200, &first.to_string()), Answer::says("Done.")], Wire::default(), false)
+    run_over([Answer::new(200, &first.to_string()), Answer::says("Done.")], Dialect::default(), false)
 }
 
-fn run_over(answers: [Answer; 2], wire: Wire, is_streamed: bool) -> Ran {
+fn run_over(answers: [Answer; 2], dialect: Dialect, is_streamed: bool) -> Ran {
     let stub = Stub::new(answers);
     let backend = OpenAi::at(&stub.url(), "").retry(Retry::never());
     let builder = ConversationManager::builder("m").backend(backend).budget(TokenBudget::limit(10_000));
-    let chat = builder.wire(wire).build().unwrap();
+    let chat = builder.dialect(dialect).build().unwrap();
     let calls = Arc::new(Mutex::new(Vec::new()));
     let handler = {
         let calls = Arc::clone(&calls);
@@ -79,8 +79,8 @@ fn call(id: &str, arguments: &str) -> Value {
 /// hermes-agent#7680, codegraff#752: a call that is cut was run, recorded, and sent in every later request.
 #[test]
 fn a_call_that_is_cut_off_is_not_run_and_not_recorded() {
-    let streamed = run(CUT_BY_LENGTH, Wire::default());
-    let by_no_word = run(&CUT_BY_LENGTH.replace("\"length\"", "\"tool_calls\""), Wire::default());
+    let streamed = run(CUT_BY_LENGTH, Dialect::default());
+    let by_no_word = run(&CUT_BY_LENGTH.replace("\"length\"", "\"tool_calls\""), Dialect::default());
     let whole = run_whole(&of_calls(&json!([call("a", r#"{"path":"a.t"#)])), "length");
     for ran in [streamed, by_no_word, whole] {
         let error = ran.reply.unwrap_err();
@@ -108,19 +108,19 @@ fn a_call_without_arguments_has_an_empty_object() {
 /// dirac PR 215: pieces of the arguments under the next index, without id and name.
 #[test]
 fn pieces_of_a_call_under_new_indexes_are_one_call() {
-    let ran = run(MOVED_INDEX, Wire::default());
+    let ran = run(MOVED_INDEX, Dialect::default());
     assert_eq!(ran.calls, [r#"get({"city":"Bonn"})"#]);
     assert_eq!(ran.sent()[0]["tool_calls"], json!([call("a", r#"{"city":"Bonn"}"#)]));
     assert_eq!(ran.sent()[1], json!({ "role": "tool", "tool_call_id": "a", "content": "a result" }));
     let lost = MOVED_INDEX.replace(r#""name": "get", "#, "").replace(r#""id": "a", "#, "");
-    let ran = run(&lost, Wire::default());
+    let ran = run(&lost, Dialect::default());
     assert_eq!((ran.reply.unwrap_err().kind(), ran.calls.len(), ran.history.len()), (ErrorKind::Malformed, 0, 0));
 }
 
 #[test]
 fn a_call_without_an_id_gets_one_that_its_result_has_too() {
     let whole = json!({ "type": "function", "function": { "name": "get", "arguments": "{}" } });
-    for ran in [run(NO_ID, Wire::default()), run_whole(&of_calls(&json!([whole])), "tool_calls")] {
+    for ran in [run(NO_ID, Dialect::default()), run_whole(&of_calls(&json!([whole])), "tool_calls")] {
         let [calls, result] = ran.sent() else { panic!("{:?}", ran.sent()) };
         let id = calls["tool_calls"][0]["id"].as_str().unwrap();
         assert_eq!((id.len(), result["tool_call_id"].as_str()), (9, Some(id)));
@@ -163,11 +163,11 @@ fn arguments_that_are_no_json_are_answered_and_sent_as_text_in_an_object() {
 /// langchain#39370, qwen-code#3658: a server may demand back what the model thought beside its calls.
 #[test]
 fn reasoning_beside_calls_is_kept_and_sent_where_the_wire_names_it() {
-    let reasoning = |wire| {
-        let ran = run(REASONING, wire);
+    let reasoning = |dialect| {
+        let ran = run(REASONING, dialect);
         assert_eq!(ran.history[1].get("reasoning_content").unwrap().as_str(), "\"I must ask the tool.\"");
         ran.sent()[0]["reasoning_content"].clone()
     };
-    assert_eq!(reasoning(Wire::default()), Value::Null);
-    assert_eq!(reasoning(Wire::default().send_fields(["reasoning_content"])), "I must ask the tool.");
+    assert_eq!(reasoning(Dialect::default()), Value::Null);
+    assert_eq!(reasoning(Dialect::default().send_fields(["reasoning_content"])), "I must ask the tool.");
 }

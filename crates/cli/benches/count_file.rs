@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::{LIMIT, Table, Writer, median, micros, sized};
-use turnwise::{ChatCost, Conversation, Memo, Planner, SlidingWindow, TokenBudget, Transcript};
+use turnwise::{ChatCost, Conversation, Planner, SlidingWindow, StrategyCache, TokenBudget, Transcript};
 
 /// In the environment of a child, which only loads the vocabulary.
 const CHILD: &str = "TURNWISE_BENCH_COUNT_FILE";
@@ -26,7 +26,9 @@ fn transcripts(folder: &Path) -> [PathBuf; 2] {
     let paths = ["uncounted.json", "counted.json"].map(|name| folder.join(name));
     file.save(&paths[0]).unwrap();
     let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::limit(LIMIT)).unwrap();
-    planner.plan(&file.conversation, &mut file.ledger, &SlidingWindow::tokens(), &mut Memo::default()).unwrap();
+    planner
+        .plan(&file.conversation, &mut file.ledger, &SlidingWindow::tokens(), &mut StrategyCache::default())
+        .unwrap();
     file.save(&paths[1]).unwrap();
     paths
 }

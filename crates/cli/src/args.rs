@@ -72,7 +72,7 @@ pub(crate) struct Dialects {
 #[command(next_help_heading = "How the server differs (a chat's file keeps it)")]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
-pub(crate) struct Dialect {
+pub(crate) struct DialectArgs {
     /// The server, such as deepseek or vllm, or a list of these and the options below; `turnwise dialects` lists them. In the
     /// place of what the file says [default: the file's, or openai]
     #[arg(long, value_name = "NAME[,OPTION…]")]
@@ -171,7 +171,7 @@ pub(crate) struct Compare {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: DialectArgs,
 }
 
 #[derive(Args)]
@@ -207,7 +207,7 @@ pub(crate) struct Planned {
     #[command(flatten)]
     pub(crate) budget: Budget,
     #[command(flatten)]
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: DialectArgs,
 }
 
 #[derive(Args)]
@@ -227,7 +227,7 @@ pub(crate) struct Count {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: DialectArgs,
 }
 
 #[derive(Args)]
@@ -287,7 +287,7 @@ pub(crate) struct Chat {
     #[arg(long)]
     pub(crate) show_reasoning: bool,
     #[command(flatten)]
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: DialectArgs,
 }
 
 #[derive(Args)]
@@ -311,5 +311,5 @@ pub(crate) struct Replay {
     #[command(flatten)]
     pub(crate) budget: Budget,
     #[command(flatten)]
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: DialectArgs,
 }

@@ -8,12 +8,12 @@ use turnwise::replay::{Share, Totals};
 use turnwise::strategy::parse;
 use turnwise::{Models, Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBudget, replay};
 
-use crate::args::{Budget, Compare, Dialect};
-use crate::dialects::wire;
+use crate::args::{Budget, Compare, DialectArgs};
+use crate::dialects::dialect_of;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
 use crate::output::{DIM, ESTIMATED, json_line, stdout, table, write_table};
-use crate::words::{counted, thousands};
+use crate::text::{counted, thousands};
 
 const CHOICE: [&str; 7] =
     ["everything", "window", "window:messages=20", "window:turns=5", "head-tail:first=2", "tools", "recall"];
@@ -67,12 +67,12 @@ fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models)
     let (mut longest, mut must) = (0, 0);
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
-        let wire = wire(&args.dialect, Some(file))?;
-        let cost = wire.cost(input::cost(models, None, file));
+        let dialect = dialect_of(&args.dialect, Some(file))?;
+        let cost = dialect.cost(input::cost(models, None, file));
         let head = cost.head(file.conversation.head(), &file.tools, &file.costly_params()).tokens;
         longest = longest.max(head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens);
         let planner = Planner::new(cost, &TokenBudget::limit(u64::MAX)).map_err(within)?.tools(file.tools.clone());
-        let mut planner = input::fitted(planner.params(file.costly_params()), &wire);
+        let mut planner = input::fitted(planner.params(file.costly_params()), &dialect);
         if args.budget.start_on_user {
             planner = planner.start_on_user();
         }
@@ -90,7 +90,7 @@ fn compare(
     conversations: impl Iterator<Item = Result<Loaded>>,
     strategies: &[Box<dyn Strategy>],
     budget: &Budget,
-    dialect: &Dialect,
+    dialect: &DialectArgs,
     models: &Models,
 ) -> Result<Comparison> {
     let mut totals = vec![Totals::default(); strategies.len()];

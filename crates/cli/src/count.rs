@@ -4,14 +4,14 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use turnwise::{Breakdown, ChatRequest, Message, Models, Transcript, Wire};
+use turnwise::{Breakdown, ChatRequest, Dialect, Message, Models, Transcript};
 
 use crate::args;
-use crate::dialects::wire;
+use crate::dialects::dialect_of;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, ESTIMATED, Named, ROLE, clean, json_line, preview, stdout, table, write_table};
-use crate::words::thousands;
+use crate::text::thousands;
 
 const BAR: usize = 20;
 
@@ -44,12 +44,12 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
     let mut is_first = true;
     input::for_each(&[file.to_owned()], &args.input, |Loaded { name, file }| {
         let mut request = whole(&file);
-        let wire = wire(&args.dialect, Some(&file)).map_err(|failure| failure.within(&name))?;
+        let dialect = dialect_of(&args.dialect, Some(&file)).map_err(|failure| failure.within(&name))?;
         let cost = input::cost(models, args.model.as_deref(), &file);
-        let is_fitted = wire != Wire::default();
-        let cost = wire.cost(cost);
+        let is_fitted = dialect != Dialect::default();
+        let cost = dialect.cost(cost);
         if is_fitted {
-            request.messages = wire.fit(&request.messages);
+            request.messages = dialect.fit(&request.messages);
         }
         // What a saved transcript knows needs no vocabulary, which takes longer to load than all else.
         let known = file.ledger.breakdown(&file.conversation, &file.tools, &request.params, &cost);

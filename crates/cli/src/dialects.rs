@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde::Serialize;
-use turnwise::{Preset, Transcript, Wire};
+use turnwise::{Dialect, Preset, Transcript};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -18,9 +18,12 @@ struct Row {
 
 pub(crate) fn run(args: &args::Dialects) -> Result<()> {
     let mut out = stdout(args.json);
-    let row =
-        |preset: &Preset| Row { dialect: preset.name(), options: preset.wire().to_string(), source: preset.source() };
-    let rows = Wire::presets().iter().map(row);
+    let row = |preset: &Preset| Row {
+        dialect: preset.name(),
+        options: preset.dialect().to_string(),
+        source: preset.source(),
+    };
+    let rows = Dialect::presets().iter().map(row);
     if args.json {
         rows.into_iter().try_for_each(|row| json_line(&mut out, &row))?;
     } else {
@@ -38,11 +41,11 @@ pub(crate) fn run(args: &args::Dialects) -> Result<()> {
 
 /// How requests of a file are fitted to their server: what the command line asks for in the place of what the file says, or
 /// added to it.
-pub(crate) fn wire(asked: &args::Dialect, file: Option<&Transcript>) -> Result<Wire> {
-    let wire = match (&asked.dialect, file) {
+pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
+    let dialect = match (&asked.dialect, file) {
         (Some(dialect), _) => dialect.parse()?,
-        (None, Some(file)) => file.wire()?,
-        (None, None) => Wire::default(),
+        (None, Some(file)) => file.dialect()?,
+        (None, None) => Dialect::default(),
     };
     let flags = [
         (asked.one_system, "one-system"),
@@ -57,5 +60,7 @@ pub(crate) fn wire(asked: &args::Dialect, file: Option<&Transcript>) -> Result<W
         let field = format!("send-field={name}").parse();
         field.map_err(|e| Failure::from(e).within("--send-field"))
     };
-    flags.chain(asked.send_field.iter().map(field)).try_fold(wire, |wire, option: Result<Wire>| Ok(wire.and(&option?)))
+    flags
+        .chain(asked.send_field.iter().map(field))
+        .try_fold(dialect, |dialect, option: Result<Dialect>| Ok(dialect.and(&option?)))
 }

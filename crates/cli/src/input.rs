@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
 
 use turnwise::{
-    ChatCost, Conversation, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, Wire, transcript,
+    ChatCost, Conversation, Dialect, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, transcript,
 };
 
 use crate::args;
-use crate::dialects::wire;
+use crate::dialects::dialect_of;
 use crate::failure::{self, Failure, Result};
-use crate::words::counted;
+use crate::text::counted;
 
 /// A conversation of a file, with a name for people.
 pub(crate) struct Loaded {
@@ -222,14 +222,14 @@ pub(crate) fn cost(models: &Models, asked: Option<&str>, file: &Transcript) -> C
 pub(crate) fn planner(
     models: &Models,
     asked: &args::Budget,
-    dialect: &args::Dialect,
+    dialect: &args::DialectArgs,
     file: &Transcript,
 ) -> Result<Planner> {
     let model = asked.model.as_deref().or(file.model.as_deref());
     let budget = budget(models, asked, model)?;
     let cost = cost(models, asked.model.as_deref(), file);
     let planner = Planner::new(cost, &budget)?.tools(file.tools.clone());
-    let mut planner = fitted(planner.params(file.costly_params()), &wire(dialect, Some(file))?);
+    let mut planner = fitted(planner.params(file.costly_params()), &dialect_of(dialect, Some(file))?);
     if asked.never_cut {
         planner = planner.never_cut();
     }
@@ -243,11 +243,11 @@ pub(crate) fn planner(
 }
 
 /// The planner for requests that are fitted to a server.
-pub(crate) fn fitted(planner: Planner, wire: &Wire) -> Planner {
+pub(crate) fn fitted(planner: Planner, dialect: &Dialect) -> Planner {
     // The default one would only repeat what a planner does by itself.
-    match *wire == Wire::default() {
+    match *dialect == Dialect::default() {
         true => planner,
-        false => planner.wire(wire.clone()),
+        false => planner.dialect(dialect.clone()),
     }
 }
 

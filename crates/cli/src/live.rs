@@ -10,7 +10,7 @@ use turnwise::strategy::parse;
 use turnwise::{ConversationManager, Models, Role, Transcript};
 
 use crate::args;
-use crate::dialects::wire;
+use crate::dialects::dialect_of;
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
 use crate::output::{Named, json_line, stdout};
@@ -73,7 +73,7 @@ fn manager(args: &args::Replay, models: &Models, file: &Transcript) -> Result<Co
     let setup = ConversationManager::builder(models.find(&model)).strategy(parse(&args.strategy)?);
     let budget = input::budget(models, &args.budget, Some(&model))?;
     let setup = setup.backend(OpenAi::from_env()).budget(budget).tools(file.tools.iter().cloned());
-    let setup = setup.wire(wire(&args.dialect, Some(file))?);
+    let setup = setup.dialect(dialect_of(&args.dialect, Some(file))?);
     let setup = if args.budget.never_cut { setup.never_cut() } else { setup };
     let chat = if args.budget.start_on_user { setup.start_on_user() } else { setup }.build()?;
     let path = file.conversation.path();

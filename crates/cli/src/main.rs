@@ -16,7 +16,7 @@ mod plan;
 mod replay;
 mod show;
 mod strategies;
-mod words;
+mod text;
 
 use std::borrow::Cow;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use turnwise::{Dollars, Family, ImageRule, Model, Models, Price};
 use crate::args;
 use crate::failure::Result;
 use crate::output::{BOLD, DIM, clean, json_line, stdout, table, write_table};
-use crate::words::{counted, thousands};
+use crate::text::{counted, thousands};
 
 pub(crate) fn run(args: &args::Models, models: &Models) -> Result<()> {
     let mut out = stdout(args.json);

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use turnwise::strategy::parse;
-use turnwise::{ChatRequest, Conversation, ItemId, Memo, Message, Models, Params, Plan, Role, Strategy, Transcript};
+use turnwise::{
+    ChatRequest, Conversation, ItemId, Message, Models, Params, Plan, Role, Strategy, StrategyCache, Transcript,
+};
 
 use crate::args;
 use crate::failure::{Failure, Result, warn};
@@ -81,7 +83,7 @@ fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, mod
         }
     }
     planner
-        .plan(&file.conversation, &mut file.ledger, strategy, &mut Memo::default())
+        .plan(&file.conversation, &mut file.ledger, strategy, &mut StrategyCache::default())
         .map_err(|e| within(Failure::from(e)))
 }
 

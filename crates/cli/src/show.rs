@@ -10,7 +10,7 @@ use crate::count::said;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, ROLE, clean, clean_lines, preview, stdout};
-use crate::words::counted;
+use crate::text::counted;
 
 pub(crate) fn run(args: &args::Show) -> Result<()> {
     let mut out = stdout(false);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::beside::{Turn, beside};
+use super::beside::{YieldBudget, beside};
 use crate::backend::classify::is_error;
 use crate::backend::{BackendError, ChatReply, FinishReason, Usage};
 use crate::encoding::Encoding;
@@ -31,12 +31,12 @@ pub(super) struct Answer {
     /// How long nothing may come once something has.
     idle: Duration,
     read: usize,
-    turn: Turn,
+    turn: YieldBudget,
 }
 
 impl Answer {
     pub(super) fn new(response: reqwest::Response, idle: Duration) -> Self {
-        Self { response, idle, read: 0, turn: Turn::default() }
+        Self { response, idle, read: 0, turn: YieldBudget::default() }
     }
 
     /// The next bytes; none at the end. The first ones may take as long as the attempt does. Other tasks and timers have

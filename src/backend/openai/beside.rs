@@ -33,9 +33,9 @@ pub(super) async fn beside<T: Send + 'static>(
 
 /// How much was read since other tasks had their turn.
 #[derive(Debug, Default)]
-pub(super) struct Turn(usize);
+pub(super) struct YieldBudget(usize);
 
-impl Turn {
+impl YieldBudget {
     /// Lets others have their turn, where enough was read.
     pub(super) async fn spend(&mut self, bytes: usize) {
         self.0 += bytes + READ;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::index::Index;
 use super::pieces::{self, Offer, Piece};
 use super::query::Query;
-use super::words::{Key, Stem};
+use super::terms::{Key, Stem};
 use super::{View, percent, score, worth};
 use crate::conversation::Stamp;
 use crate::message::{Content, Message, Role};
@@ -24,7 +24,7 @@ const PLENTY: u64 = 4;
 
 /// A long message in pieces, with their words.
 #[derive(Debug)]
-struct Cut {
+struct Segmented {
     stamp: Stamp,
     pieces: Vec<Piece>,
     /// The words of all pieces, one piece behind the other, each with its own in order.
@@ -37,13 +37,13 @@ struct Cut {
 
 /// The messages that were cut, by group, so that none is tokenized again.
 #[derive(Debug, Default)]
-pub(super) struct Cuts {
+pub(super) struct Segments {
     cost_id: String,
     stem: Stem,
-    known: BTreeMap<usize, Cut>,
+    known: BTreeMap<usize, Segmented>,
 }
 
-impl Cuts {
+impl Segments {
     /// What is known about this path, as it is counted now.
     pub(super) fn texts<'a>(&'a mut self, view: &'a View<'a>, index: &'a mut Index, stem: Stem) -> Texts<'a> {
         if self.cost_id != view.cost_id() || self.stem != stem {
@@ -58,7 +58,7 @@ impl Cuts {
 pub(super) struct Texts<'a> {
     view: &'a View<'a>,
     index: &'a mut Index,
-    known: &'a mut BTreeMap<usize, Cut>,
+    known: &'a mut BTreeMap<usize, Segmented>,
     /// Tokens of the mark of a gap.
     mark: u64,
 }
@@ -75,8 +75,8 @@ impl Texts<'_> {
             && view.path().group(group).first().is_some_and(is_plain)
     }
 
-    /// Cuts a long message, once.
-    fn cut(&mut self, group: usize) -> Option<&Cut> {
+    /// Segments a long message, once.
+    fn cut(&mut self, group: usize) -> Option<&Segmented> {
         let item = self.view.path().group(group).last_item().filter(|_| self.is_long(group))?;
         if self.known.get(&group).is_none_or(|cut| cut.stamp != item.stamp()) {
             let text = item.message().text();
@@ -89,7 +89,7 @@ impl Texts<'_> {
                 words_of.push(start..words.len());
             }
             let wrapper = self.view.shrunk(group, &excerpt(Vec::new()));
-            self.known.insert(group, Cut { stamp: item.stamp(), pieces, words, words_of, wrapper });
+            self.known.insert(group, Segmented { stamp: item.stamp(), pieces, words, words_of, wrapper });
         }
         self.known.get(&group)
     }
@@ -155,7 +155,7 @@ pub(super) struct Excerpt {
 }
 
 /// What is sent so far, without what must be.
-pub(super) struct Sent<'a> {
+pub(super) struct Selection<'a> {
     view: &'a View<'a>,
     /// All groups from here on are sent, those that have an excerpt by it.
     pub(super) start: usize,
@@ -164,7 +164,7 @@ pub(super) struct Sent<'a> {
     pub(super) room: u64,
 }
 
-impl<'a> Sent<'a> {
+impl<'a> Selection<'a> {
     /// The newest groups that fit into `share` of the room.
     pub(super) fn tail(view: &'a View<'a>, room: u64, share: u64) -> Self {
         let start = view.tail(0, share);

@@ -3,19 +3,19 @@ use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::ledger::Ledger;
 use crate::message::{Message, Part};
-use crate::plan::{Fate, Memo, Plan, Planner, Reason, Strategy};
+use crate::plan::{Fate, Plan, Planner, Reason, Strategy, StrategyCache};
 use crate::strategy::parse;
 use crate::tokens::{ChatCost, CounterFn};
 
 /// A word is a token, a message 4 more, the request 3.
-fn plan_of(talk: &Conversation, limit: u64, strategy: &dyn Strategy, memo: &mut Memo) -> Plan {
+fn plan_of(talk: &Conversation, limit: u64, strategy: &dyn Strategy, cache: &mut StrategyCache) -> Plan {
     let cost = ChatCost::new(CounterFn::new("words", |text| text.split_whitespace().count() as u64));
     let budget = TokenBudget::limit(limit).low_mark(1.0);
-    Planner::new(cost.clone(), &budget).unwrap().plan(talk, &mut Ledger::new(), strategy, memo).unwrap()
+    Planner::new(cost.clone(), &budget).unwrap().plan(talk, &mut Ledger::new(), strategy, cache).unwrap()
 }
 
 fn plan(talk: &Conversation, limit: u64, recall: Recall) -> Plan {
-    plan_of(talk, limit, &recall, &mut Memo::default())
+    plan_of(talk, limit, &recall, &mut StrategyCache::default())
 }
 
 /// Ten paragraphs of 40 words, one of them with something else.
@@ -105,7 +105,7 @@ fn results_parts_and_what_a_ladder_made_smaller_are_never_excerpts() {
         for text in ["filler one", "filler two", "which boat was red"] {
             talk.push(Message::user(text));
         }
-        let plan = plan_of(&talk, 350, &parse(spec).unwrap(), &mut Memo::default());
+        let plan = plan_of(&talk, 350, &parse(spec).unwrap(), &mut StrategyCache::default());
         let is_part = |run: &&crate::plan::Run| run.groups.contains(&3) && run.reason == Reason::Excerpt;
         assert_eq!(plan.runs().iter().any(|run| is_part(&run)), is_excerpt, "{}", plan.explain());
     }
@@ -115,23 +115,23 @@ fn results_parts_and_what_a_ladder_made_smaller_are_never_excerpts() {
 fn a_memo_of_another_branch_or_counter_changes_nothing() {
     let mut talk = talk(30, "which boat was red");
     let recall = Recall::new().excerpts(60);
-    let mut memo = Memo::default();
-    let same = |talk: &Conversation, memo: &mut Memo| {
-        let [used, fresh] = [memo, &mut Memo::default()].map(|memo| plan_of(talk, 350, &recall, memo));
+    let mut cache = StrategyCache::default();
+    let same = |talk: &Conversation, cache: &mut StrategyCache| {
+        let [used, fresh] = [cache, &mut StrategyCache::default()].map(|cache| plan_of(talk, 350, &recall, cache));
         assert_eq!(used.messages(), fresh.messages());
         assert_eq!(used.tokens(), fresh.tokens());
         used
     };
-    same(&talk, &mut memo);
+    same(&talk, &mut cache);
     let third = talk.path().item(3).unwrap().id();
     talk.edit(third, Message::assistant(answer("other", 1, "the green boat"))).unwrap();
     talk.push(Message::assistant(answer("new", 1, "nothing")));
     talk.push(Message::user("which boat was green"));
-    same(&talk, &mut memo);
+    same(&talk, &mut cache);
     let bytes = ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64));
     let planner = Planner::new(bytes, &TokenBudget::limit(900)).unwrap();
-    let [used, fresh] =
-        [&mut memo, &mut Memo::default()].map(|memo| planner.plan(&talk, &mut Ledger::new(), &recall, memo).unwrap());
+    let [used, fresh] = [&mut cache, &mut StrategyCache::default()]
+        .map(|cache| planner.plan(&talk, &mut Ledger::new(), &recall, cache).unwrap());
     assert_eq!(used.messages(), fresh.messages());
-    same(&talk, &mut memo);
+    same(&talk, &mut cache);
 }

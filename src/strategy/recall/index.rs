@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::words::{Key, Stem, Words};
+use super::terms::{Key, Stem, Words};
 use crate::conversation::{Item, Path, Stamp};
 use crate::message::Message;
 

@@ -5,7 +5,7 @@ mod index;
 mod pieces;
 mod query;
 mod score;
-mod words;
+mod terms;
 
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
@@ -13,12 +13,12 @@ use std::collections::BinaryHeap;
 use super::listed::{FREE, Listed, Reader};
 use super::options::{Options, invalid};
 use crate::error::{Error, Result};
-use crate::plan::{Draft, Memo, Reason, Strategy, TrimsTo, View};
-use excerpts::{Cuts, Sent};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, TrimsTo, View};
+use excerpts::{Segments, Selection};
 use index::Index;
 use query::Query;
 use score::Scores;
-use words::Stem;
+use terms::Stem;
 
 /// Keeps the groups that share words with the user message to be answered, and the newest ones: a part of the room is
 /// always theirs, and all that is left. A question that says little by itself ("And what was it?") is looked up with
@@ -95,7 +95,7 @@ impl Recall {
 struct Cache {
     index: Index,
     scores: Scores,
-    cuts: Cuts,
+    cuts: Segments,
 }
 
 /// A group that may be kept: the more its score is worth for its tokens the sooner, of two alike the newer.
@@ -136,14 +136,14 @@ fn choose(candidates: Vec<Candidate>, room: &mut u64) -> Vec<usize> {
 
 /// Where a request must start with a user message: that of the first group's turn, if there is room for it. Without it the
 /// planner would leave that group out.
-fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Sent<'_>) -> Option<usize> {
+fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Selection<'_>) -> Option<usize> {
     let path = view.path();
     let tail = (sent.start..path.groups()).find(|&group| view.is_optional(group));
     let excerpt = sent.excerpts.keys().next().copied();
     let first =
         chosen.first().copied().into_iter().chain(excerpt).chain(tail).min().filter(|_| view.starts_on_user())?;
     let asked = path.turn_of(first).map(|turn| path.turn(turn).start)?;
-    let is_first = view.first_must_send().is_none_or(|required| first < required);
+    let is_first = view.first_required().is_none_or(|required| first < required);
     let price = view.tokens(asked..asked + 1);
     let is_wanted = is_first && asked < first && view.is_optional(asked) && price <= sent.room;
     sent.room -= if is_wanted { price } else { 0 };
@@ -151,7 +151,7 @@ fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Sent<'_>) -> Option<usize
 }
 
 /// All that was not chosen is left out.
-fn draft(chosen: &[usize], leads: Option<usize>, sent: Sent) -> Draft {
+fn draft(chosen: &[usize], leads: Option<usize>, sent: Selection) -> Draft {
     let mut draft =
         leads.map_or_else(Draft::keep_all, |leads| Draft::keep_all().because(leads..leads + 1, Reason::Leads));
     let mut from = 0;
@@ -212,19 +212,19 @@ impl Strategy for Recall {
         format!("recall:tail={}{excerpts}{stem}", self.tail).into()
     }
 
-    fn draft(&self, view: &View<'_>, memo: &mut Memo) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
         let groups = view.path().groups();
         if view.is_holding() || !view.is_over(view.tokens(0..groups)) {
             return Ok(Draft::keep_all());
         }
-        let Cache { index, scores, cuts } = memo.get();
+        let Cache { index, scores, cuts } = cache.get();
         index.update(view.path(), self.stem);
         let turn = view.newest().and_then(|newest| view.path().turn_of(newest));
         let query = Query::of(view.path(), turn, index);
         let scored = scores.of(index, &query);
         let mut texts = cuts.texts(view, index, self.stem);
         let room = view.whole_room();
-        let mut sent = Sent::tail(view, room, percent(room, self.tail));
+        let mut sent = Selection::tail(view, room, percent(room, self.tail));
         sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
         let candidates = scored.into_iter().filter_map(|(group, score)| {

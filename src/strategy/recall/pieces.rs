@@ -36,7 +36,7 @@ struct Block {
     kind: Kind,
 }
 
-/// Cuts a text into pieces that cover it: blocks of code, items of lists, headings with what follows, paragraphs, tables.
+/// Segments a text into pieces that cover it: blocks of code, items of lists, headings with what follows, paragraphs, tables.
 /// `count` gives the tokens of a text; each byte is counted once, or twice in a line without an end.
 pub(super) fn cut(text: &str, count: impl Fn(&str) -> u64) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();

@@ -1,7 +1,7 @@
 //! Which words are asked for.
 
 use super::index::Index;
-use super::words::Key;
+use super::terms::Key;
 use crate::conversation::Path;
 use crate::message::Message;
 

@@ -1,4 +1,4 @@
-use super::super::words::Stem;
+use super::super::terms::Stem;
 use super::*;
 use crate::conversation::Conversation;
 

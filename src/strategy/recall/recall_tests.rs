@@ -8,13 +8,13 @@ use crate::strategy::{SlidingWindow, parse};
 use crate::tokens::{ChatCost, CounterFn};
 
 /// A word is a token, a message 4 more, the request 3.
-fn plan_of(talk: &Conversation, budget: &TokenBudget, strategy: &dyn Strategy, memo: &mut Memo) -> Plan {
+fn plan_of(talk: &Conversation, budget: &TokenBudget, strategy: &dyn Strategy, cache: &mut StrategyCache) -> Plan {
     let cost = ChatCost::new(CounterFn::new("words", |text| text.split_whitespace().count() as u64));
-    Planner::new(cost, budget).unwrap().plan(talk, &mut Ledger::new(), strategy, memo).unwrap()
+    Planner::new(cost, budget).unwrap().plan(talk, &mut Ledger::new(), strategy, cache).unwrap()
 }
 
 fn plan(talk: &Conversation, limit: u64, recall: Recall) -> Plan {
-    plan_of(talk, &TokenBudget::limit(limit), &recall, &mut Memo::default())
+    plan_of(talk, &TokenBudget::limit(limit), &recall, &mut StrategyCache::default())
 }
 
 fn kept(plan: &Plan, why: &Reason) -> Vec<usize> {
@@ -84,7 +84,7 @@ fn a_question_without_known_words_gets_the_window() {
         let talk = talk(50, &[(20, "red boat")], question);
         let budget = TokenBudget::limit(100).low_mark(1.0);
         let [window, recall] = [&SlidingWindow::tokens() as &dyn Strategy, &Recall::new()]
-            .map(|strategy| plan_of(&talk, &budget, strategy, &mut Memo::default()));
+            .map(|strategy| plan_of(&talk, &budget, strategy, &mut StrategyCache::default()));
         assert_eq!(window.messages(), recall.messages(), "{question}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::index::{Index, Posting};
 use super::query::Query;
-use super::words::Key;
+use super::terms::Key;
 
 /// BM25's constants in twentieths (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009: k1 1.2, b 0.75).
 const K1: u64 = 24;

@@ -1,5 +1,5 @@
 use super::super::query::WHOLE;
-use super::super::words::Stem;
+use super::super::terms::Stem;
 use super::*;
 use crate::conversation::Conversation;
 use crate::message::Message;

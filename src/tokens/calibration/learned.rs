@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::line::Line;
 use super::misses::Misses;
 use super::{LARGEST, ONE, scaled};
+use crate::text::{counted, thousands};
 use crate::tokens::Count;
-use crate::words::{counted, thousands};
 
 /// Before bills are known a forecast may fall short by a tenth; what is left of it fades over this many bills.
 const FADES_OVER: u64 = 8;

@@ -115,7 +115,7 @@ impl ChatCost {
 
     /// The same for a server that is sent these members of messages too, such as `reasoning_content`: their texts are
     /// counted, as estimates. Other members that the specification does not have are not counted, because
-    /// [`Wire::default`](crate::backend::Wire) does not send them; whoever sends them with a client of their own names them
+    /// [`Dialect::default`](crate::backend::Dialect) does not send them; whoever sends them with a client of their own names them
     /// here.
     #[must_use]
     pub fn fields<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {

@@ -8,7 +8,7 @@ use super::printing::note;
 use super::session::Session;
 use crate::count::said;
 use crate::failure::{Failure, Result};
-use crate::words::counted;
+use crate::text::counted;
 
 impl Session<'_> {
     fn change<T>(&self, change: impl FnOnce(&ConversationManager) -> turnwise::Result<T>) -> Result<T> {

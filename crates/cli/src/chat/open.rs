@@ -8,7 +8,7 @@ use turnwise::strategy::parse;
 use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Transcript};
 
 use crate::args::Chat;
-use crate::dialects::wire;
+use crate::dialects::dialect_of;
 use crate::failure::{Failure, Result};
 use crate::input::{Loaded, warn};
 
@@ -24,8 +24,8 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
     let inside = |failure| args.file.iter().map(|file| file.display()).fold(failure, Failure::within);
     let within = |e| inside(Failure::from(e));
-    let wire = wire(&args.dialect, file.as_ref()).map_err(inside)?;
-    let setup = with_options(setup, args)?.wire(wire);
+    let dialect = dialect_of(&args.dialect, file.as_ref()).map_err(inside)?;
+    let setup = with_options(setup, args)?.dialect(dialect);
     let chat = match file {
         Some(file) => setup.open(file),
         None => setup.build(),

@@ -9,7 +9,7 @@ use turnwise::{Fate, Plan, Reply};
 
 use crate::failure::Result;
 use crate::output::{DIM, clean_lines, stdout};
-use crate::words::{counted, thousands};
+use crate::text::{counted, thousands};
 
 /// Says something beside the conversation.
 pub(super) fn say(text: &str) {

@@ -12,7 +12,7 @@ use super::printing::{Live, note, remarks, say};
 use super::views;
 use crate::args::Chat;
 use crate::failure::{Failure, Result};
-use crate::words::counted;
+use crate::text::counted;
 
 /// How a program ends that Ctrl-C ended, as a shell says it.
 const INTERRUPTED: u8 = 130;

@@ -10,7 +10,7 @@ use super::printing::{figure, note};
 use crate::count::said;
 use crate::failure::Result;
 use crate::output::{DIM, ROLE, clean, clean_lines, preview, stdout};
-use crate::words::{counted, thousands};
+use crate::text::{counted, thousands};
 
 pub(super) fn help() -> Result<()> {
     let mut out = stdout(false);

@@ -42,7 +42,7 @@ fn a_constraint_beside_a_system_prompt_reaches_a_server_that_allows_one_of_them(
     let ran = turnwise(&folder, &stub, "chat --model gpt-4o --system S", "/constrain C\nhello\nagain\n");
     let told = text(&ran.stderr);
     assert!(told.contains("System message must be at the beginning.; --one-system sends one, at the start"), "{told}");
-    assert!(!told.contains("Wire::"), "the library's names help nobody here: {told}");
+    assert!(!told.contains("Dialect::"), "the library's names help nobody here: {told}");
 
     let stub = Stub::new([Answer::says("x")]);
     let line = "chat talk.json --model gpt-4o --system S --one-system";
@@ -66,7 +66,7 @@ fn a_chat_goes_on_in_its_dialect() {
     let second = chat("--max-reply 9 --one-system");
     assert!(second.contains(r#""reasoning_content":"hm""#) && second.contains(r#""max_tokens":9"#), "{second}");
     let written = "one-system,developer-as-system,max-tokens,send-field=reasoning_content";
-    assert_eq!(saved(&folder, "talk.json").wire().unwrap().to_string(), written, "options are added to the file's");
+    assert_eq!(saved(&folder, "talk.json").dialect().unwrap().to_string(), written, "options are added to the file's");
     let third = chat("--dialect openai --max-reply 9");
     assert!(third.contains("max_completion_tokens") && !third.contains("reasoning_content"), "{third}");
     assert!(!std::fs::read_to_string(folder.path().join("talk.json")).unwrap().contains("dialect"));

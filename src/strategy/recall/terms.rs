@@ -159,5 +159,5 @@ fn humps(run: &str) -> impl Iterator<Item = usize> {
 }
 
 #[cfg(test)]
-#[path = "words_tests.rs"]
+#[path = "terms_tests.rs"]
 mod tests;

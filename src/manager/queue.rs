@@ -7,15 +7,15 @@ use super::Shared;
 use crate::error::{Error, ErrorKind, Result};
 
 /// While it lives, its holder alone sends and changes the record.
-pub(super) struct Turn {
+pub(super) struct SendPermit {
     pub(super) shared: Arc<Shared>,
-    _sending: Sending,
+    _sending: BusyGuard,
 }
 
-impl Turn {
+impl SendPermit {
     /// Waits behind those that asked before.
     pub(super) async fn wait(shared: &Arc<Shared>) -> Arc<Self> {
-        let sending = Sending::begin(shared);
+        let sending = BusyGuard::begin(shared);
         // Closed only when the manager is gone, and this future holds it.
         if let Ok(permit) = shared.queue.acquire().await {
             permit.forget();
@@ -24,16 +24,16 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for SendPermit {
     fn drop(&mut self) {
         self.shared.queue.add_permits(1);
     }
 }
 
 /// While it lives, the record cannot be changed by anybody else.
-pub(super) struct Sending(Arc<Shared>);
+pub(super) struct BusyGuard(Arc<Shared>);
 
-impl Sending {
+impl BusyGuard {
     /// For a send, which waits for others in the queue.
     fn begin(shared: &Arc<Shared>) -> Self {
         shared.state(|state| state.sends += 1);
@@ -53,7 +53,7 @@ impl Sending {
     }
 }
 
-impl Drop for Sending {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.0.state(|state| state.sends -= 1);
     }

@@ -18,8 +18,8 @@ pub(crate) use refusals::advice;
 ///
 /// Servers that speak this API differ in what they demand and refuse. What is known of a server is a
 /// [preset](Self::preset); what a refusal asks for is in its [advice](crate::Error::advice). Plans show what is sent, and
-/// it is counted: with [`ConversationManager`](crate::ConversationManager) by [`Builder::wire`](crate::Builder::wire), with
-/// a loop of your own by [`Planner::wire`](crate::Planner::wire).
+/// it is counted: with [`ConversationManager`](crate::ConversationManager) by [`Builder::dialect`](crate::Builder::dialect), with
+/// a loop of your own by [`Planner::dialect`](crate::Planner::dialect).
 ///
 /// | option | written | for servers that |
 /// | --- | --- | --- |
@@ -31,24 +31,24 @@ pub(crate) use refusals::advice;
 /// | [`omit_names`](Self::omit_names) | `omit-names` | refuse `name` in messages |
 /// | [`max_tokens`](Self::max_tokens) | `max-tokens` | know `max_tokens` only |
 ///
-/// A wire is written as these words and names of presets, with commas between them: that is what its `Display` and
+/// A dialect is written as these words and names of presets, with commas between them: that is what its `Display` and
 /// `FromStr` do, and what a chat's file holds.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Message, Wire};
+/// use turnwise::{Message, Dialect};
 ///
-/// let wire: Wire = "deepseek,one-system".parse()?;
-/// assert_eq!(wire, Wire::preset("deepseek")?.single_system());
+/// let dialect: Dialect = "deepseek,one-system".parse()?;
+/// assert_eq!(dialect, Dialect::preset("deepseek")?.single_system());
 ///
-/// let sent = wire.fit(&[Message::system("Be brief."), Message::developer("Answer in French."), Message::user("Hi")]);
+/// let sent = dialect.fit(&[Message::system("Be brief."), Message::developer("Answer in French."), Message::user("Hi")]);
 /// assert_eq!(sent[0].text(), "Be brief.\n\nAnswer in French.");
 /// assert_eq!(sent.len(), 2);
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
-pub struct Wire {
+pub struct Dialect {
     fields: Vec<String>,
     switches: BTreeSet<Switch>,
 }
@@ -64,7 +64,7 @@ enum Switch {
     MaxTokens,
 }
 
-impl Wire {
+impl Dialect {
     /// Sends these fields of messages too, which the specification does not have: `reasoning_content` and the like. They
     /// always stay in the record. What they hold is counted, as an estimate.
     pub fn send_fields<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -233,16 +233,16 @@ mod tests {
     use super::*;
     use crate::message::ToolCall;
 
-    fn fitted(wire: &Wire, messages: &[Message]) -> String {
-        serde_json::to_string(&wire.fit(messages)).unwrap()
+    fn fitted(dialect: &Dialect, messages: &[Message]) -> String {
+        serde_json::to_string(&dialect.fit(messages)).unwrap()
     }
 
     #[test]
     fn vendor_fields_stay_behind_unless_they_are_named() {
         let reply = r#"{"role":"assistant","reasoning":"r","content":"x","tool_calls":[],"prefix":false}"#;
         let reply = [Message::from_json(reply).unwrap()];
-        assert_eq!(fitted(&Wire::default(), &reply), r#"[{"role":"assistant","content":"x"}]"#);
-        let named = Wire::default().send_fields(["reasoning"]);
+        assert_eq!(fitted(&Dialect::default(), &reply), r#"[{"role":"assistant","content":"x"}]"#);
+        let named = Dialect::default().send_fields(["reasoning"]);
         assert_eq!(fitted(&named, &reply), r#"[{"role":"assistant","reasoning":"r","content":"x"}]"#);
     }
 
@@ -257,13 +257,13 @@ mod tests {
             Message::tool("1", "r"),
             Message::tool("1", "r"),
         ];
-        let wire = Wire::default().single_system().merge_same_role();
-        let sent: Vec<Message> = serde_json::from_str(&fitted(&wire, &messages)).unwrap();
+        let dialect = Dialect::default().single_system().merge_same_role();
+        let sent: Vec<Message> = serde_json::from_str(&fitted(&dialect, &messages)).unwrap();
         let texts: Vec<_> = sent.iter().map(Message::text).collect();
         assert_eq!(texts, ["a\n\nb", "c\n\nd", "", "r", "r"]);
-        assert_eq!(fitted(&Wire::default(), &messages), serde_json::to_string(&messages).unwrap());
-        assert!(Wire::keeps_cost(&messages, &Wire::default().fit(&messages)));
-        assert!(!Wire::keeps_cost(&messages, &sent));
+        assert_eq!(fitted(&Dialect::default(), &messages), serde_json::to_string(&messages).unwrap());
+        assert!(Dialect::keeps_cost(&messages, &Dialect::default().fit(&messages)));
+        assert!(!Dialect::keeps_cost(&messages, &sent));
     }
 
     #[test]
@@ -279,14 +279,14 @@ mod tests {
             {"role":"assistant","content":"f"}
         ]"#;
         let messages: Vec<Message> = serde_json::from_str(json).unwrap();
-        let wire = Wire::default().merge_same_role().send_fields(["kept"]);
+        let dialect = Dialect::default().merge_same_role().send_fields(["kept"]);
         let expected = concat!(
             r#"[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"u"}}]},"#,
             r#"{"role":"user","name":"ann","content":"b\n\nc"},{"role":"user","name":"bob","content":"d"},"#,
             r#"{"role":"assistant","content":null,"refusal":"no"},"#,
             r#"{"role":"assistant","content":"e","kept":1},{"role":"assistant","content":"f"}]"#
         );
-        assert_eq!(fitted(&wire, &messages), expected);
+        assert_eq!(fitted(&dialect, &messages), expected);
     }
 
     #[test]
@@ -297,31 +297,31 @@ mod tests {
             Message::user("c").with_name("bob"),
             Message::assistant("d"),
         ];
-        let known = fitted(&Wire::default().developer_as_system().omit_names(), &messages);
+        let known = fitted(&Dialect::default().developer_as_system().omit_names(), &messages);
         let expected = concat!(
             r#"[{"role":"system","content":"a"},{"role":"system","content":"b"},"#,
             r#"{"role":"user","content":"c"},{"role":"assistant","content":"d"}]"#
         );
         assert_eq!(known, expected);
-        let template = Wire::default().system_as_user().omit_names().merge_same_role();
+        let template = Dialect::default().system_as_user().omit_names().merge_same_role();
         let expected = r#"[{"role":"user","content":"a\n\nb\n\nc"},{"role":"assistant","content":"d"}]"#;
         assert_eq!(fitted(&template, &messages), expected);
-        let named = Wire::default().omit_names().fit(&messages);
-        assert!(!Wire::keeps_cost(&messages, &named), "names cost tokens");
+        let named = Dialect::default().omit_names().fit(&messages);
+        assert!(!Dialect::keeps_cost(&messages, &named), "names cost tokens");
         let function = [Message::new(Role::Function, "r").with_name("f")];
-        assert_eq!(Wire::default().omit_names().fit(&function), function);
+        assert_eq!(Dialect::default().omit_names().fit(&function), function);
     }
 
     #[test]
     fn the_longest_reply_has_the_name_that_the_server_knows() {
         let params = Params::new().with("max_completion_tokens", 5).with("seed", 7);
-        let names = |wire: Wire| {
-            let params = wire.fit_params(params.clone());
+        let names = |dialect: Dialect| {
+            let params = dialect.fit_params(params.clone());
             params.iter().map(|(name, value)| format!("{name}={}", value.as_str())).collect::<Vec<_>>()
         };
-        assert_eq!(names(Wire::default()), ["max_completion_tokens=5", "seed=7"]);
-        assert_eq!(names(Wire::default().max_tokens()), ["max_tokens=5", "seed=7"]);
+        assert_eq!(names(Dialect::default()), ["max_completion_tokens=5", "seed=7"]);
+        assert_eq!(names(Dialect::default().max_tokens()), ["max_tokens=5", "seed=7"]);
         let older = Params::new().with("max_tokens", 5);
-        assert_eq!(Wire::default().max_tokens().fit_params(older.clone()), older);
+        assert_eq!(Dialect::default().max_tokens().fit_params(older.clone()), older);
     }
 }

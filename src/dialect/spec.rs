@@ -1,9 +1,9 @@
-//! How a wire is written.
+//! How a dialect is written.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Preset, Switch, Wire};
+use super::{Dialect, Preset, Switch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
@@ -19,7 +19,7 @@ const OPTIONS: [(&str, Switch); 6] = [
 
 const FIELD: &str = "send-field";
 
-impl fmt::Display for Wire {
+impl fmt::Display for Dialect {
     /// The words of its options with commas between them; `openai` for the default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = OPTIONS.iter().filter(|(_, switch)| self.has(*switch)).map(|(word, _)| (*word).to_owned());
@@ -28,7 +28,7 @@ impl fmt::Display for Wire {
     }
 }
 
-impl FromStr for Wire {
+impl FromStr for Dialect {
     type Err = Error;
 
     /// Reads names of presets and options with commas between them.
@@ -36,16 +36,16 @@ impl FromStr for Wire {
     /// # Errors
     /// [`ErrorKind::InvalidDialect`] for a word that is none of them, with those that there are.
     fn from_str(text: &str) -> Result<Self> {
-        text.split(',').map(str::trim).try_fold(Self::default(), |wire, word| {
+        text.split(',').map(str::trim).try_fold(Self::default(), |dialect, word| {
             if let Some((_, switch)) = OPTIONS.iter().find(|(name, _)| *name == word) {
-                return Ok(wire.with(*switch));
+                return Ok(dialect.with(*switch));
             }
             match word.split_once('=') {
-                Some((FIELD, name)) if is_field(name) => Ok(wire.send_fields([name])),
+                Some((FIELD, name)) if is_field(name) => Ok(dialect.send_fields([name])),
                 Some((FIELD, name)) => {
                     Err(invalid(format!("`{name}` is no name of a field; such as {FIELD}=reasoning_content")))
                 }
-                _ => Ok(wire.and(&Self::preset(word)?)),
+                _ => Ok(dialect.and(&Self::preset(word)?)),
             }
         })
     }
@@ -58,7 +58,7 @@ fn is_field(name: &str) -> bool {
 
 /// A word that is no preset and no option.
 pub(super) fn unknown(word: &str) -> Error {
-    let servers: Vec<&str> = Wire::presets().iter().map(Preset::name).collect();
+    let servers: Vec<&str> = Dialect::presets().iter().map(Preset::name).collect();
     let options = || OPTIONS.iter().map(|(word, _)| *word).chain([FIELD]);
     let near = nearest(word, servers.iter().copied().chain(options()), 1);
     let near = near.first().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
@@ -83,18 +83,18 @@ mod tests {
             "one-system,merge-roles,developer-as-system,system-as-user,omit-names,max-tokens",
             "max-tokens,send-field=reasoning_content,send-field=reasoning",
         ] {
-            let wire: Wire = text.parse().unwrap();
-            assert_eq!(wire.to_string(), text);
+            let dialect: Dialect = text.parse().unwrap();
+            assert_eq!(dialect.to_string(), text);
         }
-        for preset in Wire::presets() {
-            let written = preset.wire().to_string();
+        for preset in Dialect::presets() {
+            let written = preset.dialect().to_string();
             assert_eq!(
-                (written.parse::<Wire>().unwrap(), Wire::preset(preset.name()).unwrap()),
-                (preset.wire(), preset.wire())
+                (written.parse::<Dialect>().unwrap(), Dialect::preset(preset.name()).unwrap()),
+                (preset.dialect(), preset.dialect())
             );
         }
-        let both: Wire = " deepseek , one-system".parse().unwrap();
-        assert_eq!(both, Wire::preset("deepseek").unwrap().single_system());
+        let both: Dialect = " deepseek , one-system".parse().unwrap();
+        assert_eq!(both, Dialect::preset("deepseek").unwrap().single_system());
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
             ("send-field", "send-field=NAME"),
             ("openai,x", "`x`"),
         ] {
-            let error = text.parse::<Wire>().unwrap_err();
+            let error = text.parse::<Dialect>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidDialect, "{text}");
             assert!(error.to_string().contains(named), "{error}");
         }

@@ -91,18 +91,18 @@ pub(crate) fn advice(words: &str) -> Option<Advice> {
     let thought = THOUGHTS.iter().find(|name| names(&words, name));
     if let Some(field) = thought.filter(|_| has(MISSING)) {
         return Some(Advice::new(
-            format!("`Wire::send_fields([\"{field}\"])` sends it back"),
+            format!("`Dialect::send_fields([\"{field}\"])` sends it back"),
             format!("--send-field {field} sends it back"),
         ));
     }
     if words.contains("tool_calls") && has(EMPTY_LIST) {
         return Some(Advice::of_library(
-            "a `Wire`, such as `Planner::wire(Wire::default())`, leaves an empty list of calls out",
+            "a `Dialect`, such as `Planner::dialect(Dialect::default())`, leaves an empty list of calls out",
         ));
     }
     if words.contains("developer") && has(NO_SUCH_ROLE) {
         return Some(Advice::new(
-            "`Wire::developer_as_system` sends it as a system message",
+            "`Dialect::developer_as_system` sends it as a system message",
             "--developer-as-system sends it as a system message",
         ));
     }
@@ -113,14 +113,14 @@ pub(crate) fn advice(words: &str) -> Option<Advice> {
 fn roles(words: &str, has: &impl Fn(&[&str]) -> bool) -> Option<Advice> {
     if words.contains("system") && has(ONE_SYSTEM) {
         return Some(Advice::new(
-            "`Wire::single_system` sends one, at the start",
+            "`Dialect::single_system` sends one, at the start",
             "--one-system sends one, at the start",
         ));
     }
     let speaks_of_roles = ["role", "user", "assistant"].iter().any(|word| words.contains(word));
     if speaks_of_roles && has(ALTERNATE) {
         return Some(Advice::new(
-            "`Wire::merge_same_role` puts neighbours of one role together, and `start_on_user` begins with a question",
+            "`Dialect::merge_same_role` puts neighbours of one role together, and `start_on_user` begins with a question",
             "--merge-roles puts neighbours of one role together, and --start-on-user begins with a question",
         ));
     }
@@ -135,7 +135,7 @@ fn roles(words: &str, has: &impl Fn(&[&str]) -> bool) -> Option<Advice> {
         || words.contains("developer instruction is not enabled");
     has_no_system.then(|| {
         Advice::new(
-            "`Wire::system_as_user` with `merge_same_role` sends it with the first question",
+            "`Dialect::system_as_user` with `merge_same_role` sends it with the first question",
             "--system-as-user --merge-roles sends it with the first question",
         )
     })
@@ -151,19 +151,19 @@ fn members(words: &str, has: &impl Fn(&[&str]) -> bool, thought: Option<&str>) -
     };
     if wants("max_tokens") || (names(words, "max_completion_tokens") && !wants("max_completion_tokens")) {
         return Some(Advice::new(
-            "`Wire::max_tokens` states it under its older name",
+            "`Dialect::max_tokens` states it under its older name",
             "--max-tokens states it under its older name",
         ));
     }
     if names(words, "max_tokens") {
         return Some(Advice::new(
-            "`max_completion_tokens` is its newer name: leave `max_tokens` and `Wire::max_tokens` out",
+            "`max_completion_tokens` is its newer name: leave `max_tokens` and `Dialect::max_tokens` out",
             "--max-reply states it under its newer name, where --max-tokens is left out",
         ));
     }
     if let Some(field) = thought {
         return Some(Advice::new(
-            format!("leave `{field}` out of `Wire::send_fields`"),
+            format!("leave `{field}` out of `Dialect::send_fields`"),
             format!("leave --send-field {field} out; --dialect openai sends no field that is not in the specification"),
         ));
     }
@@ -175,7 +175,7 @@ fn members(words: &str, has: &impl Fn(&[&str]) -> bool, thought: Option<&str>) -
     }
     let is_name =
         [".name:", ".name`", ".name'", "'name'", "\"name\"", "`name`"].iter().any(|form| words.contains(form));
-    is_name.then(|| Advice::new("`Wire::omit_names` leaves it out", "--omit-names leaves it out"))
+    is_name.then(|| Advice::new("`Dialect::omit_names` leaves it out", "--omit-names leaves it out"))
 }
 
 /// Whether a name is in the words, and not only as a part of a longer one.
@@ -193,12 +193,12 @@ mod tests {
     #[test]
     fn a_refusal_that_names_a_difference_has_its_option() {
         for (words, library, flag) in [
-            ("System message must be at the beginning.", "Wire::single_system", "--one-system"),
-            ("Jinja Exception: System message must be at the beginning.", "Wire::single_system", "--one-system"),
-            ("Only user, assistant and tool roles are supported, got system", "Wire::single_system", "--one-system"),
+            ("System message must be at the beginning.", "Dialect::single_system", "--one-system"),
+            ("Jinja Exception: System message must be at the beginning.", "Dialect::single_system", "--one-system"),
+            ("Only user, assistant and tool roles are supported, got system", "Dialect::single_system", "--one-system"),
             (
                 "Conversation roles must alternate user/assistant/user/assistant/...",
-                "Wire::merge_same_role",
+                "Dialect::merge_same_role",
                 "--merge-roles",
             ),
             (
@@ -236,8 +236,8 @@ mod tests {
                 "leave",
                 "leave --send-field",
             ),
-            ("body.max_completion_tokens: Extra inputs are not permitted", "Wire::max_tokens", "--max-tokens"),
-            ("unknown field `max_completion_tokens`", "Wire::max_tokens", "--max-tokens"),
+            ("body.max_completion_tokens: Extra inputs are not permitted", "Dialect::max_tokens", "--max-tokens"),
+            ("unknown field `max_completion_tokens`", "Dialect::max_tokens", "--max-tokens"),
             (
                 "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
                 "max_completion_tokens",
@@ -245,7 +245,7 @@ mod tests {
             ),
             (
                 "Unrecognized request argument: max_completion_tokens; use max_tokens",
-                "Wire::max_tokens",
+                "Dialect::max_tokens",
                 "--max-tokens",
             ),
             ("body.messages.0.user.name: Extra inputs are not permitted", "omit_names", "--omit-names"),

@@ -1,6 +1,6 @@
 //! What is known of servers, each with where it is known from.
 
-use super::{Wire, spec};
+use super::{Dialect, spec};
 use crate::error::Result;
 
 /// What is known of a server: how a request is fitted to it, and the source of that.
@@ -9,7 +9,7 @@ pub struct Preset {
     name: &'static str,
     /// The hosts of its API; none of a program that everybody runs at home.
     hosts: &'static [&'static str],
-    /// As a wire is written.
+    /// As a dialect is written.
     options: &'static str,
     source: &'static str,
 }
@@ -112,7 +112,7 @@ impl Preset {
     }
 
     /// How a request is fitted to it.
-    pub fn wire(&self) -> Wire {
+    pub fn dialect(&self) -> Dialect {
         // A test reads each of them.
         self.options.parse().unwrap_or_default()
     }
@@ -123,7 +123,7 @@ impl Preset {
     }
 }
 
-impl Wire {
+impl Dialect {
     /// What is known of a server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`, `llama.cpp`, `mistral`,
     /// `moonshot`, `nvidia`, `ollama`, `openai` (the default), `openrouter`, `together`, `vllm`, `xai` or `zai`; of those
     /// with an API of their own that API, where it speaks `OpenAI`'s form.
@@ -133,10 +133,10 @@ impl Wire {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::Wire;
+    /// use turnwise::Dialect;
     ///
-    /// assert_eq!(Wire::preset("moonshot")?, Wire::preset("deepseek")?);
-    /// assert_eq!(Wire::preset("openai")?, Wire::default());
+    /// assert_eq!(Dialect::preset("moonshot")?, Dialect::preset("deepseek")?);
+    /// assert_eq!(Dialect::preset("openai")?, Dialect::default());
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn preset(name: &str) -> Result<Self> {
@@ -144,7 +144,7 @@ impl Wire {
         let known = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(name));
         match known {
             Some(preset) if preset.options == "openai" => Ok(Self::default()),
-            Some(preset) => Ok(preset.wire()),
+            Some(preset) => Ok(preset.dialect()),
             None => Err(spec::unknown(name)),
         }
     }
@@ -153,16 +153,16 @@ impl Wire {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::Wire;
+    /// use turnwise::Dialect;
     ///
-    /// assert_eq!(Wire::for_server("https://api.deepseek.com/v1"), Wire::preset("deepseek").ok());
-    /// assert_eq!(Wire::for_server("http://127.0.0.1:8080/v1"), None);
+    /// assert_eq!(Dialect::for_server("https://api.deepseek.com/v1"), Dialect::preset("deepseek").ok());
+    /// assert_eq!(Dialect::for_server("http://127.0.0.1:8080/v1"), None);
     /// ```
     pub fn for_server(base_url: &str) -> Option<Self> {
         let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
         let place = rest.split(['/', '?', '#']).next()?;
         let host = place.rsplit('@').next()?.split(':').next()?.to_ascii_lowercase();
-        PRESETS.iter().find(|preset| preset.hosts.contains(&&*host)).map(Preset::wire)
+        PRESETS.iter().find(|preset| preset.hosts.contains(&&*host)).map(Preset::dialect)
     }
 
     /// All servers of which something is known, sorted by name.
@@ -179,14 +179,14 @@ mod tests {
     fn every_preset_is_written_as_it_is_read_and_has_a_source() {
         assert!(PRESETS.is_sorted_by_key(|preset| preset.name));
         for preset in &PRESETS {
-            assert_eq!(preset.options.parse::<Wire>().unwrap().to_string(), preset.options, "{}", preset.name);
-            assert_eq!(Wire::preset(&preset.name.to_uppercase()).unwrap(), preset.wire());
+            assert_eq!(preset.options.parse::<Dialect>().unwrap().to_string(), preset.options, "{}", preset.name);
+            assert_eq!(Dialect::preset(&preset.name.to_uppercase()).unwrap(), preset.dialect());
             assert!(!preset.source.is_empty());
             for host in preset.hosts {
                 for url in [format!("https://{host}/v1"), format!("https://me:pw@{host}:443/x?y"), (*host).to_owned()] {
-                    assert_eq!(Wire::for_server(&url), Some(preset.wire()), "{url}");
+                    assert_eq!(Dialect::for_server(&url), Some(preset.dialect()), "{url}");
                 }
-                assert_eq!(Wire::for_server(&format!("https://{host}.example.com/v1")), None);
+                assert_eq!(Dialect::for_server(&format!("https://{host}.example.com/v1")), None);
             }
         }
     }
