@@ -69,7 +69,10 @@ fn texts() -> Vec<(&'static str, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     let mut writer = Writer::new(17);
+    let pages =
+        ["planning", "counting", "calibration", "files", "streaming"].map(|page| format!("docs/internals/{page}.md"));
     let english = ["README.md", "docs/design.md", "CHANGELOG.md", "LICENSE-APACHE"].map(read).concat();
+    let english = english + &pages.map(|page| read(&page)).concat();
     vec![
         ("English", parts(&english)),
         ("code", parts(&code(&root.join("src")))),

@@ -1,5 +1,29 @@
-//! A client-side conversation manager for chat-completions models: the whole conversation stays with you, a token budget
-//! decides before each call what part of it is sent, and every decision is explained.
+//! Fits long chats into a model's context window without losing messages or breaking tool calls,
+//! and explains why each message was sent or left out.
+//!
+//! The whole conversation stays with your program. Before each request a [`TokenBudget`] and a
+//! [`Strategy`] decide what part of it is sent. Nothing is ever deleted to make room, no request
+//! breaks the API's rules, and every decision has a reason that can be printed.
+//!
+//! - [Start here](#start-here): chat with a model, trim a list of your own, see what is sent
+//! - [By task](#by-task)
+//! - [How it works](#how-it-works), [layout](#layout), [words](#words), [features](#features)
+//!
+//! # Start here
+//! A chat with a model. The server and the key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`:
+//!
+//! ```no_run
+//! # #[cfg(feature = "openai")]
+//! # async fn chat() -> turnwise::Result<()> {
+//! let chat = turnwise::ConversationManager::new("gpt-4o-mini")?;
+//! println!("{}", chat.send("Name a river in Europe.").await?);
+//! println!("{}", chat.send("And where does it end?").await?);
+//! println!("{}", chat.plan("How long is it?")?.explain()); // what would be sent, and why
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A list of messages of your own, for programs with their own loop and client:
 //!
 //! ```
 //! use turnwise::{Message, SlidingWindow, TokenBudget, trim};
@@ -12,58 +36,159 @@
 //! messages.push(Message::user("And which of these are odd?"));
 //!
 //! let plan = trim(&messages, &TokenBudget::limit(400), &SlidingWindow::tokens())?;
+//! let to_send = plan.messages();
+//! assert_eq!(to_send.len(), 32);
 //! assert!(plan.tokens().total() <= 400);
-//! println!("{}", plan.explain());
-//! // window: sends 32 of 82 messages, 393 of 400 tokens
-//! //   limit 400 tokens; trims above 400 down to 400
-//! //   +  0     sent          1 message        10 tokens  always sent first
-//! //   -  1-50  left out    50 messages       600 tokens  older than what fits
-//! //   + 51-80  sent        30 messages       369 tokens  fits
-//! //   + 81     sent          1 message        11 tokens  to be answered
-//! //   10 for the head + 0 for tools + 380 for history + 3 to open the reply = 393 tokens
 //! # Ok::<(), turnwise::Error>(())
 //! ```
 //!
+//! What is sent, and why: `println!("{}", plan.explain())` prints
+//!
+//! ```text
+//! window: sends 32 of 82 messages, 393 of 400 tokens
+//!   limit 400 tokens; trims above 400 down to 400
+//!   +  0     sent          1 message        10 tokens  always sent first
+//!   -  1-50  left out    50 messages       600 tokens  older than what fits
+//!   + 51-80  sent        30 messages       369 tokens  fits
+//!   + 81     sent          1 message        11 tokens  to be answered
+//!   10 for the head + 0 for tools + 380 for history + 3 to open the reply = 393 tokens
+//! ```
+//!
+//! # By task
+//! | I want to | use | example |
+//! | --- | --- | --- |
+//! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
+//! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `axum.rs` |
+//! | let the model call functions | [`ConversationManager::run_tools`] | `tools.rs` |
+//! | continue a tool loop that was stopped | [`ConversationManager::resume_tools`], [`ConversationManager::open_calls`] | |
+//! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |
+//! | trim a list of my own | [`trim`] | `own_loop.rs` |
+//! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
+//! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
+//! | write a strategy | [`Strategy`], [`plan::check()`] | `custom_strategy.rs` |
+//! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries) |
+//! | see what is sent, and why | [`Plan::explain`], [`Plan::decisions`], [`Plan::to_keep`] | `pins.rs` |
+//! | keep a message in every request | [`Conversation::pin`], [`ConversationManager::constrain`] | `preferences.rs`, `pins.rs` |
+//! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
+//! | many conversations in one server | one [`Builder`] as a template | `many_sessions.rs` |
+//! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
+//! | talk to a server that differs | [`Dialect`], [`Error::advice`] | |
+//! | set how much may be sent | [`TokenBudget`], [`Models`] | |
+//! | count tokens | [`count()`], [`count_request`], [`ChatCost`] | `count.rs` |
+//! | know what it costs | [`Spending`], [`Observer`], [`Forecast`] | `observer.rs` |
+//! | run a saved conversation again | [`replay()`] | `replay.rs` |
+//!
+//! The examples are in the repository's folder `examples/`; all run without a key.
+//!
+//! ## Summaries
+//! Old messages are summarized by the manager's model or a cheaper one. Even if the summary fails,
+//! the exchange goes on, and the conversation stays whole:
+//!
+//! ```no_run
+//! use turnwise::{ConversationManager, Result, Summarize, Summarizer};
+//!
+//! fn main() -> Result<()> {
+//!     let chat = ConversationManager::builder("gpt-4o")
+//!         .strategy(Summarize::rolling().tokens(400))
+//!         .summarizer(Summarizer::model("gpt-4.1-nano").must_mention(["order 1234"]))
+//!         .resume("chat.json")?;
+//!     chat.constrain("Always answer in French.") // always sent, whatever a summary replaces
+//! }
+//! ```
+//!
+//! ## Planning by hand
+//! Costs that are kept from call to call, so that no text is tokenized twice, in a file that other
+//! tools can read too:
+//!
+//! ```no_run
+//! use turnwise::{
+//!     ChatCost, Message, Planner, Result, SlidingWindow, StrategyCache, TokenBudget, Transcript,
+//! };
+//!
+//! fn main() -> Result<()> {
+//!     let mut chat = Transcript::default();
+//!     chat.model = Some("gpt-4o".to_owned()); // so that `turnwise plan chat.json` knows it too
+//!     chat.conversation.set_system("Be brief.");
+//!     let allergy = chat.conversation.push("I am allergic to nuts.");
+//!     chat.conversation.pin(allergy)?; // in every request, on every branch that holds it
+//!
+//!     let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::limit(8_000))?;
+//!     let window = SlidingWindow::tokens();
+//!     let mut cache = StrategyCache::default();
+//!     let plan = planner.plan(&chat.conversation, &mut chat.ledger, &window, &mut cache)?;
+//!     chat.conversation.push(Message::assistant("Noted.")); // what the model answered
+//!     plan.commit_marks(&mut chat.conversation)?; // so that the next request begins like this one
+//!     chat.save("chat.json") // all of it or nothing
+//! }
+//! ```
+//!
 //! # How it works
-//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`]. Trimming removes nothing
-//! from it. A [`Strategy`] sees a [`View`] of the path, cut into groups (a message, or calls with their results) with
-//! what each costs, and answers with a [`Draft`] of what to leave out. The [`Planner`] makes the [`Plan`]: it adds what
-//! must be sent, leaves out what would not be legal, checks the sum against the [`TokenBudget`], and refuses with
-//! numbers. Costs come from a [`ChatCost`] and are kept in a [`Ledger`], so that no text is tokenized twice.
+//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`].
+//! Trimming removes nothing from it. A [`Strategy`] sees a [`View`] of the path, cut into groups (a
+//! message, or calls with their results) with what each costs, and answers with a [`Draft`] of what
+//! to leave out. The [`Planner`] makes the [`Plan`]: it adds what must be sent, leaves out what
+//! would not be legal, checks the sum against the [`TokenBudget`], and refuses with numbers. Costs
+//! come from a [`ChatCost`] and are kept in a [`Ledger`], so that no text is tokenized twice.
+//!
+//! A [`ConversationManager`] does this for each exchange, sends the plan through a
+//! [`ChatBackend`](backend::ChatBackend), and records the message with its reply, or nothing.
 //!
 //! # Layout
-//! - [`message`], [`ChatRequest`]: the API's JSON, lossless
-//! - [`conversation`]: the record
-//! - [`tokens`], [`Ledger`], [`TokenBudget`]: what things cost, and what may be spent
-//! - [`spending`]: what was spent, in tokens and money
-//! - [`mod@plan`]: the planner: what a strategy sees and answers, and the plan that is made of it
-//! - [`strategy`]: the strategies, one a file
-//! - [`transcript`]: one conversation as a file
-//! - [`backend`], [`manager`]: who answers, and conversations with a model
-//! - [`mod@replay`]: a saved conversation run again under a strategy
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`message`], [`ChatRequest`] | the API's JSON, lossless |
+//! | [`conversation`] | the record |
+//! | [`tokens`], [`Ledger`], [`TokenBudget`] | what things cost, and what may be sent |
+//! | [`spending`] | what was spent, in tokens and money |
+//! | [`mod@plan`] | the planner: what a strategy sees and answers, and the plan made of it |
+//! | [`strategy`] | the strategies, one a file |
+//! | [`transcript`] | one conversation as a file |
+//! | [`backend`] | who answers: the trait, `OpenAI`'s API, the scripted double |
+//! | [`manager`] | conversations with a model |
+//! | [`mod@replay`] | a saved conversation run again under a strategy |
 //!
 //! # Words
 //! | word | meaning |
 //! | --- | --- |
-//! | item | a message in the record, named by its ordinal |
-//! | head | the leading system and developer messages; sent first, always |
+//! | conversation, record | everything that was said, as a tree; it only grows |
+//! | item | a message in the record, named by its id |
+//! | head | the leading system and developer messages; always sent first |
+//! | constraint | a rule that is stated for the whole conversation; part of the head |
 //! | path | the items from the root to the current leaf: the history as the user sees it |
-//! | group | the atom of trimming: a lone message, or calls with all their results |
-//! | turn | a user message and all that follows up to the next one |
-//! | pending | what the next request must answer: the newest group and, inside a tool loop (that group is calls with results), its turn's user message |
-//! | budget | how many tokens may be sent, with a high and a low water mark |
-//! | plan | a request that can be sent as it stands, with a reason for every message |
-//! | exchange | what one request adds: what was asked and the reply; recorded whole or not at all |
-//! | forecast | what the bill for a prompt will be, learned from earlier bills |
+//! | branch | a path that ends at another leaf |
+//! | group | the atom of trimming: a single message, or calls with all their results |
+//! | turn | a user message and everything after it, up to the next one |
+//! | pin | an item that is always sent |
+//! | pending | what the next request must answer: the newest group and, inside a tool loop, its turn's user message |
+//! | required | sent whatever the strategy says: pins, and what is pending |
+//! | budget | how many tokens may be sent |
+//! | high mark, low mark | a request above the high mark is trimmed down to the low mark |
+//! | reserve | what a window keeps free for the reply |
+//! | strategy | decides which groups are left out or made smaller |
+//! | view, draft | what a strategy sees, and what it answers |
+//! | plan | a request that can be sent as it is, with a reason for every message |
+//! | run | adjacent messages of a plan with the same reason |
+//! | step | one strategy of a ladder, with what it saved |
 //! | mark | a position that a strategy finds again, such as the cut of a sticky window |
+//! | strategy cache | what a strategy may keep from plan to plan, such as an index |
+//! | summary request | what a strategy asks for when a summary would make room |
+//! | dialect | how a server differs from `OpenAI`'s API |
+//! | exchange | what one request adds: the message and its reply; recorded whole or not at all |
+//! | round | the calls of one reply with their results, in a tool loop |
+//! | bill, usage | what the server charged for a request |
+//! | forecast | what the bill for a request will be, learned from earlier bills |
+//! | margin | what is kept free because a forecast may be too low |
+//! | calibration | what bills have taught about counts |
 //! | ledger | what everything costs, beside the record |
+//! | transcript | a conversation as a file, with its ledger |
 //!
 //! # Servers that differ
-//! Servers that speak `OpenAI`'s API differ in what they demand and refuse: one system message, roles that alternate,
-//! `reasoning_content` sent back, `max_tokens` under its older name. A [`Dialect`] says how requests are fitted to a server, by
-//! the name of a known one ([`Dialect::preset`]) or by single options; a builder, a planner and the command line take it, a
-//! file keeps it, and what it changes is counted. The error of a refused request has what the server said, and where that
-//! names such a difference the option for it ([`Error::advice`]).
+//! Servers that speak `OpenAI`'s API differ in what they demand and refuse: one system message,
+//! roles that alternate, `reasoning_content` sent back, `max_tokens` under its older name. A
+//! [`Dialect`] says how requests are fitted to a server, by the name of a known one
+//! ([`Dialect::preset`]) or by single options. A builder, a planner and the command line take it, a
+//! file keeps it, and what it changes is counted. The error of a refused request has the server's
+//! own reason and, where that names such a difference, the option for it ([`Error::advice`]).
 //!
 //! # Debug builds
 //! The tokenizer reads its vocabulary before the first count. In a debug build that takes 1.2 s of CPU time, and 0.25 s with
@@ -79,8 +204,8 @@
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
 //!
-//! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The program `turnwise` is a
-//! package of its own, `turnwise-cli`.
+//! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The
+//! program `turnwise` is a package of its own, `turnwise-cli`.
 
 /// The README's programs compile and run.
 #[cfg(doctest)]

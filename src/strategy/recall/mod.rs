@@ -54,7 +54,7 @@ pub struct Recall {
 }
 
 /// Percent of the room that the newest groups always have: with the question a good quarter of the budget, within which
-/// nothing is lost that a window would send. 15 would find some one point more of what is older (docs/design.md).
+/// nothing is lost that a window would send. 15 would find some one point more of what is older (docs/internals/recall.md).
 const TAIL: u8 = 26;
 /// Percent of the room left beside the newest groups that passages have.
 const EXCERPTS: u8 = 10;
