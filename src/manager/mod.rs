@@ -5,6 +5,7 @@ mod branches;
 mod builder;
 mod exchange;
 mod failure;
+mod handler;
 mod observer;
 mod open_calls;
 mod params;
@@ -42,6 +43,7 @@ pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
 pub use failure::{FailedExchange, UnsavedExchange};
+pub use handler::{HandlerError, ToolHandler, ToolOutput};
 pub use observer::Observer;
 pub use open_calls::{OpenCall, Outcome};
 pub use reply::{Reply, Report};
@@ -49,7 +51,7 @@ use staged::Ask;
 pub use streaming::ReplyStream;
 pub use summarizer::{Summarizer, SummaryCall};
 use summarizing::Patience;
-pub use tool_loop::{HandlerError, ToolHandler, ToolLoop, ToolOutput};
+pub use tool_loop::ToolLoop;
 
 /// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
 ///

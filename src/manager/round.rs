@@ -11,8 +11,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::Shared;
+use super::handler::{HandlerError, ToolHandler};
 use super::open_calls::{OpenCall, Outcome, calling_item, open_calls, results_elsewhere};
-use super::tool_loop::{HandlerError, ToolHandler};
 use crate::backend::BoxFuture;
 use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};

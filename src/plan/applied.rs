@@ -4,11 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use super::draft::{Draft, Reason};
-use super::plan::Fate;
+use super::draft::{Draft, Fate, Reason};
 use super::shrink::Shrink;
 use super::summary::SummaryUse;
-use super::view::View;
 
 /// What was taken away: groups that are left out, and groups that are sent smaller.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ pub(crate) struct Smaller {
     /// What it costs then.
     pub(crate) tokens: u64,
     /// Tokens saved by all up to and with this one.
-    sum: u64,
+    pub(super) sum: u64,
 }
 
 impl Applied {
@@ -48,36 +46,22 @@ impl Applied {
     pub(crate) const NOTHING: &'static Self =
         &Self { evicted: Vec::new(), shrunk: Vec::new(), summary: None, draft: Draft::NOTHING };
 
-    /// What a draft takes away from the whole path.
-    pub(crate) fn of(draft: &Draft, view: &View<'_>) -> Self {
+    /// What a draft evicts; `whole` tells what groups cost.
+    pub(super) fn evicting(draft: &Draft, summary: Option<SummaryUse>, whole: impl Fn(Range<usize>) -> u64) -> Self {
         let mut sum = 0_u64;
-        let summary = draft.summary.as_ref().and_then(|(id, role)| view.summary_use(*id, role));
         let summarized = summary.iter().map(|summary| (summary.groups.clone(), Reason::Summary));
         let named: Vec<_> = summarized.chain(draft.evictions.iter().cloned()).collect();
         let evicted = disjoint(&named).into_iter().map(|(groups, reason)| {
-            sum = sum.saturating_add(view.whole(groups.clone()));
+            sum = sum.saturating_add(whole(groups.clone()));
             let fate = if reason == Reason::Summary { Fate::Summarized } else { Fate::Evicted };
             Evicted { groups, fate, reason, sum }
         });
-        let mut left = Self { evicted: evicted.collect(), shrunk: Vec::new(), summary, draft: draft.clone() };
-        left.shrunk = left.smaller(draft, view);
-        left
+        Self { evicted: evicted.collect(), shrunk: Vec::new(), summary, draft: draft.clone() }
     }
 
-    fn smaller(&self, draft: &Draft, view: &View<'_>) -> Vec<Smaller> {
-        let mut named: Vec<&(usize, Shrink, Reason)> = draft.shrinks.iter().collect();
-        named.sort_by_key(|(group, ..)| *group);
-        let view = View { applied: self, ..*view };
-        let mut sum = 0_u64;
-        let groups = named.chunk_by(|a, b| a.0 == b.0).filter(|same| view.is_optional(same[0].0));
-        let smaller = groups.filter_map(|same| {
-            let (group, ways) = (same[0].0, same.iter().map(|(_, how, _)| how.clone()).collect::<Vec<_>>());
-            let tokens = view.shrinker.shrink(view.path().group(group), &ways, view.cost).count.tokens;
-            let saved = view.whole(group..group + 1).checked_sub(tokens).filter(|saved| *saved > 0)?;
-            sum = sum.saturating_add(saved);
-            Some(Smaller { group, ways, reason: same[0].2.clone(), tokens, sum })
-        });
-        smaller.collect()
+    /// The same with groups that are sent smaller, in order.
+    pub(super) fn with_shrunk(self, shrunk: Vec<Smaller>) -> Self {
+        Self { shrunk, ..self }
     }
 
     /// Tokens taken away from the groups in a range; `whole` tells what groups cost that are left whole.

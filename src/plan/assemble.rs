@@ -1,6 +1,7 @@
 //! The messages of a request, in order, and what its parts cost.
 
-use super::plan::{Part, Run};
+use super::plan::Part;
+use super::runs::Run;
 use super::shrink::{Shrink, Shrinker};
 use crate::conversation::Path;
 use crate::ledger::Sums;

@@ -105,6 +105,28 @@ impl Draft {
     }
 }
 
+/// What happens to a message in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Fate {
+    /// It is sent as it stands.
+    Kept,
+    /// It is sent smaller than it is.
+    Shrunk,
+    /// A summary is sent in its place.
+    Summarized,
+    /// It is not sent.
+    Evicted,
+}
+
+impl Fate {
+    /// Whether something of its own words is sent.
+    pub fn is_sent(self) -> bool {
+        matches!(self, Self::Kept | Self::Shrunk)
+    }
+}
+
 /// Why messages are sent, or not. In JSON the name in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -2,13 +2,21 @@
 
 use std::fmt;
 
-use super::plan::{Fate, Moved, Plan};
+use super::draft::Fate;
+use super::plan::{Moved, Plan};
 use super::refuse::messages;
 use super::step::TrimsTo;
 use crate::budget::Limit;
 use crate::text::{counted, thousands};
 
-pub(super) struct Explain<'a>(pub(super) &'a Plan);
+impl Plan {
+    /// A text for a person: what was kept, what was not, why, and the arithmetic.
+    pub fn explain(&self) -> impl fmt::Display + '_ {
+        Explain(self)
+    }
+}
+
+struct Explain<'a>(&'a Plan);
 
 impl fmt::Display for Explain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

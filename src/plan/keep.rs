@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::draft::Reason;
-use super::plan::{Fate, Plan};
+use super::draft::{Fate, Reason};
+use super::plan::Plan;
 use super::refuse::describe_group;
 use super::runs::{Decided, PlanInput, history};
 use super::view::RequiredGroups;

@@ -33,14 +33,14 @@ use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::tokens::ChatCost;
 
-pub(crate) use applied::Applied;
 pub use check::{Violation, check};
-pub use draft::{Draft, Reason};
+pub use draft::{Draft, Fate, Reason};
 pub(crate) use ends::ends;
 pub use keep::ToKeep;
 pub(crate) use plan::RequestFingerprint;
-pub use plan::{Decision, Fate, Moved, Plan, RequestTokens, Row, Run, Warning};
+pub use plan::{Decision, Moved, Plan, RequestTokens, Row, Warning};
 pub use planner::{Extras, Planner};
+pub use runs::Run;
 pub use shrink::Shrink;
 pub use step::{Step, StepPrice, TrimsTo};
 pub use summary::{SummaryRequest, SummaryUse};

@@ -1,15 +1,13 @@
 //! What will be sent, and why.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::draft::Reason;
-use super::explain::Explain;
-use super::runs::Shortened;
+use super::draft::{Fate, Reason};
+use super::runs::{Run, Shortened};
 use super::step::{Step, TrimsTo};
 use super::summary::{SummaryRequest, SummaryUse};
 use crate::budget::ResolvedBudget;
@@ -19,55 +17,6 @@ use crate::ledger::{Fingerprint, Sums};
 use crate::message::{Message, call_faults};
 use crate::request::{ChatRequest, Params, Tool};
 use crate::tokens::ChatCost;
-
-/// What happens to a message in a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Fate {
-    /// It is sent as it stands.
-    Kept,
-    /// It is sent smaller than it is.
-    Shrunk,
-    /// A summary is sent in its place.
-    Summarized,
-    /// It is not sent.
-    Evicted,
-}
-
-impl Fate {
-    /// Whether something of its own words is sent.
-    pub fn is_sent(self) -> bool {
-        matches!(self, Self::Kept | Self::Shrunk)
-    }
-}
-
-/// Groups side by side on the path that share a fate and a reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Run {
-    /// The groups, by index on the path.
-    pub groups: Range<usize>,
-    /// Their items, by position on the path: the head is not counted.
-    pub positions: Range<usize>,
-    /// Those of their items that stand behind other runs' on the path, by position: results that somebody spoke before.
-    pub apart: Vec<usize>,
-    /// What they cost; where they are sent smaller, what is sent.
-    pub tokens: u64,
-    /// What was saved by sending them smaller.
-    pub saved: u64,
-    /// Whether they are sent.
-    pub fate: Fate,
-    /// Why.
-    pub reason: Reason,
-}
-
-impl Run {
-    /// The number of its messages.
-    pub fn messages(&self) -> usize {
-        self.positions.len() + self.apart.len()
-    }
-}
 
 /// A result that is sent before messages that stand before it: directly behind its calls, where somebody spoke before it
 /// came.
@@ -308,11 +257,6 @@ impl Plan {
             let late = positions.enumerate().filter(move |(results, position)| *position > calls + 1 + results);
             late.map(move |(_, position)| Moved { message: head + position, calls: head + calls })
         })
-    }
-
-    /// A text for a person: what was kept, what was not, why, and the arithmetic.
-    pub fn explain(&self) -> impl fmt::Display + '_ {
-        Explain(self)
     }
 
     /// Writes the positions that the strategy wants to find again into the record that was planned. To be called when

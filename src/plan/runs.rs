@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use super::applied::{Applied, disjoint};
-use super::draft::{Draft, Reason};
-use super::plan::{Fate, Run};
+use super::draft::{Draft, Fate, Reason};
 use super::shrink::Shrink;
 use super::step::Step;
 use super::summary::SummaryUse;
@@ -16,6 +15,33 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
+
+/// Groups side by side on the path that share a fate and a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Run {
+    /// The groups, by index on the path.
+    pub groups: Range<usize>,
+    /// Their items, by position on the path: the head is not counted.
+    pub positions: Range<usize>,
+    /// Those of their items that stand behind other runs' on the path, by position: results that somebody spoke before.
+    pub apart: Vec<usize>,
+    /// What they cost; where they are sent smaller, what is sent.
+    pub tokens: u64,
+    /// What was saved by sending them smaller.
+    pub saved: u64,
+    /// Whether they are sent.
+    pub fate: Fate,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Run {
+    /// The number of its messages.
+    pub fn messages(&self) -> usize {
+        self.positions.len() + self.apart.len()
+    }
+}
 
 /// What a draft stands on, whatever the budget.
 #[derive(Clone, Copy)]
@@ -80,7 +106,7 @@ impl PlanInput<'_> {
         let drafted = strategy.draft(&view, cache).and_then(|mut draft| {
             check_groups(&draft, &spec, path.groups())?;
             draft.summary = draft.summary.map(|(id, role)| (id, self.role_of_summary(role)));
-            let left = Applied::of(&draft, &view);
+            let left = view.apply(&draft);
             let after = view.behind(&left).request();
             let only = || vec![Step::taken(&spec, view.request(), after, draft.summary_request.as_ref())];
             let steps = if draft.steps.is_empty() { only() } else { draft.steps.clone() };
@@ -103,13 +129,13 @@ impl PlanInput<'_> {
         steps: Vec<Step>,
         before: u64,
     ) -> (Draft, Applied, Vec<Step>) {
-        let first = self.first_user_sent(&Applied::of(&draft, view));
+        let first = self.first_user_sent(&view.apply(&draft));
         // A summary in the user's name is a user message to begin with.
         let summary = draft.summary.as_ref().filter(|(_, role)| *role == Role::User);
         let summary = summary.and_then(|(id, role)| view.summary_use(*id, role)).map(|summary| summary.groups.end);
         let start = first.into_iter().chain(summary).min().unwrap_or(0);
         let draft = draft.evict(0..start, Reason::Start);
-        let left = Applied::of(&draft, view);
+        let left = view.apply(&draft);
         let after = view.behind(&left).request();
         let own = (after < before).then(|| Step::taken("start-on-user", before, after, None));
         (draft, left, steps.into_iter().chain(own).collect())

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::applied::Applied;
-use super::draft::Draft;
+use super::applied::{Applied, Smaller};
+use super::draft::{Draft, Reason};
 use super::shrink::{Shrink, Shrinker};
 use super::summary::{self, SummaryUse};
 use crate::budget::ResolvedBudget;
@@ -205,6 +205,31 @@ impl<'a> View<'a> {
         let (found, groups) = self.summaries().find(|(one, _)| one.id == id)?;
         let message = summary::message(found, role, self.conversation);
         Some(SummaryUse { id, groups, tokens: self.shrinker.count(&message, self.cost).tokens })
+    }
+
+    /// What a draft does with the whole path.
+    pub(crate) fn apply(&self, draft: &Draft) -> Applied {
+        let summary = draft.summary.as_ref().and_then(|(id, role)| self.summary_use(*id, role));
+        let applied = Applied::evicting(draft, summary, |groups| self.whole(groups));
+        let shrunk = View { applied: &applied, ..*self }.smaller(draft);
+        applied.with_shrunk(shrunk)
+    }
+
+    /// The groups that a draft makes smaller, where that saves tokens.
+    fn smaller(&self, draft: &Draft) -> Vec<Smaller> {
+        let mut named: Vec<&(usize, Shrink, Reason)> = draft.shrinks.iter().collect();
+        named.sort_by_key(|(group, ..)| *group);
+        let mut sum = 0_u64;
+        let groups = named.chunk_by(|a, b| a.0 == b.0).filter(|same| self.is_optional(same[0].0));
+        let smaller = groups.filter_map(|same| {
+            let group = same[0].0;
+            let ways: Vec<Shrink> = same.iter().map(|(_, how, _)| how.clone()).collect();
+            let tokens = self.shrinker.shrink(self.path().group(group), &ways, self.cost).count.tokens;
+            let saved = self.whole(group..group + 1).checked_sub(tokens).filter(|saved| *saved > 0)?;
+            sum = sum.saturating_add(saved);
+            Some(Smaller { group, ways, reason: same[0].2.clone(), tokens, sum })
+        });
+        smaller.collect()
     }
 
     /// The same view behind what was `applied`.

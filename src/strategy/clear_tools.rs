@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::listed::{FREE, Listed, Reader};
-use super::options::Options;
+use super::options::{FREE, Listed, Options, Reader};
 use super::sweep::Sweep;
 use crate::conversation::Group;
 use crate::error::Result;

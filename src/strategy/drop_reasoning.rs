@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::listed::{FREE, Listed, Reader};
+use super::options::{FREE, Listed, Reader};
 use super::sweep::Sweep;
 use crate::error::Result;
 use crate::message::Role;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::listed::{FREE, Listed, Reader};
+use super::options::{FREE, Listed, Reader};
 use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::clear_tools::ClearTools;
 use super::drop_reasoning::DropReasoning;
-use super::listed::{Listed, Reader, parse};
+use super::options::{Listed, Parse, Reader};
 use super::summarize::Summarize;
 use crate::error::Result;
-use crate::plan::Applied;
 use crate::plan::Draft;
 use crate::plan::Step;
 use crate::plan::View;
@@ -66,7 +65,7 @@ impl Ladder {
         let (mut own, mut tokens) = (self.unneeded(), view.request());
         // With what is drafted by a ladder of which this one is a step.
         let mut whole = view.drafted().clone();
-        let mut left = Applied::of(&whole, view);
+        let mut left = view.apply(&whole);
         for (number, (step, cache)) in self.steps.iter().zip(caches).enumerate() {
             if !is_holding && tokens <= view.budget().high {
                 break;
@@ -74,7 +73,7 @@ impl Ladder {
             let prefix = format!("{}{number}/", view.prefix());
             let draft = step.draft(&view.for_step(&left, &prefix, is_holding), cache)?;
             whole = whole.and(draft.clone(), "");
-            left = Applied::of(&whole, view);
+            left = view.apply(&whole);
             let after = view.behind(&left).request();
             if !is_holding || after != tokens {
                 own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.summary_request.as_ref());
@@ -96,12 +95,12 @@ pub(super) const LISTED: Listed = Listed {
     takes: "steps with `/` between them",
     about: "clear-tools, drop-reasoning, summarize, or steps of yours, as far as needed",
     price: "that of its steps",
-    read: Reader::Text(|steps| Ok(Box::new(Ladder::from_steps(steps)?))),
+    read: Reader::Text(|steps, parse| Ok(Box::new(Ladder::from_steps(steps, parse)?))),
 };
 
 impl Ladder {
     /// Reads steps with `/` between them; the default ladder where there are none.
-    fn from_steps(steps: &str) -> Result<Self> {
+    fn from_steps(steps: &str, parse: Parse) -> Result<Self> {
         if steps.is_empty() {
             return Ok(Self::default());
         }

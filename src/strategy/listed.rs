@@ -1,8 +1,6 @@
 //! Strategies by their names: `window:turns=5`, as the command line and configuration files write them.
 
-use serde::Serialize;
-
-use super::options::{Options, invalid};
+use super::options::{Listed, Options, Reader, invalid};
 use super::{clear_tools, drop_reasoning, everything, head_tail, ladder, recall, summarize, tools, window};
 use crate::error::{Error, Result};
 use crate::plan::Strategy;
@@ -21,34 +19,6 @@ pub const STRATEGIES: &[Listed] = &[
     ladder::LISTED,
 ];
 
-/// A strategy that can be chosen by its name.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Listed {
-    /// Its name.
-    pub name: &'static str,
-    /// Its options.
-    pub takes: &'static str,
-    /// What it sends.
-    pub about: &'static str,
-    /// What it costs beside the request.
-    pub price: &'static str,
-    #[serde(skip)]
-    pub(super) read: Reader,
-}
-
-/// How a strategy is made from what follows its name.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Reader {
-    /// From options, `key=value,key=value`.
-    Options(fn(&mut Options<'_>) -> Result<Box<dyn Strategy>>),
-    /// From any text.
-    Text(fn(&str) -> Result<Box<dyn Strategy>>),
-}
-
-/// The price of a strategy that asks no model.
-pub(super) const FREE: &str = "free";
-
 /// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`. [`STRATEGIES`] lists the
 /// names with their options.
 ///
@@ -66,7 +36,7 @@ pub fn parse(spec: &str) -> Result<Box<dyn Strategy>> {
     let (name, text) = spec.split_once(':').unwrap_or((spec, ""));
     let listed = STRATEGIES.iter().find(|one| one.name == name).ok_or_else(|| unknown(name))?;
     match listed.read {
-        Reader::Text(read) => read(text),
+        Reader::Text(read) => read(text, parse),
         Reader::Options(read) => {
             let mut options = Options::parse(name, text)?;
             let strategy = read(&mut options)?;

@@ -1,6 +1,40 @@
-//! The options of a strategy, `key=value,key=value`, taken one by one.
+//! What a strategy says of itself for the list of strategies, and its options, `key=value,key=value`, taken one by one.
+
+use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Strategy;
+
+/// A strategy that can be chosen by its name.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its name.
+    pub name: &'static str,
+    /// Its options.
+    pub takes: &'static str,
+    /// What it sends.
+    pub about: &'static str,
+    /// What it costs beside the request.
+    pub price: &'static str,
+    #[serde(skip)]
+    pub(super) read: Reader,
+}
+
+/// Reads a strategy by its name and options.
+pub(super) type Parse = fn(&str) -> Result<Box<dyn Strategy>>;
+
+/// How a strategy is made from what follows its name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reader {
+    /// From options, `key=value,key=value`.
+    Options(fn(&mut Options<'_>) -> Result<Box<dyn Strategy>>),
+    /// From any text; strategies in it are read by the function that is given.
+    Text(fn(&str, Parse) -> Result<Box<dyn Strategy>>),
+}
+
+/// The price of a strategy that asks no model.
+pub(super) const FREE: &str = "free";
 
 /// Options that were not taken yet. [`finish`](Self::finish) refuses those that nobody took.
 #[derive(Debug)]

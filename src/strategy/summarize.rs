@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::listed::{Listed, Reader};
-use super::options::Options;
+use super::options::{Listed, Options, Reader};
 use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
 use crate::message::Role;

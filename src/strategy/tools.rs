@@ -1,7 +1,6 @@
 //! `tools`: a ladder of two steps that clears old tool results and then slides a window.
 
-use super::listed::{FREE, Listed, Reader};
-use super::options::Options;
+use super::options::{FREE, Listed, Options, Reader};
 use super::{ClearTools, Ladder, SlidingWindow, clear_tools};
 use crate::error::Result;
 use crate::plan::Strategy;

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::listed::{FREE, Listed, Reader};
-use super::options::{Options, invalid};
+use super::options::{FREE, Listed, Options, Reader, invalid};
 use crate::error::Result;
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 

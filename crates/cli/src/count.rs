@@ -10,7 +10,8 @@ use crate::args;
 use crate::dialects::dialect_of;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, ESTIMATED, Named, ROLE, clean, json_line, preview, stdout, table, write_table};
+use crate::output::{BOLD, DIM, ESTIMATED, Named, ROLE, json_line, preview, stdout, table, write_table};
+use crate::sanitize::clean;
 use crate::text::thousands;
 
 const BAR: usize = 20;

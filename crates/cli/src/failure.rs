@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use turnwise::ErrorKind;
 
-use crate::output::{clean, clean_lines};
+use crate::sanitize::{clean, clean_lines};
 
 /// Why the program ends early, or with something left undone.
 pub(crate) enum Failure {

@@ -14,6 +14,7 @@ mod models;
 mod output;
 mod plan;
 mod replay;
+mod sanitize;
 mod show;
 mod strategies;
 mod text;

@@ -6,7 +6,8 @@ use turnwise::{Dollars, Family, ImageRule, Model, Models, Price};
 
 use crate::args;
 use crate::failure::Result;
-use crate::output::{BOLD, DIM, clean, json_line, stdout, table, write_table};
+use crate::output::{BOLD, DIM, json_line, stdout, table, write_table};
+use crate::sanitize::clean;
 use crate::text::{counted, thousands};
 
 pub(crate) fn run(args: &args::Models, models: &Models) -> Result<()> {

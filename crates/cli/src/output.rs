@@ -1,6 +1,5 @@
 //! What goes to the terminal: cleaned of what could deceive the reader, in columns, in color where that is wanted.
 
-use std::borrow::Cow;
 use std::io::{BufWriter, Write};
 
 use clap::builder::styling::Style;
@@ -8,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::failure::Result;
+use crate::sanitize::clean;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -39,25 +39,6 @@ pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)?;
     Ok(())
-}
-
-/// A text for one line, without the characters that move the cursor, change the terminal, or reorder what is read.
-pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    replaced(text, deceives)
-}
-
-/// A text of many lines, likewise.
-pub(crate) fn clean_lines(text: &str) -> Cow<'_, str> {
-    replaced(text, |c| deceives(c) && c != '\n' && c != '\t')
-}
-
-fn replaced(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if text.contains(&unwanted) { Cow::Owned(text.replace(unwanted, "\u{fffd}")) } else { Cow::Borrowed(text) }
-}
-
-fn deceives(c: char) -> bool {
-    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// The start of a text on one line, at most `width` characters.
@@ -107,13 +88,6 @@ pub(crate) fn write_table(out: &mut impl Write, table: &Table) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_deceives_is_replaced_and_the_rest_is_not_copied() {
-        assert_eq!(clean_lines("a\u{1b}[31mb\u{202e}c\r\n"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\n");
-        assert_eq!(clean("a\nb"), "a\u{fffd}b");
-        assert!(matches!(clean_lines("ein Fluß,\n日本"), Cow::Borrowed(_)));
-    }
 
     #[test]
     fn a_preview_is_one_line_of_at_most_the_width() {

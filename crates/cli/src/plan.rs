@@ -10,7 +10,8 @@ use turnwise::{
 use crate::args;
 use crate::failure::{Failure, Result, warn};
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, Named, clean, clean_lines, json_line, stdout};
+use crate::output::{BOLD, DIM, Named, json_line, stdout};
+use crate::sanitize::{clean, clean_lines};
 
 pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
     let planned = &args.planned;

@@ -9,7 +9,8 @@ use crate::args;
 use crate::count::said;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, ROLE, clean, clean_lines, preview, stdout};
+use crate::output::{BOLD, DIM, ROLE, preview, stdout};
+use crate::sanitize::{clean, clean_lines};
 use crate::text::counted;
 
 pub(crate) fn run(args: &args::Show) -> Result<()> {

@@ -10,8 +10,7 @@ mod terms;
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
-use super::listed::{FREE, Listed, Reader};
-use super::options::{Options, invalid};
+use super::options::{FREE, Listed, Options, Reader, invalid};
 use crate::error::{Error, Result};
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, TrimsTo, View};
 use excerpts::{Segments, Selection};

@@ -109,6 +109,7 @@ impl ChatCost {
     }
 
     fn call(&self, call: &ToolCall) -> Count {
+        let is_named = !call.name().trim().is_empty();
         let call = call.as_sent();
         let name = self.text(&format!("{NAMESPACE}{}", call.name()));
         let name = Count { tokens: name.tokens.saturating_sub(NAMESPACE_JOINS), ..name };
@@ -121,7 +122,7 @@ impl ChatCost {
             Some(value) => self.text(&value.written(Style::Compact)),
             None => self.text(&call.arguments()).estimated_if(true),
         };
-        name + arguments + Count::exact(AFTER_CALL + family) + self.beside_call(&call)
+        (name + arguments + Count::exact(AFTER_CALL + family) + self.beside_call(&call)).estimated_if(!is_named)
     }
 
     /// What a call holds beside name and arguments: estimated, as all calls are that are not a function's.

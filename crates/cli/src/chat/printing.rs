@@ -8,7 +8,8 @@ use turnwise::manager::SummaryCall;
 use turnwise::{Fate, Plan, Reply};
 
 use crate::failure::Result;
-use crate::output::{DIM, clean_lines, stdout};
+use crate::output::{DIM, stdout};
+use crate::sanitize::clean_lines;
 use crate::text::{counted, thousands};
 
 /// Says something beside the conversation.

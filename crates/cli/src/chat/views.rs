@@ -9,7 +9,8 @@ use super::commands::KNOWN;
 use super::printing::{figure, note};
 use crate::count::said;
 use crate::failure::Result;
-use crate::output::{DIM, ROLE, clean, clean_lines, preview, stdout};
+use crate::output::{DIM, ROLE, preview, stdout};
+use crate::sanitize::{clean, clean_lines};
 use crate::text::{counted, thousands};
 
 pub(super) fn help() -> Result<()> {
