@@ -84,9 +84,8 @@ struct Exam<'a> {
 impl<'a> Exam<'a> {
     fn new(set: &'a Set, with_names: bool) -> Self {
         let unnamed = |message: &Message| Message::new(message.role().as_str(), message.text().into_owned());
-        let case = |talk: &Vec<Message>| match with_names {
-            true => Case::new(talk),
-            false => Case::new(&talk.iter().map(unnamed).collect::<Vec<_>>()),
+        let case = |talk: &Vec<Message>| {
+            if with_names { Case::new(talk) } else { Case::new(&talk.iter().map(unnamed).collect::<Vec<_>>()) }
         };
         Self { set, cases: set.talks.iter().map(case).collect() }
     }

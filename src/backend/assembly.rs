@@ -66,9 +66,8 @@ impl Assembly {
             return whole.clone();
         }
         // A text fits both members, so the fallback is never taken.
-        let with = |message: Message, key: &str, text: &str| match text.is_empty() {
-            true => message,
-            false => message.clone().with_field(key, text).unwrap_or(message),
+        let with = |message: Message, key: &str, text: &str| {
+            if text.is_empty() { message } else { message.clone().with_field(key, text).unwrap_or(message) }
         };
         let message = with(Message::said(&self.text), "reasoning_content", &self.reasoning);
         with(message, "refusal", &self.refusal)

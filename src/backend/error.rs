@@ -134,12 +134,11 @@ impl BackendError {
 
     /// The same error with one request that took so long, where none is named and one was made.
     pub(crate) fn or_attempt(self, elapsed: Duration) -> Self {
-        match self.0.attempts.is_empty() && self.kind() != ErrorKind::NoBackend {
-            true => {
-                let attempt = Attempt::new(self.0.status, elapsed);
-                self.with_attempts(vec![attempt])
-            }
-            false => self,
+        if self.0.attempts.is_empty() && self.kind() != ErrorKind::NoBackend {
+            let attempt = Attempt::new(self.0.status, elapsed);
+            self.with_attempts(vec![attempt])
+        } else {
+            self
         }
     }
 

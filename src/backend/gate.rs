@@ -130,9 +130,8 @@ fn identified(calls: &[ToolCall]) -> Option<Vec<ToolCall>> {
     let mut seen: HashSet<&str> = HashSet::new();
     let lacks: Vec<bool> = calls.iter().map(|call| call.stated_id().is_none_or(|id| !seen.insert(id))).collect();
     lacks.contains(&true).then(|| {
-        let with_id = |(call, lacks): (&ToolCall, &bool)| match lacks {
-            true => call.with_id(&made_id(fastrand::u64(..))),
-            false => call.clone(),
+        let with_id = |(call, lacks): (&ToolCall, &bool)| {
+            if *lacks { call.with_id(&made_id(fastrand::u64(..))) } else { call.clone() }
         };
         calls.iter().zip(&lacks).map(with_id).collect()
     })

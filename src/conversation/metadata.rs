@@ -80,9 +80,10 @@ impl std::fmt::Debug for Metadata {
 }
 
 fn within(what: &str, found: usize, allowed: usize, unit: &str) -> Result<()> {
-    match found <= allowed {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::Limit, format!("{what} of {found} {unit}, at most {allowed} are allowed"))),
+    if found <= allowed {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Limit, format!("{what} of {found} {unit}, at most {allowed} are allowed")))
     }
 }
 

@@ -234,10 +234,7 @@ impl Conversation {
                 None => break,
             }
         }
-        let kept = match self.path.holds(item) {
-            true => item.depth as usize + 1,
-            false => 0,
-        };
+        let kept = if self.path.holds(item) { item.depth as usize + 1 } else { 0 };
         self.path.truncate(kept, &self.items);
         for id in ahead.into_iter().rev() {
             if let Some(Some(item)) = self.items.get(id.index()) {
@@ -407,9 +404,10 @@ impl Conversation {
                 None => break,
             }
         }
-        match item.id == first {
-            true => Ok(()),
-            false => Err(Error::new(ErrorKind::NotFound, format!("no path leads from item {first} to item {last}"))),
+        if item.id == first {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::NotFound, format!("no path leads from item {first} to item {last}")))
         }
     }
 

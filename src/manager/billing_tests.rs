@@ -35,9 +35,10 @@ impl ChatBackend for Windowed {
         let ours: u64 = request.messages.iter().map(|message| message.text().len() as u64 + 4).sum();
         let prompt = ours * 3 / 2;
         self.requests.lock().unwrap().push(prompt);
-        let answer = match prompt > self.window {
-            true => Err(BackendError::status(400, &(self.says)(prompt, self.window))),
-            false => Ok(ChatReply::new(Message::assistant("yes")).usage(Usage::new(prompt, 3))),
+        let answer = if prompt > self.window {
+            Err(BackendError::status(400, &(self.says)(prompt, self.window)))
+        } else {
+            Ok(ChatReply::new(Message::assistant("yes")).usage(Usage::new(prompt, 3)))
         };
         Box::pin(async move { answer })
     }

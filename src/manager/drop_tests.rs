@@ -278,9 +278,10 @@ fn invariant_12_after_any_drop(parallel: usize, autosave: Option<&Path>) {
         let counts = Counts::default();
         let mut drops = 0;
         loop {
-            let tools = match chat.history().is_empty() {
-                true => chat.run_tools("go", counts.handler()),
-                false => chat.resume_tools(counts.handler()),
+            let tools = if chat.history().is_empty() {
+                chat.run_tools("go", counts.handler())
+            } else {
+                chat.resume_tools(counts.handler())
             };
             let tools = if counts.note_unknown(&chat) { tools.rerun_unknown() } else { tools };
             let mut running = tools.parallel(std::num::NonZeroUsize::new(parallel).unwrap()).into_future();

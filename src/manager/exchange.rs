@@ -162,10 +162,7 @@ impl Exchange {
             }
         };
         let budget = shared.calibrated(planner.budget(), &learned);
-        match budget == *planner.budget() {
-            true => Ok(planner),
-            false => Ok(Cow::Owned(planner.into_owned().at(budget))),
-        }
+        if budget == *planner.budget() { Ok(planner) } else { Ok(Cow::Owned(planner.into_owned().at(budget))) }
     }
 }
 

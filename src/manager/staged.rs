@@ -91,9 +91,10 @@ impl Open {
         if !self.is_last {
             return Ok(());
         }
-        let what_to_do = match self.calls.iter().any(OpenCall::is_finished) {
-            true => "`resume_tools` goes on, or `respond` with the results that are missing",
-            false => "push those first, or `respond` with them",
+        let what_to_do = if self.calls.iter().any(OpenCall::is_finished) {
+            "`resume_tools` goes on, or `respond` with the results that are missing"
+        } else {
+            "push those first, or `respond` with them"
         };
         Err(unanswered(&self.calls, what_to_do))
     }

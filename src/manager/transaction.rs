@@ -331,9 +331,10 @@ fn usable(reply: &ChatReply) -> Result<Message, (ErrorKind, String)> {
         0 => format!(" ({} tokens)", usage.completion_tokens),
         reasoning => format!(" ({} tokens, {reasoning} of them reasoning)", usage.completion_tokens),
     });
-    match is_empty {
-        true => Err((ErrorKind::Malformed, format!("empty reply: {end}{}", billed.unwrap_or_default()))),
-        false => Ok(message),
+    if is_empty {
+        Err((ErrorKind::Malformed, format!("empty reply: {end}{}", billed.unwrap_or_default())))
+    } else {
+        Ok(message)
     }
 }
 

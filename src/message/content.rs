@@ -324,9 +324,10 @@ impl Known for PartMember {
     }
 
     fn check(members: &[Member<Self>]) -> Result<(), &'static str> {
-        match members.iter().any(|member| matches!(member, Member::Known(Self::Type(_)))) {
-            true => Ok(()),
-            false => Err("has no `type`"),
+        if members.iter().any(|member| matches!(member, Member::Known(Self::Type(_)))) {
+            Ok(())
+        } else {
+            Err("has no `type`")
         }
     }
 }

@@ -450,9 +450,10 @@ impl Known for MessageMember {
     }
 
     fn check(members: &[Member<Self>]) -> Result<(), &'static str> {
-        match members.iter().any(|member| matches!(member, Member::Known(Self::Role(_)))) {
-            true => Ok(()),
-            false => Err("has no `role`"),
+        if members.iter().any(|member| matches!(member, Member::Known(Self::Role(_)))) {
+            Ok(())
+        } else {
+            Err("has no `role`")
         }
     }
 }

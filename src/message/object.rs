@@ -97,9 +97,10 @@ impl<K: Known> Object<K> {
     where
         K: Clone,
     {
-        match self.0.iter().all(&keep) {
-            true => self.clone(),
-            false => Self(self.0.iter().filter(|member| keep(member)).cloned().collect()),
+        if self.0.iter().all(&keep) {
+            self.clone()
+        } else {
+            Self(self.0.iter().filter(|member| keep(member)).cloned().collect())
         }
     }
 

@@ -147,12 +147,13 @@ impl Trial<'_> {
         }
         let sent = as_sent(plan).map_err(fails)?;
         let again = self.plan(&sent, &mut StrategyCache::default()).map_err(fails)?;
-        match again.messages() == plan.messages() {
-            true => Ok(()),
-            false => broken(
+        if again.messages() == plan.messages() {
+            Ok(())
+        } else {
+            broken(
                 "idempotence",
                 format!("{} messages, of which it sends {}", plan.messages().len(), again.messages().len()),
-            ),
+            )
         }
     }
 }

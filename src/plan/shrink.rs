@@ -46,10 +46,7 @@ impl Shrink {
 fn cleared(message: &Message, cost: &ChatCost) -> Message {
     let tokens = cost.said(message).tokens;
     let marker = format!("[result of {} tokens left out]", thousands(tokens));
-    match cost.text(&marker).tokens < tokens {
-        true => message.clone().with_content(marker),
-        false => message.clone(),
-    }
+    if cost.text(&marker).tokens < tokens { message.clone().with_content(marker) } else { message.clone() }
 }
 
 fn excerpt(text: &str, ranges: &[Range<usize>]) -> String {

@@ -124,10 +124,7 @@ impl Strategy for Ladder {
         let caches = cache.get::<Vec<StrategyCache>>();
         caches.resize_with(self.steps.len(), StrategyCache::default);
         let (held, is_enough) = self.run(view, caches, true)?;
-        match view.is_holding() || is_enough {
-            true => Ok(held),
-            false => Ok(self.run(view, caches, false)?.0),
-        }
+        if view.is_holding() || is_enough { Ok(held) } else { Ok(self.run(view, caches, false)?.0) }
     }
 
     fn trims_to(&self) -> TrimsTo {

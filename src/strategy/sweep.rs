@@ -44,9 +44,10 @@ impl Sweep<'_> {
                 break;
             }
             let whole = view.tokens(group..group + 1);
-            let smaller = match view.is_optional(group) && (self.wants)(group) {
-                true => view.shrunk(group, &self.how).min(whole),
-                false => whole,
+            let smaller = if view.is_optional(group) && (self.wants)(group) {
+                view.shrunk(group, &self.how).min(whole)
+            } else {
+                whole
             };
             if smaller < whole {
                 draft = draft.shrink(group, self.how.clone(), self.why.clone());

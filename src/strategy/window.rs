@@ -123,10 +123,7 @@ pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
 /// Marks a cut, where it moved and can stay: without room between the marks the next request moves it again.
 pub(super) fn mark_cut(view: &View<'_>, draft: Draft, cut: usize) -> Draft {
     let cannot_stay = view.budget().low >= view.budget().high || cut >= view.path().groups();
-    match cannot_stay || cut == view.mark(CUT).unwrap_or(0) {
-        true => draft,
-        false => draft.mark(CUT, cut),
-    }
+    if cannot_stay || cut == view.mark(CUT).unwrap_or(0) { draft } else { draft.mark(CUT, cut) }
 }
 
 pub(super) const LISTED: Listed = Listed {

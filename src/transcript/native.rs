@@ -150,10 +150,7 @@ fn value(transcript: &Transcript, key: &str, extra: &HashMap<&str, &RawJson>) ->
 fn messages(conversation: &Conversation) -> String {
     let messages = conversation.head().iter().chain(conversation.path().messages());
     let lines: Vec<String> = messages.map(json).collect();
-    match lines.is_empty() {
-        true => "[]".to_owned(),
-        false => format!("[\n{}\n]", lines.join(",\n")),
-    }
+    if lines.is_empty() { "[]".to_owned() } else { format!("[\n{}\n]", lines.join(",\n")) }
 }
 
 /// The JSON of a value of ours, all of whose keys are text.

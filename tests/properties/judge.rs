@@ -61,7 +61,7 @@ fn as_sent(message: &str) -> String {
 }
 
 /// A message without the ids of its calls, and of the call that it answers.
-fn without_ids(text: &str) -> Value {
+pub(crate) fn without_ids(text: &str) -> Value {
     let mut message: Value = serde_json::from_str(text).unwrap();
     let Some(members) = message.as_object_mut() else { return message };
     members.remove("tool_call_id");

@@ -34,10 +34,8 @@ struct Row {
 }
 
 pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
-    let specs: Vec<&str> = match args.strategy.is_empty() {
-        true => CHOICE.to_vec(),
-        false => args.strategy.iter().map(String::as_str).collect(),
-    };
+    let specs: Vec<&str> =
+        if args.strategy.is_empty() { CHOICE.to_vec() } else { args.strategy.iter().map(String::as_str).collect() };
     let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
     let conversations = input::conversations(&args.files, &args.input).map(|loaded| {
         let mut loaded = loaded?;
@@ -53,9 +51,10 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
         (compare(conversations.into_iter().map(Ok), &strategies, &budget, &args.dialect, models)?, how)
     };
     let mut out = stdout(args.json);
-    match args.json {
-        true => json_line(&mut out, &comparison)?,
-        false => print(&mut out, &comparison, how)?,
+    if args.json {
+        json_line(&mut out, &comparison)?
+    } else {
+        print(&mut out, &comparison, how)?
     }
     out.flush()?;
     Ok(())
@@ -80,9 +79,10 @@ fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models)
         must = must.max(least.map_err(within)?.totals.largest);
     }
     let half = longest.div_ceil(2);
-    Ok(match half >= must {
-        true => (half, " (half of the longest; --budget or --model sets it)"),
-        false => (must + must / 4, " (what the largest request must hold and a quarter; --budget or --model sets it)"),
+    Ok(if half >= must {
+        (half, " (half of the longest; --budget or --model sets it)")
+    } else {
+        (must + must / 4, " (what the largest request must hold and a quarter; --budget or --model sets it)")
     })
 }
 

@@ -245,10 +245,7 @@ pub(crate) fn planner(
 /// The planner for requests that are fitted to a server.
 pub(crate) fn fitted(planner: Planner, dialect: &Dialect) -> Planner {
     // The default one would only repeat what a planner does by itself.
-    match *dialect == Dialect::default() {
-        true => planner,
-        false => planner.dialect(dialect.clone()),
-    }
+    if *dialect == Dialect::default() { planner } else { planner.dialect(dialect.clone()) }
 }
 
 /// The budget that was asked for, or a model's.

@@ -19,9 +19,10 @@ pub(crate) const ESTIMATED: &str =
 /// The standard output, buffered: as it is for JSON, else with styles where somebody sees them (not under `NO_COLOR`,
 /// not in a pipe).
 pub(crate) fn stdout(json: bool) -> Box<dyn Write> {
-    match json {
-        true => Box::new(BufWriter::new(std::io::stdout().lock())),
-        false => Box::new(BufWriter::new(anstream::stdout().lock())),
+    if json {
+        Box::new(BufWriter::new(std::io::stdout().lock()))
+    } else {
+        Box::new(BufWriter::new(anstream::stdout().lock()))
     }
 }
 
@@ -51,10 +52,7 @@ pub(crate) fn clean_lines(text: &str) -> Cow<'_, str> {
 }
 
 fn replaced(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
-    match text.contains(&unwanted) {
-        true => Cow::Owned(text.replace(unwanted, "\u{fffd}")),
-        false => Cow::Borrowed(text),
-    }
+    if text.contains(&unwanted) { Cow::Owned(text.replace(unwanted, "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 fn deceives(c: char) -> bool {

@@ -99,10 +99,13 @@ impl From<Unread> for BackendError {
                 Self::timeout(format!("the answer stopped coming for {} seconds", time.as_secs_f32()))
             }
             // The address may hold a key.
-            Unread::Broken(error) => match error.is_timeout() {
-                true => Self::timeout("the answer stopped coming").with_source(error.without_url()),
-                false => Self::unavailable("the answer broke off").with_source(error.without_url()),
-            },
+            Unread::Broken(error) => {
+                if error.is_timeout() {
+                    Self::timeout("the answer stopped coming").with_source(error.without_url())
+                } else {
+                    Self::unavailable("the answer broke off").with_source(error.without_url())
+                }
+            }
         }
     }
 }
@@ -137,9 +140,8 @@ pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> 
 
 fn completed(status: u16, body: &str) -> Result<ChatReply, BackendError> {
     // Some servers report errors with the status of a success.
-    let failed = |why: String| match is_error(body) {
-        true => BackendError::status(status, body),
-        false => BackendError::malformed(why).with_body(body),
+    let failed = |why: String| {
+        if is_error(body) { BackendError::status(status, body) } else { BackendError::malformed(why).with_body(body) }
     };
     let completion: Completion<'_> =
         serde_json::from_str(body).map_err(|e| failed(format!("not a chat completion: {}", described(&e))))?;

@@ -100,12 +100,7 @@ impl<T: Send + 'static> Call<T> {
         };
         let (status, wait) = (response.status(), retry_after(response.headers()));
         let answer = Answer::new(response, self.retry.idle_time);
-        let reading = async {
-            match status.is_success() {
-                true => (self.read)(answer).await,
-                false => Err(answer.error().await),
-            }
-        };
+        let reading = async { if status.is_success() { (self.read)(answer).await } else { Err(answer.error().await) } };
         let outcome = tokio::time::timeout(time.saturating_sub(began.elapsed()), reading).await;
         let outcome = outcome.unwrap_or_else(|_| Err(late()));
         let failed = |error: BackendError| {

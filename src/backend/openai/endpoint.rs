@@ -85,9 +85,10 @@ impl Endpoint {
         }
         let headers = config.headers();
         let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
-        match config.api_base().trim_end_matches('/') == OPENAI_API_BASE && sent == Some(b"Bearer") {
-            true => Err(NO_KEY),
-            false => Ok(()),
+        if config.api_base().trim_end_matches('/') == OPENAI_API_BASE && sent == Some(b"Bearer") {
+            Err(NO_KEY)
+        } else {
+            Ok(())
         }
     }
 }
@@ -142,9 +143,10 @@ fn with_causes(error: &dyn Error) -> String {
 pub(super) fn check_base(base: &str) -> Result<(), Refusal> {
     let is_address =
         reqwest::Url::parse(base).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    match is_address {
-        true => Ok(()),
-        false => Err(format!("the base URL is {}; one like http://127.0.0.1:8080/v1 is needed", shown(base)).into()),
+    if is_address {
+        Ok(())
+    } else {
+        Err(format!("the base URL is {}; one like http://127.0.0.1:8080/v1 is needed", shown(base)).into())
     }
 }
 

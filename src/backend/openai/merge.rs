@@ -244,9 +244,10 @@ impl Members {
     }
 
     fn place(&self, key: &str) -> Option<usize> {
-        match self.places.is_empty() {
-            true => self.list.iter().position(|(known, _)| **known == *key),
-            false => self.places.get(key).copied(),
+        if self.places.is_empty() {
+            self.list.iter().position(|(known, _)| **known == *key)
+        } else {
+            self.places.get(key).copied()
         }
     }
 

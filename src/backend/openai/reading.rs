@@ -186,9 +186,10 @@ impl Reading {
     fn end(&mut self) -> Result<(), BackendError> {
         self.is_over = true;
         self.ready.extend(self.reply.rest());
-        match self.reply.is_finished() {
-            true => Ok(()),
-            false => Err(BackendError::interrupted("the stream ended before the model said that it was done")),
+        if self.reply.is_finished() {
+            Ok(())
+        } else {
+            Err(BackendError::interrupted("the stream ended before the model said that it was done"))
         }
     }
 

@@ -202,9 +202,8 @@ impl<'a> Selection<'a> {
         let enough = best.iter().enumerate().position(is_enough).unwrap_or(best.len());
         let mut offers = texts.offers(query, &best[..enough]);
         offers.retain(|offer| offer.piece > 0 || !self.excerpts.contains_key(&offer.text));
-        let wrapper = |group: usize| match self.excerpts.contains_key(&group) {
-            true => 0,
-            false => texts.known.get(&group).map_or(0, |cut| cut.wrapper),
+        let wrapper = |group: usize| {
+            if self.excerpts.contains_key(&group) { 0 } else { texts.known.get(&group).map_or(0, |cut| cut.wrapper) }
         };
         let chosen = pieces::choose(offers, room, wrapper, texts.mark);
         for of_text in chosen.chunk_by(|one, next| one.text == next.text) {

@@ -20,9 +20,12 @@ fn plan(talk: &Conversation, limit: u64, recall: Recall) -> Plan {
 
 /// Ten paragraphs of 40 words, one of them with something else.
 fn answer(name: &str, at: usize, said: &str) -> String {
-    let paragraph = |number: usize| match number == at {
-        true => format!("{said} {}.", "word ".repeat(35)),
-        false => format!("{name}{number} {}.", "word ".repeat(38)),
+    let paragraph = |number: usize| {
+        if number == at {
+            format!("{said} {}.", "word ".repeat(35))
+        } else {
+            format!("{name}{number} {}.", "word ".repeat(38))
+        }
     };
     (0..10).map(paragraph).collect::<Vec<_>>().join("\n\n")
 }

@@ -46,10 +46,7 @@ pub(super) fn cut(text: &str, count: impl Fn(&str) -> u64) -> Vec<Piece> {
         let parts = parts_of(text, &block, &count);
         let whole: u64 = parts.iter().map(|part| part.tokens).sum();
         let most = if block.kind == Kind::Code || block.kind == Kind::Table { MOST } else { FULL };
-        let parts = match whole <= most {
-            true => vec![Piece { range: block.range.clone(), tokens: whole }],
-            false => parts,
-        };
+        let parts = if whole <= most { vec![Piece { range: block.range.clone(), tokens: whole }] } else { parts };
         for (number, part) in parts.into_iter().enumerate() {
             match pieces.last_mut() {
                 Some(last) if takes(last, &part, announces && number == 0) => {
@@ -83,12 +80,13 @@ fn parts_of(text: &str, block: &Block, count: &impl Fn(&str) -> u64) -> Vec<Piec
         let range = start..block.range.start + end;
         start = range.end;
         let tokens = if range.len() < LONG_LINE { count(&text[range.clone()]) } else { u64::MAX };
-        match tokens <= MOST {
-            true => parts.push(Piece { range, tokens }),
-            false => parts.extend(chunks(text, range).map(|range| {
+        if tokens <= MOST {
+            parts.push(Piece { range, tokens })
+        } else {
+            parts.extend(chunks(text, range).map(|range| {
                 let tokens = count(&text[range.clone()]);
                 Piece { range, tokens }
-            })),
+            }))
         }
     }
     parts

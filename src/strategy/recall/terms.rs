@@ -61,11 +61,8 @@ impl Words {
 
     /// Calls `found` with every word of a text, in order.
     pub(super) fn each(&mut self, text: &str, found: &mut impl FnMut(&str)) {
-        let text = match text.is_ascii() {
-            true => Cow::Borrowed(text),
-            // One spelling for what looks the same: composed letters, full-width digits, ligatures.
-            false => Cow::Owned(text.nfkc().collect::<String>()),
-        };
+        // One spelling for what looks the same: composed letters, full-width digits, ligatures.
+        let text = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.nfkc().collect::<String>()) };
         for run in text.split(|character| !is_of_word(character)).filter(|run| !run.is_empty()) {
             if run.is_ascii() {
                 self.spaced(run, found);
@@ -76,9 +73,10 @@ impl Words {
                 let is_spaced = !is_unspaced(first);
                 let end = rest.find(|character| is_unspaced(character) == is_spaced).unwrap_or(rest.len());
                 let (part, behind) = rest.split_at(end);
-                match is_spaced {
-                    true => self.spaced(part, found),
-                    false => pairs(part, found),
+                if is_spaced {
+                    self.spaced(part, found)
+                } else {
+                    pairs(part, found)
                 }
                 rest = behind;
             }
@@ -100,9 +98,10 @@ impl Words {
 
     fn one(&mut self, word: &str, found: &mut impl FnMut(&str)) {
         self.lower.clear();
-        match word.is_ascii() {
-            true => self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase())),
-            false => self.lower.push_str(&word.to_lowercase()),
+        if word.is_ascii() {
+            self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase()))
+        } else {
+            self.lower.push_str(&word.to_lowercase())
         }
         let is_english =
             self.lower.len() <= LONGEST_STEMMED && self.lower.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -121,11 +120,11 @@ impl std::fmt::Debug for Words {
 }
 
 fn is_of_word(character: char) -> bool {
-    match character.is_ascii() {
-        true => character.is_ascii_alphanumeric(),
-        // Vowel signs and accents that stand behind their letter belong to it.
-        false => character.is_alphanumeric() || is_combining_mark(character),
+    if character.is_ascii() {
+        return character.is_ascii_alphanumeric();
     }
+    // Vowel signs and accents that follow their letter belong to it.
+    character.is_alphanumeric() || is_combining_mark(character)
 }
 
 /// Whether a character's script sets no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.

@@ -34,10 +34,7 @@ impl ChatCost {
         let shown = Shown::of(value.as_str());
         let data: Count = shown.data.iter().map(|data| self.data(data)).sum();
         let count = (self.text(&shown.text) + data).estimated_if(true);
-        match is_nothing(value) {
-            true => Foreign::default(),
-            false => Foreign { count, has_data: !shown.data.is_empty() },
-        }
+        if is_nothing(value) { Foreign::default() } else { Foreign { count, has_data: !shown.data.is_empty() } }
     }
 
     /// A value that stands for media of some kind, here or elsewhere.
@@ -112,9 +109,10 @@ impl Data {
         // The first bytes of WAV, MP3 with and without tags, Ogg and FLAC.
         let is_sound = ["UklGR", "SUQz", "//s", "//v", "T2dnU", "ZkxhQ"].iter().any(|start| data.starts_with(start));
         let length = data.len() as u64;
-        match is_sound {
-            true => Some(Self::Sound(length)),
-            false => (of_url.is_some() || is_mixed(data)).then_some(Self::Other(length)),
+        if is_sound {
+            Some(Self::Sound(length))
+        } else {
+            (of_url.is_some() || is_mixed(data)).then_some(Self::Other(length))
         }
     }
 }

@@ -119,9 +119,10 @@ impl ChatCost {
         let is_understood = is_known && members.iter().all(|(kind, is_there)| *is_there == (part.kind() == *kind));
         let kind = if is_known { Count::ZERO } else { self.text(part.kind()) };
         let count = (refusal + image + others.count + kind).estimated_if(!is_understood);
-        match is_media(part.kind()) && !is_understood && !others.has_data && image == Count::ZERO {
-            true => self.media(part.kind(), count),
-            false => count,
+        if is_media(part.kind()) && !is_understood && !others.has_data && image == Count::ZERO {
+            self.media(part.kind(), count)
+        } else {
+            count
         }
     }
 

@@ -191,9 +191,10 @@ impl<'a> Reader<'a> {
             is_end
         });
         self.at += 1;
-        match quoted.contains('\\') {
-            false => Some(quoted.get(1..)?.into()),
-            true => serde_json::from_str(self.text.get(start..self.at)?).ok(),
+        if quoted.contains('\\') {
+            serde_json::from_str(self.text.get(start..self.at)?).ok()
+        } else {
+            Some(quoted.get(1..)?.into())
         }
     }
 

@@ -184,10 +184,7 @@ fn default_of(property: &Json) -> String {
 fn examples_of(property: &Json) -> String {
     let examples = property.get("examples").map_or(&[][..], Json::items);
     let lines = examples.iter().map(|example| format!("// - {}\n", example.written(Style::Compact)));
-    match examples.is_empty() {
-        true => String::new(),
-        false => ["// Examples:\n".to_owned()].into_iter().chain(lines).collect(),
-    }
+    if examples.is_empty() { String::new() } else { ["// Examples:\n".to_owned()].into_iter().chain(lines).collect() }
 }
 
 #[cfg(test)]

@@ -73,9 +73,10 @@ impl Session<'_> {
     }
 
     pub(super) fn unpin(&self, id: ItemId) -> Result<()> {
-        match self.change(|chat| chat.unpin(id))? {
-            true => note(format_args!("{id} is sent as far as it fits")),
-            false => note(format_args!("{id} was not pinned")),
+        if self.change(|chat| chat.unpin(id))? {
+            note(format_args!("{id} is sent as far as it fits"))
+        } else {
+            note(format_args!("{id} was not pinned"))
         }
         Ok(())
     }

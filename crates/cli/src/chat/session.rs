@@ -193,9 +193,10 @@ impl<'a> Session<'a> {
             Some(Err(failure)) => {
                 self.failed(&failure);
                 self.last_failure = failure.message().map(str::to_owned);
-                match is_recorded {
-                    true => note("what had come is kept, marked as incomplete; /regenerate asks again"),
-                    false => note("nothing is recorded; /retry sends it again"),
+                if is_recorded {
+                    note("what had come is kept, marked as incomplete; /regenerate asks again")
+                } else {
+                    note("nothing is recorded; /retry sends it again")
                 }
             }
             None if is_recorded => note("stopped; what had come is kept, marked as incomplete"),
