@@ -195,7 +195,7 @@ impl Plan {
     }
 
     /// What each step of the strategy did, and its price, in the order of the steps. A strategy that is no
-    /// [`Ladder`](super::Ladder) has one, and `start-on-user` is one more where
+    /// [`Ladder`](crate::Ladder) has one, and `start-on-user` is one more where
     /// [something was left out](super::Planner::start_on_user) for it. What they saved and the request are together what all that can be sent would cost,
     /// where what must be answered is not cut.
     pub fn steps(&self) -> &[Step] {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::summary::SummaryRequest;
 use crate::text::{counted, thousands};
 
-/// What one step of a strategy did with a request, and its price. A [`Ladder`](super::Ladder) has several, any other
+/// What one step of a strategy did with a request, and its price. A [`Ladder`](crate::Ladder) has several, any other
 /// strategy one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -55,7 +55,7 @@ impl SlidingWindow {
     }
 
     /// Begins with a user message: what stands before the first one kept is left out too. Off by default. Inside a turn
-    /// its own user message counts as the start, also where it does not fit. [`Planner::start_on_user`](super::Planner::start_on_user)
+    /// its own user message counts as the start, also where it does not fit. [`Planner::start_on_user`](crate::Planner::start_on_user)
     /// holds for every strategy, and sends that user message too.
     pub fn start_on_user(mut self) -> Self {
         self.start_on_user = true;
