@@ -485,6 +485,11 @@ async fn errors_in_the_middle_are_sorted() {
             r#"data: {"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","code":400}"#,
             Overflow,
         ),
+        // FastAPI, and others without the member `error`.
+        (r#"data: {"detail":"it failed"}"#, Unavailable),
+        (r#"data: {"detail":[{"loc":["body"],"msg":"it failed"}]}"#, Unavailable),
+        (r#"data: {"message":"slow down","code":429}"#, RateLimited),
+        (r#"data: {"type":"error","message":"it failed"}"#, Unavailable),
         ("event: error\ndata: it failed", Unavailable),
         (r#"data: {"error":"it failed"}"#, Unavailable),
     ] {
@@ -493,6 +498,34 @@ async fn errors_in_the_middle_are_sorted() {
                 .await;
         assert_eq!((events, error.kind()), (vec![text("Hi")], kind), "{bad}");
         assert_eq!(error.attempts().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_error_without_the_member_error_gives_its_reason() {
+    for bad in [
+        r#"{"detail":"it failed"}"#,
+        r#"{"object":"error","message":"it failed"}"#,
+        r#"{"message":"it failed","code":"x"}"#,
+    ] {
+        let (_, error) = error_of(Answer::events([SAID, bad]), Retry::never()).await;
+        assert_eq!(error.reason().as_deref(), Some("it failed"), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_note_between_chunks_is_no_error() {
+    for note in [
+        r#"{"code":0,"message":"success"}"#,
+        r#"{"code":"200","message":"ok"}"#,
+        r#"{"message":"still working"}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"detail":null}"#,
+        r#"{"id":"c","message":"queued","code":7}"#,
+        r#"{"choices":[],"detail":"of the route"}"#,
+    ] {
+        let (_, error) = error_of(Answer::events([SAID, note]), Retry::never()).await;
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{note}");
     }
 }
 

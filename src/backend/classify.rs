@@ -16,6 +16,8 @@ pub(super) struct Answer {
     pub(super) message: String,
     /// The model's window in tokens, where the answer states it.
     pub(super) limit: Option<u64>,
+    /// What the model wrote that was no call of a tool, on Groq.
+    pub(super) failed_generation: Option<String>,
 }
 
 /// What an error object says; of any type, so that one odd member does not hide the others.
@@ -27,6 +29,7 @@ struct Fields {
     code: Value,
     n_ctx: Value,
     error: Value,
+    failed_generation: Value,
 }
 
 /// What servers write when a request is too long, in small letters. The test has a recorded answer for each, with its
@@ -90,9 +93,14 @@ pub(super) fn classify(status: u16, body: &str) -> Answer {
     let message = said::words(body).unwrap_or_default();
     let (code, name) = (word(&fields.code), word(&fields.kind));
     let words = message.to_lowercase();
+    let failed_generation = said::generation(&fields.failed_generation);
     let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &words);
-    let limit = fields.n_ctx.as_u64().or_else(|| limits::window(&words)).filter(|_| kind == ErrorKind::Overflow);
-    Answer { kind, code: code.or(name), message, limit }
+    // Waiting does not help where one request needs more tokens than a minute allows; a shorter request does.
+    let too_low = limits::too_low_for_one(&words).filter(|_| kind == ErrorKind::RateLimited);
+    let kind = if too_low.is_some() { ErrorKind::Overflow } else { kind };
+    let window = || fields.n_ctx.as_u64().or_else(|| limits::window(&words));
+    let limit = too_low.or_else(window).filter(|_| kind == ErrorKind::Overflow);
+    Answer { kind, code: code.or(name), message, limit, failed_generation }
 }
 
 fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> ErrorKind {
@@ -115,7 +123,7 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
         401 | 403 => ErrorKind::Auth,
         402 => ErrorKind::Quota,
         408 | 504 => ErrorKind::Timeout,
-        // Groq's answer to a request that is longer than what a minute allows.
+        // Groq answers so where a minute's tokens are used up.
         413 if is_throttled || named == Some(ErrorKind::RateLimited) => ErrorKind::RateLimited,
         413 => ErrorKind::Overflow,
         429 => ErrorKind::RateLimited,

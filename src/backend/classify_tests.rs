@@ -32,7 +32,7 @@ fn answers_are_sorted_as_their_servers_mean_them() {
         (413, r#"{"error":{"message":"Request too large for model","code":"x"}}"#, Overflow, None),
         (
             429,
-            r#"{"error":{"message":"Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000. maximum context length","type":"tokens","code":"rate_limit_exceeded"}}"#,
+            r#"{"error":{"message":"Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Requested 4000. maximum context length","type":"tokens","code":"rate_limit_exceeded"}}"#,
             RateLimited,
             None,
         ),
@@ -126,9 +126,9 @@ fn throttling_is_no_overflow_and_neither_is_another_limit() {
     use ErrorKind::{RateLimited, Rejected};
     #[rustfmt::skip]
     let rows: &[(&str, u16, &str, ErrorKind)] = &[
-        ("OpenAI", 429, r#"{"error":{"message":"Request too large for gpt-4o in organization o on tokens per min (TPM): Limit 30000, Requested 40000. The input or output tokens must be reduced in order to run successfully.","type":"tokens","code":"rate_limit_exceeded"}}"#, RateLimited),
         ("OpenAI", 429, r#"{"error":{"message":"Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 29000, Requested 4000. Please try again in 2s.","type":"tokens","code":"rate_limit_exceeded"}}"#, RateLimited),
-        ("Groq", 413, r#"{"error":{"message":"Request too large for model `llama-3.1-8b-instant` on tokens per minute (TPM): Limit 6000, Requested 10000, please reduce your message size and try again.","type":"tokens","code":"rate_limit_exceeded"}}"#, RateLimited),
+        ("OpenAI, as much as the limit", 429, r#"{"error":{"message":"Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Requested 30000.","type":"tokens","code":"rate_limit_exceeded"}}"#, RateLimited),
+        ("Groq", 413, r#"{"error":{"message":"Rate limit reached on tokens per minute (TPM): Limit 6000, Used 100, Requested 10000, please try again in 9s.","type":"tokens","code":"rate_limit_exceeded"}}"#, RateLimited),
         ("Bedrock, anthropics/claude-code#1466", 429, r#"{"message":"Too many tokens, please wait before trying again."}"#, RateLimited),
         ("a relay of Bedrock", 400, r#"{"error":{"message":"ThrottlingException: Too many tokens, please wait before trying again.","type":"invalid_request_error"}}"#, Rejected),
         ("a relay of Bedrock", 200, r#"{"error":{"message":"Too many tokens, please wait before trying again.","code":429}}"#, RateLimited),
@@ -141,6 +141,47 @@ fn throttling_is_no_overflow_and_neither_is_another_limit() {
     for (server, status, body, kind) in rows {
         let answer = classify(*status, body);
         assert_eq!((answer.kind, answer.limit), (*kind, None), "{server}: {body}");
+    }
+}
+
+#[test]
+fn a_request_that_no_minute_allows_is_an_overflow() {
+    let tokens = |requested: &str| {
+        format!(
+            r#"{{"error":{{"message":"Request too large for gpt-4o in organization o on tokens per min (TPM): Limit 1000, {requested}. The input or output tokens must be reduced in order to run successfully.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}}}"#
+        )
+    };
+    for status in [200, 400, 413, 429] {
+        let answer = classify(status, &tokens("Requested 1569"));
+        assert_eq!((answer.kind, answer.limit), (ErrorKind::Overflow, Some(1_000)), "{status}");
+        for waits in ["Used 900, Requested 1569", "Requested 1000"] {
+            let answer = classify(status, &tokens(waits));
+            assert_eq!((answer.kind, answer.limit), (ErrorKind::RateLimited, None), "{status}: {waits}");
+        }
+    }
+    let groq = r#"{"error":{"message":"Request too large for model `llama-3.1-8b-instant` on tokens per minute (TPM): Limit 6000, Requested 10000, please reduce your message size and try again.","type":"tokens","code":"rate_limit_exceeded"}}"#;
+    assert_eq!((classify(413, groq).kind, classify(413, groq).limit), (ErrorKind::Overflow, Some(6_000)));
+}
+
+#[test]
+fn what_a_model_wrote_instead_of_a_call_is_shown_and_sorts_nothing() {
+    let body = r#"{"error":{"message":"Failed to call a function. See 'failed_generation' for more details.","type":"invalid_request_error","code":"tool_use_failed","failed_generation":"<function=look>\nprompt is too long; multiple system messages are not supported sk-abcdefghijklmnopqrstuvwxyz0123456789"}}"#;
+    for status in [400, 200] {
+        let error = crate::backend::BackendError::status(status, body);
+        assert_eq!((error.kind(), error.advice()), (ErrorKind::Rejected, None), "{error}");
+        let reason = error.reason().unwrap();
+        let begins = "Failed to call a function. See 'failed_generation' for more details. failed_generation: <function=look> prompt is too long;";
+        assert!(reason.starts_with(begins) && !reason.contains("0123456"), "{reason}");
+        assert!(!format!("{error:?}").contains("look"), "logs hold no word of it");
+    }
+    let long = body.replace("<function=look>", &"x".repeat(1_000));
+    let reason = crate::backend::BackendError::status(400, &long).reason().unwrap();
+    assert!(reason.chars().count() <= 301 && reason.ends_with('…'), "{reason}");
+    for (written, shown) in
+        [(r#""""#, "no"), ("null", "no"), (r#"{"name":"f"}"#, r#"no failed_generation: {"name":"f"}"#)]
+    {
+        let body = format!(r#"{{"error":{{"message":"no","failed_generation":{written}}}}}"#);
+        assert_eq!(crate::backend::BackendError::status(400, &body).reason().as_deref(), Some(shown));
     }
 }
 

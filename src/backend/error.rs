@@ -28,6 +28,7 @@ struct Repr {
     /// The server's words beside the backend's own.
     answer: Option<String>,
     limit: Option<u64>,
+    failed_generation: Option<String>,
     retry_after: Option<Duration>,
     attempts: Vec<Attempt>,
     body: Option<String>,
@@ -40,11 +41,12 @@ impl BackendError {
     /// An error answer: its body tells overflow, rate limit, quota and refusals apart, in the shapes of OpenAI and of
     /// servers like it. With the status of a success it is what the code or type in the body says.
     pub fn status(status: u16, body: &str) -> Self {
-        let Answer { kind, code, message, limit } = classify(status, body);
+        let Answer { kind, code, message, limit, failed_generation } = classify(status, body);
         let mut error = Self::new(kind, message);
         error.0.status = Some(status);
         error.0.code = code;
         error.0.limit = limit;
+        error.0.failed_generation = failed_generation;
         error.0.body = Some(body.to_owned());
         error
     }
@@ -109,6 +111,7 @@ impl BackendError {
             message: message.into(),
             answer: None,
             limit: None,
+            failed_generation: None,
             retry_after: None,
             attempts: Vec::new(),
             body: None,
@@ -213,13 +216,17 @@ impl BackendError {
     }
 
     /// What the server said, as `Display` prints it: on one line of at most 300 characters, without control characters,
-    /// and with keys masked. It may repeat other things that were sent. `None` where it said nothing.
+    /// and with keys masked. Where a model's call of a tool could not be read, what the model wrote follows. It may repeat
+    /// other things that were sent. `None` where it said nothing.
     pub fn reason(&self) -> Option<String> {
         let words = match self.0.status {
             Some(_) => &self.0.message,
             None => self.0.answer.as_ref()?,
         };
-        shown(words, &self.0.secrets)
+        match &self.0.failed_generation {
+            Some(text) => shown(&format!("{words} failed_generation: {text}"), &self.0.secrets),
+            None => shown(words, &self.0.secrets),
+        }
     }
 
     /// What would help, where the server's words name a difference between servers.
@@ -230,7 +237,7 @@ impl BackendError {
         crate::dialect::advice(words.filter(|_| may_differ)?)
     }
 
-    /// The model's window in tokens, as an overflow states it.
+    /// The model's window in tokens, as an overflow states it; or the limit on the tokens of a minute that one request exceeds.
     pub fn limit(&self) -> Option<u64> {
         self.0.limit
     }

@@ -60,6 +60,17 @@ pub(super) fn window(words: &str) -> Option<u64> {
     BEFORE_THE_WINDOW.iter().find_map(|before| number(&words[words.find(before)? + before.len()..]).0)
 }
 
+/// The limit on the tokens of a minute or a day, where one request asks for more than all of it:
+/// `tokens per min (TPM): Limit 1000, Requested 1569`. `None` where other requests have used a part of it.
+pub(super) fn too_low_for_one(words: &str) -> Option<u64> {
+    let words = words.to_lowercase();
+    let (_, rate) = words.split_once("tokens per ")?;
+    let stated = |name: &str| number(rate.split_once(name)?.1.trim_start_matches([':', ' '])).0;
+    let (limit, requested) = (stated("limit")?, stated("requested")?);
+    let is_shared = stated("used").or_else(|| stated("current")).is_some();
+    (!is_shared && limit > 0 && requested > limit).then_some(limit)
+}
+
 /// The number at the start of a text, and what is behind it.
 fn number(text: &str) -> (Option<u64>, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
@@ -70,6 +81,26 @@ fn number(text: &str) -> (Option<u64>, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_one_request_exceeds_is_told_from_one_that_is_used_up() {
+        for (words, limit) in [
+            (
+                "Request too large for gpt-4o on tokens per min (TPM): Limit 1000, Requested 1569. Shorten it.",
+                Some(1_000),
+            ),
+            ("on tokens per minute (TPM): Limit 6,000, Requested 10,000, please reduce your message size", Some(6_000)),
+            ("on input tokens per day (TPD): Limit: 6000, Requested: 6001", Some(6_000)),
+            ("on tokens per min (TPM): Limit 1000, Requested 1000.", None),
+            ("on tokens per min (TPM): Limit 1000, Used 10, Requested 1569.", None),
+            ("on tokens per min. Limit: 1000 / min. Current: 900 / min. Requested: 1569 / min.", None),
+            ("on requests per min (RPM): Limit 3, Requested 4.", None),
+            ("on tokens per min (TPM): Limit 0, Requested 4.", None),
+            ("on tokens per min (TPM): Limit 1000", None),
+        ] {
+            assert_eq!(too_low_for_one(words), limit, "{words}");
+        }
+    }
 
     #[test]
     fn the_prompt_is_told_from_reply_and_window() {

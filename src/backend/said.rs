@@ -53,6 +53,15 @@ pub(super) fn words(body: &str) -> Option<String> {
     }
 }
 
+/// What a model wrote instead of a call of a tool: text, also where it is JSON.
+pub(super) fn generation(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => said(text),
+        other => said(&other.to_string()),
+    }
+}
+
 /// The words of an answer that should have been a chat completion: an error or a page of a gateway, but nothing that may
 /// be a reply.
 pub(super) fn words_beside_a_reply(body: &str) -> Option<String> {

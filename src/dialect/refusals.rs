@@ -158,7 +158,7 @@ fn members(words: &str, has: &impl Fn(&[&str]) -> bool, thought: Option<&str>) -
     if names(words, "max_tokens") {
         return Some(Advice::new(
             "`max_completion_tokens` is its newer name: leave `max_tokens` and `Dialect::max_tokens` out",
-            "--max-reply states it under its newer name, where --max-tokens is left out",
+            "leave out --max-tokens and `--param max_tokens`, and use --max-reply, which states it under its newer name",
         ));
     }
     if let Some(field) = thought {
@@ -242,6 +242,11 @@ mod tests {
                 "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
                 "max_completion_tokens",
                 "--max-reply",
+            ),
+            (
+                "Unsupported parameter: 'max_tokens' is not supported with this model.",
+                "leave `max_tokens`",
+                "leave out --max-tokens and `--param max_tokens`, and use --max-reply",
             ),
             (
                 "Unrecognized request argument: max_completion_tokens; use max_tokens",

@@ -30,6 +30,13 @@ fn no_number(_: u64, _: u64) -> String {
     r#"{"error":{"code":"context_length_exceeded","message":"too long"}}"#.to_owned()
 }
 
+/// A limit on the tokens of a minute that a single request exceeds.
+fn what_a_minute_allows(prompt: u64, window: u64) -> String {
+    format!(
+        r#"{{"error":{{"message":"Request too large on tokens per min (TPM): Limit {window}, Requested {prompt}.","type":"tokens","code":"rate_limit_exceeded"}}}}"#
+    )
+}
+
 impl ChatBackend for Windowed {
     fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
         let ours: u64 = request.messages.iter().map(|message| message.text().len() as u64 + 4).sum();
@@ -70,7 +77,7 @@ fn take(requests: &Requests) -> usize {
 
 #[test]
 fn a_request_that_is_too_long_is_planned_and_sent_once_more_and_no_later_one_is() {
-    for says in [all_numbers, the_window] {
+    for says in [all_numbers, the_window, what_a_minute_allows] {
         let (chat, requests) = chat(says);
         for number in 0..20 {
             let reply = block_on(chat.send("x".repeat(60)).into_future()).unwrap();

@@ -85,7 +85,7 @@ impl Streamed {
             error.is_some_and(|error| error.starts_with(['{', '"']))
                 || object.get("object").map(RawValue::get) == Some("\"error\"")
         };
-        if is_error(&members) {
+        if is_error(&members) || is_bare_error(&members) {
             return Err(BackendError::status(200, chunk));
         }
         for (key, value) in members.iter() {
@@ -263,6 +263,23 @@ impl Streamed {
         }
         Ok(self.outer)
     }
+}
+
+/// Whether an object that is no chunk is an error without the member `error`: `{"detail": "…"}` of `FastAPI`, or
+/// `{"message": "…", "code": 500}`. Codes of success do not count: some proxies write them between chunks.
+fn is_bare_error(object: &Object<'_>) -> bool {
+    if ["choices", "id", "usage"].iter().any(|name| object.get(name).is_some()) {
+        return false;
+    }
+    let says = |name: &str| object.get(name).is_some_and(|value| value.get().len() > 2 && value.get() != "null");
+    let is_code = |value: &RawValue| match value.get().trim_matches('"') {
+        "" | "null" | "true" | "false" => false,
+        code => code.parse().map_or(!["ok", "success"].contains(&code), |code: i64| !matches!(code, 0 | 200..=299)),
+    };
+    let is_failure =
+        object.get("code").is_some_and(is_code) || object.text("type").is_some_and(|kind| kind.ends_with("error"));
+    object.get("detail").is_some_and(|detail| detail.get().starts_with(['"', '[', '{'])) && says("detail")
+        || says("message") && is_failure
 }
 
 fn name_of(call: &Members) -> Option<&str> {
