@@ -249,13 +249,14 @@ async fn calls_without_ids_that_share_an_index_are_told_apart_by_their_names() {
     let [weather, clock] = ["weather", "clock"];
     let two = [(weather, r#"{"city":"A"}"#), (clock, r#"{"city":"B"}"#)];
     let twice = [two[0], (weather, r#"{"city":"B"}"#)];
-    let torn = [(weather, ""), two[1]];
+    let empty = [(weather, "{}"), two[1]];
     for (pieces, expected) in [
         (vec![format!("{WEATHER},{CLOCK}")], &two[..]),
         (vec![WEATHER.to_owned(), CLOCK.to_owned()], &two),
-        (vec![part(weather, ""), CLOCK.to_owned()], &torn),
+        (vec![part(weather, ""), CLOCK.to_owned()], &empty),
         (vec![part(weather, a.0), part("", a.1), part(clock, ""), part("", b.0), part("", b.1)], &two),
         (vec![WEATHER.to_owned(), part(weather, b.0), part(weather, b.1)], &twice),
+        (vec![WEATHER.to_owned(), part(weather, ""), part("", b.0), part("", b.1)], &twice),
         // The name with each piece, and with an empty one at the end.
         (vec![part(weather, ""), part(weather, a.0), part(weather, a.1), part(weather, "")], &two[..1]),
     ] {

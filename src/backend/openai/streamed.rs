@@ -1,7 +1,7 @@
 //! A reply put together from the chunks of a stream.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -32,6 +32,8 @@ pub(super) struct Streamed {
     calls: Vec<Members>,
     /// How far the arguments of each call have come.
     arguments: Vec<Nesting>,
+    /// Calls whose name came again without arguments after theirs were complete: an end, or the beginning of another call.
+    named_again: HashSet<usize>,
     /// Where the newest call with each index stands.
     newest: HashMap<u64, usize>,
     halves: Halves,
@@ -159,12 +161,16 @@ impl Streamed {
         let calls: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
         for call in calls.into_iter().filter_map(Object::of) {
             let function = call.get("function").or_else(|| call.get("custom")).and_then(Object::of);
-            let piece = Piece {
+            let mut piece = Piece {
                 id: call.text("id"),
                 name: function.as_ref().and_then(|function| function.text("name")),
                 arguments: function.as_ref().map(arguments).unwrap_or_default(),
             };
             let index = call.get("index").and_then(|index| index.get().parse().ok());
+            let repeated = self.repeated_name(index, &piece);
+            if let Some((name, _)) = &repeated {
+                piece.name = Some(name.clone());
+            }
             let place = self.place(index, &piece);
             self.arguments[place].add(&piece.arguments);
             let known = &mut self.calls[place];
@@ -174,6 +180,9 @@ impl Streamed {
                 name: piece.name.filter(|_| name_of(known).is_none()),
                 arguments: piece.arguments,
             };
+            if let Some((_, function)) = &repeated {
+                known.add(if call.get("function").is_some() { "function" } else { "custom" }, function);
+            }
             call.iter().filter(|(key, _)| *key != "index").for_each(|(key, value)| known.add(key, value));
             if delta.id.is_some() || delta.name.is_some() || !delta.arguments.is_empty() {
                 events.push_back(ChatEvent::ToolCall(delta));
@@ -211,6 +220,23 @@ impl Streamed {
             self.newest.extend(index.map(|index| (index, place)));
             place
         })
+    }
+
+    /// The name that a piece without one was given by the piece before it, where that began another call of the same
+    /// function, with the `function` to begin that call with.
+    fn repeated_name(&mut self, index: Option<u64>, piece: &Piece) -> Option<(String, Box<RawValue>)> {
+        let place = *self.newest.get(&index?)?;
+        let name = name_of(&self.calls[place])?.to_owned();
+        let is_blank = piece.arguments.trim().is_empty();
+        let is_again = piece.name.as_ref() == Some(&name) && piece.id.is_none();
+        if is_blank && is_again && self.arguments[place].is_complete() {
+            self.named_again.insert(place);
+        }
+        if is_blank || piece.name.is_some() || !self.named_again.remove(&place) {
+            return None;
+        }
+        let function = to_raw_value(&HashMap::from([("name", &name)])).ok()?;
+        Some((name, function))
     }
 
     /// Whether a piece with the index of a call belongs to another one, going by its name: servers number all calls 0 and
