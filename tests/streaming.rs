@@ -238,6 +238,42 @@ async fn calls_of_servers_that_number_them_otherwise() {
 }
 
 #[tokio::test]
+async fn calls_without_ids_that_share_an_index_are_told_apart_by_their_names() {
+    const WEATHER: &str = r#"{"index":0,"function":{"name":"weather","arguments":"{\"city\":\"A\"}"}}"#;
+    const CLOCK: &str = r#"{"index":0,"id":"","function":{"name":"clock","arguments":"{\"city\":\"B\"}"}}"#;
+    let part = |name: &str, arguments: &str| {
+        let name = if name.is_empty() { String::new() } else { format!(r#""name":"{name}","#) };
+        format!(r#"{{"index":0,"function":{{{name}"arguments":"{arguments}"}}}}"#)
+    };
+    let (a, b) = ((r#"{\"city\":"#, r#"\"A\"}"#), (r#"{\"city\":"#, r#"\"B\"}"#));
+    let [weather, clock] = ["weather", "clock"];
+    let two = [(weather, r#"{"city":"A"}"#), (clock, r#"{"city":"B"}"#)];
+    let twice = [two[0], (weather, r#"{"city":"B"}"#)];
+    let empty = [(weather, "{}"), two[1]];
+    for (pieces, expected) in [
+        (vec![format!("{WEATHER},{CLOCK}")], &two[..]),
+        (vec![WEATHER.to_owned(), CLOCK.to_owned()], &two),
+        (vec![part(weather, ""), CLOCK.to_owned()], &empty),
+        (vec![part(weather, a.0), part("", a.1), part(clock, ""), part("", b.0), part("", b.1)], &two),
+        (vec![WEATHER.to_owned(), part(weather, b.0), part(weather, b.1)], &twice),
+        (vec![WEATHER.to_owned(), part(weather, ""), part("", b.0), part("", b.1)], &twice),
+        // The name with each piece, and with an empty one at the end.
+        (vec![part(weather, ""), part(weather, a.0), part(weather, a.1), part(weather, "")], &two[..1]),
+    ] {
+        let chunks: Vec<_> = pieces.iter().map(|piece| of_calls(&format!("[{piece}]"))).collect();
+        let data: Vec<_> = chunks.iter().map(|chunk| &**chunk).chain([STOP]).collect();
+        let (events, message) = message_of(&data).await;
+        let message = turnwise::Message::from_json(&message).unwrap();
+        let found: Vec<_> = message.tool_calls().iter().map(|call| (call.name(), call.arguments())).collect();
+        let found: Vec<_> = found.iter().map(|(name, arguments)| (*name, &**arguments)).collect();
+        assert_eq!(found, expected, "{pieces:?}");
+        let names: Vec<_> =
+            calls(&events).into_iter().map(|(_, _, name, _)| name).filter(|name| !name.is_empty()).collect();
+        assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "{pieces:?}");
+    }
+}
+
+#[tokio::test]
 async fn other_kinds_of_calls_and_what_vendors_add_to_them() {
     let (events, message) = message_of(&[
         &of_calls(r#"[{"index":0,"id":"a","type":"custom","custom":{"name":"sql","input":"SELECT"}}]"#),

@@ -425,6 +425,25 @@ fn instructions_beside_the_messages_are_told_of() {
     assert_eq!(warned(r#"{"system":"x","messages":[{"role":"developer","content":"x"}]}"#), []);
 }
 
+#[test]
+fn roles_outside_the_specification_are_told_of_and_kept() {
+    const BODY: &str = r#"{"messages":[{"role":"user","content":"x"},{"role":"agent","content":"y"},{"role":"agent","content":"z"},{"role":"exit","content":""}]}"#;
+    const LOG: &str = "{\"role\":\"user\",\"content\":\"x\"}\n{\"role\":\"agent\",\"content\":\"y\"}\n{\"role\":\"exit\",\"content\":\"\"}\n";
+    let body = Transcript::from_json(BODY).unwrap();
+    for (file, exit) in
+        [(&body, 3), (&Transcript::from_json(LOG).unwrap(), 2), (&Transcript::from_json(&body.to_json()).unwrap(), 3)]
+    {
+        let [turnwise::Warning::UnknownRoles { roles, .. }] = file.warnings() else { panic!("{:?}", file.warnings()) };
+        assert_eq!(*roles, [("agent".to_owned(), 1), ("exit".to_owned(), exit)]);
+        let said = file.warnings()[0].to_string();
+        assert!(said.contains("message 1 has the role `agent`") && said.contains("most servers refuse it"), "{said}");
+        assert_eq!(file.conversation.path().item(1).unwrap().message().role().as_str(), "agent");
+    }
+    let known = ["system", "developer", "user", "assistant", "tool", "function"];
+    let known = known.map(|role| format!(r#"{{"role":"{role}","content":"x"}}"#)).join(",");
+    assert_eq!(Transcript::from_json(&format!("[{known}]")).unwrap().warnings(), []);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_save_follows_a_link_and_keeps_permissions() {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
+use super::nesting::Nesting;
 use super::{ChatEvent, ToolCallDelta};
 use crate::message::Message;
 
@@ -48,11 +49,17 @@ impl Assembly {
     }
 
     /// Takes more of a call. What has a new index and neither id nor name goes on with the call before it: some servers
-    /// number each piece anew.
+    /// number each piece anew. A name after the arguments are complete begins a new call: other servers give all calls one
+    /// number.
     fn push_call(&mut self, more: &ToolCallDelta) {
         let is_piece = more.id.is_none() && more.name.as_ref().is_none_or(|name| name.trim().is_empty());
         let last = self.calls.len().checked_sub(1).filter(|_| is_piece);
-        let place = *self.places.entry(more.index).or_insert(last.unwrap_or(self.calls.len()));
+        let place = match self.places.get(&more.index) {
+            Some(&place) if !self.calls.get(place).is_some_and(|call| call.is_followed_by(more)) => place,
+            Some(_) => self.calls.len(),
+            None => last.unwrap_or(self.calls.len()),
+        };
+        self.places.insert(more.index, place);
         match self.calls.get_mut(place) {
             Some(call) => call.extend(more),
             None => self.calls.push(more.clone()),
@@ -100,6 +107,18 @@ impl Assembly {
 }
 
 impl ToolCallDelta {
+    /// Whether more with the same index belongs to another call.
+    fn is_followed_by(&self, more: &Self) -> bool {
+        let is_same_id = more.id.is_some() && more.id == self.id;
+        let is_named = more.name.as_ref().is_some_and(|name| !name.trim().is_empty());
+        let begins_anew = is_named && !is_same_id && (more.name != self.name || !more.arguments.trim().is_empty());
+        begins_anew && self.name.is_some() && {
+            let mut arguments = Nesting::default();
+            arguments.add(&self.arguments);
+            arguments.is_complete()
+        }
+    }
+
     fn extend(&mut self, more: &Self) {
         if self.id.is_none() {
             self.id.clone_from(&more.id);
@@ -178,6 +197,18 @@ mod tests {
         let all = of(&pieces);
         let calls: Vec<_> = all.calls().iter().map(|call| (call.name.as_deref(), &*call.arguments)).collect();
         assert_eq!(calls, [(Some("get"), "{\"a\":1}"), (Some("f"), "")]);
+    }
+
+    #[test]
+    fn calls_that_share_an_index_are_told_apart_by_their_names() {
+        let piece = |name: &str, arguments: &str| {
+            let (name, arguments) = ((!name.is_empty()).then(|| name.to_owned()), arguments.to_owned());
+            ChatEvent::ToolCall(ToolCallDelta { index: 0, id: None, name, arguments })
+        };
+        let pieces = [piece("weather", "{\"a\":"), piece("", "1}"), piece("clock", "{}"), piece("clock", "{}")];
+        let all = of(&pieces);
+        let calls: Vec<_> = all.calls().iter().map(|call| (call.name.as_deref(), &*call.arguments)).collect();
+        assert_eq!(calls, [(Some("weather"), "{\"a\":1}"), (Some("clock"), "{}"), (Some("clock"), "{}")]);
     }
 
     #[test]

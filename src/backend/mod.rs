@@ -8,6 +8,7 @@ mod classify;
 mod error;
 mod gate;
 mod limits;
+mod nesting;
 #[cfg(feature = "openai")]
 pub mod openai;
 mod said;

@@ -6,7 +6,7 @@ use serde::Deserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Transcript, foreign, shape};
+use super::{Transcript, Warning, foreign, shape};
 use crate::body::{byte_of, position, read_message};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
@@ -55,7 +55,8 @@ pub(super) fn read(text: &str) -> Result<Log> {
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         match value {
             Ok(value) => {
-                messages.push(message(text, value, messages.len())?);
+                let read = message(text, value, messages.len());
+                messages.push(read.map_err(|error| of_another(text).unwrap_or(error))?);
                 raw.push(value);
             }
             Err(error) => {
@@ -74,8 +75,14 @@ pub(super) fn read(text: &str) -> Result<Log> {
     if let Some(found) = found {
         return Err(found.error(text));
     }
+    let warnings = Warning::of_roles(&messages).into_iter().collect();
     let conversation = Conversation::from_messages(messages);
-    Ok(Log { file: Transcript { is_log: true, ..Transcript::new(conversation) }, torn })
+    Ok(Log { file: Transcript { is_log: true, warnings, ..Transcript::new(conversation) }, torn })
+}
+
+/// What is to be said of a log with a line that is no message, where its lines are another program's.
+fn of_another(text: &str) -> Option<Error> {
+    foreign::in_messages(&shape::values(text).collect::<Vec<_>>()).map(|found| found.error(text))
 }
 
 fn message(text: &str, value: &RawValue, index: usize) -> Result<Message> {

@@ -252,6 +252,7 @@ fn parse(text: &str) -> Result<Transcript> {
         read => return other(text, read),
     };
     let messages = body.messages.take().ok_or_else(|| needed("an object whose `messages` is null"))?;
+    let roles = Warning::of_roles(&messages);
     let native = (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY));
     let is_odd = matches!(native, (None, None)) && foreign::is_odd_body(&body, &messages);
     if let Some(found) = is_odd.then(|| foreign::in_text(text)).flatten() {
@@ -272,7 +273,7 @@ fn parse(text: &str) -> Result<Transcript> {
     let tools = body.tools.take().unwrap_or_default().into_iter().map(Tool::from).collect();
     let is_instruction = |(key, value): &(String, RawJson)| key == "system" && value.as_str().len() > "null".len();
     let is_lost = restored.conversation.head().is_empty() && body.extra.iter().any(is_instruction);
-    let warnings = if is_lost { vec![Warning::SystemMember] } else { Vec::new() };
+    let warnings = is_lost.then_some(Warning::SystemMember).into_iter().chain(roles).collect();
     Ok(Transcript { model: body.model, tools, extra: body.extra, keys: body.keys, warnings, ..restored })
 }
 

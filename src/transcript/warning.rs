@@ -1,8 +1,10 @@
 //! What the reader of a file should know about it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::error::Position;
+use crate::message::{Message, Role};
 use crate::text::counted;
 
 /// Something about a file that loads, and that whoever loads it should know: text that had to be replaced, or a part
@@ -24,6 +26,44 @@ pub enum Warning {
     /// The file has instructions in a member `system` beside `messages`, which chat completions do not know: they are kept
     /// in the file and neither counted nor sent.
     SystemMember,
+    /// Messages have roles that chat completions do not know, such as `agent`. They are kept and sent as they are, and most
+    /// servers refuse them.
+    #[non_exhaustive]
+    UnknownRoles {
+        /// Each such role with the index of the first message that has it, in the order of the messages.
+        roles: Vec<(String, usize)>,
+    },
+}
+
+impl Warning {
+    /// What is to be said of the roles of messages.
+    pub(super) fn of_roles(messages: &[Message]) -> Option<Self> {
+        let mut seen = HashSet::new();
+        let roles: Vec<(String, usize)> = messages
+            .iter()
+            .enumerate()
+            .filter(|(_, message)| matches!(message.role(), Role::Other(_)))
+            .map(|(index, message)| (message.role().as_str(), index))
+            .filter(|(role, _)| seen.insert(*role))
+            .map(|(role, index)| (role.to_owned(), index))
+            .collect();
+        (!roles.is_empty()).then_some(Self::UnknownRoles { roles })
+    }
+}
+
+/// Names the first few roles, each with its first message.
+fn write_roles(f: &mut fmt::Formatter<'_>, roles: &[(String, usize)]) -> fmt::Result {
+    const MOST: usize = 5;
+    const LONGEST: usize = 40;
+    for (place, (role, index)) in roles.iter().take(MOST).enumerate() {
+        let before = if place == 0 { "" } else { ", " };
+        let shown: String = role.chars().take(LONGEST).collect();
+        write!(f, "{before}message {index} has the role `{}`", shown.escape_debug())?;
+    }
+    match roles.len().saturating_sub(MOST) {
+        0 => Ok(()),
+        more => write!(f, " (and {more} more such roles later)"),
+    }
 }
 
 impl fmt::Display for Warning {
@@ -34,6 +74,13 @@ impl fmt::Display for Warning {
                 let halves = counted(*count, "half character");
                 write!(f, "{halves} (such as the escape \\ud83d without its other half) {verb} replaced by U+FFFD")?;
                 first.map_or(Ok(()), |first| write!(f, "; the first is at {first}"))
+            }
+            Self::UnknownRoles { roles } => {
+                write_roles(f, roles)?;
+                f.write_str(
+                    ", which chat completions do not know: it is kept and sent as it is, and most servers refuse it; the \
+                     roles are `system`, `developer`, `user`, `assistant`, `tool` and `function`",
+                )
             }
             Self::SystemMember => f.write_str(
                 "`system` beside `messages` is not a part of chat completions: it is kept in the file, and neither counted nor sent; \

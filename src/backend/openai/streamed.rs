@@ -1,7 +1,7 @@
 //! A reply put together from the chunks of a stream.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -10,6 +10,7 @@ use super::halves::Halves;
 use super::merge::{Members, Merged, Object, text};
 use super::parts::Content;
 use super::sse::Event;
+use crate::backend::nesting::Nesting;
 use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
 use crate::encoding::Encoding;
 use crate::halves::mended;
@@ -29,9 +30,20 @@ pub(super) struct Streamed {
     message: Members,
     content: Content,
     calls: Vec<Members>,
+    /// How far the arguments of each call have come.
+    arguments: Vec<Nesting>,
+    /// Calls whose name came again without arguments after theirs were complete: an end, or the beginning of another call.
+    named_again: HashSet<usize>,
     /// Where the newest call with each index stands.
     newest: HashMap<u64, usize>,
     halves: Halves,
+}
+
+/// What a chunk tells of a call.
+struct Piece {
+    id: Option<String>,
+    name: Option<String>,
+    arguments: String,
 }
 
 /// What an event was.
@@ -149,17 +161,28 @@ impl Streamed {
         let calls: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
         for call in calls.into_iter().filter_map(Object::of) {
             let function = call.get("function").or_else(|| call.get("custom")).and_then(Object::of);
-            let name = function.as_ref().and_then(|function| function.text("name"));
-            let id = call.text("id");
+            let mut piece = Piece {
+                id: call.text("id"),
+                name: function.as_ref().and_then(|function| function.text("name")),
+                arguments: function.as_ref().map(arguments).unwrap_or_default(),
+            };
             let index = call.get("index").and_then(|index| index.get().parse().ok());
-            let place = self.place(index, id.as_deref(), name.as_deref());
+            let repeated = self.repeated_name(index, &piece);
+            if let Some((name, _)) = &repeated {
+                piece.name = Some(name.clone());
+            }
+            let place = self.place(index, &piece);
+            self.arguments[place].add(&piece.arguments);
             let known = &mut self.calls[place];
             let delta = ToolCallDelta {
                 index: place,
-                id: id.filter(|_| known.text("id").is_none()),
-                name: name.filter(|_| name_of(known).is_none()),
-                arguments: function.as_ref().map(arguments).unwrap_or_default(),
+                id: piece.id.filter(|_| known.text("id").is_none()),
+                name: piece.name.filter(|_| name_of(known).is_none()),
+                arguments: piece.arguments,
             };
+            if let Some((_, function)) = &repeated {
+                known.add(if call.get("function").is_some() { "function" } else { "custom" }, function);
+            }
             call.iter().filter(|(key, _)| *key != "index").for_each(|(key, value)| known.add(key, value));
             if delta.id.is_some() || delta.name.is_some() || !delta.arguments.is_empty() {
                 events.push_back(ChatEvent::ToolCall(delta));
@@ -175,7 +198,8 @@ impl Streamed {
     }
 
     /// Where a call stands, or a new place for one: servers leave out the index, or number all calls 0.
-    fn place(&mut self, index: Option<u64>, id: Option<&str>, name: Option<&str>) -> usize {
+    fn place(&mut self, index: Option<u64>, piece: &Piece) -> usize {
+        let (id, name) = (piece.id.as_deref(), piece.name.as_deref());
         let known = match index {
             Some(index) => self.newest.get(&index).copied(),
             None => self.calls.len().checked_sub(1),
@@ -185,16 +209,43 @@ impl Streamed {
             let is_other_id = id.is_some() && known_id.is_some() && id != known_id;
             match index {
                 // Some servers write a new id with each piece, but no new name.
-                Some(_) => !(is_other_id && name.is_some()),
+                Some(_) => !(name.is_some() && is_other_id || self.is_another(*place, piece)),
                 None => !is_other_id && (name.is_none() || id.is_some()),
             }
         };
         known.filter(is_more_of).unwrap_or_else(|| {
             let place = self.calls.len();
             self.calls.push(Members::default());
+            self.arguments.push(Nesting::default());
             self.newest.extend(index.map(|index| (index, place)));
             place
         })
+    }
+
+    /// The name that a piece without one was given by the piece before it, where that began another call of the same
+    /// function, with the `function` to begin that call with.
+    fn repeated_name(&mut self, index: Option<u64>, piece: &Piece) -> Option<(String, Box<RawValue>)> {
+        let place = *self.newest.get(&index?)?;
+        let name = name_of(&self.calls[place])?.to_owned();
+        let is_blank = piece.arguments.trim().is_empty();
+        let is_again = piece.name.as_ref() == Some(&name) && piece.id.is_none();
+        if is_blank && is_again && self.arguments[place].is_complete() {
+            self.named_again.insert(place);
+        }
+        if is_blank || piece.name.is_some() || !self.named_again.remove(&place) {
+            return None;
+        }
+        let function = to_raw_value(&HashMap::from([("name", &name)])).ok()?;
+        Some((name, function))
+    }
+
+    /// Whether a piece with the index of a call belongs to another one, going by its name: servers number all calls 0 and
+    /// give them no ids. Other servers repeat name and id with each piece of one call, also with an empty one at its end.
+    fn is_another(&self, place: usize, piece: &Piece) -> bool {
+        let (Some(known), Some(name)) = (name_of(&self.calls[place]), &piece.name) else { return false };
+        let is_same_id = piece.id.is_some() && piece.id.as_deref() == self.calls[place].text("id");
+        let begins_anew = !piece.arguments.trim().is_empty() && self.arguments[place].is_complete();
+        name != known || begins_anew && !is_same_id
     }
 
     /// The deprecated single call.

@@ -33,11 +33,11 @@ fn the_cookbooks_examples_cost_what_the_cookbook_says() {
 #[test]
 fn an_id_holds_all_that_a_cost_depends_on() {
     let patches = ImageRule::Patches { per_thousand: 1_200, most: 1_536 };
-    assert_eq!(bytes().id(), "bytes/c/3");
-    assert_eq!(bytes().family(Family::Reasoning).id(), "bytes/r/3");
-    assert_eq!(bytes().images(TILES).id(), "bytes/c/t85+170/3");
-    assert_eq!(bytes().images(patches).family(Family::Reasoning).id(), "bytes/r/p1200x1536/3");
-    assert_eq!(ChatCost::for_model("llama-3").id(), "o200k_base?/c/3");
+    assert_eq!(bytes().id(), "bytes/c/4");
+    assert_eq!(bytes().family(Family::Reasoning).id(), "bytes/r/4");
+    assert_eq!(bytes().images(TILES).id(), "bytes/c/t85+170/4");
+    assert_eq!(bytes().images(patches).family(Family::Reasoning).id(), "bytes/r/p1200x1536/4");
+    assert_eq!(ChatCost::for_model("llama-3").id(), "o200k_base?/c/4");
     assert!(!ChatCost::for_model("llama-3").family(Family::Reasoning).is_exact());
 }
 
@@ -243,6 +243,23 @@ fn data_in_a_part_of_an_unknown_kind_costs_what_it_is_and_not_its_text() {
     let by_address = part(json!({"type": "input_image", "image_url": "https://example.com/cat.png"}));
     assert!((1_105..1_200).contains(&by_address.tokens) && !by_address.exact, "{by_address}");
     assert_eq!(part(json!({"type": "file", "file": {"file_id": "f"}})), Count::estimated(504));
+}
+
+#[test]
+fn sound_and_files_are_priced_by_their_field_whatever_their_bytes_are() {
+    let part = |part: serde_json::Value| group(&json!({"role": "user", "content": [part]}));
+    for data in ["//uQ", "AAAAHGZ0eXBNNEEg", "GkXfo59ChoEB", "AAAA", "UklGRiQA", "iVBORw0KGgo"] {
+        let data = data.to_owned() + &"A".repeat(512_000 - data.len());
+        let sound = part(json!({"type": "input_audio", "input_audio": {"data": data, "format": "mp3"}}));
+        assert!((1_500..1_560).contains(&sound.tokens) && !sound.exact, "{}: {sound}", &data[..8]);
+        let by_url = format!("data:application/pdf;base64,{data}");
+        for data in [data, by_url] {
+            let file = part(json!({"type": "file", "file": {"filename": "a.pdf", "file_data": data}}));
+            assert!((8_500..8_560).contains(&file.tokens) && !file.exact, "{}: {file}", &data[..8]);
+        }
+    }
+    let short = part(json!({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}));
+    assert!((500..560).contains(&short.tokens) && !short.exact, "{short}");
 }
 
 #[test]

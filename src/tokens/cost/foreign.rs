@@ -5,7 +5,10 @@
 //! server bills for a picture. Data is priced by what it is, or by its length.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Add;
+
+use serde_json::value::RawValue;
 
 use super::ChatCost;
 use super::image;
@@ -35,6 +38,22 @@ impl ChatCost {
         let data: Count = shown.data.iter().map(|data| self.data(data)).sum();
         let count = (self.text(&shown.text) + data).estimated_if(true);
         if is_nothing(value) { Foreign::default() } else { Foreign { count, has_data: !shown.data.is_empty() } }
+    }
+
+    /// Reads a member of a part. What `input_audio` and `file` hold as data is priced by that, whatever it looks like.
+    pub(super) fn read_member(&self, part: &str, key: &str, value: &RawJson) -> Foreign {
+        let (field, per_token) = match (part, key) {
+            ("input_audio", "input_audio") => ("data", SOUND_PER_TOKEN),
+            ("file", "file") => ("file_data", DATA_PER_TOKEN),
+            _ => return self.read(value),
+        };
+        let members: BTreeMap<String, &RawValue> = value.parse().unwrap_or_default();
+        let data = members.get(field).and_then(|data| serde_json::from_str::<String>(data.get()).ok());
+        let Some(data) = data.filter(|data| !data.is_empty()) else { return self.read(value) };
+        let length = data_of_url(&data).unwrap_or(&data).len() as u64;
+        let others = members.iter().filter(|(key, _)| *key != field);
+        let others: Count = others.map(|(key, value)| self.text(key) + self.foreign(&RawJson::from(*value))).sum();
+        Foreign { count: Count::estimated(MEDIA + length / per_token) + others, has_data: true }
     }
 
     /// A value that stands for media of some kind, here or elsewhere.

@@ -108,7 +108,9 @@ impl ChatCost {
         let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
         // Where a provider's cache may begin is nothing that a model reads.
         let others = part.extra().filter(|(key, value)| *key != "cache_control" && !is_nothing(value));
-        let read = |(key, value)| Foreign { count: self.text(key), has_data: false } + self.read(value);
+        let read = |(key, value)| {
+            Foreign { count: self.text(key), has_data: false } + self.read_member(part.kind(), key, value)
+        };
         let others = others.map(read).fold(Foreign::default(), |all, one| all + one);
         let members = [
             ("text", part.text().is_some()),

@@ -32,7 +32,7 @@ use crate::request::{ChatRequest, Tool};
 pub(crate) use calls::is_parallel;
 
 /// Part of the id under which costs are stored; to be raised whenever a constant or a rule here changes.
-const FORMULA: &str = "3";
+const FORMULA: &str = "4";
 
 /// Counts messages as one family of models bills them: a [`TokenCounter`] and the rules of the chat format.
 ///
@@ -146,7 +146,7 @@ impl ChatCost {
         Self { counter, family, images, fields, is_exact, id }
     }
 
-    /// What costs are stored under, as `o200k_base/r/3`: the counter's id, the family (`c` for chat, `r` for reasoning),
+    /// What costs are stored under, as `o200k_base/r/4`: the counter's id, the family (`c` for chat, `r` for reasoning),
     /// the rule for images and the members that are sent beside the specification's if there are any, and the formula's
     /// version.
     pub fn id(&self) -> &str {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::messages::{ANTHROPIC, GEMINI, LIBRE_CHAT, OASST, RESPONSES, SHARE_GPT};
+use super::messages::{ANTHROPIC, GEMINI, LIBRE_CHAT, OASST, OLLAMA, RESPONSES, SHARE_GPT};
 use super::{Format, Found};
 use crate::transcript::shape::{Object, elements};
 
@@ -97,6 +97,11 @@ pub(super) fn in_body<'a>(body: &Object<'a>, at: &'a RawValue) -> Option<Found<'
     }
     if body.objects("tools").any(|tool| tool.has_any(&["functionDeclarations", "function_declarations"])) {
         return Some(Found::new(&GEMINI, "tools with function declarations", at));
+    }
+    let is_ollama = body.has_any(&["options", "keep_alive"])
+        && body.objects("messages").any(|message| message.is_one_of("role", &["tool"]) && message.is_text("tool_name"));
+    if is_ollama {
+        return Some(Found::new(&OLLAMA, "results with a `tool_name`", at));
     }
     let has_instructions = first(body, "messages").is_some_and(|m| m.is_one_of("role", &["system", "developer"]));
     let is_claude = || body.text("model").is_some_and(|model| model.contains("claude"));

@@ -33,6 +33,8 @@ const MESSAGES: &[(&Format, Sign)] = &[
     (&GEMINI_CLI, gemini_cli),
     (&PYDANTIC_AI, |m| first(m, "parts")?.has("part_kind").then_some(Cow::Borrowed("`parts` with a `part_kind`"))),
     (&AUTO_GEN, auto_gen),
+    (&AGENT_LOG, agent_log),
+    (&OLLAMA, |m| has_images_beside_text(m).then_some(Cow::Borrowed("a list of texts in `images`"))),
     (&ELSEWHERE, elsewhere),
 ];
 
@@ -181,6 +183,25 @@ fn auto_gen(message: &Object<'_>) -> Option<Cow<'static, str>> {
     kind.and_then(|_| members(message, &["source", "content"]))
 }
 
+/// An event of an agent's run, of which only some are messages.
+fn agent_log(message: &Object<'_>) -> Option<Cow<'static, str>> {
+    let is_event = message.is_text("role") && message.is_text("kind");
+    if !is_event {
+        return None;
+    }
+    let is_agent = message.is_one_of("role", &["agent"]);
+    members(message, &["kind", "raw"]).or_else(|| is_agent.then_some(Cow::Borrowed("the role `agent` and a `kind`")))
+}
+
+/// Whether a message has images in base64 beside its text. Replies of other servers have `images` that are objects.
+fn has_images_beside_text(message: &Object<'_>) -> bool {
+    let images = message.list("images");
+    message.has("role")
+        && !message.is_list("content")
+        && !images.is_empty()
+        && images.iter().all(|image| image.get().starts_with('"'))
+}
+
 /// A message that says nothing where messages do, and something elsewhere.
 fn elsewhere(message: &Object<'_>) -> Option<Cow<'static, str>> {
     let is_mute = message.is_one_of("role", &["user", "system", "developer"]) && !message.has("content");
@@ -289,6 +310,14 @@ const PYDANTIC_AI: Format =
 const AUTO_GEN: Format = Format {
     name: "messages of AutoGen",
     way_out: "to convert it, `source` becomes `name`, with the role `user` or `assistant`",
+};
+const AGENT_LOG: Format = Format {
+    name: "a log of the events of an agent",
+    way_out: "to convert it, take the events that are messages, with the roles `user`, `assistant` and `tool`",
+};
+pub(super) const OLLAMA: Format = Format {
+    name: "a conversation of Ollama's own API (`/api/chat`)",
+    way_out: "to convert it, each of `images` becomes a part of the type `image_url` with `data:image/png;base64,` before it, and results have a `tool_call_id`",
 };
 const ELSEWHERE: Format = Format {
     name: "a conversation of another program",

@@ -85,10 +85,24 @@ pub(super) fn not_json(text: &str) -> Option<Error> {
         text if text.starts_with("# aider chat started") => {
             ("a chat history of aider in Markdown", "it does not tell for certain who said what, and is not read")
         }
-        _ => return None,
+        text => return no_json_at_all(text),
     };
     let detail = format!("this is {name}, and JSON with chat-completions messages is needed; {way_out}");
     Some(Error::new(ErrorKind::ForeignFormat, detail).at(position(text, 0)))
+}
+
+/// A text that begins no object and no list, and is no other JSON either: YAML, CSV, Markdown.
+fn no_json_at_all(text: &str) -> Option<Error> {
+    let first = text.chars().next().filter(|first| !matches!(first, '{' | '['))?;
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return None;
+    }
+    let detail = format!(
+        "the file is not JSON: it begins with `{}`; what is read is JSON with chat-completions messages: a transcript, a \
+         request's body, an array of messages, or one of these or a message a line",
+        first.escape_debug()
+    );
+    Some(Error::new(ErrorKind::Damaged, detail))
 }
 
 /// Whether a body has anything that a plain one has not, so that a closer look is worth its time.
@@ -98,14 +112,15 @@ pub(super) fn is_odd_body(body: &Body, messages: &[Message]) -> bool {
         text.contains("\"input_schema\"") || text.contains("eclarations\"")
     };
     messages.iter().any(is_odd)
-        || body.extra.iter().any(|(key, _)| key == "system")
+        || body.extra.iter().any(|(key, _)| matches!(&**key, "system" | "options" | "keep_alive"))
         || body.tools.iter().flatten().any(is_odd_tool)
 }
 
 /// Whether a message has anything that a plain one has not.
 pub(super) fn is_odd(message: &Message) -> bool {
     const PLAIN: &[&str] = &["text", "image_url", "input_audio", "file", "refusal"];
-    const TELLING: &[&str] = &["type", "object", "parts", "toolInvocations", "lc", "mes", "messageId"];
+    const TELLING: &[&str] =
+        &["type", "object", "parts", "toolInvocations", "lc", "mes", "messageId", "images", "kind"];
     let parts = message.content().map_or(&[][..], Content::parts);
     let says_something =
         message.content().is_some() || message.has_calls() || message.refusal().is_some() || message.audio().is_some();

@@ -4,6 +4,7 @@ use crate::{Error, ErrorKind, Transcript, Transcripts};
 
 /// The samples under `fixtures/foreign`: the file, what it is, and the message that shows it.
 const SAMPLES: &[(&str, &str, Option<usize>)] = &[
+    ("agent_log.jsonl", "events of an agent", None),
     ("ai_studio.json", "Google AI Studio", None),
     ("aider.md", "aider", None),
     ("alpaca.json", "a prompt and an answer", None),
@@ -44,6 +45,8 @@ const SAMPLES: &[(&str, &str, Option<usize>)] = &[
     ("lm_studio.json", "LM Studio", Some(0)),
     ("oasst_flat.jsonl", "OpenAssistant", None),
     ("oasst_tree.jsonl", "OpenAssistant", None),
+    ("ollama_images.json", "Ollama", Some(0)),
+    ("ollama_tools.json", "Ollama", None),
     ("open_webui.json", "Open WebUI", None),
     ("preferences.jsonl", "a pair of replies", None),
     ("prompt_completion.jsonl", "a prompt and an answer", None),
@@ -125,7 +128,7 @@ const LEGAL: &[&str] = &[
     r#"{"messages":[{"role":"assistant","content":"y","thinking_blocks":[{"type":"thinking","thinking":"h","signature":"s"}]}]}"#,
     r#"[{"id":"a","role":"user","name":"Ann","content":"x","createdAt":"2025-01-01T00:00:00Z"}]"#,
     r#"{"messages":[{"role":"user","content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}]}],"thinking":{"type":"enabled"}}"#,
-    r#"{"messages":[{"role":"user","content":"x","images":["aGk="]},{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]}]}"#,
+    r#"{"messages":[{"role":"user","content":"x","kind":"note"},{"role":"assistant","content":"","images":[{"type":"image_url","image_url":{"url":"u"}}],"tool_calls":[{"function":{"name":"f","arguments":{"a":1}}}]}]}"#,
     r#"{"messages":[{"role":"user"},{"role":"assistant","content":null}]}"#,
     r#"{"messages":[{"role":"user","content":"x"},{"role":"human","content":"a person in the loop"},{"role":"assistant","content":"y"}]}"#,
     r#"{"messages":[],"mapping":{},"conversations":[],"chat_messages":[],"contents":[]}"#,
@@ -173,4 +176,19 @@ fn a_foreign_line_among_others_is_one_error_and_reading_goes_on() {
     assert_eq!(read, [true, false, true]);
     let read: Vec<bool> = Transcripts::new(format!("{foreign}{line}").as_bytes()).map(|read| read.is_ok()).collect();
     assert_eq!(read, [false]);
+}
+
+#[test]
+fn a_text_that_begins_no_json_is_called_that() {
+    for text in
+        ["messages:\n  - role: user\n", "- role: user\n", "role,content\nuser,Hi\n", "\"role\",\"content\"\n", "Hi"]
+    {
+        for error in
+            [Transcript::from_json(text).unwrap_err(), Transcripts::new(text.as_bytes()).next().unwrap().unwrap_err()]
+        {
+            let said = error.to_string();
+            assert!(said.contains("not JSON: it begins with") && said.contains("an array of messages"), "{said}");
+            assert_eq!(error.kind(), ErrorKind::Damaged);
+        }
+    }
 }
