@@ -18,6 +18,9 @@ use crate::message::Message;
 /// The largest answer that is read, in bytes: some thousand times the longest reply of a model.
 const LARGEST: usize = 64 * 1024 * 1024;
 
+/// How much is read of a body that says why a request failed, in bytes: its reason is a line.
+const LARGEST_ERROR: usize = 256 * 1024;
+
 /// A body that could not be read to its end.
 pub(super) enum Unread {
     Broken(reqwest::Error),
@@ -80,10 +83,14 @@ impl Answer {
     /// What the body says of a failure.
     pub(super) async fn error(mut self) -> BackendError {
         let status = self.response.status().as_u16();
-        let body = match self.rest(Vec::new()).await {
-            Ok(body) => body,
-            Err(unread) => return unread.into(),
-        };
+        let mut body = Vec::new();
+        while body.len() < LARGEST_ERROR {
+            match self.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(unread) => return unread.into(),
+            }
+        }
         let length = body.len();
         let sort = move || BackendError::status(status, &String::from_utf8_lossy(&body));
         let (Ok(error) | Err(error)) = beside(length, sort).await;

@@ -61,6 +61,9 @@ pub(super) fn by_roles<'a>(list: &[&'a RawValue]) -> Option<Found<'a>> {
 }
 
 fn anthropic(message: &Object<'_>) -> Option<Cow<'static, str>> {
+    if message.is_one_of("type", &["message"]) && message.has("stop_reason") {
+        return Some(Cow::Borrowed("the type `message` with a `stop_reason`"));
+    }
     part(message, |part| {
         let is_source =
             |kind: &str| part.is_one_of("type", &[kind]) && part.object("source").is_some_and(|s| s.has("type"));

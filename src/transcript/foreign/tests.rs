@@ -8,6 +8,7 @@ const SAMPLES: &[(&str, &str, Option<usize>)] = &[
     ("ai_studio.json", "Google AI Studio", None),
     ("aider.md", "aider", None),
     ("alpaca.json", "a prompt and an answer", None),
+    ("anthropic_answer.json", "Anthropic's Messages API", None),
     ("anthropic_body.json", "Anthropic's Messages API", Some(1)),
     ("anthropic_text.json", "Anthropic's Messages API", None),
     ("anthropic_thinking.json", "Anthropic's Messages API", Some(1)),
