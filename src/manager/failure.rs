@@ -57,7 +57,7 @@ impl FailedExchange {
 }
 
 /// An exchange that was paid for and recorded, and could not be saved. It is the cause of an [`Error`] of the kind
-/// [`ErrorKind::NotSaved`]. BusyGuard again would pay twice; [`save`](super::ConversationManager::save) is enough, once the
+/// [`ErrorKind::NotSaved`]. Sending again would pay twice; [`save`](super::ConversationManager::save) is enough, once the
 /// cause is mended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

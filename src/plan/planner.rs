@@ -76,12 +76,12 @@ struct Overhead {
     head: Count,
     tools: Count,
     context: Count,
-    overhead: Count,
+    priming: Count,
 }
 
 impl Overhead {
     fn tokens(&self) -> u64 {
-        (self.head + self.tools + self.context + self.overhead).tokens
+        (self.head + self.tools + self.context + self.priming).tokens
     }
 
     fn with(&self, decided: &Decided) -> RequestTokens {
@@ -91,7 +91,7 @@ impl Overhead {
             history: history(&decided.runs),
             summary: decided.summary.as_ref().map_or(0, |summary| summary.tokens),
             context: self.context.tokens,
-            overhead: self.overhead.tokens,
+            overhead: self.priming.tokens,
             estimated: false,
         }
     }
@@ -250,7 +250,7 @@ impl Planner {
         extras.check()?;
         let params = self.dialect.fit_params(self.params.and(&extras.params));
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
-        let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), overhead: self.cost.priming() };
+        let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
         let must = RequiredGroups::of(conversation, &sums, self.starts_on_user);
         if conversation.head().is_empty() && must.iter().next().is_none() {

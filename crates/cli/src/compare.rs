@@ -52,9 +52,9 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
     };
     let mut out = stdout(args.json);
     if args.json {
-        json_line(&mut out, &comparison)?
+        json_line(&mut out, &comparison)?;
     } else {
-        print(&mut out, &comparison, how)?
+        print(&mut out, &comparison, how)?;
     }
     out.flush()?;
     Ok(())

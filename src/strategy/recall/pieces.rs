@@ -81,12 +81,12 @@ fn parts_of(text: &str, block: &Block, count: &impl Fn(&str) -> u64) -> Vec<Piec
         start = range.end;
         let tokens = if range.len() < LONG_LINE { count(&text[range.clone()]) } else { u64::MAX };
         if tokens <= MOST {
-            parts.push(Piece { range, tokens })
+            parts.push(Piece { range, tokens });
         } else {
             parts.extend(chunks(text, range).map(|range| {
                 let tokens = count(&text[range.clone()]);
                 Piece { range, tokens }
-            }))
+            }));
         }
     }
     parts

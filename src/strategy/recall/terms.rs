@@ -74,9 +74,9 @@ impl Words {
                 let end = rest.find(|character| is_unspaced(character) == is_spaced).unwrap_or(rest.len());
                 let (part, behind) = rest.split_at(end);
                 if is_spaced {
-                    self.spaced(part, found)
+                    self.spaced(part, found);
                 } else {
-                    pairs(part, found)
+                    pairs(part, found);
                 }
                 rest = behind;
             }
@@ -99,9 +99,9 @@ impl Words {
     fn one(&mut self, word: &str, found: &mut impl FnMut(&str)) {
         self.lower.clear();
         if word.is_ascii() {
-            self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase()))
+            self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase()));
         } else {
-            self.lower.push_str(&word.to_lowercase())
+            self.lower.push_str(&word.to_lowercase());
         }
         let is_english =
             self.lower.len() <= LONGEST_STEMMED && self.lower.bytes().all(|byte| byte.is_ascii_lowercase());

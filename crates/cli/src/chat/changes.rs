@@ -74,9 +74,9 @@ impl Session<'_> {
 
     pub(super) fn unpin(&self, id: ItemId) -> Result<()> {
         if self.change(|chat| chat.unpin(id))? {
-            note(format_args!("{id} is sent as far as it fits"))
+            note(format_args!("{id} is sent as far as it fits"));
         } else {
-            note(format_args!("{id} was not pinned"))
+            note(format_args!("{id} was not pinned"));
         }
         Ok(())
     }

@@ -194,9 +194,9 @@ impl<'a> Session<'a> {
                 self.failed(&failure);
                 self.last_failure = failure.message().map(str::to_owned);
                 if is_recorded {
-                    note("what had come is kept, marked as incomplete; /regenerate asks again")
+                    note("what had come is kept, marked as incomplete; /regenerate asks again");
                 } else {
-                    note("nothing is recorded; /retry sends it again")
+                    note("nothing is recorded; /retry sends it again");
                 }
             }
             None if is_recorded => note("stopped; what had come is kept, marked as incomplete"),
