@@ -91,9 +91,9 @@ impl ChatCost {
     fn misplaced(&self, message: &Message) -> Count {
         let is_result = matches!(message.role(), Role::Tool | Role::Function);
         let calls = message.tool_calls().iter();
-        let calls = calls.filter(|_| is_result).filter_map(|call| serde_json::to_value(call).ok());
+        let calls = calls.filter(|_| is_result).filter_map(|call| serde_json::to_value(call.as_sent()).ok());
         let function = message.function_call().filter(|_| is_result || message.tool_calls().len() > 1);
-        let function = function.and_then(|call| serde_json::to_value(call).ok());
+        let function = function.and_then(|call| serde_json::to_value(call.as_sent(false)).ok());
         let ids = message.tool_calls().iter().filter_map(|call| call.id()).chain(message.tool_call_id());
         // Names of parallel calls are left out where one of them cannot be read.
         let called = message.tool_calls().iter().filter(|_| message.tool_calls().len() > 1).map(ToolCall::name);
