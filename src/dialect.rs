@@ -203,7 +203,7 @@ impl Dialect {
 fn are_alike(first: &Message, second: &Message) -> bool {
     let is_content_alone = |message: &Message| {
         let has_more = message.has_calls() || message.refusal().is_some() || message.audio().is_some();
-        let is_said = !matches!(message.role(), Role::Tool | Role::Function);
+        let is_said = !message.is_result();
         is_said && !has_more && message.content().is_some() && message.extra().next().is_none()
     };
     let is_same_speaker = first.role() == second.role() && first.name() == second.name();

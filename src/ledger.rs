@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
 use crate::json::RawJson;
 use crate::log::Log;
-use crate::message::{Message, Role};
+use crate::message::Message;
 use crate::request::Tool;
 use crate::tokens::{ChatCost, Count, is_parallel};
 
@@ -359,7 +359,7 @@ impl Column {
 }
 
 fn is_result(message: &Message) -> bool {
-    matches!(message.role(), Role::Tool | Role::Function)
+    message.is_result()
 }
 
 fn bytes(path: Path<'_>, group: usize) -> usize {

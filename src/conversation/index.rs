@@ -74,7 +74,7 @@ impl PathIndex {
     pub(super) fn push(&mut self, item: &Item) {
         let position = narrow(self.items.len());
         self.items.push(item.id);
-        let is_result = matches!(item.message.role(), Role::Tool | Role::Function);
+        let is_result = item.message.is_result();
         if !is_result {
             self.push_group(position, &item.message);
         } else if let Some(group) = self.answer(&item.message) {

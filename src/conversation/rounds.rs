@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Item, ItemId};
 use super::{Conversation, GroupState};
-use crate::message::{Message, Role};
+use crate::message::Message;
 
 /// The calls of one item that were started, by their place among the calls of its message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ impl Conversation {
 }
 
 fn is_result(item: &Item) -> bool {
-    matches!(item.message().role(), Role::Tool | Role::Function)
+    item.message().is_result()
 }
 
 #[cfg(test)]

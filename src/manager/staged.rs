@@ -69,7 +69,7 @@ fn check_end(record: &Conversation) -> Result<()> {
 }
 
 fn is_result(message: &Message) -> bool {
-    matches!(message.role(), Role::Tool | Role::Function)
+    message.is_result()
 }
 
 /// The calls since the last reply that have no result in the record.

@@ -318,6 +318,11 @@ impl Message {
         audio.filter(|raw| raw.as_str() != "null")
     }
 
+    /// Whether it is the result of a call, of a tool or of a function.
+    pub(crate) fn is_result(&self) -> bool {
+        matches!(self.role(), Role::Tool | Role::Function)
+    }
+
     /// Whether the message asks for calls, of tools or of a function, that the next messages must answer.
     pub fn has_calls(&self) -> bool {
         !self.tool_calls().is_empty() || self.function_call().is_some()

@@ -201,7 +201,7 @@ fn is_legal(messages: &[Message]) -> bool {
 }
 
 fn is_result(message: &Message) -> bool {
-    matches!(message.role(), Role::Tool | Role::Function)
+    message.is_result()
 }
 
 /// The messages of the path that are sent, in order: their groups, their positions, and why they are sent.

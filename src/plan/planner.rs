@@ -17,7 +17,7 @@ use crate::conversation::{Conversation, Mark, Path};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Sums};
-use crate::message::{Message, Role};
+use crate::message::Message;
 use crate::request::{Params, Tool};
 use crate::tokens::{ChatCost, Count};
 
@@ -59,8 +59,7 @@ pub struct Extras {
 impl Extras {
     /// Refuses calls and results, which belong together and have no place between others.
     fn check(&self) -> Result<()> {
-        let is_of_a_call =
-            |message: &&Message| message.has_calls() || matches!(message.role(), Role::Tool | Role::Function);
+        let is_of_a_call = |message: &&Message| message.has_calls() || message.is_result();
         match self.context.iter().find(is_of_a_call) {
             None => Ok(()),
             Some(message) => {

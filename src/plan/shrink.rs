@@ -34,7 +34,7 @@ pub enum Shrink {
 impl Shrink {
     fn apply(&self, message: &Message, is_lone: bool, cost: &ChatCost) -> Message {
         match self {
-            Self::ClearResults if matches!(message.role(), Role::Tool | Role::Function) => cleared(message, cost),
+            Self::ClearResults if message.is_result() => cleared(message, cost),
             Self::DropReasoning if *message.role() == Role::Assistant => message.without_reasoning(),
             Self::Ends { tokens } => message.map_texts(|text| ends(text, *tokens, cost)),
             Self::Excerpt { ranges } if is_lone => message.map_texts(|text| Some(excerpt(text, ranges))),

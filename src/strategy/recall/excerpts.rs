@@ -10,7 +10,7 @@ use super::query::Query;
 use super::terms::{Key, Stem};
 use super::{View, percent, score, worth};
 use crate::conversation::Stamp;
-use crate::message::{Content, Message, Role};
+use crate::message::{Content, Message};
 use crate::plan::Shrink;
 
 /// Messages with more tokens are long.
@@ -134,7 +134,7 @@ impl Texts<'_> {
 
 fn is_plain(message: &Message) -> bool {
     let is_text = matches!(message.content(), Some(Content::Text(_)));
-    is_text && !message.has_calls() && !matches!(message.role(), Role::Tool | Role::Function)
+    is_text && !message.has_calls() && !message.is_result()
 }
 
 fn excerpt(ranges: Vec<Range<usize>>) -> Shrink {

@@ -89,7 +89,7 @@ impl ChatCost {
 
     /// What is sent and has no place in a message of this role, and ids that are longer than ids are.
     fn misplaced(&self, message: &Message) -> Count {
-        let is_result = matches!(message.role(), Role::Tool | Role::Function);
+        let is_result = message.is_result();
         let calls = message.tool_calls().iter();
         let calls = calls.filter(|_| is_result).filter_map(|call| serde_json::to_value(call.as_sent()).ok());
         let function = message.function_call().filter(|_| is_result || message.tool_calls().len() > 1);

@@ -255,7 +255,7 @@ impl ChatCost {
                 rest = behind;
                 continue;
             }
-            if !matches!(message.role(), Role::Tool | Role::Function) {
+            if !message.is_result() {
                 names = calls::names(message);
             }
             counts.push(self.message(message, &names));
