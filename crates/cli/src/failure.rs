@@ -41,6 +41,7 @@ impl Failure {
     }
 
     /// What went wrong, where there is something to say.
+    #[cfg(feature = "openai")]
     pub(crate) fn message(&self) -> Option<&str> {
         match self {
             Self::Mistake(message) | Self::Usage(message) | Self::Failed(message) | Self::Output(message) => {
