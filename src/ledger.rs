@@ -1,5 +1,6 @@
 //! The cost of every message, beside the record: counted once for each way to count, summed along the path.
 
+mod changes;
 mod known;
 
 use std::io::{self, Write};
@@ -16,6 +17,8 @@ use crate::log::Log;
 use crate::message::Message;
 use crate::request::Tool;
 use crate::tokens::{ChatCost, Count, is_parallel};
+
+pub use changes::Counted;
 
 /// Counts that were made, for one conversation: a column for each [`ChatCost`], with prefix sums over the path.
 ///
@@ -217,16 +220,7 @@ impl Ledger {
 
     /// The costs of the last head and tools by cost id, with the print that they go with, for a file.
     pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Fingerprint, Packed, Packed))> {
-        self.columns.iter().filter_map(|column| {
-            let (print, counts) = match column.head.as_ref()? {
-                Head::Loaded(print, counts) => (*print, counts),
-                Head::Counted(known) => {
-                    (Fingerprint::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts)
-                }
-            };
-            let [head, tools] = counts.map(Packed::new);
-            Some((column.cost_id.to_string(), (print, head, tools)))
-        })
+        self.columns.iter().filter_map(|column| Some((column.cost_id.to_string(), column.head.as_ref()?.packed())))
     }
 
     /// Takes costs of heads from a file; each is believed where its print is that of the head, tools and parameters that
@@ -269,6 +263,30 @@ impl Ledger {
 }
 
 impl Head {
+    /// As it is written: the print of head, tools and parameters, and their costs.
+    fn packed(&self) -> (Fingerprint, Packed, Packed) {
+        let (print, counts) = match self {
+            Self::Loaded(print, counts) => (*print, counts),
+            Self::Counted(known) => (Fingerprint::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts),
+        };
+        let [head, tools] = counts.map(Packed::new);
+        (print, head, tools)
+    }
+
+    /// Whether it is known to be the same, without looking at the text.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Loaded(one, counts), Self::Loaded(other, others)) => (one, counts) == (other, others),
+            (Self::Counted(one), Self::Counted(other)) => {
+                Arc::ptr_eq(&one.head, &other.head)
+                    && Arc::ptr_eq(&one.tools, &other.tools)
+                    && one.params == other.params
+                    && one.counts == other.counts
+            }
+            _ => false,
+        }
+    }
+
     /// The counts, if they are of this head, these tools and these parameters.
     fn counts(&self, head: &Arc<[Message]>, tools: &[Tool], params: &[(String, RawJson)]) -> Option<[Count; 2]> {
         match self {

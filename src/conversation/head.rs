@@ -11,16 +11,16 @@ use crate::message::{Content, Message, Role};
 
 /// How to make an earlier head from the one that replaced it. The texts that both have are not held twice: a conversation
 /// with many constraints has as many heads.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HeadChange {
     /// How many messages both heads begin with.
-    at: usize,
+    pub(super) at: usize,
     /// How many messages of the later head come then, in the place of `before`. Both end with the same messages.
     #[serde(default, skip_serializing_if = "is_zero")]
-    after: usize,
+    pub(super) after: usize,
     /// What the earlier head has there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    before: Vec<Message>,
+    pub(super) before: Vec<Message>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -43,7 +43,7 @@ impl HeadChange {
     }
 
     /// The earlier head.
-    fn undo(&self, head: &[Message]) -> Vec<Message> {
+    pub(super) fn undo(&self, head: &[Message]) -> Vec<Message> {
         let same_at = self.at.min(head.len());
         let same_from = (same_at + self.after).min(head.len());
         [&head[..same_at], &self.before, &head[same_from..]].concat()

@@ -10,6 +10,8 @@
 //! surrogate) is read as U+FFFD, and [`Transcript::warnings`] tells of it. A file of another program or API is recognised by
 //! its shape and refused by name ([`ErrorKind::ForeignFormat`]).
 
+mod change;
+mod changes;
 mod damage;
 mod file;
 mod foreign;
@@ -38,6 +40,8 @@ use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
 
+pub use crate::ledger::Counted;
+pub use change::Change;
 use damage::Place;
 use file::Memory;
 pub(crate) use file::{FileStore, Known, Replaces};
@@ -313,3 +317,7 @@ fn halves_in_arguments(text: &str) -> usize {
 fn empty() -> Error {
     Error::new(ErrorKind::Damaged, "the file is empty").at(position("", 0))
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod change_tests;

@@ -110,6 +110,16 @@ impl Calibration {
         Self(Arc::new(Mutex::new(row.into_iter().map(|learned| (key.clone(), learned)).collect())))
     }
 
+    /// A table of its own with everything that is known now.
+    pub(crate) fn detached(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.table().clone())))
+    }
+
+    /// Whether both are handles to one table.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Takes over what another table knows better: of each model and server that which rests on more bills.
     pub fn merge(&self, other: &Self) {
         let theirs = other.all();
