@@ -229,6 +229,7 @@ pub mod plan;
 pub mod replay;
 mod request;
 pub mod spending;
+pub mod store;
 pub mod strategy;
 mod text;
 pub mod tokens;

@@ -12,6 +12,7 @@ mod params;
 mod queue;
 mod reply;
 mod round;
+mod saving;
 mod staged;
 mod streaming;
 mod summarizer;
@@ -21,22 +22,20 @@ mod trace;
 mod transaction;
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::conversation::{Conversation, ItemId};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::plan::{Plan, Planner, RequestFingerprint, StrategyCache};
 use crate::request::Tool;
 use crate::spending::Spending;
+use crate::store::Keeper;
 use crate::tokens::{Learned, Model};
-use crate::transcript::{FileStore, Known, Replaces, Transcript};
+use crate::transcript::{Known, Transcript};
 
 use billing::Billed;
 pub use builder::Builder;
@@ -57,7 +56,7 @@ pub use tool_loop::ToolLoop;
 ///
 /// Reads take a snapshot and never wait for the network. Sends queue in the order in which they were first polled; while
 /// one is under way or waits for its turn, and while another change is under way, changes of the record are refused with
-/// [`ErrorKind::Busy`]. An exchange is recorded whole or not at all.
+/// [`ErrorKind::Busy`](crate::ErrorKind::Busy). An exchange is recorded whole or not at all.
 ///
 /// # Examples
 /// ```
@@ -80,14 +79,15 @@ pub struct ConversationManager {
 
 struct Shared {
     setup: Arc<Setup>,
-    autosave: Option<PathBuf>,
+    /// Where it saves by itself, if anywhere.
+    keeper: Option<Arc<dyn Keeper>>,
     planner: Arc<Planner>,
     /// One permit: sends wait for it in the order in which they asked.
     queue: Semaphore,
     state: Mutex<State>,
     /// What the strategy remembers. Who holds it plans, and writes back what was counted.
     cache: Mutex<StrategyCache>,
-    /// The files that were read or saved. Held while a file is written, and taken before the state that is written is read:
+    /// What was read or saved where. Held while something is saved, and taken before the state that is saved is read:
     /// the last to write has the newest.
     saving: Mutex<Known>,
 }
@@ -112,7 +112,7 @@ impl ConversationManager {
     /// base URL is another server's.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] when the model's window is not known: state a budget or describe
+    /// [`ErrorKind::UnknownModel`](crate::ErrorKind::UnknownModel) when the model's window is not known: state a budget or describe
     /// the model with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
@@ -124,14 +124,14 @@ impl ConversationManager {
         Builder::new(model)
     }
 
-    fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, mut file: Transcript, planner: Arc<Planner>) -> Self {
+    fn start(setup: Arc<Setup>, keeper: Option<Arc<dyn Keeper>>, mut file: Transcript, planner: Arc<Planner>) -> Self {
         // The file gets its part of it when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
         let (patience, sent) = (Patience::default(), Vec::new());
         let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
         let (queue, cache) = (Semaphore::new(1), Mutex::new(StrategyCache::default()));
-        let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), cache, saving };
+        let shared = Shared { setup, keeper, planner, queue, state: Mutex::new(state), cache, saving };
         let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
         shared.state(|state| state.billed = billed);
         Self { shared: Arc::new(shared) }
@@ -152,8 +152,8 @@ impl ConversationManager {
     /// [tool loop](ToolLoop) has left are sent too: only the others need be given.
     ///
     /// # Errors
-    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`] when a call has no result among them, and
-    /// [`ErrorKind::UnknownCall`] for a result that no call waits for.
+    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) when a call has no result among them, and
+    /// [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result that no call waits for.
     ///
     /// # Examples
     /// ```
@@ -253,34 +253,6 @@ impl ConversationManager {
     pub fn forget_learned(&self) {
         self.shared.forget();
     }
-
-    /// Saves the conversation as [`Transcript::save`] does, and replaces nothing that this manager does not know: a file is
-    /// missing or empty, or it holds what was last loaded or saved here. [`replace`](Self::replace) overwrites any
-    /// conversation. The calling thread waits for the disk.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] when the file holds something else, and as [`Transcript::save`].
-    pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(file.as_ref(), Replaces::Known)
-    }
-
-    /// Whether [`save`](Self::save) would work now: nobody else has saved there, and a file can be made in that folder. Asked
-    /// before a reply is paid for that could not be kept. Nothing is saved; the lock file is made.
-    ///
-    /// # Errors
-    /// As [`save`](Self::save).
-    pub fn check_save(&self, file: impl AsRef<Path>) -> Result<()> {
-        FileStore::at(file.as_ref())?.try_to_save(&mut self.shared.saving())
-    }
-
-    /// Saves the conversation in the place of any other one, also of what somebody else has saved there meanwhile: that is
-    /// gone.
-    ///
-    /// # Errors
-    /// As [`Transcript::replace`].
-    pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(file.as_ref(), Replaces::Anything)
-    }
 }
 
 impl Shared {
@@ -303,78 +275,6 @@ impl Shared {
             self.state(|state| state.file.ledger = ledger);
         }
         done
-    }
-
-    /// The files that were read or saved, while nobody else saves.
-    fn saving(&self) -> MutexGuard<'_, Known> {
-        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn save(&self, file: &Path, replaces: Replaces) -> Result<()> {
-        let mut known = self.saving();
-        self.file().save_to(&FileStore::at(file)?, &mut known, replaces)
-    }
-
-    /// Begins the file that the manager saves to by itself, or makes sure that it can be replaced later.
-    fn begin_file(&self) -> Result<()> {
-        let Some(file) = &self.autosave else { return Ok(()) };
-        let store = FileStore::at(file)?;
-        let mut known = self.saving();
-        if known.has(&store) {
-            return store.try_to_save(&mut known);
-        }
-        self.file().save_to(&store, &mut known, Replaces::Known)
-    }
-
-    /// Makes a changed record the current one. Where the manager saves by itself, the change is in the file first, or it is
-    /// not made.
-    fn change(&self, before: &Conversation, changed: Conversation) -> Result<()> {
-        let mut known = self.saving();
-        if let Some(file) = self.autosave.as_ref().filter(|_| !changed.is_same(before)) {
-            let mut transcript = self.file();
-            transcript.conversation = changed.clone();
-            transcript.save_to(&FileStore::at(file)?, &mut known, Replaces::Known)?;
-        }
-        // Before the next save begins: it must not put the old record over this one.
-        self.state(|state| state.file.conversation = changed);
-        Ok(())
-    }
-
-    /// Saves on a thread of its own, so that no executor waits for the disk; why it failed, if it did.
-    async fn autosave(self: &Arc<Self>) -> Option<Error> {
-        let ended = |_| Some(Error::new(ErrorKind::Io, "the thread that saves ended early"));
-        match self.begin_to_save()? {
-            Ok(saved) => saved.await.unwrap_or_else(ended),
-            Err(error) => Some(Error::io("starting a thread to save on", error)),
-        }
-    }
-
-    /// Saves on a thread of its own; nobody waits for it.
-    fn save_later(self: &Arc<Self>) {
-        if let Some(Err(error)) = self.begin_to_save() {
-            self.tell_unsaved(&Error::io("starting a thread to save on", error));
-        }
-    }
-
-    /// Begins to save, where the manager saves by itself.
-    fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
-        let file = self.autosave.clone()?;
-        let (done, wait) = oneshot::channel();
-        let shared = Arc::clone(self);
-        let saves = move || {
-            let failed = shared.save(&file, Replaces::Known).err();
-            // Nobody waits any more when the send was dropped; the file is saved all the same.
-            if let Err(Some(error)) = done.send(failed) {
-                shared.tell_unsaved(&error);
-            }
-        };
-        Some(thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves).map(|_| wait))
-    }
-
-    fn tell_unsaved(&self, error: &Error) {
-        trace::unsaved(error);
-        let id = self.state(|state| state.file.conversation.id().to_owned());
-        self.setup.observers.tell(|observer| observer.unsaved(&id, error));
     }
 }
 

@@ -14,13 +14,13 @@ use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::Transcript;
-use super::lock::Lock;
-use super::replace::{Replacement, finish_interrupted};
+use super::lock::{LOCK, Lock};
+use super::replace::{Replacement, finish_interrupted, remove, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a file held at some time, by its content: neither time nor size nor the inode's number tells two quick saves apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Revision {
+pub(crate) enum FileRevision {
     /// There was no file, or an empty one.
     Absent,
     /// Length and hash of the content.
@@ -29,11 +29,21 @@ pub(crate) enum Revision {
 
 /// The files that the holder of a conversation has read or saved, each with what it held then.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known(BTreeMap<Place, Revision>);
+pub(crate) struct Known(BTreeMap<Place, FileRevision>);
 
 impl Known {
+    /// A file that held something, as [`revision`](Self::revision) has written it.
+    pub(crate) fn at(file: &TranscriptFile, revision: &str) -> Option<Self> {
+        Some(Self(BTreeMap::from([(file.place.clone(), FileRevision::read_from(revision)?)])))
+    }
+
+    /// What a file held when it was read or saved, as text; `None` where there was none.
+    pub(crate) fn revision(&self, file: &TranscriptFile) -> Option<String> {
+        self.0.get(&file.place)?.written()
+    }
+
     /// Whether a file was read or saved.
-    pub(crate) fn has(&self, file: &FileStore) -> bool {
+    pub(crate) fn has(&self, file: &TranscriptFile) -> bool {
         self.0.contains_key(&file.place)
     }
 }
@@ -65,6 +75,8 @@ pub(crate) enum Replaces {
     Known,
     /// As `Known`; and any file that was neither read nor saved before, if it loads.
     KnownOrUnseen,
+    /// What was read or saved before, as long as it is there and has not changed; else nothing.
+    Exactly,
     /// Any file that loads.
     Anything,
 }
@@ -97,13 +109,13 @@ impl Place {
 
 /// A file to load a conversation from, or to save it to.
 #[derive(Debug)]
-pub(crate) struct FileStore {
+pub(crate) struct TranscriptFile {
     /// Its name as the caller gave it, for messages.
     shown: PathBuf,
     place: Place,
 }
 
-impl FileStore {
+impl TranscriptFile {
     /// Follows links to the file, whether it exists or not.
     pub(crate) fn at(file: &Path) -> Result<Self> {
         let place = place(file).map_err(|e| Error::io(format_args!("saving {}", file.display()), e))?;
@@ -132,7 +144,7 @@ impl FileStore {
             match (read, &store) {
                 (Ok(read), _) if read.is_log => return Ok(Some(read)),
                 (Ok(read), Some(store)) => {
-                    let known = BTreeMap::from([(store.place.clone(), Revision::of(&bytes))]);
+                    let known = BTreeMap::from([(store.place.clone(), FileRevision::of(&bytes))]);
                     return Ok(Some(Transcript { known: Memory::of(Known(known)), ..read }));
                 }
                 // Somebody is writing it in place just now.
@@ -154,7 +166,7 @@ impl FileStore {
         let done = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
         // Whatever went wrong, nobody else has written here meanwhile.
         let holds = match &done {
-            Ok(()) => Ok(Revision::of(text.as_bytes())),
+            Ok(()) => Ok(FileRevision::of(text.as_bytes())),
             Err(_) => self.revision(),
         };
         if let Ok(holds) = holds {
@@ -170,6 +182,19 @@ impl FileStore {
         self.settle(known)?;
         self.check(known.0.get(&self.place).copied(), Replaces::Known)?;
         Replacement::new(&self.place, b"", lock.is_held()).map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
+    }
+
+    /// Removes the file and its lock; whether it was there.
+    pub(crate) fn delete(&self) -> Result<bool> {
+        self.refuse_special()?;
+        let failed = |e| Error::io(format_args!("deleting {}", self.shown.display()), e);
+        let _lock = Lock::take(&self.place).map_err(failed)?;
+        finish_interrupted(&self.place).map_err(failed)?;
+        let was_there = remove(&self.place.path()).map_err(failed)?;
+        // Who waits for the lock notices that its file is gone, and makes another.
+        remove(&self.place.beside(LOCK)).map_err(failed)?;
+        sync_folder(&self.place.folder).map_err(failed)?;
+        Ok(was_there)
     }
 
     fn refuse_special(&self) -> Result<()> {
@@ -206,32 +231,37 @@ impl FileStore {
     }
 
     /// What the file holds now.
-    fn revision(&self) -> Result<Revision> {
+    fn revision(&self) -> Result<FileRevision> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
         let mut file = match File::open(self.place.path()) {
             Ok(file) => file,
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(Revision::Absent),
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(FileRevision::Absent),
             Err(e) => return Err(reading(e)),
         };
-        Revision::read(&mut file).map_err(reading)
+        FileRevision::read(&mut file).map_err(reading)
     }
 
     /// Refuses to replace what the caller has not seen, or what may be all that is left of something.
-    fn check(&self, expected: Option<Revision>, replaces: Replaces) -> Result<()> {
+    fn check(&self, expected: Option<FileRevision>, replaces: Replaces) -> Result<()> {
         let now = self.revision()?;
         let file = self.shown.display();
         match (now, expected, replaces) {
+            (FileRevision::Absent, Some(FileRevision::Content(..)), Replaces::Exactly) => {
+                Err(Error::new(ErrorKind::Conflict, format!("{file} is gone since it was read or saved here")))
+            }
             // A file that is gone takes nothing with it.
-            (Revision::Absent, _, _) => Ok(()),
-            (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen) if now == expected => Ok(()),
-            (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen) => Err(Error::new(
+            (FileRevision::Absent, _, _) => Ok(()),
+            (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen | Replaces::Exactly) if now == expected => {
+                Ok(())
+            }
+            (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen | Replaces::Exactly) => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
                     "{file} was changed by somebody else since it was read or saved here; \
                      load it again, or save under another name"
                 ),
             )),
-            (_, None, Replaces::Known) => match self.refuse_to_lose() {
+            (_, None, Replaces::Known | Replaces::Exactly) => match self.refuse_to_lose() {
                 Err(error) if error.kind() == ErrorKind::ForeignFormat => Err(error),
                 _ => Err(Error::new(
                     ErrorKind::Conflict,
@@ -245,7 +275,7 @@ impl FileStore {
     }
 
     /// Why a log is not replaced, though it loads: its program will append to it.
-    fn is_never_written(&self) -> Error {
+    pub(crate) fn is_never_written(&self) -> Error {
         let detail = format!(
             "{} is a log with a message a line, which is read and never written; save under another name, or make an array of \
              messages of it first (`jq -s . LOG > OTHER.json`)",
@@ -275,7 +305,19 @@ impl FileStore {
     }
 }
 
-impl Revision {
+impl FileRevision {
+    fn written(self) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::Content(len, hash) => Some(format!("{len}-{hash:032x}")),
+        }
+    }
+
+    fn read_from(revision: &str) -> Option<Self> {
+        let (len, hash) = revision.split_once('-')?;
+        Some(Self::Content(len.parse().ok()?, u128::from_str_radix(hash, 16).ok()?))
+    }
+
     pub(super) fn of(content: &[u8]) -> Self {
         let mut hash = Xxh3::new();
         hash.update(content);

@@ -11,6 +11,9 @@ use super::file::Place;
 /// How long a save waits for another one of the same file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The file of a lock, beside its target.
+pub(super) const LOCK: &str = ".lock";
+
 /// An operating system's lock on a file of its own beside the target, which stays there: the target itself is replaced
 /// by each save, and a lock on it with it. A program that is killed loses its locks.
 pub(super) struct Lock {
@@ -24,7 +27,7 @@ impl Lock {
     /// # Errors
     /// What the system says when the lock file cannot be opened, and that it took too long.
     pub(super) fn take(place: &Place) -> io::Result<Self> {
-        let path = place.beside(".lock");
+        let path = place.beside(LOCK);
         let target = std::fs::metadata(place.path()).ok();
         let end = Instant::now() + PATIENCE;
         loop {

@@ -44,7 +44,7 @@ pub use crate::ledger::Counted;
 pub use change::Change;
 use damage::Place;
 use file::Memory;
-pub(crate) use file::{FileStore, Known, Replaces};
+pub(crate) use file::{Known, Replaces, TranscriptFile};
 pub use lines::Transcripts;
 use text::Text;
 pub use warning::Warning;
@@ -191,7 +191,7 @@ impl Transcript {
     /// [`ErrorKind::Io`] when it cannot be read, and as [`from_json`](Self::from_json).
     pub fn load(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
-        FileStore::load(file)?.ok_or_else(|| match fs::metadata(file) {
+        TranscriptFile::load(file)?.ok_or_else(|| match fs::metadata(file) {
             Ok(_) => empty(),
             Err(e) => Error::io(format_args!("reading {}", file.display()), e),
         })
@@ -222,7 +222,7 @@ impl Transcript {
     /// refuse, and [`ErrorKind::ForeignFormat`] when it is a log with a message a line, which is read and never written: it is
     /// left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
+        self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
 
     /// As [`save`](Self::save), also where somebody else has changed the file meanwhile: what they saved is gone.
@@ -230,12 +230,12 @@ impl Transcript {
     /// # Errors
     /// As [`save`](Self::save), without [`ErrorKind::Conflict`].
     pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::Anything))
+        self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::Anything))
     }
 
-    /// Whether it was loaded from or saved to a file.
-    pub(crate) fn knows(&self, file: &Path) -> bool {
-        FileStore::at(file).is_ok_and(|file| self.known.with(|known| known.has(&file)))
+    /// The files that it was loaded from or saved to.
+    pub(crate) fn known(&self) -> Known {
+        self.known.with(|known| known.clone())
     }
 
     /// The files that it was loaded from or saved to; it forgets them.
@@ -243,7 +243,12 @@ impl Transcript {
         self.known.with(std::mem::take)
     }
 
-    pub(crate) fn save_to(&self, file: &FileStore, known: &mut Known, replaces: Replaces) -> Result<()> {
+    /// A copy that shares nothing that changes, and knows of no file.
+    pub(crate) fn detached(&self) -> Self {
+        Self { calibration: self.calibration.detached(), known: Memory::default(), ..self.clone() }
+    }
+
+    pub(crate) fn save_to(&self, file: &TranscriptFile, known: &mut Known, replaces: Replaces) -> Result<()> {
         file.save(&self.to_json(), known, replaces)
     }
 }
