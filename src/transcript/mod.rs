@@ -14,13 +14,13 @@ mod change;
 mod changes;
 mod damage;
 mod file;
-mod foreign;
+pub mod formats;
 mod lines;
 mod lock;
 mod log;
 mod native;
+mod outline;
 mod replace;
-mod shape;
 mod source;
 mod text;
 mod warning;
@@ -263,8 +263,8 @@ fn parse(text: &str) -> Result<Transcript> {
     let messages = body.messages.take().ok_or_else(|| needed("an object whose `messages` is null"))?;
     let roles = Warning::of_roles(&messages);
     let native = (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY));
-    let is_odd = matches!(native, (None, None)) && foreign::is_odd_body(&body, &messages);
-    if let Some(found) = is_odd.then(|| foreign::in_text(text)).flatten() {
+    let is_odd = matches!(native, (None, None)) && formats::is_odd_body(&body, &messages);
+    if let Some(found) = is_odd.then(|| formats::detect(text)).flatten() {
         return Err(found.error(text));
     }
     let restored = match native {
@@ -292,15 +292,29 @@ fn other(text: &str, read: Result<Body>) -> Result<Transcript> {
         let log = log::read(text)?;
         return log.torn.map_or(Ok(log.file), Err);
     }
-    if let Some(found) = foreign::in_text(text) {
+    if let Some(found) = formats::detect(text) {
         return Err(found.error(text));
     }
-    let body = read.map_err(|error| foreign::not_json(text).unwrap_or(error))?;
+    let body = read.map_err(|error| not_json(text).unwrap_or(error))?;
     let found: Vec<String> = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect();
     Err(match &*found.join(", ") {
         "" => needed("an empty object, with no `messages`"),
         keys => needed(&format!("an object with {keys} and no `messages`")),
     })
+}
+
+/// Why a text cannot be read that begins no object and no list, and is no other JSON either: YAML, CSV, Markdown.
+fn not_json(text: &str) -> Option<Error> {
+    let first = text.trim_start().chars().next().filter(|first| !matches!(first, '{' | '['))?;
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return None;
+    }
+    let detail = format!(
+        "the file is not JSON: it begins with `{}`; what is read is JSON with chat-completions messages: a transcript, a \
+         request's body, an array of messages, or one of these or a message a line",
+        first.escape_debug()
+    );
+    Some(Error::new(ErrorKind::Damaged, detail))
 }
 
 fn needed(found: &str) -> Error {
@@ -311,12 +325,12 @@ fn needed(found: &str) -> Error {
 
 /// How many half characters stand inside the arguments of calls, which are JSON in a JSON string.
 fn halves_in_arguments(text: &str) -> usize {
-    let calls = |message: shape::Object<'_>| {
+    let calls = |message: outline::Object<'_>| {
         let called = message.objects("tool_calls").filter_map(|call| call.object("function"));
         let arguments = called.chain(message.object("function_call")).filter_map(|call| call.text("arguments"));
         arguments.map(|arguments| Halves::of(&arguments).count()).sum::<usize>()
     };
-    shape::messages(text).into_iter().filter_map(shape::Object::of).map(calls).sum()
+    outline::messages(text).into_iter().filter_map(outline::Object::of).map(calls).sum()
 }
 
 fn empty() -> Error {
