@@ -29,6 +29,10 @@ pub struct Summary {
     pub last: ItemId,
     /// What it says.
     pub text: String,
+    /// The line that it is sent with, where that is not the one of this crate; `{messages}` stands for the number of
+    /// messages.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub introduction: Option<String>,
     /// The model that wrote it, if one did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub model: Option<String>,

@@ -6,6 +6,11 @@ use crate::tokens::ChatCost;
 /// The beginning and the end of a text in at most `most` tokens, with the number of tokens left out between them, or `…`
 /// where that number would take half of the room; `None` when the text is no longer than that, or would not become shorter.
 pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
+    ends_around(text, most, cost, marker)
+}
+
+/// [`ends`] with another text between them, made from the number of tokens.
+pub(crate) fn ends_around(text: &str, most: u64, cost: &ChatCost, marker: impl Fn(u64) -> String) -> Option<String> {
     let all = cost.text(text).tokens;
     if all <= most {
         return None;
