@@ -263,30 +263,6 @@ impl Ledger {
 }
 
 impl Head {
-    /// As it is written: the print of head, tools and parameters, and their costs.
-    fn packed(&self) -> (Fingerprint, Packed, Packed) {
-        let (print, counts) = match self {
-            Self::Loaded(print, counts) => (*print, counts),
-            Self::Counted(known) => (Fingerprint::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts),
-        };
-        let [head, tools] = counts.map(Packed::new);
-        (print, head, tools)
-    }
-
-    /// Whether it is known to be the same, without looking at the text.
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Loaded(one, counts), Self::Loaded(other, others)) => (one, counts) == (other, others),
-            (Self::Counted(one), Self::Counted(other)) => {
-                Arc::ptr_eq(&one.head, &other.head)
-                    && Arc::ptr_eq(&one.tools, &other.tools)
-                    && one.params == other.params
-                    && one.counts == other.counts
-            }
-            _ => false,
-        }
-    }
-
     /// The counts, if they are of this head, these tools and these parameters.
     fn counts(&self, head: &Arc<[Message]>, tools: &[Tool], params: &[(String, RawJson)]) -> Option<[Count; 2]> {
         match self {

@@ -84,7 +84,9 @@ impl Conversation {
 
     /// The marks after these were set on others.
     pub(crate) fn marks_after(mut marks: Vec<Mark>, set: &[Mark]) -> Vec<Mark> {
-        set.iter().for_each(|mark| put_mark(&mut marks, mark.clone()));
+        for mark in set {
+            put_mark(&mut marks, mark.clone());
+        }
         marks
     }
 }
@@ -152,7 +154,7 @@ impl Advance {
         Ok(())
     }
 
-    pub(crate) fn put_head(&mut self, step: HeadStep) -> Result<()> {
+    pub(crate) fn put_head(&mut self, step: &HeadStep) -> Result<()> {
         let head = self.record.head();
         let end = step.at.checked_add(step.removed).filter(|end| *end <= head.len()).ok_or_else(|| {
             unfit(format!("{} messages from {} on are replaced in a head of {}", step.removed, step.at, head.len()))

@@ -1,6 +1,7 @@
 //! What was counted since, for a journal of changes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,32 @@ impl Of<'_> {
         let item = self.1.get(ItemId::from_index(id));
         let is_known = item.is_some_and(|item| self.0.stamps.get(id) == Some(&item.stamp()));
         column.costs.get(id).copied().filter(|_| is_known).unwrap_or(Packed::UNKNOWN)
+    }
+}
+
+impl Head {
+    /// As it is written: the print of head, tools and parameters, and their costs.
+    pub(super) fn packed(&self) -> (Fingerprint, Packed, Packed) {
+        let (print, counts) = match self {
+            Self::Loaded(print, counts) => (*print, counts),
+            Self::Counted(known) => (Fingerprint::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts),
+        };
+        let [head, tools] = counts.map(Packed::new);
+        (print, head, tools)
+    }
+
+    /// Whether it is known to be the same, without looking at the text.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Loaded(one, counts), Self::Loaded(other, others)) => (one, counts) == (other, others),
+            (Self::Counted(one), Self::Counted(other)) => {
+                Arc::ptr_eq(&one.head, &other.head)
+                    && Arc::ptr_eq(&one.tools, &other.tools)
+                    && one.params == other.params
+                    && one.counts == other.counts
+            }
+            _ => false,
+        }
     }
 }
 

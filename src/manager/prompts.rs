@@ -63,15 +63,12 @@ pub(super) fn fill(text: &str, values: &[(&str, &str)]) -> String {
         let found =
             values.iter().find_map(|(name, value)| Some((value, inside.strip_prefix(name)?.strip_prefix('}')?)));
         filled.push_str(before);
-        match found {
-            Some((value, after)) => {
-                filled.push_str(value);
-                rest = after;
-            }
-            None => {
-                filled.push('{');
-                rest = inside;
-            }
+        if let Some((value, after)) = found {
+            filled.push_str(value);
+            rest = after;
+        } else {
+            filled.push('{');
+            rest = inside;
         }
     }
     filled + rest

@@ -192,8 +192,8 @@ impl<S: Store> Trial<S> {
                 format!("{} conversations in large pages and {} in small ones", all.len(), paged.len()),
             );
         }
-        if let Some(pair) = all.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return broken("list", format!("{:?} comes before {:?}", pair[0], pair[1]));
+        if !all.is_sorted_by(|one, next| one < next) {
+            return broken("list", format!("the ids are not in the order of their bytes: {all:?}"));
         }
         // Those of `round_trip`, `conflicts` and `changes`, ten ids and the longest one.
         if all.len() == 14 { Ok(()) } else { broken("list", format!("{} of 14 conversations are listed", all.len())) }

@@ -1,5 +1,6 @@
 //! A store of files: a folder with a transcript for each conversation.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,7 +197,7 @@ fn name_of(id: &str) -> String {
         if is_plain {
             name.push(char::from(byte));
         } else {
-            name.push_str(&format!("%{byte:02x}"));
+            let _ = write!(name, "%{byte:02x}");
         }
     }
     name + EXTENSION
@@ -232,8 +233,7 @@ mod tests {
 
     #[test]
     fn ids_that_differ_have_names_that_differ_on_every_system() {
-        let long = "ü".repeat(MAX_LETTERS);
-        const MAX_LETTERS: usize = super::super::MAX_ID / 2;
+        let long = "ü".repeat(crate::store::MAX_ID / 2);
         let ids = [
             "a", "A", "con", "CON", "com1", "com0", "com1x", "../a", "a/b", "a\\b", "a.", "a.json", " ", "ü", "%41",
             &long,

@@ -276,7 +276,7 @@ impl Replay {
             Change::Item { id, parent, created_at, message } => self.record.add(id, parent, created_at, message)?,
             Change::Leaf { item } => self.record.set_leaf(item)?,
             Change::Purged { first, count } => self.record.purge(first, count)?,
-            Change::Head { at, removed, inserted } => self.record.put_head(HeadStep { at, removed, inserted })?,
+            Change::Head { at, removed, inserted } => self.record.put_head(&HeadStep { at, removed, inserted })?,
             Change::HeadsForgotten => self.record.forget_heads(),
             Change::Constrained { text } => self.record.constrain(text),
             Change::Lifted { text } => self.record.lift(&text)?,

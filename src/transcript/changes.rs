@@ -69,7 +69,7 @@ impl<'a> Since<'a> {
         if all < known {
             return None;
         }
-        let mut items = Items { changes: Vec::new(), leaf: Some(before.leaf()) };
+        let mut items = Items { changes: Vec::new(), leaf: before.leaf(), is_leaf_known: true };
         for id in (after.shared_items(before)..all).map(ItemId::from_index) {
             match (before.get(id), after.get(id)) {
                 (Some(old), Some(item)) if is_same(old, item) => {}
@@ -79,7 +79,7 @@ impl<'a> Since<'a> {
                 (_, Some(_)) => return None,
             }
         }
-        if items.leaf != Some(after.leaf()) {
+        if !items.is_leaf_known || items.leaf != after.leaf() {
             items.changes.push(Change::Leaf { item: after.leaf() });
         }
         Some(items.changes)
@@ -204,19 +204,21 @@ impl<'a> Since<'a> {
 /// The changes of items, in the order of their ids.
 struct Items {
     changes: Vec<Change>,
-    /// Where the path ends by then, if that is known.
-    leaf: Option<Option<ItemId>>,
+    /// Where the path ends by then.
+    leaf: Option<ItemId>,
+    /// A purge may have cut the path.
+    is_leaf_known: bool,
 }
 
 impl Items {
     fn add(&mut self, item: &Item) {
         let (id, parent) = (item.id(), item.parent());
-        self.leaf = Some(Some(id));
+        (self.leaf, self.is_leaf_known) = (Some(id), true);
         self.changes.push(Change::Item { id, parent, created_at: item.created_at(), message: item.message().clone() });
     }
 
     fn purge(&mut self, id: ItemId) {
-        self.leaf = None;
+        self.is_leaf_known = false;
         match self.changes.last_mut() {
             Some(Change::Purged { first, count }) if first.0 + *count == id.0 => *count += 1,
             _ => self.changes.push(Change::Purged { first: id, count: 1 }),

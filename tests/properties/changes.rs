@@ -72,7 +72,9 @@ fn step(rng: &mut Rng, talk: &mut Conversation, messages: &[Message]) -> &'stati
         }
         (14, _) => {
             let ids: Vec<SummaryId> = talk.summaries().map(|summary| summary.id).collect();
-            ids.first().map(|&id| talk.expand(id).unwrap());
+            if let Some(&id) = ids.first() {
+                talk.expand(id).unwrap();
+            }
             "expand"
         }
         (15 | 16, Some(id)) => {
