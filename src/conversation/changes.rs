@@ -1,5 +1,6 @@
-//! The record altered step by step, as a journal of changes tells it: without the current time, and with the path built
-//! once at the end. What follows from a step by itself (a purge takes pins and summaries along) is done here.
+//! The record altered step by step, as a journal of changes tells it: without the current time, and
+//! with the path built once at the end. What follows from a step by itself (a purge takes pins and
+//! summaries along) is done here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use super::{Conversation, Log, Round, put_mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 
-/// A new head as the difference to the one before: so many messages at a place go, and others come in.
+/// A new head as the difference to the one before: so many messages at a place go, and others come
+/// in.
 #[derive(Debug)]
 pub(crate) struct HeadStep {
     pub(crate) at: usize,
@@ -39,7 +41,8 @@ impl Conversation {
         self.items.shared_len(&other.items)
     }
 
-    /// How the heads since `earlier` became the current one, oldest first; `None` where they do not follow on its own.
+    /// How the heads since `earlier` became the current one, oldest first; `None` where they do not
+    /// follow on its own.
     pub(crate) fn head_steps_since(&self, earlier: &Self) -> Option<Vec<HeadStep>> {
         let (known, all) = (&earlier.about.head_changes, &self.about.head_changes);
         let shared = known.shared_len(all);
@@ -91,8 +94,8 @@ impl Conversation {
     }
 }
 
-/// A conversation while changes are made: the path follows at the end, so that items of many branches can be added
-/// without walking from one to the other.
+/// A conversation while changes are made: the path follows at the end, so that items of many
+/// branches can be added without walking from one to the other.
 pub(crate) struct Advance {
     record: Conversation,
     /// Where the path will end.

@@ -9,15 +9,16 @@ use super::{Column, Fingerprint, Head, Ledger, Packed};
 use crate::conversation::{Conversation, ItemId};
 use crate::log::Log;
 
-/// Counts that were made in one way: of groups, by the item that each ends with, and of head and tools. What is in it is
-/// this crate's own, and derived: it saves the counting.
+/// Counts that were made in one way: of groups, by the item that each ends with, and of head and
+/// tools. What is in it is this crate's own, and derived: it saves the counting.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// How it was counted: [`ChatCost::id`](crate::ChatCost::id).
     by: String,
     /// The first item of those below.
     first: ItemId,
-    /// Tokens of the group that ends with each item; below zero an estimate, null where none is known.
+    /// Tokens of the group that ends with each item; below zero an estimate, null where none is
+    /// known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tokens: Vec<Packed>,
     /// Print of head and tools, tokens of the head, tokens of the tools.

@@ -1,11 +1,12 @@
 //! What a summarizer says to its model, and what a summary is sent with.
 
-/// All texts around a summary, for conversations in another language: the instructions for the model that writes it, what
-/// stands around the messages that it is given, and the line before the summary when it is sent. Names in braces stand for
-/// what is filled in; other braces stay as they are.
+/// All texts around a summary, for conversations in another language: the instructions for the
+/// model that writes it, what stands around the messages that it is given, and the line before the
+/// summary when it is sent. Names in braces stand for what is filled in; other braces stay as they
+/// are.
 ///
-/// Each message is given with its role, by the name that the API has for it. Where all fields are given, no English text of
-/// this crate is left; a new one would be a new field.
+/// Each message is given with its role, by the name that the API has for it. Where all fields are
+/// given, no English text of this crate is left; a new one would be a new field.
 ///
 /// # Examples
 /// ```
@@ -32,10 +33,11 @@ pub struct SummaryPrompts {
     pub messages: String,
     /// How a tool call is given, below the message that makes it: `{name}` and `{arguments}`.
     pub call: String,
-    /// What stands in the middle of messages that are too long for the model; `{tokens}` is how much was left out.
+    /// What stands in the middle of messages that are too long for the model; `{tokens}` is how
+    /// much was left out.
     pub left_out: String,
-    /// The line before the summary, in each request that it is sent with; `{messages}` is how many it stands for. It is
-    /// saved with the summary.
+    /// The line before the summary, in each request that it is sent with; `{messages}` is how many
+    /// it stands for. It is saved with the summary.
     pub introduction: String,
 }
 

@@ -14,18 +14,21 @@ use crate::store::{self, Keeper};
 use crate::transcript::{Known, Replaces};
 
 impl ConversationManager {
-    /// Saves the conversation as [`Transcript::save`](crate::Transcript::save) does, and replaces nothing that this manager
-    /// does not know: a file is missing or empty, or it holds what was last loaded or saved here.
-    /// [`replace`](Self::replace) overwrites any conversation. The calling thread waits for the disk.
+    /// Saves the conversation as [`Transcript::save`](crate::Transcript::save) does, and replaces
+    /// nothing that this manager does not know: a file is missing or empty, or it holds what was
+    /// last loaded or saved here. [`replace`](Self::replace) overwrites any conversation. The
+    /// calling thread waits for the disk.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when the file holds something else, and as [`Transcript::save`](crate::Transcript::save).
+    /// [`ErrorKind::Conflict`] when the file holds something else, and as
+    /// [`Transcript::save`](crate::Transcript::save).
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
         self.shared.save(&store::file(file.as_ref()), Replaces::Known)
     }
 
-    /// Whether [`save`](Self::save) would work now: nobody else has saved there, and a file can be made in that folder. Asked
-    /// before a reply is paid for that could not be kept. Nothing is saved; the lock file is made.
+    /// Whether [`save`](Self::save) would work now: nobody else has saved there, and a file can be
+    /// made in that folder. Asked before a reply is paid for that could not be kept. Nothing is
+    /// saved; the lock file is made.
     ///
     /// # Errors
     /// As [`save`](Self::save).
@@ -33,8 +36,8 @@ impl ConversationManager {
         store::file(file.as_ref()).check(&mut self.shared.saving())
     }
 
-    /// Saves the conversation in the place of any other one, also of what somebody else has saved there meanwhile: that is
-    /// gone.
+    /// Saves the conversation in the place of any other one, also of what somebody else has saved
+    /// there meanwhile: that is gone.
     ///
     /// # Errors
     /// As [`Transcript::replace`](crate::Transcript::replace).
@@ -54,7 +57,8 @@ impl Shared {
         keeper.save(&self.file(), &mut known, replaces)
     }
 
-    /// Begins the conversation where the manager saves by itself, or makes sure that it can be saved there later.
+    /// Begins the conversation where the manager saves by itself, or makes sure that it can be
+    /// saved there later.
     pub(super) fn begin_saving(&self) -> Result<()> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         let mut known = self.saving();
@@ -64,8 +68,8 @@ impl Shared {
         keeper.save(&self.file(), &mut known, Replaces::Known)
     }
 
-    /// Makes a changed record the current one. Where the manager saves by itself, the change is saved first, or it is not
-    /// made.
+    /// Makes a changed record the current one. Where the manager saves by itself, the change is
+    /// saved first, or it is not made.
     pub(super) fn change(&self, before: &Conversation, changed: Conversation) -> Result<()> {
         let mut known = self.saving();
         if let Some(keeper) = self.keeper.as_ref().filter(|_| !changed.is_same(before)) {
@@ -78,7 +82,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Saves on a thread of its own, so that no executor waits for the disk; why it failed, if it did.
+    /// Saves on a thread of its own, so that no executor waits for the disk; why it failed, if it
+    /// did.
     pub(super) async fn autosave(self: &Arc<Self>) -> Option<Error> {
         let ended = |_| Some(Error::new(ErrorKind::Io, "the thread that saves ended early"));
         match self.begin_to_save()? {
@@ -101,7 +106,8 @@ impl Shared {
         let shared = Arc::clone(self);
         let saves = move || {
             let failed = shared.save(&*keeper, Replaces::Known).err();
-            // Nobody waits any more when the send was dropped; the conversation is saved all the same.
+            // Nobody waits any more when the send was dropped; the conversation is saved all the
+            // same.
             if let Err(Some(error)) = done.send(failed) {
                 shared.tell_unsaved(&error);
             }

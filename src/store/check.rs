@@ -14,7 +14,8 @@ use crate::transcript::Transcript;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The promise: `missing`, `round trip`, `conflict`, `changes`, `delete`, `ids`, `list`, `writers` or `fails`.
+    /// The promise: `missing`, `round trip`, `conflict`, `changes`, `delete`, `ids`, `list`,
+    /// `writers` or `fails`.
     pub promise: &'static str,
     /// What was found.
     pub found: String,
@@ -30,12 +31,13 @@ impl std::error::Error for Violation {}
 
 type Kept<T = ()> = Result<T, Violation>;
 
-/// Tries a store: conversations come back to the byte, through the same handle and another; what is missing is said to be;
-/// a writer that has not read the newest revision is refused and changes nothing; of writers that race each loses nothing
-/// that was acknowledged; ids that differ are different conversations; lists are whole and in order.
+/// Tries a store: conversations come back to the byte, through the same handle and another; what is
+/// missing is said to be; a writer that has not read the newest revision is refused and changes
+/// nothing; of writers that race each loses nothing that was acknowledged; ids that differ are
+/// different conversations; lists are whole and in order.
 ///
-/// `open` opens the same storage again, as another process would. The conversations that are made have ids that begin with
-/// `check-`; they are deleted at the end, unless a promise is broken.
+/// `open` opens the same storage again, as another process would. The conversations that are made
+/// have ids that begin with `check-`; they are deleted at the end, unless a promise is broken.
 ///
 /// **Provisional**: it may change before 1.0.
 ///

@@ -12,13 +12,13 @@ use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 
-/// Keeps each conversation in a file of its own, as [`Transcript::save`] writes it. A clone is another handle, and so is
-/// any other program that works in the folder.
+/// Keeps each conversation in a file of its own, as [`Transcript::save`] writes it. A clone is
+/// another handle, and so is any other program that works in the folder.
 ///
-/// The name of a file is its conversation's id with `.json` behind it; whatever is not a lower-case letter, a digit, `-` or
-/// `_` is written as `%` and two hexadecimal digits for each byte, so that ids differ on every system when they differ.
-/// Other files of the folder are left alone. Each write replaces a whole file. The disk is waited for on threads of their
-/// own.
+/// The name of a file is its conversation's id with `.json` behind it; whatever is not a lower-case
+/// letter, a digit, `-` or `_` is written as `%` and two hexadecimal digits for each byte, so that
+/// ids differ on every system when they differ. Other files of the folder are left alone. Each
+/// write replaces a whole file. The disk is waited for on threads of their own.
 ///
 /// **Provisional**: it may change before 1.0.
 ///

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 
-/// A place for one conversation, which is waited for on the thread that saves: a change of a record is saved before it
-/// returns, so this cannot be the asynchronous [`Store`](super::Store). What may be replaced is decided here, and by
-/// nobody who holds one.
+/// A place for one conversation, which is waited for on the thread that saves: a change of a record
+/// is saved before it returns, so this cannot be the asynchronous [`Store`](super::Store). What may
+/// be replaced is decided here, and by nobody who holds one.
 pub(crate) trait Keeper: Send + Sync {
     /// The conversation that is there; `None` where there is none yet.
     fn load(&self) -> Result<Option<Transcript>>;
@@ -19,7 +19,8 @@ pub(crate) trait Keeper: Send + Sync {
     /// Writes a conversation, all of it or nothing, and notes that it is known here.
     fn save(&self, transcript: &Transcript, known: &mut Known, replaces: Replaces) -> Result<()>;
 
-    /// Refuses what [`save`](Self::save) would refuse to replace what is known, as far as it can be told before.
+    /// Refuses what [`save`](Self::save) would refuse to replace what is known, as far as it can be
+    /// told before.
     fn check(&self, known: &mut Known) -> Result<()>;
 
     /// Why a new conversation is not begun where there is one.
@@ -31,8 +32,8 @@ pub(crate) fn file(path: &Path) -> impl Keeper + use<> {
     File(path.to_owned())
 }
 
-/// The file with a path, for as long as a manager lives: where the program goes later does not change where its
-/// conversation is.
+/// The file with a path, for as long as a manager lives: where the program goes later does not
+/// change where its conversation is.
 pub(crate) fn lasting_file(path: &Path) -> Arc<dyn Keeper> {
     Arc::new(File(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())))
 }

@@ -8,7 +8,8 @@ use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::Result;
 use crate::transcript::Transcript;
 
-/// Keeps conversations in memory, as long as one of its handles is there. A clone is another handle.
+/// Keeps conversations in memory, as long as one of its handles is there. A clone is another
+/// handle.
 ///
 /// **Provisional**: it may change before 1.0.
 #[derive(Clone, Debug, Default)]

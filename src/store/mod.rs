@@ -1,11 +1,13 @@
 //! Many conversations by their ids: the trait that a storage engine implements, and two that do.
 //!
-//! **Provisional**: the trait and what belongs to it may change before 1.0. A manager does not take a store yet: it saves
-//! to a file by its path ([`Builder::autosave`](crate::Builder::autosave), [`FileStore::path`]).
+//! **Provisional**: the trait and what belongs to it may change before 1.0. A manager does not take
+//! a store yet: it saves to a file by its path ([`Builder::autosave`](crate::Builder::autosave),
+//! [`FileStore::path`]).
 //!
-//! Writers do not lock. Each write names the [`Revision`] that its writer had read, and is refused with
-//! [`ErrorKind::Conflict`] when another one has written since. The writer then loads the conversation, makes its change
-//! again, and writes that. [`check()`] tries whether a store keeps to this.
+//! Writers do not lock. Each write names the [`Revision`] that its writer had read, and is refused
+//! with [`ErrorKind::Conflict`] when another one has written since. The writer then loads the
+//! conversation, makes its change again, and writes that. [`check()`] tries whether a store keeps
+//! to this.
 
 mod check;
 mod files;
@@ -30,9 +32,11 @@ pub const MAX_ID: usize = 64;
 
 /// Keeps conversations by their ids. A program holds it as `Arc<dyn Store>`.
 ///
-/// An id is any text of 1 to [`MAX_ID`] bytes, such as [`Conversation::id`](crate::Conversation::id); two that differ in
-/// one byte are two conversations. Each call is done whole or not at all, and what it has written is there for the next
-/// one, from whatever handle, process or machine. A write that was begun may be done after its future was dropped.
+/// An id is any text of 1 to [`MAX_ID`] bytes, such as
+/// [`Conversation::id`](crate::Conversation::id); two that differ in one byte are two
+/// conversations. Each call is done whole or not at all, and what it has written is there for the
+/// next one, from whatever handle, process or machine. A write that was begun may be done after its
+/// future was dropped.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -62,15 +66,18 @@ pub trait Store: Send + Sync {
     /// A conversation, and the revision to name when it is written.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is none with this id ([`not_found`]); [`ErrorKind::Limit`] for an id that is
-    /// empty or too long ([`check_id`]); here and below [`ErrorKind::Io`] when the engine fails ([`failed`]).
+    /// [`ErrorKind::NotFound`] when there is none with this id ([`not_found`]);
+    /// [`ErrorKind::Limit`] for an id that is empty or too long ([`check_id`]); here and below
+    /// [`ErrorKind::Io`] when the engine fails ([`failed`]).
     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>>;
 
-    /// Writes a whole conversation: in the place of the one that was read at a revision, or a new one.
+    /// Writes a whole conversation: in the place of the one that was read at a revision, or a new
+    /// one.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] ([`conflict`]) when the conversation has another revision than `expected` now, or is gone;
-    /// without `expected`, when there is one. [`ErrorKind::Limit`] as for [`load`](Self::load).
+    /// [`ErrorKind::Conflict`] ([`conflict`]) when the conversation has another revision than
+    /// `expected` now, or is gone; without `expected`, when there is one. [`ErrorKind::Limit`] as
+    /// for [`load`](Self::load).
     fn save<'a>(
         &'a self,
         id: &'a str,
@@ -81,8 +88,8 @@ pub trait Store: Send + Sync {
     /// Writes what has changed since a revision.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] ([`conflict`]) when the conversation has another revision now, or is gone;
-    /// [`ErrorKind::Damaged`] when the changes do not fit it, as [`Transcript::apply`] says.
+    /// [`ErrorKind::Conflict`] ([`conflict`]) when the conversation has another revision now, or is
+    /// gone; [`ErrorKind::Damaged`] when the changes do not fit it, as [`Transcript::apply`] says.
     fn append<'a>(
         &'a self,
         id: &'a str,
@@ -90,8 +97,9 @@ pub trait Store: Send + Sync {
         expected: &'a Revision,
     ) -> BoxFuture<'a, Result<Revision>>;
 
-    /// The ids of at most `limit` conversations in the order of their bytes, from the first one after `after`. Pages by
-    /// the last id of the one before neither miss nor repeat a conversation that stays.
+    /// The ids of at most `limit` conversations in the order of their bytes, from the first one
+    /// after `after`. Pages by the last id of the one before neither miss nor repeat a conversation
+    /// that stays.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] when the engine fails.
@@ -142,8 +150,8 @@ macro_rules! store_through {
 
 store_through!(Box<S>, Arc<S>, &S);
 
-/// What a conversation was when somebody read or wrote it. Only its store knows what it says; others compare it, and hand
-/// it back.
+/// What a conversation was when somebody read or wrote it. Only its store knows what it says;
+/// others compare it, and hand it back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(Box<str>);
 

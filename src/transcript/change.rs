@@ -14,10 +14,12 @@ use crate::request::Tool;
 use crate::spending::Spending;
 use crate::tokens::{Calibration, LastBill};
 
-/// One recorded alteration of a transcript. All of them in their order, applied to an empty transcript, give the same
-/// transcript to the byte: [`Transcript::changes`], [`Transcript::changes_since`], [`Transcript::apply`].
+/// One recorded alteration of a transcript. All of them in their order, applied to an empty
+/// transcript, give the same transcript to the byte: [`Transcript::changes`],
+/// [`Transcript::changes_since`], [`Transcript::apply`].
 ///
-/// In JSON an object with one member, the kind of the change: `{"item":{"id":0,…}}`. `Debug` prints the kind and no text.
+/// In JSON an object with one member, the kind of the change: `{"item":{"id":0,…}}`. `Debug` prints
+/// the kind and no text.
 ///
 /// **Provisional**: what a change holds may change before 1.0.
 ///
@@ -70,8 +72,8 @@ pub enum Change {
         /// Its last item; null for an empty path.
         item: Option<ItemId>,
     },
-    /// Items were removed, with the pins, summaries, marks and calls that point at them. Ids of items that never were in
-    /// this journal are skipped.
+    /// Items were removed, with the pins, summaries, marks and calls that point at them. Ids of
+    /// items that never were in this journal are skipped.
     Purged {
         /// The first of them.
         first: ItemId,
@@ -118,7 +120,8 @@ pub enum Change {
         /// Which.
         summary: SummaryId,
     },
-    /// Ids of summaries before this one are not used again: what they named is no part of this journal.
+    /// Ids of summaries before this one are not used again: what they named is no part of this
+    /// journal.
     SummaryIds {
         /// The next summary's ordinal.
         next: u32,
@@ -232,8 +235,9 @@ impl Transcript {
     /// Makes changes, in their order: all of them, or none where one does not fit.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the number of a change that names what this transcript does
-    /// not have: one was left out, or they belong to another conversation.
+    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the number of a change that names
+    /// what this transcript does not have: one was left out, or they belong to another
+    /// conversation.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Result<()> {
         let mut replay = Replay::of(self.clone());
         for (number, change) in changes.into_iter().enumerate() {

@@ -15,10 +15,12 @@ impl Transcript {
         std::iter::once(Change::Begun { id, created_at, head }).chain(rest).collect()
     }
 
-    /// The changes that make this transcript out of an earlier state of it, oldest first. Where it is not one (another
-    /// conversation, items that are not the same), they begin with [`Change::Begun`] and hold everything.
+    /// The changes that make this transcript out of an earlier state of it, oldest first. Where it
+    /// is not one (another conversation, items that are not the same), they begin with
+    /// [`Change::Begun`] and hold everything.
     ///
-    /// For a copy that was taken before a few changes it takes time with these, not with the length of the conversation.
+    /// For a copy that was taken before a few changes it takes time with these, not with the length
+    /// of the conversation.
     pub fn changes_since(&self, before: &Transcript) -> Vec<Change> {
         Since { before, after: self }.changes().unwrap_or_else(|| self.changes())
     }

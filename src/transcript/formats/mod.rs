@@ -1,10 +1,11 @@
 //! The forms in which other programs and APIs write conversations: a registry, apart from what
 //! [`Transcript::load`](super::Transcript::load) reads.
 //!
-//! Many of them have `messages` with roles, or lines of JSON, and would be misread: a system prompt that is not sent, a
-//! result without its call. Each is recognised by members that no chat-completions message or body has, never by what a
-//! text says. `load` asks the registry only to name what it refuses; a form that is known here can be imported, and is
-//! never overwritten by a save.
+//! Many of them have `messages` with roles, or lines of JSON, and would be misread: a system prompt
+//! that is not sent, a result without its call. Each is recognised by members that no
+//! chat-completions message or body has, never by what a text says. `load` asks the registry only
+//! to name what it refuses; a form that is known here can be imported, and is never overwritten by
+//! a save.
 //!
 //! **Provisional**: the trait may change before 1.0.
 
@@ -36,8 +37,9 @@ pub trait Format: Sync {
     /// Whether a text is in this form, and what shows it.
     fn detect(&self, sample: &Sample<'_>) -> Option<Detected>;
 
-    /// Members of its messages and bodies that plain ones of chat completions do not have. Where all messages have a role
-    /// and a text, [`detect`](Self::detect) is asked only when one of these is there. Default: none.
+    /// Members of its messages and bodies that plain ones of chat completions do not have. Where
+    /// all messages have a role and a text, [`detect`](Self::detect) is asked only when one of
+    /// these is there. Default: none.
     fn telling(&self) -> &'static [&'static str] {
         &[]
     }
@@ -115,7 +117,8 @@ pub struct Detected {
 }
 
 impl Detected {
-    /// A form that was recognised by a sign (``a `mapping` of messages``), and what can be done to use the text here.
+    /// A form that was recognised by a sign (``a `mapping` of messages``), and what can be done to
+    /// use the text here.
     pub fn new(
         likelihood: Likelihood,
         sign: impl Into<Cow<'static, str>>,

@@ -11,7 +11,8 @@ pub struct Sample<'a> {
     /// The whole text as one object, or the first element of an array.
     whole: Option<Value<'a>>,
     is_array: bool,
-    /// What stands where messages do: the elements of an array or of `messages`, or the values of a log.
+    /// What stands where messages do: the elements of an array or of `messages`, or the values of a
+    /// log.
     messages: Vec<Value<'a>>,
 }
 

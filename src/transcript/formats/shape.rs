@@ -20,7 +20,8 @@ pub(super) struct Shape {
     pub(super) whole: fn(&Object<'_>) -> Sign,
     /// A request's body with `messages`.
     pub(super) body: fn(&Object<'_>) -> Sign,
-    /// Its names for the user and the model, each with ours: beside ours it is a role that nobody knows.
+    /// Its names for the user and the model, each with ours: beside ours it is a role that nobody
+    /// knows.
     pub(super) roles: &'static [(&'static str, &'static str)],
     pub(super) telling: &'static [&'static str],
     pub(super) likelihood: Likelihood,
