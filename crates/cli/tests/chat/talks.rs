@@ -157,7 +157,7 @@ fn what_failed_is_sent_again_on_request() {
     let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "one\n/retry\n/retry\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), "yes\n".to_owned()));
     assert_eq!(said(&folder, "talk.json"), ["one", "yes"]);
-    assert!(text(&ran.stderr).contains("nothing failed"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("no failed or stopped message"), "{}", text(&ran.stderr));
 }
 
 #[test]
