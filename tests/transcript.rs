@@ -262,7 +262,7 @@ fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
     for (text, kind, expected) in [
         ("", ErrorKind::Damaged, "the file is empty"),
         ("{}", ErrorKind::InvalidMessage, "no `messages`"),
-        ("5", ErrorKind::InvalidMessage, "a request's body or an array of messages"),
+        ("5", ErrorKind::InvalidMessage, "a request body or an array of messages"),
         (r#"{"id": 1, "mapping": {}}"#, ErrorKind::InvalidMessage, "`id`, `mapping` and no `messages`"),
         (r#"[{"role": "user"}, {"content": "x"}]"#, ErrorKind::InvalidMessage, "message 1: a message has no `role`"),
         (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` and no `turnwise_record`"),
