@@ -1,4 +1,4 @@
-//! Pairs of text that a program attaches to a conversation.
+//! `Metadata`: pairs of text that a program attaches to a conversation.
 
 use std::collections::BTreeMap;
 
@@ -26,17 +26,18 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Metadata(BTreeMap<String, String>);
 
 impl Metadata {
-    /// How many pairs there can be.
+    /// The largest number of pairs.
     pub const MAX_PAIRS: usize = 16;
-    /// How many characters a key can have.
+    /// The largest number of characters of a key.
     pub const MAX_KEY: usize = 64;
-    /// How many characters a value can have.
+    /// The largest number of characters of a value.
     pub const MAX_VALUE: usize = 512;
 
-    /// Sets a pair, in place of one with the same key.
+    /// Adds or replaces a pair.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when the key, the value or the number of pairs is past its limit; nothing changes then.
+    /// [`ErrorKind::Limit`] if the key, the value or the number of pairs exceeds its limit; nothing
+    /// is changed then.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<()> {
         let (key, value) = (key.into(), value.into());
         within("a metadata key", key.chars().count(), Self::MAX_KEY, "characters")?;
@@ -52,7 +53,7 @@ impl Metadata {
         self.0.get(key).map(String::as_str)
     }
 
-    /// Takes a pair out and returns its value.
+    /// Removes a pair and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         self.0.remove(key)
     }
@@ -62,7 +63,7 @@ impl Metadata {
         self.0.iter().map(|(key, value)| (&**key, &**value))
     }
 
-    /// How many pairs there are.
+    /// The number of pairs.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,11 +1,11 @@
-//! Calls that wait for their results.
+//! `OpenCalls`: the calls that have no result yet.
 
 use std::collections::HashMap;
 
 use crate::message::{Message, Role};
 
-/// The calls of one message that have no result yet, counted by id. They pair within the stretch up to the next reply:
-/// an id may repeat, here and elsewhere in the conversation.
+/// The calls of one message that have no result yet, counted by id. They pair within the stretch up
+/// to the next reply, because ids may repeat, in one message and across the conversation.
 #[derive(Clone, Debug)]
 pub(super) struct OpenCalls {
     /// Their group.
@@ -34,7 +34,7 @@ impl OpenCalls {
         self.calls.is_empty()
     }
 
-    /// Takes out a call that `result` answers; whether there was one.
+    /// Removes a call that `result` answers. Returns whether there was one.
     pub(super) fn answer(&mut self, result: &Message) -> bool {
         let call = match result.role() {
             Role::Function => Call::Function(result.name().unwrap_or("").into()),
@@ -49,7 +49,7 @@ impl OpenCalls {
     }
 }
 
-/// Some servers give calls no id, or an empty one: a result without one answers either.
+/// Some servers give calls no id, or an empty one; a result without an id answers either.
 fn named(id: Option<&str>) -> Option<Box<str>> {
     id.filter(|id| !id.is_empty()).map(Box::from)
 }
