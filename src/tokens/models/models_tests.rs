@@ -283,7 +283,7 @@ fn a_table_that_is_wrong_is_refused_with_model_and_place() {
             2,
             "the model `x`: `max_output` is 20, more than the window of 10",
         ),
-        ("{\"models\": [{\"name\": \"x\"},\n{\"name\": \"X\"}]}", 2, "the model `X` is there twice"),
+        ("{\"models\": [{\"name\": \"x\"},\n{\"name\": \"X\"}]}", 2, "the model `X` occurs twice"),
         ("{\"models\": [\n{\"name\": \"x\", \"like\": \"gpt-9\"}]}", 2, "is like `gpt-9`, which is not in the table"),
         ("{\"models\": [{\"name\": \" \"}]}", 1, "a model needs a name"),
         ("{\"models\": [\n{\"name\": \"x\"", 2, "the text ends in the middle"),
