@@ -42,9 +42,9 @@ impl FromStr for Dialect {
             }
             match word.split_once('=') {
                 Some((FIELD, name)) if is_field(name) => Ok(dialect.send_fields([name])),
-                Some((FIELD, name)) => {
-                    Err(invalid(format!("`{name}` is not a field's name; write {FIELD}=NAME, such as {FIELD}=reasoning_content")))
-                }
+                Some((FIELD, name)) => Err(invalid(format!(
+                    "`{name}` is not a field's name; write {FIELD}=NAME, such as {FIELD}=reasoning_content"
+                ))),
                 _ => Ok(dialect.and(&Self::preset(word)?)),
             }
         })
@@ -64,7 +64,9 @@ pub(super) fn unknown(word: &str) -> Error {
     let near = near.first().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
     let options: Vec<&str> = options().collect();
     let (servers, options) = (servers.join(", "), options.join(", "));
-    invalid(format!("`{word}` is neither a known server nor an option{near}; servers: {servers}; options: {options}=NAME"))
+    invalid(format!(
+        "`{word}` is neither a known server nor an option{near}; servers: {servers}; options: {options}=NAME"
+    ))
 }
 
 fn invalid(detail: String) -> Error {

@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// What it lists can be given to --strategy.
     #[command(after_help = "Example:\n  turnwise strategies --json")]
     Strategies(Strategies),
-    /// Lists the servers whose differences from `OpenAI`'s API are known, for --dialect
+    /// Lists the servers whose differences from the specification are known, for --dialect
     #[command(after_help = "Example:\n  turnwise dialects --json")]
     Dialects(Dialects),
     /// Chats with a model; `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`, name the endpoint and key
