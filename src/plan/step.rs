@@ -1,4 +1,4 @@
-//! What the steps of a strategy did, and their price.
+//! `Step`: what a step of a strategy did, and its price.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde::Serialize;
 use super::summary::SummaryRequest;
 use crate::text::{counted, thousands};
 
-/// What one step of a strategy did with a request, and its price. A [`Ladder`](crate::Ladder) has several, any other
-/// strategy one.
+/// What one step of a strategy did with a request, and its price. A [`Ladder`](crate::Ladder) has
+/// several steps, any other strategy has one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// The step, as it is written on the command line.
+    /// The step, as written on the command line.
     pub strategy: String,
-    /// The tokens that it took off the request; `None` when the steps before it were enough.
+    /// How many tokens it saved; `None` if the earlier steps were enough.
     pub saved: Option<u64>,
-    /// What it costs beside the request.
+    /// Its price in addition to the request.
     pub price: StepPrice,
 }
 
@@ -25,21 +25,21 @@ impl Step {
         Self { strategy: strategy.to_owned(), saved: None, price: StepPrice::default() }
     }
 
-    /// A step that made a request of `before` tokens one of `after`.
+    /// A step that reduced a request from `before` to `after` tokens.
     pub(crate) fn taken(strategy: &str, before: u64, after: u64, request: Option<&SummaryRequest>) -> Self {
         let price = request.map_or_else(StepPrice::default, StepPrice::of);
         Self { strategy: strategy.to_owned(), saved: Some(before.saturating_sub(after)), price }
     }
 }
 
-/// What a step costs beside the request: nothing, or calls of a model. `Display` says `free` or `1 call of about 900
-/// tokens`.
+/// The price of a step in addition to the request: nothing, or calls of a model. `Display` prints
+/// `free` or `1 call of about 900 tokens`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StepPrice {
-    /// How many calls of a model, roughly; none are made where the request for them is not granted.
+    /// The approximate number of calls; none are made if the summary request is not granted.
     pub calls: u64,
-    /// How many tokens they take in together, roughly.
+    /// The approximate number of prompt tokens of all calls together.
     pub tokens: u64,
 }
 
@@ -61,15 +61,15 @@ impl fmt::Display for StepPrice {
     }
 }
 
-/// Down to where a strategy trims a request that passes the high mark; plans say it in words.
+/// The level to which a strategy trims a request above the high mark; shown in plans only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrimsTo {
-    /// The low mark, so that the next requests repeat this one and add to it.
+    /// The low mark, so that the next requests begin like this one.
     #[default]
     LowMark,
-    /// No further than it must, or wherever its own rule leads.
+    /// The high mark, or a level of its own.
     HighMark,
-    /// It trims nothing, and what is over the limit is refused.
+    /// It trims nothing; a request over the limit is refused.
     Nothing,
 }

@@ -1,7 +1,7 @@
-//! The strategies: each decides which groups of a conversation are sent, one a file.
+//! The strategies: each decides which groups of a conversation are sent. There is one per file.
 //!
-//! They see what any strategy sees, a [`View`](crate::View), and answer with a [`Draft`](crate::Draft). How a plan is made
-//! of that: [`plan`](crate::plan).
+//! They use the public interface only: a [`View`](crate::View) comes in, a [`Draft`](crate::Draft)
+//! goes out. How a plan is made from the draft: [`plan`](crate::plan).
 
 mod clear_tools;
 mod drop_reasoning;

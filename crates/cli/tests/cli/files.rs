@@ -129,7 +129,7 @@ fn an_object_without_anything_is_refused_in_words_that_make_sense() {
     for (name, text) in [("nothing.json", "{}"), ("null.json", r#"{"messages": null}"#)] {
         let files = Files::new().with(name, text);
         let error = turnwise("count").arg(name).inside(files.path()).fails(1);
-        assert!(!error.contains("  ") && !error.contains("`messages` and no `messages`"), "{error}");
+        assert!(!error.contains("  ") && !error.contains("`messages` but without `messages`"), "{error}");
     }
 }
 
