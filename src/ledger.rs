@@ -457,7 +457,7 @@ impl Fingerprint {
         Self { hash: writer.hash.digest(), bytes: writer.bytes }
     }
 
-    /// Half of the hash.
+    /// The lower half of the hash.
     #[allow(clippy::cast_possible_truncation, reason = "half is wanted")]
     pub(crate) fn short(self) -> u32 {
         self.hash as u32

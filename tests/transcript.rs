@@ -623,7 +623,8 @@ fn a_hard_link_stays_one_and_a_kill_while_it_is_written_in_place_loses_nothing()
         assert_eq!(Transcript::load(&path).unwrap().to_json().into_bytes(), new);
         assert!(!whole.exists());
     }
-    // Killed before anything was written, or when all was; or somebody has changed it since.
+    // Killed before anything was written, or after everything was; or another writer has changed it
+    // since.
     for is in [&before, &new] {
         fs::write(&whole, &new).unwrap();
         fs::write(&path, is).unwrap();

@@ -118,8 +118,8 @@ pub struct ChatReply {
     /// The whole answer, unchanged, if it was JSON: id, served model, log probabilities and
     /// everything else.
     pub raw: Option<RawJson>,
-    /// How many half characters of the answer (lone surrogates, such as the escape `\ud83d` without its other half) were
-    /// replaced by U+FFFD.
+    /// How many half characters of the answer were replaced by U+FFFD (lone surrogates, such as the
+    /// escape `\ud83d` without its other half).
     pub half_characters: usize,
 }
 

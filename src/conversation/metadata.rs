@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Up to 16 pairs of text, in the order of their keys, with the limits of `OpenAI`'s Conversations API: keys of at most
-/// 64 characters, values of at most 512.
+/// Up to 16 pairs of text, sorted by key, with the limits of `OpenAI`'s Conversations API: keys of
+/// at most 64 characters, values of at most 512.
 ///
 /// # Examples
 /// ```

@@ -40,7 +40,8 @@ pub(crate) use rounds::Round;
 /// How many marks with the same strategy and name are kept.
 const MOST_MARKS: usize = 8;
 
-/// The record of one conversation. A clone costs a few pointers, whatever the length, and shares all text.
+/// The record of one conversation. A clone costs a few pointers, however long it is, and shares all
+/// text.
 ///
 /// # Examples
 /// ```

@@ -8,7 +8,7 @@ use crate::message::{Message, Role};
 /// to the next reply, because ids may repeat, in one message and across the conversation.
 #[derive(Clone, Debug)]
 pub(super) struct OpenCalls {
-    /// Their group.
+    /// The group of the calls.
     pub(super) group: u32,
     calls: HashMap<Call, usize>,
 }

@@ -130,7 +130,8 @@ impl<'a> Path<'a> {
         self.index().open.as_ref().map(|open| self.group(open.group as usize))
     }
 
-    /// The groups that cannot be sent, oldest first, from `group` on: orphan results and unanswered calls.
+    /// The groups that cannot be sent, oldest first, from `group` on: orphan results, and calls
+    /// without results.
     pub fn faults(self, from: usize) -> impl Iterator<Item = Group<'a>> {
         let faults = &self.index().faults;
         let first = faults.partition_point(|&fault| (fault as usize) < from);

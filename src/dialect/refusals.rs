@@ -81,9 +81,10 @@ const MISSING: &[&str] =
 
 /// The option that a server's explanation asks for, if it names a difference between servers.
 ///
-/// Sources of the phrases: vllm-project/vllm#41114 and #6862, ggml-org/llama.cpp#19851, anomalyco/opencode#5034 (templates);
-/// api-docs.deepseek.com/guides/thinking_mode, abhigyanpatwari/GitNexus#43, mastra-ai/mastra#12592 (thoughts);
-/// editor-code-assistant/eca#231, Gage-Technologies/mistral-go#2, tashfeenahmed/freellmapi#1070, Kilo-Org/kilocode#10375
+/// Sources of the phrases: vllm-project/vllm#41114 and #6862, ggml-org/llama.cpp#19851,
+/// anomalyco/opencode#5034 (templates); api-docs.deepseek.com/guides/thinking_mode,
+/// abhigyanpatwari/GitNexus#43, mastra-ai/mastra#12592 (reasoning); editor-code-assistant/eca#231,
+/// Gage-Technologies/mistral-go#2, tashfeenahmed/freellmapi#1070, Kilo-Org/kilocode#10375
 /// (members); earendil-works/pi#1047 (roles); simonw/llm#724 (`max_tokens`).
 pub(crate) fn advice(words: &str) -> Option<Advice> {
     let words = words.to_lowercase();

@@ -1,4 +1,4 @@
-//! What may be sent, what comes of replies that are none, and what goes on at the same time.
+//! What may be sent, what happens to unusable replies, and what may happen at the same time.
 
 use std::error::Error as _;
 use std::future::IntoFuture;

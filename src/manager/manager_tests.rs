@@ -33,7 +33,7 @@ fn saved(manager: &ConversationManager) -> String {
     manager.transcript().to_json()
 }
 
-/// Answers after so many polls that find it pending.
+/// Answers after this many polls, for which it is pending.
 #[derive(Clone)]
 struct Slow(usize);
 

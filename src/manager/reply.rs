@@ -59,8 +59,8 @@ pub struct Report {
     pub cost: Option<Dollars>,
     /// The calls for summaries that were made before it.
     pub summaries: Vec<SummaryCall>,
-    /// How many half characters of the answer (lone surrogates, such as the escape `\ud83d` without its other half) were
-    /// replaced by U+FFFD.
+    /// How many half characters of the answer were replaced by U+FFFD (lone surrogates, such as the
+    /// escape `\ud83d` without its other half).
     pub half_characters: usize,
     /// Why the conversation could not be saved afterwards, if that failed. The exchange is in the
     /// record, and the next save that succeeds includes it. With

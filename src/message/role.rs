@@ -12,7 +12,7 @@ pub enum Role {
     System,
     /// Instructions for the model, under the name that newer models use.
     Developer,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,

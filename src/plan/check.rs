@@ -14,7 +14,8 @@ use crate::tokens::ChatCost;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism`, `idempotence` or `start`.
+    /// The name of the promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism`,
+    /// `idempotence` or `start`.
     pub promise: &'static str,
     /// What was found instead.
     pub found: String,

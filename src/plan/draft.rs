@@ -118,7 +118,7 @@ pub enum Fate {
     Shrunk,
     /// A summary is sent in place of it.
     Summarized,
-    /// It is not sent.
+    /// It is left out.
     Evicted,
 }
 

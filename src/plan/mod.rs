@@ -81,7 +81,7 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     /// Any error of the strategy; planning then fails with it.
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft>;
 
-    /// Down to where it trims, for plans to say; nothing is decided by it.
+    /// The level this strategy trims to; shown in plans only. Default: the low mark.
     fn trims_to(&self) -> TrimsTo {
         TrimsTo::LowMark
     }

@@ -75,7 +75,7 @@ pub struct Decision<'a> {
     pub item: Option<ItemId>,
     /// Whether it is sent.
     pub fate: Fate,
-    /// Why.
+    /// The reason for that.
     pub reason: &'a Reason,
 }
 

@@ -91,9 +91,9 @@ pub struct Totals {
     pub tokens: u64,
     /// Prompt tokens of the largest request.
     pub largest: u64,
-    /// Tokens at the start of requests that the request before had too.
+    /// How many tokens at the start of requests repeated the previous request.
     pub prefix: u64,
-    /// Tokens of all requests that had one before them.
+    /// The tokens of all requests that had a previous one.
     pub prefix_of: u64,
     /// Whether a figure is an estimate.
     pub estimated: bool,

@@ -27,7 +27,8 @@ use super::{Count, TokenCounter};
 /// | numbers; base64 | -3 %; **-15 %** | -19 % | |
 /// | emoji in English | +18 % | +14 % | +22 % |
 ///
-/// `cl100k_base` has nearly as many tokens for English and code, and two to seven times as many for other scripts.
+/// `cl100k_base` has nearly as many tokens for English and code, and two to seven times as many for
+/// other scripts.
 ///
 /// # Examples
 /// ```

@@ -115,8 +115,9 @@ mod tokenizer {
 
     use super::{Count, Encoding};
 
-    /// An apostrophe and a long s: to the pattern a contraction like `'s`, which `tiktoken` 4.1.2 does not see. The one
-    /// kind of difference to `tiktoken-rs` in eight million random strings: `a'\u{17f}'redon` has six tokens, not five.
+    /// An apostrophe and a long s: the pattern treats them as a contraction like `'s`, but
+    /// `tiktoken` 4.1.2 does not. This is the only kind of difference from `tiktoken-rs` in eight
+    /// million random strings: `a'\u{17f}'redon` has six tokens, not five.
     const OTHERWISE_CUT: &str = "'\u{17f}";
 
     static O200K_BASE: LazyLock<CoreBpe> = LazyLock::new(tiktoken::encoding::o200k_base);

@@ -30,7 +30,8 @@ pub enum Warning {
     /// sent unchanged, and most servers refuse them.
     #[non_exhaustive]
     UnknownRoles {
-        /// Each such role with the index of the first message that has it, in the order of the messages.
+        /// Each such role, with the index of the first message that has it, in the order of the
+        /// messages.
         roles: Vec<(String, usize)>,
     },
 }

@@ -28,18 +28,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Replays conversations under several strategies and shows the results side by side
     ///
-    /// Every request of the recorded conversations is planned again, as if the budget had applied from the start. Use
-    /// it to choose a strategy before anything is sent.
+    /// Every request of the recorded conversations is planned again, as if the budget had applied
+    /// from the start. Use it to choose a strategy before anything is sent.
     #[command(after_help = "Example:\n  turnwise compare chat.json -s window -s recall --budget 4000")]
     Compare(Compare),
     /// Explains what one request would hold, and why
     ///
-    /// Lists which messages are sent, shortened, summarized or left out, with the reason and the tokens of each.
+    /// Lists which messages are sent, shortened, summarized or left out, with the reason and the
+    /// tokens of each.
     #[command(after_help = "Example:\n  turnwise plan chat.json --budget 4000 --query \"And now?\"")]
     Plan(Plan),
     /// Prints the messages that would be sent, as a JSON array
     ///
-    /// Use it to trim a conversation in a pipeline, in front of any client. With --body it prints the whole request.
+    /// Use it to trim a conversation in a pipeline, in front of any client. With --body it prints
+    /// the whole request.
     #[command(after_help = "Example:\n  turnwise trim chat.json --budget 4000 --body > request.json")]
     Trim(Trim),
     /// Counts the tokens of each message, of the tools and of the reply schema
@@ -54,8 +56,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Replays conversations turn by turn: one line of JSON for each request
     ///
-    /// Use it with --diff to see whether a new version, budget or strategy plans differently, or with --live to ask a
-    /// model the recorded questions again.
+    /// Use it with --diff to see whether a new version, budget or strategy plans differently, or
+    /// with --live to ask a model the recorded questions again.
     #[command(after_help = "Example:\n  turnwise replay chat.json --budget 4000 > old.jsonl\n  \
                             turnwise replay chat.json --budget 4000 --diff old.jsonl")]
     Replay(Replay),
@@ -70,9 +72,11 @@ pub(crate) enum Command {
     /// Lists the servers whose differences from the specification are known, for --dialect
     #[command(after_help = "Example:\n  turnwise dialects --json")]
     Dialects(Dialects),
-    /// Chats with a model; `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`, name the endpoint and key
+    /// Chats with a model; `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`, name the
+    /// endpoint and key
     ///
-    /// In the chat, /help lists the commands: another reply, branches, pins, the plan. Ctrl-C stops a reply.
+    /// In the chat, /help lists the commands: another reply, branches, pins, the plan. Ctrl-C stops
+    /// a reply.
     #[cfg(feature = "openai")]
     #[command(after_help = "Example:\n  turnwise chat rivers.json --model gpt-4o-mini")]
     Chat(Chat),

@@ -53,7 +53,7 @@ struct Piece {
 pub(super) enum Taken {
     /// A chunk, or an event without content.
     More,
-    /// The word for the end.
+    /// The end marker, `[DONE]`.
     Last,
 }
 

@@ -97,7 +97,7 @@ fn others(index: &Index, query: &Query) -> u64 {
     (index.groups() - usize::from(query.asked.is_some())) as u64
 }
 
-/// BM25's idf, ln(1 + (n - df + 0.5) / (df + 0.5)) = ln((n + 1) / (df + 0.5)), in binary logarithms.
+/// BM25's idf in binary logarithms: ln(1 + (n - df + 0.5) / (df + 0.5)) = ln((n + 1) / (df + 0.5)).
 fn rarity(groups: u64, held_by: u64) -> u64 {
     log2(2 * (groups + 1)).saturating_sub(log2(2 * held_by + 1))
 }

@@ -13,7 +13,7 @@ pub(super) enum Stem {
     /// English endings (Snowball's stemmer).
     #[default]
     English,
-    /// Nothing.
+    /// Nothing is removed.
     None,
 }
 

@@ -11,8 +11,8 @@ use crate::message::{Content, Message, Part, Role, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
-/// Tokens around every message, of all models (`OpenAI` cookbook, "How to count tokens with tiktoken"; exact in 130 of
-/// 130 recorded bills of text).
+/// Tokens around every message, of all models (`OpenAI` cookbook, "How to count tokens with
+/// tiktoken"; exact in 130 of 130 recorded bills of text).
 const PER_MESSAGE: u64 = 3;
 /// The role of a message is one token, for every known role.
 const PER_ROLE: u64 = 1;

@@ -110,7 +110,8 @@ fn without_certificates_a_plain_server_answers_and_a_secure_one_is_an_error() {
     };
     let plain = run(&[("OPENAI_BASE_URL", &*url)]);
     assert_eq!(text(&plain.stdout), "hi\n", "{}", text(&plain.stderr));
-    // Where the system does not look for certificates in files there is an error all the same: nobody answers there.
+    // On systems that do not read certificates from files there is an error all the same: nobody
+    // answers there.
     let secure = run(&[("OPENAI_BASE_URL", "https://127.0.0.1:9/v1")]);
     assert_eq!(secure.status.code(), Some(1), "{}", text(&secure.stderr));
     assert!(!text(&secure.stderr).contains("panicked"), "{}", text(&secure.stderr));
