@@ -12,6 +12,17 @@ use crate::json::RawJson;
 use crate::message::Message;
 
 /// A tool definition as the API has it, `{"type": "function", "function": {…}}`, kept unchanged.
+///
+/// # Examples
+/// ```
+/// use turnwise::{RawJson, Tool};
+///
+/// let parameters = r#"{"type":"object","properties":{"city":{"type":"string"}}}"#;
+/// let weather = Tool::new(RawJson::new(&format!(
+///     r#"{{"type":"function","function":{{"name":"weather","parameters":{parameters}}}}}"#
+/// ))?);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tool(RawJson);

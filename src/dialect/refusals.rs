@@ -121,14 +121,14 @@ fn roles(words: &str, has: &impl Fn(&[&str]) -> bool) -> Option<Advice> {
     let speaks_of_roles = ["role", "user", "assistant"].iter().any(|word| words.contains(word));
     if speaks_of_roles && has(ALTERNATE) {
         return Some(Advice::new(
-            "`Dialect::merge_same_role` puts neighbours of one role together, and `start_on_user` begins with a question",
-            "--merge-roles puts neighbours of one role together, and --start-on-user begins with a question",
+            "`Dialect::merge_same_role` joins consecutive messages of one role, and `start_on_user` begins with a user message",
+            "--merge-roles joins consecutive messages of one role, and --start-on-user begins with a user message",
         ));
     }
     if words.contains("user") && has(USER_FIRST) {
         return Some(Advice::new(
-            "`start_on_user` of the builder or the planner begins with a question",
-            "--start-on-user begins with a question",
+            "`start_on_user` of the builder or the planner begins with a user message",
+            "--start-on-user begins with a user message",
         ));
     }
     let has_no_system = words.contains("system") && has(NO_SUCH_ROLE) && words.contains("role")

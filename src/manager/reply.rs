@@ -15,6 +15,20 @@ use crate::plan::Plan;
 use crate::tokens::{Dollars, Forecast};
 
 /// A reply of the model, as it was recorded.
+///
+/// # Examples
+/// ```
+/// # use turnwise::{ConversationManager, backend::Scripted};
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::new(["The Elbe."]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let reply = chat.send("Name a river.").await?;
+/// println!("{} ({} messages left out)", reply.text(), reply.report.plan.evicted());
+/// assert!(!reply.is_cut_off());
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Reply {

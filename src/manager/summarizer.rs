@@ -21,6 +21,17 @@ const PROMPT: &str = include_str!("../prompts/summarize.txt");
 /// what it replaces, and contains the required words. Otherwise the plan is sent without it, and
 /// the exchange is not affected. Messages are summarized in parts that fit the summarizer's own
 /// window, and each call includes the previous summary.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ConversationManager, Summarize, Summarizer};
+///
+/// let chat = ConversationManager::builder("gpt-4o")
+///     .strategy(Summarize::rolling())
+///     .summarizer(Summarizer::model("gpt-4.1-nano").must_mention(["order 1234"]))
+///     .build()?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Summarizer {

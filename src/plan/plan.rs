@@ -106,6 +106,19 @@ impl fmt::Display for Warning {
 ///   of shortened ones; in `apart` the indexes of late results of the run;
 /// - `moved` (`{message, calls}`: late results, which are sent directly after their calls),
 ///   `summary`, `summary_request` and `warnings` (`{message, text}`), if there are any.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Fate, Message, SlidingWindow, TokenBudget, trim};
+///
+/// let talk: Vec<Message> = (0..9).map(|n| Message::user(format!("Message {n}"))).collect();
+/// let plan = trim(&talk, &TokenBudget::limit(60), &SlidingWindow::tokens())?;
+/// for decision in plan.decisions().filter(|decision| decision.fate == Fate::Evicted) {
+///     println!("message {} is left out: {}", decision.index, decision.reason);
+/// }
+/// assert!(plan.tokens().total() <= plan.budget().limit);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,

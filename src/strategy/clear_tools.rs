@@ -17,6 +17,13 @@ use crate::plan::{Strategy, StrategyCache, TrimsTo};
 ///
 /// The results are cleared up to a mark, which does not move until a request exceeds the high mark
 /// again.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ClearTools, Ladder, SlidingWindow};
+///
+/// let strategy = Ladder::new().step(ClearTools::default().keep(5)).step(SlidingWindow::tokens());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ClearTools {

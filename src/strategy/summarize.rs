@@ -18,6 +18,14 @@ use crate::plan::{SummaryRequest, SummaryUse};
 /// Until there is a summary, or if none can be made, the newest messages that fit are sent, as by
 /// [`SlidingWindow`](super::SlidingWindow). Summarized messages stay in the record. Pins among them
 /// are sent in full, before the summary.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Strategy, Summarize};
+///
+/// let strategy = Summarize::rolling().tokens(200).role("user");
+/// assert_eq!(strategy.spec(), "summarize:tokens=200,role=user");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Summarize {

@@ -69,6 +69,20 @@ pub use retry::Retry;
 ///
 /// # Panics
 /// A send panics in a tokio runtime whose clock is not enabled (`enable_time`).
+///
+/// # Examples
+/// A server of your own, for a model that is not in the table:
+/// ```
+/// use turnwise::backend::openai::OpenAi;
+/// use turnwise::{ConversationManager, TokenBudget};
+///
+/// let server = OpenAi::at("http://127.0.0.1:8080/v1", "");
+/// let chat = ConversationManager::builder("smollm2")
+///     .backend(server)
+///     .budget(TokenBudget::limit(2_000))
+///     .build()?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct OpenAi {
     endpoint: Result<Endpoint, Refusal>,
