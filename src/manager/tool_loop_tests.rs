@@ -377,7 +377,7 @@ fn an_unknown_outcome_may_be_said_by_hand() {
     assert!(error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("1 call without a result: `2`"));
     let error = block_on(chat.send("b").into_future()).unwrap_err();
     assert!(
-        error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("`resume_tools` goes on"),
+        error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("continue with `resume_tools`"),
         "{error}"
     );
 }

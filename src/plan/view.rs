@@ -128,7 +128,7 @@ fn newest_ready(path: Path<'_>) -> Option<usize> {
 }
 
 /// What a strategy knows about a conversation: the path in groups, their costs, and the available
-/// room. Copies are cheap.
+/// room. Copies are cheap. For an example see [`Strategy`](super::Strategy).
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub(super) conversation: &'a Conversation,

@@ -154,9 +154,9 @@ fn the_spec_can_be_read_back() {
     for (spec, said) in [
         ("recal", "did you mean `recall`?"),
         ("recall:tail=101", "`tail=101`; it must be 0 to 100 (percent)"),
-        ("recall:tail=x", "a whole number is needed"),
+        ("recall:tail=x", "it must be a whole number"),
         ("recall:excerpts=101", "`excerpts=101`; it must be 0 to 100 (percent)"),
-        ("recall:excerpts=none", "a whole number is needed, or `no`"),
+        ("recall:excerpts=none", "it must be a whole number, or `no`"),
         ("recall:stem=latin", "`stem=latin`; it must be `english` (the default) or `none`"),
         ("recall:turns=1", "it takes tail=PERCENT, excerpts=PERCENT or no, stem=none"),
     ] {

@@ -230,7 +230,7 @@ impl Model {
             let why = self.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
             let near = if self.like.is_none() && self.source.is_none() { self.near() } else { Vec::new() };
             let near = if near.is_empty() { String::new() } else { format!("; similar names: {}", near.join(", ")) };
-            let way = "set how many tokens may be sent (`.budget(TokenBudget::limit(TOKENS))`), or describe the model (`Models`)";
+            let way = "set how many tokens may be sent (`TokenBudget::limit`), or describe the model (`Models`)";
             let detail = format!("the window of `{}` is not known{why}{near}", self.name);
             Error::new(ErrorKind::UnknownModel, detail).advise(Some(Advice::new(way, STATE_A_BUDGET)))
         })
