@@ -124,8 +124,8 @@ impl TokenBudget {
     /// Keeps this many tokens free for tool definitions that are sent without the planner knowing
     /// them. Default 0.
     ///
-    /// Tools that the planner or the manager is given are counted exactly and need no room here.
-    /// Use it if a proxy or a framework adds definitions after planning.
+    /// Tools that the planner or the manager is given are counted and need no room here. Use it if
+    /// a proxy or a framework adds definitions after planning.
     pub fn tools(mut self, tokens: u64) -> Self {
         self.tools = tokens;
         self
@@ -134,8 +134,8 @@ impl TokenBudget {
     /// Keeps this many tokens free in case counts are too low. Default 0.
     ///
     /// Use it for a model whose encoding is not known, such as
-    /// `TokenBudget::window(8_192).margin(400)`. A manager sets it on its own as soon as the server
-    /// has billed a request.
+    /// `TokenBudget::window(8_192).margin(400)`. A manager raises it on its own if bills show that
+    /// counts are too low.
     pub fn margin(mut self, tokens: u64) -> Self {
         self.margin = tokens;
         self
@@ -163,7 +163,8 @@ impl TokenBudget {
     ///
     /// A lower mark trims more at once and less often, so that more requests begin like the
     /// previous one and providers bill them at the price of cached tokens. With 1, as much is kept
-    /// as fits, and the start of nearly every request changes.
+    /// as fits, and the start of nearly every request changes. The function
+    /// [`trim`](crate::trim()) remembers nothing, so its default is 1.
     pub fn low_mark(mut self, part: f64) -> Self {
         self.low = Some(part);
         self

@@ -22,7 +22,7 @@ pub(super) fn refuse_what_cannot_fit(
     let pins = of(Required::Pin);
     let pending = of(Required::Pending).saturating_add(of(Required::Leads));
     let Some(room) = budget.limit.checked_sub(before) else {
-        return refuse(ErrorKind::OverBudget, None, "head, tools and priming need", before, budget.limit, budget);
+        return refuse(ErrorKind::OverBudget, None, "the head, the tools and the opening of the reply need", before, budget.limit, budget);
     };
     let Some(room) = room.checked_sub(pins) else {
         return refuse(ErrorKind::PinsOverBudget, None, "the pinned messages need", pins, room, budget);

@@ -254,8 +254,6 @@ pub(crate) struct Compare {
 
 #[derive(Args)]
 pub(crate) struct Plan {
-    #[command(flatten)]
-    pub(crate) planned: Planned,
     /// Explain what would have to change for the message with this index to be sent
     ///
     /// `show` and `plan` print the indexes.
@@ -264,16 +262,18 @@ pub(crate) struct Plan {
     /// Print JSON
     #[arg(long, conflicts_with = "keep")]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) planned: Planned,
 }
 
 #[derive(Args)]
 pub(crate) struct Trim {
-    #[command(flatten)]
-    pub(crate) planned: Planned,
     /// Print the whole body of the request: the model, the tools and all other members of the file
     /// too
     #[arg(long)]
     pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) planned: Planned,
 }
 
 /// The options that `plan` and `trim` share.
