@@ -40,7 +40,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Sends requests to a model and returns its replies.
 ///
-/// Implement it for a server that [`OpenAi`](openai::OpenAi) cannot reach, to wrap another client,
+/// Implement it for a server that `openai::OpenAi` cannot reach, to wrap another client,
 /// or for a local model. For tests there is [`Scripted`].
 ///
 /// # Examples
