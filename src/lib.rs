@@ -46,7 +46,7 @@
 //!
 //! ```text
 //! window: sends 32 of 82 messages, 393 of 400 tokens
-//!   limit 400 tokens; trims above 400 down to 400
+//!   limit 400 tokens
 //!   +  0     sent          1 message        10 tokens  always sent first
 //!   -  1-50  left out    50 messages       600 tokens  older than what fits
 //!   + 51-80  sent        30 messages       369 tokens  fits
@@ -252,8 +252,8 @@ pub use manager::{
 };
 pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{
-    Decision, Draft, Extras, Fate, Moved, Plan, Planner, Reason, RequestTokens, Required, Row, Run, Shrink, Step,
-    StepPrice, Strategy, StrategyCache, SummaryRequest, SummaryUse, ToKeep, TrimsTo, View, trim,
+    Decision, Draft, Extras, Fate, Moved, Plan, Planner, Reason, RequestTokens, Required, Run, Shrink, Step, Strategy,
+    StrategyCache, SummaryRequest, SummaryUse, ToKeep, View, trim,
 };
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};

@@ -38,7 +38,6 @@ use crate::spending::Spending;
 use crate::tokens::{Learned, Model};
 use crate::transcript::{FileStore, Known, Replaces, Transcript};
 
-use billing::Billed;
 pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
@@ -101,7 +100,6 @@ struct State {
     last: Option<RequestFingerprint>,
     /// The items that it sent, while somebody is told which leave.
     sent: Vec<ItemId>,
-    billed: Option<Billed>,
     /// The window, in tokens, where an answer said that a request was too long and not by how much.
     guess: Option<u64>,
 }
@@ -128,12 +126,16 @@ impl ConversationManager {
         // The file gets its part of it when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
-        let (patience, sent) = (Patience::default(), Vec::new());
-        let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
-        let (queue, cache) = (Semaphore::new(1), Mutex::new(StrategyCache::default()));
-        let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), cache, saving };
-        let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
-        shared.state(|state| state.billed = billed);
+        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
+        let shared = Shared {
+            setup,
+            autosave,
+            planner,
+            queue: Semaphore::new(1),
+            state: Mutex::new(state),
+            cache: Mutex::new(StrategyCache::default()),
+            saving,
+        };
         Self { shared: Arc::new(shared) }
     }
 

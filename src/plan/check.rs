@@ -230,10 +230,11 @@ fn account(plan: &Plan) -> Result<(), Violation> {
         }
         next = run.groups.end;
     }
-    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.positions.clone().chain(run.apart.clone())).collect();
+    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.indexes.clone().chain(run.apart.clone())).collect();
     held.sort_unstable();
-    if next != path.groups() || !held.iter().copied().eq(0..path.len()) {
-        return broken("sum", format!("runs of {} messages, and the path has {}", held.len(), path.len()));
+    let all = plan.head_len() + path.len();
+    if next != path.groups() || !held.iter().copied().eq(0..all) {
+        return broken("sum", format!("the runs hold {} messages, and the input has {all}", held.len()));
     }
     let roles = sent_groups(plan).filter_map(|(_, position, _)| Some(path.item(position)?.message().role()));
     let expected = path.head().iter().map(crate::message::Message::role).chain(roles);

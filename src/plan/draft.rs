@@ -80,6 +80,11 @@ impl Draft {
         self
     }
 
+    /// The tokens of messages that it asks a model to summarize.
+    pub(crate) fn price(&self) -> u64 {
+        self.summary_request.as_ref().map_or(0, |request| request.tokens)
+    }
+
     /// The same draft with what the steps of a ladder did.
     pub(crate) fn with_steps(self, steps: Vec<Step>) -> Self {
         Self { steps, ..self }

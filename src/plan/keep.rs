@@ -51,7 +51,7 @@ impl Plan {
             Error::new(ErrorKind::NotFound, format!("item {item} is not on the path of {} items", path.len()))
         })?;
         let group = path.group_at(position);
-        let run = self.runs.iter().find(|run| run.groups.contains(&group));
+        let run = self.run_of(group);
         let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
         let tokens = self.sums.group(group).tokens;
         let can_be_kept = fate != Fate::Kept && path.group(group).state() == GroupState::Ready;

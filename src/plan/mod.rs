@@ -38,11 +38,11 @@ pub use draft::{Draft, Fate, Reason};
 pub(crate) use ends::ends;
 pub use keep::ToKeep;
 pub(crate) use plan::RequestFingerprint;
-pub use plan::{Decision, Moved, Plan, RequestTokens, Row, Warning};
+pub use plan::{Decision, Moved, Plan, RequestTokens, Warning};
 pub use planner::{Extras, Planner};
 pub use runs::Run;
 pub use shrink::Shrink;
-pub use step::{Step, StepPrice, TrimsTo};
+pub use step::Step;
 pub use summary::{SummaryRequest, SummaryUse};
 pub use view::{Required, View};
 
@@ -79,11 +79,6 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever keeps the strategy from deciding; the plan then fails with it.
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft>;
-
-    /// Down to where it trims, for plans to say; nothing is decided by it.
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::LowMark
-    }
 }
 
 macro_rules! draft_through {
@@ -95,10 +90,6 @@ macro_rules! draft_through {
 
             fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
                 (**self).draft(view, cache)
-            }
-
-            fn trims_to(&self) -> TrimsTo {
-                (**self).trims_to()
             }
         }
     )*};

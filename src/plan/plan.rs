@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 
 use super::draft::{Fate, Reason};
 use super::runs::{Run, Shortened};
-use super::step::{Step, TrimsTo};
+use super::step::Step;
 use super::summary::{SummaryRequest, SummaryUse};
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, ItemId, Mark};
+use crate::conversation::{Conversation, Item, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Fingerprint, Sums};
 use crate::message::{Message, call_faults};
@@ -98,11 +98,9 @@ impl fmt::Display for Warning {
 /// A request that can be sent as it stands, with the reason for every message that is in it or not.
 ///
 /// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
-/// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` (runs of `{from, to, messages, tokens, reason}`: indexes
-/// into the input's messages, the head included, `to` exclusive; `saved` tokens of those that are sent smaller; `apart`,
-/// the indexes of results that belong to the run and stand behind other messages), `moved` (`{message, calls}`: results that
-/// are sent directly behind their calls, and stand behind other messages), `summary`,
-/// `summary_request` and `warnings` (`{message, text}`) where there are any, and `messages`.
+/// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` ([`Run`]s), `moved`
+/// (`{message, calls}`: results that are sent directly after their calls and come after other messages in the input),
+/// `summary`, `summary_request` and `warnings` (`{message, text}`) where there are any, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,
@@ -126,7 +124,6 @@ pub struct Plan {
     pub(super) summary: Option<SummaryUse>,
     pub(super) summary_request: Option<SummaryRequest>,
     pub(super) steps: Vec<Step>,
-    pub(super) trims_to: TrimsTo,
 }
 
 /// What was sent, as far as it tells what a later request repeats: a short hash of what stands before the messages (the
@@ -174,7 +171,8 @@ impl Plan {
         &self.tokens
     }
 
-    /// The path in runs, oldest first.
+    /// The whole input in runs of messages with the same fate and reason: the head, if there is one, then the path,
+    /// oldest first.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
@@ -209,49 +207,51 @@ impl Plan {
 
     /// Every message of the input with its fate, one at a time, in the order of the input.
     pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
+        let path = self.record.path();
         let head = self.head_len();
-        let in_head = (0..head).map(|index| Decision { index, item: None, fate: Fate::Kept, reason: &Reason::Head });
         let mut next = 0;
-        let on_path = (0..self.record.path().len()).filter_map(move |position| {
-            while self.runs.get(next).is_some_and(|run| run.positions.start <= position) {
+        (0..head + path.len()).filter_map(move |index| {
+            while self.runs.get(next).is_some_and(|run| run.indexes.start <= index) {
                 next += 1;
             }
-            let here = next.checked_sub(1).and_then(|index| self.runs.get(index));
-            let run = here.filter(|run| run.positions.contains(&position)).or_else(|| self.run_at(position))?;
-            Some(Decision {
-                index: head + position,
-                item: self.record.path().item(position).map(crate::conversation::Item::id),
-                fate: run.fate,
-                reason: &run.reason,
-            })
-        });
-        in_head.chain(on_path)
+            let here = next.checked_sub(1).and_then(|here| self.runs.get(here));
+            let position = index.checked_sub(head);
+            let of_group = || position.and_then(|position| self.run_of(path.group_at(position)));
+            let run = here.filter(|run| run.indexes.contains(&index)).or_else(of_group)?;
+            let item = position.and_then(|position| path.item(position)).map(Item::id);
+            Some(Decision { index, item, fate: run.fate, reason: &run.reason })
+        })
     }
 
     /// What of the messages that are sent is not as the API has it: calls whose arguments are no JSON, or that have no name
     /// or no id. They are sent in a form that servers take ([`Dialect::fit`](crate::backend::Dialect::fit)); the record keeps
     /// what came.
     pub fn warnings(&self) -> Vec<Warning> {
-        let (head, path) = (self.head_len(), self.record.path());
-        let sent = self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.positions.clone());
-        let of_message = |position: usize| {
+        let head = self.head_len();
+        let path = self.record.path();
+        let calls = self.groups_sent().filter_map(|group| path.group(group).positions().next());
+        let of_calls = |position: usize| {
             let faults = path.item(position).map(|item| call_faults(item.message())).unwrap_or_default();
             faults.into_iter().map(move |text| Warning { message: head + position, text })
         };
-        sent.flat_map(of_message).collect()
+        calls.flat_map(of_calls).collect()
     }
 
-    /// The run that holds a position, wherever its other items stand.
-    fn run_at(&self, position: usize) -> Option<&Run> {
-        let group = self.record.path().group_at(position);
+    /// The run that holds a group of the path.
+    pub(super) fn run_of(&self, group: usize) -> Option<&Run> {
         self.runs.get(self.runs.partition_point(|run| run.groups.end <= group))
+    }
+
+    /// The groups of which something is sent, in order.
+    fn groups_sent(&self) -> impl Iterator<Item = usize> {
+        self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone())
     }
 
     /// The results that are sent, and before messages that stand before them: the API wants each directly behind its calls.
     pub fn moved(&self) -> impl Iterator<Item = Moved> {
-        let (path, head) = (self.record.path(), self.head_len());
-        let sent = self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone());
-        sent.flat_map(move |group| {
+        let head = self.head_len();
+        let path = self.record.path();
+        self.groups_sent().flat_map(move |group| {
             let mut positions = path.group(group).positions();
             let calls = positions.next().unwrap_or(0);
             let late = positions.enumerate().filter(move |(results, position)| *position > calls + 1 + results);
@@ -265,7 +265,7 @@ impl Plan {
     /// # Errors
     /// [`ErrorKind::NotFound`] when `conversation` does not hold the items that were planned; nothing is written then.
     pub fn commit_marks(&self, conversation: &mut Conversation) -> Result<()> {
-        let stamp = |record: &Conversation, id| record.get(id).map(crate::conversation::Item::stamp);
+        let stamp = |record: &Conversation, id| record.get(id).map(Item::stamp);
         let foreign = |mark: &&Mark| stamp(conversation, mark.head) != stamp(&self.record, mark.head);
         if let Some(mark) = self.marks.iter().find(foreign) {
             let detail = format!("item {} of the plan is not in this conversation", mark.head);
@@ -337,10 +337,11 @@ impl Serialize for Plan {
         plan.serialize_field("tokens", &self.tokens.total())?;
         plan.serialize_field("parts", &self.tokens)?;
         plan.serialize_field("steps", &self.steps)?;
-        plan.serialize_field("kept", &self.rows(Fate::Kept))?;
-        plan.serialize_field("shrunk", &self.rows(Fate::Shrunk))?;
-        plan.serialize_field("summarized", &self.rows(Fate::Summarized))?;
-        plan.serialize_field("evicted", &self.rows(Fate::Evicted))?;
+        let runs = |fate: Fate| self.runs.iter().filter(|run| run.fate == fate).collect::<Vec<_>>();
+        plan.serialize_field("kept", &runs(Fate::Kept))?;
+        plan.serialize_field("shrunk", &runs(Fate::Shrunk))?;
+        plan.serialize_field("summarized", &runs(Fate::Summarized))?;
+        plan.serialize_field("evicted", &runs(Fate::Evicted))?;
         let moved: Vec<Moved> = self.moved().collect();
         if !moved.is_empty() {
             plan.serialize_field("moved", &moved)?;
@@ -357,53 +358,5 @@ impl Serialize for Plan {
         }
         plan.serialize_field("messages", &self.messages)?;
         plan.end()
-    }
-}
-
-/// A run as JSON shows it: by indexes into the input's messages, the head included.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Row {
-    /// The first message.
-    pub from: usize,
-    /// The message behind the last.
-    pub to: usize,
-    /// Messages of the run that stand behind others: results that somebody spoke before.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub apart: Vec<usize>,
-    /// How many messages it has.
-    pub messages: usize,
-    /// What they cost; where they are sent smaller, what is sent.
-    pub tokens: u64,
-    /// What was saved by sending them smaller.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub saved: u64,
-    /// Why they are sent, or not.
-    pub reason: Reason,
-}
-
-impl Plan {
-    /// The runs of one fate with indexes into the input's messages; the head is the first run that is kept.
-    pub fn rows(&self, fate: Fate) -> Vec<Row> {
-        let head = self.head_len();
-        let row = |run: &Run| Row {
-            from: run.positions.start + head,
-            to: run.positions.end + head,
-            apart: run.apart.iter().map(|position| position + head).collect(),
-            messages: run.messages(),
-            tokens: run.tokens,
-            saved: run.saved,
-            reason: run.reason.clone(),
-        };
-        let first = (fate == Fate::Kept && head > 0).then_some(Row {
-            from: 0,
-            to: head,
-            apart: Vec::new(),
-            messages: head,
-            tokens: self.tokens.head,
-            saved: 0,
-            reason: Reason::Head,
-        });
-        first.into_iter().chain(self.runs.iter().filter(|run| run.fate == fate).map(row)).collect()
     }
 }

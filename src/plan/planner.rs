@@ -8,7 +8,7 @@ use super::cut::{ToCut, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Plan, RequestTokens};
 use super::refuse::{kept_too_much, refuse_another_start, refuse_what_cannot_fit};
-use super::runs::{Decided, PlanInput, Shortened, history};
+use super::runs::{Decided, PlanInput, Run, Shortened, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
 use super::{Strategy, StrategyCache};
@@ -247,6 +247,7 @@ impl Planner {
         extras: &Extras,
     ) -> Result<Plan> {
         extras.check()?;
+        let path = conversation.path();
         let params = self.dialect.fit_params(self.params.and(&extras.params));
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
@@ -257,7 +258,7 @@ impl Planner {
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         let before = fixed.tokens();
-        let cuts = self.cuts(conversation.path(), before, &must, &sums, cache)?;
+        let cuts = self.cuts(path, before, &must, &sums, cache)?;
         let input = PlanInput {
             record: conversation,
             sums: &sums,
@@ -275,7 +276,7 @@ impl Planner {
         let Assembly { messages, parts, is_exact } = self.assemble(&input, &decided, &fixed, extras, cache);
         if self.starts_on_user {
             let first = decided.runs.iter().find(|run| run.fate.is_sent()).map(|run| run.groups.start);
-            refuse_another_start(conversation.path(), &messages, first)?;
+            refuse_another_start(path, &messages, first)?;
         }
         let (messages, unfitted, is_as_counted) = self.fit(messages);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
@@ -287,7 +288,7 @@ impl Planner {
             spec: strategy.spec().into_owned(),
             budget: self.budget,
             tokens: RequestTokens { estimated, ..tokens },
-            runs: decided.runs,
+            runs: Run::of_head(path.head().len(), tokens.head).into_iter().chain(decided.runs).collect(),
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
             params,
@@ -299,7 +300,6 @@ impl Planner {
             summary: decided.summary,
             summary_request: decided.draft.summary_request,
             steps: decided.steps,
-            trims_to: strategy.trims_to(),
         })
     }
 

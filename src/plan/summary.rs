@@ -29,12 +29,11 @@ pub struct SummaryRequest {
     pub groups: Range<usize>,
     /// The summary of what stands before them, to be carried over.
     pub previous: Option<SummaryId>,
-    /// What they cost.
+    /// What they cost. How many calls it takes to read them is the summarizer's to say: see
+    /// [`Summarizer::limit`](crate::manager::Summarizer::limit).
     pub tokens: u64,
     /// The most tokens that the summary may have.
     pub most: u64,
-    /// How many calls of a model it takes, roughly.
-    pub calls: u64,
 }
 
 const INTRODUCTION: &str = include_str!("../prompts/introduction.txt");

@@ -161,10 +161,11 @@ impl<'a> View<'a> {
         self.budget.low.saturating_sub(self.fixed)
     }
 
-    /// Tokens left for groups that need not be sent anyway, up to the high mark: for strategies whose requests have other
-    /// messages every time, so that room kept free for the next ones repeats nothing.
-    pub fn whole_room(&self) -> u64 {
-        self.budget.high.saturating_sub(self.fixed)
+    /// Tokens of the request that sends only what must be sent: head, tools, context and the required groups. A strategy
+    /// whose requests have other messages every time fills them up to the high mark instead of the low one: it has
+    /// `view.budget().high` less these tokens.
+    pub fn required_tokens(&self) -> u64 {
+        self.fixed
     }
 
     /// Whether a request passes the high mark that keeps `optional` tokens of groups that need not be sent anyway.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::plan::Shrink;
 use crate::plan::View;
 use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Strategy, StrategyCache};
 
 /// Puts how many tokens they had in the place of old tool results, once a request passes the high mark. The calls stay,
 /// so that the model knows what it did. It leaves nothing out, so that alone it may keep too much: a step for a
@@ -108,9 +108,5 @@ impl Strategy for ClearTools {
         let (how, why) = (Shrink::ClearResults, Reason::Cleared);
         let sweep = Sweep { mark: "cleared", how, why, least: self.least, wants: &wants };
         Ok(sweep.draft(view, self.end(view)))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }

@@ -9,7 +9,7 @@ use crate::message::Role;
 use crate::plan::Shrink;
 use crate::plan::View;
 use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Strategy, StrategyCache};
 
 /// Leaves out what the model thought in earlier turns, once a request passes the high mark: `<think>` blocks, and members
 /// that hold reasoning where they are sent at all. A step for a [`Ladder`](super::Ladder), as
@@ -41,9 +41,5 @@ impl Strategy for DropReasoning {
         let (how, why) = (Shrink::DropReasoning, Reason::Reasoning);
         let sweep = Sweep { mark: "dropped", how, why, least: 0, wants: &thinks };
         Ok(sweep.draft(view, end))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::plan::Draft;
 use crate::plan::Step;
 use crate::plan::View;
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Strategy, StrategyCache};
 
 /// Strategies in order of price. Each sees what the last one left, and runs only while the request passes the high mark.
 ///
@@ -76,7 +76,7 @@ impl Ladder {
             left = view.apply(&whole);
             let after = view.behind(&left).request();
             if !is_holding || after != tokens {
-                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.summary_request.as_ref());
+                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.price());
             }
             own = own.and(draft, &format!("{number}/"));
             tokens = after;
@@ -124,10 +124,6 @@ impl Strategy for Ladder {
         caches.resize_with(self.steps.len(), StrategyCache::default);
         let (held, is_enough) = self.run(view, caches, true)?;
         if view.is_holding() || is_enough { Ok(held) } else { Ok(self.run(view, caches, false)?.0) }
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        self.steps.last().map_or(TrimsTo::Nothing, |step| step.trims_to())
     }
 }
 

@@ -21,7 +21,6 @@ use crate::plan::{SummaryRequest, SummaryUse};
 #[must_use]
 pub struct Summarize {
     most: u64,
-    chunk: u64,
     role: Role,
 }
 
@@ -32,24 +31,16 @@ impl Default for Summarize {
 }
 
 const MOST: u64 = 400;
-const CHUNK: u64 = 4_000;
 
 impl Summarize {
-    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; made of at most 4,000 tokens a call;
-    /// sent as a system message.
+    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; sent as a system message.
     pub fn rolling() -> Self {
-        Self { most: MOST, chunk: CHUNK, role: Role::System }
+        Self { most: MOST, role: Role::System }
     }
 
     /// The most tokens that the summary may have. Default 400.
     pub fn tokens(mut self, most: u64) -> Self {
         self.most = most.max(1);
-        self
-    }
-
-    /// How many tokens of messages one call of the summarizer takes in, to tell what a summary would cost. Default 4,000.
-    pub fn chunk(mut self, tokens: u64) -> Self {
-        self.chunk = tokens.max(1);
         self
     }
 
@@ -74,8 +65,8 @@ impl Summarize {
         let tokens = view.tokens(start..end);
         // What is hardly longer than its summary is not worth a call.
         let is_worth_it = tokens > most;
-        let (groups, previous) = (start..end, known.map(|known| known.id));
-        is_worth_it.then(|| SummaryRequest { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
+        let previous = known.map(|known| known.id);
+        is_worth_it.then(|| SummaryRequest { groups: start..end, previous, tokens, most })
     }
 }
 
@@ -87,7 +78,7 @@ fn whole_stretch(view: &View<'_>, start: usize, end: usize) -> usize {
 
 pub(super) const LISTED: Listed = Listed {
     name: "summarize",
-    takes: "tokens=N, chunk=N, role=NAME",
+    takes: "tokens=N, role=NAME",
     about: "a summary of what is old, and the newest messages",
     price: "1 call now and then",
     read: Reader::Options(|options| Ok(Box::new(Summarize::from_options(options)?))),
@@ -99,9 +90,6 @@ impl Summarize {
         if let Some(tokens) = options.number("tokens")? {
             summarize = summarize.tokens(tokens as u64);
         }
-        if let Some(tokens) = options.number("chunk")? {
-            summarize = summarize.chunk(tokens as u64);
-        }
         if let Some(role) = options.take("role") {
             summarize = summarize.role(role);
         }
@@ -112,9 +100,8 @@ impl Summarize {
 impl Strategy for Summarize {
     fn spec(&self) -> Cow<'static, str> {
         let most = (self.most != MOST).then(|| format!("tokens={}", self.most));
-        let chunk = (self.chunk != CHUNK).then(|| format!("chunk={}", self.chunk));
         let role = (self.role != Role::System).then(|| format!("role={}", self.role.as_str()));
-        match [most, chunk, role].into_iter().flatten().collect::<Vec<_>>() {
+        match [most, role].into_iter().flatten().collect::<Vec<_>>() {
             options if options.is_empty() => "summarize".into(),
             options => format!("summarize:{}", options.join(",")).into(),
         }

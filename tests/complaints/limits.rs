@@ -50,7 +50,7 @@ fn nothing_is_trimmed_below_the_mark_that_was_set() {
         assert!(trimmed.evicted() > 0, "{spec}");
         let high = trimmed.budget().high.to_string();
         let said = trimmed.explain().to_string().replace(',', "");
-        assert!(said.contains(&format!("trims above {high}")), "{said}");
+        assert!(said.contains(&format!("high mark {high}")), "{said}");
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::BinaryHeap;
 
 use super::options::{FREE, Listed, Options, Reader, invalid};
 use crate::error::{Error, Result};
-use crate::plan::{Draft, Reason, Strategy, StrategyCache, TrimsTo, View};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 use excerpts::{Segments, Selection};
 use index::Index;
 use query::Query;
@@ -222,7 +222,7 @@ impl Strategy for Recall {
         let query = Query::of(view.path(), turn, index);
         let scored = scores.of(index, &query);
         let mut texts = cuts.texts(view, index, self.stem);
-        let room = view.whole_room();
+        let room = view.budget().high.saturating_sub(view.required_tokens());
         let mut sent = Selection::tail(view, room, percent(room, self.tail));
         sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
@@ -237,10 +237,6 @@ impl Strategy for Recall {
         chosen.splice(0..0, leads);
         sent.lengthen(&chosen);
         Ok(draft(&chosen, leads, sent))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }
 

@@ -134,7 +134,7 @@ fn trimmed(plan: &Plan) {
     if left_out + shorter == 0 {
         return;
     }
-    let all = plan.head_len() + runs.iter().map(turnwise::Run::messages).sum::<usize>();
+    let all = runs.iter().map(turnwise::Run::messages).sum::<usize>();
     let sent = thousands((all - left_out) as u64);
     let summary = if plan.summary().is_some() { " and a summary" } else { "" };
     let shortened = match shorter {
