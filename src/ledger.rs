@@ -254,9 +254,9 @@ impl Ledger {
             let parent = item.parent().and_then(|parent| conversation.get(parent));
             let follows_its_calls = parent.is_some_and(|parent| {
                 let holds = stamps[parent.id().index()] != Stamp::default();
-                holds && (parent.message().has_calls() || is_result(parent.message()))
+                holds && (parent.message().has_calls() || parent.message().is_result())
             });
-            if follows_its_calls || !is_result(item.message()) {
+            if follows_its_calls || !item.message().is_result() {
                 stamps[item.id().index()] = item.stamp();
             }
         }
@@ -356,10 +356,6 @@ impl Column {
             });
         }
     }
-}
-
-fn is_result(message: &Message) -> bool {
-    message.is_result()
 }
 
 fn bytes(path: Path<'_>, group: usize) -> usize {

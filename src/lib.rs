@@ -213,6 +213,7 @@
 mod readme {}
 
 pub mod backend;
+mod bisect;
 mod body;
 mod budget;
 pub mod conversation;

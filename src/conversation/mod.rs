@@ -26,6 +26,7 @@ pub(crate) use head::HeadChange;
 use index::PathIndex;
 pub(crate) use item::Stamp;
 use item::narrow;
+pub(crate) use open_calls::{OpenCalls, Unpaired};
 
 pub use annotations::{Mark, Summary, SummaryId};
 pub use index::{GroupState, Positions};

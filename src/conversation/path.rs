@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Conversation;
 use super::index::{GroupState, PathIndex, Positions};
 use super::item::{Item, ItemId};
+use super::open_calls::OpenCalls;
 use crate::message::Message;
 
 /// The history as the user sees it: the items from the root to the current leaf. Positions count items from 0, groups
@@ -123,9 +124,9 @@ impl<'a> Path<'a> {
         self.item(self.index().newest_position(group)?)
     }
 
-    /// The calls that the next result can answer, if there are any: those since the last reply.
-    pub(crate) fn open_calls(self) -> Option<Group<'a>> {
-        self.index().open.as_ref().map(|open| self.group(open.group as usize))
+    /// The calls that the next result can answer, and their group, if there are any: those since the last reply.
+    pub(crate) fn open_calls(self) -> Option<(Group<'a>, &'a OpenCalls)> {
+        self.index().open.as_ref().map(|open| (self.group(open.group as usize), &*open.calls))
     }
 
     /// The groups that cannot be sent, oldest first, from `group` on: orphan results and unanswered calls.

@@ -186,7 +186,7 @@ fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
 fn is_legal(messages: &[Message]) -> bool {
     let mut rest = messages;
     while let Some((first, behind)) = rest.split_first() {
-        let results = behind.iter().take_while(|message| is_result(message)).count();
+        let results = behind.iter().take_while(|message| message.is_result()).count();
         let group =
             Conversation::from_messages(rest[..=results].iter().filter(|one| !one.role().is_instruction()).cloned());
         let calls = group.path().group(0);
@@ -198,10 +198,6 @@ fn is_legal(messages: &[Message]) -> bool {
         rest = &behind[results..];
     }
     true
-}
-
-fn is_result(message: &Message) -> bool {
-    message.is_result()
 }
 
 /// The messages of the path that are sent, in order: their groups, their positions, and why they are sent.

@@ -2,6 +2,7 @@
 
 use super::runs::Shortened;
 use super::shrink::{Shrink, Shrinker};
+use crate::bisect::first_where;
 use crate::conversation::{Group, Path};
 use crate::ledger::Sums;
 use crate::message::Message;
@@ -138,17 +139,6 @@ fn each_text(message: &Message, mut take: impl FnMut(&str)) {
 fn common_length(texts: &[Text], room: u64) -> Option<u64> {
     let fits = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>() <= room;
     let longest = texts.iter().map(|text| text.tokens.max(text.least)).max().unwrap_or(LEAST);
-    let (mut enough, mut too_much) = (LEAST_OF_MANY, longest + 1);
-    if !fits(enough) {
-        return None;
-    }
-    while too_much - enough > 1 {
-        let middle = enough.midpoint(too_much);
-        if fits(middle) {
-            enough = middle;
-        } else {
-            too_much = middle;
-        }
-    }
-    Some(enough)
+    let too_long = first_where(LEAST_OF_MANY..longest + 1, |length| !fits(length));
+    (too_long > LEAST_OF_MANY).then(|| too_long - 1)
 }

@@ -6,6 +6,7 @@ use super::applied::{Applied, Smaller};
 use super::draft::{Draft, Reason};
 use super::shrink::{Shrink, Shrinker};
 use super::summary::{self, SummaryUse};
+use crate::bisect::first_where;
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, GroupState, Path, Summary, SummaryId};
 use crate::ledger::Sums;
@@ -173,6 +174,12 @@ impl<'a> View<'a> {
         self.fixed.saturating_add(optional) > self.budget.high
     }
 
+    /// Whether the request passes the high mark when it sends all that earlier steps left. Where it does not, a strategy
+    /// has nothing to do but keep everything, or what its marks say while [`is_holding`](Self::is_holding).
+    pub fn needs_trim(&self) -> bool {
+        self.request() > self.budget.high
+    }
+
     /// Tokens of the groups in a range, without those that are sent anyway, those that cannot be sent, and what earlier
     /// steps of a ladder took away.
     pub fn tokens(&self, groups: Range<usize>) -> u64 {
@@ -307,16 +314,7 @@ impl<'a> View<'a> {
     /// The first group from which on all optional groups fit into `room` tokens; not before `from`.
     pub fn tail(&self, from: usize, room: u64) -> usize {
         let groups = self.path().groups();
-        let (mut too_early, mut fits) = (from, groups);
-        while too_early < fits {
-            let middle = too_early.midpoint(fits);
-            if self.tokens(middle..groups) > room {
-                too_early = middle + 1;
-            } else {
-                fits = middle;
-            }
-        }
-        fits
+        first_where(from..groups, |start| self.tokens(start..groups) <= room)
     }
 
     /// The newest group that the next request must answer; `None` when the path holds nothing that can be sent.

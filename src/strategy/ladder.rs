@@ -117,7 +117,7 @@ impl Strategy for Ladder {
     }
 
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
-        if !view.is_holding() && view.request() <= view.budget().high {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(self.unneeded());
         }
         let caches = cache.get::<Vec<StrategyCache>>();

@@ -108,8 +108,7 @@ impl Strategy for Summarize {
     }
 
     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
-        let groups = view.path().groups();
-        if !view.is_holding() && !view.is_over(view.tokens(0..groups)) {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let known = self.known(view);

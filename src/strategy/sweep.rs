@@ -23,7 +23,7 @@ impl Sweep<'_> {
         if view.is_holding() {
             return marked.map_or_else(Draft::keep_all, |marked| self.shrink(view, marked).0);
         }
-        if !view.is_over(view.tokens(0..groups)) {
+        if !view.needs_trim() {
             return Draft::keep_all();
         }
         let (draft, saved) = self.shrink(view, end);

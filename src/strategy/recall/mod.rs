@@ -212,8 +212,7 @@ impl Strategy for Recall {
     }
 
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
-        let groups = view.path().groups();
-        if view.is_holding() || !view.is_over(view.tokens(0..groups)) {
+        if view.is_holding() || !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let Cache { index, scores, cuts } = cache.get();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::line::Line;
 use super::misses::Misses;
 use super::{LARGEST, ONE, scaled};
+use crate::bisect::first_where;
 use crate::text::{counted, thousands};
 use crate::tokens::Count;
 
@@ -146,16 +147,8 @@ impl Learned {
     /// is taken for what is more than eight times as large as any request that was billed, and the ratio counts there as far
     /// as bills have shown it: a few small bills say nothing about a request that fills a window.
     pub fn fitting(&self, room: u64, exact: bool, anchor: Option<&Anchor>) -> u64 {
-        let fits = |tokens: u64| self.most(Count { tokens, exact }, anchor) <= room;
-        if fits(room) {
-            return room;
-        }
-        let (mut fitting, mut too_large) = (0, room);
-        while too_large - fitting > 1 {
-            let middle = fitting + (too_large - fitting) / 2;
-            if fits(middle) { fitting = middle } else { too_large = middle }
-        }
-        fitting
+        let is_too_large = |tokens: u64| self.most(Count { tokens, exact }, anchor) > room;
+        if is_too_large(room) { first_where(1..room, is_too_large).saturating_sub(1) } else { room }
     }
 
     /// The most that a request is taken to cost when it must fit.
