@@ -24,13 +24,12 @@ use crate::log::Log;
 use crate::message::Message;
 pub(crate) use head::HeadChange;
 use index::PathIndex;
-pub(crate) use item::Stamp;
 use item::narrow;
 pub(crate) use open_calls::{OpenCalls, Unpaired};
 
 pub use annotations::{Mark, Summary, SummaryId};
 pub use index::{GroupState, Positions};
-pub use item::{Item, ItemId, Timestamp};
+pub use item::{Item, ItemId, Stamp, Timestamp};
 pub use metadata::Metadata;
 pub use path::{Group, Path};
 pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};

@@ -120,7 +120,7 @@ impl<'a> Path<'a> {
     }
 
     /// The newest item of all groups up to and with this one. While it is the same recording, these groups are the same.
-    pub(crate) fn newest_item(self, group: usize) -> Option<&'a Item> {
+    pub fn newest_item(self, group: usize) -> Option<&'a Item> {
         self.item(self.index().newest_position(group)?)
     }
 
@@ -189,7 +189,7 @@ impl<'a> Group<'a> {
     }
 
     /// Its items, in the order in which they are sent.
-    pub(crate) fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
+    pub fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
         self.positions().filter_map(move |position| self.path.item(position))
     }
 
@@ -198,7 +198,8 @@ impl<'a> Group<'a> {
         self.messages().next()
     }
 
-    pub(crate) fn last_item(self) -> Option<&'a Item> {
+    /// Its last item: that of the newest result, where it has calls.
+    pub fn last_item(self) -> Option<&'a Item> {
         self.items().next_back()
     }
 

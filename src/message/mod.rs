@@ -319,7 +319,7 @@ impl Message {
     }
 
     /// Whether it is the result of a call, of a tool or of a function.
-    pub(crate) fn is_result(&self) -> bool {
+    pub fn is_result(&self) -> bool {
         matches!(self.role(), Role::Tool | Role::Function)
     }
 
