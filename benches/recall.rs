@@ -218,7 +218,7 @@ fn examine_long_answers() {
                 talk.push(Message::user(&**question));
                 let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.cache).unwrap();
                 answered += usize::from(plan.messages().iter().any(|message| message.text().contains(&**answer)));
-                let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent() && run.reason != Reason::Head);
+                let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent() && !run.groups.is_empty());
                 messages_sent += sent.map(|run| run.indexes.len()).sum::<usize>() - 1;
             }
             kept.push(percent(answered, asked.len()));

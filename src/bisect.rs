@@ -38,6 +38,6 @@ mod tests {
             }
         }
         assert_eq!(first_where(0..u64::MAX, |_| false), u64::MAX);
-        assert_eq!(first_where(7..2_usize, |_| true), 2);
+        assert_eq!(first_where(7..7_usize, |_| true), 7);
     }
 }

@@ -55,7 +55,8 @@ impl fmt::Display for Purpose {
 /// ```
 /// use turnwise::backend::Usage;
 /// use turnwise::spending::{Call, Purpose};
-/// use turnwise::{Model, Prices};
+/// use turnwise::tokens::Prices;
+/// use turnwise::Model;
 ///
 /// let model = Model::find("gpt-4o-mini");
 /// let call = Call::new(Purpose::Reply, &model.name).usage(&Usage::new(10_000, 500)).price(Prices::default().of(&model));
@@ -228,7 +229,8 @@ fn in_brackets(f: &mut fmt::Formatter<'_>, notes: &[(u64, String)]) -> fmt::Resu
 /// ```
 /// use turnwise::backend::Usage;
 /// use turnwise::spending::{Call, Purpose, Spending};
-/// use turnwise::{Model, Prices};
+/// use turnwise::tokens::Prices;
+/// use turnwise::Model;
 ///
 /// let (prices, model) = (Prices::default(), Model::find("gpt-4o-mini"));
 /// let mut spending = Spending::default();

@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Examples
 /// ```
-/// use turnwise::{ErrorKind, Metadata};
+/// use turnwise::conversation::Metadata;
+/// use turnwise::ErrorKind;
 ///
 /// let mut metadata = Metadata::default();
 /// metadata.set("topic", "refunds")?;

@@ -19,7 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
-use crate::json::{RawJson, described};
+pub use crate::json::RawJson;
+use crate::json::described;
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 

@@ -26,6 +26,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::error::Result;

@@ -66,7 +66,7 @@ impl Summarize {
         // What is hardly longer than its summary is not worth a call.
         let is_worth_it = tokens > most;
         let previous = known.map(|known| known.id);
-        is_worth_it.then(|| SummaryRequest { groups: start..end, previous, tokens, most })
+        is_worth_it.then_some(SummaryRequest { groups: start..end, previous, tokens, most })
     }
 }
 

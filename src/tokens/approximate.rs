@@ -29,7 +29,7 @@ use super::{Count, TokenCounter};
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Approximate, TokenCounter};
+/// use turnwise::tokens::{Approximate, TokenCounter};
 ///
 /// assert_eq!(Approximate.count("How are you today?").to_string(), "~5");
 /// ```

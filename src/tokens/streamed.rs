@@ -17,7 +17,7 @@ const SHORT: usize = 1024;
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, StreamedCount, Tiktoken};
+/// use turnwise::tokens::{Encoding, StreamedCount, Tiktoken};
 ///
 /// let mut reply = StreamedCount::new(Tiktoken::new(Encoding::O200kBase));
 /// reply.push("Hel");

@@ -25,7 +25,7 @@ const STEP: usize = 8 * 1024;
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, Tiktoken, TokenCounter};
+/// use turnwise::tokens::{Encoding, Tiktoken, TokenCounter};
 ///
 /// let counter = Tiktoken::new(Encoding::O200kBase);
 /// assert_eq!(counter.count("Hello, world").tokens, 3);

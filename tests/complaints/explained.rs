@@ -129,7 +129,7 @@ fn a_ladder_says_the_price_of_each_step_and_takes_no_more_than_it_needs() {
     talk.push(Message::user("What did it say?"));
     let spec = "ladder:clear-tools:keep=1/drop-reasoning/summarize";
     let steps = |limit| {
-        let step = |step: &turnwise::Step| (step.saved, step.price);
+        let step = |step: &turnwise::plan::Step| (step.saved, step.price);
         plan(limit, &talk, spec).steps().iter().map(step).collect::<Vec<_>>()
     };
     let unneeded = (None, 0);

@@ -2,7 +2,8 @@
 //! formula of costs, own idea of what must be sent.
 
 use serde_json::Value;
-use turnwise::{Conversation, Decision, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, ResolvedBudget, Tool};
+use turnwise::plan::{Decision, ResolvedBudget};
+use turnwise::{Conversation, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, Tool};
 
 pub(crate) type Counter = fn(&str) -> u64;
 

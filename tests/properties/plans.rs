@@ -6,11 +6,10 @@ use std::sync::LazyLock;
 use std::thread;
 
 use fastrand::Rng;
-use turnwise::Strategy;
-use turnwise::strategy;
+use turnwise::tokens::CounterFn;
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Message, Plan, Planner, Reason, Recall, Role,
-    Run, SlidingWindow, StrategyCache, TokenBudget,
+    ChatCost, Conversation, Error, Fate, HeadTail, Ledger, Message, Plan, Planner, Reason, Recall, Role, SlidingWindow,
+    Strategy, StrategyCache, TokenBudget, strategy,
 };
 
 use crate::generate::{self, Talk, chance};

@@ -19,7 +19,7 @@ pub struct LastBill {
     /// The margin of the budget that the request was planned with, in tokens: [`ResolvedBudget::margin`] follows it in
     /// steps.
     ///
-    /// [`ResolvedBudget::margin`]: crate::ResolvedBudget::margin
+    /// [`ResolvedBudget::margin`]: crate::plan::ResolvedBudget::margin
     #[serde(default)]
     pub margin: u64,
 }

@@ -35,7 +35,7 @@ fn scaled(number: i64, by: i64, of: i64) -> i64 {
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Anchor, Calibration, Count};
+/// use turnwise::tokens::{Anchor, Calibration, Count};
 ///
 /// let calibration = Calibration::new();
 /// let (model, server) = ("smollm2", "http://127.0.0.1:8080/v1");
