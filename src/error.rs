@@ -1,4 +1,6 @@
-//! The crate's one error type.
+//! The crate's one error type: [`Error`], sorted by [`ErrorKind`].
+//!
+//! [`OverBudget`] has the numbers of a refusal, [`Position`] the place in a damaged file, [`Advice`] what would help.
 
 use std::borrow::Cow;
 use std::fmt;

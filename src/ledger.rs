@@ -1,4 +1,5 @@
-//! The cost of every message, beside the record: counted once for each way to count, summed along the path.
+//! `Ledger`: the cost of every message, counted once for each way to count and summed along the
+//! path.
 
 mod known;
 
@@ -164,7 +165,8 @@ impl Ledger {
     }
 
     fn extend(&mut self, index: usize, path: Path<'_>, cost: &ChatCost) {
-        let (first, groups) = (self.columns[index].sums.len(), path.groups());
+        let first = self.columns[index].sums.len();
+        let groups = path.groups();
         if first == groups {
             return;
         }

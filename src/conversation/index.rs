@@ -220,7 +220,8 @@ impl PathIndex {
     }
 
     pub(super) fn members(&self, group: usize) -> Positions<'_> {
-        let (start, end) = (self.start(group), self.start(group.saturating_add(1)));
+        let start = self.start(group);
+        let end = self.start(group.saturating_add(1));
         if self.late.len() == 0 {
             return Positions { index: self, own: start..end, late: 0..0 };
         }

@@ -39,7 +39,8 @@ impl Metadata {
     /// # Errors
     /// [`ErrorKind::Limit`] when the key, the value or the number of pairs is past its limit; nothing changes then.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<()> {
-        let (key, value) = (key.into(), value.into());
+        let key = key.into();
+        let value = value.into();
         within("a metadata key", key.chars().count(), Self::MAX_KEY, "characters")?;
         within("a metadata value", value.chars().count(), Self::MAX_VALUE, "characters")?;
         let pairs = self.0.len() + usize::from(!self.0.contains_key(&key));

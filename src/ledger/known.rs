@@ -1,4 +1,4 @@
-//! A breakdown without counting anything.
+//! `Ledger::breakdown`: what each message costs, from counts that were made before.
 
 use super::{Column, Ledger, costly};
 use crate::conversation::{Conversation, Path};

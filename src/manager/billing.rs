@@ -61,7 +61,8 @@ impl Shared {
     /// Takes in what an answer says of a request that was too long: the window, and what the request cost. Forecasts go on
     /// from the last request that was answered: this one was too far from what fits.
     pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
-        let ((model, server), calibration) = (self.names(), &self.setup.calibration);
+        let (model, server) = self.names();
+        let calibration = &self.setup.calibration;
         // It cost more than what the window leaves beside the reply; how much more, some answers say.
         let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
         let least = error.limit().map(least).filter(|least| *least > forecast.tokens);

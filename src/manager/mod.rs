@@ -1,4 +1,11 @@
 //! Conversations with a model: the record, what of it is sent, and who answers.
+//!
+//! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it gives a [`Reply`] with its
+//!   [`Report`], streamed a [`ReplyStream`].
+//! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result, with the [`Outcome`] that is
+//!   known of it.
+//! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more [`SummaryCall`]s.
+//! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an error leaves behind.
 
 mod billing;
 mod branches;

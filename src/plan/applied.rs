@@ -1,4 +1,4 @@
-//! What a draft leaves of the path, for the next step of a ladder and for the plan.
+//! `Applied`: a draft applied to the path, for the next step of a ladder and for the plan.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,4 @@
-//! The messages of a request, in order, and what its parts cost.
+//! `Assembly`: the messages of a request, in order, and what its parts cost.
 
 use super::plan::Part;
 use super::runs::Run;

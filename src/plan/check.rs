@@ -1,4 +1,4 @@
-//! What every strategy must hold to, ours and yours.
+//! `check`: what every strategy must hold to, the built-in ones and your own.
 
 use std::fmt;
 
@@ -92,7 +92,8 @@ impl Trial<'_> {
 
     /// What is sent costs what the plan says, and no more than is allowed.
     fn budget(&self, plan: &Plan) -> Result<(), Violation> {
-        let (said, limit) = (plan.tokens().total(), plan.budget().limit);
+        let said = plan.tokens().total();
+        let limit = plan.budget().limit;
         let counted = self.planner.cost().messages(plan.messages()).total().tokens;
         match (said == counted, said <= limit) {
             (false, _) => broken("budget", format!("the plan says {said} tokens, its messages cost {counted}")),
@@ -218,7 +219,8 @@ fn summary_index(plan: &Plan) -> Option<usize> {
 
 /// The runs hold every message of the path once; what they send is what is sent, in order, and it is legal.
 fn account(plan: &Plan) -> Result<(), Violation> {
-    let (runs, path) = (plan.runs(), plan.record().path());
+    let runs = plan.runs();
+    let path = plan.record().path();
     let mut next = 0;
     for run in runs {
         if run.groups.start != next {

@@ -1,4 +1,4 @@
-//! What must be answered, made smaller when it is longer than there is room.
+//! `cut_to_fit`: shortens what must be answered when it is longer than the room for it.
 
 use super::runs::Shortened;
 use super::shrink::{Shrink, Shrinker};
@@ -102,9 +102,13 @@ impl ToCut<'_> {
         let sum = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>();
         let (cuts, mut tokens) = self.at(LEAST_OF_MANY);
         let mut best = self.fits((cuts, tokens))?;
-        let (mut enough, mut too_much) = (sum(LEAST_OF_MANY), (sum(u64::MAX), whole));
+        let mut enough = sum(LEAST_OF_MANY);
+        // A length of all texts that is too much, and what the groups cost then.
+        let mut too_much = sum(u64::MAX);
+        let mut too_dear = whole;
         for _ in 0..MOST_TRIES {
-            let (more, costs) = (too_much.0.saturating_sub(enough), too_much.1.saturating_sub(tokens));
+            let more = too_much.saturating_sub(enough);
+            let costs = too_dear.saturating_sub(tokens);
             let part = u128::from(more) * u128::from(self.room - tokens) / u128::from(costs.max(1));
             let Some(length) = common_length(texts, enough + u64::try_from(part).unwrap_or(more)) else { break };
             if sum(length) <= enough {
@@ -112,8 +116,15 @@ impl ToCut<'_> {
             }
             let (cuts, found) = self.at(length);
             match self.fits((cuts, found)) {
-                Some(cuts) => (best, tokens, enough) = (cuts, found, sum(length)),
-                None => too_much = (sum(length), found),
+                Some(cuts) => {
+                    best = cuts;
+                    tokens = found;
+                    enough = sum(length);
+                }
+                None => {
+                    too_much = sum(length);
+                    too_dear = found;
+                }
             }
         }
         Some(best)

@@ -1,4 +1,4 @@
-//! What a strategy answers.
+//! `Draft`: what a strategy answers. `Fate` and `Reason`: what happens to a message, and why.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A plan in words and columns.
+//! `Plan::explain`: a plan as text for a person.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What would have to change for a message to be sent.
+//! `Plan::to_keep`: the smallest change that would send a given message.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What will be sent, and why.
+//! `Plan`: the request to be sent, with a fate and a reason for every message.
 
 use std::fmt;
 use std::sync::Arc;

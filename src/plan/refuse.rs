@@ -1,4 +1,4 @@
-//! Refusals, with the numbers.
+//! Refusals of requests that do not fit, with the numbers.
 
 use super::Required;
 use super::view::RequiredGroups;

@@ -1,4 +1,5 @@
-//! A draft made whole: every group of the path in a run, with a fate and a reason.
+//! `Run`: adjacent messages with one fate and reason. Turns a draft into runs of the whole
+//! path.
 
 use std::ops::Range;
 
@@ -129,7 +130,8 @@ impl PlanInput<'_> {
         strategy: &dyn Strategy,
         cache: &mut StrategyCache,
     ) -> Result<Decided> {
-        let (path, spec) = (self.record.path(), strategy.spec());
+        let path = self.record.path();
+        let spec = strategy.spec();
         // The strategy has the rest of its cache to itself.
         let shrinker = std::mem::take(&mut cache.shrinker);
         let view = View {
@@ -219,8 +221,10 @@ impl PlanInput<'_> {
 
     /// The whole path in runs of groups that share a fate and a reason.
     fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
-        let (groups, fixed_groups) = (self.record.path().groups(), self.fixed_groups(applied));
-        let (mut fixed_groups, mut evicted) = (fixed_groups.into_iter().peekable(), applied.evicted().peekable());
+        let groups = self.record.path().groups();
+        let fixed_groups = self.fixed_groups(applied);
+        let mut fixed_groups = fixed_groups.into_iter().peekable();
+        let mut evicted = applied.evicted().peekable();
         let reasons = disjoint(&draft.reasons);
         let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
         let mut group = 0;

@@ -1,4 +1,5 @@
-//! Summaries in plans: the one that stands for old groups, and the one that would be worth making.
+//! `SummaryUse`: the summary that is sent for old groups. `SummaryRequest`: the one that would
+//! be worth making.
 
 use std::ops::Range;
 
@@ -50,8 +51,10 @@ pub(crate) fn message(summary: &Summary, role: &Role, conversation: &Conversatio
 /// The groups that a summary stands for, if it begins and ends where groups do.
 pub(super) fn groups_of(summary: &Summary, conversation: &Conversation) -> Option<Range<usize>> {
     let path = conversation.path();
-    let (first, last) = (path.position(summary.first)?, path.position(summary.last)?);
-    let (start, end) = (path.group_at(first), path.group_behind(last));
+    let first = path.position(summary.first)?;
+    let last = path.position(summary.last)?;
+    let start = path.group_at(first);
+    let end = path.group_behind(last);
     let is_whole = path.positions(start..end) == (first..last + 1) && !path.is_split(start) && !path.is_split(end);
     is_whole.then_some(start..end)
 }

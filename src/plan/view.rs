@@ -1,4 +1,4 @@
-//! What a strategy sees.
+//! `View`: what a strategy sees. `RequiredGroups`: what is sent whatever the strategy says.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! No trimming.
+//! `Everything`: no trimming.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The beginning and the end.
+//! `HeadTail`: keeps the first messages and the newest.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Strategies one after the other, as far as is needed.
+//! `Ladder`: several strategies, one after the other, as far as needed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,10 +9,7 @@ use super::drop_reasoning::DropReasoning;
 use super::options::{Listed, Parse, Reader};
 use super::summarize::Summarize;
 use crate::error::Result;
-use crate::plan::Draft;
-use crate::plan::Step;
-use crate::plan::View;
-use crate::plan::{Strategy, StrategyCache};
+use crate::plan::{Draft, Step, Strategy, StrategyCache, View};
 
 /// Strategies in order of price. Each sees what the last one left, and runs only while the request passes the high mark.
 ///
@@ -62,7 +59,8 @@ impl Ladder {
 
     /// What the steps draft one after the other, and whether that is enough.
     fn run(&self, view: &View<'_>, caches: &mut [StrategyCache], is_holding: bool) -> Result<(Draft, bool)> {
-        let (mut own, mut tokens) = (self.unneeded(), view.request());
+        let mut own = self.unneeded();
+        let mut tokens = view.request();
         // With what is drafted by a ladder of which this one is a step.
         let mut whole = view.drafted().clone();
         let mut left = view.apply(&whole);

@@ -1,4 +1,5 @@
-//! Strategies by their names: `window:turns=5`, as the command line and configuration files write them.
+//! `STRATEGIES`: the strategies by name. `parse`: reads one as the command line writes it
+//! (`window:turns=5`).
 
 use super::options::{Listed, Options, Reader, invalid};
 use super::{clear_tools, drop_reasoning, everything, head_tail, ladder, recall, summarize, tools, window};

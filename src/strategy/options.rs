@@ -1,4 +1,4 @@
-//! What a strategy says of itself for the list of strategies, and its options, `key=value,key=value`, taken one by one.
+//! `Listed`: a strategy's entry in the list. `Options`: reads `key=value,key=value`.
 
 use serde::Serialize;
 

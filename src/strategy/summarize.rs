@@ -1,4 +1,4 @@
-//! A summary of what is old, and the newest messages.
+//! `Summarize`: a summary of old messages, and the newest ones whole.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,7 @@ use super::options::{Listed, Options, Reader};
 use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
 use crate::message::Role;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache};
-use crate::plan::{SummaryRequest, SummaryUse};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, SummaryRequest, SummaryUse, View};
 
 /// Sends a summary of the old messages, and the newest ones whole. The strategy only sizes the summary; a manager's
 /// [`Summarizer`](crate::manager::Summarizer) makes it, and carries the last one over into the next.

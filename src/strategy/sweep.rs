@@ -1,8 +1,6 @@
-//! Steps that make old groups smaller, up to a mark that moves only when it must.
+//! `Sweep`: makes old groups smaller, up to a mark that moves only when it must.
 
-use crate::plan::Shrink;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
+use crate::plan::{Draft, Reason, Shrink, View};
 
 /// What a sweep does, and to which groups.
 pub(super) struct Sweep<'a> {

@@ -79,7 +79,8 @@ impl<C: TokenCounter> StreamedCount<C> {
         self.settled += count;
         self.tail.drain(..end);
         self.tail_count = self.counter.count(&self.tail);
-        (self.counted, self.whole) = (self.tail.len(), self.tail.len());
+        self.counted = self.tail.len();
+        self.whole = self.tail.len();
     }
 }
 

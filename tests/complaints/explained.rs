@@ -29,7 +29,7 @@ fn the_arithmetic_behind_a_plan_adds_up() {
             parts.total()
         );
         let sent = plan.runs().iter().filter(|run| run.fate.is_sent());
-        assert_eq!(sent.map(|run| run.tokens).sum::<u64>(), parts.history);
+        assert_eq!(sent.map(|run| run.tokens).sum::<u64>(), parts.head + parts.history);
         let said = plan.explain().to_string().replace(',', "");
         assert!(said.contains(&format!("= {} tokens", parts.total())) || parts.estimated, "{said}");
     });

@@ -1,4 +1,5 @@
-//! Which group holds which word how often. It grows and shrinks a group at a time, at the end.
+//! `Index`: which group holds which word how often. It grows and shrinks at its end, a group at
+//! a time.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! What has to do with the question.
+//! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own
+//! groups.
 
 mod excerpts;
 mod index;

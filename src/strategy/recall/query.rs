@@ -1,4 +1,4 @@
-//! Which words are asked for.
+//! `Query`: the words that are asked for.
 
 use super::index::Index;
 use super::terms::Key;

@@ -1,4 +1,5 @@
-//! How much each group has to do with the question: BM25 in whole numbers, so that every machine finds the same.
+//! `Scores`: how much each group has to do with the question. BM25 in whole numbers, so that
+//! every machine finds the same.
 
 use super::index::{Index, Posting};
 use super::query::Query;

@@ -1,4 +1,4 @@
-//! From text to the words that are compared.
+//! `Words`: the words of a text, as they are compared.
 
 use std::borrow::Cow;
 

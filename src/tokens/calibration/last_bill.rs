@@ -1,4 +1,4 @@
-//! Where a conversation stands between two requests.
+//! `LastBill`: the last bill of a conversation, as it is stored with it.
 
 use serde::{Deserialize, Serialize};
 

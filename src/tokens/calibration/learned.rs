@@ -1,4 +1,4 @@
-//! What is known of one model at one server, and what follows from it.
+//! `Learned`: what is known of one model at one server. `Forecast`: what its next bill will be.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -163,7 +163,8 @@ impl Learned {
 
     pub(super) fn learn(&mut self, forecast: &Forecast, billed: u64, anchor: Option<&Anchor>) {
         let estimated = forecast.estimated;
-        let (counted, bill) = (signed(estimated.tokens), signed(billed));
+        let counted = signed(estimated.tokens);
+        let bill = signed(billed);
         match anchor {
             Some(anchor) => self.line.learn_change(counted - signed(anchor.estimated), bill - signed(anchor.billed)),
             None => self.line.learn_first(counted, bill, estimated.exact),
@@ -197,7 +198,8 @@ impl Learned {
     pub(super) fn checked(self) -> Self {
         let limit = self.limit.filter(|limit| *limit > 0);
         if self.largest > 0 || self.bills == 0 {
-            let (misses, first_misses) = (self.misses.checked(), self.first_misses.checked());
+            let misses = self.misses.checked();
+            let first_misses = self.first_misses.checked();
             return Self { line: self.line.checked(), misses, first_misses, limit, errors: VecDeque::new(), ..self };
         }
         // An older version took what the first bills had beside the messages for a ratio. A few bills later that is
@@ -206,7 +208,8 @@ impl Learned {
             return Self { limit, ..Self::default() };
         }
         let misses = Misses::from_parts(self.errors);
-        let (line, largest) = (self.line.checked(), LARGEST.unsigned_abs());
+        let line = self.line.checked();
+        let largest = LARGEST.unsigned_abs();
         Self { bills: self.bills, line, misses, largest, limit, ..Self::default() }
     }
 }
@@ -219,7 +222,8 @@ fn signed(tokens: u64) -> i64 {
 impl fmt::Display for Learned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bills = usize::try_from(self.bills).unwrap_or(usize::MAX);
-        let (ratio, error) = (self.ratio() / 1_000, self.mean_error() / 1_000);
+        let ratio = self.ratio() / 1_000;
+        let error = self.mean_error() / 1_000;
         let bar = self.error_bar(self.largest, true).saturating_mul(1_000) / self.largest.max(1);
         write!(f, "{}.{:03} tokens billed for each of ours", ratio / 1_000, ratio % 1_000)?;
         if self.offset() > 0 {

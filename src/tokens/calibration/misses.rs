@@ -1,4 +1,4 @@
-//! What forecasts fell short by.
+//! `Misses`: what forecasts fell short by.
 
 use std::collections::VecDeque;
 
