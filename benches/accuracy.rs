@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use recording::{Kind, Recording};
-use turnwise::Count;
+use turnwise::tokens::Count;
 
 const BUILT_IN: &str = include_str!("accuracy/cookbook.jsonl");
 

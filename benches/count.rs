@@ -13,9 +13,8 @@ use std::{env, fs, thread};
 
 use common::{MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples as sampled, sized, stored_cost};
 use fastrand::Rng;
-use turnwise::{
-    Approximate, ChatCost, Conversation, Count, Encoding, Ledger, Message, StreamedCount, Tiktoken, TokenCounter,
-};
+use turnwise::tokens::{Approximate, Count, Encoding, StreamedCount, Tiktoken, TokenCounter};
+use turnwise::{ChatCost, Conversation, Ledger, Message};
 
 /// In the environment of a child: which counter it loads.
 const TASK: &str = "TURNWISE_BENCH_COUNT";

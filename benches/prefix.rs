@@ -12,7 +12,8 @@ use std::io::BufReader;
 use common::{MESSAGE, Table, Writer, float, sized, stored_cost};
 use turnwise::replay::Outcome;
 use turnwise::strategy::parse;
-use turnwise::{Conversation, Ledger, Message, Planner, TokenBudget, Transcript, Transcripts, replay};
+use turnwise::transcript::Transcripts;
+use turnwise::{Conversation, Ledger, Message, Planner, TokenBudget, Transcript, replay};
 
 /// The last one is the first without water marks.
 const STRATEGIES: [&str; 8] =

@@ -70,7 +70,7 @@ impl Case {
         let plan = planner.plan(&talk, &mut self.ledger, by, &mut self.cache).unwrap();
         let is_sent = |&position: &usize| {
             let mut sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept);
-            sent.any(|run| run.positions.contains(&position))
+            sent.any(|run| run.indexes.contains(&(plan.head_len() + position)))
         };
         evidence.iter().all(is_sent)
     }
@@ -220,8 +220,8 @@ fn examine_long_answers() {
                 talk.push(Message::user(&**question));
                 let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.cache).unwrap();
                 answered += usize::from(plan.messages().iter().any(|message| message.text().contains(&**answer)));
-                let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent());
-                messages_sent += sent.map(|run| run.positions.len()).sum::<usize>() - 1;
+                let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent() && !run.groups.is_empty());
+                messages_sent += sent.map(|run| run.indexes.len()).sum::<usize>() - 1;
             }
             kept.push(percent(answered, asked.len()));
             in_a_row.push(float(messages_sent) / float(asked.len()));

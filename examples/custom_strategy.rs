@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use turnwise::{Draft, Planner, Reason, Result, Strategy, StrategyCache, TokenBudget, Transcripts, View};
+use turnwise::transcript::Transcripts;
+use turnwise::{Draft, Planner, Reason, Result, Strategy, StrategyCache, TokenBudget, View};
 
 #[derive(Debug)]
 struct TalkOnly;

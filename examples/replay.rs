@@ -3,7 +3,8 @@
 //! `cargo run --example replay`
 
 use turnwise::replay::Outcome;
-use turnwise::{ChatCost, Planner, Result, SlidingWindow, TokenBudget, Transcripts, replay};
+use turnwise::transcript::Transcripts;
+use turnwise::{ChatCost, Planner, Result, SlidingWindow, TokenBudget, replay};
 
 fn main() -> Result<()> {
     let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::limit(4_500))?;

@@ -3,7 +3,8 @@
 //! `cargo run --example scripted`
 
 use turnwise::backend::{BackendError, ChatEvent, Scripted};
-use turnwise::{ConversationManager, ErrorKind, Message, RawJson, Result, Tool, ToolCall};
+use turnwise::message::RawJson;
+use turnwise::{ConversationManager, ErrorKind, Message, Result, Tool, ToolCall};
 
 /// An error becomes the result of the call, so that the model can react to it.
 async fn weather(call: ToolCall) -> serde_json::Result<String> {

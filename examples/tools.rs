@@ -5,7 +5,9 @@
 
 use serde::Deserialize;
 use turnwise::backend::Scripted;
-use turnwise::{ConversationManager, HandlerError, Message, RawJson, Result, Tool, ToolCall};
+use turnwise::manager::HandlerError;
+use turnwise::message::RawJson;
+use turnwise::{ConversationManager, Message, Result, Tool, ToolCall};
 
 const WEATHER: &str = r#"{"type":"function","function":{"name":"weather","description":"The weather in a city",
     "parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}}"#;

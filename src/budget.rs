@@ -141,9 +141,8 @@ impl TokenBudget {
         self
     }
 
-    /// The same budget within a window of at most `tokens`, such as the window that a server has
-    /// [reported](crate::Learned::limit). A [`limit`](Self::limit) that leaves room for a reply in
-    /// that window is kept; a larger one is replaced by the window.
+    /// The same budget in a window of at most `tokens`, as a server has [said](crate::tokens::Learned::limit) that it is. A
+    /// [`limit`](Self::limit) that leaves room for a reply in it stays as it is; a larger one becomes that window.
     pub fn within(mut self, tokens: u64) -> Self {
         self.within = Some(self.within.map_or(tokens, |known| known.min(tokens)));
         self
@@ -383,31 +382,26 @@ fn part_of(tokens: u64, millionths: u32) -> u64 {
     u64::try_from(u128::from(tokens) * u128::from(millionths) / STEPS).unwrap_or(tokens)
 }
 
-/// Prints the arithmetic of a budget without its marks.
-pub(crate) struct Limit<'a>(pub(crate) &'a ResolvedBudget);
-
-impl fmt::Display for Limit<'_> {
+impl fmt::Display for ResolvedBudget {
+    /// The arithmetic, and the marks where they are not the limit itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(budget) = self;
-        let free = [("the reply", budget.reply_reserve), ("tools", budget.tools), ("margin", budget.margin)];
-        if let Some(window) = budget.window {
+        let free = [("the reply", self.reply_reserve), ("tools", self.tools), ("margin", self.margin)];
+        if let Some(window) = self.window {
             write!(f, "window {}", thousands(window))?;
         } else {
-            write!(f, "limit {}", thousands(budget.limit.saturating_add(budget.kept_free())))?;
+            write!(f, "limit {}", thousands(self.limit.saturating_add(self.kept_free())))?;
         }
         for (what, tokens) in free.iter().filter(|(_, tokens)| *tokens > 0) {
             write!(f, " - {} for {what}", thousands(*tokens))?;
         }
-        if budget.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
-            write!(f, " = {}", thousands(budget.limit))?;
+        if self.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
+            write!(f, " = {}", thousands(self.limit))?;
         }
-        f.write_str(" tokens")
-    }
-}
-
-impl fmt::Display for ResolvedBudget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; trims above {} down to {}", Limit(self), thousands(self.high), thousands(self.low))
+        f.write_str(" tokens")?;
+        if self.high == self.limit && self.low == self.limit {
+            return Ok(());
+        }
+        write!(f, "; high mark {}, low mark {}", thousands(self.high), thousands(self.low))
     }
 }
 
@@ -428,7 +422,7 @@ mod tests {
         let window = TokenBudget::for_model("gpt-4o").unwrap().resolve().unwrap();
         assert_eq!(
             window.to_string(),
-            "window 128,000 - 16,384 for the reply = 111,616 tokens; trims above 111,616 down to 78,131"
+            "window 128,000 - 16,384 for the reply = 111,616 tokens; high mark 111,616, low mark 78,131"
         );
         let prompt = TokenBudget::for_model("gpt-5").unwrap();
         for budget in [prompt.clone(), prompt.clone().reply_reserve(1_000)] {
@@ -437,7 +431,7 @@ mod tests {
         }
         assert_eq!(prompt.reply_reserve(150_000).resolve().unwrap().limit, 250_000);
         let limit = TokenBudget::limit(4_000).low_mark(1.0).resolve().unwrap();
-        assert_eq!(limit.to_string(), "limit 4,000 tokens; trims above 4,000 down to 4,000");
+        assert_eq!(limit.to_string(), "limit 4,000 tokens");
     }
 
     #[test]

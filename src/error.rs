@@ -1,4 +1,6 @@
-//! `Error` and `ErrorKind`: the crate's one error type.
+//! The crate's one error type: [`Error`], sorted by [`ErrorKind`].
+//!
+//! [`OverBudget`] has the numbers of a refusal, [`Position`] the place in a damaged file, [`Advice`] what would help.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -251,7 +253,8 @@ impl fmt::Display for Advice {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+    /// An error of your own strategy or handler: say what was asked, what was found and what is allowed, in lowercase.
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         let (logged, advice) = (None, None);
         Self(Box::new(Repr { kind, detail: detail.into(), logged, advice, over: None, position: None, source: None }))
     }
@@ -283,7 +286,9 @@ impl Error {
         self
     }
 
-    pub(crate) fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    /// The same error with its cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }

@@ -27,7 +27,7 @@ use crate::halves::mended;
 ///
 /// # Examples
 /// ```
-/// let json: turnwise::RawJson = serde_json::from_str(r#"{"b": 1.50, "a": [1, 2]}"#)?;
+/// let json: turnwise::message::RawJson = serde_json::from_str(r#"{"b": 1.50, "a": [1, 2]}"#)?;
 /// assert_eq!(json.as_str(), r#"{"b":1.50,"a":[1,2]}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```

@@ -1,5 +1,5 @@
-//! `Ledger`: the cost of every message, kept beside the record. Each message is counted once per
-//! cost rule, and costs are summed along the path.
+//! `Ledger`: the cost of every message, counted once for each way to count and summed along the
+//! path.
 
 mod known;
 
@@ -169,7 +169,8 @@ impl Ledger {
     }
 
     fn extend(&mut self, index: usize, path: Path<'_>, cost: &ChatCost) {
-        let (first, groups) = (self.columns[index].sums.len(), path.groups());
+        let first = self.columns[index].sums.len();
+        let groups = path.groups();
         if first == groups {
             return;
         }
@@ -263,9 +264,9 @@ impl Ledger {
             let parent = item.parent().and_then(|parent| conversation.get(parent));
             let follows_its_calls = parent.is_some_and(|parent| {
                 let holds = stamps[parent.id().index()] != Stamp::default();
-                holds && (parent.message().has_calls() || is_result(parent.message()))
+                holds && (parent.message().has_calls() || parent.message().is_result())
             });
-            if follows_its_calls || !is_result(item.message()) {
+            if follows_its_calls || !item.message().is_result() {
                 stamps[item.id().index()] = item.stamp();
             }
         }
@@ -366,10 +367,6 @@ impl Column {
             });
         }
     }
-}
-
-fn is_result(message: &Message) -> bool {
-    message.is_result()
 }
 
 fn bytes(path: Path<'_>, group: usize) -> usize {

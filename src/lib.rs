@@ -46,7 +46,7 @@
 //!
 //! ```text
 //! window: sends 32 of 82 messages, 393 of 400 tokens
-//!   limit 400 tokens; trims above 400 down to 400
+//!   limit 400 tokens
 //!   +  0     sent          1 message        10 tokens  always sent first
 //!   -  1-50  left out    50 messages       600 tokens  older than what fits
 //!   + 51-80  sent        30 messages       369 tokens  fits
@@ -75,7 +75,7 @@
 //! | talk to a server that differs | [`Dialect`], [`Error::advice`] | |
 //! | set how much may be sent | [`TokenBudget`], [`Models`] | |
 //! | count tokens | [`count()`], [`count_request`], [`ChatCost`] | `count.rs` |
-//! | know what it costs | [`Spending`], [`Observer`], [`Forecast`] | `observer.rs` |
+//! | know what it costs | [`Spending`], [`Observer`], [`tokens::Forecast`] | `observer.rs` |
 //! | run a saved conversation again | [`replay()`] | `replay.rs` |
 //!
 //! The examples are in the repository's folder `examples/`; all run without a key.
@@ -123,7 +123,7 @@
 //! ```
 //!
 //! # How it works
-//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`].
+//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`](conversation::Path).
 //! Trimming removes nothing from it. A [`Strategy`] receives a [`View`] of the path, divided into
 //! groups (a message, or calls with their results) with the cost of each, and returns a [`Draft`]
 //! of what to leave out. The [`Planner`] turns the draft into a [`Plan`]: it adds the messages that
@@ -136,18 +136,21 @@
 //! that fails.
 //!
 //! # Layout
+//! What a first program needs is at the root of the crate; the rest is in its module.
+//!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`message`], [`ChatRequest`] | the API's JSON, lossless |
-//! | [`conversation`] | the record |
-//! | [`tokens`], [`Ledger`], [`TokenBudget`] | what things cost, and what may be sent |
+//! | [`conversation`] | the record: items, path, groups, pins, marks, summaries |
+//! | [`tokens`], [`Ledger`], [`TokenBudget`] | what things cost, and what may be sent; models, prices, forecasts |
 //! | [`spending`] | what was spent, in tokens and money |
 //! | [`mod@plan`] | the planner: what a strategy receives and returns, and the plan made from it |
-//! | [`strategy`] | the strategies, one per file |
-//! | [`transcript`] | one conversation as a file |
+//! | [`strategy`] | the strategies, one a file, and the parser of their names |
+//! | [`transcript`] | one conversation as a file, or many, a line each |
 //! | [`backend`] | connections to models: the trait, `OpenAI`'s API, and a scripted test double |
-//! | [`manager`] | conversations with a model |
+//! | [`manager`] | conversations with a model: replies, streams, tools, summaries |
 //! | [`mod@replay`] | replay of a saved conversation under a strategy |
+//! | [`error`] | the one error type, its kinds and numbers |
 //!
 //! # Words
 //! | word | meaning |
@@ -215,12 +218,13 @@
 mod readme {}
 
 pub mod backend;
+mod bisect;
 mod body;
 mod budget;
 pub mod conversation;
 mod dialect;
 mod encoding;
-mod error;
+pub mod error;
 mod halves;
 mod json;
 mod ledger;
@@ -236,34 +240,20 @@ mod text;
 pub mod tokens;
 pub mod transcript;
 
+pub use backend::ChatEvent;
 #[cfg(feature = "openai")]
 pub use backend::openai::OpenAi;
-pub use backend::{ChatEvent, FinishReason, Usage};
-pub use budget::{ResolvedBudget, TokenBudget};
-pub use conversation::{
-    Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Positions, Summary, SummaryId,
-    Timestamp,
-};
-pub use dialect::{Dialect, Preset};
-pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
-pub use json::RawJson;
+pub use budget::TokenBudget;
+pub use conversation::{Conversation, Item, ItemId};
+pub use dialect::Dialect;
+pub use error::{Error, ErrorKind, Result};
 pub use ledger::Ledger;
-pub use manager::{
-    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
-    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput, UnsavedExchange,
-};
-pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
-pub use plan::{
-    Decision, Draft, Extras, Fate, Moved, Plan, Planner, Reason, RequestTokens, Required, Row, Run, Shrink, Step,
-    StepPrice, Strategy, StrategyCache, SummaryRequest, SummaryUse, ToKeep, TrimsTo, View, trim,
-};
+pub use manager::{Builder, ConversationManager, Exchange, Observer, Reply, Summarizer};
+pub use message::{Content, Message, Role, ToolCall};
+pub use plan::{Draft, Fate, Plan, Planner, Reason, Strategy, StrategyCache, View, trim};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use spending::Spending;
 pub use strategy::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Summarize};
-pub use tokens::{
-    Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,
-    ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, count,
-    count_request,
-};
-pub use transcript::{Transcript, Transcripts, Warning};
+pub use tokens::{ChatCost, Model, Models, count, count_request};
+pub use transcript::Transcript;

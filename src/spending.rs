@@ -1,4 +1,6 @@
 //! `Spending`: what calls have cost, in tokens and money, by purpose and model.
+//!
+//! A [`Call`] of a model is added to [`Spending`], which keeps a [`Tally`] for each [`Purpose`] and model: an [`Entry`].
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
@@ -55,7 +57,8 @@ impl fmt::Display for Purpose {
 /// ```
 /// use turnwise::backend::Usage;
 /// use turnwise::spending::{Call, Purpose};
-/// use turnwise::{Model, Prices};
+/// use turnwise::tokens::Prices;
+/// use turnwise::Model;
 ///
 /// let model = Model::find("gpt-4o-mini");
 /// let call = Call::new(Purpose::Reply, &model.name).usage(&Usage::new(10_000, 500)).price(Prices::default().of(&model));
@@ -105,7 +108,8 @@ impl Call {
 
     /// The cost of the call; `None` without usage or a price.
     pub fn cost(&self) -> Option<Dollars> {
-        let (usage, price) = (self.usage.as_ref()?, self.price?);
+        let usage = self.usage.as_ref()?;
+        let price = self.price?;
         Some(price.of(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))
     }
 
@@ -231,9 +235,11 @@ fn in_brackets(f: &mut fmt::Formatter<'_>, notes: &[(u64, String)]) -> fmt::Resu
 /// ```
 /// use turnwise::backend::Usage;
 /// use turnwise::spending::{Call, Purpose, Spending};
-/// use turnwise::{Model, Prices};
+/// use turnwise::tokens::Prices;
+/// use turnwise::Model;
 ///
-/// let (prices, model) = (Prices::default(), Model::find("gpt-4o-mini"));
+/// let prices = Prices::default();
+/// let model = Model::find("gpt-4o-mini");
 /// let mut spending = Spending::default();
 /// spending.add(&Call::new(Purpose::Reply, "gpt-4o-mini").usage(&Usage::new(10_000, 500)).price(prices.of(&model)));
 /// spending.add(&Call::new(Purpose::Summary, "smollm2").usage(&Usage::new(2_000, 80)).attempts(2));

@@ -26,9 +26,11 @@ use std::io::BufReader;
 use std::sync::LazyLock;
 
 use turnwise::strategy::parse;
+use turnwise::tokens::CounterFn;
+use turnwise::transcript::Transcripts;
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Item, ItemId, Ledger, Message, Plan, Planner, Result, Role, StrategyCache,
-    TokenBudget, Transcript, Transcripts,
+    ChatCost, Conversation, Item, ItemId, Ledger, Message, Plan, Planner, Result, Role, StrategyCache, TokenBudget,
+    Transcript,
 };
 
 /// All that trim by themselves.

@@ -15,10 +15,13 @@ use std::time::Duration;
 use ordered::ordered;
 use tempfile::TempDir;
 use turnwise::backend::Usage;
+use turnwise::conversation::Mark;
 use turnwise::spending::{Call, Purpose};
+use turnwise::tokens::{Calibration, Count, CounterFn, LastBill, Price};
+use turnwise::transcript::Transcripts;
 use turnwise::{
-    Calibration, ChatCost, Conversation, Count, CounterFn, ErrorKind, LastBill, Ledger, Mark, Message, Plan, Planner,
-    Price, SlidingWindow, StrategyCache, TokenBudget, Transcript, Transcripts,
+    ChatCost, Conversation, ErrorKind, Ledger, Message, Plan, Planner, SlidingWindow, StrategyCache, TokenBudget,
+    Transcript,
 };
 
 fn fixtures() -> Vec<PathBuf> {
@@ -317,7 +320,7 @@ fn half_a_character_becomes_u_fffd_wherever_it_stands_and_is_counted() {
         {"role":"tool","tool_call_id":"c","content":"text: \\ud83d, whole: \ud83d\ude00"}
     ]}"#;
     let file = Transcript::from_json(body).unwrap();
-    let [turnwise::Warning::HalfCharacters { count, first, .. }] = file.warnings() else {
+    let [turnwise::transcript::Warning::HalfCharacters { count, first, .. }] = file.warnings() else {
         panic!("{:?}", file.warnings())
     };
     assert_eq!((*count, first.unwrap().column), (8, 8));
@@ -389,7 +392,7 @@ fn a_file_in_utf_16_is_saved_as_utf_8() {
     bytes.drain(at..at + 2);
     fs::write(&path, &bytes).unwrap();
     let file = Transcript::load(&path).unwrap();
-    assert!(matches!(file.warnings(), [turnwise::Warning::HalfCharacters { count: 1, .. }]));
+    assert!(matches!(file.warnings(), [turnwise::transcript::Warning::HalfCharacters { count: 1, .. }]));
     file.save(&path).unwrap();
     let saved = fs::read_to_string(&path).unwrap();
     assert!(saved.starts_with("{\n\"turnwise\":") && saved.contains("Grüße \u{fffd}"), "{saved}");
@@ -420,7 +423,7 @@ fn a_log_with_a_message_a_line_is_read_and_never_written() {
 #[test]
 fn instructions_beside_the_messages_are_told_of() {
     let warned = |text: &str| Transcript::from_json(text).unwrap().warnings().to_vec();
-    assert_eq!(warned(r#"{"system":"Be brief.","messages":[]}"#), [turnwise::Warning::SystemMember]);
+    assert_eq!(warned(r#"{"system":"Be brief.","messages":[]}"#), [turnwise::transcript::Warning::SystemMember]);
     assert_eq!(warned(r#"{"system":null,"messages":[]}"#), []);
     assert_eq!(warned(r#"{"system":"x","messages":[{"role":"developer","content":"x"}]}"#), []);
 }
@@ -433,7 +436,9 @@ fn roles_outside_the_specification_are_told_of_and_kept() {
     for (file, exit) in
         [(&body, 3), (&Transcript::from_json(LOG).unwrap(), 2), (&Transcript::from_json(&body.to_json()).unwrap(), 3)]
     {
-        let [turnwise::Warning::UnknownRoles { roles, .. }] = file.warnings() else { panic!("{:?}", file.warnings()) };
+        let [turnwise::transcript::Warning::UnknownRoles { roles, .. }] = file.warnings() else {
+            panic!("{:?}", file.warnings())
+        };
         assert_eq!(*roles, [("agent".to_owned(), 1), ("exit".to_owned(), exit)]);
         let said = file.warnings()[0].to_string();
         assert!(said.contains("message 1 has the role `agent`") && said.contains("most servers refuse it"), "{said}");

@@ -16,9 +16,8 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use tempfile::TempDir;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
-use turnwise::{
-    Builder, ChatRequest, Conversation, ConversationManager, CounterFn, ErrorKind, Message, TokenBudget, Transcript,
-};
+use turnwise::tokens::CounterFn;
+use turnwise::{Builder, ChatRequest, Conversation, ConversationManager, ErrorKind, Message, TokenBudget, Transcript};
 
 const WORK: &str = "TURNWISE_TEST_WORK";
 

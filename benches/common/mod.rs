@@ -4,7 +4,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use turnwise::{ChatCost, Conversation, CounterFn, Message, TokenBudget, ToolCall};
+use turnwise::tokens::CounterFn;
+use turnwise::{ChatCost, Conversation, Message, TokenBudget, ToolCall};
 
 /// Bytes of one message.
 pub(crate) const MESSAGE: usize = 452;

@@ -28,7 +28,7 @@ use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::ChatRequest;
 
-pub use crate::dialect::Dialect;
+pub use crate::dialect::{Dialect, Preset};
 pub use assembly::Assembly;
 pub use error::BackendError;
 pub use scripted::{Answer, Scripted};

@@ -389,7 +389,8 @@ fn going_back_takes_late_results_off_their_calls_and_going_on_gives_them_back() 
         assert_eq!((members(&talk).as_slice(), talk.path().faults(0).count()), (expected, faults), "up to {leaf}");
     }
     talk.switch(id(3)).unwrap();
-    assert_eq!(talk.path().open_calls().map(Group::index), Some(1));
+    let group = talk.path().open_calls().map(|(group, _)| group.index());
+    assert_eq!(group, Some(1));
     talk.push(Message::tool("b", "another"));
     assert_eq!(members(&talk), [vec![0], vec![1, 2, 4], vec![3]]);
     assert_eq!((talk.path().faults(0).count(), talk.path().open_calls().is_none()), (0, true));

@@ -56,7 +56,14 @@ pub(super) struct PathIndex {
     /// The groups that are not [`GroupState::Ready`].
     pub(super) faults: Log<u32>,
     /// The calls that the next result can answer: those since the last reply that are still open.
-    pub(super) open: Option<Arc<OpenCalls>>,
+    pub(super) open: Option<OpenGroup>,
+}
+
+/// A group whose calls are not all answered, with those that are open.
+#[derive(Clone, Debug)]
+pub(super) struct OpenGroup {
+    pub(super) group: u32,
+    pub(super) calls: Arc<OpenCalls>,
 }
 
 impl PathIndex {
@@ -102,7 +109,7 @@ impl PathIndex {
         if message.has_calls() {
             state = GroupState::Open;
             self.faults.push(group);
-            self.open = Some(Arc::new(OpenCalls::of(group, message)));
+            self.open = Some(OpenGroup { group, calls: Arc::new(OpenCalls::of(message)) });
         }
         self.groups.push(GroupStart { position, state });
     }
@@ -110,12 +117,11 @@ impl PathIndex {
     /// The group of the open call that `result` answers, if there is one. The last result makes the
     /// group ready.
     fn answer(&mut self, result: &Message) -> Option<u32> {
-        let open = Arc::make_mut(self.open.as_mut()?);
-        if !open.answer(result) {
-            return None;
-        }
-        let group = open.group;
-        if open.is_empty() {
+        let OpenGroup { group, calls } = self.open.as_mut()?;
+        let group = *group;
+        let calls = Arc::make_mut(calls);
+        calls.answer(result).ok()?;
+        if calls.is_empty() {
             self.open = None;
             self.set_state(group, GroupState::Ready);
         }
@@ -175,15 +181,16 @@ impl PathIndex {
         let ids: Vec<ItemId> = self.members(group as usize).filter_map(|at| self.items.get(at)).copied().collect();
         let mut messages = ids.into_iter().filter_map(|id| at(items, id)).map(Item::message);
         let Some(calls) = messages.next().filter(|first| first.has_calls()) else { return };
-        let mut open = OpenCalls::of(group, calls);
-        messages.for_each(|result| {
-            open.answer(result);
-        });
-        if open.is_empty() {
+        let mut calls = OpenCalls::of(calls);
+        for result in messages {
+            // Every result of a group answers one of its calls.
+            let _ = calls.answer(result);
+        }
+        if calls.is_empty() {
             self.set_state(group, GroupState::Ready);
         } else {
             self.set_state(group, GroupState::Open);
-            self.open = Some(Arc::new(open));
+            self.open = Some(OpenGroup { group, calls: Arc::new(calls) });
         }
     }
 
@@ -217,7 +224,8 @@ impl PathIndex {
     }
 
     pub(super) fn members(&self, group: usize) -> Positions<'_> {
-        let (start, end) = (self.start(group), self.start(group.saturating_add(1)));
+        let start = self.start(group);
+        let end = self.start(group.saturating_add(1));
         if self.late.len() == 0 {
             return Positions { index: self, own: start..end, late: 0..0 };
         }

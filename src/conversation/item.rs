@@ -61,10 +61,11 @@ impl Timestamp {
     }
 }
 
-/// Identifies the recording of an item: unique in the process, and kept by copies of the record.
-/// Items with the same stamp have the same items before them.
+/// Identifies one recording of a message: in one process no two have the same stamp, and a copy of the record keeps it.
+/// Items with the same stamp have the same items before them. A strategy's cache knows by it what it has seen: ids are
+/// given again on another branch's copy, stamps are not. [`Stamp::default`] is that of no item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Stamp(u64);
+pub struct Stamp(u64);
 
 impl Stamp {
     pub(super) fn next() -> Self {
@@ -101,7 +102,8 @@ impl Item {
         self.created_at
     }
 
-    pub(crate) fn stamp(&self) -> Stamp {
+    /// Which recording of the message it is.
+    pub fn stamp(&self) -> Stamp {
         self.stamp
     }
 

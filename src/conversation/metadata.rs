@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Examples
 /// ```
-/// use turnwise::{ErrorKind, Metadata};
+/// use turnwise::conversation::Metadata;
+/// use turnwise::ErrorKind;
 ///
 /// let mut metadata = Metadata::default();
 /// metadata.set("topic", "refunds")?;
@@ -39,7 +40,8 @@ impl Metadata {
     /// [`ErrorKind::Limit`] if the key, the value or the number of pairs exceeds its limit; nothing
     /// is changed then.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<()> {
-        let (key, value) = (key.into(), value.into());
+        let key = key.into();
+        let value = value.into();
         within("a metadata key", key.chars().count(), Self::MAX_KEY, "characters")?;
         within("a metadata value", value.chars().count(), Self::MAX_VALUE, "characters")?;
         let pairs = self.0.len() + usize::from(!self.0.contains_key(&key));

@@ -5,6 +5,12 @@
 //! `set_system` move or replace what is current and remove nothing (invariant 1). Only
 //! [`purge`](Conversation::purge) and [`purge_branches`](Conversation::purge_branches) remove
 //! messages.
+//!
+//! - A [`Conversation`] holds [`Item`]s, each with an [`ItemId`], a [`Timestamp`] and a [`Stamp`]; a [`Branch`] is one way from
+//!   the root to a leaf, and [`Metadata`] what a program attaches to the whole.
+//! - Its [`Path`] is the current branch, cut into [`Group`]s, with their [`Positions`] and whether they can be sent
+//!   ([`GroupState`]).
+//! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range of items.
 
 mod annotations;
 mod head;
@@ -26,12 +32,12 @@ use crate::log::Log;
 use crate::message::Message;
 pub(crate) use head::HeadChange;
 use index::PathIndex;
-pub(crate) use item::Stamp;
 use item::narrow;
+pub(crate) use open_calls::{OpenCalls, Unpaired};
 
 pub use annotations::{Mark, Summary, SummaryId};
 pub use index::{GroupState, Positions};
-pub use item::{Item, ItemId, Timestamp};
+pub use item::{Item, ItemId, Stamp, Timestamp};
 pub use metadata::Metadata;
 pub use path::{Group, Path};
 pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};

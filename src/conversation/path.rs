@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Conversation;
 use super::index::{GroupState, PathIndex, Positions};
 use super::item::{Item, ItemId};
+use super::open_calls::OpenCalls;
 use crate::message::Message;
 
 /// The history as the user sees it: the items from the root to the current leaf. Positions, groups
@@ -120,14 +121,13 @@ impl<'a> Path<'a> {
 
     /// The newest item of all groups up to and including this one. As long as it is the same
     /// recording, these groups are the same.
-    pub(crate) fn newest_item(self, group: usize) -> Option<&'a Item> {
+    pub fn newest_item(self, group: usize) -> Option<&'a Item> {
         self.item(self.index().newest_position(group)?)
     }
 
-    /// The group whose calls the next result can answer, if there is one: the calls since the last
-    /// reply.
-    pub(crate) fn open_calls(self) -> Option<Group<'a>> {
-        self.index().open.as_ref().map(|open| self.group(open.group as usize))
+    /// The calls that the next result can answer, and their group, if there are any: those since the last reply.
+    pub(crate) fn open_calls(self) -> Option<(Group<'a>, &'a OpenCalls)> {
+        self.index().open.as_ref().map(|open| (self.group(open.group as usize), &*open.calls))
     }
 
     /// The groups that cannot be sent, oldest first, from `group` on: orphan results, and calls
@@ -194,7 +194,7 @@ impl<'a> Group<'a> {
     }
 
     /// Its items, in the order in which they are sent.
-    pub(crate) fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
+    pub fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
         self.positions().filter_map(move |position| self.path.item(position))
     }
 
@@ -203,7 +203,8 @@ impl<'a> Group<'a> {
         self.messages().next()
     }
 
-    pub(crate) fn last_item(self) -> Option<&'a Item> {
+    /// Its last item: that of the newest result, where it has calls.
+    pub fn last_item(self) -> Option<&'a Item> {
         self.items().next_back()
     }
 

@@ -79,7 +79,7 @@ impl Conversation {
     pub(crate) fn results_behind(&self, item: ItemId) -> Vec<Vec<&Message>> {
         let mut inside = HashSet::new();
         let since = self.items().rev().take_while(|last| last.id() > item);
-        let lists = since.filter(|last| is_result(last)).filter_map(|last| {
+        let lists = since.filter(|last| last.message().is_result()).filter_map(|last| {
             inside.extend(last.parent());
             if inside.contains(&last.id()) { None } else { self.results_between(item, last) }
         });
@@ -89,7 +89,7 @@ impl Conversation {
     /// The results from after `item` to `last`; `None` if there are other messages in between.
     fn results_between<'a>(&'a self, item: ItemId, mut last: &'a Item) -> Option<Vec<&'a Message>> {
         let mut results = Vec::new();
-        while is_result(last) {
+        while last.message().is_result() {
             results.push(last.message());
             let parent = last.parent()?;
             if parent == item {
@@ -109,10 +109,6 @@ impl Conversation {
         });
         &mut rounds[place]
     }
-}
-
-fn is_result(item: &Item) -> bool {
-    item.message().is_result()
 }
 
 #[cfg(test)]

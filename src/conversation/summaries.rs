@@ -23,7 +23,8 @@ impl Conversation {
         let about = self.about_mut();
         let id = SummaryId(about.next_summary);
         about.next_summary = about.next_summary.saturating_add(1);
-        let (text, model) = (text.into(), model.map(str::to_owned));
+        let text = text.into();
+        let model = model.map(str::to_owned);
         let summary = Summary { id, first, last, text, model, created_at: Timestamp::now(), expanded: false };
         about.summaries.push(Arc::new(summary));
         Ok(id)

@@ -1,4 +1,4 @@
-//! `Ledger::breakdown`: the cost of each part of a conversation, from counts that exist already.
+//! `Ledger::breakdown`: what each message costs, from counts that were made before.
 
 use super::{Column, Ledger, costly};
 use crate::conversation::{Conversation, Path};

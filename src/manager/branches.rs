@@ -185,12 +185,10 @@ impl ConversationManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item.
     pub fn fork(&self, at: ItemId) -> Result<Self> {
-        let (mut file, billed) = self.shared.state(|state| (state.file.clone(), state.billed));
+        let mut file = self.shared.state(|state| state.file.clone());
         file.conversation = file.conversation.fork(at)?;
         file.spending = Spending::default();
         let (setup, planner) = (&self.shared.setup, &self.shared.planner);
-        let fork = Self::start(Arc::clone(setup), None, file, Arc::clone(planner));
-        fork.shared.state(|state| state.billed = billed);
-        Ok(fork)
+        Ok(Self::start(Arc::clone(setup), None, file, Arc::clone(planner)))
     }
 }

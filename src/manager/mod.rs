@@ -14,6 +14,13 @@
 //!
 //! Order: `queue`, then `saving` or `cache`, then `state`. `saving` is taken before the state that
 //! is written is read, so that the last save has the newest state.
+//!
+//! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it gives a [`Reply`] with its
+//!   [`Report`], streamed a [`ReplyStream`].
+//! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result, with the [`Outcome`] that is
+//!   known of it.
+//! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more [`SummaryCall`]s.
+//! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an error leaves behind.
 
 mod billing;
 mod branches;
@@ -53,7 +60,6 @@ use crate::spending::Spending;
 use crate::tokens::{Learned, Model};
 use crate::transcript::{FileStore, Known, Replaces, Transcript};
 
-use billing::Billed;
 pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
@@ -118,7 +124,6 @@ struct State {
     last: Option<RequestFingerprint>,
     /// The items that it sent, kept only while there are observers.
     sent: Vec<ItemId>,
-    billed: Option<Billed>,
     /// The window in tokens, guessed if an answer said that a request was too long but not by how
     /// much.
     guess: Option<u64>,
@@ -147,12 +152,16 @@ impl ConversationManager {
         // The file gets its part of the calibration when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
-        let (patience, sent) = (Patience::default(), Vec::new());
-        let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
-        let (queue, cache) = (Semaphore::new(1), Mutex::new(StrategyCache::default()));
-        let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), cache, saving };
-        let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
-        shared.state(|state| state.billed = billed);
+        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
+        let shared = Shared {
+            setup,
+            autosave,
+            planner,
+            queue: Semaphore::new(1),
+            state: Mutex::new(state),
+            cache: Mutex::new(StrategyCache::default()),
+            saving,
+        };
         Self { shared: Arc::new(shared) }
     }
 

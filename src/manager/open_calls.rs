@@ -1,10 +1,8 @@
 //! `OpenCall`: a call at the end of a conversation without a recorded result.
 
-use std::collections::{HashMap, VecDeque};
-
 use super::ConversationManager;
-use crate::conversation::{Conversation, Item, ItemId};
-use crate::message::{Content, FunctionCall, Message, Role, ToolCall};
+use crate::conversation::{Conversation, Item, ItemId, OpenCalls};
+use crate::message::{Content, FunctionCall, Message, ToolCall};
 
 /// A call at the end of the conversation whose result is not in the record yet; see
 /// [`ConversationManager::open_calls`].
@@ -77,82 +75,40 @@ impl OpenCall {
     }
 }
 
-/// The calls that still need a result; results remove them.
-pub(super) struct Unanswered {
-    calls: Vec<Option<OpenCall>>,
-    /// The indexes of the calls that a result with this role and id, or name, answers: first those
-    /// that have not run.
-    places: HashMap<(bool, String), VecDeque<usize>>,
-}
-
-impl Unanswered {
-    pub(super) fn new(calls: Vec<OpenCall>) -> Self {
-        let mut places: HashMap<_, VecDeque<usize>> = HashMap::new();
-        for is_finished in [false, true] {
-            for (place, call) in calls.iter().enumerate().filter(|(_, call)| call.is_finished() == is_finished) {
-                let key = match &call.function {
-                    Some(function) => (true, function.name().to_owned()),
-                    None => (false, call.call.id().unwrap_or_default().to_owned()),
-                };
-                places.entry(key).or_default().push_back(place);
-            }
-        }
-        Self { calls: calls.into_iter().map(Some).collect(), places }
-    }
-
-    /// Removes and returns the call that a result answers. An error says whether it was answered
-    /// before.
-    pub(super) fn take(&mut self, result: &Message) -> std::result::Result<OpenCall, bool> {
-        let key = match result.role() {
-            Role::Function => (true, result.name().unwrap_or_default().to_owned()),
-            _ => (false, result.tool_call_id().unwrap_or_default().to_owned()),
-        };
-        let places = self.places.get_mut(&key).ok_or(false)?;
-        let call = places.pop_front().and_then(|place| self.calls.get_mut(place)?.take());
-        call.ok_or(true)
-    }
-
-    /// The remaining calls, in order.
-    pub(super) fn left(self) -> Vec<OpenCall> {
-        self.calls.into_iter().flatten().collect()
-    }
-}
-
 /// The item whose calls are open: the last one with calls since the last reply.
 pub(super) fn calling_item(record: &Conversation) -> Option<&Item> {
     let path = record.path();
-    path.item(path.open_calls()?.positions().next()?)
+    let (group, _) = path.open_calls()?;
+    path.item(group.positions().next()?)
 }
 
 /// The calls since the last reply without a result in the record.
 pub(super) fn open_calls(record: &Conversation) -> Vec<OpenCall> {
-    let (Some(group), Some(item)) = (record.path().open_calls(), calling_item(record)) else { return Vec::new() };
-    let mut open = Unanswered::new(OpenCall::all(item.message()));
-    for result in group.messages().skip(1) {
-        // Every result in the group answers one of its calls.
-        let _ = open.take(result);
-    }
-    let mut open = open.left();
-    let Some(round) = record.round(item.id()) else { return open };
-    for call in &mut open {
+    let (Some((_, open)), Some(item)) = (record.path().open_calls(), calling_item(record)) else { return Vec::new() };
+    let places = open.places();
+    let mut calls = OpenCall::all(item.message());
+    calls.retain(|call| places.binary_search(&call.place).is_ok());
+    let Some(round) = record.round(item.id()) else { return calls };
+    for call in &mut calls {
         call.outcome = match round.calls.get(&call.place).map(|started| &started.result) {
             None => Outcome::Waiting,
             Some(None) => Outcome::Started,
             Some(Some(result)) => Outcome::Finished(result.clone()),
         };
     }
-    open
+    calls
 }
 
 /// The results that other branches have for the calls of an item, by the calls' indexes; the newest
 /// first.
 pub(super) fn results_elsewhere(record: &Conversation, item: ItemId) -> Vec<(usize, Message)> {
-    let Some(calls) = record.get(item).map(|item| OpenCall::all(item.message())) else { return Vec::new() };
+    let Some(item) = record.get(item) else { return Vec::new() };
+    let calls = OpenCalls::of(item.message());
     let mut found = Vec::new();
-    for results in record.results_behind(item) {
-        let mut open = Unanswered::new(calls.clone());
+    for results in record.results_behind(item.id()) {
+        let mut open = calls.clone();
         for result in results {
-            found.extend(open.take(result).ok().map(|call| (call.place, result.clone())));
+            found.extend(open.answer(result).ok().map(|place| (place, result.clone())));
         }
     }
     found

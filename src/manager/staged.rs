@@ -1,7 +1,7 @@
 //! `Ask` and `stage`: which messages may be sent next. Open calls accept only their results.
 
-use super::open_calls::{OpenCall, Outcome, Unanswered, open_calls};
-use crate::conversation::{Conversation, Group, GroupState, Item};
+use super::open_calls::{OpenCall, Outcome, open_calls};
+use crate::conversation::{Conversation, Group, GroupState, Item, OpenCalls, Unpaired};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
 use crate::text::counted;
@@ -27,7 +27,7 @@ pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation>
     }
     let open = Open::of(&record);
     let messages = match ask {
-        Ask::Message(message) if is_result(message) => open.results(std::slice::from_ref(message))?,
+        Ask::Message(message) if message.is_result() => open.results(std::slice::from_ref(message))?,
         Ask::Message(message) if message.has_calls() && !open.is_last => {
             return Err(invalid("calls cannot be sent without their results; push the calls, then the results"));
         }
@@ -70,13 +70,11 @@ fn check_end(record: &Conversation) -> Result<()> {
     }
 }
 
-fn is_result(message: &Message) -> bool {
-    message.is_result()
-}
-
 /// The calls since the last reply without a result in the record.
 struct Open {
     calls: Vec<OpenCall>,
+    /// The same calls as the record pairs them with results; of those with one id, the ones that have run come last.
+    waiting: OpenCalls,
     /// Whether the path ends in them or their results. If a user message follows, it is answered
     /// without them, unless their results are given first.
     is_last: bool,
@@ -84,9 +82,15 @@ struct Open {
 
 impl Open {
     fn of(record: &Conversation) -> Self {
-        let open = record.path().open_calls().map(Group::index);
-        let is_last = open.is_some() && open == last_group(record).map(Group::index);
-        Self { calls: open_calls(record), is_last }
+        let calls = open_calls(record);
+        let Some((group, waiting)) = record.path().open_calls() else {
+            return Self { calls, waiting: OpenCalls::default(), is_last: false };
+        };
+        let finished: Vec<usize> = calls.iter().filter(|call| call.is_finished()).map(|call| call.place).collect();
+        let mut waiting = waiting.clone();
+        waiting.answer_last(|place| finished.binary_search(&place).is_ok());
+        let is_last = last_group(record).map(Group::index) == Some(group.index());
+        Self { calls, waiting, is_last }
     }
 
     fn check_none(&self) -> Result<()> {
@@ -104,25 +108,28 @@ impl Open {
     /// The given results, and those that a tool loop has recorded for other calls: one for each
     /// open call. A result that is given for a call that has run replaces the recorded one.
     fn results(&self, given: &[Message]) -> Result<Vec<Message>> {
-        let mut waiting = Unanswered::new(self.calls.clone());
+        let mut waiting = self.waiting.clone();
         let mut results = Vec::with_capacity(self.calls.len());
         for result in given {
-            if !is_result(result) {
+            if !result.is_result() {
                 return Err(invalid(&format!("a {} message is not the result of a call", result.role().as_str())));
             }
-            let call = waiting.take(result).map_err(|is_second| self.unknown(result, is_second))?;
-            results.push((call.place, result.clone()));
+            let place = waiting.answer(result).map_err(|why| self.unknown(result, why))?;
+            results.push((place, result.clone()));
         }
-        let (mut waiting, mut has_kept) = (waiting.left(), false);
-        waiting.retain(|call| {
+        let left = waiting.places();
+        let mut missing = Vec::new();
+        let mut has_kept = false;
+        for call in self.calls.iter().filter(|call| left.binary_search(&call.place).is_ok()) {
             if let Outcome::Finished(result) = &call.outcome {
                 results.push((call.place, result.clone()));
                 has_kept = true;
+            } else {
+                missing.push(call.clone());
             }
-            !call.is_finished()
-        });
-        if !waiting.is_empty() {
-            return Err(unanswered(&waiting, "`respond` with all results at once"));
+        }
+        if !missing.is_empty() {
+            return Err(unanswered(&missing, "`respond` with all results at once"));
         }
         if results.is_empty() {
             return Err(invalid("no results were given, and there are no open calls"));
@@ -133,10 +140,10 @@ impl Open {
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
-    fn unknown(&self, result: &Message, is_second: bool) -> Error {
+    fn unknown(&self, result: &Message, why: Unpaired) -> Error {
         let id = result.tool_call_id().or(result.name()).unwrap_or("");
         let detail = match self.calls.len() {
-            _ if is_second => format!("two results for `{id}`; each call takes one"),
+            _ if why == Unpaired::Answered => format!("two results for `{id}`; each call has one"),
             0 => format!("there is no open call for the result of `{id}`"),
             _ => format!("there is no open call for the result of `{id}`; open: {}", names(&self.calls)),
         };

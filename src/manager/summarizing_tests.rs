@@ -77,8 +77,8 @@ fn talk(chat: &ConversationManager, turns: usize) -> Vec<Reply> {
 
 /// Every message is sent, left out with a reason, or covered by the summary that the plan names.
 fn account(plan: &Plan) {
-    let covered: usize = plan.runs().iter().map(|run| run.positions.len()).sum();
-    assert_eq!(covered, plan.record().path().len());
+    let covered: usize = plan.runs().iter().map(|run| run.indexes.len()).sum();
+    assert_eq!(covered, plan.record().messages().count());
     let is_summarized = plan.runs().iter().any(|run| run.fate == Fate::Summarized);
     assert_eq!(is_summarized, plan.summary().is_some());
     assert!(plan.tokens().total() <= LIMIT);

@@ -187,7 +187,8 @@ impl Part {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ChatCost, ImageDetail, Message, Part};
+    /// use turnwise::message::{ImageDetail, Part};
+    /// use turnwise::{ChatCost, Message};
     ///
     /// let image = Part::image_with_detail("https://example.com/cat.png", ImageDetail::Low);
     /// let message = Message::user(vec![Part::from_text("What is this?"), image]);
@@ -203,7 +204,7 @@ impl Part {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{Part, RawJson};
+    /// use turnwise::message::{Part, RawJson};
     ///
     /// assert_eq!(Part::new("text", "Hello!".into()), Part::from_text("Hello!"));
     /// let file = Part::new("file", RawJson::new(r#"{"file_id": "file-1"}"#)?);

@@ -20,7 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
-use crate::json::{RawJson, described};
+pub use crate::json::RawJson;
+use crate::json::described;
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
@@ -325,7 +326,7 @@ impl Message {
     }
 
     /// Whether it is the result of a tool call or a function call.
-    pub(crate) fn is_result(&self) -> bool {
+    pub fn is_result(&self) -> bool {
         matches!(self.role(), Role::Tool | Role::Function)
     }
 

@@ -1,4 +1,4 @@
-//! `Applied`: the effect of a draft on the path, for the next step of a ladder and for the plan.
+//! `Applied`: a draft applied to the path, for the next step of a ladder and for the plan.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

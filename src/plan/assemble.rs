@@ -1,4 +1,4 @@
-//! Assembles the messages of a request, in order, and the cost of its parts.
+//! `Assembly`: the messages of a request, in order, and what its parts cost.
 
 use super::plan::Part;
 use super::runs::Run;

@@ -1,4 +1,4 @@
-//! `check`: tests whether a strategy keeps the promises of every plan.
+//! `check`: what every strategy must hold to, the built-in ones and your own.
 
 use std::fmt;
 
@@ -96,7 +96,8 @@ impl Trial<'_> {
 
     /// The request costs what the plan says, and no more than is allowed.
     fn budget(&self, plan: &Plan) -> Result<(), Violation> {
-        let (said, limit) = (plan.tokens().total(), plan.budget().limit);
+        let said = plan.tokens().total();
+        let limit = plan.budget().limit;
         let counted = self.planner.cost().messages(plan.messages()).total().tokens;
         match (said == counted, said <= limit) {
             (false, _) => broken("budget", format!("the plan says {said} tokens, but its messages cost {counted}")),
@@ -193,7 +194,7 @@ fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
 fn is_legal(messages: &[Message]) -> bool {
     let mut rest = messages;
     while let Some((first, behind)) = rest.split_first() {
-        let results = behind.iter().take_while(|message| is_result(message)).count();
+        let results = behind.iter().take_while(|message| message.is_result()).count();
         let group =
             Conversation::from_messages(rest[..=results].iter().filter(|one| !one.role().is_instruction()).cloned());
         let calls = group.path().group(0);
@@ -205,10 +206,6 @@ fn is_legal(messages: &[Message]) -> bool {
         rest = &behind[results..];
     }
     true
-}
-
-fn is_result(message: &Message) -> bool {
-    message.is_result()
 }
 
 /// The messages of the path that are sent, in order, with group, position and reason.
@@ -230,7 +227,8 @@ fn summary_index(plan: &Plan) -> Option<usize> {
 /// The runs contain every message of the path once, and what they send equals the request, in
 /// order, and is legal.
 fn account(plan: &Plan) -> Result<(), Violation> {
-    let (runs, path) = (plan.runs(), plan.record().path());
+    let runs = plan.runs();
+    let path = plan.record().path();
     let mut next = 0;
     for run in runs {
         if run.groups.start != next {
@@ -238,10 +236,11 @@ fn account(plan: &Plan) -> Result<(), Violation> {
         }
         next = run.groups.end;
     }
-    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.positions.clone().chain(run.apart.clone())).collect();
+    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.indexes.clone().chain(run.apart.clone())).collect();
     held.sort_unstable();
-    if next != path.groups() || !held.iter().copied().eq(0..path.len()) {
-        return broken("sum", format!("the runs have {} messages, but the path has {}", held.len(), path.len()));
+    let all = plan.head_len() + path.len();
+    if next != path.groups() || !held.iter().copied().eq(0..all) {
+        return broken("sum", format!("the runs hold {} messages, and the input has {all}", held.len()));
     }
     let roles = sent_groups(plan).filter_map(|(_, position, _)| Some(path.item(position)?.message().role()));
     let expected = path.head().iter().map(crate::message::Message::role).chain(roles);

@@ -1,7 +1,8 @@
-//! Shortens required messages that are longer than the room.
+//! `cut_to_fit`: shortens what must be answered when it is longer than the room for it.
 
 use super::runs::Shortened;
 use super::shrink::{Shrink, Shrinker};
+use crate::bisect::first_where;
 use crate::conversation::{Group, Path};
 use crate::ledger::Sums;
 use crate::message::Message;
@@ -104,9 +105,13 @@ impl ToCut<'_> {
         let sum = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>();
         let (cuts, mut tokens) = self.at(LEAST_OF_MANY);
         let mut best = self.fits((cuts, tokens))?;
-        let (mut enough, mut too_much) = (sum(LEAST_OF_MANY), (sum(u64::MAX), whole));
+        let mut enough = sum(LEAST_OF_MANY);
+        // A length of all texts that is too much, and what the groups cost then.
+        let mut too_much = sum(u64::MAX);
+        let mut too_dear = whole;
         for _ in 0..MOST_TRIES {
-            let (more, costs) = (too_much.0.saturating_sub(enough), too_much.1.saturating_sub(tokens));
+            let more = too_much.saturating_sub(enough);
+            let costs = too_dear.saturating_sub(tokens);
             let part = u128::from(more) * u128::from(self.room - tokens) / u128::from(costs.max(1));
             let Some(length) = common_length(texts, enough + u64::try_from(part).unwrap_or(more)) else { break };
             if sum(length) <= enough {
@@ -114,8 +119,15 @@ impl ToCut<'_> {
             }
             let (cuts, found) = self.at(length);
             match self.fits((cuts, found)) {
-                Some(cuts) => (best, tokens, enough) = (cuts, found, sum(length)),
-                None => too_much = (sum(length), found),
+                Some(cuts) => {
+                    best = cuts;
+                    tokens = found;
+                    enough = sum(length);
+                }
+                None => {
+                    too_much = sum(length);
+                    too_dear = found;
+                }
             }
         }
         Some(best)
@@ -142,17 +154,6 @@ fn each_text(message: &Message, mut take: impl FnMut(&str)) {
 fn common_length(texts: &[Text], room: u64) -> Option<u64> {
     let fits = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>() <= room;
     let longest = texts.iter().map(|text| text.tokens.max(text.least)).max().unwrap_or(LEAST);
-    let (mut enough, mut too_much) = (LEAST_OF_MANY, longest + 1);
-    if !fits(enough) {
-        return None;
-    }
-    while too_much - enough > 1 {
-        let middle = enough.midpoint(too_much);
-        if fits(middle) {
-            enough = middle;
-        } else {
-            too_much = middle;
-        }
-    }
-    Some(enough)
+    let too_long = first_where(LEAST_OF_MANY..longest + 1, |length| !fits(length));
+    (too_long > LEAST_OF_MANY).then(|| too_long - 1)
 }

@@ -1,4 +1,4 @@
-//! `Draft`: what a strategy decides; and `Fate` and `Reason` of each message.
+//! `Draft`: what a strategy answers. `Fate` and `Reason`: what happens to a message, and why.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -80,6 +80,11 @@ impl Draft {
     pub fn request_summary(mut self, request: SummaryRequest) -> Self {
         self.summary_request = Some(request);
         self
+    }
+
+    /// The tokens of messages that it asks a model to summarize.
+    pub(crate) fn price(&self) -> u64 {
+        self.summary_request.as_ref().map_or(0, |request| request.tokens)
     }
 
     /// The same draft, with what the steps of a ladder did.

@@ -1,4 +1,4 @@
-//! `ends`: keeps the beginning and the end of a long text.
+//! `ends`: the beginning and the end of a long text, within a number of tokens.
 
 use crate::text::thousands;
 use crate::tokens::ChatCost;
@@ -19,7 +19,8 @@ pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
         let first = prefix(text, room.div_ceil(2), all, cost);
         let last = suffix(&text[first..], room / 2, all, cost) + first;
         let gone = cost.text(&text[first..last]).tokens;
-        let (start, end) = (text[..first].trim_end(), text[last..].trim_start());
+        let start = text[..first].trim_end();
+        let end = text[last..].trim_start();
         let cut = format!("{start}{space}{}{space}{end}", between(gone));
         let tokens = cost.text(&cut).tokens;
         if tokens <= most {

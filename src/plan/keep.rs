@@ -8,6 +8,7 @@ use super::refuse::describe_group;
 use super::runs::{Decided, PlanInput, history};
 use super::view::RequiredGroups;
 use super::{Strategy, StrategyCache};
+use crate::bisect::first_where;
 use crate::conversation::{GroupState, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::thousands;
@@ -52,7 +53,7 @@ impl Plan {
             Error::new(ErrorKind::NotFound, format!("item {item} is not on the path of {} items", path.len()))
         })?;
         let group = path.group_at(position);
-        let run = self.runs.iter().find(|run| run.groups.contains(&group));
+        let run = self.run_of(group);
         let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
         let tokens = self.sums.group(group).tokens;
         let can_be_kept = fate != Fate::Kept && path.group(group).state() == GroupState::Ready;
@@ -92,25 +93,14 @@ impl Plan {
         Ok(Some(PlanInput { must: &must, ..input }.fixed().saturating_sub(self.budget.limit)))
     }
 
-    /// Bisects between this limit and the one under which the whole path fits.
+    /// The smallest limit at which a group is kept, between this one and the one under which the whole path fits.
     fn limit_to_keep(&self, group: usize, input: PlanInput<'_>, strategy: &dyn Strategy) -> Option<u64> {
         let whole = input.before + self.sums.tokens(0..self.record().path().groups());
-        let (mut too_small, mut enough) =
-            (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit.saturating_add(1)));
+        let least = self.budget.limit.saturating_add(1);
+        let enough = self.budget.limit_for(whole).max(least);
         let mut cache = StrategyCache::default();
         let mut keeps_at = |limit| self.keeps_at(limit, group, input, strategy, &mut cache);
-        if !keeps_at(enough) {
-            return None;
-        }
-        while enough - too_small > 1 {
-            let middle = too_small.midpoint(enough);
-            if keeps_at(middle) {
-                enough = middle;
-            } else {
-                too_small = middle;
-            }
-        }
-        Some(enough)
+        keeps_at(enough).then(|| first_where(least..enough, keeps_at))
     }
 
     fn keeps_at(

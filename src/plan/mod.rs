@@ -1,8 +1,15 @@
-//! The planning engine: `View`, `Draft`, `Planner`, `Plan` and the trait `Strategy`.
+//! The planner: what a strategy sees, what it answers, and the plan that is made of it.
 //!
-//! A [`Strategy`] is pure and synchronous. It receives a [`View`] and returns a [`Draft`], which
-//! can only name groups to leave out or shorten. The [`Planner`] makes the [`Plan`]: it adds head,
-//! pins and pending messages, leaves out what would not be legal, and refuses what does not fit.
+//! - [`Planner`] makes a [`Plan`] for a conversation and a [`ResolvedBudget`]; [`trim`] does so for a list of messages.
+//!   [`Extras`] are what one request holds beside the conversation.
+//! - A [`Strategy`] sees a [`View`] and answers with a [`Draft`]: which groups to leave out, to [shrink](Shrink) or to
+//!   replace by a summary. It can name nothing else, knows no clock and no files, and keeps an index in a
+//!   [`StrategyCache`]. [`Required`] says why a group is sent whatever it answers.
+//! - A [`Plan`] has the request, its cost ([`RequestTokens`]), and every message with its [`Fate`] and [`Reason`], in
+//!   [`Run`]s or one by one ([`Decision`]). [`Moved`] and [`Warning`] tell what is sent in another way than it was
+//!   recorded, [`Step`] what each strategy of a ladder saved, [`ToKeep`] what would have to change for a message to be sent.
+//! - [`SummaryUse`] is the summary that a plan sends, [`SummaryRequest`] one that would be worth making.
+//! - [`check()`] tries a strategy on a conversation; a [`Violation`] is a promise that it breaks.
 
 mod applied;
 mod assemble;
@@ -26,6 +33,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::error::Result;
@@ -38,11 +46,11 @@ pub use draft::{Draft, Fate, Reason};
 pub(crate) use ends::ends;
 pub use keep::ToKeep;
 pub(crate) use plan::RequestFingerprint;
-pub use plan::{Decision, Moved, Plan, RequestTokens, Row, Warning};
+pub use plan::{Decision, Moved, Plan, RequestTokens, Warning};
 pub use planner::{Extras, Planner};
 pub use runs::Run;
 pub use shrink::Shrink;
-pub use step::{Step, StepPrice, TrimsTo};
+pub use step::Step;
 pub use summary::{SummaryRequest, SummaryUse};
 pub use view::{Required, View};
 
@@ -80,11 +88,6 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     /// # Errors
     /// Any error of the strategy; planning then fails with it.
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft>;
-
-    /// The level this strategy trims to; shown in plans only. Default: the low mark.
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::LowMark
-    }
 }
 
 macro_rules! draft_through {
@@ -96,10 +99,6 @@ macro_rules! draft_through {
 
             fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
                 (**self).draft(view, cache)
-            }
-
-            fn trims_to(&self) -> TrimsTo {
-                (**self).trims_to()
             }
         }
     )*};

@@ -1,4 +1,4 @@
-//! `Plan`: what will be sent, and why.
+//! `Plan`: the request to be sent, with a fate and a reason for every message.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 
 use super::draft::{Fate, Reason};
 use super::runs::{Run, Shortened};
-use super::step::{Step, TrimsTo};
+use super::step::Step;
 use super::summary::{SummaryRequest, SummaryUse};
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, ItemId, Mark};
+use crate::conversation::{Conversation, Item, ItemId, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Fingerprint, Sums};
 use crate::message::{Message, call_faults};
@@ -97,28 +97,10 @@ impl fmt::Display for Warning {
 
 /// A request that can be sent as it is, with a reason for every message that is sent or left out.
 ///
-/// Only a [`Planner`](super::Planner) makes one. In JSON it has:
-///
-/// - `strategy`, `budget`, `tokens` (the total), `parts` (the arithmetic), `steps` (`{strategy,
-///   saved, price}`) and `messages`;
-/// - `kept`, `shrunk`, `summarized` and `evicted`: runs of `{from, to, messages, tokens, reason}`,
-///   with indexes into the input's messages, counting the head, and `to` exclusive; `saved` tokens
-///   of shortened ones; in `apart` the indexes of late results of the run;
-/// - `moved` (`{message, calls}`: late results, which are sent directly after their calls),
-///   `summary`, `summary_request` and `warnings` (`{message, text}`), if there are any.
-///
-/// # Examples
-/// ```
-/// use turnwise::{Fate, Message, SlidingWindow, TokenBudget, trim};
-///
-/// let talk: Vec<Message> = (0..9).map(|n| Message::user(format!("Message {n}"))).collect();
-/// let plan = trim(&talk, &TokenBudget::limit(60), &SlidingWindow::tokens())?;
-/// for decision in plan.decisions().filter(|decision| decision.fate == Fate::Evicted) {
-///     println!("message {} is left out: {}", decision.index, decision.reason);
-/// }
-/// assert!(plan.tokens().total() <= plan.budget().limit);
-/// # Ok::<(), turnwise::Error>(())
-/// ```
+/// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
+/// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` ([`Run`]s), `moved`
+/// (`{message, calls}`: results that are sent directly after their calls and come after other messages in the input),
+/// `summary`, `summary_request` and `warnings` (`{message, text}`) where there are any, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,
@@ -142,7 +124,6 @@ pub struct Plan {
     pub(super) summary: Option<SummaryUse>,
     pub(super) summary_request: Option<SummaryRequest>,
     pub(super) steps: Vec<Step>,
-    pub(super) trims_to: TrimsTo,
 }
 
 /// A fingerprint of what was sent, to find out what a later request repeats: a short hash of
@@ -191,7 +172,8 @@ impl Plan {
         &self.tokens
     }
 
-    /// The path in runs, oldest first.
+    /// The whole input in runs of messages with the same fate and reason: the head, if there is one, then the path,
+    /// oldest first.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
@@ -226,50 +208,52 @@ impl Plan {
 
     /// The fate of every message of the input, in the order of the input.
     pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
+        let path = self.record.path();
         let head = self.head_len();
-        let in_head = (0..head).map(|index| Decision { index, item: None, fate: Fate::Kept, reason: &Reason::Head });
         let mut next = 0;
-        let on_path = (0..self.record.path().len()).filter_map(move |position| {
-            while self.runs.get(next).is_some_and(|run| run.positions.start <= position) {
+        (0..head + path.len()).filter_map(move |index| {
+            while self.runs.get(next).is_some_and(|run| run.indexes.start <= index) {
                 next += 1;
             }
-            let here = next.checked_sub(1).and_then(|index| self.runs.get(index));
-            let run = here.filter(|run| run.positions.contains(&position)).or_else(|| self.run_at(position))?;
-            Some(Decision {
-                index: head + position,
-                item: self.record.path().item(position).map(crate::conversation::Item::id),
-                fate: run.fate,
-                reason: &run.reason,
-            })
-        });
-        in_head.chain(on_path)
+            let here = next.checked_sub(1).and_then(|here| self.runs.get(here));
+            let position = index.checked_sub(head);
+            let of_group = || position.and_then(|position| self.run_of(path.group_at(position)));
+            let run = here.filter(|run| run.indexes.contains(&index)).or_else(of_group)?;
+            let item = position.and_then(|position| path.item(position)).map(Item::id);
+            Some(Decision { index, item, fate: run.fate, reason: &run.reason })
+        })
     }
 
     /// Parts of sent messages that are not as the API has them: calls whose arguments are not JSON,
     /// or that have no name or no id. They are sent in a form that servers accept
     /// ([`Dialect::fit`](crate::backend::Dialect::fit)); the record keeps the original.
     pub fn warnings(&self) -> Vec<Warning> {
-        let (head, path) = (self.head_len(), self.record.path());
-        let sent = self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.positions.clone());
-        let of_message = |position: usize| {
+        let head = self.head_len();
+        let path = self.record.path();
+        let calls = self.groups_sent().filter_map(|group| path.group(group).positions().next());
+        let of_calls = |position: usize| {
             let faults = path.item(position).map(|item| call_faults(item.message())).unwrap_or_default();
             faults.into_iter().map(move |text| Warning { message: head + position, text })
         };
-        sent.flat_map(of_message).collect()
+        calls.flat_map(of_calls).collect()
     }
 
-    /// The run that contains a position.
-    fn run_at(&self, position: usize) -> Option<&Run> {
-        let group = self.record.path().group_at(position);
+    /// The run that holds a group of the path.
+    pub(super) fn run_of(&self, group: usize) -> Option<&Run> {
         self.runs.get(self.runs.partition_point(|run| run.groups.end <= group))
+    }
+
+    /// The groups of which something is sent, in order.
+    fn groups_sent(&self) -> impl Iterator<Item = usize> {
+        self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone())
     }
 
     /// The sent results that precede other messages in the request but follow them in the record,
     /// because the API requires each result directly after its calls.
     pub fn moved(&self) -> impl Iterator<Item = Moved> {
-        let (path, head) = (self.record.path(), self.head_len());
-        let sent = self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone());
-        sent.flat_map(move |group| {
+        let head = self.head_len();
+        let path = self.record.path();
+        self.groups_sent().flat_map(move |group| {
             let mut positions = path.group(group).positions();
             let calls = positions.next().unwrap_or(0);
             let late = positions.enumerate().filter(move |(results, position)| *position > calls + 1 + results);
@@ -284,7 +268,7 @@ impl Plan {
     /// [`ErrorKind::NotFound`] if `conversation` does not contain the planned items; nothing is
     /// written then.
     pub fn commit_marks(&self, conversation: &mut Conversation) -> Result<()> {
-        let stamp = |record: &Conversation, id| record.get(id).map(crate::conversation::Item::stamp);
+        let stamp = |record: &Conversation, id| record.get(id).map(Item::stamp);
         let foreign = |mark: &&Mark| stamp(conversation, mark.head) != stamp(&self.record, mark.head);
         if let Some(mark) = self.marks.iter().find(foreign) {
             let detail = format!("item {} of the plan is not in this conversation", mark.head);
@@ -357,10 +341,11 @@ impl Serialize for Plan {
         plan.serialize_field("tokens", &self.tokens.total())?;
         plan.serialize_field("parts", &self.tokens)?;
         plan.serialize_field("steps", &self.steps)?;
-        plan.serialize_field("kept", &self.rows(Fate::Kept))?;
-        plan.serialize_field("shrunk", &self.rows(Fate::Shrunk))?;
-        plan.serialize_field("summarized", &self.rows(Fate::Summarized))?;
-        plan.serialize_field("evicted", &self.rows(Fate::Evicted))?;
+        let runs = |fate: Fate| self.runs.iter().filter(|run| run.fate == fate).collect::<Vec<_>>();
+        plan.serialize_field("kept", &runs(Fate::Kept))?;
+        plan.serialize_field("shrunk", &runs(Fate::Shrunk))?;
+        plan.serialize_field("summarized", &runs(Fate::Summarized))?;
+        plan.serialize_field("evicted", &runs(Fate::Evicted))?;
         let moved: Vec<Moved> = self.moved().collect();
         if !moved.is_empty() {
             plan.serialize_field("moved", &moved)?;
@@ -377,54 +362,5 @@ impl Serialize for Plan {
         }
         plan.serialize_field("messages", &self.messages)?;
         plan.end()
-    }
-}
-
-/// A run as shown in JSON: by indexes into the input's messages, counting the head.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Row {
-    /// The index of the first message.
-    pub from: usize,
-    /// The index after the last message.
-    pub to: usize,
-    /// The late results of the run, which come after messages of other runs.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub apart: Vec<usize>,
-    /// The number of its messages.
-    pub messages: usize,
-    /// Their cost; if they are shortened, the cost of what is sent.
-    pub tokens: u64,
-    /// How many tokens were saved by shortening them.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub saved: u64,
-    /// Why they are sent or not.
-    pub reason: Reason,
-}
-
-impl Plan {
-    /// The runs of one fate, with indexes into the input's messages; the head is the first run that
-    /// is kept.
-    pub fn rows(&self, fate: Fate) -> Vec<Row> {
-        let head = self.head_len();
-        let row = |run: &Run| Row {
-            from: run.positions.start + head,
-            to: run.positions.end + head,
-            apart: run.apart.iter().map(|position| position + head).collect(),
-            messages: run.messages(),
-            tokens: run.tokens,
-            saved: run.saved,
-            reason: run.reason.clone(),
-        };
-        let first = (fate == Fate::Kept && head > 0).then_some(Row {
-            from: 0,
-            to: head,
-            apart: Vec::new(),
-            messages: head,
-            tokens: self.tokens.head,
-            saved: 0,
-            reason: Reason::Head,
-        });
-        first.into_iter().chain(self.runs.iter().filter(|run| run.fate == fate).map(row)).collect()
     }
 }

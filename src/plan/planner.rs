@@ -1,14 +1,20 @@
-//! `Planner`: turns a strategy's draft into a plan that can be sent.
+//! `Planner`: turns a conversation, a budget and a strategy into a `Plan`.
 //!
 //! # How a plan is made
-//! 1. The fixed cost is counted: head, tools, context and priming.
-//! 2. The required groups are found: pins, pending messages, and the user message to start with.
-//! 3. If they do not fit, the pending ones are shortened, or planning fails with the numbers.
-//! 4. The strategy receives a view with the remaining room, and returns a draft.
-//! 5. The draft is applied: every group gets a fate and a reason, and adjacent ones form runs.
-//! 6. The total is checked against the limit; a draft that keeps too much is refused.
-//! 7. The messages are assembled in order, with the summary and the context in their places.
-//! 8. They are adapted to the server by the dialect.
+//! [`Planner::plan_with`] goes from the top to the bottom of this list, and never back:
+//!
+//! 1. **Required groups.** The ledger gives the cost of every group. Pins, what the next request must answer and, where
+//!    the request starts with a user message, that message are sent whatever the strategy says (`view.rs`).
+//! 2. **Refuse or shorten.** What is required and does not fit is an error with the numbers (`refuse.rs`), unless cutting
+//!    the longest texts of what must be answered makes it fit (`cut.rs`).
+//! 3. **Draft.** The strategy sees a `View` of the path and names what to leave out, to shrink, or to replace by a summary.
+//! 4. **Apply.** The draft is applied to the path: overlaps are settled, and groups made smaller are counted
+//!    (`applied.rs`, `shrink.rs`).
+//! 5. **Runs.** Every group gets a fate and a reason. What is required is kept, and what is not legal is left out, whatever
+//!    was drafted (`runs.rs`). Where the sum is over the limit all the same, the plan is refused.
+//! 6. **Assemble.** The messages in order: head, what is sent of the path with the summary, context for this request
+//!    (`assemble.rs`).
+//! 7. **Fit.** The server's dialect fits the messages; a figure that this changes is an estimate.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -18,7 +24,7 @@ use super::cut::{ToCut, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Plan, RequestTokens};
 use super::refuse::{kept_too_much, refuse_another_start, refuse_what_cannot_fit};
-use super::runs::{Decided, PlanInput, Shortened, history};
+use super::runs::{Decided, PlanInput, Run, Shortened, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
 use super::{Strategy, StrategyCache};
@@ -269,6 +275,7 @@ impl Planner {
         extras: &Extras,
     ) -> Result<Plan> {
         extras.check()?;
+        let path = conversation.path();
         let params = self.dialect.fit_params(self.params.and(&extras.params));
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
@@ -279,7 +286,7 @@ impl Planner {
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         let before = fixed.tokens();
-        let cuts = self.cuts(conversation.path(), before, &must, &sums, cache)?;
+        let cuts = self.cuts(path, before, &must, &sums, cache)?;
         let input = PlanInput {
             record: conversation,
             sums: &sums,
@@ -297,7 +304,7 @@ impl Planner {
         let Assembly { messages, parts, is_exact } = self.assemble(&input, &decided, &fixed, extras, cache);
         if self.starts_on_user {
             let first = decided.runs.iter().find(|run| run.fate.is_sent()).map(|run| run.groups.start);
-            refuse_another_start(conversation.path(), &messages, first)?;
+            refuse_another_start(path, &messages, first)?;
         }
         let (messages, unfitted, is_as_counted) = self.fit(messages);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
@@ -309,7 +316,7 @@ impl Planner {
             spec: strategy.spec().into_owned(),
             budget: self.budget,
             tokens: RequestTokens { estimated, ..tokens },
-            runs: decided.runs,
+            runs: Run::of_head(path.head().len(), tokens.head).into_iter().chain(decided.runs).collect(),
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
             params,
@@ -321,7 +328,6 @@ impl Planner {
             summary: decided.summary,
             summary_request: decided.draft.summary_request,
             steps: decided.steps,
-            trims_to: strategy.trims_to(),
         })
     }
 
@@ -342,8 +348,8 @@ impl Planner {
             summary.and_then(|summary| self.insert(summary, &decided.draft, input.record)),
             Some(Insert { before: pending, messages: extras.context.clone(), cost: fixed.context }),
         ];
-        let (smaller, shrinker) = (&*decided.smaller, &cache.shrinker);
-        let sources = Sources { path, sums: input.sums, smaller, shrinker, cost: &self.cost };
+        let sources =
+            Sources { path, sums: input.sums, smaller: &decided.smaller, shrinker: &cache.shrinker, cost: &self.cost };
         let mut request = Assembly::new(path.head(), fixed.head + fixed.tools);
         sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
         request
@@ -383,8 +389,7 @@ impl Planner {
         let cuts = (1..=order.len()).find_map(|count| {
             let (groups, whole) = order.split_at(count);
             let room = room.checked_sub(whole.iter().map(|&group| sums.group(group).tokens).sum())?;
-            let (cost, shrinker) = (&self.cost, &cache.shrinker);
-            cut_to_fit(&ToCut { path, groups, room, sums, cost, shrinker })
+            cut_to_fit(&ToCut { path, groups, room, sums, cost: &self.cost, shrinker: &cache.shrinker })
         });
         cuts.ok_or(refused)
     }

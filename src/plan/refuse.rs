@@ -1,4 +1,4 @@
-//! Errors for requests that cannot fit, with the numbers.
+//! Refusals of requests that do not fit, with the numbers.
 
 use super::Required;
 use super::view::RequiredGroups;
@@ -22,7 +22,14 @@ pub(super) fn refuse_what_cannot_fit(
     let pins = of(Required::Pin);
     let pending = of(Required::Pending).saturating_add(of(Required::Leads));
     let Some(room) = budget.limit.checked_sub(before) else {
-        return refuse(ErrorKind::OverBudget, None, "the head, the tools and the opening of the reply need", before, budget.limit, budget);
+        return refuse(
+            ErrorKind::OverBudget,
+            None,
+            "the head, the tools and the opening of the reply need",
+            before,
+            budget.limit,
+            budget,
+        );
     };
     let Some(room) = room.checked_sub(pins) else {
         return refuse(ErrorKind::PinsOverBudget, None, "the pinned messages need", pins, room, budget);

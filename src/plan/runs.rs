@@ -1,7 +1,10 @@
-//! `Run`: applies a draft to the whole path, so that every group is in a run with a fate and a
-//! reason.
+//! `Run`: adjacent messages with one fate and reason. Turns a draft into runs of the whole
+//! path.
 
 use std::ops::Range;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use super::applied::{Applied, disjoint};
 use super::draft::{Draft, Fate, Reason};
@@ -17,16 +20,18 @@ use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
 
-/// Adjacent groups of the path with the same fate and reason.
+/// Adjacent messages of the input with the same fate and reason: the head, or whole groups of the path.
+///
+/// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of `indexes`, `to` is
+/// exclusive; `apart` and `saved` are left out where they are empty or 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {
-    /// The groups, by index on the path.
+    /// The groups, by index on the path; none in the run of the head.
     pub groups: Range<usize>,
-    /// Their items, by position on the path; the head is not counted.
-    pub positions: Range<usize>,
-    /// Those of their items that come after other runs' items on the path, by position: late
-    /// results.
+    /// The messages, by index: the head's messages first, then the path.
+    pub indexes: Range<usize>,
+    /// The indexes of its messages that come after those of other runs: results that somebody spoke before.
     pub apart: Vec<usize>,
     /// Their cost; if they are shortened, the cost of what is sent.
     pub tokens: u64,
@@ -41,7 +46,44 @@ pub struct Run {
 impl Run {
     /// The number of its messages.
     pub fn messages(&self) -> usize {
-        self.positions.len() + self.apart.len()
+        self.indexes.len() + self.apart.len()
+    }
+
+    /// Whether it holds the message with this index.
+    pub fn contains(&self, index: usize) -> bool {
+        self.indexes.contains(&index) || self.apart.contains(&index)
+    }
+
+    /// The head, which is always sent.
+    pub(super) fn of_head(messages: usize, tokens: u64) -> Option<Self> {
+        let head = Self {
+            groups: 0..0,
+            indexes: 0..messages,
+            apart: Vec::new(),
+            tokens,
+            saved: 0,
+            fate: Fate::Kept,
+            reason: Reason::Head,
+        };
+        (messages > 0).then_some(head)
+    }
+}
+
+impl Serialize for Run {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut run = serializer.serialize_struct("Run", 7)?;
+        run.serialize_field("from", &self.indexes.start)?;
+        run.serialize_field("to", &self.indexes.end)?;
+        if !self.apart.is_empty() {
+            run.serialize_field("apart", &self.apart)?;
+        }
+        run.serialize_field("messages", &self.messages())?;
+        run.serialize_field("tokens", &self.tokens)?;
+        if self.saved > 0 {
+            run.serialize_field("saved", &self.saved)?;
+        }
+        run.serialize_field("reason", &self.reason)?;
+        run.end()
     }
 }
 
@@ -88,7 +130,8 @@ impl PlanInput<'_> {
         strategy: &dyn Strategy,
         cache: &mut StrategyCache,
     ) -> Result<Decided> {
-        let (path, spec) = (self.record.path(), strategy.spec());
+        let path = self.record.path();
+        let spec = strategy.spec();
         // The strategy gets the cache without the planner's part.
         let shrinker = std::mem::take(&mut cache.shrinker);
         let view = View {
@@ -110,8 +153,11 @@ impl PlanInput<'_> {
             draft.summary = draft.summary.map(|(id, role)| (id, self.role_of_summary(role)));
             let left = view.apply(&draft);
             let after = view.behind(&left).request();
-            let only = || vec![Step::taken(&spec, view.request(), after, draft.summary_request.as_ref())];
-            let steps = if draft.steps.is_empty() { only() } else { draft.steps.clone() };
+            let steps = if draft.steps.is_empty() {
+                vec![Step::taken(&spec, view.request(), after, draft.price())]
+            } else {
+                draft.steps.clone()
+            };
             Ok(if self.starts_on_user { self.start_on_user(&view, draft, steps, after) } else { (draft, left, steps) })
         });
         cache.shrinker = shrinker;
@@ -139,7 +185,7 @@ impl PlanInput<'_> {
         let draft = draft.evict(0..start, Reason::Start);
         let left = view.apply(&draft);
         let after = view.behind(&left).request();
-        let own = (after < before).then(|| Step::taken("start-on-user", before, after, None));
+        let own = (after < before).then(|| Step::taken("start-on-user", before, after, 0));
         (draft, left, steps.into_iter().chain(own).collect())
     }
 
@@ -176,8 +222,10 @@ impl PlanInput<'_> {
 
     /// The whole path in runs of groups with the same fate and reason.
     fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
-        let (groups, fixed_groups) = (self.record.path().groups(), self.fixed_groups(applied));
-        let (mut fixed_groups, mut evicted) = (fixed_groups.into_iter().peekable(), applied.evicted().peekable());
+        let groups = self.record.path().groups();
+        let fixed_groups = self.fixed_groups(applied);
+        let mut fixed_groups = fixed_groups.into_iter().peekable();
+        let mut evicted = applied.evicted().peekable();
         let reasons = disjoint(&draft.reasons);
         let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
         let mut group = 0;
@@ -313,20 +361,21 @@ impl Runs<'_> {
         };
         let tokens = tokens.unwrap_or(whole);
         let saved = whole.saturating_sub(tokens);
-        Run { groups, positions: 0..0, apart: Vec::new(), tokens, saved, fate, reason }
+        Run { groups, indexes: 0..0, apart: Vec::new(), tokens, saved, fate, reason }
     }
 
-    /// The runs with their positions.
+    /// The runs with the indexes of their messages.
     fn placed(self) -> Vec<Run> {
         let Self { path, mut made, .. } = self;
+        let head = path.head().len();
         for run in &mut made {
-            let (first, behind) = (run.groups.start, run.groups.end);
-            run.positions = path.positions(run.groups.clone());
-            let last = path.in_place(behind.saturating_sub(1)).end;
-            if path.late_between(last..run.positions.end, first).next().is_some() {
-                run.positions.end = last;
+            let mut positions = path.positions(run.groups.clone());
+            let last = path.in_place(run.groups.end.saturating_sub(1)).end;
+            if path.late_between(last..positions.end, run.groups.start).next().is_some() {
+                positions.end = last;
             }
-            run.apart = path.late_of(run.groups.clone(), run.positions.end).collect();
+            run.apart = path.late_of(run.groups.clone(), positions.end).map(|position| head + position).collect();
+            run.indexes = head + positions.start..head + positions.end;
         }
         made
     }

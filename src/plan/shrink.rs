@@ -1,4 +1,5 @@
-//! `Shrink`: shortens messages. A strategy says how; only this module writes the texts.
+//! `Shrink`: how a group is made smaller. `Shrinker`: writes the shorter texts and remembers
+//! what they cost.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! Summaries in plans: the one that replaces old groups, and the one that would be worth making.
+//! `SummaryUse`: the summary that is sent for old groups. `SummaryRequest`: the one that would
+//! be worth making.
 
 use std::ops::Range;
 
@@ -31,12 +32,11 @@ pub struct SummaryRequest {
     pub groups: Range<usize>,
     /// The summary of the groups before them, to be included.
     pub previous: Option<SummaryId>,
-    /// The tokens of the groups.
+    /// What they cost. How many calls it takes to read them is the summarizer's to say: see
+    /// [`Summarizer::limit`](crate::manager::Summarizer::limit).
     pub tokens: u64,
     /// The most tokens that the summary may have.
     pub most: u64,
-    /// The approximate number of calls of a model.
-    pub calls: u64,
 }
 
 const INTRODUCTION: &str = include_str!("../prompts/introduction.txt");
@@ -53,8 +53,10 @@ pub(crate) fn message(summary: &Summary, role: &Role, conversation: &Conversatio
 /// The groups that a summary stands for, if it begins and ends at group boundaries.
 pub(super) fn groups_of(summary: &Summary, conversation: &Conversation) -> Option<Range<usize>> {
     let path = conversation.path();
-    let (first, last) = (path.position(summary.first)?, path.position(summary.last)?);
-    let (start, end) = (path.group_at(first), path.group_behind(last));
+    let first = path.position(summary.first)?;
+    let last = path.position(summary.last)?;
+    let start = path.group_at(first);
+    let end = path.group_behind(last);
     let is_whole = path.positions(start..end) == (first..last + 1) && !path.is_split(start) && !path.is_split(end);
     is_whole.then_some(start..end)
 }

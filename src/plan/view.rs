@@ -1,4 +1,4 @@
-//! `View`: what a strategy knows about a conversation.
+//! `View`: what a strategy sees. `RequiredGroups`: what is sent whatever the strategy says.
 
 use std::ops::Range;
 
@@ -6,6 +6,7 @@ use super::applied::{Applied, Smaller};
 use super::draft::{Draft, Reason};
 use super::shrink::{Shrink, Shrinker};
 use super::summary::{self, SummaryUse};
+use crate::bisect::first_where;
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, GroupState, Path, Summary, SummaryId};
 use crate::ledger::Sums;
@@ -164,15 +165,22 @@ impl<'a> View<'a> {
         self.budget.low.saturating_sub(self.fixed)
     }
 
-    /// How many tokens are left for optional groups up to the high mark, for strategies whose
-    /// requests differ every time, so that room kept free would not help later requests.
-    pub fn whole_room(&self) -> u64 {
-        self.budget.high.saturating_sub(self.fixed)
+    /// Tokens of the request that sends only what must be sent: head, tools, context and the required groups. A strategy
+    /// whose requests have other messages every time fills them up to the high mark instead of the low one: it has
+    /// `view.budget().high` less these tokens.
+    pub fn required_tokens(&self) -> u64 {
+        self.fixed
     }
 
     /// Whether a request that keeps `optional` tokens of optional groups exceeds the high mark.
     pub fn is_over(&self, optional: u64) -> bool {
         self.fixed.saturating_add(optional) > self.budget.high
+    }
+
+    /// Whether the request passes the high mark when it sends all that earlier steps left. Where it does not, a strategy
+    /// has nothing to do but keep everything, or what its marks say while [`is_holding`](Self::is_holding).
+    pub fn needs_trim(&self) -> bool {
+        self.request() > self.budget.high
     }
 
     /// The tokens of the groups in a range, without required ones, those that cannot be sent, and
@@ -315,16 +323,7 @@ impl<'a> View<'a> {
     /// tokens.
     pub fn tail(&self, from: usize, room: u64) -> usize {
         let groups = self.path().groups();
-        let (mut too_early, mut fits) = (from, groups);
-        while too_early < fits {
-            let middle = too_early.midpoint(fits);
-            if self.tokens(middle..groups) > room {
-                too_early = middle + 1;
-            } else {
-                fits = middle;
-            }
-        }
-        fits
+        first_where(from..groups, |start| self.tokens(start..groups) <= room)
     }
 
     /// The newest pending group; `None` if the path has nothing that can be sent.

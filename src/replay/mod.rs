@@ -10,7 +10,7 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Ledger;
 use crate::message::{Message, Role};
-use crate::plan::{Fate, Plan, Planner, Row, Strategy, StrategyCache};
+use crate::plan::{Fate, Plan, Planner, Run, Strategy, StrategyCache};
 
 /// The replay of one conversation under one strategy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,15 +66,15 @@ pub struct Planned {
     /// How many tokens at its start equal the start of the previous request.
     pub prefix: u64,
     /// The messages that are sent, in runs.
-    pub kept: Vec<Row>,
+    pub kept: Vec<Run>,
     /// The messages that are sent in a shortened form, in runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub shrunk: Vec<Row>,
+    pub shrunk: Vec<Run>,
     /// The messages that a summary stands for, in runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub summarized: Vec<Row>,
+    pub summarized: Vec<Run>,
     /// The messages that are left out, in runs.
-    pub evicted: Vec<Row>,
+    pub evicted: Vec<Run>,
 }
 
 /// Sums over the requests of one or more replays under one strategy.
@@ -173,7 +173,7 @@ pub fn replay(
     planner: &Planner,
     strategy: &dyn Strategy,
 ) -> Result<Replay> {
-    let mut run = Run::new(conversation);
+    let mut run = Rerun::new(conversation);
     for item in conversation.path().items() {
         if *item.message().role() == Role::Assistant && run.waits_for_reply() {
             run.request(ledger, planner, strategy)?;
@@ -186,7 +186,8 @@ pub fn replay(
     Ok(run.finish())
 }
 
-struct Run {
+/// A replay under way.
+struct Rerun {
     /// The record, with the path as far as it was replayed.
     record: Conversation,
     /// The record at the time of the last request.
@@ -197,7 +198,7 @@ struct Run {
     totals: Totals,
 }
 
-impl Run {
+impl Rerun {
     fn new(conversation: &Conversation) -> Self {
         let mut record = conversation.clone();
         record.clear();
@@ -236,14 +237,15 @@ impl Run {
 
     fn planned(&mut self, plan: Plan) -> Planned {
         let prefix = self.last.as_ref().map(|last| plan.prefix_shared_with(last));
+        let runs = |fate: Fate| plan.runs().iter().filter(|run| run.fate == fate).cloned().collect();
         let planned = Planned {
             tokens: plan.tokens().total(),
             estimated: plan.tokens().estimated,
             prefix: prefix.unwrap_or(0),
-            kept: plan.rows(Fate::Kept),
-            shrunk: plan.rows(Fate::Shrunk),
-            summarized: plan.rows(Fate::Summarized),
-            evicted: plan.rows(Fate::Evicted),
+            kept: runs(Fate::Kept),
+            shrunk: runs(Fate::Shrunk),
+            summarized: runs(Fate::Summarized),
+            evicted: runs(Fate::Evicted),
         };
         self.totals.tokens += planned.tokens;
         self.totals.largest = self.totals.largest.max(planned.tokens);

@@ -1,4 +1,4 @@
-//! `ClearTools`: replaces old tool results by a short note.
+//! `ClearTools`: replaces old tool results by their size.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,7 @@ use super::options::{FREE, Listed, Options, Reader};
 use super::sweep::Sweep;
 use crate::conversation::Group;
 use crate::error::Result;
-use crate::plan::Shrink;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Draft, Reason, Shrink, Strategy, StrategyCache, View};
 
 /// Replaces old tool results by a note of how many tokens they had, once a request exceeds the high
 /// mark. The calls stay, so that the model knows what it did. Nothing is left out, so on its own it
@@ -69,7 +66,8 @@ impl ClearTools {
     /// The first of the newest groups of calls that are kept. Groups further back than a request
     /// reaches do not matter.
     fn end(&self, view: &View<'_>) -> usize {
-        let (path, groups) = (view.path(), view.path().groups());
+        let path = view.path();
+        let groups = view.path().groups();
         let within_reach = |&group: &usize| !view.is_over(view.tokens(group + 1..groups));
         let calls = (0..groups).rev().take_while(within_reach).filter(|&group| path.group(group).has_calls());
         match self.keep.checked_sub(1) {
@@ -117,12 +115,13 @@ impl Strategy for ClearTools {
     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let wants = |group: usize| path.group(group).has_calls() && !self.keeps(path.group(group));
-        let (how, why) = (Shrink::ClearResults, Reason::Cleared);
-        let sweep = Sweep { mark: "cleared", how, why, least: self.least, wants: &wants };
+        let sweep = Sweep {
+            mark: "cleared",
+            how: Shrink::ClearResults,
+            why: Reason::Cleared,
+            least: self.least,
+            wants: &wants,
+        };
         Ok(sweep.draft(view, self.end(view)))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::options::{FREE, Listed, Reader};
 use crate::error::Result;
-use crate::plan::{Draft, Strategy, StrategyCache, TrimsTo, View};
+use crate::plan::{Draft, Strategy, StrategyCache, View};
 
 /// Keeps everything that can be sent. If a conversation does not fit, planning fails with
 /// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget). Use it as the baseline of a comparison.
@@ -26,9 +26,5 @@ impl Strategy for Everything {
 
     fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
         Ok(Draft::keep_all())
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::Nothing
     }
 }

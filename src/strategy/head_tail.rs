@@ -1,4 +1,4 @@
-//! `HeadTail`: the first messages, and the newest that fit beside them.
+//! `HeadTail`: keeps the first messages and the newest.
 
 use std::borrow::Cow;
 
@@ -68,7 +68,7 @@ impl Strategy for HeadTail {
     }
 
     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
-        if !view.is_holding() && !view.is_over(view.tokens(0..view.path().groups())) {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let beginning = self.beginning(view);

@@ -1,4 +1,4 @@
-//! `Ladder`: strategies applied one after the other, as far as necessary.
+//! `Ladder`: several strategies, one after the other, as far as needed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,10 +9,7 @@ use super::drop_reasoning::DropReasoning;
 use super::options::{Listed, Parse, Reader};
 use super::summarize::Summarize;
 use crate::error::Result;
-use crate::plan::Draft;
-use crate::plan::Step;
-use crate::plan::View;
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Draft, Step, Strategy, StrategyCache, View};
 
 /// Strategies in order of price. Each continues from what the previous one left, and runs only
 /// while the request exceeds the high mark.
@@ -64,7 +61,8 @@ impl Ladder {
 
     /// The drafts of the steps one after the other, and whether they are enough.
     fn run(&self, view: &View<'_>, caches: &mut [StrategyCache], is_holding: bool) -> Result<(Draft, bool)> {
-        let (mut own, mut tokens) = (self.unneeded(), view.request());
+        let mut own = self.unneeded();
+        let mut tokens = view.request();
         // Starts from the draft of the ladder of which this one is a step.
         let mut whole = view.drafted().clone();
         let mut left = view.apply(&whole);
@@ -78,7 +76,7 @@ impl Ladder {
             left = view.apply(&whole);
             let after = view.behind(&left).request();
             if !is_holding || after != tokens {
-                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.summary_request.as_ref());
+                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.price());
             }
             own = own.and(draft, &format!("{number}/"));
             tokens = after;
@@ -119,17 +117,13 @@ impl Strategy for Ladder {
     }
 
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
-        if !view.is_holding() && view.request() <= view.budget().high {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(self.unneeded());
         }
         let caches = cache.get::<Vec<StrategyCache>>();
         caches.resize_with(self.steps.len(), StrategyCache::default);
         let (held, is_enough) = self.run(view, caches, true)?;
         if view.is_holding() || is_enough { Ok(held) } else { Ok(self.run(view, caches, false)?.0) }
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        self.steps.last().map_or(TrimsTo::Nothing, |step| step.trims_to())
     }
 }
 

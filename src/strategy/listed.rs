@@ -1,5 +1,5 @@
-//! `parse` and `STRATEGIES`: strategies by name, such as `window:turns=5`, as written on the
-//! command line and in configuration files.
+//! `STRATEGIES`: the strategies by name. `parse`: reads one as the command line writes it
+//! (`window:turns=5`).
 
 use super::options::{Listed, Options, Reader, invalid};
 use super::{clear_tools, drop_reasoning, everything, head_tail, ladder, recall, summarize, tools, window};

@@ -1,5 +1,4 @@
-//! `Listed` and `Options`: a strategy's entry in the list, and the parser of its options
-//! `key=value,key=value`.
+//! `Listed`: a strategy's entry in the list. `Options`: reads `key=value,key=value`.
 
 use serde::Serialize;
 

@@ -86,7 +86,7 @@ fn a_plan_is_explained_line_by_line() {
     let plan = plan(&damaged(), 118, &SlidingWindow::tokens());
     insta::assert_snapshot!(plan.explain(), @"
     window: sends 7 of 10 messages, 117 of 118 tokens
-      limit 118 tokens; trims above 118 down to 118
+      limit 118 tokens
       +  0     sent          1 message        13 tokens  always sent first
       +  1     sent          1 message        19 tokens  pinned
       -  2     left out      1 message        14 tokens  older than what fits
@@ -109,7 +109,7 @@ fn a_plan_in_json_counts_from_the_heads_first_message() {
     insta::assert_snapshot!(rest.replace("},", "},\n"), @r#"
     {"strategy":"window","budget":{"limit":118,"high":118,"low":118,"reply_reserve":0,"tools":0,"margin":0},
     "tokens":117,"parts":{"head":13,"tools":0,"history":101,"overhead":3,"estimated":false},
-    "steps":[{"strategy":"window","saved":14,"price":{"calls":0,"tokens":0}}],"kept":[{"from":0,"to":1,"messages":1,"tokens":13,"reason":"head"},
+    "steps":[{"strategy":"window","saved":14,"price":0}],"kept":[{"from":0,"to":1,"messages":1,"tokens":13,"reason":"head"},
     {"from":1,"to":2,"messages":1,"tokens":19,"reason":"pin"},
     {"from":3,"to":5,"messages":2,"tokens":36,"reason":"fits"},
     {"from":6,"to":7,"messages":1,"tokens":14,"reason":"fits"},

@@ -1,4 +1,4 @@
-//! `Summarize`: a summary of the old messages, and the newest messages in full.
+//! `Summarize`: a summary of old messages, and the newest ones whole.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,7 @@ use super::options::{Listed, Options, Reader};
 use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
 use crate::message::Role;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache};
-use crate::plan::{SummaryRequest, SummaryUse};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, SummaryRequest, SummaryUse, View};
 
 /// Sends a summary of the old messages, and the newest ones in full. The strategy only decides the
 /// size of the summary; a manager's [`Summarizer`](crate::manager::Summarizer) makes it, and
@@ -30,7 +27,6 @@ use crate::plan::{SummaryRequest, SummaryUse};
 #[must_use]
 pub struct Summarize {
     most: u64,
-    chunk: u64,
     role: Role,
 }
 
@@ -41,13 +37,11 @@ impl Default for Summarize {
 }
 
 const MOST: u64 = 400;
-const CHUNK: u64 = 4_000;
 
 impl Summarize {
-    /// The defaults: a summary of at most 400 tokens, or a quarter of the budget if that is less;
-    /// made from at most 4,000 tokens per call; sent as a system message.
+    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; sent as a system message.
     pub fn rolling() -> Self {
-        Self { most: MOST, chunk: CHUNK, role: Role::System }
+        Self { most: MOST, role: Role::System }
     }
 
     /// The most tokens of the summary. Default 400.
@@ -55,13 +49,6 @@ impl Summarize {
     /// Raise it if details get lost; every request then has less room for messages.
     pub fn tokens(mut self, most: u64) -> Self {
         self.most = most.max(1);
-        self
-    }
-
-    /// How many tokens of messages one call of the summarizer includes, for the estimate of what a
-    /// summary would cost. Default 4,000.
-    pub fn chunk(mut self, tokens: u64) -> Self {
-        self.chunk = tokens.max(1);
         self
     }
 
@@ -87,8 +74,8 @@ impl Summarize {
         let tokens = view.tokens(start..end);
         // Text that is hardly longer than its summary is not worth a call.
         let is_worth_it = tokens > most;
-        let (groups, previous) = (start..end, known.map(|known| known.id));
-        is_worth_it.then(|| SummaryRequest { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
+        let previous = known.map(|known| known.id);
+        is_worth_it.then_some(SummaryRequest { groups: start..end, previous, tokens, most })
     }
 }
 
@@ -100,7 +87,7 @@ fn whole_stretch(view: &View<'_>, start: usize, end: usize) -> usize {
 
 pub(super) const LISTED: Listed = Listed {
     name: "summarize",
-    takes: "tokens=N, chunk=N, role=NAME",
+    takes: "tokens=N, role=NAME",
     about: "a summary of the old messages, and the newest ones in full",
     price: "1 call now and then",
     read: Reader::Options(|options| Ok(Box::new(Summarize::from_options(options)?))),
@@ -112,9 +99,6 @@ impl Summarize {
         if let Some(tokens) = options.number("tokens")? {
             summarize = summarize.tokens(tokens as u64);
         }
-        if let Some(tokens) = options.number("chunk")? {
-            summarize = summarize.chunk(tokens as u64);
-        }
         if let Some(role) = options.take("role") {
             summarize = summarize.role(role);
         }
@@ -125,17 +109,15 @@ impl Summarize {
 impl Strategy for Summarize {
     fn spec(&self) -> Cow<'static, str> {
         let most = (self.most != MOST).then(|| format!("tokens={}", self.most));
-        let chunk = (self.chunk != CHUNK).then(|| format!("chunk={}", self.chunk));
         let role = (self.role != Role::System).then(|| format!("role={}", self.role.as_str()));
-        match [most, chunk, role].into_iter().flatten().collect::<Vec<_>>() {
+        match [most, role].into_iter().flatten().collect::<Vec<_>>() {
             options if options.is_empty() => "summarize".into(),
             options => format!("summarize:{}", options.join(",")).into(),
         }
     }
 
     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
-        let groups = view.path().groups();
-        if !view.is_holding() && !view.is_over(view.tokens(0..groups)) {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let known = self.known(view);

@@ -1,8 +1,6 @@
-//! `Sweep`: shortens old groups up to a mark that moves only when necessary.
+//! `Sweep`: makes old groups smaller, up to a mark that moves only when it must.
 
-use crate::plan::Shrink;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
+use crate::plan::{Draft, Reason, Shrink, View};
 
 /// What a sweep does, and to which groups.
 pub(super) struct Sweep<'a> {
@@ -23,7 +21,7 @@ impl Sweep<'_> {
         if view.is_holding() {
             return marked.map_or_else(Draft::keep_all, |marked| self.shrink(view, marked).0);
         }
-        if !view.is_over(view.tokens(0..groups)) {
+        if !view.needs_trim() {
             return Draft::keep_all();
         }
         let (draft, saved) = self.shrink(view, end);

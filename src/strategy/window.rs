@@ -1,4 +1,5 @@
-//! `SlidingWindow`: the newest messages that fit.
+//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: a cut that stays where it is while
+//! it can.
 
 use std::borrow::Cow;
 

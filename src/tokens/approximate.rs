@@ -32,7 +32,7 @@ use super::{Count, TokenCounter};
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Approximate, TokenCounter};
+/// use turnwise::tokens::{Approximate, TokenCounter};
 ///
 /// assert_eq!(Approximate.count("How are you today?").to_string(), "~5");
 /// ```
@@ -97,7 +97,9 @@ impl Reader<'_> {
 
     /// The cost of a word, which ends before a capital after a lower-case letter.
     fn word(&mut self, first: char) -> u64 {
-        let (mut letters, mut cost, mut last) = (1, WORD + accent(first), first);
+        let mut letters = 1;
+        let mut cost = WORD + accent(first);
+        let mut last = first;
         while let Some(letter) = self.next_if(|next| is_latin(next) && (last.is_uppercase() || !next.is_uppercase())) {
             letters += 1;
             cost += accent(letter) + if letter.is_uppercase() { CAPITAL_BEHIND_CAPITAL } else { 0 };
@@ -117,7 +119,8 @@ impl Reader<'_> {
     /// The cost of white space: one space belongs to the next word, newlines and indentation cost.
     fn blanks(&mut self, first: char) -> u64 {
         let is_newline = |blank| matches!(blank, '\n' | '\r');
-        let (mut has_newline, mut in_line) = (is_newline(first), u64::from(!is_newline(first)));
+        let mut has_newline = is_newline(first);
+        let mut in_line = u64::from(!is_newline(first));
         let mut has_tab = first == '\t';
         while let Some(blank) = self.next_if(|next| matches!(next, ' ' | '\t' | '\n' | '\r')) {
             has_tab |= blank == '\t';

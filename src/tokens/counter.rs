@@ -71,7 +71,7 @@ count_through!(&C, Box<C>, Arc<C>);
 ///
 /// # Examples
 /// ```
-/// use turnwise::{CounterFn, TokenCounter};
+/// use turnwise::tokens::{CounterFn, TokenCounter};
 ///
 /// let words = CounterFn::new("words", |text| text.split_whitespace().count() as u64);
 /// assert_eq!(words.count("two words").tokens, 2);

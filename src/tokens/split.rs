@@ -56,7 +56,8 @@ pub(super) fn last(text: &str) -> Option<usize> {
         if is_exact(before, after) {
             return Some(at);
         }
-        (at, after) = (start, before);
+        at = start;
+        after = before;
     }
     None
 }

@@ -19,7 +19,7 @@ const SHORT: usize = 1024;
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, StreamedCount, Tiktoken};
+/// use turnwise::tokens::{Encoding, StreamedCount, Tiktoken};
 ///
 /// let mut reply = StreamedCount::new(Tiktoken::new(Encoding::O200kBase));
 /// reply.push("Hel");
@@ -81,7 +81,8 @@ impl<C: TokenCounter> StreamedCount<C> {
         self.settled += count;
         self.tail.drain(..end);
         self.tail_count = self.counter.count(&self.tail);
-        (self.counted, self.whole) = (self.tail.len(), self.tail.len());
+        self.counted = self.tail.len();
+        self.whole = self.tail.len();
     }
 }
 

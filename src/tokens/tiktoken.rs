@@ -29,7 +29,7 @@ const STEP: usize = 8 * 1024;
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, Tiktoken, TokenCounter};
+/// use turnwise::tokens::{Encoding, Tiktoken, TokenCounter};
 ///
 /// let counter = Tiktoken::new(Encoding::O200kBase);
 /// assert_eq!(counter.count("Hello, world").tokens, 3);
@@ -60,7 +60,8 @@ impl TokenCounter for Tiktoken {
     }
 
     fn count_within(&self, text: &str, limit: u64) -> Option<Count> {
-        let (mut count, mut left) = (Count::ZERO, text.len());
+        let mut count = Count::ZERO;
+        let mut left = text.len();
         let fits = |count: Count, left: usize| count.tokens + (left as u64).div_ceil(LONGEST_TOKEN) <= limit;
         let mut pieces = Pieces::of(STEP, text);
         while fits(count, left) {
@@ -72,7 +73,8 @@ impl TokenCounter for Tiktoken {
     }
 
     fn count_settled(&self, text: &str) -> (usize, Count) {
-        let (mut end, mut settled) = (0, Count::ZERO);
+        let mut end = 0;
+        let mut settled = Count::ZERO;
         let mut pieces = Pieces::new(text).peekable();
         while let Some(piece) = pieces.next() {
             // More text may move the end of the last piece.

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Examples
 /// ```
-/// use turnwise::Transcripts;
+/// use turnwise::transcript::Transcripts;
 ///
 /// let lines = "[{\"role\":\"user\",\"content\":\"a\"}]\n[{\"role\":\"user\",\"content\":\"b\"}]\n";
 /// let texts: Result<Vec<_>, _> = Transcripts::new(lines.as_bytes())

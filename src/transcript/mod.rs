@@ -133,7 +133,8 @@ impl Transcript {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{Transcript, Warning};
+    /// use turnwise::transcript::Warning;
+    /// use turnwise::Transcript;
     ///
     /// let file = Transcript::from_json(r#"[{"role": "user", "content": "cut \ud83d"}]"#)?;
     /// assert_eq!(file.conversation.path().item(0).unwrap().message().text(), "cut \u{fffd}");

@@ -2,10 +2,11 @@
 
 use fastrand::Rng;
 use turnwise::backend::Dialect;
+use turnwise::message::{FunctionCall, ImageDetail, Part, RawJson};
 use turnwise::strategy::parse;
+use turnwise::tokens::CounterFn;
 use turnwise::{
-    ChatCost, Content, Conversation, CounterFn, FunctionCall, ImageDetail, Ledger, Message, Part, Planner, RawJson,
-    Role, StrategyCache, TokenBudget, Tool, ToolCall, trim,
+    ChatCost, Content, Conversation, Ledger, Message, Planner, Role, StrategyCache, TokenBudget, Tool, ToolCall, trim,
 };
 
 use crate::each_case;

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use fastrand::Rng;
-use turnwise::{Conversation, FunctionCall, ItemId, Message, Part, RawJson, Tool, ToolCall};
+use turnwise::message::{FunctionCall, Part, RawJson};
+use turnwise::{Conversation, ItemId, Message, Tool, ToolCall};
 
 /// A conversation as messages, and the positions on its path that are pinned.
 pub(crate) struct Talk {

@@ -2,7 +2,8 @@
 //! formula of costs, own idea of what must be sent.
 
 use serde_json::Value;
-use turnwise::{Conversation, Decision, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, ResolvedBudget, Tool};
+use turnwise::plan::{Decision, ResolvedBudget};
+use turnwise::{Conversation, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, Tool};
 
 pub(crate) type Counter = fn(&str) -> u64;
 
@@ -558,7 +559,9 @@ impl Asked<'_> {
     fn judge_runs(&self, plan: &Plan, broken: &mut Broken) -> Vec<bool> {
         let groups = &self.input.groups;
         let mut sent = Vec::with_capacity(groups.len());
-        for run in plan.runs() {
+        let head = self.input.head.len();
+        let runs = plan.runs().split_at(usize::from(head > 0)).1;
+        for run in runs {
             let expected = groups.get(run.groups.clone()).unwrap_or(&[]);
             hold!(broken, 2, run.groups.start == sent.len(), "a run starts with group {}", run.groups.start);
             hold!(broken, 2, !expected.is_empty(), "a run of groups {:?}", run.groups);
@@ -567,21 +570,28 @@ impl Asked<'_> {
             }
             let mut positions: Vec<usize> = expected.iter().flat_map(|group| group.positions.clone()).collect();
             positions.sort_unstable();
-            let own = run.positions.clone().chain(run.apart.iter().copied());
-            hold!(broken, 2, own.eq(positions), "a run of positions {:?} and {:?}", run.positions, run.apart);
-            let is_apart = run.apart.first().is_none_or(|apart| *apart > run.positions.end);
-            hold!(broken, 2, is_apart, "{:?} follow {:?} directly", run.apart, run.positions);
+            let own = run.indexes.clone().chain(run.apart.iter().copied());
+            hold!(
+                broken,
+                2,
+                own.eq(positions.iter().map(|at| head + at)),
+                "a run of messages {:?} and {:?}",
+                run.indexes,
+                run.apart
+            );
+            let is_apart = run.apart.first().is_none_or(|apart| *apart > run.indexes.end);
+            hold!(broken, 2, is_apart, "{:?} follow {:?} directly", run.apart, run.indexes);
             let tokens: u64 = expected.iter().map(|group| group.tokens).sum();
             hold!(broken, 2, run.tokens == tokens, "a run of {} tokens, not {tokens}", run.tokens);
             sent.extend(run.groups.clone().map(|_| run.fate == Fate::Kept));
         }
         hold!(broken, 2, sent.len() == groups.len(), "runs of {} groups, there are {}", sent.len(), groups.len());
-        for pair in plan.runs().windows(2) {
+        for pair in runs.windows(2) {
             let differ = pair[0].fate != pair[1].fate || pair[0].reason != pair[1].reason;
-            let is_gap = pair[0].positions.end < pair[1].positions.start;
+            let is_gap = pair[0].indexes.end < pair[1].indexes.start;
             hold!(broken, 2, differ || is_gap, "two runs side by side have the same reason");
         }
-        for run in plan.runs() {
+        for run in runs {
             for group in run.groups.clone().filter(|&group| group < groups.len()) {
                 let expected = match groups[group].state {
                     State::Open => Some((Fate::Evicted, Reason::Unanswered)),

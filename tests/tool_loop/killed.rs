@@ -13,9 +13,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
-use turnwise::{
-    ChatRequest, ConversationManager, CounterFn, ErrorKind, Message, Outcome, TokenBudget, ToolCall, Transcript,
-};
+use turnwise::manager::Outcome;
+use turnwise::tokens::CounterFn;
+use turnwise::{ChatRequest, ConversationManager, ErrorKind, Message, TokenBudget, ToolCall, Transcript};
 
 const FOLDER: &str = "TURNWISE_KILLED_IN";
 const RERUN: &str = "TURNWISE_RERUN";

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use comfy_table::Table;
 use serde::Serialize;
+use turnwise::plan::ResolvedBudget;
 use turnwise::replay::{Share, Totals};
 use turnwise::strategy::parse;
-use turnwise::{Models, Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBudget, replay};
+use turnwise::{Models, Planner, SlidingWindow, Strategy, TokenBudget, replay};
 
 use crate::args::{Budget, Compare, DialectArgs};
 use crate::dialects::dialect_of;

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use turnwise::{Breakdown, ChatRequest, Dialect, Message, Models, Transcript};
+use turnwise::tokens::Breakdown;
+use turnwise::{ChatRequest, Dialect, Message, Models, Transcript};
 
 use crate::args;
 use crate::dialects::dialect_of;
@@ -103,7 +104,7 @@ fn whole(file: &Transcript) -> ChatRequest {
 }
 
 fn report<'a>(messages: &'a [Message], breakdown: &Breakdown) -> Report<'a> {
-    let row = |(index, (message, count)): (usize, (&'a Message, &turnwise::Count))| Row {
+    let row = |(index, (message, count)): (usize, (&'a Message, &turnwise::tokens::Count))| Row {
         index,
         role: message.role().as_str(),
         tokens: count.tokens,
@@ -152,7 +153,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
     Ok(())
 }
 
-fn figure(count: turnwise::Count) -> String {
+fn figure(count: turnwise::tokens::Count) -> String {
     let about = if count.exact { "" } else { "~" };
     format!("{about}{}", thousands(count.tokens))
 }

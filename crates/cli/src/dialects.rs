@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use serde::Serialize;
-use turnwise::{Dialect, Preset, Transcript};
+use turnwise::backend::Preset;
+use turnwise::{Dialect, Transcript};
 
 use crate::args;
 use crate::failure::{Failure, Result};

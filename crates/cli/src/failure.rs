@@ -76,7 +76,7 @@ impl Failure {
 /// own text names a method.
 fn told(error: &turnwise::Error) -> String {
     let place = error.position().map_or_else(String::new, |position| format!(" ({position})"));
-    let advice = error.advice().and_then(turnwise::Advice::on_command_line);
+    let advice = error.advice().and_then(turnwise::error::Advice::on_command_line);
     let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
     format!("{}: {}{place}{advice}", error.kind(), error.detail())
 }

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
 
-use turnwise::{
-    ChatCost, Conversation, Dialect, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, transcript,
-};
+use turnwise::conversation::Summary;
+use turnwise::transcript::Transcripts;
+use turnwise::{ChatCost, Conversation, Dialect, Models, Planner, TokenBudget, Transcript, transcript};
 
 use crate::args;
 use crate::dialects::dialect_of;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use turnwise::{Conversation, GroupState, ItemId, Message, Summary, Transcript};
+use turnwise::conversation::{GroupState, Summary};
+use turnwise::{Conversation, ItemId, Message, Transcript};
 
 use crate::args;
 use crate::count::said;

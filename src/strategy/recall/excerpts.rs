@@ -1,4 +1,4 @@
-//! Selects passages of long messages that do not fit in full.
+//! `Selection`: what is sent so far, with passages of long messages that do not fit whole.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -81,7 +81,8 @@ impl Texts<'_> {
         if self.known.get(&group).is_none_or(|cut| cut.stamp != item.stamp()) {
             let text = item.message().text();
             let pieces = pieces::cut(&text, |part| self.view.count(part));
-            let (mut words, mut words_of) = (Vec::new(), Vec::with_capacity(pieces.len()));
+            let mut words = Vec::new();
+            let mut words_of = Vec::with_capacity(pieces.len());
             for piece in &pieces {
                 let start = words.len();
                 self.index.read_keys(&text[piece.range.clone()], &mut words);
@@ -182,7 +183,9 @@ impl<'a> Selection<'a> {
             let head = texts.excerpt(group, [0]);
             let tokens = head.as_ref().map_or_else(|| self.view.tokens(group..self.start), |head| head.tokens);
             let (Some(rest), Some(room)) = (left.checked_sub(tokens), self.room.checked_sub(tokens)) else { break };
-            (left, self.room, self.start) = (rest, room, group);
+            left = rest;
+            self.room = room;
+            self.start = group;
             self.excerpts.extend(head.map(|head| (group, head)));
         }
     }

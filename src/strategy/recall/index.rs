@@ -1,5 +1,5 @@
-//! `Index`: which group contains which word how often. It grows and shrinks by one group at a time,
-//! at the end.
+//! `Index`: which group holds which word how often. It grows and shrinks at its end, a group at
+//! a time.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! `Recall`: relevance strategy, BM25 over the conversation's own groups.
+//! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own
+//! groups.
 
 mod excerpts;
 mod index;
@@ -12,7 +13,7 @@ use std::collections::BinaryHeap;
 
 use super::options::{FREE, Listed, Options, Reader, invalid};
 use crate::error::{Error, Result};
-use crate::plan::{Draft, Reason, Strategy, StrategyCache, TrimsTo, View};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 use excerpts::{Segments, Selection};
 use index::Index;
 use query::Query;
@@ -222,8 +223,7 @@ impl Strategy for Recall {
     }
 
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
-        let groups = view.path().groups();
-        if view.is_holding() || !view.is_over(view.tokens(0..groups)) {
+        if view.is_holding() || !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let Cache { index, scores, cuts } = cache.get();
@@ -232,7 +232,7 @@ impl Strategy for Recall {
         let query = Query::of(view.path(), turn, index);
         let scored = scores.of(index, &query);
         let mut texts = cuts.texts(view, index, self.stem);
-        let room = view.whole_room();
+        let room = view.budget().high.saturating_sub(view.required_tokens());
         let mut sent = Selection::tail(view, room, percent(room, self.tail));
         sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
@@ -247,10 +247,6 @@ impl Strategy for Recall {
         chosen.splice(0..0, leads);
         sent.lengthen(&chosen);
         Ok(draft(&chosen, leads, sent))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }
 

@@ -1,4 +1,4 @@
-//! Divides long texts into pieces that can be understood alone, and chooses among them.
+//! Splits long texts into pieces that can be understood alone, and chooses among them.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -120,7 +120,8 @@ fn line_ends(text: &str) -> Vec<usize> {
 /// needs none.
 fn sentence_ends(text: &str) -> Vec<usize> {
     let mut ends = Vec::new();
-    let (mut is_stopped, mut is_in_gap) = (false, false);
+    let mut is_stopped = false;
+    let mut is_in_gap = false;
     for (at, character) in text.char_indices() {
         if character.is_whitespace() {
             is_in_gap = is_stopped || character == '\n';
@@ -144,14 +145,16 @@ fn sentence_ends(text: &str) -> Vec<usize> {
 fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut fence: Option<&str> = None;
-    let (mut at, mut is_closed) = (0, true);
+    let mut at = 0;
+    let mut is_closed = true;
     for line in text.split_inclusive('\n') {
         let range = at..at + line.len();
         at = range.end;
         let last = blocks.last_mut();
         if let Some(open) = fence {
             if closes(line, open) {
-                (fence, is_closed) = (None, true);
+                fence = None;
+                is_closed = true;
             }
             if let Some(last) = last {
                 last.range.end = range.end;

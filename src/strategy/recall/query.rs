@@ -1,4 +1,4 @@
-//! `Query`: the words that are looked up.
+//! `Query`: the words that are asked for.
 
 use super::index::Index;
 use super::terms::Key;

@@ -50,7 +50,7 @@ fn what_shares_words_with_the_question_is_sent_and_the_room_filled_to_the_high_m
     assert_eq!(plan.tokens().total(), 3 + 6 * 16);
     insta::assert_snapshot!(plan.explain(), @"
     recall:tail=26: sends 16 of 101 messages, 99 of 100 tokens
-      limit 100 tokens; trims above 100
+      limit 100 tokens; high mark 100, low mark 70
       -   0-17   left out    18 messages       108 tokens  less related to the question than what fits
       +  18-22   sent         5 messages        30 tokens  related to the question
       -  23-57   left out    35 messages       210 tokens  less related to the question than what fits

@@ -1,5 +1,5 @@
-//! `Scores`: how closely each group is related to the question, by BM25 in integers, so that every
-//! machine gets the same result.
+//! `Scores`: how much each group has to do with the question. BM25 in whole numbers, so that
+//! every machine finds the same.
 
 use super::index::{Index, Posting};
 use super::query::Query;

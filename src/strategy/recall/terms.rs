@@ -1,4 +1,4 @@
-//! `Words`: extracts the words of a text that are compared.
+//! `Words`: the words of a text, as they are compared.
 
 use std::borrow::Cow;
 

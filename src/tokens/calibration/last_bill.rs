@@ -1,4 +1,4 @@
-//! `LastBill`: the last bill of a conversation, which the next forecast starts from.
+//! `LastBill`: the last bill of a conversation, as it is stored with it.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct LastBill {
     /// The margin of the budget that the request was planned with, in tokens.
     /// [`ResolvedBudget::margin`] follows it in steps.
     ///
-    /// [`ResolvedBudget::margin`]: crate::ResolvedBudget::margin
+    /// [`ResolvedBudget::margin`]: crate::plan::ResolvedBudget::margin
     #[serde(default)]
     pub margin: u64,
 }

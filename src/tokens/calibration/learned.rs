@@ -1,5 +1,4 @@
-//! `Learned` and `Forecast`: what is known of one model at one server, and the bill that follows
-//! from it.
+//! `Learned`: what is known of one model at one server. `Forecast`: what its next bill will be.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::line::Line;
 use super::misses::Misses;
 use super::{LARGEST, ONE, scaled};
+use crate::bisect::first_where;
 use crate::text::{counted, thousands};
 use crate::tokens::Count;
 
@@ -153,16 +153,8 @@ impl Learned {
     /// is applied, and the ratio only as far as bills have confirmed it: a few small bills say
     /// nothing about a request that fills a window.
     pub fn fitting(&self, room: u64, exact: bool, anchor: Option<&Anchor>) -> u64 {
-        let fits = |tokens: u64| self.most(Count { tokens, exact }, anchor) <= room;
-        if fits(room) {
-            return room;
-        }
-        let (mut fitting, mut too_large) = (0, room);
-        while too_large - fitting > 1 {
-            let middle = fitting + (too_large - fitting) / 2;
-            if fits(middle) { fitting = middle } else { too_large = middle }
-        }
-        fitting
+        let is_too_large = |tokens: u64| self.most(Count { tokens, exact }, anchor) > room;
+        if is_too_large(room) { first_where(1..room, is_too_large).saturating_sub(1) } else { room }
     }
 
     /// The highest bill to assume for a request that must fit.
@@ -177,7 +169,8 @@ impl Learned {
 
     pub(super) fn learn(&mut self, forecast: &Forecast, billed: u64, anchor: Option<&Anchor>) {
         let estimated = forecast.estimated;
-        let (counted, bill) = (signed(estimated.tokens), signed(billed));
+        let counted = signed(estimated.tokens);
+        let bill = signed(billed);
         match anchor {
             Some(anchor) => self.line.learn_change(counted - signed(anchor.estimated), bill - signed(anchor.billed)),
             None => self.line.learn_first(counted, bill, estimated.exact),
@@ -211,7 +204,8 @@ impl Learned {
     pub(super) fn checked(self) -> Self {
         let limit = self.limit.filter(|limit| *limit > 0);
         if self.largest > 0 || self.bills == 0 {
-            let (misses, first_misses) = (self.misses.checked(), self.first_misses.checked());
+            let misses = self.misses.checked();
+            let first_misses = self.first_misses.checked();
             return Self { line: self.line.checked(), misses, first_misses, limit, errors: VecDeque::new(), ..self };
         }
         // An older version counted what first bills have in addition to the messages towards the
@@ -221,7 +215,8 @@ impl Learned {
             return Self { limit, ..Self::default() };
         }
         let misses = Misses::from_parts(self.errors);
-        let (line, largest) = (self.line.checked(), LARGEST.unsigned_abs());
+        let line = self.line.checked();
+        let largest = LARGEST.unsigned_abs();
         Self { bills: self.bills, line, misses, largest, limit, ..Self::default() }
     }
 }
@@ -234,7 +229,8 @@ fn signed(tokens: u64) -> i64 {
 impl fmt::Display for Learned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bills = usize::try_from(self.bills).unwrap_or(usize::MAX);
-        let (ratio, error) = (self.ratio() / 1_000, self.mean_error() / 1_000);
+        let ratio = self.ratio() / 1_000;
+        let error = self.mean_error() / 1_000;
         let bar = self.error_bar(self.largest, true).saturating_mul(1_000) / self.largest.max(1);
         write!(f, "{}.{:03} tokens billed for each of ours", ratio / 1_000, ratio % 1_000)?;
         if self.offset() > 0 {

@@ -1,4 +1,5 @@
-//! The line that bills follow: a ratio to our count, plus an offset in every request.
+//! `Line`: the line that bills follow: so many tokens for each of ours, and so many more in
+//! every request.
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,8 @@ pub(super) struct Drawn {
 impl Line {
     /// Learns from a change of our count and of the bill.
     pub(super) fn learn_change(&mut self, counted: i64, billed: i64) {
-        let (counted, billed) = (bounded(counted), bounded(billed));
+        let counted = bounded(counted);
+        let billed = bounded(billed);
         self.products = scaled(self.products, LEFT, LEFT + 1) + counted * billed;
         self.squares = scaled(self.squares, LEFT, LEFT + 1) + counted * counted;
     }
@@ -75,7 +77,8 @@ impl Line {
     /// Learns from the first bill of a conversation. If our count claims to be exact, everything
     /// billed beyond it is the offset.
     pub(super) fn learn_first(&mut self, counted: i64, billed: i64, is_exact: bool) {
-        let (counted, billed) = (bounded(counted), bounded(billed));
+        let counted = bounded(counted);
+        let billed = bounded(billed);
         let (counted, billed) = if is_exact { (0, billed - counted) } else { (counted, billed) };
         self.firsts.add(counted, billed);
     }
@@ -116,9 +119,11 @@ impl Line {
 
 impl Firsts {
     fn add(&mut self, counted: i64, billed: i64) {
-        let (all, size) = (i128::from(WEIGHT), i128::from(counted.max(LARGE_FIRST)));
+        let all = i128::from(WEIGHT);
+        let size = i128::from(counted.max(LARGE_FIRST));
         let weighted = |number: i128| whole(all * number * i128::from(LARGE_FIRST * LARGE_FIRST) / (size * size));
-        let (counted, billed) = (i128::from(counted), i128::from(billed));
+        let counted = i128::from(counted);
+        let billed = i128::from(billed);
         let older = |sum: i64| scaled(sum, FIRSTS_LEFT, FIRSTS_LEFT + 1);
         self.weight = older(self.weight) + weighted(1);
         self.counts = older(self.counts) + weighted(counted);

@@ -1,4 +1,4 @@
-//! `Misses`: by how much recent forecasts fell short.
+//! `Misses`: what forecasts fell short by.
 
 use std::collections::VecDeque;
 

@@ -38,10 +38,11 @@ fn scaled(number: i64, by: i64, of: i64) -> i64 {
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Anchor, Calibration, Count};
+/// use turnwise::tokens::{Anchor, Calibration, Count};
 ///
 /// let calibration = Calibration::new();
-/// let (model, server) = ("smollm2", "http://127.0.0.1:8080/v1");
+/// let model = "smollm2";
+/// let server = "http://127.0.0.1:8080/v1";
 /// // Before anything is known a forecast is our own count.
 /// let first = calibration.of(model, server).forecast(Count::estimated(200), None);
 /// assert_eq!(first.tokens, 200);

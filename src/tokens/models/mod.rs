@@ -55,7 +55,8 @@ impl fmt::Display for Encoding {
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, Model, TokenBudget};
+/// use turnwise::tokens::Encoding;
+/// use turnwise::{Model, TokenBudget};
 ///
 /// let mut own = Model::new("our-finetune");
 /// own.window = Some(32_768);

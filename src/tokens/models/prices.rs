@@ -14,7 +14,8 @@ use super::{Model, Price};
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Model, Price, Prices};
+/// use turnwise::tokens::{Price, Prices};
+/// use turnwise::Model;
 ///
 /// let prices = Prices::default().set("our-finetune", Price { input: 500_000, cached: None, output: 1_500_000 });
 /// assert_eq!(prices.of(&Model::find("our-finetune")).map(|price| price.output), Some(1_500_000));

@@ -35,7 +35,8 @@ const HOSTS_WITH_A_WINDOW: [&str; 2] = ["ollama", "ollama_chat"];
 ///     { "name": "llama3.1:8b", "window": 16384 }
 /// ] }"#)?;
 /// let model = models.find("llama3.1:8b");
-/// let (budget, cost) = (TokenBudget::for_model(&model)?, ChatCost::for_model(&model));
+/// let budget = TokenBudget::for_model(&model)?;
+/// let cost = ChatCost::for_model(&model);
 /// assert_eq!((budget.resolve()?.limit, cost.is_exact()), (12_288, false));
 /// assert_eq!(models.find("support-prod").window, Some(128_000));
 /// # Ok::<(), turnwise::Error>(())
@@ -160,7 +161,8 @@ fn asked(known: &Model, name: &str, candidate: &Candidate<'_>) -> Model {
         model.price = None;
     }
     if hosts().any(|host| HOSTS_WITH_A_WINDOW.contains(&host)) {
-        (model.window, model.max_input) = (None, None);
+        model.window = None;
+        model.max_input = None;
     }
     if name != known.name {
         model.like = Some(known.name.clone());

@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use turnwise::backend::openai::OpenAi;
+use turnwise::message::RawJson;
 use turnwise::strategy::parse;
-use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Transcript};
+use turnwise::{Builder, ConversationManager, Models, TokenBudget, Transcript};
 
 use crate::args::Chat;
 use crate::dialects::dialect_of;

@@ -130,12 +130,13 @@ pub(super) fn figure(plan: &Plan, tokens: u64) -> String {
 
 fn trimmed(plan: &Plan) {
     let runs = plan.runs();
-    let count = |fate: Fate| runs.iter().filter(|run| run.fate == fate).map(turnwise::Run::messages).sum::<usize>();
+    let count =
+        |fate: Fate| runs.iter().filter(|run| run.fate == fate).map(turnwise::plan::Run::messages).sum::<usize>();
     let (left_out, shorter) = (plan.evicted(), count(Fate::Shrunk));
     if left_out + shorter == 0 {
         return;
     }
-    let all = plan.head_len() + runs.iter().map(turnwise::Run::messages).sum::<usize>();
+    let all = runs.iter().map(turnwise::plan::Run::messages).sum::<usize>();
     let sent = thousands((all - left_out) as u64);
     let summary = if plan.summary().is_some() { " and a summary" } else { "" };
     let shortened = match shorter {

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
-use turnwise::{ConversationManager, ErrorKind, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
+use turnwise::conversation::GroupState;
+use turnwise::{ConversationManager, ErrorKind, Exchange, Item, ItemId, Message, Reply, Role, ToolCall};
 
 use super::commands::{self, Command, Line};
 use super::input::{Input, Next, unless_interrupted};

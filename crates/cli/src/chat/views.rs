@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use turnwise::backend::{Attempt, Usage};
-use turnwise::{ConversationManager, Item, Reply, Report};
+use turnwise::manager::Report;
+use turnwise::{ConversationManager, Item, Reply};
 
 use super::commands::KNOWN;
 use super::printing::{figure, note};

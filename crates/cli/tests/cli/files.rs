@@ -106,7 +106,11 @@ fn other_files_are_refused_with_the_reason_and_the_place() {
         &["not UTF-8", "iconv", "line 1, column 31"],
     );
     refuses("words.json", "Dear diary,\nnothing happened.\n", &["damaged file", "line 1"]);
-    refuses("other.json", r#"{"name": "x", "version": 1}"#, &["invalid message", "`name`, `version`", "without `messages`"]);
+    refuses(
+        "other.json",
+        r#"{"name": "x", "version": 1}"#,
+        &["invalid message", "`name`, `version`", "without `messages`"],
+    );
     refuses("number.json", "5", &["invalid message", "an object or an array"]);
     refuses(
         "shape.json",
