@@ -60,7 +60,7 @@ impl Keeper for File {
     fn occupied(&self) -> Error {
         let there = std::io::Error::new(
             std::io::ErrorKind::AlreadyExists,
-            "the file holds something already; `load` or `resume` goes on with it, and another name leaves it as it is",
+            "the file is not empty; continue its conversation with `load` or `resume`, or choose another name",
         );
         Error::io(format_args!("saving a conversation to {}", self.0.display()), there)
     }

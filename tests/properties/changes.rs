@@ -1,12 +1,12 @@
 //! All changes of a transcript, in their order, give the same transcript to the byte.
 
 use fastrand::Rng;
+use turnwise::conversation::{Mark, SummaryId};
+use turnwise::message::RawJson;
 use turnwise::spending::{Call, Purpose};
+use turnwise::tokens::{Calibration, Count, CounterFn, LastBill};
 use turnwise::transcript::Change;
-use turnwise::{
-    Calibration, ChatCost, Conversation, Count, CounterFn, ItemId, LastBill, Mark, Message, RawJson, SummaryId,
-    Transcript,
-};
+use turnwise::{ChatCost, Conversation, ItemId, Message, Transcript};
 
 use crate::generate::{self, chance, pick};
 use crate::{Case, each_case};

@@ -7,8 +7,8 @@ use crate::transcript::outline::Object;
 
 pub(super) const ANTHROPIC: Shape = Shape {
     name: "a conversation of Anthropic's Messages API",
-    way_out: "to convert it, `system` becomes the first message, `tool_use` parts become `tool_calls`, and `tool_result` \
-              parts messages of the role `tool`",
+    way_out: "to convert it, `system` becomes the first message, `tool_use` parts become \
+              `tool_calls`, and `tool_result` parts messages of the role `tool`",
     message: anthropic,
     body: anthropic_body,
     telling: &["type", "system"],
@@ -51,7 +51,8 @@ fn anthropic_body(body: &Object<'_>) -> Sign {
 
 pub(super) const BEDROCK: Shape = Shape {
     name: "a conversation of Amazon Bedrock's Converse API",
-    way_out: "to convert it, `toolUse` parts become `tool_calls`, and `toolResult` parts messages of the role `tool`",
+    way_out: "to convert it, `toolUse` parts become `tool_calls`, and `toolResult` parts \
+              messages of the role `tool`",
     message: |m| {
         const KINDS: &[&str] = &["toolUse", "toolResult", "text", "image", "document"];
         let is_part = |part: Object<'_>| !part.has("type") && part.has_any(KINDS);
@@ -70,8 +71,8 @@ pub(super) const THREAD: Shape = Shape {
 
 pub(super) const RESPONSES: Shape = Shape {
     name: "a list of items of OpenAI's Responses or Conversations API",
-    way_out: "to convert it, `function_call` items become `tool_calls` of an assistant message, and their outputs messages \
-              of the role `tool`",
+    way_out: "to convert it, `function_call` items become `tool_calls` of an assistant message, \
+              and their outputs messages of the role `tool`",
     message: responses,
     whole: |o| {
         let is_answer = o.is_one_of("object", &["response"]) && o.is_list("output");
@@ -111,7 +112,8 @@ fn responses(message: &Object<'_>) -> Sign {
 
 pub(super) const RESPONSES_REQUEST: Shape = Shape {
     name: "a request of OpenAI's Responses API",
-    way_out: "to convert it, `instructions` becomes the first message, and `input` becomes `messages`",
+    way_out: "to convert it, `instructions` becomes the first message, and `input` becomes \
+              `messages`",
     whole: |o| {
         let is_item = o.objects("input").any(|item| item.has_any(&["role", "type"]));
         let is_request = o.has_any(&["model", "instructions", "previous_response_id", "max_output_tokens"]);
@@ -122,8 +124,8 @@ pub(super) const RESPONSES_REQUEST: Shape = Shape {
 
 pub(super) const GEMINI: Shape = Shape {
     name: "a conversation of the Gemini API",
-    way_out: "to convert it, `contents` becomes `messages`, the text of `parts` becomes `content`, and the role `model` \
-              becomes `assistant`",
+    way_out: "to convert it, `contents` becomes `messages`, the text of `parts` becomes \
+              `content`, and the role `model` becomes `assistant`",
     message: gemini,
     whole: |o| sign(o.objects("contents").any(|content| content.has("parts")), "`contents` with `parts`"),
     body: |o| {
@@ -157,8 +159,8 @@ fn gemini(message: &Object<'_>) -> Sign {
 
 pub(super) const OLLAMA: Shape = Shape {
     name: "a conversation of Ollama's own API (`/api/chat`)",
-    way_out: "to convert it, each of `images` becomes a part of the type `image_url` with `data:image/png;base64,` before \
-              it, and results have a `tool_call_id`",
+    way_out: "to convert it, each of `images` becomes a part of the type `image_url` with \
+              `data:image/png;base64,` before it, and results have a `tool_call_id`",
     message: |m| {
         // Replies of other servers have `images` that are objects.
         let images = m.list("images");
@@ -183,7 +185,7 @@ pub(super) const COHERE: Shape = Shape {
 
 pub(super) const COMPLETION: Shape = Shape {
     name: "an answer of a chat-completions server",
-    way_out: "a conversation is the request's `messages` with `choices[0].message` behind them",
+    way_out: "a conversation is the request's `messages` followed by `choices[0].message`",
     whole: |o| {
         let is_answer = o.is_one_of("object", &["chat.completion", "chat.completion.chunk"]);
         let has_choice = || first(o, "choices").is_some_and(|choice| choice.has_any(&["message", "delta"]));
@@ -194,7 +196,8 @@ pub(super) const COMPLETION: Shape = Shape {
 
 pub(super) const BATCH_OUTPUT: Shape = Shape {
     name: "an answer of the Batch API",
-    way_out: "a conversation is the request's `messages` with `response.body.choices[0].message` behind them",
+    way_out: "a conversation is the request's `messages` followed by \
+              `response.body.choices[0].message`",
     whole: |o| o.object("response").and_then(|_| members(o, &["custom_id", "response"])),
     ..SHAPE
 };

@@ -5,14 +5,16 @@ use crate::transcript::outline::Object;
 
 pub(super) const MODEL_MESSAGES: Shape = Shape {
     name: "a conversation in the model messages of the Vercel AI SDK",
-    way_out: "to convert it, `tool-call` parts become `tool_calls`, and `tool-result` parts messages of the role `tool`",
+    way_out: "to convert it, `tool-call` parts become `tool_calls`, and `tool-result` parts \
+              messages of the role `tool`",
     message: |m| part(m, |part| part.is_one_of("type", &["tool-call", "tool-result"]) && part.has("toolCallId")),
     ..SHAPE
 };
 
 pub(super) const UI_MESSAGES: Shape = Shape {
     name: "a conversation in the UI messages of the Vercel AI SDK",
-    way_out: "to convert it, the text of `parts` becomes `content`, and each tool part a call and its result",
+    way_out: "to convert it, the text of `parts` becomes `content`, and each tool part a call \
+              and its result",
     message: ui_messages,
     telling: &["parts", "toolInvocations"],
     ..SHAPE
@@ -88,7 +90,8 @@ pub(super) const AUTO_GEN: Shape = Shape {
 /// Only some of its events are messages.
 pub(super) const AGENT_LOG: Shape = Shape {
     name: "a log of the events of an agent",
-    way_out: "to convert it, take the events that are messages, with the roles `user`, `assistant` and `tool`",
+    way_out: "to convert it, take the events that are messages, with the roles `user`, \
+              `assistant` and `tool`",
     message: |m| {
         let is_event = m.is_text("role") && m.is_text("kind");
         let is_agents = || sign(m.is_one_of("role", &["agent"]), "the role `agent` and a `kind`");

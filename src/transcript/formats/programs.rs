@@ -7,7 +7,8 @@ use super::{Detected, Format, Likelihood, Sample};
 
 pub(super) const CHAT_GPT: Shape = Shape {
     name: "an export of ChatGPT",
-    way_out: "to convert it, walk from `current_node` up through `parent`, and `author.role` becomes `role`",
+    way_out: "to convert it, walk from `current_node` up through `parent`, and `author.role` \
+              becomes `role`",
     whole: |o| {
         let is_export = o.has_any(&["current_node", "create_time", "conversation_id", "default_model_slug"]);
         sign(is_export && o.object("mapping").is_some(), "a `mapping` of messages")
@@ -31,7 +32,8 @@ pub(super) const AI_STUDIO: Shape = Shape {
 
 pub(super) const LLM: Shape = Shape {
     name: "a log of simonw/llm",
-    way_out: "to convert it, `prompt` becomes a message of the user, and `response` one of the assistant",
+    way_out: "to convert it, `prompt` becomes a message with the role `user`, and `response` one \
+              with the role `assistant`",
     whole: |o| {
         let is_turn = o.has_any(&["conversation_id", "datetime_utc", "conversation_name"]) && o.is_text("prompt");
         if is_turn { members(o, &["prompt", "response"]) } else { None }
@@ -41,8 +43,8 @@ pub(super) const LLM: Shape = Shape {
 
 pub(super) const OPEN_WEB_UI: Shape = Shape {
     name: "an export of Open WebUI",
-    way_out: "`jq -c '(if type == \"array\" then .[] else . end) | {messages: [(.chat // .).messages[] | {role, \
-              content}]}'` takes out its messages",
+    way_out: "`jq -c '(if type == \"array\" then .[] else . end) | {messages: [(.chat // \
+              .).messages[] | {role, content}]}'` extracts its messages",
     whole: |o| {
         let chat = o.object("chat");
         let history = chat.as_ref().unwrap_or(o).object("history");
@@ -65,7 +67,7 @@ pub(super) const LIBRE_CHAT: Shape = Shape {
 
 pub(super) const SILLY_TAVERN: Shape = Shape {
     name: "a chat of SillyTavern",
-    way_out: "to convert it, `mes` becomes `content`, and `is_user` tells the role",
+    way_out: "to convert it, `mes` becomes `content`, and `is_user` states the role",
     message: |m| members(m, &["mes", "is_user"]).or_else(|| members(m, &["user_name", "character_name"])),
     telling: &["mes"],
     ..SHAPE
@@ -80,8 +82,8 @@ pub(super) const LM_STUDIO: Shape = Shape {
 
 pub(super) const COPILOT: Shape = Shape {
     name: "an export of GitHub Copilot's chat",
-    way_out: "to convert it, `message.text` of each request becomes a message of the user, and `response` one of the \
-              assistant",
+    way_out: "to convert it, `message.text` of each request becomes a message with the role \
+              `user`, and `response` one with the role `assistant`",
     whole: |o| {
         let is_export = o.has_any(&["responderUsername", "requesterUsername"]);
         sign(is_export && o.is_list("requests"), "`requests`")
@@ -91,14 +93,15 @@ pub(super) const COPILOT: Shape = Shape {
 
 pub(super) const CONTINUE: Shape = Shape {
     name: "a session of Continue",
-    way_out: "`jq -c '[.history[].message]'` takes out its messages",
+    way_out: "`jq -c '[.history[].message]'` extracts its messages",
     whole: |o| sign(first(o, "history")?.object("message").is_some(), "a `history` of messages"),
     ..SHAPE
 };
 
 pub(super) const GOOSE: Shape = Shape {
     name: "a session of goose",
-    way_out: "to convert it, `toolRequest` parts become `tool_calls`, and `toolResponse` parts messages of the role `tool`",
+    way_out: "to convert it, `toolRequest` parts become `tool_calls`, and `toolResponse` parts \
+              messages of the role `tool`",
     message: |m| part(m, |part| part.is_one_of("type", &["toolRequest", "toolResponse"])),
     whole: |o| sign(o.has_all(&["working_dir", "description"]) && !o.has("messages"), "`working_dir`"),
     ..SHAPE
@@ -106,7 +109,7 @@ pub(super) const GOOSE: Shape = Shape {
 
 pub(super) const CLAUDE_CODE: Shape = Shape {
     name: "a session of Claude Code",
-    way_out: "its messages are those of Anthropic's Messages API, and are not read",
+    way_out: "its messages are those of Anthropic's Messages API, and are not supported",
     message: |m| {
         let is_snapshot = m.is_one_of("type", &["file-history-snapshot"]);
         let links = || m.first_of(&["sessionId", "leafUuid", "parentUuid"]);
@@ -119,7 +122,7 @@ pub(super) const CLAUDE_CODE: Shape = Shape {
 
 pub(super) const CODEX: Shape = Shape {
     name: "a session (rollout) of Codex",
-    way_out: "its items are those of OpenAI's Responses API, and are not read",
+    way_out: "its items are those of OpenAI's Responses API, and are not supported",
     message: |m| members(m, &["type", "payload"]),
     whole: |o| {
         let is_header = o.has_all(&["id", "timestamp"]) && o.has_any(&["instructions", "git"]);
@@ -130,7 +133,7 @@ pub(super) const CODEX: Shape = Shape {
 
 pub(super) const CLINE: Shape = Shape {
     name: "what Cline showed in its window (`ui_messages.json`)",
-    way_out: "it is not what the model was sent, and is not read",
+    way_out: "it is not what was sent to the model, so it is not supported",
     message: |m| members(m, &["ts", "say"]).or_else(|| members(m, &["ts", "ask"])),
     ..SHAPE
 };
@@ -157,7 +160,7 @@ impl Format for Aider {
 
     fn detect(&self, sample: &Sample<'_>) -> Option<Detected> {
         const START: &str = "# aider chat started";
-        let way_out = "it does not tell for certain who said what, and is not read";
+        let way_out = "it does not say reliably who wrote what, so it is not supported";
         let detected = || Detected::new(Likelihood::Certain, "the line `# aider chat started`", way_out);
         sample.text().trim_start().starts_with(START).then(detected)
     }

@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::{FORMATS, Likelihood, detect, in_log};
+use crate::transcript::Transcripts;
 use crate::transcript::outline::values;
-use crate::{Error, ErrorKind, Transcript, Transcripts};
+use crate::{Error, ErrorKind, Transcript};
 
 /// The samples under `fixtures/foreign`: the file, what it is, and the message that shows it.
 const SAMPLES: &[(&str, &str, Option<usize>)] = &[
