@@ -1,6 +1,6 @@
-//! The record altered step by step, as a journal of changes tells it: without the current time, and
-//! with the path built once at the end. What follows from a step by itself (a purge takes pins and
-//! summaries along) is done here.
+//! `Advance`: a record that is altered step by step, from a journal of changes. It reads no clock,
+//! and builds the path once at the end. What follows from a step (a purge removes pins and
+//! summaries) happens here and needs no change of its own.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What was counted since, for a journal of changes.
+//! `Counted`: the counts made since an earlier state, for a journal of changes.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a summarizer says to its model, and what a summary is sent with.
+//! `SummaryPrompts`: the texts around a summary.
 
 /// All texts around a summary, for conversations in another language: the instructions for the
 /// model that writes it, what stands around the messages that it is given, and the line before the

@@ -1,4 +1,4 @@
-//! What every store must hold to, ours and yours.
+//! `check`: tries whether a store keeps its promises, for stores of this crate and of others.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A store of files: a folder with a transcript for each conversation.
+//! `FileStore`: a folder with a transcript file for each conversation.
 
 use std::fmt::Write;
 use std::fs;
@@ -51,7 +51,7 @@ impl FileStore {
     /// The store of a folder, which is made where there is none.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be made.
+    /// [`ErrorKind::Io`] if it cannot be made.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         // Where the program goes later must not change where its conversations are.

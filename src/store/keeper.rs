@@ -1,4 +1,4 @@
-//! Where one manager keeps its conversation.
+//! `Keeper`: the place where one manager saves its conversation.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A store that forgets everything with the process, for tests.
+//! `MemoryStore`: conversations in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

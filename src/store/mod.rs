@@ -1,11 +1,12 @@
-//! Many conversations by their ids: the trait that a storage engine implements, and two that do.
+//! `Store`: keeps many conversations by their ids. The trait that a storage engine implements, and
+//! two engines.
 //!
 //! **Provisional**: the trait and what belongs to it may change before 1.0. A manager does not take
 //! a store yet: it saves to a file by its path ([`Builder::autosave`](crate::Builder::autosave),
 //! [`FileStore::path`]).
 //!
 //! Writers do not lock. Each write names the [`Revision`] that its writer had read, and is refused
-//! with [`ErrorKind::Conflict`] when another one has written since. The writer then loads the
+//! with [`ErrorKind::Conflict`] if another one has written since. The writer then loads the
 //! conversation, makes its change again, and writes that. [`check()`] tries whether a store keeps
 //! to this.
 
@@ -66,16 +67,16 @@ pub trait Store: Send + Sync {
     /// A conversation, and the revision to name when it is written.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is none with this id ([`not_found`]);
+    /// [`ErrorKind::NotFound`] if there is none with this id ([`not_found`]);
     /// [`ErrorKind::Limit`] for an id that is empty or too long ([`check_id`]); here and below
-    /// [`ErrorKind::Io`] when the engine fails ([`failed`]).
+    /// [`ErrorKind::Io`] if the engine fails ([`failed`]).
     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>>;
 
     /// Writes a whole conversation: in the place of the one that was read at a revision, or a new
     /// one.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] ([`conflict`]) when the conversation has another revision than
+    /// [`ErrorKind::Conflict`] ([`conflict`]) if the conversation has another revision than
     /// `expected` now, or is gone; without `expected`, when there is one. [`ErrorKind::Limit`] as
     /// for [`load`](Self::load).
     fn save<'a>(
@@ -88,8 +89,8 @@ pub trait Store: Send + Sync {
     /// Writes what has changed since a revision.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] ([`conflict`]) when the conversation has another revision now, or is
-    /// gone; [`ErrorKind::Damaged`] when the changes do not fit it, as [`Transcript::apply`] says.
+    /// [`ErrorKind::Conflict`] ([`conflict`]) if the conversation has another revision now, or is
+    /// gone; [`ErrorKind::Damaged`] if the changes do not fit it, as [`Transcript::apply`] says.
     fn append<'a>(
         &'a self,
         id: &'a str,
@@ -102,7 +103,7 @@ pub trait Store: Send + Sync {
     /// that stays.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when the engine fails.
+    /// [`ErrorKind::Io`] if the engine fails.
     fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>>;
 
     /// Removes a conversation, at whatever revision it is.

@@ -1,4 +1,5 @@
-//! What happened to a conversation, as data: a line of a journal, or a row of a database.
+//! `Change`: one recorded alteration of a transcript, as a line of a journal or a row of a
+//! database.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What has changed between two states of a transcript.
+//! `Transcript::changes_since`: the changes between two states of a transcript.
 
 use std::collections::BTreeSet;
 

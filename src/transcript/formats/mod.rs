@@ -1,11 +1,11 @@
-//! The forms in which other programs and APIs write conversations: a registry, apart from what
-//! [`Transcript::load`](super::Transcript::load) reads.
+//! `FORMATS`: the registry of other programs' formats, each of which implements `Format`. It is
+//! separate from what [`Transcript::load`](super::Transcript::load) reads.
 //!
 //! Many of them have `messages` with roles, or lines of JSON, and would be misread: a system prompt
-//! that is not sent, a result without its call. Each is recognised by members that no
-//! chat-completions message or body has, never by what a text says. `load` asks the registry only
-//! to name what it refuses; a form that is known here can be imported, and is never overwritten by
-//! a save.
+//! would not be sent, a result would lose its call. Each format is recognised by members that no
+//! chat-completions message or body has, never by the content of a text. `load` asks the registry
+//! only to name what it refuses. If it read these formats, a save would replace somebody's export
+//! with the native form.
 //!
 //! **Provisional**: the trait may change before 1.0.
 
@@ -29,12 +29,12 @@ use crate::message::{Content, Message, Part, Role};
 
 pub use sample::Sample;
 
-/// Another program's or API's form of conversations.
+/// Another program's or API's format of conversations.
 pub trait Format: Sync {
     /// What a file in it is, with its article: `an export of ChatGPT`.
     fn name(&self) -> &'static str;
 
-    /// Whether a text is in this form, and what shows it.
+    /// Whether a text is in this format, and what shows it.
     fn detect(&self, sample: &Sample<'_>) -> Option<Detected>;
 
     /// Members of its messages and bodies that plain ones of chat completions do not have. Where
@@ -45,7 +45,7 @@ pub trait Format: Sync {
     }
 }
 
-/// All forms that are known. Of two that are equally likely the first is taken.
+/// All formats that are known. Of two that are equally likely the first is taken.
 pub const FORMATS: &[&dyn Format] = &[
     &apis::ANTHROPIC,
     &apis::BEDROCK,
@@ -90,19 +90,19 @@ pub const FORMATS: &[&dyn Format] = &[
     &datasets::Envelope,
 ];
 
-/// How sure it is that a text is in a form.
+/// How sure it is that a text is in a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Likelihood {
     /// It is not plain chat completions, and looks like this.
     Possible,
-    /// It has names that this form gives to things.
+    /// It has names that this format gives to things.
     Likely,
-    /// It has what no other known form has.
+    /// It has what no other known format has.
     Certain,
 }
 
-/// A form that was recognised, and by what.
+/// A format that was recognised, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detected {
     name: &'static str,
@@ -117,8 +117,8 @@ pub struct Detected {
 }
 
 impl Detected {
-    /// A form that was recognised by a sign (``a `mapping` of messages``), and what can be done to
-    /// use the text here.
+    /// A format that was recognised by a sign (``a `mapping` of messages``), and what can be done
+    /// to use the text here.
     pub fn new(
         likelihood: Likelihood,
         sign: impl Into<Cow<'static, str>>,
@@ -128,7 +128,7 @@ impl Detected {
         Self { name: "", likelihood, sign, way_out, message: None, stage: sample::Stage::Whole, byte: 0 }
     }
 
-    /// What a text in this form is: [`Format::name`].
+    /// What a text in this format is: [`Format::name`].
     pub fn name(&self) -> &str {
         self.name
     }
@@ -160,7 +160,7 @@ impl Detected {
     }
 }
 
-/// The form of a text that is not plain chat completions: the most likely one of [`FORMATS`].
+/// The format of a text that is not plain chat completions: the most likely one of [`FORMATS`].
 ///
 /// # Examples
 /// ```
@@ -174,7 +174,7 @@ pub fn detect(text: &str) -> Option<Detected> {
     most_likely(&Sample::of(text))
 }
 
-/// The form of messages of a text, of which each stands on a line.
+/// The format of messages of a text, of which each stands on a line.
 pub(super) fn in_log(text: &str, messages: &[&RawValue]) -> Option<Detected> {
     most_likely(&Sample::of_log(text, messages))
 }

@@ -1,4 +1,4 @@
-//! A text as formats look at it: its outer parts, read once for all of them.
+//! `Sample`: a text to be recognised, with its outer parts read once for all formats.
 
 use serde_json::value::RawValue;
 

@@ -1,4 +1,4 @@
-//! A form that is known by its members: what most entries of the registry are.
+//! `Shape`: a format that is known by its members, as most formats of the registry are.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,10 @@ use super::sample::{Sample, Stage, Value};
 use super::{Detected, Format, Likelihood};
 use crate::transcript::outline::Object;
 
-/// What gives a form away, in the words of an error.
+/// What gives a format away, in the words of an error.
 pub(super) type Sign = Option<Cow<'static, str>>;
 
-/// A form, and what its parts have that no other's have.
+/// A format, and what its parts have that no other's have.
 pub(super) struct Shape {
     pub(super) name: &'static str,
     /// What can be done to use it here.
@@ -27,7 +27,7 @@ pub(super) struct Shape {
     pub(super) likelihood: Likelihood,
 }
 
-/// A form of which nothing is known.
+/// A format of which nothing is known.
 pub(super) const SHAPE: Shape = Shape {
     name: "",
     way_out: "",
