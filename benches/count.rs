@@ -1,5 +1,6 @@
-//! Counting: how fast, how bounded, how equal, on how many cores: `cargo bench --bench count`, with and without
-//! `--features fast-tokens`. `TURNWISE_STRINGS` is how many strings of each kind are compared.
+//! Counting: speed, bounds, equality of the tokenizers, and threads: `cargo bench --bench count`,
+//! with and without `--features fast-tokens`. `TURNWISE_STRINGS` is how many strings of each kind
+//! are compared.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;

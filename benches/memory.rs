@@ -1,4 +1,5 @@
-//! What a conversation takes in memory: `cargo bench --bench memory`. Bytes asked of the allocator and still held.
+//! The memory of a conversation: `cargo bench --bench memory`. Counts bytes that were allocated and
+//! are still in use.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;

@@ -1,11 +1,12 @@
-//! How often what a question needs is sent with it: `TURNWISE_RECALL_DATA=folder cargo bench --bench recall`, or the
-//! folder as an argument. It holds pairs of files:
+//! How often the messages that answer a question are sent with it: `TURNWISE_RECALL_DATA=folder
+//! cargo bench --bench recall`, or the folder as an argument. It holds pairs of files:
 //!
 //! - `NAME.conversations.jsonl`: `{id, messages: [{id, role, name?, content}]}`
 //! - `NAME.questions.jsonl`: `{conversation, question, evidence: [message ids]}`
 //!
-//! A question counts as answered when all messages of its evidence are sent word for word. Then, on a made-up conversation
-//! with long answers, how often the sentence that is asked for is sent, and what planning costs in time and memory.
+//! A question counts as answered if all messages of its evidence are sent word for word. Then, on a
+//! synthetic conversation with long answers: how often the sentence that answers a question is
+//! sent, and the time and memory of planning.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -101,7 +102,8 @@ impl<'a> Exam<'a> {
         percent(answered.count(), set.questions.len())
     }
 
-    /// The share of questions with one piece of evidence, when the conversation ends `distance` budgets behind it.
+    /// The share of questions with one piece of evidence, if the conversation ends `distance`
+    /// budgets after it.
     fn near(&mut self, spec: &str, distance: f64) -> f64 {
         let (planner, strategy) = (planner(USUAL), parse(spec).unwrap());
         let (mut asked, mut answered) = (0, 0);

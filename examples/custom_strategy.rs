@@ -1,4 +1,4 @@
-//! A strategy of one's own: keep what the model said, leave out what its tools returned in earlier turns.
+//! A custom strategy: keeps what the model said, and leaves out tool results of earlier turns.
 //!
 //! `cargo run --example custom_strategy`
 

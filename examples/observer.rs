@@ -1,4 +1,5 @@
-//! A meter of tokens and money for all conversations of a server, and what leaves a request.
+//! A meter of tokens and money for all conversations of a server, with a log of the messages that
+//! are no longer sent.
 //!
 //! `cargo run --example observer`
 

@@ -1,4 +1,4 @@
-//! A saved conversation in a test of yours: run it again and look at what would have been sent.
+//! Replays a saved conversation, as in a test, and prints what would have been sent.
 //!
 //! `cargo run --example replay`
 

@@ -119,7 +119,7 @@ fn each_real_plan(judge: impl Fn(&Conversation, &Plan)) {
     REAL.iter().for_each(|(talk, plan)| judge(talk, plan));
 }
 
-/// Results stand directly behind their calls, and every call has one.
+/// Results are directly after their calls, and every call has one.
 fn assert_legal(messages: &[Message]) {
     let mut open: Vec<&str> = Vec::new();
     for message in messages {

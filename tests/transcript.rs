@@ -264,11 +264,11 @@ fn a_newer_format_is_neither_read_nor_overwritten() {
 fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
     for (text, kind, expected) in [
         ("", ErrorKind::Damaged, "the file is empty"),
-        ("{}", ErrorKind::InvalidMessage, "no `messages`"),
-        ("5", ErrorKind::InvalidMessage, "a request's body or an array of messages"),
-        (r#"{"id": 1, "mapping": {}}"#, ErrorKind::InvalidMessage, "`id`, `mapping` and no `messages`"),
+        ("{}", ErrorKind::InvalidMessage, "without `messages`"),
+        ("5", ErrorKind::InvalidMessage, "a request body or an array of messages"),
+        (r#"{"id": 1, "mapping": {}}"#, ErrorKind::InvalidMessage, "`id`, `mapping` but without `messages`"),
         (r#"[{"role": "user"}, {"content": "x"}]"#, ErrorKind::InvalidMessage, "message 1: a message has no `role`"),
-        (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` and no `turnwise_record`"),
+        (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` but no `turnwise_record`"),
         (r#"{"turnwise": "one", "messages": []}"#, ErrorKind::Damaged, "not a format number"),
         ("[] []", ErrorKind::Damaged, "more than one JSON value"),
     ] {
@@ -286,7 +286,7 @@ fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
         1,
     );
     let error = Transcript::from_json(&short).unwrap_err();
-    assert!(error.to_string().contains("describes 1 of the head and 6 behind it"), "{error}");
+    assert!(error.to_string().contains("describes 1 of the head and 6 after it"), "{error}");
 }
 
 #[test]
@@ -628,7 +628,8 @@ fn a_hard_link_stays_one_and_a_kill_while_it_is_written_in_place_loses_nothing()
         assert_eq!(Transcript::load(&path).unwrap().to_json().into_bytes(), new);
         assert!(!whole.exists());
     }
-    // Killed before anything was written, or when all was; or somebody has changed it since.
+    // Killed before anything was written, or after everything was; or another writer has changed it
+    // since.
     for is in [&before, &new] {
         fs::write(&whole, &new).unwrap();
         fs::write(&path, is).unwrap();
@@ -847,10 +848,14 @@ fn zeros_at_the_end_of_a_file_are_called_so() {
     let whole = rich().to_json();
     let torn = &whole[..whole.len() / 2];
     for (text, says, at) in [
-        (format!("{whole}{}", "\0".repeat(4_096)), "4,096 zero bytes after a whole JSON value", whole.trim_end().len()),
+        (
+            format!("{whole}{}", "\0".repeat(4_096)),
+            "4,096 zero bytes after a complete JSON value",
+            whole.trim_end().len(),
+        ),
         (format!("{torn}\0\0\0"), "3 zero bytes after text that ends in the middle of a value", torn.len()),
         ("\0".repeat(100), "100 zero bytes and no text", 0),
-        (format!("[]\n{}\n", "\0".repeat(7)), "7 zero bytes after a whole JSON value", 2),
+        (format!("[]\n{}\n", "\0".repeat(7)), "7 zero bytes after a complete JSON value", 2),
     ] {
         fs::write(&path, &text).unwrap();
         let error = Transcript::load(&path).unwrap_err();
@@ -872,7 +877,7 @@ fn a_save_that_fails_says_where_and_leaves_nothing() {
     let error = rich().save(folder.path().join("missing/file.json")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     let said = error.to_string();
-    assert!(said.contains("missing/file.json: there is no such folder") && !said.contains(".turnwise-"), "{said}");
+    assert!(said.contains("missing/file.json: its folder does not exist") && !said.contains(".turnwise-"), "{said}");
     assert!(rich().save(folder.path()).is_err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

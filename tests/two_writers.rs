@@ -60,7 +60,8 @@ impl Work {
         (0..self.turns).map(|turn| format!("{} {turn}", self.name))
     }
 
-    /// Sends in a conversation that saves itself. What somebody else has overtaken is sent again.
+    /// Sends in a conversation that is saved automatically. A send that another writer has
+    /// overtaken is repeated.
     fn by_autosave(&self) {
         let mut chat = builder().resume(&self.file).unwrap();
         for text in self.texts() {

@@ -1,4 +1,4 @@
-//! What others count: `tiktoken-rs`'s own function, and the formula of `OpenAI`'s cookbook.
+//! Counts of others: `tiktoken-rs`'s own function, and the formula of `OpenAI`'s cookbook.
 
 use serde_json::Value;
 use tiktoken_rs::{ChatCompletionRequestMessage, FunctionCall};

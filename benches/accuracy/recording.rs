@@ -1,4 +1,4 @@
-//! Recorded answers: a request and the tokens that it was billed.
+//! Recorded answers: a request and the tokens that were billed for it.
 
 use std::fmt;
 use std::path::Path;

@@ -120,7 +120,7 @@ fn what_does_not_exist_is_not_found_and_nothing_changes() {
     assert!(!talk.unpin(id(0)));
     assert_eq!((texts(&talk).len(), talk.items().count(), talk.pins().count()), (4, 4, 0));
     let error = talk.pin(nobody).unwrap_err().to_string();
-    assert_eq!(error, "not found: no item #4 in this conversation: ids go from #0 to #3");
+    assert_eq!(error, "not found: no item #4 in this conversation: the ids are #0 to #3");
     let error = Conversation::new().pin(nobody).unwrap_err().to_string();
     assert_eq!(error, "not found: no item #4 in this conversation: the record is empty");
 }

@@ -1,4 +1,4 @@
-//! What bills teach about counts, and what calls have cost.
+//! Learning from bills, and adding up what calls have cost.
 
 use super::Shared;
 use super::summarizer::SummaryCall;
@@ -10,7 +10,7 @@ use crate::tokens::{Count, Dollars, Forecast, LastBill, Learned, Model};
 use crate::transcript::Transcript;
 
 impl Shared {
-    /// The names under which bills are kept: model and server.
+    /// The names under which bills are stored: model and server.
     fn names(&self) -> (&str, &str) {
         let server = self.setup.backend_in_use().map_or("", |backend| backend.server());
         (&self.setup.model.name, server)
@@ -44,7 +44,7 @@ impl Shared {
         self.learned().forecast(estimated, anchor.as_ref())
     }
 
-    /// Takes in what a request cost that was forecast so.
+    /// Learns from the bill of a request with this forecast.
     pub(super) fn learn(&self, forecast: &Forecast, plan: &Plan, billed: u64) {
         let (model, server) = self.names();
         let before = self.of_last_bill(|bill| bill.anchor);
@@ -53,33 +53,34 @@ impl Shared {
         let bill = anchor.map(|anchor| LastBill::new(model, server, counted, anchor, plan.budget().margin));
         self.state(|state| {
             state.file.last_bill = bill.map(Box::new);
-            // A longer request than the guess allows was answered.
+            // A request longer than the guess was answered, so the guess was wrong.
             state.guess = state.guess.filter(|guess| *guess >= billed);
         });
     }
 
-    /// Takes in what an answer says of a request that was too long: the window, and what the request cost. Forecasts go on
-    /// from the last request that was answered: this one was too far from what fits.
+    /// Learns from an answer that a request was too long: the window, and what the request cost.
+    /// Forecasts still start from the last answered request, because this one is too far from what
+    /// fits.
     pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
         let (model, server) = self.names();
         let calibration = &self.setup.calibration;
-        // It cost more than what the window leaves beside the reply; how much more, some answers say.
+        // It cost more than the window leaves beside the reply; some answers state how much more.
         let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
         let least = error.limit().map(least).filter(|least| *least > forecast.tokens);
         if let Some(billed) = error.prompt_tokens().or(least) {
             let anchor = self.of_last_bill(|bill| bill.anchor);
             calibration.learn(model, server, forecast, billed, anchor.as_ref());
         }
-        // Last, since a bill above a limit is taken for a request that was answered.
+        // Last, because a bill above a limit means that a longer request was answered.
         calibration.learn_limit(model, server, error.limit().unwrap_or(0));
     }
 
-    /// The window that the server has stated, or this conversation guesses.
+    /// The window that the server has stated, or that this conversation guesses.
     pub(super) fn window(&self, learned: &Learned) -> Option<u64> {
         learned.limit().into_iter().chain(self.state(|state| state.guess)).min()
     }
 
-    /// Adds a reply to what was spent; what it cost, if that is known.
+    /// Adds a reply to the spending. Returns its cost, if that is known.
     pub(super) fn spend_on_reply(&self, attempts: usize, usage: Option<&Usage>, failed: bool) -> Option<Dollars> {
         self.spend(Purpose::Reply, &self.setup.model, attempts, usage, failed)
     }

@@ -1,4 +1,4 @@
-//! The calls at the end of a conversation that wait for their results.
+//! `OpenCall`: a call at the end of a conversation without a recorded result.
 
 use super::ConversationManager;
 use crate::conversation::{Conversation, Item, ItemId, OpenCalls};
@@ -9,34 +9,36 @@ use crate::message::{Content, FunctionCall, Message, ToolCall};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenCall {
-    /// The call. One that came as the deprecated `function_call` has no id.
+    /// The call. The deprecated `function_call` has no id.
     pub call: ToolCall,
-    /// What is known of it.
+    /// Its state.
     pub outcome: Outcome,
-    /// Its place among the calls of its message.
+    /// Its index among the calls of its message.
     pub(super) place: usize,
-    /// As it came, where it is the deprecated call of a function.
+    /// The original value, if it is the deprecated function call.
     function: Option<FunctionCall>,
 }
 
-/// What is known of an [open call](OpenCall).
+/// The state of an [open call](OpenCall).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// No tool loop has started it.
+    /// No tool loop has started it yet.
     Waiting,
-    /// A tool loop has started it, and there is no result: it is running, or it was stopped while it ran, and nobody
-    /// knows what it has done.
+    /// A tool loop has started it, and there is no result: it is running, or it was stopped while
+    /// running, and it is not known what it has done.
     Started,
-    /// It has run. The result is sent when all calls of the reply have one.
+    /// It has run. The result is sent when every call of the reply has one.
     Finished(Message),
 }
 
 impl ConversationManager {
-    /// The calls at the end of the conversation that wait for their results, in their order, with what a stopped
-    /// [tool loop](super::ToolLoop) has left of each. Empty where the conversation does not end in calls.
+    /// The calls at the end of the conversation that have no recorded result, in order, with the
+    /// state in which a stopped [tool loop](super::ToolLoop) has left each. Empty if the
+    /// conversation does not end in calls.
     ///
-    /// [`respond`](Self::respond) needs results for those that are not [finished](Outcome::Finished).
+    /// [`respond`](Self::respond) needs results for those that are not
+    /// [finished](Outcome::Finished).
     pub fn open_calls(&self) -> Vec<OpenCall> {
         open_calls(&self.snapshot())
     }
@@ -51,13 +53,13 @@ impl OpenCall {
         }
     }
 
-    /// Why no handler can run it, as the model is told; `None` where one can.
+    /// Why no handler can run it, in words for the model; `None` if one can.
     pub(super) fn refusal(&self) -> Option<String> {
         if self.call.name().trim().is_empty() {
-            return Some("the call has no name of a tool".to_owned());
+            return Some("the call does not name a tool".to_owned());
         }
         let why = self.call.invalid_arguments()?;
-        Some(format!("the arguments are not a JSON object ({why}); nothing was run, call again with one JSON object"))
+        Some(format!("the arguments are not a JSON object ({why}); nothing was run; call again with one JSON object"))
     }
 
     /// All calls of a message.
@@ -73,14 +75,14 @@ impl OpenCall {
     }
 }
 
-/// The item whose calls are open: the last one that calls, since the last reply.
+/// The item whose calls are open: the last one with calls since the last reply.
 pub(super) fn calling_item(record: &Conversation) -> Option<&Item> {
     let path = record.path();
     let (group, _) = path.open_calls()?;
     path.item(group.positions().next()?)
 }
 
-/// The calls since the last reply that have no result in the record.
+/// The calls since the last reply without a result in the record.
 pub(super) fn open_calls(record: &Conversation) -> Vec<OpenCall> {
     let (Some((_, open)), Some(item)) = (record.path().open_calls(), calling_item(record)) else { return Vec::new() };
     let places = open.places();
@@ -97,7 +99,8 @@ pub(super) fn open_calls(record: &Conversation) -> Vec<OpenCall> {
     calls
 }
 
-/// The results that another branch has for calls of an item, by the calls' places; the newest first.
+/// The results that other branches have for the calls of an item, by the calls' indexes; the newest
+/// first.
 pub(super) fn results_elsewhere(record: &Conversation, item: ItemId) -> Vec<(usize, Message)> {
     let Some(item) = record.get(item) else { return Vec::new() };
     let calls = OpenCalls::of(item.message());

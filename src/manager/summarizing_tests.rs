@@ -176,7 +176,7 @@ fn a_summary_must_mention_what_it_is_told_to() {
     let chat = builder(&model).summarizer(Summarizer::default().must_mention(["order 66"])).build().unwrap();
     let replies = talk(&chat, 20);
     let refused = replies.iter().flat_map(|reply| &reply.report.summaries).find_map(|call| call.refused.clone());
-    assert!(refused.unwrap().contains("must mention"));
+    assert!(refused.unwrap().contains("of the required words"));
 }
 
 #[test]

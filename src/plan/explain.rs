@@ -10,7 +10,7 @@ use super::runs::Run;
 use crate::text::{counted, thousands};
 
 impl Plan {
-    /// A text for a person: what was kept, what was not, why, and the arithmetic.
+    /// A text for people: what is sent, what is not, why, and the arithmetic.
     pub fn explain(&self) -> impl fmt::Display + '_ {
         Explain(self)
     }
@@ -100,7 +100,7 @@ fn steps(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     Ok(())
 }
 
-/// Which results are sent before messages that stand before them.
+/// Which results are sent before messages that precede them in the record.
 fn moved(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     let moved: Vec<Moved> = plan.moved().collect();
     for same in moved.chunk_by(|one, next| one.calls == next.calls) {

@@ -1,4 +1,4 @@
-//! Results that somebody spoke before: sent behind their calls, decided about with them.
+//! Late results: they are sent directly after their calls, and decided about together with them.
 
 use super::*;
 use crate::conversation::ItemId;

@@ -18,18 +18,18 @@ use crate::message::{Message, call_faults};
 use crate::request::{ChatRequest, Params, Tool};
 use crate::tokens::ChatCost;
 
-/// A result that is sent before messages that stand before it: directly behind its calls, where somebody spoke before it
-/// came.
+/// A result that is sent before messages that precede it in the record: directly after its calls,
+/// because another message was recorded in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Moved {
-    /// The result's index: the head's messages first, then the path.
+    /// The result's index, counting the head's messages first, then the path.
     pub message: usize,
     /// The index of the message with its call.
     pub calls: usize,
 }
 
-/// What the request costs, in tokens.
+/// The cost of a request, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RequestTokens {
@@ -39,13 +39,13 @@ pub struct RequestTokens {
     pub tools: u64,
     /// The messages of the path that are sent.
     pub history: u64,
-    /// The summary that stands for what is not sent.
+    /// The summary that replaces older messages.
     #[serde(skip_serializing_if = "is_zero")]
     pub summary: u64,
     /// The messages that are sent with this request only.
     #[serde(skip_serializing_if = "is_zero")]
     pub context: u64,
-    /// What opens the reply.
+    /// The tokens that open the reply.
     pub overhead: u64,
     /// Whether a figure is an estimate.
     pub estimated: bool,
@@ -65,27 +65,27 @@ impl RequestTokens {
     }
 }
 
-/// What happens to one message of the input, the head included.
+/// What happens to one message of the input, which includes the head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decision<'a> {
-    /// The message's index: the head's messages first, then the path.
+    /// The message's index, counting the head's messages first, then the path.
     pub index: usize,
     /// Its item; `None` in the head.
     pub item: Option<ItemId>,
     /// Whether it is sent.
     pub fate: Fate,
-    /// Why.
+    /// The reason for that.
     pub reason: &'a Reason,
 }
 
-/// Something in a message that is sent, which the API does not have so, and what is sent instead.
+/// A part of a sent message that is not as the API has it, and what is sent instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Warning {
-    /// The message's index in the input, the head included.
+    /// The message's index in the input, which includes the head.
     pub message: usize,
-    /// What was found, and what is sent.
+    /// What was found, and what is sent instead.
     pub text: String,
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A request that can be sent as it stands, with the reason for every message that is in it or not.
+/// A request that can be sent as it is, with a reason for every message that is sent or left out.
 ///
 /// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
 /// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` ([`Run`]s), `moved`
@@ -117,7 +117,7 @@ pub struct Plan {
     pub(super) cost: ChatCost,
     /// What is sent, in order, in parts that change as a whole; the first is the head.
     pub(super) parts: Vec<Part>,
-    /// The messages before they were fitted to a server, where that changed their number or order.
+    /// The messages before they were adapted to the server, if that changed their number or order.
     pub(super) unfitted: Option<Vec<Message>>,
     pub(super) cuts: Vec<Shortened>,
     pub(super) starts_on_user: bool,
@@ -126,12 +126,13 @@ pub struct Plan {
     pub(super) steps: Vec<Step>,
 }
 
-/// What was sent, as far as it tells what a later request repeats: a short hash of what stands before the messages (the
-/// tools, and instructions that were moved there), and one of each part. It keeps no text alive.
+/// A fingerprint of what was sent, to find out what a later request repeats: a short hash of
+/// everything before the messages (the tools, and instructions that were moved there), and one of
+/// each part. It keeps no text in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestFingerprint(Box<[u32]>);
 
-/// A part of a request: how many messages, and what they cost.
+/// A part of a request: the number of its messages, and their cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) messages: usize,
@@ -139,7 +140,7 @@ pub(super) struct Part {
 }
 
 impl Plan {
-    /// The request: messages, tools, parameters, and the model if the planner was given one.
+    /// The request: messages, tools, parameters, and the model if the planner has one.
     pub fn request(&self) -> ChatRequest {
         ChatRequest {
             model: self.model.clone(),
@@ -149,14 +150,14 @@ impl Plan {
         }
     }
 
-    /// The messages that are sent, in order, the head first: those of [`request`](Self::request), without what the server
-    /// is not to get ([`Planner::dialect`](super::Planner::dialect)). What a message holds beside the specification stays in
-    /// the record.
+    /// The messages that are sent, in order, the head first: those of [`request`](Self::request),
+    /// as adapted to the server ([`Planner::dialect`](super::Planner::dialect)). Members outside
+    /// the specification stay in the record.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// The strategy that drafted it, as it is written on the command line.
+    /// The strategy that drafted the plan, as written on the command line.
     pub fn strategy(&self) -> &str {
         &self.spec
     }
@@ -166,7 +167,7 @@ impl Plan {
         &self.budget
     }
 
-    /// What the request costs.
+    /// The cost of the request.
     pub fn tokens(&self) -> &RequestTokens {
         &self.tokens
     }
@@ -182,20 +183,20 @@ impl Plan {
         self.record.head().len()
     }
 
-    /// The summary that is sent in the place of old messages, if one is.
+    /// The summary that is sent in place of old messages, if any.
     pub fn summary(&self) -> Option<&SummaryUse> {
         self.summary.as_ref()
     }
 
-    /// The summary that would be worth making, if one would.
+    /// The summary that would be worth making, if any.
     pub fn summary_request(&self) -> Option<&SummaryRequest> {
         self.summary_request.as_ref()
     }
 
-    /// What each step of the strategy did, and its price, in the order of the steps. A strategy that is no
-    /// [`Ladder`](crate::Ladder) has one, and `start-on-user` is one more where
-    /// [something was left out](super::Planner::start_on_user) for it. What they saved and the request are together what all that can be sent would cost,
-    /// where what must be answered is not cut.
+    /// What each step of the strategy did, and its price, in order. A strategy other than a
+    /// [`Ladder`](crate::Ladder) has one step, and `start-on-user` is one more if [something was
+    /// left out](super::Planner::start_on_user) for it. The request plus the savings of all steps
+    /// is what everything that can be sent would cost, if no required message was shortened.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -205,7 +206,7 @@ impl Plan {
         self.runs.iter().filter(|run| !run.fate.is_sent()).map(Run::messages).sum()
     }
 
-    /// Every message of the input with its fate, one at a time, in the order of the input.
+    /// The fate of every message of the input, in the order of the input.
     pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
         let path = self.record.path();
         let head = self.head_len();
@@ -223,9 +224,9 @@ impl Plan {
         })
     }
 
-    /// What of the messages that are sent is not as the API has it: calls whose arguments are no JSON, or that have no name
-    /// or no id. They are sent in a form that servers take ([`Dialect::fit`](crate::backend::Dialect::fit)); the record keeps
-    /// what came.
+    /// Parts of sent messages that are not as the API has them: calls whose arguments are not JSON,
+    /// or that have no name or no id. They are sent in a form that servers accept
+    /// ([`Dialect::fit`](crate::backend::Dialect::fit)); the record keeps the original.
     pub fn warnings(&self) -> Vec<Warning> {
         let head = self.head_len();
         let path = self.record.path();
@@ -247,7 +248,8 @@ impl Plan {
         self.runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone())
     }
 
-    /// The results that are sent, and before messages that stand before them: the API wants each directly behind its calls.
+    /// The sent results that precede other messages in the request but follow them in the record,
+    /// because the API requires each result directly after its calls.
     pub fn moved(&self) -> impl Iterator<Item = Moved> {
         let head = self.head_len();
         let path = self.record.path();
@@ -259,11 +261,12 @@ impl Plan {
         })
     }
 
-    /// Writes the positions that the strategy wants to find again into the record that was planned. To be called when
-    /// the request was answered, so that the next plan repeats as much as possible of this one.
+    /// Writes the marks of the strategy into the record that was planned. Call it after the request
+    /// was answered, so that the next plan repeats as much of this one as possible.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when `conversation` does not hold the items that were planned; nothing is written then.
+    /// [`ErrorKind::NotFound`] if `conversation` does not contain the planned items; nothing is
+    /// written then.
     pub fn commit_marks(&self, conversation: &mut Conversation) -> Result<()> {
         let stamp = |record: &Conversation, id| record.get(id).map(Item::stamp);
         let foreign = |mark: &&Mark| stamp(conversation, mark.head) != stamp(&self.record, mark.head);
@@ -274,14 +277,15 @@ impl Plan {
         self.marks.iter().try_for_each(|mark| conversation.set_mark(mark.clone()))
     }
 
-    /// Tokens at the start of this request that the request of `last` had at its start too: what a provider's prompt
-    /// cache can reuse. Whole groups; head and tools count when they are equal. Where all system messages are put into one
-    /// at the start, that one must be equal.
+    /// How many tokens at the start of this request equal the start of the request of `last`, so
+    /// that a provider's prompt cache can reuse them. Only whole groups count; head and tools count
+    /// if they are equal. If all system messages are joined into one at the start, that one must be
+    /// equal.
     pub fn prefix_shared_with(&self, last: &Self) -> u64 {
         self.repeats(&self.sent(), &last.sent())
     }
 
-    /// What a later plan is compared with.
+    /// The fingerprint that a later plan is compared with.
     pub(crate) fn sent(&self) -> RequestFingerprint {
         let before = Fingerprint::of(&(&*self.tools, self.gathered()));
         let mut left = self.unfitted();
@@ -293,12 +297,12 @@ impl Plan {
         RequestFingerprint(std::iter::once(before).chain(parts).map(Fingerprint::short).collect())
     }
 
-    /// The instructions at the start, where fitting them to a server moved others there.
+    /// The instructions at the start, if adapting to the server moved others there.
     fn gathered(&self) -> Option<&Message> {
         self.messages.first().filter(|first| self.unfitted.is_some() && first.role().is_instruction())
     }
 
-    /// As [`prefix_shared_with`](Self::prefix_shared_with), with what both sent.
+    /// As [`prefix_shared_with`](Self::prefix_shared_with), from the fingerprints of both requests.
     pub(crate) fn repeats(&self, own: &RequestFingerprint, last: &RequestFingerprint) -> u64 {
         let equal = own.0.iter().zip(&last.0).take_while(|(own, last)| own == last).count();
         self.parts.iter().take(equal.saturating_sub(1)).map(|part| part.tokens).sum()
@@ -308,7 +312,7 @@ impl Plan {
         self.unfitted.as_deref().unwrap_or(&self.messages)
     }
 
-    /// How it was counted.
+    /// The cost rules that were used.
     pub(crate) fn cost(&self) -> &ChatCost {
         &self.cost
     }

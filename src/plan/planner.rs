@@ -37,8 +37,8 @@ use crate::message::Message;
 use crate::request::{Params, Tool};
 use crate::tokens::{ChatCost, Count};
 
-/// Turns a strategy's wishes into a [`Plan`] that can be sent: adds head, pins and what must be answered, leaves out
-/// what is not legal, checks the sum, and refuses with numbers.
+/// Turns a strategy's draft into a [`Plan`] that can be sent: adds head, pins and pending messages,
+/// leaves out what is not legal, checks the sum, and otherwise fails with the numbers.
 ///
 /// # Examples
 /// ```
@@ -62,31 +62,35 @@ pub struct Planner {
     starts_on_user: bool,
 }
 
-/// What one request holds beside the conversation. It is counted, sent and shown in the plan; no record ever holds it.
+/// What one request contains in addition to the conversation. It is counted, sent and shown in the
+/// plan, and never recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extras {
-    /// Messages (search results, the date) directly before what the request must answer.
+    /// Messages directly before the required ones at the end, such as search results or the date.
     pub context: Vec<Message>,
-    /// Parameters in the place of the planner's.
+    /// Parameters that replace the planner's.
     pub params: Params,
 }
 
 impl Extras {
-    /// Refuses calls and results, which belong together and have no place between others.
+    /// Refuses calls and results, which belong together and cannot be context.
     fn check(&self) -> Result<()> {
         let is_of_a_call = |message: &&Message| message.has_calls() || message.is_result();
         match self.context.iter().find(is_of_a_call) {
             None => Ok(()),
             Some(message) => {
                 let what = if message.has_calls() { "calls" } else { "a call's result" };
-                Err(Error::new(ErrorKind::InvalidMessage, format!("the context holds {what}; push them, or send them")))
+                Err(Error::new(
+                    ErrorKind::InvalidMessage,
+                    format!("the context contains {what}; push or send them instead"),
+                ))
             }
         }
     }
 }
 
-/// What a request costs whatever is decided about the path.
+/// The cost of a request that does not depend on the path.
 struct Overhead {
     head: Count,
     tools: Count,
@@ -116,7 +120,7 @@ impl Planner {
     /// A planner that counts with `cost` and sends no more than `budget`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidBudget`] when the budget contradicts itself.
+    /// [`ErrorKind::InvalidBudget`] if the budget contradicts itself.
     pub fn new(cost: ChatCost, budget: &TokenBudget) -> Result<Self> {
         let budget = budget.resolve()?;
         Ok(Self {
@@ -131,30 +135,32 @@ impl Planner {
         })
     }
 
-    /// Sends these tool definitions with every request, and counts them.
+    /// Sends these tool definitions with every request, and counts them. Default: none.
     #[must_use]
     pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
         self.tools = tools.into_iter().collect();
         self
     }
 
-    /// Names the model in every request.
+    /// Names the model in every request. Default: none.
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.model = Some(name.into());
         self
     }
 
-    /// Sends these parameters with every request.
+    /// Sends these parameters with every request. Those that cost tokens are counted. Default:
+    /// none.
     #[must_use]
     pub fn params(mut self, params: Params) -> Self {
         self.params = params;
         self
     }
 
-    /// Fits the messages of every plan to a server, and the name of the parameter for the longest reply. Default:
-    /// [`Dialect::default`], which leaves out what the specification does not have. Members that the wire sends beside it are
-    /// counted. Calls are sent as every server takes them ([`Dialect::fit`]).
+    /// Adapts every plan to a server: its messages, and the name of the parameter for the longest
+    /// reply. Default: [`Dialect::default`], which leaves out members outside the specification.
+    /// Members that the dialect sends in addition are counted. Calls are always sent in a form that
+    /// every server accepts ([`Dialect::fit`]).
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.cost = dialect.cost(self.cost);
@@ -162,25 +168,28 @@ impl Planner {
         self
     }
 
-    /// Refuses a message that must be answered and is longer than there is room. Default: its longest texts are cut to
-    /// beginning and end, to no less than 64 tokens each (the results of parallel calls: together, and 8 each), and the plan
-    /// says so.
+    /// Refuses a required message that is longer than the room. Default: its longest texts are
+    /// shortened to beginning and end, to no fewer than 64 tokens each (the results of parallel
+    /// calls share these, with at least 8 each), and the plan says so.
+    ///
+    /// Use it if a shortened document would be worse than an error.
     #[must_use]
     pub fn never_cut(mut self) -> Self {
         self.never_cut = true;
         self
     }
 
-    /// Begins every request with a user message behind the head, whatever the strategy, as servers want that require
-    /// roles to alternate. Default: off.
+    /// Begins every request with a user message after the head, whatever the strategy drafts, for
+    /// servers that require roles to alternate. Default: off.
     ///
-    /// What stands before the first user message that a strategy sends is left out, with the reason
-    /// [`Start`](super::Reason::Start). Where that would be a pin or what the request must answer, the user message of its
-    /// turn is sent too, with the reason [`Leads`](super::Reason::Leads); it may be cut as what must be answered is. Other
-    /// instructions may stand between the head and the user message: a summary, or context for one request. A summary in
-    /// the user's name is a user message to begin with; no other role but an instruction's is sent there.
+    /// Messages before the first user message that a strategy sends are left out, with the reason
+    /// [`Start`](super::Reason::Start). If a pin or a pending message would be left out, the user
+    /// message of its turn is sent too, with the reason [`Leads`](super::Reason::Leads); it may be
+    /// shortened like pending messages. Other instructions may come between the head and the user
+    /// message: a summary, or context for one request. A summary with the role `user` counts as a
+    /// user message; other roles are not allowed there.
     ///
-    /// Where no user message stands before what must be sent (a pinned greeting, say), planning fails with
+    /// If no user message precedes a required one (such as a pinned greeting), planning fails with
     /// [`ErrorKind::InvalidMessage`].
     ///
     /// # Examples
@@ -202,7 +211,7 @@ impl Planner {
     /// The same planner, trimming above another part of the limit.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidBudget`] when `part` is not between 0 and 1.
+    /// [`ErrorKind::InvalidBudget`] if `part` is not between 0 and 1.
     pub(crate) fn trimming_above(&self, part: f64) -> Result<Self> {
         Ok(Self { budget: self.budget.trimming_above(part)?, ..self.clone() })
     }
@@ -217,29 +226,32 @@ impl Planner {
         &self.budget
     }
 
-    /// What every request holds beside its messages.
+    /// What every request contains beside its messages.
     pub(crate) fn fixed(&self) -> (&Arc<[Tool]>, &Params) {
         (&self.tools, &self.params)
     }
 
-    /// How requests are fitted to a server.
+    /// The dialect of its requests.
     pub(crate) fn dialect_in_use(&self) -> &Dialect {
         &self.dialect
     }
 
-    /// How requests are counted.
+    /// The cost rules of its requests.
     pub fn cost(&self) -> &ChatCost {
         &self.cost
     }
 
-    /// The plan of the request that the conversation, as it stands, asks for. Nothing in the record changes; the ledger
-    /// learns the costs that it did not know.
+    /// Plans the next request of the conversation. Nothing in the record changes; the ledger stores
+    /// the costs that it did not know.
     ///
     /// # Errors
-    /// [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`] when what must be sent, or what the strategy keeps,
-    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send, when the context holds
-    /// calls or results, or when the request cannot [start with a user message](Self::start_on_user) and must;
-    /// [`ErrorKind::InvalidStrategy`] when the draft names groups that do not exist; and what the strategy itself says.
+    /// - [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`], with the numbers, if the
+    ///   required messages, or those that the strategy keeps, do not fit.
+    /// - [`ErrorKind::InvalidMessage`] if there is nothing to send, if the context contains calls
+    ///   or results, or if the request must [start with a user message](Self::start_on_user) and
+    ///   cannot.
+    /// - [`ErrorKind::InvalidStrategy`] if the draft names groups that do not exist.
+    /// - Any error of the strategy itself.
     pub fn plan(
         &self,
         conversation: &Conversation,
@@ -250,10 +262,10 @@ impl Planner {
         self.plan_with(conversation, ledger, strategy, cache, &Extras::default())
     }
 
-    /// As [`plan`](Self::plan), with what this request holds beside the conversation.
+    /// As [`plan`](Self::plan), with additional messages and parameters for this request only.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan).
+    /// Those of [`plan`](Self::plan).
     pub fn plan_with(
         &self,
         conversation: &Conversation,
@@ -319,8 +331,8 @@ impl Planner {
         })
     }
 
-    /// The messages in order: head, what is sent of the path with a summary in it, and the context before what must be
-    /// answered.
+    /// The messages in order: the head, the sent messages of the path with a summary among them,
+    /// and the context before the required messages at the end.
     fn assemble(
         &self,
         input: &PlanInput<'_>,
@@ -343,7 +355,7 @@ impl Planner {
         request
     }
 
-    /// Where a summary stands: behind all that it stands for.
+    /// The place of a summary: after everything that it stands for.
     fn insert(&self, summary: &SummaryUse, draft: &Draft, conversation: &Conversation) -> Option<Insert> {
         let found = conversation.summaries().find(|one| one.id == summary.id)?;
         let (_, role) = draft.summary.as_ref()?;
@@ -352,8 +364,9 @@ impl Planner {
         Some(Insert { before: summary.groups.end, messages: vec![message], cost })
     }
 
-    /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit: results first, then the
-    /// newest group, and the user message of its turn only where that is not enough.
+    /// Refuses what cannot fit, and decides which pending messages must be shortened so that the
+    /// rest fits: results first, then the newest group, and the user message of its turn only if
+    /// that is not enough.
     fn cuts(
         &self,
         path: Path<'_>,
@@ -381,7 +394,8 @@ impl Planner {
         cuts.ok_or(refused)
     }
 
-    /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.
+    /// The messages as they are sent; the original ones if their number changed; and whether they
+    /// cost what was counted.
     fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
         let fitted = self.dialect.fit(&messages);
         let is_as_counted = Dialect::keeps_cost(&messages, &fitted);

@@ -33,13 +33,13 @@ pub struct Run {
     pub indexes: Range<usize>,
     /// The indexes of its messages that come after those of other runs: results that somebody spoke before.
     pub apart: Vec<usize>,
-    /// What they cost; where they are sent smaller, what is sent.
+    /// Their cost; if they are shortened, the cost of what is sent.
     pub tokens: u64,
-    /// What was saved by sending them smaller.
+    /// How many tokens were saved by shortening them.
     pub saved: u64,
     /// Whether they are sent.
     pub fate: Fate,
-    /// Why.
+    /// The reason for that.
     pub reason: Reason,
 }
 
@@ -87,7 +87,7 @@ impl Serialize for Run {
     }
 }
 
-/// What a draft stands on, whatever the budget.
+/// The input of a plan that does not depend on the budget.
 #[derive(Clone, Copy)]
 pub(super) struct PlanInput<'a> {
     pub(super) record: &'a Conversation,
@@ -96,13 +96,13 @@ pub(super) struct PlanInput<'a> {
     pub(super) cost: &'a ChatCost,
     /// Tokens of head, tools and priming.
     pub(super) before: u64,
-    /// Groups that must be answered and are too long to be sent whole.
+    /// Required groups that are too long to be sent in full.
     pub(super) cuts: &'a [Shortened],
     /// Whether the request must begin with a user message.
     pub(super) starts_on_user: bool,
 }
 
-/// A group that must be sent and is made smaller to fit.
+/// A required group that is shortened to fit.
 #[derive(Clone, Debug)]
 pub(super) struct Shortened {
     pub(super) group: usize,
@@ -110,11 +110,11 @@ pub(super) struct Shortened {
     pub(super) tokens: u64,
 }
 
-/// What became of a draft.
+/// The decisions about the whole path.
 pub(super) struct Decided {
     pub(super) draft: Draft,
     pub(super) runs: Vec<Run>,
-    /// The groups that are sent smaller, in order, and how.
+    /// The groups that are shortened, in order, and how.
     pub(super) smaller: Vec<(usize, Vec<Shrink>)>,
     /// The summary that is sent.
     pub(super) summary: Option<SummaryUse>,
@@ -132,7 +132,7 @@ impl PlanInput<'_> {
     ) -> Result<Decided> {
         let path = self.record.path();
         let spec = strategy.spec();
-        // The strategy has the rest of its cache to itself.
+        // The strategy gets the cache without the planner's part.
         let shrinker = std::mem::take(&mut cache.shrinker);
         let view = View {
             conversation: self.record,
@@ -168,8 +168,8 @@ impl PlanInput<'_> {
         Ok(Decided { runs: self.runs(&left, &draft), draft, smaller, summary: left.summary().cloned(), steps })
     }
 
-    /// Leaves out what stands before the first user message that a draft sends; a step of its own, where that saves
-    /// something of the `before` tokens.
+    /// Leaves out what comes before the first user message that a draft sends. This is a step of
+    /// its own if it saves any of the `before` tokens.
     fn start_on_user(
         &self,
         view: &View<'_>,
@@ -178,7 +178,7 @@ impl PlanInput<'_> {
         before: u64,
     ) -> (Draft, Applied, Vec<Step>) {
         let first = self.first_user_sent(&view.apply(&draft));
-        // A summary in the user's name is a user message to begin with.
+        // A summary with the role `user` counts as a user message.
         let summary = draft.summary.as_ref().filter(|(_, role)| *role == Role::User);
         let summary = summary.and_then(|(id, role)| view.summary_use(*id, role)).map(|summary| summary.groups.end);
         let start = first.into_iter().chain(summary).min().unwrap_or(0);
@@ -189,7 +189,7 @@ impl PlanInput<'_> {
         (draft, left, steps.into_iter().chain(own).collect())
     }
 
-    /// The first group that is a user message and sent.
+    /// The first group that is a user message and is sent.
     fn first_user_sent(&self, left: &Applied) -> Option<usize> {
         let path = self.record.path();
         let is_user = |group: usize| path.group(group).first().is_some_and(|first| *first.role() == Role::User);
@@ -207,19 +207,20 @@ impl PlanInput<'_> {
         must
     }
 
-    /// The role in which a summary is sent: where it may be the first message, no other than a user's or an instruction.
+    /// The role in which a summary is sent: if it may be the first message, only the user's or an
+    /// instruction's.
     fn role_of_summary(&self, role: Role) -> Role {
         if self.starts_on_user && !role.is_instruction() { Role::User } else { role }
     }
 
-    /// Tokens of head, tools, priming and what must be sent.
+    /// The tokens of head, tools, priming and required groups.
     pub(super) fn fixed(&self) -> u64 {
         let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().groups()));
         let saved = |cut: &Shortened| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
         whole.saturating_sub(self.cuts.iter().map(saved).sum())
     }
 
-    /// The whole path in runs of groups that share a fate and a reason.
+    /// The whole path in runs of groups with the same fate and reason.
     fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
         let groups = self.record.path().groups();
         let fixed_groups = self.fixed_groups(applied);
@@ -251,8 +252,8 @@ impl PlanInput<'_> {
         runs.placed()
     }
 
-    /// The groups that stand alone, in order: those that must be sent, those that cannot be, and those that are sent
-    /// smaller.
+    /// The groups that are not part of ranges, in order: required ones, those that cannot be sent,
+    /// and shortened ones.
     fn fixed_groups(&self, applied: &Applied) -> Vec<FixedGroup> {
         let path = self.record.path();
         let must = self.must.iter().map(|must| {
@@ -281,25 +282,25 @@ impl PlanInput<'_> {
     }
 }
 
-/// A group that no eviction decides about.
+/// A group that evictions do not affect.
 struct FixedGroup {
     group: usize,
     fate: Fate,
     reason: Reason,
-    /// What it costs, where that is not the cost of the whole group.
+    /// Its cost, if it differs from the cost of the whole group.
     tokens: Option<u64>,
 }
 
 struct Runs<'a> {
     path: Path<'a>,
     sums: &'a Sums,
-    /// Why groups are kept, in order; those before the last group are passed over.
+    /// The reasons for keeping groups, in order; those before the last group are skipped.
     reasons: &'a [(Range<usize>, Reason)],
     made: Vec<Run>,
 }
 
 impl Runs<'_> {
-    /// Adds groups that are kept, for the reasons that were given.
+    /// Adds groups that are kept, with the given reasons.
     fn add_kept(&mut self, groups: Range<usize>) {
         let mut from = groups.start;
         while from < groups.end {
@@ -319,8 +320,8 @@ impl Runs<'_> {
         }
     }
 
-    /// Adds groups to the last run, or to a new one where fate or reason is another, or where results of calls in an
-    /// earlier run stand in between: the positions of a run have no gaps.
+    /// Adds groups to the last run, or to a new one if fate or reason differ, or if results of an
+    /// earlier run's calls are in between: the positions of a run have no gaps.
     fn add(&mut self, groups: Range<usize>, fate: Fate, reason: &Reason, tokens: Option<u64>) {
         let alike = self.made.last().filter(|last| last.fate == fate && last.reason == *reason);
         let start = alike.map_or(groups.start, |last| last.groups.start);
@@ -343,7 +344,7 @@ impl Runs<'_> {
         }
     }
 
-    /// The groups of a range that have results of groups before `start` directly before them.
+    /// The groups of a range directly after results of groups before `start`.
     fn gaps(&self, groups: &Range<usize>, start: usize) -> Vec<usize> {
         let before = self.path.in_place(groups.start.saturating_sub(1)).end;
         let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
@@ -353,7 +354,7 @@ impl Runs<'_> {
     }
 
     fn run(&self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) -> Run {
-        // Sums leave out what cannot be sent; alone, it has its cost too.
+        // The sums skip groups that cannot be sent; such a group has a cost of its own.
         let whole = match groups.len() {
             1 => self.sums.group(groups.start).tokens,
             _ => self.sums.tokens(groups.clone()),
@@ -380,12 +381,12 @@ impl Runs<'_> {
     }
 }
 
-/// Tokens of the runs that are sent.
+/// The tokens of the runs that are sent.
 pub(super) fn history(runs: &[Run]) -> u64 {
     runs.iter().filter(|run| run.fate.is_sent()).fold(0, |sum, run| sum.saturating_add(run.tokens))
 }
 
-/// Refuses a draft that names groups that do not exist.
+/// Checks that a draft names only existing groups.
 fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
     let evicted = draft.evictions.iter().chain(&draft.reasons).map(|(range, _)| range.end);
     let shrunk = draft.shrinks.iter().map(|(group, ..)| group.saturating_add(1));
@@ -393,7 +394,8 @@ fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
     match evicted.chain(shrunk).chain(marked).max() {
         Some(end) if end > groups => {
             let last = end - 1;
-            let detail = format!("the draft of `{spec}` names group {last}, and the path has {groups}, from 0");
+            let detail =
+                format!("the draft of `{spec}` names group {last}, but the path has {groups} groups, numbered from 0");
             Err(Error::new(ErrorKind::InvalidStrategy, detail))
         }
         _ => Ok(()),

@@ -7,9 +7,9 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// The step, as it is written on the command line.
+    /// The step, as written on the command line.
     pub strategy: String,
-    /// The tokens that it took off the request; `None` when the steps before it were enough.
+    /// How many tokens it saved; `None` if the earlier steps were enough.
     pub saved: Option<u64>,
     /// The tokens of messages that a model would read for it, in calls of its own: those that the step asks to summarize.
     /// 0 where it needs no model.

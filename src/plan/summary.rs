@@ -12,23 +12,25 @@ use crate::message::{Message, Role};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryUse {
-    /// Which one.
+    /// The summary.
     pub id: SummaryId,
-    /// The groups it stands for, by index on the path. Those that must be sent are sent all the same.
+    /// The groups that it stands for, by index on the path. Required ones among them are sent all
+    /// the same.
     #[serde(skip)]
     pub groups: Range<usize>,
-    /// What it costs as a message.
+    /// Its cost as a message.
     pub tokens: u64,
 }
 
-/// A summary that would be worth making; carried by a plan, which can be sent whether or not it is made.
+/// A summary that would be worth making. The plan that carries it can be sent whether or not the
+/// summary is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryRequest {
-    /// The groups to be summarized, by index on the path.
+    /// The groups to summarize, by index on the path.
     #[serde(skip)]
     pub groups: Range<usize>,
-    /// The summary of what stands before them, to be carried over.
+    /// The summary of the groups before them, to be included.
     pub previous: Option<SummaryId>,
     /// What they cost. How many calls it takes to read them is the summarizer's to say: see
     /// [`Summarizer::limit`](crate::manager::Summarizer::limit).
@@ -48,7 +50,7 @@ pub(crate) fn message(summary: &Summary, role: &Role, conversation: &Conversatio
     Message::new(role.clone(), format!("{introduction}\n{}", summary.text))
 }
 
-/// The groups that a summary stands for, if it begins and ends where groups do.
+/// The groups that a summary stands for, if it begins and ends at group boundaries.
 pub(super) fn groups_of(summary: &Summary, conversation: &Conversation) -> Option<Range<usize>> {
     let path = conversation.path();
     let first = path.position(summary.first)?;

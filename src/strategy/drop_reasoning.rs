@@ -8,16 +8,16 @@ use crate::error::Result;
 use crate::message::Role;
 use crate::plan::{Draft, Reason, Shrink, Strategy, StrategyCache, View};
 
-/// Leaves out what the model thought in earlier turns, once a request passes the high mark: `<think>` blocks, and members
-/// that hold reasoning where they are sent at all. A step for a [`Ladder`](super::Ladder), as
-/// [`ClearTools`](super::ClearTools) is.
+/// Leaves out the model's reasoning of earlier turns, once a request exceeds the high mark:
+/// `<think>` blocks, and members that hold reasoning, if they are sent at all. Use it as a step of
+/// a [`Ladder`](super::Ladder), like [`ClearTools`](super::ClearTools).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropReasoning;
 
 pub(super) const LISTED: Listed = Listed {
     name: "drop-reasoning",
     takes: "no options",
-    about: "a step of a ladder: earlier thoughts dropped, nothing left out",
+    about: "a step of a ladder: earlier reasoning dropped, nothing else left out",
     price: FREE,
     read: Reader::Options(|_| Ok(Box::new(DropReasoning))),
 };

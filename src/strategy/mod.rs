@@ -1,4 +1,4 @@
-//! The strategies: each decides which groups of a conversation are sent, one a file.
+//! The strategies: each decides which groups of a conversation are sent. There is one per file.
 //!
 //! They see what any strategy sees, a [`View`](crate::View), and answer with a [`Draft`](crate::Draft); a program can write
 //! any of them outside this crate. How a plan is made of the answer: [`plan`](mod@crate::plan).

@@ -8,12 +8,21 @@ use crate::error::Result;
 use crate::message::Role;
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, SummaryRequest, SummaryUse, View};
 
-/// Sends a summary of the old messages, and the newest ones whole. The strategy only sizes the summary; a manager's
-/// [`Summarizer`](crate::manager::Summarizer) makes it, and carries the last one over into the next.
+/// Sends a summary of the old messages, and the newest ones in full. The strategy only decides the
+/// size of the summary; a manager's [`Summarizer`](crate::manager::Summarizer) makes it, and
+/// includes the previous one in the next.
 ///
-/// Until there is one, or where none can be had, the newest messages that fit are sent, as
-/// [`SlidingWindow`](super::SlidingWindow) sends them. What is summarized stays in the record. Pins inside it are sent in
-/// full, before the summary.
+/// Until there is a summary, or if none can be made, the newest messages that fit are sent, as by
+/// [`SlidingWindow`](super::SlidingWindow). Summarized messages stay in the record. Pins among them
+/// are sent in full, before the summary.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Strategy, Summarize};
+///
+/// let strategy = Summarize::rolling().tokens(200).role("user");
+/// assert_eq!(strategy.spec(), "summarize:tokens=200,role=user");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Summarize {
@@ -35,19 +44,22 @@ impl Summarize {
         Self { most: MOST, role: Role::System }
     }
 
-    /// The most tokens that the summary may have. Default 400.
+    /// The most tokens of the summary. Default 400.
+    ///
+    /// Raise it if details get lost; every request then has less room for messages.
     pub fn tokens(mut self, most: u64) -> Self {
         self.most = most.max(1);
         self
     }
 
-    /// The role in which the summary is sent: `user` suits templates that allow one system message only. Default `system`.
+    /// The role of the summary. Default `system`; `user` suits templates that allow only one system
+    /// message.
     pub fn role(mut self, role: impl Into<Role>) -> Self {
         self.role = role.into();
         self
     }
 
-    /// The newest summary of the path's beginning that leaves room for something else.
+    /// The newest summary of the path's beginning that leaves room for anything else.
     fn known(&self, view: &View<'_>) -> Option<SummaryUse> {
         let newest = view.newest()?;
         let from_start = view.summaries().filter(|(_, groups)| groups.start == 0 && groups.end <= newest);
@@ -60,15 +72,15 @@ impl Summarize {
         let most = self.most.min(view.budget().limit / 4).max(1);
         let end = whole_stretch(view, start, view.tail(start, view.room().saturating_sub(most)));
         let tokens = view.tokens(start..end);
-        // What is hardly longer than its summary is not worth a call.
+        // Text that is hardly longer than its summary is not worth a call.
         let is_worth_it = tokens > most;
         let previous = known.map(|known| known.id);
         is_worth_it.then_some(SummaryRequest { groups: start..end, previous, tokens, most })
     }
 }
 
-/// The end of what can be summarized up to `end`: a summary stands for items side by side, so that calls whose results
-/// stand behind it stay outside.
+/// The end of what can be summarized up to `end`: a summary stands for adjacent items, so calls
+/// with late results after the range are excluded.
 fn whole_stretch(view: &View<'_>, start: usize, end: usize) -> usize {
     (start..=end).rev().find(|&end| !view.path().is_split(end)).unwrap_or(start)
 }
@@ -76,7 +88,7 @@ fn whole_stretch(view: &View<'_>, start: usize, end: usize) -> usize {
 pub(super) const LISTED: Listed = Listed {
     name: "summarize",
     takes: "tokens=N, role=NAME",
-    about: "a summary of what is old, and the newest messages",
+    about: "a summary of the old messages, and the newest ones in full",
     price: "1 call now and then",
     read: Reader::Options(|options| Ok(Box::new(Summarize::from_options(options)?))),
 };

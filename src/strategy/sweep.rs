@@ -8,13 +8,13 @@ pub(super) struct Sweep<'a> {
     pub(super) mark: &'static str,
     pub(super) how: Shrink,
     pub(super) why: Reason,
-    /// Sweeps that would save less, in tokens, are not made.
+    /// A sweep that would save fewer tokens than this is not made.
     pub(super) least: u64,
     pub(super) wants: &'a dyn Fn(usize) -> bool,
 }
 
 impl Sweep<'_> {
-    /// Makes groups before `end` smaller, or before the mark while what was decided holds.
+    /// Shortens groups before `end`; or before the mark, as long as the earlier decision holds.
     pub(super) fn draft(&self, view: &View<'_>, end: usize) -> Draft {
         let groups = view.path().groups();
         let marked = view.mark(self.mark);
@@ -32,7 +32,8 @@ impl Sweep<'_> {
         }
     }
 
-    /// Newest first, as far back as a request can reach; with what it saves.
+    /// Shortens groups from the newest back, as far as a request can reach. Returns the draft and
+    /// what it saves.
     fn shrink(&self, view: &View<'_>, end: usize) -> (Draft, u64) {
         let mut draft = Draft::keep_all();
         let mut saved = 0;

@@ -16,7 +16,7 @@ pub(crate) enum State {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    /// In the order in which they are sent: a result may stand behind messages of other groups.
+    /// In the order in which they are sent: a late result comes after messages of other groups.
     pub(crate) positions: Vec<usize>,
     pub(crate) state: State,
     pub(crate) tokens: u64,
@@ -122,7 +122,7 @@ impl Input {
         self.groups[group].state == State::Ready && !self.pins.contains(&group) && !self.pending.contains(&group)
     }
 
-    /// The user message of the turn that the request goes on with.
+    /// The user message of the turn that the request continues.
     fn asked(&self) -> Option<usize> {
         let newest = *self.pending.last()?;
         (0..=newest).rev().find(|&group| self.groups[group].is_user)
@@ -540,7 +540,8 @@ impl Asked<'_> {
         hold!(broken, 2, legal, "the request is not legal");
     }
 
-    /// The results that are said to be moved are those that stand behind other messages than their calls and results.
+    /// The results reported as moved are those that come after other messages than their calls and
+    /// results.
     fn judge_moved(&self, plan: &Plan, broken: &mut Broken) {
         let head = self.input.head.len();
         let sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone());
@@ -702,7 +703,7 @@ impl Asked<'_> {
                 }
             }
             Kind::Turns { most, .. } => {
-                // Turns count from 1; 0 is what stands before the first user message.
+                // Turns count from 1; 0 is everything before the first user message.
                 let turn = |group: usize| groups[..=group].iter().filter(|group| group.is_user).count();
                 let asked = self.input.asked().map_or(0, turn);
                 let is_within = |group: usize| match turn(group) {
@@ -731,7 +732,7 @@ impl Asked<'_> {
     }
 }
 
-/// Whether every call is answered once, directly behind it, and no result stands alone.
+/// Whether every call is answered once, directly after it, and there are no other results.
 pub(crate) fn is_legal(messages: &[Message]) -> bool {
     let values: Vec<Value> = messages.iter().map(|message| serde_json::to_value(message).unwrap()).collect();
     let mut open: Vec<(bool, Option<&str>)> = Vec::new();

@@ -39,7 +39,7 @@ impl ChatBackend for Agent {
     }
 }
 
-/// Not a test by itself: the process that is killed.
+/// Not a test on its own: the process that is killed.
 #[test]
 fn process_to_kill() {
     if let Some(folder) = std::env::var_os(FOLDER) {
