@@ -74,7 +74,7 @@ pub use view::{Required, View};
 ///         "no-tools".into()
 ///     }
 ///
-///     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
 ///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
 ///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
 ///     }
