@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Position, Result};
-use crate::json::{RawJson, described};
+use crate::json::RawJson;
 use crate::message::{Message, twice};
+use crate::text::described;
 
 /// A request's body: what this crate knows of it is typed, everything else kept.
 #[derive(Debug, Default)]

@@ -3,17 +3,41 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::text::described;
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: one word wide, with a [kind](Error::kind) to branch on and numbers in its message.
+/// What went wrong: a [kind](Error::kind) to branch on, and a message with numbers. It is one
+/// pointer wide.
 ///
-/// Messages are lowercase, say what was asked, what was found, what is allowed, and what would help
-/// ([`advice`](Self::advice)). Print the causes with [`source`](std::error::Error::source).
+/// Messages are lowercase. They say what was asked, what was found, what is allowed, and the way
+/// out ([`advice`](Self::advice)).
 ///
-/// `Display` is for the person who asked: where a server refused a request, it has what the server said of that, on one
-/// line of at most 300 characters, with keys masked. A server may quote the conversation there, so `Debug` leaves it out:
-/// it holds no message text and no keys, and is what belongs into logs.
+/// # Printing an error
+/// `Display` is for the person who asked: where a server refused a request, it has the server's own
+/// reason, on one line of at most 300 characters, with keys masked. The causes are reached by
+/// [`source`](std::error::Error::source):
+///
+/// ```
+/// use std::error::Error as _;
+/// use turnwise::{ErrorKind, Transcript};
+///
+/// let error = Transcript::load("missing.json").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Io);
+/// eprintln!("error: {error}");
+/// let mut cause = error.source();
+/// while let Some(error) = cause {
+///     eprintln!("  caused by: {error}");
+///     cause = error.source();
+/// }
+/// ```
+///
+/// `Debug` is for `unwrap()`, `fn main() -> turnwise::Result<()>` and logs: the message and all
+/// causes on one line, and with `{:#?}` each field on its own line. A server may quote the
+/// conversation in its reason, so `Debug` leaves that out, and holds no message text and no keys. A
+/// cause that is not this crate's, such as the error of a tool's handler, is printed as its own
+/// `Display` writes it.
 pub struct Error(Box<Repr>);
 
 struct Repr {
@@ -31,70 +55,83 @@ struct Repr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    // Planning: what is asked for cannot be sent.
     /// What must be sent does not fit the budget; [`Error::over_budget`] has the numbers.
     OverBudget,
     /// Head and pins alone do not fit the budget; [`Error::over_budget`] has the numbers.
     PinsOverBudget,
-    /// The model is not in the table, so that its window is not known.
+    /// The model is not in the table, so its context window is not known.
     UnknownModel,
-    /// A message, or a list of messages, that cannot be used.
-    InvalidMessage,
-    /// Calls at the end of the path that have no result yet, and a message that is not one.
-    UnansweredCalls,
-    /// A result that no call at the end of the path waits for.
-    UnknownCall,
-    /// A handler failed in a tool loop that stops there.
-    ToolFailed,
-    /// A call of a tool that was started and has no result: a process or a loop was stopped while its handler ran.
-    OutcomeUnknown,
-    /// A parameter of a request that a conversation has no place for.
+    /// A request parameter that a conversation cannot use.
     InvalidParam,
     /// A token budget that contradicts itself.
     InvalidBudget,
-    /// A server's name or an option of a [`Dialect`](crate::Dialect) that does not exist.
+    /// A [`Dialect`](crate::Dialect) name or option that does not exist.
     InvalidDialect,
-    /// A strategy's name or option that does not exist, or a draft that names groups that do not exist.
+    /// A strategy name or option that does not exist, or a draft that names groups that do not
+    /// exist.
     InvalidStrategy,
-    /// A limit was passed, such as the length of a metadata value, or the rounds of a tool loop.
-    Limit,
+
+    // The record: messages, items and changes.
+    /// A message, or a list of messages, that cannot be used.
+    InvalidMessage,
     /// An item, a summary or a branch that the record does not hold.
     NotFound,
-    /// A file in a newer format than this version reads.
+    /// A limit was exceeded, such as the length of a metadata value, or the rounds of a tool loop.
+    Limit,
+    /// A send or another change of the record is under way; try again when it has finished.
+    Busy,
+
+    // Tools: calls, results and handlers.
+    /// A message that is not a result was to be sent while calls at the end of the path have no
+    /// result.
+    UnansweredCalls,
+    /// A result that no call at the end of the path waits for.
+    UnknownCall,
+    /// A handler failed in a tool loop that stops on errors.
+    ToolFailed,
+    /// A call was started and has no result: its process or loop was stopped while the handler ran.
+    OutcomeUnknown,
+    /// The reply ends in the middle of a call. Nothing of it was run or recorded;
+    /// [`Error::attempt`] has what was received.
+    CutCall,
+
+    // Files.
+    /// The file has a newer format than this version reads.
     NewerFormat,
-    /// A file of another program or API, which the message names: it holds a conversation in another form.
+    /// The file is another program's or API's; the message says which.
     ForeignFormat,
-    /// A file that is torn or not what it claims to be; [`Error::position`] says where.
+    /// The file is damaged or not what it claims to be; [`Error::position`] says where.
     Damaged,
-    /// A file that somebody else has changed since it was read or saved here.
+    /// The file was modified by another writer since it was last read or saved.
     Conflict,
-    /// An exchange that is recorded and could not be saved; [`Error::unsaved`] has its reply and the reason.
+    /// The exchange is recorded and could not be saved; [`Error::unsaved`] has its reply and the
+    /// reason.
     NotSaved,
     /// Reading or writing failed.
     Io,
-    /// A send or another change of the record is under way or waits for its turn; the record can be changed when it ended.
-    Busy,
-    /// There is nobody to send to: no backend, no key, or nothing to reach a server with.
+
+    // The server: a request failed, or its answer cannot be used.
+    /// There is nothing to send to: no backend, no key, or no way to reach a server.
     NoBackend,
-    /// The server says that the request is longer than its window.
-    Overflow,
-    /// Too many requests in a time.
-    RateLimited,
-    /// The account has nothing left.
-    Quota,
-    /// The key is missing, wrong or not allowed to do this.
+    /// The key is missing, wrong, or lacks permission.
     Auth,
-    /// No answer came in time.
-    Timeout,
+    /// Quota or credit exhausted.
+    Quota,
+    /// Rate limit exceeded.
+    RateLimited,
+    /// The server says that the request exceeds its context window.
+    Overflow,
     /// The server refuses the request.
     Rejected,
-    /// The answer is not a chat completion, or an empty one.
-    Malformed,
     /// The server could not be reached, or failed.
     Unavailable,
-    /// The reply broke off while it came.
+    /// No answer arrived in time.
+    Timeout,
+    /// The answer is not a chat completion, or is empty.
+    Malformed,
+    /// The reply broke off before it was complete.
     Interrupted,
-    /// The reply ends in the middle of a call. Nothing of it was run or recorded; [`Error::attempt`] has what came.
-    CutCall,
 }
 
 impl ErrorKind {
@@ -108,35 +145,35 @@ impl ErrorKind {
             Self::OverBudget => "over budget",
             Self::PinsOverBudget => "pins over budget",
             Self::UnknownModel => "unknown model",
-            Self::InvalidMessage => "invalid message",
-            Self::UnansweredCalls => "unanswered calls",
-            Self::UnknownCall => "unknown call",
-            Self::ToolFailed => "tool failed",
-            Self::OutcomeUnknown => "outcome unknown",
             Self::InvalidParam => "invalid parameter",
             Self::InvalidBudget => "invalid budget",
             Self::InvalidDialect => "invalid dialect",
             Self::InvalidStrategy => "invalid strategy",
-            Self::Limit => "limit",
+            Self::InvalidMessage => "invalid message",
             Self::NotFound => "not found",
+            Self::Limit => "limit",
+            Self::Busy => "busy",
+            Self::UnansweredCalls => "unanswered calls",
+            Self::UnknownCall => "unknown call",
+            Self::ToolFailed => "tool failed",
+            Self::OutcomeUnknown => "outcome unknown",
+            Self::CutCall => "call cut off",
             Self::NewerFormat => "newer format",
             Self::ForeignFormat => "another format",
             Self::Damaged => "damaged file",
             Self::Conflict => "conflict",
             Self::NotSaved => "not saved",
             Self::Io => "input/output",
-            Self::Busy => "busy",
             Self::NoBackend => "no backend",
-            Self::Overflow => "overflow",
-            Self::RateLimited => "rate limited",
-            Self::Quota => "quota",
             Self::Auth => "authorization",
-            Self::Timeout => "timeout",
+            Self::Quota => "quota",
+            Self::RateLimited => "rate limited",
+            Self::Overflow => "overflow",
             Self::Rejected => "rejected",
-            Self::Malformed => "malformed answer",
             Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Malformed => "malformed answer",
             Self::Interrupted => "interrupted",
-            Self::CutCall => "call cut off",
         }
     }
 }
@@ -220,8 +257,15 @@ impl fmt::Display for Advice {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        let (logged, advice) = (None, None);
-        Self(Box::new(Repr { kind, detail: detail.into(), logged, advice, over: None, position: None, source: None }))
+        Self(Box::new(Repr {
+            kind,
+            detail: detail.into(),
+            logged: None,
+            advice: None,
+            over: None,
+            position: None,
+            source: None,
+        }))
     }
 
     /// The same error with another detail for logs, which has nothing of what somebody else said.
@@ -285,6 +329,19 @@ impl Error {
         self.kind().is_retryable()
     }
 
+    /// The error for a log: one line, without its causes and without a server's own words.
+    pub(crate) fn logged(&self) -> Logged<'_> {
+        Logged(self)
+    }
+
+    /// The causes in words, the nearest first; without those that the detail has already.
+    fn causes(&self) -> Vec<String> {
+        let detail = self.0.logged_detail();
+        let first = std::error::Error::source(self);
+        let chain = std::iter::successors(first, |error| error.source());
+        chain.map(cause_in_words).filter(|cause| !detail.contains(&**cause)).collect()
+    }
+
     /// The cause, if it is of type `T`.
     pub(crate) fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.0.source.as_deref().and_then(|source| source.downcast_ref())
@@ -307,6 +364,20 @@ impl Repr {
             None => Ok(()),
         }
     }
+
+    fn logged_detail(&self) -> &str {
+        self.logged.as_ref().unwrap_or(&self.detail)
+    }
+}
+
+/// An error on one line for logs: without its causes, and without a server's own words.
+pub(crate) struct Logged<'a>(&'a Error);
+
+impl fmt::Display for Logged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let repr = &self.0.0;
+        repr.write(f, repr.logged_detail())
+    }
 }
 
 impl fmt::Display for Error {
@@ -317,8 +388,35 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What `fn main() -> Result<()>` prints, and a failed test.
-        self.0.write(f, self.0.logged.as_ref().unwrap_or(&self.0.detail))
+        let causes = self.causes();
+        if !f.alternate() {
+            write!(f, "{}", self.logged())?;
+            return causes.iter().try_for_each(|cause| write!(f, "; caused by: {cause}"));
+        }
+        let mut fields = f.debug_struct("Error");
+        fields.field("kind", &self.0.kind).field("detail", &self.0.logged_detail());
+        if let Some(advice) = &self.0.advice {
+            fields.field("advice", &advice.library);
+        }
+        if let Some(over) = &self.0.over {
+            fields.field("over_budget", over);
+        }
+        if let Some(position) = &self.0.position {
+            fields.field("position", position);
+        }
+        fields.field("causes", &causes).finish()
+    }
+}
+
+/// A cause as `Debug` prints it: what it says of itself, without text that a server or a file may
+/// have from the conversation.
+fn cause_in_words(cause: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        error.logged().to_string()
+    } else if let Some(error) = cause.downcast_ref::<serde_json::Error>() {
+        described(error)
+    } else {
+        cause.to_string()
     }
 }
 
@@ -328,5 +426,52 @@ impl std::error::Error for Error {
             Some(source) => Some(source.as_ref()),
             None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn failed() -> Error {
+        let disk = io::Error::other("the disk is gone");
+        Error::new(ErrorKind::ToolFailed, "the call `1` of `pay` failed").because(Error::io("saving", disk))
+    }
+
+    #[test]
+    fn debug_prints_the_message_and_each_cause_once_on_one_line() {
+        let printed = format!("{:?}", failed());
+        assert_eq!(
+            printed,
+            "tool failed: the call `1` of `pay` failed; caused by: input/output: saving: the disk is gone; caused by: \
+             the disk is gone"
+        );
+        let once = Error::io("reading x.json", io::Error::other("the disk is gone"));
+        assert_eq!(format!("{once:?}"), "input/output: reading x.json: the disk is gone");
+    }
+
+    #[test]
+    fn debug_on_many_lines_has_every_field() {
+        let error = failed().at(Position::new(1, 2, 1)).over(OverBudget::new(Some(3), 900, 500));
+        let printed = format!("{:#?}", error.advise(Some(Advice::of_library("pay by hand"))));
+        for field in ["kind: ToolFailed", "detail: \"the call", "advice: \"pay by hand\"", "tokens: 900", "column: 2"] {
+            assert!(printed.contains(field), "{field} in {printed}");
+        }
+        assert!(printed.contains("causes: [\n        \"input/output: saving"), "{printed}");
+    }
+
+    #[test]
+    fn debug_leaves_out_what_a_server_or_a_file_may_quote() {
+        let quoted = Error::new(ErrorKind::Rejected, "status 400: lantern").logged_as("status 400".to_owned());
+        assert_eq!(format!("{quoted:?}"), "rejected: status 400");
+        let unread = serde_json::from_str::<u32>("\"lantern\"").unwrap_err();
+        let error = Error::new(ErrorKind::Malformed, "no number").because(unread);
+        assert_eq!(
+            format!("{error:?}"),
+            "malformed answer: no number; caused by: invalid type: a string, expected u32"
+        );
+        assert!(!format!("{error:#?}").contains("lantern"));
     }
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
+use crate::text::described;
 
 /// Any JSON value as compact text: order of keys, digits of numbers and escapes stay as they were written, white space
 /// between tokens goes. Half a character, such as the escape `\ud83d` without its other half, becomes `\ufffd`: strict
@@ -138,24 +139,6 @@ impl Serialize for RawJson {
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Box::<RawValue>::deserialize(deserializer).map(|raw| Self::from(&*raw))
-    }
-}
-
-/// What an error of `serde_json` says, without its place (which may be one in a part of a text) and without the text of
-/// a string that it did not expect.
-pub(crate) fn described(error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return "the text ends in the middle of a value".to_owned();
-    }
-    let text = error.to_string();
-    if text.starts_with("trailing characters") {
-        return "more than one JSON value; JSON Lines are read by `Transcripts`".to_owned();
-    }
-    let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
-    let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));
-    match text.rsplit_once(", expected ") {
-        Some((_, expected)) if unexpected => format!("invalid type: a string, expected {expected}"),
-        _ => text.to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Numbers in sentences.
+//! Text for people: numbers in sentences, and what an error of `serde_json` says.
 
 /// A number with commas.
 pub(crate) fn thousands(number: u64) -> String {
@@ -11,6 +11,24 @@ pub(crate) fn thousands(number: u64) -> String {
 pub(crate) fn counted(things: usize, noun: &str) -> String {
     let plural = if things == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", thousands(things as u64))
+}
+
+/// What an error of `serde_json` says, without its place (which may be one in a part of a text) and
+/// without the text of a string that it did not expect.
+pub(crate) fn described(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "the text ends in the middle of a value".to_owned();
+    }
+    let text = error.to_string();
+    if text.starts_with("trailing characters") {
+        return "more than one JSON value; JSON Lines are read by `Transcripts`".to_owned();
+    }
+    let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
+    let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if unexpected => format!("invalid type: a string, expected {expected}"),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -170,7 +170,8 @@ fn said(text: &str) -> Option<String> {
 
 /// The text of a page: its title and what stands in its body, without tags, scripts and styles.
 fn of_html(page: &str) -> String {
-    let (mut title, mut text) = (String::new(), String::new());
+    let mut title = String::new();
+    let mut text = String::new();
     let mut rest = page;
     let mut into_title = false;
     while let Some(start) = rest.find('<') {
@@ -194,7 +195,8 @@ fn of_html(page: &str) -> String {
         }
     }
     text.push_str(rest);
-    let (title, text) = (unescaped(&title), unescaped(&text));
+    let title = unescaped(&title);
+    let text = unescaped(&text);
     match (text.is_empty(), title.is_empty() || text.contains(&title)) {
         (true, _) => title,
         (false, true) => text,

@@ -1,7 +1,6 @@
 //! What is known of servers, each with where it is known from.
 
-use super::{Dialect, spec};
-use crate::error::Result;
+use super::Dialect;
 
 /// What is known of a server: how a request is fitted to it, and the source of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,31 +123,6 @@ impl Preset {
 }
 
 impl Dialect {
-    /// What is known of a server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`, `llama.cpp`, `mistral`,
-    /// `moonshot`, `nvidia`, `ollama`, `openai` (the default), `openrouter`, `together`, `vllm`, `xai` or `zai`; of those
-    /// with an API of their own that API, where it speaks `OpenAI`'s form.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidDialect`](crate::ErrorKind::InvalidDialect) for another name, with those that there are.
-    ///
-    /// # Examples
-    /// ```
-    /// use turnwise::Dialect;
-    ///
-    /// assert_eq!(Dialect::preset("moonshot")?, Dialect::preset("deepseek")?);
-    /// assert_eq!(Dialect::preset("openai")?, Dialect::default());
-    /// # Ok::<(), turnwise::Error>(())
-    /// ```
-    pub fn preset(name: &str) -> Result<Self> {
-        // `openai` is what the default is written as: it is no word for something else.
-        let known = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(name));
-        match known {
-            Some(preset) if preset.options == "openai" => Ok(Self::default()),
-            Some(preset) => Ok(preset.dialect()),
-            None => Err(spec::unknown(name)),
-        }
-    }
-
     /// What is known of the server with this base URL, where it is the API of one that is known by its host.
     ///
     /// # Examples

@@ -1,4 +1,4 @@
-//! How a dialect is written.
+//! A dialect as words: options and names of presets, with commas between them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -51,19 +51,48 @@ impl FromStr for Dialect {
     }
 }
 
+impl Dialect {
+    /// What is known of a server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`,
+    /// `llama.cpp`, `mistral`, `moonshot`, `nvidia`, `ollama`, `openai` (the default),
+    /// `openrouter`, `together`, `vllm`, `xai` or `zai`; of those with an API of their own that
+    /// API, where it speaks `OpenAI`'s form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDialect`] for another name, with those that there are.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::Dialect;
+    ///
+    /// assert_eq!(Dialect::preset("moonshot")?, Dialect::preset("deepseek")?);
+    /// assert_eq!(Dialect::preset("openai")?, Dialect::default());
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn preset(name: &str) -> Result<Self> {
+        let known = Self::presets().iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
+        match known {
+            // The word that the default is written as; its own options are this word again.
+            Some(preset) if preset.name() == "openai" => Ok(Self::default()),
+            Some(preset) => Ok(preset.dialect()),
+            None => Err(unknown(name)),
+        }
+    }
+}
+
 /// A name that can stand in a list with commas.
 fn is_field(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
 /// A word that is no preset and no option.
-pub(super) fn unknown(word: &str) -> Error {
+fn unknown(word: &str) -> Error {
     let servers: Vec<&str> = Dialect::presets().iter().map(Preset::name).collect();
     let options = || OPTIONS.iter().map(|(word, _)| *word).chain([FIELD]);
     let near = nearest(word, servers.iter().copied().chain(options()), 1);
     let near = near.first().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
     let options: Vec<&str> = options().collect();
-    let (servers, options) = (servers.join(", "), options.join(", "));
+    let servers = servers.join(", ");
+    let options = options.join(", ");
     invalid(format!("`{word}` is no server that is known{near}; servers: {servers}; options: {options}=NAME"))
 }
 

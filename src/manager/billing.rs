@@ -31,13 +31,17 @@ impl Shared {
     pub(super) fn forget(&self) {
         let (model, server) = self.names();
         self.setup.calibration.reset(model, server);
-        self.state(|state| (state.billed, state.guess) = (None, None));
+        self.state(|state| {
+            state.billed = None;
+            state.guess = None;
+        });
     }
 
     /// A budget with the margin that bills have taught.
     pub(super) fn calibrated(&self, budget: &ResolvedBudget, learned: &Learned) -> ResolvedBudget {
         let billed = self.state(|state| state.billed);
-        let (anchor, margin) = (billed.map(|billed| billed.anchor), billed.map_or(0, |billed| billed.margin));
+        let anchor = billed.map(|billed| billed.anchor);
+        let margin = billed.map_or(0, |billed| billed.margin);
         budget.calibrated(learned, self.planner.cost().is_exact(), anchor.as_ref(), margin)
     }
 
@@ -64,7 +68,8 @@ impl Shared {
     /// Takes in what an answer says of a request that was too long: the window, and what the request cost. Forecasts go on
     /// from the last request that was answered: this one was too far from what fits.
     pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
-        let ((model, server), calibration) = (self.names(), &self.setup.calibration);
+        let (model, server) = self.names();
+        let calibration = &self.setup.calibration;
         // It cost more than what the window leaves beside the reply; how much more, some answers say.
         let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
         let least = error.limit().map(least).filter(|least| *least > forecast.tokens);

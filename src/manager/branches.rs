@@ -34,7 +34,7 @@ impl ConversationManager {
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn regenerate(&self) -> Exchange {
-        Exchange::new(self, Ask::Again)
+        Exchange::new(&self.shared, Ask::Again)
     }
 
     /// The ends of all branches, oldest first; see [`Conversation::branches`].
@@ -178,8 +178,9 @@ impl ConversationManager {
         let (mut file, billed) = self.shared.state(|state| (state.file.clone(), state.billed));
         file.conversation = file.conversation.fork(at)?;
         file.spending = Spending::default();
-        let (setup, planner) = (&self.shared.setup, &self.shared.planner);
-        let fork = Self::start(Arc::clone(setup), None, file, Arc::clone(planner));
+        let setup = Arc::clone(&self.shared.setup);
+        let planner = Arc::clone(&self.shared.planner);
+        let fork = Self::start(setup, None, file, planner);
         fork.shared.state(|state| state.billed = billed);
         Ok(fork)
     }

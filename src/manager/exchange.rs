@@ -1,24 +1,22 @@
-//! One exchange, as a caller asks for it.
+//! `Exchange`: the builder that a send returns, which is sent when it is awaited.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
-use super::builder::check_params;
+use super::Shared;
+use super::input::ExchangeInput;
 use super::params::typed_params;
 use super::queue::SendPermit;
 use super::reply::Reply;
-use super::staged::{Ask, stage};
+use super::staged::Ask;
 use super::streaming::ReplyStream;
 use super::transaction::Transaction;
-use super::{ConversationManager, Shared};
 use crate::backend::BoxFuture;
-use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::json::RawJson;
 use crate::message::Message;
-use crate::plan::{Extras, Plan, Planner};
+use crate::plan::Plan;
 use crate::request::ChatRequest;
 
 /// A message on its way: awaited, it is sent, and the exchange is recorded when the reply is there. Dropped before, it
@@ -51,28 +49,29 @@ use crate::request::ChatRequest;
 /// ```
 #[derive(Clone)]
 #[must_use = "an exchange is sent when it is awaited"]
-pub struct Exchange {
-    pub(super) manager: ConversationManager,
-    pub(super) ask: Ask,
-    pub(super) extras: Extras,
-    pub(super) keeps_partial: bool,
-}
+pub struct Exchange(ExchangeInput);
 
 impl Exchange {
-    pub(super) fn new(manager: &ConversationManager, ask: Ask) -> Self {
-        Self { manager: manager.clone(), ask, extras: Extras::default(), keeps_partial: false }
+    pub(super) fn new(shared: &Arc<Shared>, ask: Ask) -> Self {
+        Self(ExchangeInput::new(shared, ask))
+    }
+
+    /// The same exchange with another question.
+    pub(super) fn asking(mut self, ask: Ask) -> Self {
+        self.0.ask = ask;
+        self
     }
 
     /// Sends a message directly before this one, with this request only: search results, the date. It is counted and
     /// shown in the plan, and never recorded.
     pub fn context(mut self, message: impl Into<Message>) -> Self {
-        self.extras.context.push(message.into());
+        self.0.extras.context.push(message.into());
         self
     }
 
     /// A parameter of this request, sent as given, in the place of the manager's.
     pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
-        self.extras.params.set(name, value);
+        self.0.extras.params.set(name, value);
         self
     }
 
@@ -81,7 +80,7 @@ impl Exchange {
     /// Records a streamed reply that breaks off, or whose stream is dropped, as far as it came: its text, marked as
     /// [incomplete](Message::is_incomplete). Default: the record is as it was before.
     pub fn keep_partial(mut self) -> Self {
-        self.keeps_partial = true;
+        self.0.keeps_partial = true;
         self
     }
 
@@ -95,7 +94,7 @@ impl Exchange {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where there is no question to ask again;
     /// [`ErrorKind::InvalidParam`](crate::ErrorKind::InvalidParam).
     pub fn plan(self) -> Result<Plan> {
-        self.plan_staged(&self.stage()?)
+        self.0.plan_staged(&self.0.stage()?)
     }
 
     /// The request that would be sent, as it goes over the wire. Nothing is recorded.
@@ -114,55 +113,16 @@ impl Exchange {
         self.stream_in(None).await
     }
 
-    pub(super) async fn stream_in(self, turn: Option<Arc<SendPermit>>) -> Result<ReplyStream> {
-        let mut transaction = Transaction::open(self, turn).await?;
+    pub(super) async fn stream_in(self, permit: Option<Arc<SendPermit>>) -> Result<ReplyStream> {
+        let mut transaction = Transaction::open(self.0, permit).await?;
         let events = transaction.ask_for_events().await?;
         Ok(ReplyStream::new(transaction, events))
     }
 
-    pub(super) async fn run_in(self, turn: Option<Arc<SendPermit>>) -> Result<Reply> {
-        let mut transaction = Transaction::open(self, turn).await?;
+    pub(super) async fn run_in(self, permit: Option<Arc<SendPermit>>) -> Result<Reply> {
+        let mut transaction = Transaction::open(self.0, permit).await?;
         let reply = transaction.ask().await?;
         transaction.commit(reply, None).await
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.manager.shared
-    }
-
-    /// The record with what is asked behind it.
-    pub(super) fn stage(&self) -> Result<Conversation> {
-        stage(self.manager.snapshot(), &self.ask)
-    }
-
-    pub(super) fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
-        let shared = self.shared();
-        let planner = self.planner()?;
-        let strategy = &*shared.setup.strategy;
-        shared.count(|ledger, cache| planner.plan_with(staged, ledger, strategy, cache, &self.extras))
-    }
-
-    /// The window in which at most `tokens` may be sent.
-    pub(super) fn window_for(&self, tokens: u64) -> Option<u64> {
-        let setup = &self.shared().setup;
-        Some(setup.budget(&setup.params.and(&self.extras.params)).ok()?.window_for(tokens))
-    }
-
-    /// The manager's planner, or one of its own where this reply may have another length, or bills have taught something.
-    pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
-        let (shared, params) = (self.shared(), &self.extras.params);
-        check_params(params)?;
-        let learned = shared.learned();
-        let planner = match shared.window(&learned) {
-            None if !params.states_longest_reply() => Cow::Borrowed(&*shared.planner),
-            window => {
-                let params = shared.setup.params.and(params);
-                let dialect = shared.planner.dialect_in_use().clone();
-                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, &dialect, window)?)
-            }
-        };
-        let budget = shared.calibrated(planner.budget(), &learned);
-        if budget == *planner.budget() { Ok(planner) } else { Ok(Cow::Owned(planner.into_owned().at(budget))) }
     }
 }
 
@@ -177,6 +137,6 @@ impl IntoFuture for Exchange {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("ask", &self.ask).finish_non_exhaustive()
+        f.debug_struct("Exchange").field("ask", &self.0.ask).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,22 @@
 //! Conversations with a model: the record, what of it is sent, and who answers.
+//!
+//! # Concurrency
+//! A manager is a handle that can be cloned and used from many tasks. Sends form a queue: each
+//! waits for the *send permit*, which is given in the order in which the sends were first polled
+//! and is held until the exchange is recorded and saved; a tool loop holds it for all its
+//! exchanges. From the moment a send asks for the permit, other changes of the record are refused
+//! ([`Busy`](ErrorKind::Busy)) and do not wait. Reads never wait for a send.
+//!
+//! An exchange works on a copy of the record, which becomes the record in one step when the reply
+//! has arrived. So a future that is dropped before then leaves the record as it was, frees the
+//! permit, and observers are told of a failure
+//! ([`Interrupted`](ErrorKind::Interrupted)); one that is dropped while its exchange is being saved
+//! has been recorded, and the save goes on, on a thread of its own.
+//!
+//! Three locks, each a plain [`Mutex`], since none is held across an `.await`. They are taken in
+//! this order, after the permit where both are needed:
+//! 1. `saving` (the files that are known), while a file is written; or `cache` (what the strategy
+//! 2. `state` (the record and all that is learned), for a moment: no strategy, counter, observer or
 
 mod billing;
 mod branches;
@@ -6,6 +24,7 @@ mod builder;
 mod exchange;
 mod failure;
 mod handler;
+mod input;
 mod observer;
 mod open_calls;
 mod params;
@@ -128,9 +147,10 @@ impl ConversationManager {
         // The file gets its part of it when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
-        let (patience, sent) = (Patience::default(), Vec::new());
-        let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
-        let (queue, cache) = (Semaphore::new(1), Mutex::new(StrategyCache::default()));
+        let patience = Patience::default();
+        let state = State { file, sends: 0, patience, last: None, sent: Vec::new(), billed: None, guess: None };
+        let queue = Semaphore::new(1);
+        let cache = Mutex::new(StrategyCache::default());
         let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), cache, saving };
         let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
         shared.state(|state| state.billed = billed);
@@ -139,13 +159,13 @@ impl ConversationManager {
 
     /// Sends a message: `.await` the exchange for the reply, or [`stream`](Exchange::stream) it.
     pub fn send(&self, message: impl Into<Message>) -> Exchange {
-        Exchange::new(self, Ask::Message(message.into()))
+        Exchange::new(&self.shared, Ask::Message(message.into()))
     }
 
     /// Asks for a reply to the conversation as it stands: after results of calls were [pushed](Self::push), or where a
     /// file ends with a question.
     pub fn reply(&self) -> Exchange {
-        Exchange::new(self, Ask::Reply)
+        Exchange::new(&self.shared, Ask::Reply)
     }
 
     /// Sends the results of the calls at the end of the conversation, all at once. Those that a stopped
@@ -175,18 +195,18 @@ impl ConversationManager {
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn respond(&self, results: impl IntoIterator<Item = Message>) -> Exchange {
-        Exchange::new(self, Ask::Results(results.into_iter().collect()))
+        Exchange::new(&self.shared, Ask::Results(results.into_iter().collect()))
     }
 
     /// Sends a message and runs the calls that follow from it; see [`ToolLoop`].
     pub fn run_tools(&self, message: impl Into<Message>, handler: impl ToolHandler + 'static) -> ToolLoop {
-        ToolLoop::new(self, Some(Ask::Message(message.into())), handler)
+        ToolLoop::new(&self.shared, Some(Ask::Message(message.into())), handler)
     }
 
     /// Runs the calls at the end of the conversation and those that follow from them; without calls there, asks for a
     /// [reply](Self::reply) first. A call that has run, in this process or before, is not run again; see [`ToolLoop`].
     pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
-        ToolLoop::new(self, None, handler)
+        ToolLoop::new(&self.shared, None, handler)
     }
 
     /// The model that is asked.
@@ -209,7 +229,7 @@ impl ConversationManager {
 
     /// The record as it is: a copy of a few pointers.
     pub fn snapshot(&self) -> Conversation {
-        self.shared.state(|state| state.file.conversation.clone())
+        self.shared.record()
     }
 
     /// The messages of the path, the head first.
@@ -225,8 +245,10 @@ impl ConversationManager {
 
     /// What the whole conversation costs, sent as it is. Counts what was not counted.
     pub fn count_tokens(&self) -> u64 {
-        let (planner, record) = (&self.shared.planner, self.snapshot());
-        let (cost, (tools, params)) = (planner.cost(), planner.fixed());
+        let record = self.snapshot();
+        let planner = &self.shared.planner;
+        let cost = planner.cost();
+        let (tools, params) = planner.fixed();
         self.shared.count(|ledger, _| {
             let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
             head + ledger.total(&record, cost) + cost.priming().tokens
@@ -287,6 +309,11 @@ impl Shared {
     /// Does something with the state, for a moment: no strategy, counter or change of a caller's runs inside.
     fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The record as it is: a copy of a few pointers.
+    fn record(&self) -> Conversation {
+        self.state(|state| state.file.conversation.clone())
     }
 
     /// Counts and plans outside the lock: both may take their time, and others go on reading. Two at once do not wait for

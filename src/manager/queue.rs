@@ -1,4 +1,5 @@
-//! Whose turn it is.
+//! The queue of sends: `SendPermit`, given in the order of asking, and `BusyGuard`, which refuses
+//! changes meanwhile.
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ impl BusyGuard {
                 Ok(Self(Arc::clone(shared)))
             }
             1 => Err(busy("a send or a change is under way")),
-            sends => Err(busy(format_args!("a send is under way, and {} wait for their turn", sends - 1))),
+            sends => Err(busy(format_args!("a send is under way, and {} more are queued", sends - 1))),
         })
     }
 }
@@ -60,5 +61,5 @@ impl Drop for BusyGuard {
 }
 
 pub(super) fn busy(why: impl fmt::Display) -> Error {
-    Error::new(ErrorKind::Busy, format!("{why}; the record can be changed when it ended"))
+    Error::new(ErrorKind::Busy, format!("{why}; try again when it has finished"))
 }

@@ -45,12 +45,12 @@ pub(super) struct Round<'a> {
 /// Runs the open calls at the end of the record that have not run, and gives the results of all of them in the order of
 /// the calls. The caller has the turn.
 pub(super) async fn run_open_calls(shared: &Arc<Shared>, how: &HowToRun) -> Result<Vec<Message>> {
-    let record = shared.state(|state| state.file.conversation.clone());
+    let record = shared.record();
     if let Some(item) = calling_item(&record) {
         let item = item.id();
         Round::begin(shared, how, item, &record)?.run().await?;
     }
-    let calls = open_calls(&shared.state(|state| state.file.conversation.clone()));
+    let calls = open_calls(&shared.record());
     let result = |call: OpenCall| if let Outcome::Finished(result) = call.outcome { Some(result) } else { None };
     Ok(calls.into_iter().filter_map(result).collect())
 }
@@ -128,8 +128,7 @@ impl<'a> Round<'a> {
         };
         let calls: Vec<OpenCall> = self.waiting.drain(..room).collect();
         for call in &calls {
-            let (item, place) = (self.item, call.place);
-            self.shared.state(|state| state.file.conversation.note_start(item, place));
+            self.shared.state(|state| state.file.conversation.note_start(self.item, call.place));
         }
         self.is_unsaved |= !calls.is_empty();
         Starting { shared: Arc::clone(&self.shared), item: self.item, calls }
@@ -137,7 +136,8 @@ impl<'a> Round<'a> {
 
     /// Saves, where the manager saves by itself, while the handlers go on; why it failed, if it did.
     async fn save(&mut self) -> Option<Error> {
-        (self.is_unsaved, self.is_saving) = (false, true);
+        self.is_unsaved = false;
+        self.is_saving = true;
         let shared = Arc::clone(&self.shared);
         let mut saving = pin!(shared.autosave());
         let error = poll_fn(|context| {
@@ -164,8 +164,7 @@ impl<'a> Round<'a> {
         match outcome {
             Ok(content) => self.note_result(call.place, call.result(content)),
             Err(error) if self.how.stops_on_error => {
-                let (item, place) = (self.item, call.place);
-                self.shared.state(|state| state.file.conversation.forget_start(item, place));
+                self.shared.state(|state| state.file.conversation.forget_start(self.item, call.place));
                 self.is_unsaved = true;
                 self.failed.get_or_insert_with(|| failed(call, error));
             }

@@ -111,7 +111,8 @@ impl Open {
             let call = waiting.take(result).map_err(|is_second| self.unknown(result, is_second))?;
             results.push((call.place, result.clone()));
         }
-        let (mut waiting, mut has_kept) = (waiting.left(), false);
+        let mut waiting = waiting.left();
+        let mut has_kept = false;
         waiting.retain(|call| {
             if let Outcome::Finished(result) = &call.outcome {
                 results.push((call.place, result.clone()));

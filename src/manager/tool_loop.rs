@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::ConversationManager;
+use super::Shared;
 use super::exchange::Exchange;
 use super::handler::ToolHandler;
 use super::open_calls::open_calls;
@@ -32,23 +32,28 @@ use crate::text::counted;
 /// [`Dialect::send_fields`](crate::backend::Dialect::send_fields).)
 ///
 /// # When a loop is stopped
-/// By an error, by a drop of the future, or with the whole process: no call that has run is run again. The start of
-/// each call is noted in the record before its handler is called, and its result when the handler has ended; where the
-/// manager [saves by itself](crate::Builder::autosave), the start is on the disk before the handler is called.
-/// [`resume_tools`](ConversationManager::resume_tools), in this process or after loading the file, runs the calls that
-/// have not run and sends all results. A call that was started and has no result has an unknown outcome: the handler may
-/// have done its work or not. It is an error of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and run again
-/// only with [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](ConversationManager::open_calls) shows what is known.
+/// By an error, by a drop of the future, or with the whole process: no call that has run is run
+/// again. The start of each call is noted in the record before its handler is called, and its
+/// result when the handler has ended; where the manager [saves by
+/// itself](crate::Builder::autosave), the start is on the disk before the handler is called.
+/// [`resume_tools`](crate::ConversationManager::resume_tools), in this process or after loading the
+/// file, runs the calls that have not run and sends all results. A call that was started and has no
+/// result has an unknown outcome: the handler may have done its work or not. It is an error of the
+/// kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and run again only with
+/// [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](crate::ConversationManager::open_calls)
+/// shows what is known.
 ///
 /// Some servers whose models think demand what they thought back with the results of their calls, in the field in which
 /// they gave it (`DeepSeek` and Moonshot in `reasoning_content`), and refuse the request without it. Such fields are kept in
 /// the record, and sent by [`Dialect::send_fields`](crate::Dialect::send_fields) or a [preset](crate::Dialect::preset).
 ///
 /// # Errors
-/// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the last round;
-/// [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there; [`ErrorKind::OutcomeUnknown`], before
-/// anything is run; [`ErrorKind::Io`] or [`ErrorKind::Conflict`] when the start of a call could not be saved, which is
-/// then not run. The record then ends in the calls, and [`resume_tools`](ConversationManager::resume_tools) goes on.
+/// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the
+/// last round; [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there;
+/// [`ErrorKind::OutcomeUnknown`], before anything is run; [`ErrorKind::Io`] or
+/// [`ErrorKind::Conflict`] when the start of a call could not be saved, which is then not run. The
+/// record then ends in the calls, and [`resume_tools`](crate::ConversationManager::resume_tools)
+/// goes on.
 ///
 /// # Examples
 /// ```
@@ -69,8 +74,9 @@ use crate::text::counted;
 /// ```
 #[must_use = "the calls are run when the loop is awaited"]
 pub struct ToolLoop {
+    shared: Arc<Shared>,
     first: Option<Exchange>,
-    /// Every further one: the manager, and what goes with each request.
+    /// Every further one: what goes with each request.
     next: Exchange,
     how: HowToRun,
     rounds: usize,
@@ -80,10 +86,11 @@ pub struct ToolLoop {
 type Show = Box<dyn FnMut(&ChatEvent) + Send>;
 
 impl ToolLoop {
-    pub(super) fn new(manager: &ConversationManager, first: Option<Ask>, handler: impl ToolHandler + 'static) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, first: Option<Ask>, handler: impl ToolHandler + 'static) -> Self {
         Self {
-            first: first.map(|ask| Exchange::new(manager, ask)),
-            next: Exchange::new(manager, Ask::Reply),
+            shared: Arc::clone(shared),
+            first: first.map(|ask| Exchange::new(shared, ask)),
+            next: Exchange::new(shared, Ask::Reply),
             how: HowToRun {
                 handler: Arc::new(handler),
                 parallel: usize::MAX,
@@ -109,7 +116,7 @@ impl ToolLoop {
 
     /// Ends the loop with [`ErrorKind::ToolFailed`] when a handler fails. Calls that run at the same time are waited for,
     /// so that their results are kept; no others are started. The failed call has no result, and
-    /// [`resume_tools`](ConversationManager::resume_tools) runs it again.
+    /// [`resume_tools`](crate::ConversationManager::resume_tools) runs it again.
     pub fn stop_on_error(mut self) -> Self {
         self.how.stops_on_error = true;
         self
@@ -149,8 +156,8 @@ impl ToolLoop {
     }
 
     async fn run(mut self) -> Result<Reply> {
-        let turn = SendPermit::wait(self.next.shared()).await;
-        let has_open_calls = || !open_calls(&self.next.manager.snapshot()).is_empty();
+        let permit = SendPermit::wait(&self.shared).await;
+        let has_open_calls = || !open_calls(&self.shared.record()).is_empty();
         let mut asked = match self.first.take() {
             None if has_open_calls() => None,
             None => Some(self.next.clone()),
@@ -158,7 +165,7 @@ impl ToolLoop {
         };
         for round in 0.. {
             if let Some(exchange) = asked.take() {
-                let reply = self.send(exchange, &turn).await?;
+                let reply = self.send(exchange, &permit).await?;
                 if !reply.message.has_calls() {
                     return Ok(reply);
                 }
@@ -166,16 +173,16 @@ impl ToolLoop {
             if round >= self.rounds {
                 break;
             }
-            let results = run_open_calls(self.next.shared(), &self.how).await?;
-            asked = Some(Exchange { ask: Ask::Results(results), ..self.next.clone() });
+            let results = run_open_calls(&self.shared, &self.how).await?;
+            asked = Some(self.next.clone().asking(Ask::Results(results)));
         }
         Err(too_many(self.rounds))
     }
 
-    async fn send(&mut self, exchange: Exchange, turn: &Arc<SendPermit>) -> Result<Reply> {
-        let turn = Some(Arc::clone(turn));
-        let Some(show) = &mut self.on_event else { return exchange.run_in(turn).await };
-        let mut stream = exchange.stream_in(turn).await?;
+    async fn send(&mut self, exchange: Exchange, permit: &Arc<SendPermit>) -> Result<Reply> {
+        let permit = Some(Arc::clone(permit));
+        let Some(show) = &mut self.on_event else { return exchange.run_in(permit).await };
+        let mut stream = exchange.stream_in(permit).await?;
         while let Some(event) = stream.next().await {
             show(&event?);
         }

@@ -19,7 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
-use crate::json::{RawJson, described};
+use crate::json::RawJson;
+use crate::text::described;
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 

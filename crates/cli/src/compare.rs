@@ -63,7 +63,8 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
 /// Half of what the longest conversation costs or, where the largest request must hold more than that, so much and a
 /// quarter: so that there is something to compare.
 fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models) -> Result<(u64, &'static str)> {
-    let (mut longest, mut must) = (0, 0);
+    let mut longest = 0;
+    let mut must = 0;
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
         let dialect = dialect_of(&args.dialect, Some(file))?;

@@ -101,7 +101,8 @@ fn images(rule: ImageRule) -> String {
             format!("{} tokens and {} for each tile of 512 pixels", thousands(base), thousands(tile))
         }
         ImageRule::Patches { per_thousand, most } => {
-            let (each, most) = (thousands(per_thousand), thousands(most));
+            let each = thousands(per_thousand);
+            let most = thousands(most);
             format!("{each} tokens for 1,000 patches of 32 pixels, at most {most} patches an image")
         }
         _ => "a rule that this program does not know".to_owned(),

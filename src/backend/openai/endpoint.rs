@@ -73,7 +73,8 @@ impl Endpoint {
                 Err(_) => Err(format!("{name} holds characters that cannot be sent").into()),
             }
         };
-        let (organization, project) = (of_account("OPENAI_ORG_ID")?, of_account("OPENAI_PROJECT_ID")?);
+        let organization = of_account("OPENAI_ORG_ID")?;
+        let project = of_account("OPENAI_PROJECT_ID")?;
         Ok(Self::new(config(base, &key).with_org_id(organization).with_project_id(project)))
     }
 

@@ -122,8 +122,7 @@ impl OpenAi {
         let body = serde_json::to_vec(&request)
             .map_err(|e| BackendError::malformed("the request has no JSON").with_source(e))?;
         let Self { retry, overflow_words, .. } = self;
-        let (body, outcome) = (body.into(), Mutex::default());
-        let call = Call { body, clients, retry, overflow_words, read, outcome };
+        let call = Call { body: body.into(), clients, retry, overflow_words, read, outcome: Mutex::default() };
         call.send(request.model.unwrap_or_default()).await
     }
 
