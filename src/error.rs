@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::text::described;
+use crate::text::described_for_logs;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,6 +92,10 @@ pub enum ErrorKind {
     ToolFailed,
     /// A call was started and has no result: its process or loop was stopped while the handler ran.
     OutcomeUnknown,
+    /// A tool's name or definition that cannot be used, or a second tool of the same name.
+    InvalidTool,
+    /// A tool loop was stopped so that a person can decide about its calls; none of them was run.
+    ApprovalNeeded,
     /// The reply ends in the middle of a call. Nothing of it was run or recorded;
     /// [`Error::attempt`] has what was received.
     CutCall,
@@ -110,6 +114,14 @@ pub enum ErrorKind {
     NotSaved,
     /// Reading or writing failed.
     Io,
+
+    // Typed replies: the exchange is recorded, and the reply is not of the type that was asked for.
+    /// The model refuses to answer; [`Error::unparsed`] has its words.
+    Refused,
+    /// The reply was cut off, by its largest size or by a filter; [`Error::unparsed`] has its text.
+    CutReply,
+    /// The reply is not JSON of the type; [`Error::unparsed`] has its text.
+    InvalidReply,
 
     // The server: a request failed, or its answer cannot be used.
     /// There is nothing to send to: no backend, no key, or no way to reach a server.
@@ -157,6 +169,8 @@ impl ErrorKind {
             Self::UnknownCall => "unknown call",
             Self::ToolFailed => "tool failed",
             Self::OutcomeUnknown => "outcome unknown",
+            Self::InvalidTool => "invalid tool",
+            Self::ApprovalNeeded => "approval needed",
             Self::CutCall => "call cut off",
             Self::NewerFormat => "newer format",
             Self::ForeignFormat => "another format",
@@ -164,6 +178,9 @@ impl ErrorKind {
             Self::Conflict => "conflict",
             Self::NotSaved => "not saved",
             Self::Io => "input/output",
+            Self::Refused => "refused",
+            Self::CutReply => "reply cut off",
+            Self::InvalidReply => "invalid reply",
             Self::NoBackend => "no backend",
             Self::Auth => "authorization",
             Self::Quota => "quota",
@@ -414,7 +431,7 @@ fn cause_in_words(cause: &(dyn std::error::Error + 'static)) -> String {
     if let Some(error) = cause.downcast_ref::<Error>() {
         error.logged().to_string()
     } else if let Some(error) = cause.downcast_ref::<serde_json::Error>() {
-        described(error)
+        described_for_logs(error)
     } else {
         cause.to_string()
     }

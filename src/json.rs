@@ -48,6 +48,15 @@ impl RawJson {
         RawValue::from_string(compact).ok().map(|raw| Self(raw.into()))
     }
 
+    /// An object with these members in this order.
+    pub(crate) fn object<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+        let member = |(name, value): (&str, Self)| format!("{}:{}", Self::from(name).as_str(), value.as_str());
+        let members: Vec<String> = members.into_iter().map(member).collect();
+        let object = RawValue::from_string(format!("{{{}}}", members.join(",")));
+        // Members in braces are always one JSON value, so the fallback is never taken.
+        Self(object.unwrap_or_else(|_| RawValue::NULL.to_owned()).into())
+    }
+
     /// The compact text.
     pub fn as_str(&self) -> &str {
         self.0.get()

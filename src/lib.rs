@@ -59,7 +59,9 @@
 //! | --- | --- | --- |
 //! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
 //! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `axum.rs` |
-//! | let the model call functions | [`ConversationManager::run_tools`] | `tools.rs` |
+//! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
+//! | ask a person before a call runs | [`ToolLoop::approve`] | `agent.rs` |
+//! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | |
 //! | continue a tool loop that was stopped | [`ConversationManager::resume_tools`], [`ConversationManager::open_calls`] | |
 //! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
@@ -202,6 +204,7 @@
 //!
 //! # Features
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
+//! - `schemars`: JSON schemas from Rust types, for tools (`ToolSet::function`) and typed replies
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
 //!
 //! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The
@@ -228,6 +231,8 @@ pub mod message;
 pub mod plan;
 pub mod replay;
 mod request;
+#[cfg(feature = "schemars")]
+mod schema;
 pub mod spending;
 pub mod strategy;
 mod text;
@@ -247,8 +252,8 @@ pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
 pub use json::RawJson;
 pub use ledger::Ledger;
 pub use manager::{
-    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
-    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput, UnsavedExchange,
+    Approval, Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
+    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput, ToolSet, UnsavedExchange,
 };
 pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
 pub use plan::{

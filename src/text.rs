@@ -31,6 +31,18 @@ pub(crate) fn described(error: &serde_json::Error) -> String {
     }
 }
 
+/// The same without the name of a variant or a field that is not known, which may be any text.
+pub(crate) fn described_for_logs(error: &serde_json::Error) -> String {
+    let text = described(error);
+    for unknown in ["unknown variant ", "unknown field "] {
+        if text.starts_with(unknown) {
+            let expected = text.rfind("`, expected ").map_or("", |place| &text[place + 1..]);
+            return format!("{}{expected}", unknown.trim_end());
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,7 +29,7 @@ fn builder(stub: &Stub, retry: Retry) -> Builder {
 async fn the_body_is_byte_for_byte_the_dry_run() {
     let stub = Stub::new([Answer::says("one"), Answer::says("two")]);
     let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"b": 1.50, "a": []}}});
-    let chat = builder(&stub, quick()).tools([tool.into()]).param("temperature", json!(0.2)).build().unwrap();
+    let chat = builder(&stub, quick()).tools([tool]).param("temperature", json!(0.2)).build().unwrap();
     chat.send("a").await.unwrap();
     let exchange = || chat.send("b").context(Message::system("now")).param("seed", json!(7)).temperature(0.5);
     let dry = serde_json::to_string(&exchange().dry_run().unwrap()).unwrap();

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::json::RawJson;
 use crate::message::Message;
 use crate::plan::Plan;
-use crate::request::ChatRequest;
+use crate::request::{ChatRequest, Tool};
 
 /// A message on its way: awaited, it is sent, and the exchange is recorded when the reply is there. Dropped before, it
 /// leaves no trace in the record. [`stream`](Self::stream) gives the reply as it comes.
@@ -25,8 +25,9 @@ use crate::request::ChatRequest;
 /// A request that the server finds too long is planned once more under the limit that was learned from the answer, and
 /// sent once more.
 ///
-/// It is no future itself, so a task of its own takes what it turns into: `tokio::spawn(chat.send("Hi").into_future())`,
-/// with [`IntoFuture`] in scope.
+/// [`spawn`](Self::spawn) sends it on a task of its own. It is not a future itself: where one is
+/// needed, as by `join_all`, take what it turns into, `chat.send("Hi").into_future()`, with
+/// [`IntoFuture`] in scope.
 ///
 /// # Errors
 /// Awaited, what [`plan`](Self::plan) says, and then what the backend says, with [`Error::attempt`](crate::Error::attempt)
@@ -35,14 +36,13 @@ use crate::request::ChatRequest;
 ///
 /// # Examples
 /// ```
-/// use std::future::IntoFuture;
 /// # use turnwise::{ConversationManager, backend::Scripted};
 ///
-/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// # futures_lite::future::block_on(async {
 /// # let backend = Scripted::new(["Hello!"]);
 /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
-/// let task = tokio::spawn(chat.send("Hi").into_future());
-/// assert_eq!(task.await.unwrap()?.text(), "Hello!");
+/// let reply = chat.send("Hi").temperature(0.2).await?;
+/// assert_eq!(reply.text(), "Hello!");
 /// # Ok::<(), turnwise::Error>(())
 /// # })?;
 /// # Ok::<(), turnwise::Error>(())
@@ -76,6 +76,13 @@ impl Exchange {
     }
 
     typed_params!();
+
+    /// The tool definitions of this request, in the place of the manager's; a
+    /// [`ToolSet`](crate::ToolSet) gives its own.
+    pub fn tools(mut self, tools: impl IntoIterator<Item: Into<Tool>>) -> Self {
+        self.0.tools = Some(tools.into_iter().map(Into::into).collect());
+        self
+    }
 
     /// Records a streamed reply that breaks off, or whose stream is dropped, as far as it came: its text, marked as
     /// [incomplete](Message::is_incomplete). Default: the record is as it was before.
@@ -111,6 +118,61 @@ impl Exchange {
     /// As the exchange itself.
     pub async fn stream(self) -> Result<ReplyStream> {
         self.stream_in(None).await
+    }
+
+    /// Sends it with the JSON schema of a type of yours, and reads the reply as that type: the
+    /// shape is stated to the server (`response_format`), strictly where the type allows it.
+    /// Structs have strict schemas; maps with any keys have none. The members are in the order of
+    /// the fields, which is the order in which a model writes them.
+    ///
+    /// The type derives `serde::Deserialize` and `schemars::JsonSchema` (`schemars` 1). To have the
+    /// [`Reply`] too, with its report, send with [`schema`](Self::schema) and then
+    /// [`Reply::parse`].
+    ///
+    /// # Errors
+    /// As the exchange itself, and as [`Reply::parse`]; the exchange is recorded then.
+    ///
+    /// # Examples
+    /// ```
+    /// use schemars::JsonSchema;
+    /// use serde::Deserialize;
+    /// # use turnwise::{ConversationManager, backend::Scripted};
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Capital {
+    ///     /// In English
+    ///     city: String,
+    ///     inhabitants: u64,
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new([r#"{"city":"Oslo","inhabitants":717710}"#]);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let capital: Capital = chat.send("What is the capital of Norway?").parse().await?;
+    /// assert_eq!(capital.city, "Oslo");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[cfg(feature = "schemars")]
+    pub async fn parse<T: serde::de::DeserializeOwned + schemars::JsonSchema>(self) -> Result<T> {
+        self.schema::<T>().await?.parse()
+    }
+
+    /// States the JSON schema of a type of yours as the form of the reply; see
+    /// [`parse`](Self::parse).
+    #[cfg(feature = "schemars")]
+    pub fn schema<T: schemars::JsonSchema>(self) -> Self {
+        self.response_format(crate::schema::response_format::<T>())
+    }
+
+    /// Sends it on a task of its own.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(feature = "openai")]
+    pub fn spawn(self) -> tokio::task::JoinHandle<Result<Reply>> {
+        tokio::spawn(self.into_future())
     }
 
     pub(super) async fn stream_in(self, permit: Option<Arc<SendPermit>>) -> Result<ReplyStream> {

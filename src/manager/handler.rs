@@ -1,18 +1,26 @@
-//! What runs a call: a function of the caller's.
+//! `ToolHandler`: what runs a call, a function of the caller's or a set of tools.
 
 use std::future::Future;
 
 use crate::backend::BoxFuture;
 use crate::message::{Content, ToolCall};
+use crate::request::Tool;
 
 /// Why a call failed, as a handler says it.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs calls. Every function `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>` is one. It must not send in the same
-/// conversation: the loop has the turn, and the send would wait for it for ever.
+/// Runs calls. A [`ToolSet`](super::ToolSet) is one, and so is every function
+/// `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>`. It must not send in the same
+/// conversation: the loop holds the send permit, and the send would wait for it for ever.
 pub trait ToolHandler: Send + Sync {
     /// Runs a call, and gives its result.
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;
+
+    /// The definitions of all tools that it runs. A loop sends them in the place of the manager's.
+    /// Default: none, and the manager's are sent.
+    fn definitions(&self) -> Vec<Tool> {
+        Vec::new()
+    }
 }
 
 /// What a handler gives: a text, [`Content`], or a `Result` with one of them.

@@ -14,6 +14,7 @@ use super::summarizer::SummaryCall;
 use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::plan::{Extras, Plan, Planner};
+use crate::request::Tool;
 
 /// What is to be sent, and in which conversation.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub(super) struct ExchangeInput {
     pub(super) shared: Arc<Shared>,
     pub(super) ask: Ask,
     pub(super) extras: Extras,
+    /// In the place of the manager's.
+    pub(super) tools: Option<Vec<Tool>>,
     pub(super) keeps_partial: bool,
 }
 
@@ -35,7 +38,8 @@ pub(super) struct Planned {
 
 impl ExchangeInput {
     pub(super) fn new(shared: &Arc<Shared>, ask: Ask) -> Self {
-        Self { shared: Arc::clone(shared), ask, extras: Extras::default(), keeps_partial: false }
+        let shared = Arc::clone(shared);
+        Self { shared, ask, extras: Extras::default(), tools: None, keeps_partial: false }
     }
 
     /// The record with what is asked after it.
@@ -55,19 +59,21 @@ impl ExchangeInput {
         Some(setup.budget(&setup.params.and(&self.extras.params)).ok()?.window_for(tokens))
     }
 
-    /// The manager's planner, or another one where this reply may have another length, or bills
-    /// have taught something.
+    /// The manager's planner, or another one where this request has other tools, its reply may have
+    /// another length, or bills have taught something.
     pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
         let shared = &self.shared;
         let params = &self.extras.params;
         check_params(params)?;
+        let own_tools: &[Tool] = shared.planner.fixed().0;
+        let tools = self.tools.as_deref().unwrap_or(own_tools);
         let learned = shared.learned();
         let planner = match shared.window(&learned) {
-            None if !params.states_longest_reply() => Cow::Borrowed(&*shared.planner),
+            None if !params.states_longest_reply() && tools == own_tools => Cow::Borrowed(&*shared.planner),
             window => {
                 let params = shared.setup.params.and(params);
                 let dialect = shared.planner.dialect_in_use().clone();
-                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, &dialect, window)?)
+                Cow::Owned(shared.setup.planner(tools, &params, &dialect, window)?)
             }
         };
         let budget = shared.calibrated(planner.budget(), &learned);

@@ -18,6 +18,7 @@
 //! 1. `saving` (the files that are known), while a file is written; or `cache` (what the strategy
 //! 2. `state` (the record and all that is learned), for a moment: no strategy, counter, observer or
 
+mod approval;
 mod billing;
 mod branches;
 mod builder;
@@ -35,9 +36,12 @@ mod staged;
 mod streaming;
 mod summarizer;
 mod summarizing;
+mod timer;
 mod tool_loop;
+mod tool_set;
 mod trace;
 mod transaction;
+mod typed;
 
 use std::fmt;
 use std::io;
@@ -57,6 +61,7 @@ use crate::spending::Spending;
 use crate::tokens::{Learned, Model};
 use crate::transcript::{FileStore, Known, Replaces, Transcript};
 
+pub use approval::Approval;
 use billing::Billed;
 pub use builder::Builder;
 use builder::Setup;
@@ -71,6 +76,8 @@ pub use streaming::ReplyStream;
 pub use summarizer::{Summarizer, SummaryCall};
 use summarizing::Patience;
 pub use tool_loop::ToolLoop;
+pub use tool_set::ToolSet;
+pub use typed::UnparsedReply;
 
 /// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
 ///
@@ -432,6 +439,8 @@ mod streaming_tests;
 mod tests;
 #[cfg(test)]
 mod tool_loop_tests;
+#[cfg(test)]
+mod tool_set_tests;
 
 #[cfg(test)]
 #[path = "summarizing_tests.rs"]

@@ -1,4 +1,4 @@
-//! What an exchange brought.
+//! `Reply` and `Report`: what an exchange returns.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -82,14 +82,6 @@ impl Reply {
     /// Whether the reply was cut off, by its largest size or by a filter.
     pub fn is_cut_off(&self) -> bool {
         matches!(self.finish, FinishReason::Length | FinishReason::ContentFilter)
-    }
-
-    /// Reads the text as JSON of a type of yours, for structured output.
-    ///
-    /// # Errors
-    /// What `serde_json` says.
-    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_str(&self.text())
     }
 }
 

@@ -1,11 +1,13 @@
 //! Calls that a model makes, run until it has nothing left to call.
 
 use std::fmt;
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Shared;
+use super::approval::{Approval, Approver};
 use super::exchange::Exchange;
 use super::handler::ToolHandler;
 use super::open_calls::open_calls;
@@ -17,7 +19,7 @@ use super::staged::Ask;
 use crate::backend::{BoxFuture, ChatEvent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::message::Message;
+use crate::message::{Message, ToolCall};
 use crate::text::counted;
 
 /// A message, and all calls that follow from it: awaited, the message is sent, the model's calls are run, their results
@@ -25,11 +27,12 @@ use crate::text::counted;
 /// whole loop has the conversation's turn.
 ///
 /// A handler's error becomes the result of its call (`Error: …`), so that the model can react;
-/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a JSON object, or that has
-/// no name, is answered with what is wrong, and no handler is called. Which names there are is the handler's to know.
-/// While the loop runs, the user's message and the newest calls with their results are part of every request. (Servers
-/// that want back what the model thought beside its calls, as `DeepSeek` does, are sent it with
-/// [`Dialect::send_fields`](crate::backend::Dialect::send_fields).)
+/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a
+/// JSON object, or that has no name, is answered with what is wrong, and no handler is called. A
+/// [`ToolSet`](super::ToolSet) answers names and arguments that do not fit likewise, and its
+/// definitions are sent with every request of the loop; a function as handler knows itself which
+/// names there are. [`approve`](Self::approve) asks before calls run. While the loop runs, the
+/// user's message and the newest calls with their results are part of every request.
 ///
 /// # When a loop is stopped
 /// By an error, by a drop of the future, or with the whole process: no call that has run is run
@@ -50,10 +53,10 @@ use crate::text::counted;
 /// # Errors
 /// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the
 /// last round; [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there;
-/// [`ErrorKind::OutcomeUnknown`], before anything is run; [`ErrorKind::Io`] or
-/// [`ErrorKind::Conflict`] when the start of a call could not be saved, which is then not run. The
-/// record then ends in the calls, and [`resume_tools`](crate::ConversationManager::resume_tools)
-/// goes on.
+/// [`ErrorKind::OutcomeUnknown`] and [`ErrorKind::ApprovalNeeded`], before anything is run;
+/// [`ErrorKind::Io`] or [`ErrorKind::Conflict`] when the start of a call could not be saved, which
+/// is then not run. The record then ends in the calls, and
+/// [`resume_tools`](crate::ConversationManager::resume_tools) goes on.
 ///
 /// # Examples
 /// ```
@@ -87,19 +90,23 @@ type Show = Box<dyn FnMut(&ChatEvent) + Send>;
 
 impl ToolLoop {
     pub(super) fn new(shared: &Arc<Shared>, first: Option<Ask>, handler: impl ToolHandler + 'static) -> Self {
-        Self {
+        let tools = handler.definitions();
+        let tool_loop = Self {
             shared: Arc::clone(shared),
             first: first.map(|ask| Exchange::new(shared, ask)),
             next: Exchange::new(shared, Ask::Reply),
             how: HowToRun {
                 handler: Arc::new(handler),
+                approver: None,
                 parallel: usize::MAX,
+                time_limit: None,
                 stops_on_error: false,
                 reruns_unknown: false,
             },
             rounds: 10,
             on_event: None,
-        }
+        };
+        if tools.is_empty() { tool_loop } else { tool_loop.each(|exchange| exchange.tools(tools.clone())) }
     }
 
     /// How often results may be sent. Default 10.
@@ -111,6 +118,69 @@ impl ToolLoop {
     /// How many calls run at the same time. Default: all of a reply. Results are sent in the order of the calls.
     pub fn parallel(mut self, calls: NonZeroUsize) -> Self {
         self.how.parallel = calls.get();
+        self
+    }
+
+    /// Asks before calls run. `decide` is given all calls of a reply before the first of them runs,
+    /// and gives one [`Approval`] for each, in their order: run it, refuse it with a reason that
+    /// the model is told, or stop. Calls that no handler could run (without a name, with arguments
+    /// that are not a JSON object) are answered without asking. Default: all calls run.
+    ///
+    /// When one decision is [`Approval::Stop`], no call of the reply runs, and the loop ends in an
+    /// error of the kind [`ErrorKind::ApprovalNeeded`]. The record ends in the calls:
+    /// [`open_calls`](crate::ConversationManager::open_calls) shows them to a person, and
+    /// [`resume_tools`](crate::ConversationManager::resume_tools) asks again, at any time and also
+    /// in another process that has [loaded](crate::Builder::resume) the conversation. Decisions are
+    /// not recorded: a loop that was stopped while its calls ran asks again about those that have
+    /// not.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::manager::Approval;
+    /// use turnwise::{ConversationManager, ErrorKind, ToolCall, backend::Scripted};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let calls = ["look_up", "refund", "delete"].map(|name| ToolCall::function(name, name, "{}"));
+    /// let backend = Scripted::default().and(calls).and("Refunded.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let run = async |call: ToolCall| format!("{} done", call.name());
+    ///
+    /// let stopped = chat.run_tools("Refund my order.", run).approve(async |calls| {
+    ///     let ask = |call: &ToolCall| call.name() != "look_up";
+    ///     calls.iter().map(|call| if ask(call) { Approval::Stop } else { Approval::Allow }).collect()
+    /// });
+    /// assert_eq!(stopped.await.unwrap_err().kind(), ErrorKind::ApprovalNeeded);
+    /// assert_eq!(chat.open_calls().len(), 3, "nothing was run");
+    ///
+    /// // Later, when a person has decided:
+    /// let resumed = chat.resume_tools(run).approve(async |calls| {
+    ///     let decide = |call: &ToolCall| match call.name() {
+    ///         "delete" => Approval::refuse("only the owner may delete"),
+    ///         _ => Approval::Allow,
+    ///     };
+    ///     calls.iter().map(decide).collect()
+    /// });
+    /// assert_eq!(resumed.await?.text(), "Refunded.");
+    /// assert_eq!(chat.history()[4].text(), "Error: not approved: only the owner may delete");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn approve<F, R>(mut self, decide: F) -> Self
+    where
+        F: Fn(Vec<ToolCall>) -> R + Send + Sync + 'static,
+        R: Future<Output = Vec<Approval>> + Send + 'static,
+    {
+        self.how.approver = Some(Approver::new(decide));
+        self
+    }
+
+    /// How long each call may run. A call that takes longer is dropped, and its result tells the
+    /// model so; with [`stop_on_error`](Self::stop_on_error) the loop ends, and the outcome of the
+    /// call stays [unknown](ErrorKind::OutcomeUnknown), because it may have done its work. It works
+    /// on every executor: a thread waits. Default: no limit.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.how.time_limit = Some(limit);
         self
     }
 
@@ -148,6 +218,25 @@ impl ToolLoop {
     }
 
     typed_params!();
+
+    /// Runs the loop, and reads the last reply as a type of yours, whose JSON schema is sent with
+    /// every request; see [`Exchange::parse`](super::Exchange::parse).
+    ///
+    /// # Errors
+    /// As the loop itself, and as [`Reply::parse`]; the exchanges are recorded then.
+    #[cfg(feature = "schemars")]
+    pub async fn parse<T: serde::de::DeserializeOwned + schemars::JsonSchema>(self) -> Result<T> {
+        self.each(Exchange::schema::<T>).await?.parse()
+    }
+
+    /// Runs the loop on a task of its own.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(feature = "openai")]
+    pub fn spawn(self) -> tokio::task::JoinHandle<Result<Reply>> {
+        tokio::spawn(self.into_future())
+    }
 
     fn each(mut self, change: impl Fn(Exchange) -> Exchange) -> Self {
         self.first = self.first.map(&change);
