@@ -22,6 +22,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::ChatRequest;
@@ -172,6 +174,19 @@ pub enum FinishReason {
     Other(Box<str>),
 }
 
+/// As the API writes it: `stop`, `length`, `tool_calls`, `content_filter`, or what the server said.
+impl Serialize for FinishReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Other(reason) => reason,
+        })
+    }
+}
+
 impl From<&str> for FinishReason {
     fn from(reason: &str) -> Self {
         match reason {
@@ -184,16 +199,22 @@ impl From<&str> for FinishReason {
     }
 }
 
-/// One request that was made to get a reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One request that was made to get a reply. As JSON its times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The status of the answer; `None` when there was none, or the backend does not tell.
     pub status: Option<u16>,
     /// How long it took.
+    #[serde(rename = "elapsed_ms", serialize_with = "in_millis")]
     pub elapsed: Duration,
     /// How long was waited after it.
+    #[serde(rename = "waited_ms", serialize_with = "in_millis")]
     pub waited: Duration,
+}
+
+pub(crate) fn in_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Attempt {

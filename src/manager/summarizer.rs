@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::backend::{ChatBackend, Dialect, FinishReason, Usage};
 use crate::conversation::{Conversation, Path, Summary};
 use crate::error::Result;
@@ -47,7 +49,7 @@ impl Default for Summarizer {
 }
 
 /// One call of a summarizer. `Debug` prints how long [`refused`](Self::refused) is: it may have what a server said.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryCall {
     /// What the request cost as it was counted, in tokens.

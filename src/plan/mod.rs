@@ -25,6 +25,7 @@ mod view;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
@@ -104,7 +105,7 @@ macro_rules! draft_through {
     )*};
 }
 
-draft_through!(&S, Box<S>);
+draft_through!(&S, Box<S>, Arc<S>);
 
 /// A cache for one strategy on one conversation, such as an index; kept by the caller from plan to plan. A draft must
 /// not depend on what is in it.

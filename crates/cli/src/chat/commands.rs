@@ -152,7 +152,7 @@ fn given(rest: &str) -> Option<String> {
 
 /// `#7`, or `7`.
 fn id(rest: &str) -> Option<ItemId> {
-    rest.strip_prefix('#').unwrap_or(rest).parse().ok().map(ItemId::from_index)
+    rest.parse().ok()
 }
 
 /// `#7` at the start of what is given, and the rest of it.
