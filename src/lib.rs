@@ -74,6 +74,8 @@
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
 //! | many conversations in one server | one [`Builder`] as a template | `many_sessions.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
+//! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | |
+//! | keep `async-openai` | [`Message::from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
 //! | talk to a server that differs | [`Dialect`], [`Error::advice`] | |
 //! | set how much may be sent | [`TokenBudget`], [`Models`] | |
 //! | count tokens | [`count()`], [`count_request`], [`ChatCost`] | `count.rs` |
@@ -205,6 +207,7 @@
 //! # Features
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
 //! - `schemars`: JSON schemas from Rust types, for tools (`ToolSet::function`) and typed replies
+//! - `async-openai-043`: `OpenAi::new` with a configuration of that crate, and its re-export
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
 //!
 //! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The

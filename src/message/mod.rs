@@ -7,6 +7,7 @@
 mod arguments;
 mod call;
 mod content;
+mod convert;
 mod object;
 mod role;
 mod sent;
