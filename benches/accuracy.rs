@@ -1,8 +1,10 @@
-//! How far counts are from what the API billed: `TURNWISE_RECORDINGS=folder cargo bench --bench accuracy`.
+//! Compares counts with what the API billed: `TURNWISE_RECORDINGS=folder cargo bench --bench
+//! accuracy`.
 //!
-//! The folder holds recorded answers in `*.jsonl`, one a line: `{source, api, model, era?, request, prompt_tokens}`, where
-//! `api` is `chat` or `responses` and `request` is the body that was sent. The data of an image may be left out, as in
-//! `data:image/png;base64,<elided, 128x64>`. Without a folder, only the cookbook's examples are checked.
+//! The folder holds recorded answers in `*.jsonl`, one per line: `{source, api, model, era?,
+//! request, prompt_tokens}`, where `api` is `chat` or `responses` and `request` is the body that
+//! was sent. The data of an image may be left out, as in `data:image/png;base64,<elided, 128x64>`.
+//! Without a folder, only the cookbook's examples are checked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss, missing_docs)]
 
 #[path = "accuracy/others.rs"]
@@ -14,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use recording::{Kind, Recording};
-use turnwise::Count;
+use turnwise::tokens::Count;
 
 const BUILT_IN: &str = include_str!("accuracy/cookbook.jsonl");
 

@@ -1,4 +1,4 @@
-//! Text for people: numbers in sentences, and what an error of `serde_json` says.
+//! Text for people: numbers in sentences, and the message of a `serde_json` error.
 
 /// A number with commas.
 pub(crate) fn thousands(number: u64) -> String {
@@ -21,7 +21,7 @@ pub(crate) fn described(error: &serde_json::Error) -> String {
     }
     let text = error.to_string();
     if text.starts_with("trailing characters") {
-        return "more than one JSON value; JSON Lines are read by `Transcripts`".to_owned();
+        return "more than one JSON value; read JSON Lines with `Transcripts`".to_owned();
     }
     let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
     let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));

@@ -16,9 +16,8 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use tempfile::TempDir;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
-use turnwise::{
-    Builder, ChatRequest, Conversation, ConversationManager, CounterFn, ErrorKind, Message, TokenBudget, Transcript,
-};
+use turnwise::tokens::CounterFn;
+use turnwise::{Builder, ChatRequest, Conversation, ConversationManager, ErrorKind, Message, TokenBudget, Transcript};
 
 const WORK: &str = "TURNWISE_TEST_WORK";
 
@@ -61,7 +60,8 @@ impl Work {
         (0..self.turns).map(|turn| format!("{} {turn}", self.name))
     }
 
-    /// Sends in a conversation that saves itself. What somebody else has overtaken is sent again.
+    /// Sends in a conversation that is saved automatically. A send that another writer has
+    /// overtaken is repeated.
     fn by_autosave(&self) {
         let mut chat = builder().resume(&self.file).unwrap();
         for text in self.texts() {

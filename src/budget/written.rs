@@ -122,7 +122,7 @@ mod tests {
         for (text, says) in [
             ("{}", "one of `limit`, `window` and `model`"),
             (r#"{"limit":1,"window":2}"#, "one of `limit`, `window` and `model`"),
-            (r#"{"model":"gpt-4p"}"#, "near names: "),
+            (r#"{"model":"gpt-4p"}"#, "similar names: "),
             (r#"{"limit":100,"high":0.5}"#, "unknown field `high`"),
             (r#"{"limit":100,"low_mark":2.0}"#, "parts of the limit from 0 to 1"),
             (r#"{"limit":0}"#, "leaves nothing to send"),

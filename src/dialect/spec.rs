@@ -1,4 +1,4 @@
-//! A dialect as words: options and names of presets, with commas between them.
+//! Parsing and printing of dialects.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use super::{Dialect, Preset, Switch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
-/// The words for options.
+/// The names of the options.
 const OPTIONS: [(&str, Switch); 6] = [
     ("one-system", Switch::OneSystem),
     ("merge-roles", Switch::MergeRoles),
@@ -20,7 +20,7 @@ const OPTIONS: [(&str, Switch); 6] = [
 const FIELD: &str = "send-field";
 
 impl fmt::Display for Dialect {
-    /// The words of its options with commas between them; `openai` for the default.
+    /// The names of its options, separated by commas; `openai` for the default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = OPTIONS.iter().filter(|(_, switch)| self.has(*switch)).map(|(word, _)| (*word).to_owned());
         let words: Vec<String> = options.chain(self.fields().map(|name| format!("{FIELD}={name}"))).collect();
@@ -31,10 +31,10 @@ impl fmt::Display for Dialect {
 impl FromStr for Dialect {
     type Err = Error;
 
-    /// Reads names of presets and options with commas between them.
+    /// Reads names of presets and options, separated by commas.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDialect`] for a word that is none of them, with those that there are.
+    /// [`ErrorKind::InvalidDialect`] for an unknown name; the message lists the known ones.
     fn from_str(text: &str) -> Result<Self> {
         text.split(',').map(str::trim).try_fold(Self::default(), |dialect, word| {
             if let Some((_, switch)) = OPTIONS.iter().find(|(name, _)| *name == word) {
@@ -42,9 +42,9 @@ impl FromStr for Dialect {
             }
             match word.split_once('=') {
                 Some((FIELD, name)) if is_field(name) => Ok(dialect.send_fields([name])),
-                Some((FIELD, name)) => {
-                    Err(invalid(format!("`{name}` is no name of a field; such as {FIELD}=reasoning_content")))
-                }
+                Some((FIELD, name)) => Err(invalid(format!(
+                    "`{name}` is not a field's name; write {FIELD}=NAME, such as {FIELD}=reasoning_content"
+                ))),
                 _ => Ok(dialect.and(&Self::preset(word)?)),
             }
         })
@@ -52,13 +52,13 @@ impl FromStr for Dialect {
 }
 
 impl Dialect {
-    /// What is known of a server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`,
+    /// The dialect of a known server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`,
     /// `llama.cpp`, `mistral`, `moonshot`, `nvidia`, `ollama`, `openai` (the default),
-    /// `openrouter`, `together`, `vllm`, `xai` or `zai`; of those with an API of their own that
-    /// API, where it speaks `OpenAI`'s form.
+    /// `openrouter`, `together`, `vllm`, `xai` or `zai`. For providers with an API of their own, it
+    /// is that of their `OpenAI`-compatible endpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDialect`] for another name, with those that there are.
+    /// [`ErrorKind::InvalidDialect`] for another name; the message lists the known ones.
     ///
     /// # Examples
     /// ```
@@ -71,7 +71,7 @@ impl Dialect {
     pub fn preset(name: &str) -> Result<Self> {
         let known = Self::presets().iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
         match known {
-            // The word that the default is written as; its own options are this word again.
+            // Its options are written as this name again.
             Some(preset) if preset.name() == "openai" => Ok(Self::default()),
             Some(preset) => Ok(preset.dialect()),
             None => Err(unknown(name)),
@@ -79,12 +79,12 @@ impl Dialect {
     }
 }
 
-/// A name that can stand in a list with commas.
+/// Whether a name can be part of a list separated by commas.
 fn is_field(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-/// A word that is no preset and no option.
+/// The error for a word that is neither a preset nor an option.
 fn unknown(word: &str) -> Error {
     let servers: Vec<&str> = Dialect::presets().iter().map(Preset::name).collect();
     let options = || OPTIONS.iter().map(|(word, _)| *word).chain([FIELD]);
@@ -93,7 +93,9 @@ fn unknown(word: &str) -> Error {
     let options: Vec<&str> = options().collect();
     let servers = servers.join(", ");
     let options = options.join(", ");
-    invalid(format!("`{word}` is no server that is known{near}; servers: {servers}; options: {options}=NAME"))
+    invalid(format!(
+        "`{word}` is neither a known server nor an option{near}; servers: {servers}; options: {options}=NAME"
+    ))
 }
 
 fn invalid(detail: String) -> Error {

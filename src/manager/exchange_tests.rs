@@ -1,4 +1,4 @@
-//! What may be sent, what comes of replies that are none, and what goes on at the same time.
+//! What may be sent, what happens to unusable replies, and what may happen at the same time.
 
 use std::error::Error as _;
 use std::future::IntoFuture;
@@ -85,7 +85,7 @@ fn a_result_that_would_not_be_sent_is_refused() {
     let chat = chat(&script);
     let error = refused(&chat, &script, || chat.send(Message::tool("nope", "x")));
     assert_eq!(error.kind(), ErrorKind::UnknownCall);
-    assert!(error.to_string().contains("no call waits for the result for `nope`"), "{error}");
+    assert!(error.to_string().contains("there is no open call for the result of `nope`"), "{error}");
 
     block_on(chat.send("weather?").into_future()).unwrap();
     let error = refused(&chat, &script, || chat.send(Message::tool("a", "rain")));
@@ -200,7 +200,7 @@ fn the_causes_of_an_error_say_each_thing_once() {
         said.push(one.to_string());
         cause = one.source();
     }
-    assert_eq!(said, ["unavailable: no way there", "a request of 1 message", "the cable is cut"]);
+    assert_eq!(said, ["unavailable: no way there", "a failed exchange with 1 message", "the cable is cut"]);
 }
 
 #[test]

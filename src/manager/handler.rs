@@ -6,14 +6,14 @@ use crate::backend::BoxFuture;
 use crate::message::{Content, ToolCall};
 use crate::request::Tool;
 
-/// Why a call failed, as a handler says it.
+/// Why a call failed, as reported by a handler.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs calls. A [`ToolSet`](super::ToolSet) is one, and so is every function
+/// Runs tool calls. A [`ToolSet`](crate::ToolSet) is one, and so is every function
 /// `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>`. It must not send in the same
-/// conversation: the loop holds the send permit, and the send would wait for it for ever.
+/// conversation: the loop holds the send permit, so the send would wait for ever.
 pub trait ToolHandler: Send + Sync {
-    /// Runs a call, and gives its result.
+    /// Runs a call and returns its result.
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;
 
     /// The definitions of all tools that it runs. A loop sends them in the place of the manager's.
@@ -23,12 +23,12 @@ pub trait ToolHandler: Send + Sync {
     }
 }
 
-/// What a handler gives: a text, [`Content`], or a `Result` with one of them.
+/// What a handler returns: a text, [`Content`], or a `Result` of one of them.
 pub trait ToolOutput {
     /// The result of a call.
     ///
     /// # Errors
-    /// Why the call failed.
+    /// The reason if the call failed.
     fn into_result(self) -> Result<Content, HandlerError>;
 }
 

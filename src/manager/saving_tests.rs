@@ -29,7 +29,7 @@ fn spoil(file: &Path) {
     Transcript::new(Conversation::from_messages([Message::user("somebody else's")])).replace(file).unwrap();
 }
 
-/// Notes what is told about saving.
+/// Records what it is told about saving.
 #[derive(Default)]
 struct Diary(Mutex<Vec<String>>);
 

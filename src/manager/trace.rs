@@ -8,7 +8,7 @@ use super::Shared;
 use super::reply::Reply;
 use crate::error::Error;
 
-/// The span of an exchange; what is not known yet is recorded when it ends.
+/// The span of an exchange; fields that are not known yet are recorded when it ends.
 pub(super) fn exchange(shared: &Shared) -> Span {
     let model = &*shared.setup.model.name;
     let strategy = shared.setup.strategy.spec();
@@ -60,7 +60,7 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
     }
 }
 
-/// Inside the span of the exchange, where it is still there.
+/// Inside the span of the exchange, if it still exists.
 pub(super) fn unsaved(error: &Error) {
     warn!(error = %error.logged(), "the conversation could not be saved");
 }

@@ -18,7 +18,7 @@ fn plan_of(planner: &Planner, talk: &Conversation, strategy: &dyn Strategy) -> P
 }
 
 fn fates(plan: &Plan) -> Vec<(std::ops::Range<usize>, Fate, &str)> {
-    plan.runs().iter().map(|run| (run.positions.clone(), run.fate, run.reason.as_str())).collect()
+    plan.runs().iter().map(|run| (run.indexes.clone(), run.fate, run.reason.as_str())).collect()
 }
 
 /// A task, `calls` calls of a tool with long results, and a question.

@@ -1,8 +1,9 @@
-//! The file of one conversation: the one place that decides whether a save may replace what is there.
+//! `FileStore`: the file of one conversation, and the only place that decides whether a save may
+//! replace it.
 //!
-//! A save takes the lock beside the file, looks at what the file holds now, and replaces it only when that is what the
-//! caller has read or written ([`Known`]). Look and replacement happen under the lock, so that of two programs one waits
-//! and then sees what the other has written.
+//! A save takes the lock beside the file, reads what the file holds now, and replaces it only if
+//! that is what the caller has read or written ([`Known`]). Both happen under the lock, so one of
+//! two programs waits and then sees what the other has written.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +19,8 @@ use super::lock::Lock;
 use super::replace::{Replacement, finish_interrupted};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a file held at some time, by its content: neither time nor size nor the inode's number tells two quick saves apart.
+/// The content of a file at some time, by length and hash. Neither time nor size nor inode number
+/// can distinguish two quick saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revision {
     /// There was no file, or an empty one.
@@ -27,7 +29,8 @@ pub(crate) enum Revision {
     Content(u64, u128),
 }
 
-/// The files that the holder of a conversation has read or saved, each with what it held then.
+/// The files that the owner of a conversation has read or saved, each with its content at that
+/// time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known(BTreeMap<Place, Revision>);
 
@@ -38,7 +41,7 @@ impl Known {
     }
 }
 
-/// [`Known`] of a value that is saved through a shared reference. A copy remembers on its own.
+/// [`Known`] for a value that is saved through a shared reference. A copy keeps its own.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<Known>);
 
@@ -58,18 +61,18 @@ impl Clone for Memory {
     }
 }
 
-/// What a save may replace. A file that is missing or empty can always be written.
+/// What a save may replace. A missing or empty file can always be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replaces {
-    /// What was read or saved before, and has not changed since.
+    /// A file that was read or saved before and is unchanged since.
     Known,
-    /// As `Known`; and any file that was neither read nor saved before, if it loads.
+    /// As `Known`, and any file that was neither read nor saved before, if it loads.
     KnownOrUnseen,
     /// Any file that loads.
     Anything,
 }
 
-/// Where a file is: no link is left on the way to it, and its folder exists.
+/// The place of a file: all links in its path are resolved, and its folder exists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) folder: PathBuf,
@@ -81,9 +84,9 @@ impl Place {
         self.folder.join(&self.name)
     }
 
-    /// A hidden file beside it, for use by every program that saves here.
+    /// A hidden file beside it, under the same name for every program that saves here.
     pub(super) fn beside(&self, suffix: &str) -> PathBuf {
-        // File systems allow names of 255 bytes.
+        // File systems allow names of up to 255 bytes.
         const LONGEST: usize = 220;
         let bytes = self.name.as_encoded_bytes();
         let hashed = OsString::from(format!("turnwise-{:016x}", xxh3_64(bytes)));
@@ -104,15 +107,15 @@ pub(crate) struct FileStore {
 }
 
 impl FileStore {
-    /// Follows links to the file, whether it exists or not.
+    /// Resolves links to the file, whether it exists or not.
     pub(crate) fn at(file: &Path) -> Result<Self> {
         let place = place(file).map_err(|e| Error::io(format_args!("saving {}", file.display()), e))?;
         Ok(Self { shown: file.to_owned(), place })
     }
 
-    /// Reads a transcript and remembers what was read; `None` where there is no file or an empty one.
+    /// Reads a transcript and remembers what was read; `None` if the file is missing or empty.
     pub(crate) fn load(file: &Path) -> Result<Option<Transcript>> {
-        // A pipe has a name and no place; it is read all the same.
+        // A pipe has no place that could be resolved, but it can be read.
         let store = Self::at(file).ok();
         let mut attempts = 0..3;
         loop {
@@ -135,7 +138,7 @@ impl FileStore {
                     let known = BTreeMap::from([(store.place.clone(), Revision::of(&bytes))]);
                     return Ok(Some(Transcript { known: Memory::of(Known(known)), ..read }));
                 }
-                // Somebody is writing it in place just now.
+                // Another program is writing it in place at the moment.
                 (Err(_), Some(store))
                     if store.place.beside(super::replace::WHOLE).exists() && attempts.next().is_some() => {}
                 (read, _) => return read.map(Some),
@@ -143,7 +146,7 @@ impl FileStore {
         }
     }
 
-    /// Replaces what the file holds, all of it or nothing, and remembers what it holds then.
+    /// Replaces the file completely or not at all, and remembers its new content.
     pub(crate) fn save(&self, text: &str, known: &mut Known, replaces: Replaces) -> Result<()> {
         self.refuse_special()?;
         let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
@@ -152,7 +155,7 @@ impl FileStore {
         let check = || self.check(expected, replaces);
         check()?;
         let done = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
-        // Whatever went wrong, nobody else has written here meanwhile.
+        // Whatever failed, no other program has written the file meanwhile.
         let holds = match &done {
             Ok(()) => Ok(Revision::of(text.as_bytes())),
             Err(_) => self.revision(),
@@ -163,7 +166,8 @@ impl FileStore {
         done.map_err(|failed| failed.at(|e| self.failed(e)))
     }
 
-    /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known before.
+    /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known in
+    /// advance.
     pub(crate) fn try_to_save(&self, known: &mut Known) -> Result<()> {
         self.refuse_special()?;
         let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
@@ -183,8 +187,8 @@ impl FileStore {
         Error::io(format_args!("saving {}", self.shown.display()), error)
     }
 
-    /// Ends a save that was killed while it wrote in place, if there was one. It is tried only: a file that cannot be
-    /// mended is read as it is.
+    /// Completes a save that was killed while it wrote in place, if there was one. This is only an
+    /// attempt: a file that cannot be repaired is read as it is.
     fn finish_interrupted(&self) {
         if self.place.beside(super::replace::WHOLE).exists()
             && let Ok(_lock) = Lock::take(&self.place)
@@ -205,7 +209,7 @@ impl FileStore {
         Ok(())
     }
 
-    /// What the file holds now.
+    /// The current content of the file.
     fn revision(&self) -> Result<Revision> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
         let mut file = match File::open(self.place.path()) {
@@ -216,18 +220,18 @@ impl FileStore {
         Revision::read(&mut file).map_err(reading)
     }
 
-    /// Refuses to replace what the caller has not seen, or what may be all that is left of something.
+    /// Refuses to replace what the caller has not seen, or what may be the only copy of something.
     fn check(&self, expected: Option<Revision>, replaces: Replaces) -> Result<()> {
         let now = self.revision()?;
         let file = self.shown.display();
         match (now, expected, replaces) {
-            // A file that is gone takes nothing with it.
+            // Replacing a missing file loses nothing.
             (Revision::Absent, _, _) => Ok(()),
             (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen) if now == expected => Ok(()),
             (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen) => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
-                    "{file} was changed by somebody else since it was read or saved here; \
+                    "{file} was modified since it was last read or saved here; \
                      load it again, or save under another name"
                 ),
             )),
@@ -236,7 +240,7 @@ impl FileStore {
                 _ => Err(Error::new(
                     ErrorKind::Conflict,
                     format!(
-                        "{file} holds something that was neither read nor saved here; load it, or save under another name"
+                        "{file} has content that was neither read nor saved here; load it, or save under another name"
                     ),
                 )),
             },
@@ -244,17 +248,18 @@ impl FileStore {
         }
     }
 
-    /// Why a log is not replaced, though it loads: its program will append to it.
+    /// The error for replacing a log. Although it loads, it is not replaced, because its program
+    /// will append to it.
     fn is_never_written(&self) -> Error {
         let detail = format!(
-            "{} is a log with a message a line, which is read and never written; save under another name, or make an array of \
-             messages of it first (`jq -s . LOG > OTHER.json`)",
+            "{} is a log with one message per line, which is never overwritten; save under another name, or convert it to an \
+             array of messages first (`jq -s . LOG > OTHER.json`)",
             self.shown.display()
         );
         Error::new(ErrorKind::ForeignFormat, detail)
     }
 
-    /// Refuses to replace a file that does not load: it may be all that is left of something.
+    /// Refuses to replace a file that does not load, because it may be the only copy of something.
     fn refuse_to_lose(&self) -> Result<()> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
         let bytes = fs::read(self.place.path()).map_err(reading)?;
@@ -264,7 +269,7 @@ impl FileStore {
             Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
             Err(error) => {
                 let detail = format!(
-                    "{} is not a transcript that loads and is left as it is ({}); \
+                    "{} cannot be loaded as a transcript and was not changed ({}); \
                      move it away or save under another name",
                     self.shown.display(),
                     error.detail()
@@ -304,7 +309,7 @@ impl Revision {
     }
 }
 
-/// Follows links to the file that they name, whether it exists or not, and finds its folder.
+/// Resolves links to the file that they name, whether it exists or not, and finds its folder.
 fn place(file: &Path) -> io::Result<Place> {
     const MOST_LINKS: usize = 40;
     let mut file = file.to_path_buf();
@@ -316,13 +321,13 @@ fn place(file: &Path) -> io::Result<Place> {
         }
         file = file.parent().unwrap_or(Path::new("")).join(link);
     }
-    let name = file.file_name().ok_or_else(|| io::Error::other("it is not the name of a file"))?.to_owned();
+    let name = file.file_name().ok_or_else(|| io::Error::other("it does not name a file"))?.to_owned();
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let folder = folder.canonicalize().map_err(|e| match e.kind() {
-        IoKind::NotFound | IoKind::NotADirectory => io::Error::new(e.kind(), "there is no such folder"),
+        IoKind::NotFound | IoKind::NotADirectory => io::Error::new(e.kind(), "its folder does not exist"),
         _ => e,
     })?;
     Ok(Place { folder, name })

@@ -2,10 +2,11 @@
 
 use fastrand::Rng;
 use turnwise::backend::Dialect;
+use turnwise::message::{FunctionCall, ImageDetail, Part, RawJson};
 use turnwise::strategy::parse;
+use turnwise::tokens::CounterFn;
 use turnwise::{
-    ChatCost, Content, Conversation, CounterFn, FunctionCall, ImageDetail, Ledger, Message, Part, Planner, RawJson,
-    Role, StrategyCache, TokenBudget, Tool, ToolCall, trim,
+    ChatCost, Content, Conversation, Ledger, Message, Planner, Role, StrategyCache, TokenBudget, Tool, ToolCall, trim,
 };
 
 use crate::each_case;
@@ -25,7 +26,7 @@ fn cost() -> ChatCost {
     ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64 / 4 + 1))
 }
 
-/// A conversation with members, parts and roles that nobody knows.
+/// A conversation with unknown members, parts and roles.
 fn messages(rng: &mut Rng) -> Vec<Message> {
     let mut messages = generate::talk(rng).messages;
     for message in &mut messages {
@@ -180,7 +181,8 @@ fn invariant_11_what_is_built_is_what_is_read() {
     });
 }
 
-/// Every text that is sent is in the count: one that grows by a thousand words makes the count grow, wherever it stands.
+/// Every text that is sent is in the count: a text that grows by a thousand words makes the count
+/// grow, wherever it is.
 #[test]
 fn invariant_11_no_text_is_sent_for_nothing() {
     let count = CounterFn::new("words", |text| text.split(|letter: char| !letter.is_alphanumeric()).count() as u64);

@@ -9,12 +9,12 @@ use super::endpoint::{Endpoint, Refusal, check_base};
 use super::options::OpenAiOptions;
 
 impl Endpoint {
-    /// The endpoint that variables name.
+    /// The endpoint that environment variables name.
     pub(super) fn of_variables(get: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, Refusal> {
         let read = |name: &str| match get(name) {
             Ok(value) => Ok(Some(value.trim().to_owned())),
             Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(_)) => Err(format!("{name} is not text")),
+            Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid UTF-8")),
         };
         let base = read("OPENAI_BASE_URL")?;
         if base.as_deref() == Some("") {
@@ -23,7 +23,7 @@ impl Endpoint {
         let base = base.as_deref().unwrap_or(OPENAI_API_BASE).trim_end_matches('/');
         check_base(base).map_err(|why| format!("OPENAI_BASE_URL: {why}"))?;
         let key = read("OPENAI_API_KEY")?.unwrap_or_default();
-        // Organization and project are OpenAI's business and no other server's.
+        // Organization and project are sent only to OpenAI, not to other servers.
         let of_account = |name: &str| -> Result<String, Refusal> {
             let value = if base == OPENAI_API_BASE { read(name)?.unwrap_or_default() } else { String::new() };
             match HeaderValue::from_str(&value) {

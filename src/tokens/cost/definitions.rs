@@ -1,4 +1,5 @@
-//! The head as one unit: the leading instructions, the tool definitions, the schema of the answer.
+//! The cost of the head as one unit: the leading instructions, the tool definitions, and the schema
+//! of the answer.
 
 use super::ChatCost;
 use super::format::{AROUND_FORMAT, Format};
@@ -11,24 +12,24 @@ use crate::request::Tool;
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
-/// The section of the tools is a token shorter than its text (fitted on 78 recorded bills).
+/// The section of the tools costs one token less than its text (fitted on 78 recorded bills).
 const SECTION_LESS: u64 = 1;
-/// What a model that reasons is told about tools beside their definitions. Fitted on 4 recorded bills of GPT-5.4, which
-/// all define the same one or two functions: an estimate.
+/// What a reasoning model adds for tools beside their definitions. Fitted on 4 recorded bills of
+/// GPT-5.4, which all define the same one or two functions, so it is an estimate.
 const REASONING_TOOLS: u64 = 85;
-/// `tool_choice`: `none` (fitted on 2 recorded bills), and a function that must be called, beside its name (8 bills); the
-/// deprecated `function_call` likewise (6 bills of 2023).
+/// `tool_choice`: `none` (fitted on 2 recorded bills), and a function that must be called, beside
+/// its name (8 bills); the same for the deprecated `function_call` (6 bills of 2023).
 const NO_TOOL: u64 = 1;
 const NAMED_TOOL: u64 = 7;
 const NAMED_FUNCTION: u64 = 4;
 
-/// The members of a request that cost tokens as part of the head.
+/// The parameters of a request that cost tokens as part of the head.
 const COSTLY: [&str; 4] = ["response_format", "tool_choice", "functions", "function_call"];
 
-/// What a head holds beside its messages.
+/// The parts of a head beside its messages.
 pub(super) struct Sections {
     tools: Option<Section>,
-    /// Tokens of `tool_choice` or `function_call`.
+    /// The tokens of `tool_choice` or `function_call`.
     choice: Count,
     format: Option<Format>,
 }
@@ -69,8 +70,8 @@ impl Sections {
 }
 
 impl ChatCost {
-    /// What the sections add to a request whose leading instructions begin with `first`. Each is joined to that message,
-    /// and tokens may join across the seam.
+    /// What the sections add to a request whose leading instructions begin with `first`. Each is
+    /// joined to that message, and tokens may merge across the seam.
     pub(super) fn added_by(&self, sections: &Sections, first: Option<&Message>) -> Added {
         let Sections { tools, choice, format } = sections;
         if tools.is_none() && format.is_none() {
@@ -95,7 +96,8 @@ impl ChatCost {
             None => Count::ZERO,
             Some(format) => {
                 let empty = if tools.is_none() { empty } else { 0 };
-                // No recorded bill has tools beside a schema, or a model that reasons.
+                // No recorded bill has tools together with a schema, or a schema for a reasoning
+                // model.
                 let is_seen = format.is_familiar && tools.is_none() && self.family == Family::Chat;
                 let name = self.text(&format.name);
                 let text = difference(joined([tools_text, Some(&format.text)]), with_tools);
@@ -132,7 +134,7 @@ fn difference(whole: Count, part: Count) -> Count {
     Count { tokens: whole.tokens.saturating_sub(part.tokens), exact: whole.exact && part.exact }
 }
 
-/// All functions as the model reads them; `None` when there are none.
+/// All functions as the model reads them; `None` if there are none.
 fn section(tools: &[Tool], functions: &[Json]) -> Option<Section> {
     if tools.is_empty() && functions.is_empty() {
         return None;
@@ -156,7 +158,7 @@ impl Section {
     fn push_tool(&mut self, tool: &Json) {
         match (tool.get("function"), tool.text("type")) {
             (Some(function), _) => self.push(function, Layout::Tools),
-            // A definition without its wrapper is what several servers take.
+            // Several servers accept a definition without its wrapper.
             (None, None | Some("function")) => self.push(tool, Layout::Tools),
             (None, Some(kind)) => {
                 self.is_familiar = false;
@@ -169,7 +171,7 @@ impl Section {
         let schema = function.get("parameters");
         let name = function.text("name");
         let parameters = parameters(schema, layout);
-        // Whether the server still lays deprecated functions out as in 2023 is not known.
+        // Whether the server still renders deprecated functions as in 2023 is not known.
         let is_certain = layout == Layout::Tools || parameters == self::parameters(schema, Layout::Tools);
         self.is_familiar &= name.is_some() && is_certain && schema.is_none_or(is_familiar);
         if let Some(description) = function.text("description").filter(|text| !text.is_empty()) {

@@ -1,9 +1,11 @@
-//! What a `response_format` costs: the schema that the answer must have, as JSON in the instructions.
+//! The cost of a `response_format`: the schema of the answer, which becomes JSON in the
+//! instructions.
 
 use super::json::{Json, Style};
 
-/// Tokens around the section of a schema, beside the name that stands there once more (fitted on 7 recorded Chat
-/// Completions bills, one of them with a system message; the text itself on 23, 16 of them of the Responses API).
+/// The tokens around the section of a schema, beside the name, which is repeated there (fitted on 7
+/// recorded Chat Completions bills, one of them with a system message; the text itself on 23, 16 of
+/// them of the Responses API).
 pub(super) const AROUND_FORMAT: u64 = 2;
 
 /// The section of a `json_schema` response format.
@@ -37,7 +39,7 @@ fn pruned(schema: &Json) -> Json {
         Json::Object(members) => {
             let kept = members.iter().filter(|(key, _)| !matches!(&**key, "required" | "additionalProperties"));
             let pruned_member = |(key, value): &(Box<str>, Json)| match (&**key, value) {
-                // The keys of these are names, not keywords.
+                // The keys of these objects are names, not keywords.
                 ("properties" | "$defs" | "definitions", Json::Object(named)) => {
                     let named = named.iter().map(|(name, schema)| (name.clone(), pruned(schema)));
                     (key.clone(), Json::Object(named.collect()))

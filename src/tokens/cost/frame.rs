@@ -1,4 +1,4 @@
-//! One message: its frame, role, name, content.
+//! The cost of one message: its frame, role, name and content.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,25 @@ use crate::message::{Content, Message, Part, Role, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
-/// Tokens around every message, of all models (`OpenAI` cookbook, "How to count tokens with tiktoken"; exact in 130 of
-/// 130 recorded bills of text).
+/// Tokens around every message, of all models (`OpenAI` cookbook, "How to count tokens with
+/// tiktoken"; exact in 130 of 130 recorded bills of text).
 const PER_MESSAGE: u64 = 3;
-/// The role of a message is one token, for all roles that the format knows.
+/// The role of a message is one token, for every known role.
 const PER_ROLE: u64 = 1;
-/// Instructions that the server adds for a section that has no system message to stand in.
+/// The instructions that the server adds for a section if there is no system message to hold it.
 pub(super) const EMPTY_MESSAGE: u64 = PER_MESSAGE + PER_ROLE;
-/// Tokens around a name (cookbook). A name that is the role costs this alone (fitted on 5 recorded bills; the cookbook's
-/// formula is one too high for them).
+/// The tokens around a name (cookbook). A name that equals the role costs only this (fitted on 5
+/// recorded bills; the cookbook's formula is one too high for them).
 const PER_NAME: u64 = 1;
-/// A message of an assistant that reasons also names its channel (fitted on 4 recorded bills of GPT-5 and 5.4).
+/// A reasoning model's assistant message also names its channel (fitted on 4 recorded bills of
+/// GPT-5 and 5.4).
 const CHANNEL: u64 = 2;
-/// What opens the reply (the first from the cookbook; the second fitted on 18 recorded bills of GPT-5, 5.4, o1, o3, o4).
+/// The tokens that open the reply (the first from the cookbook; the second fitted on 18 recorded
+/// bills of GPT-5, 5.4, o1, o3, o4).
 const REPLY_PRIMING: u64 = 3;
 const REASONING_REPLY_PRIMING: u64 = 2;
-/// Ids, and names of results, cost nothing. The API takes none that is longer; what somebody hides in a longer one
-/// (signatures, whole results) is counted.
+/// Ids, and names of results, cost nothing. The API accepts none that is longer; text hidden in a
+/// longer one (signatures, whole results) is counted.
 const LONGEST_ID: usize = 64;
 
 impl Family {
@@ -40,12 +42,12 @@ impl Family {
 }
 
 impl ChatCost {
-    /// A message that is no call and no result.
+    /// The cost of a message that is neither a call nor a result.
     pub(super) fn plain(&self, message: &Message) -> Count {
         self.frame(message) + self.name(message) + self.said(message)
     }
 
-    /// What stands around a message whatever it says.
+    /// The tokens around a message, whatever its content.
     pub(super) fn frame(&self, message: &Message) -> Count {
         let role = match message.role() {
             Role::Other(name) => self.text(name).estimated_if(true),
@@ -67,12 +69,12 @@ impl ChatCost {
         }
     }
 
-    /// What a message says, without its calls.
+    /// The cost of a message's content, without its calls.
     pub(crate) fn said(&self, message: &Message) -> Count {
         self.text(&message.text()) + self.beside_text(message)
     }
 
-    /// What a message says that is not in its text.
+    /// The cost of a message's content that is not text.
     pub(super) fn beside_text(&self, message: &Message) -> Count {
         let parts = message.content().map_or(&[][..], Content::parts);
         let parts: Count = parts.iter().map(|part| self.part(part)).sum();
@@ -82,12 +84,12 @@ impl ChatCost {
         count.estimated_if(!is_understood(message))
     }
 
-    /// Members beside the specification's, where they are sent.
+    /// The cost of members outside the specification, if they are sent.
     fn sent_fields(&self, message: &Message) -> Count {
         self.fields.iter().filter_map(|name| message.get(name)).map(|value| self.foreign(value)).sum()
     }
 
-    /// What is sent and has no place in a message of this role, and ids that are longer than ids are.
+    /// The cost of members that do not belong in a message of this role, and of overlong ids.
     fn misplaced(&self, message: &Message) -> Count {
         let is_result = message.is_result();
         let calls = message.tool_calls().iter();
@@ -95,18 +97,18 @@ impl ChatCost {
         let function = message.function_call().filter(|_| is_result || message.tool_calls().len() > 1);
         let function = function.and_then(|call| serde_json::to_value(call.as_sent(false)).ok());
         let ids = message.tool_calls().iter().filter_map(|call| call.id()).chain(message.tool_call_id());
-        // Names of parallel calls are left out where one of them cannot be read.
+        // The names of parallel calls are omitted if one of the calls cannot be parsed.
         let called = message.tool_calls().iter().filter(|_| message.tool_calls().len() > 1).map(ToolCall::name);
         let names = message.name().filter(|_| *message.role() == Role::Tool).into_iter().chain(called);
         let long = ids.chain(names).filter(|id| id.len() > LONGEST_ID).map(RawJson::from);
         calls.chain(function).map(RawJson::from).chain(long).map(|value| self.foreign(&value)).sum()
     }
 
-    /// What a part costs beside its `text`, which is counted with the message's.
+    /// The cost of a part beside its `text`, which is counted with the message's.
     fn part(&self, part: &Part) -> Count {
         let refusal = part.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
         let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
-        // Where a provider's cache may begin is nothing that a model reads.
+        // `cache_control` is for the provider's cache, and the model does not read it.
         let others = part.extra().filter(|(key, value)| *key != "cache_control" && !is_nothing(value));
         let read = |(key, value)| {
             Foreign { count: self.text(key), has_data: false } + self.read_member(part.kind(), key, value)
@@ -128,7 +130,8 @@ impl ChatCost {
         }
     }
 
-    /// An image, and what its object holds beside address and detail. An address on its own is an image to some servers.
+    /// The cost of an image, and of members of its object other than address and detail. To some
+    /// servers an address alone is an image.
     fn image(&self, part: &Part, value: &RawJson) -> Count {
         let Some(image) = part.image_url() else {
             let Foreign { count, has_data } = self.read(value);
@@ -147,7 +150,7 @@ impl ChatCost {
     }
 }
 
-/// Whether a message has the shape that the specification gives it.
+/// Whether a message has the form that the specification gives it.
 fn is_understood(message: &Message) -> bool {
     let role = message.role();
     let says_something = match message.content() {

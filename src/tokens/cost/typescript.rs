@@ -1,7 +1,8 @@
-//! A function's parameters as the TypeScript-like text that the model reads.
+//! Renders a function's parameters as the TypeScript-like text that the model reads.
 //!
-//! The rules were found by fitting 83 recorded bills (GPT-3.5 on Azure, GPT-4, GPT-4o, GPT-4.1), and where those say
-//! nothing they follow the open renderer of the same family, `openai/harmony`'s `json_schema_to_typescript`.
+//! The rules were found by fitting 83 recorded bills (GPT-3.5 on Azure, GPT-4, GPT-4o, GPT-4.1).
+//! Where those say nothing, they follow the open renderer of the same family, `openai/harmony`'s
+//! `json_schema_to_typescript`.
 
 use std::collections::HashSet;
 
@@ -10,13 +11,15 @@ use super::json::{Json, Style};
 /// JSON Schema has seven types.
 const MOST_TYPES: usize = 7;
 
-/// How definitions are laid out.
+/// The layout of definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Those of `tools`: nothing is indented, and an object in which nothing has a comment is written on one line.
+    /// That of `tools`: no indentation, and an object without comments inside is written on one
+    /// line.
     Tools,
-    /// Those of the deprecated `functions`, at a depth: a line for each property, indented by two spaces a depth, and no
-    /// comments or `const` below the first. All 21 recorded bills with `functions` follow it; 20 of them are of 2023.
+    /// That of the deprecated `functions`, at a depth: a line for each property, indented by two
+    /// spaces per depth, and no comments or `const` below the first. All 21 recorded bills with
+    /// `functions` follow it; 20 of them are of 2023.
     Functions { depth: usize },
 }
 
@@ -40,7 +43,7 @@ impl Layout {
     }
 }
 
-/// What stands between `type name = ` and ` => any;`.
+/// The text between `type name = ` and ` => any;`.
 pub(super) fn parameters(schema: Option<&Json>, layout: Layout) -> String {
     match schema {
         Some(schema) if has_properties(schema) => format!("(_: {})", object(schema, layout)),
@@ -92,10 +95,10 @@ fn object(schema: &Json, layout: Layout) -> String {
 }
 
 struct Property {
-    /// Comment lines.
+    /// Comment lines before the property.
     above: String,
     declaration: String,
-    /// A comment on the same line.
+    /// A comment on the same line, after the property.
     behind: String,
 }
 
@@ -113,7 +116,7 @@ impl Property {
             (title, text) => title.or(text.map(comment)).unwrap_or_default(),
         };
         above.push_str(&examples_of(property));
-        // From one recorded bill, which it does not explain to the token.
+        // From one recorded bill, which it does not match to the token.
         let again = description.filter(|_| layout == Layout::Tools && variants(property).is_some());
         let again = again.map(|text| format!(" // {text}")).unwrap_or_default();
         Self { above, declaration, behind: again + &default_of(property) }
@@ -142,7 +145,8 @@ fn type_of(schema: &Json, layout: Layout) -> String {
     match schema.get("type") {
         Some(Json::Array(types)) => {
             let mut names: Vec<&str> = Vec::new();
-            // Each once: a type that stands there a thousand times would be rendered as often, at each depth.
+            // Each only once: a type repeated a thousand times would be rendered as often, at each
+            // depth.
             for name in types.iter().filter_map(Json::as_str).take(MOST_TYPES) {
                 if !names.contains(&name) {
                     names.push(name);
@@ -161,7 +165,8 @@ fn named(name: &str, schema: &Json, layout: Layout) -> String {
         "object" if has_properties(schema) => object(schema, layout.inner()),
         "array" => {
             let item = schema.get("items").map_or_else(|| "any".to_owned(), |item| type_of(item, layout));
-            // A union within a list needs brackets; that of one object's properties stands in braces.
+            // A union inside a list needs parentheses; braces already enclose one inside an
+            // object's properties.
             if item.contains(" | ") && !item.starts_with('{') { format!("({item})[]") } else { item + "[]" }
         }
         "integer" => "number".to_owned(),

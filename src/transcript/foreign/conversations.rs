@@ -1,4 +1,5 @@
-//! Whole conversations of other programs, and envelopes around a request, recognised by their outer members.
+//! Recognises whole conversations of other programs, and envelopes around a request, by their outer
+//! members.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use super::messages::{ANTHROPIC, GEMINI, LIBRE_CHAT, OASST, OLLAMA, RESPONSES, S
 use super::{Format, Found};
 use crate::transcript::shape::{Object, elements};
 
-/// What gives a format away, in the words of an error.
+/// The sign that identifies a format, in the words of an error.
 type Sign = fn(&Object<'_>) -> Option<&'static str>;
 
 const CONVERSATIONS: &[(&Format, Sign)] = &[
@@ -76,9 +77,9 @@ const CONVERSATIONS: &[(&Format, Sign)] = &[
     (&INSTRUCTIONS, |o| (o.is_text("prompt") && o.is_text("completion")).then_some("`prompt` and `completion`")),
 ];
 
-/// What an object is, or the first element of an array.
+/// Finds the format of an object, or of the first element of an array.
 pub(super) fn find<'a>(object: &Object<'a>, at: &'a RawValue, is_element: bool) -> Option<Found<'a>> {
-    // A conversation of ours may have any members beside its messages.
+    // A native conversation may have any members beside its messages.
     if object.is_list("messages") && first(object, "messages").is_none_or(|message| message.has("role")) {
         return None;
     }
@@ -86,7 +87,7 @@ pub(super) fn find<'a>(object: &Object<'a>, at: &'a RawValue, is_element: bool) 
     named.or_else(|| envelope(object, at, is_element))
 }
 
-/// A body of a request of another API that has `messages` too.
+/// Finds the format of a request body of another API that has `messages` too.
 pub(super) fn in_body<'a>(body: &Object<'a>, at: &'a RawValue) -> Option<Found<'a>> {
     if !body.is_list("messages") {
         return None;
@@ -111,7 +112,7 @@ pub(super) fn in_body<'a>(body: &Object<'a>, at: &'a RawValue) -> Option<Found<'
     (is_anthropic && !has_instructions).then(|| Found::new(&ANTHROPIC, "`system` beside `messages`", at))
 }
 
-/// A request inside something: a line for a batch, a log, a case of an evaluation.
+/// A request inside another object: a line for a batch, a log, a test case of an evaluation.
 fn envelope<'a>(object: &Object<'a>, at: &'a RawValue, is_element: bool) -> Option<Found<'a>> {
     const MEMBERS: &[&str] =
         &["body", "request", "input", "prompt", "conversation", "conversations", "chat", "data", "payload", "item"];
@@ -124,12 +125,12 @@ fn envelope<'a>(object: &Object<'a>, at: &'a RawValue, is_element: bool) -> Opti
         let inside = object.get(member)?;
         let is_message = |value: Option<Object<'_>>| value.is_some_and(|value| value.has_all(&["role", "content"]));
         if Object::of(inside).is_some_and(|inside| inside.is_list("messages")) {
-            return found(member, format!("`jq -c '{each}.{member}'` takes it out of there"));
+            return found(member, format!("`jq -c '{each}.{member}'` extracts it"));
         }
         let first = elements(inside).first().and_then(|first| Object::of(first));
         if is_message(first) {
             let pipe = if is_element { ".[] | " } else { "" };
-            return found(member, format!("`jq -c '{pipe}{{messages: .{member}}}'` takes it out of there"));
+            return found(member, format!("`jq -c '{pipe}{{messages: .{member}}}'` extracts it"));
         }
         None
     })
@@ -145,7 +146,7 @@ fn first<'a>(object: &Object<'a>, key: &str) -> Option<Object<'a>> {
     object.objects(key).next()
 }
 
-/// Names of members stand in backquotes.
+/// Encloses a member's name in backquotes.
 fn named(sign: &'static str) -> Cow<'static, str> {
     if sign.contains('`') { Cow::Borrowed(sign) } else { Cow::Owned(format!("`{sign}`")) }
 }
@@ -168,46 +169,46 @@ const RESPONSES_REQUEST: Format = Format {
 };
 const COMPLETION: Format = Format {
     name: "an answer of a chat-completions server",
-    way_out: "a conversation is the request's `messages` with `choices[0].message` behind them",
+    way_out: "a conversation is the request's `messages` followed by `choices[0].message`",
 };
 const LLM: Format = Format {
     name: "a log of simonw/llm",
-    way_out: "to convert it, `prompt` becomes a message of the user, and `response` one of the assistant",
+    way_out: "to convert it, `prompt` becomes a message with the role `user`, and `response` one with the role `assistant`",
 };
 const OPEN_WEB_UI: Format = Format {
     name: "an export of Open WebUI",
-    way_out: "`jq -c '(if type == \"array\" then .[] else . end) | {messages: [(.chat // .).messages[] | {role, content}]}'` takes out its messages",
+    way_out: "`jq -c '(if type == \"array\" then .[] else . end) | {messages: [(.chat // .).messages[] | {role, content}]}'` extracts its messages",
 };
 const SWE_AGENT: Format =
-    Format { name: "a trajectory of SWE-agent", way_out: "`jq -c .history` takes out its messages" };
+    Format { name: "a trajectory of SWE-agent", way_out: "`jq -c .history` extracts its messages" };
 const TAU_BENCH: Format = Format {
     name: "a result of tau-bench",
-    way_out: "`jq -c 'if type == \"array\" then .[].traj else .traj end'` takes out its messages",
+    way_out: "`jq -c 'if type == \"array\" then .[].traj else .traj end'` extracts its messages",
 };
 const COPILOT: Format = Format {
     name: "an export of GitHub Copilot's chat",
-    way_out: "to convert it, `message.text` of each request becomes a message of the user, and `response` one of the assistant",
+    way_out: "to convert it, `message.text` of each request becomes a message with the role `user`, and `response` one with the role `assistant`",
 };
 const CONTINUE: Format =
-    Format { name: "a session of Continue", way_out: "`jq -c '[.history[].message]'` takes out its messages" };
-const GOOSE_HEADER: Format = Format { name: "a session of goose", way_out: "it is not read" };
+    Format { name: "a session of Continue", way_out: "`jq -c '[.history[].message]'` extracts its messages" };
+const GOOSE_HEADER: Format = Format { name: "a session of goose", way_out: "it is not supported" };
 const CODEX_HEADER: Format = Format {
     name: "a session (rollout) of Codex",
-    way_out: "its items are those of OpenAI's Responses API, and are not read",
+    way_out: "its items are those of OpenAI's Responses API, and are not supported",
 };
 const COHERE: Format = Format {
     name: "a request of Cohere's first chat API",
     way_out: "to convert it, `chat_history` and `message` become `messages`",
 };
 const PREFERENCES: Format = Format {
-    name: "a pair of replies to choose from, for training",
-    way_out: "a conversation is the messages before them with one of the replies behind",
+    name: "a pair of replies for preference training",
+    way_out: "a conversation is the messages before them followed by one of the replies",
 };
 const BATCH_OUTPUT: Format = Format {
     name: "an answer of the Batch API",
-    way_out: "a conversation is the request's `messages` with `response.body.choices[0].message` behind them",
+    way_out: "a conversation is the request's `messages` followed by `response.body.choices[0].message`",
 };
 const INSTRUCTIONS: Format = Format {
     name: "a pair of a prompt and an answer, for training",
-    way_out: "to convert it, the one becomes a message of the user, the other one of the assistant",
+    way_out: "to convert it, the first becomes a message with the role `user`, the second one with the role `assistant`",
 };

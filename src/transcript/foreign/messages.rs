@@ -1,4 +1,4 @@
-//! Messages of other APIs, each recognised by itself.
+//! Recognises messages of other APIs, each on its own.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use super::{Format, Found};
 use crate::transcript::shape::Object;
 
-/// How a message is recognised: what it has that gives it away.
+/// The sign that identifies a message, in the words of an error.
 type Sign = fn(&Object<'_>) -> Option<Cow<'static, str>>;
 
-/// Most telling first.
+/// The most specific signs first.
 const MESSAGES: &[(&Format, Sign)] = &[
     (&ANTHROPIC, anthropic),
     (&BEDROCK, bedrock),
@@ -38,14 +38,14 @@ const MESSAGES: &[(&Format, Sign)] = &[
     (&ELSEWHERE, elsewhere),
 ];
 
-/// What a message is a message of, if it is of another API.
+/// The format of a message, if it belongs to another API.
 pub(super) fn find(message: &RawValue) -> Option<Found<'_>> {
     let object = Object::of(message)?;
     MESSAGES.iter().find_map(|(format, sign)| Some(Found::new(format, sign(&object)?, message)))
 }
 
-/// Messages whose roles are another library's names for the user and the model. One beside the other is taken for what it
-/// says: a role that nobody knows.
+/// Finds messages whose roles are another library's names for the user and the model. If the usual
+/// role occurs beside it, such a role is taken as an unknown one.
 pub(super) fn by_roles<'a>(list: &[&'a RawValue]) -> Option<Found<'a>> {
     const NAMES: &[(&Format, &str, &str, &str)] = &[
         (&LANGCHAIN, "human", "user", "the role `human`"),
@@ -186,7 +186,7 @@ fn auto_gen(message: &Object<'_>) -> Option<Cow<'static, str>> {
     kind.and_then(|_| members(message, &["source", "content"]))
 }
 
-/// An event of an agent's run, of which only some are messages.
+/// An event of an agent's run; only some events are messages.
 fn agent_log(message: &Object<'_>) -> Option<Cow<'static, str>> {
     let is_event = message.is_text("role") && message.is_text("kind");
     if !is_event {
@@ -196,7 +196,8 @@ fn agent_log(message: &Object<'_>) -> Option<Cow<'static, str>> {
     members(message, &["kind", "raw"]).or_else(|| is_agent.then_some(Cow::Borrowed("the role `agent` and a `kind`")))
 }
 
-/// Whether a message has images in base64 beside its text. Replies of other servers have `images` that are objects.
+/// Whether a message has images in base64 beside its text. In replies of other servers, `images`
+/// holds objects.
 fn has_images_beside_text(message: &Object<'_>) -> bool {
     let images = message.list("images");
     message.has("role")
@@ -205,14 +206,14 @@ fn has_images_beside_text(message: &Object<'_>) -> bool {
         && images.iter().all(|image| image.get().starts_with('"'))
 }
 
-/// A message that says nothing where messages do, and something elsewhere.
+/// A message without `content`, whose text is in another member.
 fn elsewhere(message: &Object<'_>) -> Option<Cow<'static, str>> {
     let is_mute = message.is_one_of("role", &["user", "system", "developer"]) && !message.has("content");
     let place = message.first_of(&["text", "message", "value", "body", "parts", "blocks", "segments"]);
     place.filter(|_| is_mute).map(|place| Cow::Owned(format!("`{place}` in the place of `content`")))
 }
 
-/// The kind of the first part of the content that is meant.
+/// The kind of the first part of the content for which `is_meant` holds.
 fn part(message: &Object<'_>, is_meant: impl Fn(&Object<'_>) -> bool) -> Option<Cow<'static, str>> {
     let kind = message.objects("content").find(|part| is_meant(part))?.text("type")?.into_owned();
     Some(Cow::Owned(format!("a part of the type `{kind}`")))
@@ -223,13 +224,13 @@ fn first<'a>(message: &Object<'a>, key: &str) -> Option<Object<'a>> {
     message.objects(key).next()
 }
 
-/// Some members, where all of them are there.
+/// Names these members, if all of them exist.
 fn members(message: &Object<'_>, keys: &[&str]) -> Option<Cow<'static, str>> {
     let all = || keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
     message.has_all(keys).then(|| Cow::Owned(all()))
 }
 
-/// A member with its value, which is one of ours.
+/// A member with its value, which is a text of a fixed list.
 fn named(key: &str, message: &Object<'_>) -> Option<Cow<'static, str>> {
     Some(Cow::Owned(format!("the {key} `{}`", message.text(key)?)))
 }
@@ -286,7 +287,7 @@ pub(super) const LIBRE_CHAT: Format = Format {
 };
 const SILLY_TAVERN: Format = Format {
     name: "a chat of SillyTavern",
-    way_out: "to convert it, `mes` becomes `content`, and `is_user` tells the role",
+    way_out: "to convert it, `mes` becomes `content`, and `is_user` states the role",
 };
 const LM_STUDIO: Format = Format {
     name: "a conversation of LM Studio",
@@ -294,15 +295,15 @@ const LM_STUDIO: Format = Format {
 };
 const CLAUDE_CODE: Format = Format {
     name: "a session of Claude Code",
-    way_out: "its messages are those of Anthropic's Messages API, and are not read",
+    way_out: "its messages are those of Anthropic's Messages API, and are not supported",
 };
 const CODEX: Format = Format {
     name: "a session (rollout) of Codex",
-    way_out: "its items are those of OpenAI's Responses API, and are not read",
+    way_out: "its items are those of OpenAI's Responses API, and are not supported",
 };
 const CLINE: Format = Format {
     name: "what Cline showed in its window (`ui_messages.json`)",
-    way_out: "it is not what the model was sent, and is not read",
+    way_out: "it is not what was sent to the model, so it is not supported",
 };
 const GEMINI_CLI: Format = Format {
     name: "a session of the Gemini CLI",
@@ -324,5 +325,5 @@ pub(super) const OLLAMA: Format = Format {
 };
 const ELSEWHERE: Format = Format {
     name: "a conversation of another program",
-    way_out: "to convert it, put what each message says into `content`",
+    way_out: "to convert it, put the text of each message into `content`",
 };

@@ -1,8 +1,9 @@
-//! Files of other programs and APIs, recognised by their shape and refused by name.
+//! Recognises files of other programs and APIs by their shape, and refuses them by name.
 //!
-//! Many of them have `messages` with roles, or lines of JSON, and would be misread: a system prompt that is not sent, a
-//! result without its call. Each is recognised by members that no chat-completions message or body has, never by what
-//! a text says. This is the beginning of the registry of formats; it has no readers yet.
+//! Many of them have `messages` with roles, or lines of JSON, and would be misread: a system prompt
+//! would not be sent, a result would lose its call. Each format is recognised by members that no
+//! chat-completions message or body has, never by the content of a text. This is the beginning of
+//! the registry of formats; it has no readers yet.
 
 mod conversations;
 mod messages;
@@ -19,20 +20,20 @@ use crate::message::{Content, Message, Part, Role};
 /// Another program's way to write conversations.
 #[derive(Debug)]
 struct Format {
-    /// What a file in it is, with its article.
+    /// What a file in this format is called, with its article.
     name: &'static str,
-    /// What can be done to use it here.
+    /// How to use it here.
     way_out: &'static str,
 }
 
-/// A format that was recognised, and by what.
+/// A recognised format, and the sign it was recognised by.
 #[derive(Debug)]
 pub(super) struct Found<'a> {
     name: &'static str,
     way_out: Cow<'static, str>,
-    /// What gave it away.
+    /// The sign that identifies it.
     sign: Cow<'static, str>,
-    /// The message that shows it, where it is one of many.
+    /// The index of the message that has the sign, if it is in a list of messages.
     message: Option<usize>,
     at: &'a RawValue,
 }
@@ -43,7 +44,7 @@ impl<'a> Found<'a> {
         Self { name: format.name, way_out, sign: sign.into(), message: None, at }
     }
 
-    /// The refusal of a text in which this was found.
+    /// The error for a text in which this was found.
     pub(super) fn error(&self, text: &str) -> Error {
         let byte = self.at.get().as_ptr() as usize - text.as_ptr() as usize;
         let sign = match self.message {
@@ -56,7 +57,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What a text is instead of a conversation of chat completions: JSON of another shape.
+/// What a text is, if it is JSON but not a conversation of chat completions.
 pub(super) fn in_text(text: &str) -> Option<Found<'_>> {
     let first = values(text).next()?;
     let Some(object) = Object::of(first) else {
@@ -79,11 +80,11 @@ pub(super) fn in_messages<'a>(list: &[&'a RawValue]) -> Option<Found<'a>> {
     found.or_else(|| messages::by_roles(list))
 }
 
-/// The name of a text that is not JSON.
+/// The error for a text that is not JSON.
 pub(super) fn not_json(text: &str) -> Option<Error> {
     let (name, way_out) = match text.trim_start() {
         text if text.starts_with("# aider chat started") => {
-            ("a chat history of aider in Markdown", "it does not tell for certain who said what, and is not read")
+            ("a chat history of aider in Markdown", "it does not say reliably who wrote what, so it is not supported")
         }
         text => return no_json_at_all(text),
     };
@@ -91,21 +92,23 @@ pub(super) fn not_json(text: &str) -> Option<Error> {
     Some(Error::new(ErrorKind::ForeignFormat, detail).at(position(text, 0)))
 }
 
-/// A text that begins no object and no list, and is no other JSON either: YAML, CSV, Markdown.
+/// The error for a text that begins no object and no list, and is not other JSON either: YAML, CSV,
+/// Markdown.
 fn no_json_at_all(text: &str) -> Option<Error> {
     let first = text.chars().next().filter(|first| !matches!(first, '{' | '['))?;
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
         return None;
     }
     let detail = format!(
-        "the file is not JSON: it begins with `{}`; what is read is JSON with chat-completions messages: a transcript, a \
-         request's body, an array of messages, or one of these or a message a line",
+        "the file is not JSON: it begins with `{}`; expected JSON with chat-completions messages: a transcript, a \
+         request body, an array of messages, or one of these or one message per line",
         first.escape_debug()
     );
     Some(Error::new(ErrorKind::Damaged, detail))
 }
 
-/// Whether a body has anything that a plain one has not, so that a closer look is worth its time.
+/// Whether a body has a member that a plain one does not have, so that a closer look is worth the
+/// time.
 pub(super) fn is_odd_body(body: &Body, messages: &[Message]) -> bool {
     let is_odd_tool = |tool: &crate::json::RawJson| {
         let text = tool.as_str();
@@ -116,7 +119,7 @@ pub(super) fn is_odd_body(body: &Body, messages: &[Message]) -> bool {
         || body.tools.iter().flatten().any(is_odd_tool)
 }
 
-/// Whether a message has anything that a plain one has not.
+/// Whether a message has a member that a plain one does not have.
 pub(super) fn is_odd(message: &Message) -> bool {
     const PLAIN: &[&str] = &["text", "image_url", "input_audio", "file", "refusal"];
     const TELLING: &[&str] =

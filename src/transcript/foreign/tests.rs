@@ -1,6 +1,7 @@
 use std::fs;
 
-use crate::{Error, ErrorKind, Transcript, Transcripts};
+use crate::transcript::Transcripts;
+use crate::{Error, ErrorKind, Transcript};
 
 /// The samples under `fixtures/foreign`: the file, what it is, and the message that shows it.
 const SAMPLES: &[(&str, &str, Option<usize>)] = &[
