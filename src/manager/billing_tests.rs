@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, Scripted, Usage};
 use crate::budget::TokenBudget;
+use crate::error::ErrorKind;
 use crate::request::ChatRequest;
 use crate::spending::Purpose;
 use crate::strategy::Summarize;

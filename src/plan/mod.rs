@@ -43,7 +43,7 @@ use crate::tokens::ChatCost;
 
 pub use check::{Violation, check};
 pub use draft::{Draft, Fate, Reason};
-pub(crate) use ends::ends;
+pub(crate) use ends::ends_around;
 pub use keep::ToKeep;
 pub(crate) use plan::RequestFingerprint;
 pub use plan::{Decision, Moved, Plan, RequestTokens, Warning};
@@ -51,6 +51,7 @@ pub use planner::{Extras, Planner};
 pub use runs::Run;
 pub use shrink::Shrink;
 pub use step::Step;
+pub(crate) use summary::INTRODUCTION;
 pub use summary::{SummaryRequest, SummaryUse};
 pub use view::{Required, View};
 

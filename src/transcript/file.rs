@@ -15,14 +15,14 @@ use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::Transcript;
-use super::lock::Lock;
-use super::replace::{Replacement, finish_interrupted};
+use super::lock::{LOCK, Lock};
+use super::replace::{Replacement, finish_interrupted, remove, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The content of a file at some time, by length and hash. Neither time nor size nor inode number
 /// can distinguish two quick saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Revision {
+pub(crate) enum FileRevision {
     /// There was no file, or an empty one.
     Absent,
     /// Length and hash of the content.
@@ -32,11 +32,21 @@ pub(crate) enum Revision {
 /// The files that the owner of a conversation has read or saved, each with its content at that
 /// time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known(BTreeMap<Place, Revision>);
+pub(crate) struct Known(BTreeMap<Place, FileRevision>);
 
 impl Known {
+    /// A file that held something, as [`revision`](Self::revision) has written it.
+    pub(crate) fn at(file: &TranscriptFile, revision: &str) -> Option<Self> {
+        Some(Self(BTreeMap::from([(file.place.clone(), FileRevision::read_from(revision)?)])))
+    }
+
+    /// What a file held when it was read or saved, as text; `None` where there was none.
+    pub(crate) fn revision(&self, file: &TranscriptFile) -> Option<String> {
+        self.0.get(&file.place)?.written()
+    }
+
     /// Whether a file was read or saved.
-    pub(crate) fn has(&self, file: &FileStore) -> bool {
+    pub(crate) fn has(&self, file: &TranscriptFile) -> bool {
         self.0.contains_key(&file.place)
     }
 }
@@ -68,6 +78,8 @@ pub(crate) enum Replaces {
     Known,
     /// As `Known`, and any file that was neither read nor saved before, if it loads.
     KnownOrUnseen,
+    /// What was read or saved before, as long as it is there and has not changed; else nothing.
+    Exactly,
     /// Any file that loads.
     Anything,
 }
@@ -100,13 +112,13 @@ impl Place {
 
 /// A file to load a conversation from, or to save it to.
 #[derive(Debug)]
-pub(crate) struct FileStore {
+pub(crate) struct TranscriptFile {
     /// Its name as the caller gave it, for messages.
     shown: PathBuf,
     place: Place,
 }
 
-impl FileStore {
+impl TranscriptFile {
     /// Resolves links to the file, whether it exists or not.
     pub(crate) fn at(file: &Path) -> Result<Self> {
         let place = place(file).map_err(|e| Error::io(format_args!("saving {}", file.display()), e))?;
@@ -135,7 +147,7 @@ impl FileStore {
             match (read, &store) {
                 (Ok(read), _) if read.is_log => return Ok(Some(read)),
                 (Ok(read), Some(store)) => {
-                    let known = BTreeMap::from([(store.place.clone(), Revision::of(&bytes))]);
+                    let known = BTreeMap::from([(store.place.clone(), FileRevision::of(&bytes))]);
                     return Ok(Some(Transcript { known: Memory::of(Known(known)), ..read }));
                 }
                 // Another program is writing it in place at the moment.
@@ -157,7 +169,7 @@ impl FileStore {
         let done = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
         // Whatever failed, no other program has written the file meanwhile.
         let holds = match &done {
-            Ok(()) => Ok(Revision::of(text.as_bytes())),
+            Ok(()) => Ok(FileRevision::of(text.as_bytes())),
             Err(_) => self.revision(),
         };
         if let Ok(holds) = holds {
@@ -174,6 +186,19 @@ impl FileStore {
         self.settle(known)?;
         self.check(known.0.get(&self.place).copied(), Replaces::Known)?;
         Replacement::new(&self.place, b"", lock.is_held()).map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
+    }
+
+    /// Removes the file and its lock; whether it was there.
+    pub(crate) fn delete(&self) -> Result<bool> {
+        self.refuse_special()?;
+        let failed = |e| Error::io(format_args!("deleting {}", self.shown.display()), e);
+        let _lock = Lock::take(&self.place).map_err(failed)?;
+        finish_interrupted(&self.place).map_err(failed)?;
+        let was_there = remove(&self.place.path()).map_err(failed)?;
+        // Who waits for the lock notices that its file is gone, and makes another.
+        remove(&self.place.beside(LOCK)).map_err(failed)?;
+        sync_folder(&self.place.folder).map_err(failed)?;
+        Ok(was_there)
     }
 
     fn refuse_special(&self) -> Result<()> {
@@ -210,32 +235,37 @@ impl FileStore {
     }
 
     /// The current content of the file.
-    fn revision(&self) -> Result<Revision> {
+    fn revision(&self) -> Result<FileRevision> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
         let mut file = match File::open(self.place.path()) {
             Ok(file) => file,
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(Revision::Absent),
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(FileRevision::Absent),
             Err(e) => return Err(reading(e)),
         };
-        Revision::read(&mut file).map_err(reading)
+        FileRevision::read(&mut file).map_err(reading)
     }
 
     /// Refuses to replace what the caller has not seen, or what may be the only copy of something.
-    fn check(&self, expected: Option<Revision>, replaces: Replaces) -> Result<()> {
+    fn check(&self, expected: Option<FileRevision>, replaces: Replaces) -> Result<()> {
         let now = self.revision()?;
         let file = self.shown.display();
         match (now, expected, replaces) {
+            (FileRevision::Absent, Some(FileRevision::Content(..)), Replaces::Exactly) => {
+                Err(Error::new(ErrorKind::Conflict, format!("{file} is gone since it was read or saved here")))
+            }
             // Replacing a missing file loses nothing.
-            (Revision::Absent, _, _) => Ok(()),
-            (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen) if now == expected => Ok(()),
-            (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen) => Err(Error::new(
+            (FileRevision::Absent, _, _) => Ok(()),
+            (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen | Replaces::Exactly) if now == expected => {
+                Ok(())
+            }
+            (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen | Replaces::Exactly) => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
                     "{file} was modified since it was last read or saved here; \
                      load it again, or save under another name"
                 ),
             )),
-            (_, None, Replaces::Known) => match self.refuse_to_lose() {
+            (_, None, Replaces::Known | Replaces::Exactly) => match self.refuse_to_lose() {
                 Err(error) if error.kind() == ErrorKind::ForeignFormat => Err(error),
                 _ => Err(Error::new(
                     ErrorKind::Conflict,
@@ -250,7 +280,7 @@ impl FileStore {
 
     /// The error for replacing a log. Although it loads, it is not replaced, because its program
     /// will append to it.
-    fn is_never_written(&self) -> Error {
+    pub(crate) fn is_never_written(&self) -> Error {
         let detail = format!(
             "{} is a log with one message per line, which is never overwritten; save under another name, or convert it to an \
              array of messages first (`jq -s . LOG > OTHER.json`)",
@@ -280,7 +310,19 @@ impl FileStore {
     }
 }
 
-impl Revision {
+impl FileRevision {
+    fn written(self) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::Content(len, hash) => Some(format!("{len}-{hash:032x}")),
+        }
+    }
+
+    fn read_from(revision: &str) -> Option<Self> {
+        let (len, hash) = revision.split_once('-')?;
+        Some(Self::Content(len.parse().ok()?, u128::from_str_radix(hash, 16).ok()?))
+    }
+
     pub(super) fn of(content: &[u8]) -> Self {
         let mut hash = Xxh3::new();
         hash.update(content);
