@@ -261,7 +261,7 @@ pub use spending::Spending;
 pub use strategy::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Summarize};
 pub use tokens::{
     Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,
-    ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, count,
+    ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, ToolRule, count,
     count_request,
 };
 pub use transcript::{Transcript, Transcripts, Warning};

@@ -91,6 +91,8 @@ fn tokens(limit: Option<u64>) -> String {
 fn family(family: Family) -> &'static str {
     match family {
         Family::Reasoning => "reasoning",
+        Family::O3Mini => "o3-mini",
+        Family::Search => "search",
         _ => "chat",
     }
 }

@@ -49,9 +49,21 @@ fn tokens(size: Size, rule: ImageRule, is_low: bool) -> u64 {
                 few if few <= most => few,
                 _ => fitted.patches_within(most),
             };
-            patches.saturating_mul(per_thousand).div_ceil(1_000).saturating_add(PER_PATCHED_IMAGE)
+            times(patches, per_thousand).saturating_add(PER_PATCHED_IMAGE)
         }
     }
+}
+
+/// Patches times their multiplier, rounded up, in floating point as the server does it: 300 times 1.62 is a hair above
+/// 486 and costs 487 (all 4 recorded bills where that matters).
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "neither is negative, and what is too large for an integer becomes the largest"
+)]
+fn times(patches: u64, per_thousand: u64) -> u64 {
+    (patches as f64 * (per_thousand as f64 / 1_000.0)).ceil() as u64
 }
 
 impl Size {
@@ -126,6 +138,7 @@ mod tests {
             let expected = (patches * 1_620_u64).div_ceil(1_000) + 1;
             assert_eq!(high(width, height, GPT_4_1_MINI), expected, "{width}x{height}");
         }
+        assert_eq!(high(640, 480, GPT_4_1_MINI), 487 + 1, "300 patches times 1.62 are above 486 in floating point");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::{Family, ImageRule};
+use super::rules::{Family, ImageRule, ToolRule};
 use crate::error::{Advice, Error, ErrorKind, Result};
 
 pub use price::{Dollars, Price};
@@ -95,6 +95,9 @@ pub struct Model {
     /// How it bills images, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<ImageRule>,
+    /// How it bills tools, where it is not as `OpenAI` does; figures of requests with tools are estimates then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<ToolRule>,
     /// What its tokens cost at the provider's own API, if known: short prompts at the usual speed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -120,6 +123,7 @@ struct Row {
     estimated: Option<bool>,
     family: Option<Family>,
     images: Option<ImageRule>,
+    tools: Option<ToolRule>,
     price: Option<Price>,
     note: Option<String>,
     source: Option<String>,
@@ -143,6 +147,7 @@ impl Row {
             estimated: self.estimated.unwrap_or(base.estimated),
             family: self.family.unwrap_or(base.family),
             images: self.images.or(base.images),
+            tools: self.tools.or(base.tools),
             price: self.price.or(base.price),
             note: self.note.or(base.note),
             source: self.source.or(base.source),
@@ -195,6 +200,7 @@ impl Model {
             estimated: false,
             family: Family::Chat,
             images: None,
+            tools: None,
             price: None,
             note: None,
             source: None,
