@@ -122,9 +122,9 @@ impl ChatCost {
         let call = call.as_sent();
         let name = self.text(&format!("{NAMESPACE}{}", call.name()));
         let name = Count { tokens: name.tokens.saturating_sub(NAMESPACE_JOINS), ..name };
-        // The server writes the arguments again. All recorded ones are objects.
+        // The server writes the arguments again.
         let arguments = match Json::parse(&call.arguments()) {
-            Some(value) => self.text(&value.written(Style::Compact)).estimated_if(!matches!(value, Json::Object(_))),
+            Some(value) => self.text(&value.written(Style::Compact)),
             None => self.text(&call.arguments()).estimated_if(true),
         };
         let around = Count::exact(AFTER_CALL + self.family.call());

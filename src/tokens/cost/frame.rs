@@ -28,6 +28,9 @@ const REASONING_REPLY_PRIMING: u64 = 2;
 /// Ids, and names of results, cost nothing. The API takes none that is longer; what somebody hides in a longer one
 /// (signatures, whole results) is counted.
 const LONGEST_ID: usize = 64;
+/// Members of a part that say where a provider's cache may begin, which is nothing that a model reads (1 recorded bill of
+/// OpenAI's).
+const IS_FREE: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
 
 impl Family {
     pub(super) fn priming(self) -> u64 {
@@ -113,8 +116,7 @@ impl ChatCost {
     fn part(&self, part: &Part) -> Count {
         let refusal = part.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
         let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
-        // Where a provider's cache may begin is nothing that a model reads.
-        let others = part.extra().filter(|(key, value)| *key != "cache_control" && !is_nothing(value));
+        let others = part.extra().filter(|(key, value)| !IS_FREE.contains(key) && !is_nothing(value));
         let read = |(key, value)| {
             Foreign { count: self.text(key), has_data: false } + self.read_member(part.kind(), key, value)
         };

@@ -65,7 +65,9 @@ impl<'a> Resolver<'a> {
     /// The schema at a depth, with what it refers to.
     pub(super) fn schema(&self, own: &'a Json, depth: usize) -> Schema<'a> {
         let Some(reference) = own.text("$ref") else { return Schema::without_reference(own) };
-        let named = self.target(reference).filter(|target| self.takes(target, depth));
+        // No recorded definition is a reference itself.
+        let target = self.target(reference).filter(|target| target.get("$ref").is_none());
+        let named = target.filter(|target| self.takes(target, depth));
         self.has_refused.set(self.has_refused.get() || named.is_none());
         Schema { own, named }
     }
