@@ -59,6 +59,11 @@ impl ChatCost {
     pub(crate) fn is_costly(param: &str) -> bool {
         COSTLY.contains(&param)
     }
+
+    /// Whether parameters make each reply of the history cost more: those with a schema for the reply.
+    pub(crate) fn is_paid_for_each_reply(params: &[(String, RawJson)]) -> bool {
+        params.iter().any(|(name, value)| name == "response_format" && value.as_str().contains("\"json_schema\""))
+    }
 }
 
 impl Sections {
