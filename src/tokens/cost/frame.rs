@@ -117,8 +117,11 @@ impl ChatCost {
         let refusal = part.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
         let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
         let others = part.extra().filter(|(key, value)| !IS_FREE.contains(key) && !is_nothing(value));
+        // Of sound and files it is known that a server reads what they hold, and not the words around it.
+        let is_read = matches!(part.kind(), "input_audio" | "file");
+        let word = |word: &str| if is_read { Count::ZERO } else { self.text(word) };
         let read = |(key, value)| {
-            Foreign { count: self.text(key), has_data: false } + self.read_member(part.kind(), key, value)
+            Foreign { count: word(key), has_data: false } + self.read_member(part.kind(), key, value)
         };
         let others = others.map(read).fold(Foreign::default(), |all, one| all + one);
         let members = [
@@ -128,7 +131,7 @@ impl ChatCost {
         ];
         let is_known = members.iter().any(|(kind, _)| part.kind() == *kind);
         let is_understood = is_known && members.iter().all(|(kind, is_there)| *is_there == (part.kind() == *kind));
-        let kind = if is_known { Count::ZERO } else { self.text(part.kind()) };
+        let kind = if is_known { Count::ZERO } else { word(part.kind()) };
         let count = (refusal + image + others.count + kind).estimated_if(!is_understood);
         if is_media(part.kind()) && !is_understood && !others.has_data && image == Count::ZERO {
             self.media(part.kind(), count)

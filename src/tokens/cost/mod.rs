@@ -6,6 +6,7 @@
 //! its text.
 
 mod calls;
+mod data;
 mod definitions;
 mod familiar;
 mod foreign;
