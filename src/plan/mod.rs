@@ -6,6 +6,7 @@
 
 mod applied;
 mod assemble;
+mod assumed;
 mod check;
 mod cut;
 mod draft;

@@ -177,8 +177,11 @@ fn a_schema_stands_in_the_instructions_behind_the_tools() {
     let told = json!({"messages": [user, reply, user], "response_format": format});
     assert_eq!(total(&bytes(), &told).tokens, alone.tokens + 5 + 5 + 4 + 2, "and at each reply of the history");
     let called = json!({"messages": [user, call], "response_format": format});
-    assert_eq!(total(&bytes(), &called).tokens, alone.tokens + bytes().group([&Message::calls([
-        ToolCall::function("c", "f", "{}")])]).tokens, "but not at its calls");
+    assert_eq!(
+        total(&bytes(), &called).tokens,
+        alone.tokens + bytes().group([&Message::calls([ToolCall::function("c", "f", "{}")])]).tokens,
+        "but not at its calls"
+    );
     for free in ["text", "json_object"] {
         let body = json!({"messages": [user], "response_format": {"type": free}});
         assert_eq!(total(&bytes(), &body), Count::exact(8));
@@ -312,8 +315,8 @@ fn data_in_a_part_of_an_unknown_kind_costs_what_it_is_and_not_its_text() {
     let by_address = part(json!({"type": "input_image", "image_url": "https://example.com/cat.png"}));
     assert!((1_105..1_200).contains(&by_address.tokens) && !by_address.exact, "{by_address}");
     assert_eq!(part(json!({"type": "file", "file": {"file_id": "f"}})), Count::estimated(504));
-    let known = ChatCost::for_model("gpt-4o").group([&Message::from_json(
-        r#"{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}"#).unwrap()]);
+    let known = ChatCost::for_model("gpt-4o")
+        .group([&Message::from_json(r#"{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}"#).unwrap()]);
     assert_eq!(known, Count::estimated(4 + 220), "a page");
 }
 

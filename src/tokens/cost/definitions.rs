@@ -27,8 +27,7 @@ const NAMED_TOOL: u64 = 6;
 const NAMED_FUNCTION: u64 = 4;
 
 /// The members of a request that cost tokens as part of the head.
-const COSTLY: [&str; 6] =
-    ["response_format", "tool_choice", "functions", "function_call", "prediction", "modalities"];
+const COSTLY: [&str; 6] = ["response_format", "tool_choice", "functions", "function_call", "prediction", "modalities"];
 
 /// What a head holds beside its messages.
 pub(super) struct Sections {
@@ -198,8 +197,11 @@ fn section(tools: &[Tool], functions: &[Json]) -> Option<Section> {
     if tools.is_empty() && functions.is_empty() {
         return None;
     }
-    let mut section =
-        Section { text: "# Tools\n\n## functions\n\nnamespace functions {\n\n".to_owned(), is_familiar: true, is_described: false };
+    let mut section = Section {
+        text: "# Tools\n\n## functions\n\nnamespace functions {\n\n".to_owned(),
+        is_familiar: true,
+        is_described: false,
+    };
     for tool in tools {
         match Json::of(tool.json()) {
             Some(tool) => section.push_tool(&tool),

@@ -81,12 +81,9 @@ fn has_familiar_type(schema: &Json, place: Place) -> bool {
         (Some("object"), Place::Root | Place::Named) => true,
         (Some("object"), Place::Property | Place::Item) => schema.get("properties").is_some() && default.is_none(),
         (Some("string"), Place::Property) if !choices.is_empty() => {
-            choices.iter().all(|choice| choice.as_str().is_some())
-                && has_default(&|default| default.as_str().is_some())
+            choices.iter().all(|choice| choice.as_str().is_some()) && has_default(&|default| default.as_str().is_some())
         }
-        (Some("integer"), Place::Property) if !choices.is_empty() => {
-            choices.iter().all(is_number) && default.is_none()
-        }
+        (Some("integer"), Place::Property) if !choices.is_empty() => choices.iter().all(is_number) && default.is_none(),
         (Some("string"), Place::Property) => has_default(&|default| default.as_str().is_some() || is_null(default)),
         (Some("boolean"), Place::Property) => has_default(&Json::is_bool),
         (Some("array"), Place::Property) => schema.get("items").is_some() && has_default(&is_null),

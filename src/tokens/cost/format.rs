@@ -7,8 +7,7 @@ use super::json::{Json, Style};
 /// that has no calls (fitted on 26 recorded bills with one or both; all 128 bills with a schema follow it).
 pub(super) const AROUND_FORMAT_NAME: u64 = 2;
 /// What a server drops from a schema (each of them in 2 to 119 recorded bills).
-const DROPPED: [&str; 7] =
-    ["required", "additionalProperties", "$schema", "default", "minimum", "maximum", "maxItems"];
+const DROPPED: [&str; 7] = ["required", "additionalProperties", "$schema", "default", "minimum", "maximum", "maxItems"];
 
 /// The section of a `json_schema` response format.
 pub(super) struct Format {
@@ -27,9 +26,13 @@ impl Format {
         let comment = description.map(super::typescript::comment).unwrap_or_default();
         let schema = format.get("schema");
         let body = schema.map(pruned).map_or_else(|| "{}".to_owned(), |schema| schema.written(Style::CompactAscii));
-        let is_familiar = schema.is_some_and(is_familiar_reply)
-            && description.is_none_or(super::familiar::is_familiar_text);
-        Some(Self { name: name.into(), text: format!("# Response Formats\n\n## {name}\n\n{comment}{body}"), is_familiar })
+        let is_familiar =
+            schema.is_some_and(is_familiar_reply) && description.is_none_or(super::familiar::is_familiar_text);
+        Some(Self {
+            name: name.into(),
+            text: format!("# Response Formats\n\n## {name}\n\n{comment}{body}"),
+            is_familiar,
+        })
     }
 }
 
@@ -76,7 +79,8 @@ mod tests {
             "b":{"const":{"default":1},"description":"é","maxItems":3}}}"#;
         let format = format!(r#"{{"json_schema":{{"name":"a","schema":{schema}}}}}"#);
         let format = Format::of(&Json::parse(&format).unwrap()).unwrap();
-        let expected = r#"{"properties":{"default":{"type":"number"},"b":{"const":{"default":1},"description":"\u00e9"}}}"#;
+        let expected =
+            r#"{"properties":{"default":{"type":"number"},"b":{"const":{"default":1},"description":"\u00e9"}}}"#;
         assert!(format.text.ends_with(expected), "{}", format.text);
     }
 

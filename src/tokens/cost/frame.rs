@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::foreign::{Foreign, is_media, is_nothing};
+use super::image_size::Size;
 use super::{ChatCost, image};
 use crate::json::RawJson;
-use crate::message::{Content, Message, Part, Role, ToolCall};
+use crate::message::{Content, Message, Part, Role, SIZE, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
@@ -29,8 +30,8 @@ const REASONING_REPLY_PRIMING: u64 = 2;
 /// (signatures, whole results) is counted.
 const LONGEST_ID: usize = 64;
 /// Members of a part that say where a provider's cache may begin, which is nothing that a model reads (1 recorded bill of
-/// OpenAI's).
-const IS_FREE: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
+/// OpenAI's), and the size of an image, which is not sent.
+const IS_FREE: [&str; 3] = ["cache_control", "prompt_cache_breakpoint", SIZE];
 
 impl Family {
     pub(super) fn priming(self) -> u64 {
@@ -92,6 +93,16 @@ impl ChatCost {
         count.estimated_if(!is_understood(message))
     }
 
+    /// The images of a message whose size is not known, and what they cost as large ones.
+    pub(crate) fn images_of_assumed_size(&self, message: &Message) -> (usize, u64) {
+        let parts = message.content().map_or(&[][..], Content::parts);
+        let images = parts.iter().filter_map(|part| Some((part.image_url()?, stated_size(part))));
+        let assumed = images.filter(|(image, stated)| image::is_size_assumed(image, *stated, self.images));
+        assumed.fold((0, 0), |(images, tokens), (image, _)| {
+            (images + 1, tokens + image::cost(&image, None, self.images).tokens)
+        })
+    }
+
     /// Members beside the specification's, where they are sent.
     fn sent_fields(&self, message: &Message) -> Count {
         self.fields.iter().filter_map(|name| message.get(name)).map(|value| self.foreign(value)).sum()
@@ -120,9 +131,8 @@ impl ChatCost {
         // Of sound and files it is known that a server reads what they hold, and not the words around it.
         let is_read = matches!(part.kind(), "input_audio" | "file");
         let word = |word: &str| if is_read { Count::ZERO } else { self.text(word) };
-        let read = |(key, value)| {
-            Foreign { count: word(key), has_data: false } + self.read_member(part.kind(), key, value)
-        };
+        let read =
+            |(key, value)| Foreign { count: word(key), has_data: false } + self.read_member(part.kind(), key, value);
         let others = others.map(read).fold(Foreign::default(), |all, one| all + one);
         let members = [
             ("text", part.text().is_some()),
@@ -155,8 +165,13 @@ impl ChatCost {
         let others = members.iter().filter(|(key, value)| !is_known(key, value));
         let others = others.map(|(key, value)| self.text(key) + self.foreign(&RawJson::from(*value)));
         let others: Count = others.sum();
-        image::cost(&image, self.images).estimated_if(!self.is_exact) + others
+        image::cost(&image, stated_size(part), self.images).estimated_if(!self.is_exact) + others
     }
+}
+
+/// The size that somebody stated for an image.
+fn stated_size(part: &Part) -> Option<Size> {
+    part.size().map(|(width, height)| Size { width: width.into(), height: height.into() })
 }
 
 /// Whether a message has the shape that the specification gives it.

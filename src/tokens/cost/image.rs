@@ -20,15 +20,29 @@ const PATCH: u64 = 32;
 /// What patch models bill beside the patches. In no document; it fits all 8 recorded bills with a known size.
 const PER_PATCHED_IMAGE: u64 = 1;
 
-/// The cost of an image. It is exact when the rule is known and the size stands in the data of the URL.
-pub(super) fn cost(image: &ImageUrl<'_>, rule: Option<ImageRule>) -> Count {
-    let is_low = image.detail.as_deref() == Some("low");
-    let size = size_of(&image.url);
+/// The cost of an image. It is exact when the rule is known, and the size from the data of the URL or because it was
+/// stated.
+pub(super) fn cost(image: &ImageUrl<'_>, stated: Option<Size>, rule: Option<ImageRule>) -> Count {
+    let is_low = is_low(image);
+    let size = size_of(&image.url).or(stated);
     let tokens = tokens(size.unwrap_or(TYPICAL), rule.unwrap_or(USUAL), is_low);
-    let is_size_needed = !(is_low && matches!(rule, Some(ImageRule::Tiles { .. })));
+    let is_size_needed = is_size_needed(is_low, rule);
     // No recorded bill shows what low detail does to a larger image on a model that bills patches.
     let is_seen = !is_low || !is_size_needed || size.is_some_and(|size| size.width.max(size.height) <= TILE);
     Count { tokens, exact: rule.is_some() && (size.is_some() || !is_size_needed) && is_seen }
+}
+
+/// Whether an image is counted at a size that nobody knows.
+pub(super) fn is_size_assumed(image: &ImageUrl<'_>, stated: Option<Size>, rule: Option<ImageRule>) -> bool {
+    size_of(&image.url).or(stated).is_none() && is_size_needed(is_low(image), rule)
+}
+
+fn is_low(image: &ImageUrl<'_>) -> bool {
+    image.detail.as_deref() == Some("low")
+}
+
+fn is_size_needed(is_low: bool, rule: Option<ImageRule>) -> bool {
+    !(is_low && matches!(rule, Some(ImageRule::Tiles { .. })))
 }
 
 /// An image in a part of another kind, whose detail is not known.
@@ -156,9 +170,13 @@ mod tests {
             url: "https://example.com/cat.png".into(),
             detail: detail.map(Into::into),
         };
-        assert_eq!(cost(&image(None), Some(GPT_4O)), Count::estimated(1_105));
-        assert_eq!(cost(&image(Some("low")), Some(GPT_4O)), Count::exact(85));
-        assert_eq!(cost(&image(Some("low")), None), Count::estimated(85));
-        assert!(!cost(&image(Some("low")), Some(GPT_4_1_MINI)).exact);
+        let cost = |detail, rule| super::cost(&image(detail), None, rule);
+        assert_eq!(cost(None, Some(GPT_4O)), Count::estimated(1_105));
+        assert_eq!(cost(Some("low"), Some(GPT_4O)), Count::exact(85));
+        assert_eq!(cost(Some("low"), None), Count::estimated(85));
+        assert!(!cost(Some("low"), Some(GPT_4_1_MINI)).exact);
+        let stated = Some(Size { width: 640, height: 480 });
+        assert_eq!(super::cost(&image(None), stated, Some(GPT_4O)), Count::exact(425));
+        assert!(!super::cost(&image(None), stated, None).exact, "the rule is not known");
     }
 }

@@ -84,11 +84,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn takes(&self, target: &Json, depth: usize) -> bool {
-        let room = if depth < DEEPEST && self.room.get() > 0 {
-            self.room.get().saturating_sub(weight(target))
-        } else {
-            0
-        };
+        let room =
+            if depth < DEEPEST && self.room.get() > 0 { self.room.get().saturating_sub(weight(target)) } else { 0 };
         self.room.set(room);
         room > 0
     }

@@ -160,9 +160,7 @@ impl<'a> Renderer<'a> {
             return union(variants.map(|variant| self.type_of(variant, depth)));
         }
         match schema.get("type") {
-            Some(Json::Array(types)) => {
-                union(each_once(types).into_iter().map(|name| self.named(name, schema, depth)))
-            }
+            Some(Json::Array(types)) => union(each_once(types).into_iter().map(|name| self.named(name, schema, depth))),
             Some(Json::String(name)) => self.named(name, schema, depth),
             _ if schema.has_properties() => self.object(schema, depth + 1),
             _ => "any".to_owned(),

@@ -40,7 +40,10 @@ fn a_comment_anywhere_gives_each_property_a_line() {
 
 #[test]
 fn descriptions_lose_the_white_space_around_the_whole_and_around_each_line() {
-    assert_eq!(comment("\n  Look up.\n\n    Args:\n\tcity: where  \n  "), "// Look up.\n//\n// Args:\n// city: where\n");
+    assert_eq!(
+        comment("\n  Look up.\n\n    Args:\n\tcity: where  \n  "),
+        "// Look up.\n//\n// Args:\n// city: where\n"
+    );
 }
 
 #[test]
@@ -70,7 +73,9 @@ fn references_that_lead_nowhere_or_never_end_are_not_followed() {
     // Each definition is two of the next one.
     let doubled = (0..60).map(|number| {
         let next = number + 1;
-        format!(r##""d{number}":{{"properties":{{"a":{{"$ref":"#/$defs/d{next}"}},"b":{{"$ref":"#/$defs/d{next}"}}}}}}"##)
+        format!(
+            r##""d{number}":{{"properties":{{"a":{{"$ref":"#/$defs/d{next}"}},"b":{{"$ref":"#/$defs/d{next}"}}}}}}"##
+        )
     });
     let doubled: Vec<String> = doubled.collect();
     let schema = format!(r##"{{"properties":{{"a":{{"$ref":"#/$defs/d0"}}}},"$defs":{{{}}}}}"##, doubled.join(","));
@@ -89,7 +94,10 @@ fn an_item_that_needs_several_lines_stands_in_brackets_below_its_title() {
 
 #[test]
 fn alternatives_with_nothing_to_say_share_a_line() {
-    assert_eq!(property(r#"{"anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]}"#), "a: string|string[]");
+    assert_eq!(
+        property(r#"{"anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]}"#),
+        "a: string|string[]"
+    );
 }
 
 #[test]

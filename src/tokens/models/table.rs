@@ -24,7 +24,8 @@ static BUILTIN: LazyLock<Models> = LazyLock::new(|| {
 /// Hosts whose server decides how long a prompt may be, and cuts longer ones without saying so.
 const HOSTS_WITH_A_WINDOW: [&str; 2] = ["ollama", "ollama_chat"];
 /// Hosts that may change tools before a model reads them: 14 of 174 recorded bills were of other tools than were sent.
-const HOSTS_THAT_RELAY: [&str; 6] = ["copilot", "github", "github_copilot", "openrouter", "portkey", "vercel_ai_gateway"];
+const HOSTS_THAT_RELAY: [&str; 6] =
+    ["copilot", "github", "github_copilot", "openrouter", "portkey", "vercel_ai_gateway"];
 
 /// A table of models: the [built-in](Self::builtin) one, or one with models of your own.
 ///
