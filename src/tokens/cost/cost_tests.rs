@@ -383,6 +383,8 @@ fn what_is_not_understood_is_never_exact() {
         json!({"role": "assistant", "content": "x", "reasoning_content": "is not sent"}),
         json!({"role": "tool", "tool_call_id": "1", "content": "x"}),
         calls(with(&call, "index", json!(0))),
+        calls(with(&call, "vendor", json!(null))),
+        calls(with(&call, "function", json!({"name": "f", "arguments": "{}", "parsed_arguments": null}))),
         // Sent as the text of an object.
         calls(with(&call, "function", json!({"name": "f", "arguments": {"a": 1}}))),
         calls(with(&call, "function", json!({"name": "f"}))),

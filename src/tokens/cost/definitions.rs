@@ -4,7 +4,7 @@ use super::ChatCost;
 use super::calls::NAMESPACE;
 use super::familiar::{is_familiar_text, is_familiar_tool};
 use super::format::{AROUND_FORMAT_NAME, Format};
-use super::json::Json;
+use super::json::{Json, Style};
 use super::typescript::{Layout, Parameters, comment};
 use crate::json::RawJson;
 use crate::message::Message;
@@ -221,10 +221,8 @@ impl Section {
             (Some(function), _) => self.push(function, Layout::Tools),
             // A definition without its wrapper is what several servers take.
             (None, None | Some("function")) => self.push(tool, Layout::Tools),
-            (None, Some(kind)) => {
-                self.is_familiar = false;
-                self.push(tool.get(kind).unwrap_or(tool), Layout::Tools);
-            }
+            // Nothing is known of how others are laid out, such as a custom tool with its grammar.
+            (None, Some(_)) => self.push_unknown(&tool.written(Style::Compact)),
         }
     }
 
