@@ -66,7 +66,8 @@ fn main() {
     println!("exact: counts that are the bill, and beside them those of tiktoken-rs's num_tokens_from_messages and of");
     println!("the cookbook's formula; mean, worst: error in tokens; !!: counts that are not exact and do not say");
     println!("`estimated`; needless: counts that are exact and say it");
-    for (name, rows) in [("fitted: rules were made from these rows", &fitted), ("held out: rules were not", &held_out)] {
+    for (name, rows) in [("fitted: rules were made from these rows", &fitted), ("held out: rules were not", &held_out)]
+    {
         if !rows.is_empty() {
             println!("\n{name}\n");
             print_table(rows);

@@ -76,9 +76,8 @@ fn recorded_requests_cost_what_was_billed() {
 fn sound_and_files_are_off_by_a_third_at_most_at_the_median() {
     let counted = counted();
     let media = counted.iter().filter(|one| one.recording.kind == Kind::Media);
-    let mut off: Vec<u64> = media
-        .map(|one| one.count.tokens.abs_diff(one.recording.billed) * 100 / one.recording.billed.max(1))
-        .collect();
+    let mut off: Vec<u64> =
+        media.map(|one| one.count.tokens.abs_diff(one.recording.billed) * 100 / one.recording.billed.max(1)).collect();
     off.sort_unstable();
     assert!(off[off.len() / 2] <= 30, "{off:?}");
 }

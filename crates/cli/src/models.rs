@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use turnwise::{Dollars, Family, ImageRule, Model, Models, Price};
+use turnwise::{Dollars, Family, ImageRule, Model, Models, Price, ToolRule};
 
 use crate::args;
 use crate::failure::Result;
@@ -73,6 +73,7 @@ fn tell(out: &mut impl Write, model: &Model) -> Result<()> {
         ("encoding", Some(encoding.to_owned())),
         ("family", Some(family(model.family).to_owned())),
         ("images", model.images.map(images)),
+        ("tools", model.tools.map(tools)),
         ("price", model.price.map(|price| prices(price, model.provider.as_deref()))),
         ("note", model.note.clone()),
         ("source", model.source.clone()),
@@ -95,6 +96,10 @@ fn family(family: Family) -> &'static str {
         Family::Search => "search",
         _ => "chat",
     }
+}
+
+fn tools(rule: ToolRule) -> String {
+    format!("an estimate: {} tokens and {} % of what OpenAI bills for them", thousands(rule.base), rule.percent)
 }
 
 fn images(rule: ImageRule) -> String {

@@ -35,17 +35,15 @@ fn is_familiar(schema: &Json, place: Place) -> bool {
     }
     has_familiar_type(schema, place)
         && members.iter().all(|(key, value)| match (&**key, place) {
-            // Looked at above.
-            ("type" | "enum" | "default", _) => true,
-            ("title", _) => is_comment(value),
-            ("description", Place::Property | Place::Named) => is_comment(value),
-            ("required", _) => true,
+            // The first three are looked at above.
+            ("type" | "enum" | "default" | "required", _) | ("$schema", Place::Root) => true,
+            ("title", _) | ("description", Place::Property | Place::Named) => is_comment(value),
             ("additionalProperties", _) => value.is_bool(),
             ("properties", Place::Item | Place::Property) => has_familiar_properties(value),
             ("properties", _) => has_familiar_properties(value) || value.members().is_empty(),
             ("items", Place::Property) => is_familiar(value, Place::Item),
             ("$defs", Place::Root) => value.members().iter().all(|(_, named)| is_familiar(named, Place::Named)),
-            ("$schema", Place::Root) => true,
+
             _ => false,
         })
 }

@@ -57,9 +57,9 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    pub(super) fn new(root: &'a Json) -> Self {
-        let room = weight(root).saturating_mul(ROOM_PER_BYTE).saturating_add(LEAST_ROOM);
-        Self { root, room: Cell::new(room), has_refused: Cell::new(false) }
+    pub(super) fn new(whole: &'a Json) -> Self {
+        let room = weight(whole).saturating_mul(ROOM_PER_BYTE).saturating_add(LEAST_ROOM);
+        Self { root: whole, room: Cell::new(room), has_refused: Cell::new(false) }
     }
 
     /// The schema at a depth, with what it refers to.

@@ -50,7 +50,7 @@ impl Parameters {
 /// A comment: one line for each line of the text. White space around the text and around each of its lines is dropped;
 /// empty lines are kept (28 of 28 bills of 14 sets of tools with indented descriptions).
 pub(super) fn comment(text: &str) -> String {
-    text.trim().split('\n').map(str::trim).fold(String::new(), |all, line| match line {
+    text.trim().lines().map(str::trim).fold(String::new(), |all, line| match line {
         "" => all + "//\n",
         _ => all + "// " + line + "\n",
     })

@@ -89,6 +89,10 @@ fn tools_behind_a_host_that_may_change_them_are_estimates() {
     let claude = Model::find("claude-sonnet-4-5").tools.unwrap();
     assert!(claude.base >= 346, "Anthropic documents as much for its instructions about tools");
     assert_eq!(Model::find("openrouter/anthropic/claude-sonnet-4.5").tools, Some(claude));
+    assert_eq!(Model::find("claude-of-tomorrow").tools, Some(claude), "a name that is not known yet");
+    for name in ["my-claude", "gpt-9", "kimi-k9", "o9"] {
+        assert_eq!(Model::find(name).tools, None, "{name}");
+    }
 }
 
 // Names

@@ -88,13 +88,22 @@ impl Models {
     }
 
     /// What is known about a model; see [`get`](Self::get) for how names are understood. Of a model that is not in the
-    /// table nothing is known.
+    /// table nothing is known but what its name says: whether it is of the kind that reasons, and how others of its vendor
+    /// bill tools.
     pub fn find(&self, name: &str) -> Model {
         self.get(name).unwrap_or_else(|| {
             let base = candidates(name).pop().map_or_else(String::new, |last| spelling(last.name));
             let family = if is_reasoning(&base) { Family::Reasoning } else { Family::Chat };
-            Model { family, ..Model::new(name) }
+            Model { family, tools: self.tools_of_relatives(&base), ..Model::new(name) }
         })
+    }
+
+    /// How the models bill tools whose names begin with the same word, so that a new model of a vendor is not taken to
+    /// cost less than those before it.
+    fn tools_of_relatives(&self, base: &str) -> Option<ToolRule> {
+        let word = base.split(|character: char| !character.is_alphabetic()).next().filter(|word| word.len() > 3)?;
+        let relatives = self.by_spelling.range(word.to_owned()..).take_while(|(name, _)| name.starts_with(word));
+        relatives.filter_map(|(_, model)| model.tools).max_by_key(|rule| rule.base)
     }
 
     /// The model with this name, under the name that was asked for.
