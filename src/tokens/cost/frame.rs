@@ -56,10 +56,10 @@ impl ChatCost {
 
     /// What stands around a message whatever it says.
     pub(super) fn frame(&self, message: &Message) -> Count {
-        let frame = self.family.empty_message() + self.channel(message);
+        let channel = self.channel(message);
         match message.role() {
-            Role::Other(name) => Count::exact(frame).estimated_if(true) + self.text(name),
-            _ => Count::exact(frame),
+            Role::Other(name) => Count::estimated(PER_MESSAGE + channel) + self.text(name),
+            _ => Count::exact(self.family.empty_message() + channel),
         }
     }
 
