@@ -16,11 +16,39 @@ impl Plan {
             let what = counted(images, "image");
             let verb = if images == 1 { "its size" } else { "their sizes" };
             let text = format!(
-                "{what} of unknown size, counted as {} tokens; state {verb} (`Message::size`) for a figure that is exact",
+                "{what} of unknown size, counted as {} tokens; state {verb} (`Message::size`) for a closer figure",
                 thousands(tokens)
             );
             (images > 0).then_some(Warning { message: decision.index, text })
         });
         assumed.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::budget::TokenBudget;
+    use crate::conversation::Conversation;
+    use crate::ledger::Ledger;
+    use crate::message::Message;
+    use crate::plan::{Planner, StrategyCache};
+    use crate::strategy::Everything;
+    use crate::tokens::ChatCost;
+
+    fn explained(messages: Vec<Message>) -> String {
+        let talk = Conversation::from_messages(messages);
+        let planner = Planner::new(ChatCost::for_model("gpt-4o-mini"), &TokenBudget::limit(100_000)).unwrap();
+        let plan = planner.plan(&talk, &mut Ledger::new(), &Everything, &mut StrategyCache::default()).unwrap();
+        plan.explain().to_string()
+    }
+
+    #[test]
+    fn an_image_of_unknown_size_is_told_with_what_it_costs() {
+        let image = Message::user("What is this?").image_url("https://example.com/cat.png");
+        let told = explained(vec![Message::system("s"), image.clone()]);
+        let expected = "message 1: 1 image of unknown size, counted as 36,835 tokens; state its size (`Message::size`)";
+        assert!(told.contains(expected), "{told}");
+        let told = explained(vec![Message::system("s"), image.size(640, 480)]);
+        assert!(!told.contains("unknown size") && told.contains("14,17"), "{told}");
     }
 }
