@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use recording::{Kind, Recording};
-use turnwise::Count;
+use turnwise::tokens::Count;
 
 /// Kinds of which every count that is off is listed.
 const fn is_listed(kind: Kind) -> bool {

@@ -1,4 +1,5 @@
-//! What a program pays that starts, trims and ends: `cargo bench --bench cold`. It runs itself as child processes.
+//! The time of a program that starts, trims and ends: `cargo bench --bench cold`. It runs itself as
+//! child processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;

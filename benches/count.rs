@@ -1,5 +1,6 @@
-//! Counting: how fast, how bounded, how equal, on how many cores: `cargo bench --bench count`, with and without
-//! `--features fast-tokens`. `TURNWISE_STRINGS` is how many strings of each kind are compared.
+//! Counting: speed, bounds, equality of the tokenizers, and threads: `cargo bench --bench count`,
+//! with and without `--features fast-tokens`. `TURNWISE_STRINGS` is how many strings of each kind
+//! are compared.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -12,9 +13,8 @@ use std::{env, fs, thread};
 
 use common::{MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples as sampled, sized, stored_cost};
 use fastrand::Rng;
-use turnwise::{
-    Approximate, ChatCost, Conversation, Count, Encoding, Ledger, Message, StreamedCount, Tiktoken, TokenCounter,
-};
+use turnwise::tokens::{Approximate, Count, Encoding, StreamedCount, Tiktoken, TokenCounter};
+use turnwise::{ChatCost, Conversation, Ledger, Message};
 
 /// In the environment of a child: which counter it loads.
 const TASK: &str = "TURNWISE_BENCH_COUNT";

@@ -1,4 +1,4 @@
-//! Many conversations at once, against an upstream that takes 50 ms: `cargo bench --bench load`.
+//! Many conversations at the same time, with a server that takes 50 ms: `cargo bench --bench load`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -41,7 +41,7 @@ struct Run {
     ends: Vec<f64>,
     /// What each send took beyond the answers that it waited for, in milliseconds.
     beyond: Vec<f64>,
-    /// Conversations whose replies came in another order than their sends.
+    /// Conversations whose replies arrived in another order than their sends.
     disordered: usize,
 }
 

@@ -1,4 +1,5 @@
-//! What a conversation takes in memory: `cargo bench --bench memory`. Bytes asked of the allocator and still held.
+//! The memory of a conversation: `cargo bench --bench memory`. Counts bytes that were allocated and
+//! are still in use.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -9,9 +10,11 @@ use std::sync::Mutex;
 use common::{MESSAGE, Next, Table, Writer, budget, conversation, float, sized, stored_cost};
 use peak_alloc::PeakAlloc;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
+use turnwise::message::RawJson;
+use turnwise::tokens::CounterFn;
 use turnwise::{
-    Builder, ChatRequest, Conversation, ConversationManager, CounterFn, Ledger, Message, Planner, RawJson,
-    SlidingWindow, StrategyCache, Tool,
+    Builder, ChatRequest, Conversation, ConversationManager, Ledger, Message, Planner, SlidingWindow, StrategyCache,
+    Tool,
 };
 
 #[global_allocator]

@@ -1,4 +1,4 @@
-//! What planning one request costs, whatever the length of the history: `cargo bench --bench plan`.
+//! The time to plan one request, whatever the length of the history: `cargo bench --bench plan`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;

@@ -1,5 +1,6 @@
-//! How much of a request the one before began with, which is what a provider's prompt cache can reuse:
-//! `cargo bench --bench prefix`. Counted over history alone: head and tools are always the same.
+//! How much of a request repeats the start of the previous one, so that a provider's prompt cache
+//! can reuse it: `cargo bench --bench prefix`. Only history is counted: head and tools are always
+//! the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
@@ -11,7 +12,8 @@ use std::io::BufReader;
 use common::{MESSAGE, Table, Writer, float, sized, stored_cost};
 use turnwise::replay::Outcome;
 use turnwise::strategy::parse;
-use turnwise::{Conversation, Ledger, Message, Planner, TokenBudget, Transcript, Transcripts, replay};
+use turnwise::transcript::Transcripts;
+use turnwise::{Conversation, Ledger, Message, Planner, TokenBudget, Transcript, replay};
 
 /// The last one is the first without water marks.
 const STRATEGIES: [&str; 8] =

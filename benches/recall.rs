@@ -1,11 +1,12 @@
-//! How often what a question needs is sent with it: `TURNWISE_RECALL_DATA=folder cargo bench --bench recall`, or the
-//! folder as an argument. It holds pairs of files:
+//! How often the messages that answer a question are sent with it: `TURNWISE_RECALL_DATA=folder
+//! cargo bench --bench recall`, or the folder as an argument. It holds pairs of files:
 //!
 //! - `NAME.conversations.jsonl`: `{id, messages: [{id, role, name?, content}]}`
 //! - `NAME.questions.jsonl`: `{conversation, question, evidence: [message ids]}`
 //!
-//! A question counts as answered when all messages of its evidence are sent word for word. Then, on a made-up conversation
-//! with long answers, how often the sentence that is asked for is sent, and what planning costs in time and memory.
+//! A question counts as answered if all messages of its evidence are sent word for word. Then, on a
+//! synthetic conversation with long answers: how often the sentence that answers a question is
+//! sent, and the time and memory of planning.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -69,7 +70,7 @@ impl Case {
         let plan = planner.plan(&talk, &mut self.ledger, by, &mut self.cache).unwrap();
         let is_sent = |&position: &usize| {
             let mut sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept);
-            sent.any(|run| run.positions.contains(&position))
+            sent.any(|run| run.indexes.contains(&(plan.head_len() + position)))
         };
         evidence.iter().all(is_sent)
     }
@@ -101,7 +102,8 @@ impl<'a> Exam<'a> {
         percent(answered.count(), set.questions.len())
     }
 
-    /// The share of questions with one piece of evidence, when the conversation ends `distance` budgets behind it.
+    /// The share of questions with one piece of evidence, if the conversation ends `distance`
+    /// budgets after it.
     fn near(&mut self, spec: &str, distance: f64) -> f64 {
         let (planner, strategy) = (planner(USUAL), parse(spec).unwrap());
         let (mut asked, mut answered) = (0, 0);
@@ -218,8 +220,8 @@ fn examine_long_answers() {
                 talk.push(Message::user(&**question));
                 let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.cache).unwrap();
                 answered += usize::from(plan.messages().iter().any(|message| message.text().contains(&**answer)));
-                let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent());
-                messages_sent += sent.map(|run| run.positions.len()).sum::<usize>() - 1;
+                let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent() && !run.groups.is_empty());
+                messages_sent += sent.map(|run| run.indexes.len()).sum::<usize>() - 1;
             }
             kept.push(percent(answered, asked.len()));
             in_a_row.push(float(messages_sent) / float(asked.len()));

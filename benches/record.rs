@@ -1,4 +1,4 @@
-//! What copies, branches and going back cost in a long record: `cargo bench --bench record`.
+//! The cost of copies, branches and going back in a long record: `cargo bench --bench record`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -41,7 +41,7 @@ fn copies(runs: usize) {
 fn branches(runs: usize) {
     let size = sized(10_000, 100);
     let common_items = 100;
-    let mut table = Table::new("Two branches of 10,000 items behind 100 that they share: median of 51");
+    let mut table = Table::new("Two branches of 10,000 items after 100 that they share: median of 51");
     let mut show = |name: &str, took: Vec<f64>| table.show(name, median(&took), "us");
     for (shape, next) in [("chat", Writer::talk as Next), ("tools", Writer::work)] {
         let mut talk = conversation(common_items, next);

@@ -1,4 +1,5 @@
-//! What this crate adds to a whole session, every turn counted: `cargo bench --bench session`.
+//! The time that this crate adds to a whole session, with every turn counted: `cargo bench --bench
+//! session`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -8,7 +9,7 @@ use turnwise::{Conversation, HeadTail, Ledger, Message, Plan, Planner, SlidingWi
 
 const MOST_MILLIS: f64 = 50.0;
 
-/// What else is kept while the session goes on.
+/// Data that is kept between the turns of the session.
 #[derive(Clone, Copy)]
 enum Kept {
     Nothing,

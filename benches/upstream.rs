@@ -1,4 +1,4 @@
-//! What a server can cost that means harm: `cargo bench --bench upstream`.
+//! The cost of answers of a hostile server: `cargo bench --bench upstream`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;

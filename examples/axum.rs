@@ -1,10 +1,13 @@
-//! A server that streams replies as server-sent events, and what becomes of a reply when the client leaves.
+//! A server that streams replies as server-sent events, and what happens to a reply if the client
+//! disconnects.
 //!
-//! - `/chat`: the stream is dropped with the response, and the record is as it was: nothing was said.
-//! - `/chat/part`: what had come is recorded, marked as incomplete.
-//! - `/chat/whole`: a task of its own reads the reply to its end, whoever listens.
+//! - `/chat`: the stream is dropped with the response, and the record is unchanged.
+//! - `/chat/part`: the part that has arrived is recorded, marked as incomplete.
+//! - `/chat/whole`: a task of its own reads the reply to its end, whether or not the client is
+//!   connected.
 //!
-//! `cargo run --example axum` starts it on a free port, reads two events of each, leaves, and looks at the record.
+//! `cargo run --example axum` starts it on a free port, reads two events of each, disconnects, and
+//! prints the record.
 
 use std::convert::Infallible;
 use std::io;
@@ -43,7 +46,7 @@ async fn keep_whole(State(chat): State<ConversationManager>, text: String) -> Ev
     let (sender, mut receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(part) = reply.next().await {
-            // Nobody may be listening any more, and the reply is read all the same.
+            // The client may have disconnected; read the reply to its end all the same.
             let _ = sender.send(part);
         }
     });
@@ -51,14 +54,15 @@ async fn keep_whole(State(chat): State<ConversationManager>, text: String) -> Ev
     Ok(Sse::new(events(parts).boxed()))
 }
 
-/// Texts as JSON, so that a newline stays one.
+/// Texts as JSON, so that line breaks are kept.
 fn events(parts: impl Stream<Item = turnwise::Result<ChatEvent>>) -> impl Stream<Item = Result<Event, Infallible>> {
     parts.filter_map(async |part| {
         Some(Ok(match part {
             Ok(ChatEvent::Text(text)) => Event::default().data(json!(text).to_string()),
             Ok(ChatEvent::Finished(_)) => Event::default().event("end").data("{}"),
             Ok(_) => return None,
-            // `NotSaved` too: the reply is recorded, and the client must not believe that it will be there tomorrow.
+            // This includes `NotSaved`: the reply is recorded, but it may be gone after a restart,
+            // so the client must know.
             Err(error) => Event::default().event("error").data(json!(error.kind().to_string()).to_string()),
         }))
     })
@@ -71,11 +75,11 @@ fn refused(error: &Error) -> (StatusCode, String) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Two replies that never end, so that it is the client that leaves, and one that does.
+    // Two replies that never end, so that the client disconnects first, and one that ends.
     let rivers = || Answer::from("The Elbe, the Oder, the Havel, the Spree.");
     let backend = Scripted::default().and(rivers().stalled_after(2)).and(rivers().stalled_after(2)).and(rivers());
     let folder = tempfile::TempDir::new()?;
-    // A reply that cannot be saved ends its stream in an error, and not in `Finished`.
+    // If a reply cannot be saved, its stream ends in an error instead of `Finished`.
     let setup = ConversationManager::builder("gpt-4o-mini").backend(backend).require_saved();
     let chat = setup.resume(folder.path().join("chat.json"))?;
 
@@ -91,7 +95,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for path in ["/chat", "/chat/part", "/chat/whole"] {
         let heard = hear_two(TcpStream::connect(address).await?, path, "Name four rivers.").await?;
         println!("{path}: heard {heard:?} and left");
-        // As long as the stream lives, it has the conversation's turn.
+        // As long as the stream exists, it holds the conversation's send permit.
         while chat.edit_record(|_| Ok(())).is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -103,7 +107,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A client that leaves after two events.
+/// A client that disconnects after two events.
 async fn hear_two(mut server: TcpStream, path: &str, text: &str) -> io::Result<Vec<String>> {
     let (host, length) = (server.peer_addr()?, text.len());
     let request = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n{text}");

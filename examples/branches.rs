@@ -1,4 +1,4 @@
-//! One record, many branches: undo, edit, fork, and a file that keeps them all.
+//! One record with many branches: undo, edit, fork, and a file that keeps them all.
 //!
 //! `cargo run --example branches`
 

@@ -1,4 +1,4 @@
-//! What a request costs, part by part, without a budget or a window.
+//! The cost of a request, part by part, without a budget or a window.
 //!
 //! `cargo run --example count`
 

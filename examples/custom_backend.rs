@@ -1,4 +1,4 @@
-//! A backend of your own: a request comes by value, and the future that answers owns what it needs.
+//! A custom backend: it takes a request by value and returns a future that owns what it needs.
 //!
 //! `cargo run --example custom_backend`
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
 use turnwise::{ChatRequest, ConversationManager, Message, Result};
 
-/// Says what it was told, louder.
+/// Repeats the last message, louder.
 struct Mountains {
     distance: Duration,
 }

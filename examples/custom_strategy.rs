@@ -1,10 +1,11 @@
-//! A strategy of one's own: keep what the model said, leave out what its tools returned in earlier turns.
+//! A custom strategy: keeps what the model said, and leaves out tool results of earlier turns.
 //!
 //! `cargo run --example custom_strategy`
 
 use std::borrow::Cow;
 
-use turnwise::{Draft, Planner, Reason, Result, Strategy, StrategyCache, TokenBudget, Transcripts, View};
+use turnwise::transcript::Transcripts;
+use turnwise::{Draft, Planner, Reason, Result, Strategy, StrategyCache, TokenBudget, View};
 
 #[derive(Debug)]
 struct TalkOnly;
@@ -14,7 +15,7 @@ impl Strategy for TalkOnly {
         "talk-only".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let calls = (0..path.groups()).filter(|&group| path.group(group).has_calls());
         Ok(calls

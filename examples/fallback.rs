@@ -1,4 +1,4 @@
-//! A backend over two others: the second is asked when the first fails with an error that may pass.
+//! A backend over two others: the second is called if the first fails with a temporary error.
 //!
 //! `cargo run --example fallback`
 

@@ -1,4 +1,4 @@
-//! Only the last five turns are sent; the conversation stays whole.
+//! Sends only the last five turns; the conversation stays complete.
 //!
 //! `cargo run --example last_five`
 

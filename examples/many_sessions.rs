@@ -1,4 +1,5 @@
-//! A server's conversations: one template, one manager for each user. They share backend, strategy and vocabulary.
+//! The conversations of a server: one template, and one manager per user. They share backend,
+//! strategy and vocabulary.
 //!
 //! `cargo run --example many_sessions`
 

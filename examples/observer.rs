@@ -1,4 +1,5 @@
-//! A meter of tokens and money for all conversations of a server, and what leaves a request.
+//! A meter of tokens and money for all conversations of a server, with a log of the messages that
+//! are no longer sent.
 //!
 //! `cargo run --example observer`
 
@@ -6,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use turnwise::backend::{BackendError, ChatReply, Scripted, Usage};
 use turnwise::manager::SummaryCall;
-use turnwise::{ConversationManager, Dollars, Error, ItemId, Message, Model, Observer, Price, Reply, Result};
-use turnwise::{SlidingWindow, TokenBudget};
+use turnwise::tokens::{Dollars, Price};
+use turnwise::{
+    ConversationManager, Error, ItemId, Message, Model, Observer, Reply, Result, SlidingWindow, TokenBudget,
+};
 
 #[derive(Default)]
 struct Meter {

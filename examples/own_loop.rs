@@ -1,4 +1,4 @@
-//! A chat program with a loop and a client of its own: it asks turnwise what to send, and why.
+//! A chat program with its own loop and client: it asks turnwise what to send, and why.
 //!
 //! `cargo run --example own_loop`
 
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Stands for your client: the messages serialize as the API wants them.
+/// Takes the place of your client: the messages serialize to the API's JSON.
 fn ask_the_model(messages: &[Message]) -> Message {
     let asked = messages.last().map(Message::text).unwrap_or_default();
     Message::assistant(format!("Arr, gold! ({} bytes of question)", asked.len()))

@@ -1,4 +1,4 @@
-//! A bot with a personality: the system prompt is sent first, always, and turns are counted.
+//! A bot with a personality: the system prompt is always sent first, and turns are counted.
 //!
 //! `cargo run --example personality`
 

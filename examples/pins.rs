@@ -1,4 +1,5 @@
-//! What a user asked for once stays in every request: pins, and what would have to change for other messages.
+//! Keeps a user's request in every prompt with a pin, and shows what would have to change for other
+//! messages.
 //!
 //! `cargo run --example pins`
 

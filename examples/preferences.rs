@@ -1,4 +1,4 @@
-//! What the user asked for once is in every request: a pinned message survives trimming.
+//! Keeps a user's preference in every request: a pinned message survives trimming.
 //!
 //! `cargo run --example preferences`
 

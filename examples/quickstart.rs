@@ -1,4 +1,5 @@
-//! A conversation in five lines. With a key in the environment, `ConversationManager::new("gpt-4o-mini")` is enough.
+//! A conversation in five lines. With a key in the environment,
+//! `ConversationManager::new("gpt-4o-mini")` is enough.
 //!
 //! `cargo run --example quickstart`
 

@@ -1,9 +1,10 @@
-//! A saved conversation in a test of yours: run it again and look at what would have been sent.
+//! Replays a saved conversation, as in a test, and prints what would have been sent.
 //!
 //! `cargo run --example replay`
 
 use turnwise::replay::Outcome;
-use turnwise::{ChatCost, Planner, Result, SlidingWindow, TokenBudget, Transcripts, replay};
+use turnwise::transcript::Transcripts;
+use turnwise::{ChatCost, Planner, Result, SlidingWindow, TokenBudget, replay};
 
 fn main() -> Result<()> {
     let planner = Planner::new(ChatCost::for_model("gpt-4o"), &TokenBudget::limit(4_500))?;

@@ -1,4 +1,4 @@
-//! A conversation that saves itself after every exchange and change, and goes on from its file.
+//! A conversation that is saved after every exchange and change, and continued from its file.
 //!
 //! `cargo run --example save_and_load`
 
@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     for message in chat.history() {
         println!("  {}: {}", message.role(), message.text());
     }
-    // The file, and the lock beside it that keeps two programs from saving at once.
+    // The file, and the lock file beside it, which keeps two programs from saving at the same time.
     let lock = file.with_file_name(format!(".turnwise-{}.json.lock", process::id()));
     for file in [file, lock] {
         if let Err(error) = fs::remove_file(&file) {

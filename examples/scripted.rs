@@ -3,7 +3,8 @@
 //! `cargo run --example scripted`
 
 use turnwise::backend::{BackendError, ChatEvent, Scripted};
-use turnwise::{ConversationManager, ErrorKind, Message, RawJson, Result, Tool, ToolCall};
+use turnwise::message::RawJson;
+use turnwise::{ConversationManager, ErrorKind, Message, Result, Tool, ToolCall};
 
 /// An error becomes the result of the call, so that the model can react to it.
 async fn weather(call: ToolCall) -> serde_json::Result<String> {
@@ -26,7 +27,7 @@ async fn main() -> Result<()> {
     // A dry run: what a send would send, and why.
     println!("{}\n", chat.plan("Do I need an umbrella in Oslo?")?.explain());
 
-    // All calls of a reply run side by side, until the model calls nothing more.
+    // The calls of a reply run in parallel, until the model makes no more calls.
     let rain = chat.run_tools("Do I need an umbrella in Oslo?", weather).rounds(5).await?;
     println!("{rain}");
 
@@ -41,7 +42,7 @@ async fn main() -> Result<()> {
     let report = stream.finish().await?.report;
     println!("\n\n{}\nforecast: {} tokens", report.plan.explain(), report.forecast.tokens);
 
-    // A failed exchange leaves no trace; what was sent and what came back is in the error.
+    // A failed exchange leaves no trace in the record; the request and the answer are in the error.
     if let Err(error) = chat.send("And back?").await {
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert!(error.is_retryable());
@@ -50,7 +51,7 @@ async fn main() -> Result<()> {
 
     // Another reply to the last question; the old one stays as a branch.
     chat.regenerate().await?;
-    // A conversation of its own that starts from an earlier point.
+    // A separate conversation that starts from an earlier point.
     let other = chat.fork(rain.item_id)?;
     println!("{}", other.send("And without a tram?").await?);
     assert_eq!(chat.turn_count(), 2);

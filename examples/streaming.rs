@@ -1,4 +1,4 @@
-//! A reply as it comes, and what is left of one that breaks off.
+//! A reply while it arrives, and what remains of one that breaks off.
 //!
 //! `cargo run --example streaming`
 
@@ -18,14 +18,14 @@ async fn main() -> Result<()> {
     let first = reply.report.first_event.unwrap_or_default();
     println!("({} ms until the first word, {} tokens)\n", first.as_millis(), reply.report.plan.tokens().total());
 
-    // The record is as it was, and the error has what had come.
+    // The record is unchanged, and the error has the part that arrived.
     if let Err(error) = print(chat.send("Again, please.")).await {
         let partial = error.attempt().and_then(|failed| failed.partial.as_ref());
         let words = partial.map_or(0, |partial| partial.text().split_whitespace().count());
-        println!("\n({error}; {words} words had come, {} turn is recorded)\n", chat.turn_count());
+        println!("\n({error}; {words} words arrived, {} turn is recorded)\n", chat.turn_count());
     }
 
-    // Recorded as far as it came, and marked.
+    // The part that arrived is recorded, and marked as incomplete.
     let _ = print(chat.send("Again, please.").keep_partial()).await;
     let kept = chat.history().pop().filter(turnwise::Message::is_incomplete);
     println!("\n(kept: {} bytes, {} turns)\n", kept.map_or(0, |kept| kept.text().len()), chat.turn_count());
@@ -39,7 +39,7 @@ async fn print(exchange: Exchange) -> Result<Reply> {
     while let Some(event) = stream.next().await {
         if let ChatEvent::Text(text) = event? {
             print!("{text}");
-            // A terminal that is not there is not this program's problem.
+            // If there is no terminal, there is nothing to do about it.
             let _ = stdout().flush();
         }
     }

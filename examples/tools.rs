@@ -1,11 +1,13 @@
-//! Calls that a model makes, two at a time: run by the manager, in a loop of your own, and in a loop that is stopped and
-//! gone on with.
+//! Tool calls, two at a time: run by the manager, in a loop of your own, and in a loop that is
+//! stopped and continued.
 //!
 //! `cargo run --example tools`
 
 use serde::Deserialize;
 use turnwise::backend::Scripted;
-use turnwise::{ConversationManager, HandlerError, Message, RawJson, Result, Tool, ToolCall};
+use turnwise::manager::HandlerError;
+use turnwise::message::RawJson;
+use turnwise::{ConversationManager, Message, Result, Tool, ToolCall};
 
 const WEATHER: &str = r#"{"type":"function","function":{"name":"weather","description":"The weather in a city",
     "parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}}"#;
@@ -15,7 +17,7 @@ struct Place {
     city: String,
 }
 
-/// Arguments that a model got wrong are an error, which the model is told.
+/// Invalid arguments are an error, which is reported to the model.
 async fn weather(call: ToolCall) -> Result<String, HandlerError> {
     let place: Place = serde_json::from_str(&call.arguments())?;
     if place.city == "Atlantis" {
@@ -44,7 +46,7 @@ async fn main() -> Result<()> {
     let reply = chat.run_tools("How is the weather in Oslo and in Rome?", weather).rounds(4).await?;
     println!("{reply}\n");
 
-    println!("in a loop of one's own:");
+    println!("in a loop of its own:");
     let mut reply = chat.send("And in Bergen and Bari?").await?;
     while !reply.tool_calls().is_empty() {
         let mut results = Vec::new();
@@ -52,18 +54,19 @@ async fn main() -> Result<()> {
             let result = weather(call.clone()).await.unwrap_or_else(|error| format!("Error: {error}"));
             results.push(Message::tool(call.id().unwrap_or_default(), result));
         }
-        // All results of a reply at once: no request could hold some of them.
+        // All results of a reply are sent at once, because no request may contain only some of
+        // them.
         reply = chat.respond(results).await?;
     }
     println!("{reply}\n");
 
-    println!("stopped, and gone on with:");
+    println!("stopped and continued:");
     let stopped = chat.run_tools("And in Oslo and Atlantis?", weather).stop_on_error().await;
     println!("  {}", stopped.map_or_else(|error| error.to_string(), |reply| reply.to_string()));
     for open in chat.open_calls() {
         println!("  {}: {:?}", open.call.id().unwrap_or_default(), open.outcome);
     }
-    // What has run is not run again; the person answers for the other one.
+    // A call that has run is not run again; a person supplies the result of the other one.
     chat.push(Message::tool("c7", "Atlantis: wet"))?;
     println!("{}\n", chat.resume_tools(weather).await?);
 

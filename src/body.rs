@@ -1,4 +1,5 @@
-//! Reads the JSON that conversations come in, a request's body or a bare array of messages, and says where it is wrong.
+//! Reads JSON conversations, a request body or a bare array of messages, and reports where they are
+//! wrong.
 
 use std::fmt;
 
@@ -10,13 +11,13 @@ use crate::error::{Error, ErrorKind, Position, Result};
 use crate::json::{RawJson, described};
 use crate::message::{Message, twice};
 
-/// A request's body: what this crate knows of it is typed, everything else kept.
+/// A request body: the members that this crate knows are typed, all others are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     pub(crate) model: Option<String>,
     pub(crate) messages: Option<Vec<Message>>,
     pub(crate) tools: Option<Vec<RawJson>>,
-    /// All other members, and those above when they are null.
+    /// All other members, and typed ones whose value is null.
     pub(crate) extra: Vec<(String, RawJson)>,
     /// All keys in their order.
     pub(crate) keys: Vec<String>,
@@ -31,7 +32,7 @@ impl Body {
             return Ok(Self { messages: Some(messages), keys: vec!["messages".to_owned()], ..Self::default() });
         }
         let mut body = Self::default();
-        for (key, value) in source.read::<Members<'_>>("a request's body or an array of messages")?.0 {
+        for (key, value) in source.read::<Members<'_>>("a request body or an array of messages")?.0 {
             let value = source.part(value);
             body.keys.push(key.clone());
             match &*key {
@@ -45,7 +46,7 @@ impl Body {
         Ok(body)
     }
 
-    /// Takes a member that is not typed.
+    /// Removes and returns a member that is not typed.
     pub(crate) fn take(&mut self, key: &str) -> Option<RawJson> {
         let index = self.extra.iter().position(|(name, _)| name == key)?;
         self.keys.retain(|name| name != key);
@@ -53,7 +54,7 @@ impl Body {
     }
 }
 
-/// A part of a text, which knows where it stands in the whole.
+/// A part of a text, with its place in the whole.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     text: &'a str,
@@ -74,7 +75,7 @@ impl<'a> Source<'a> {
     fn messages(self) -> Result<Vec<Message>> {
         let messages = self.read::<Vec<&RawValue>>("an array of messages")?;
         if messages.first().is_some_and(|first| is_body(first)) {
-            let detail = "an array of conversations; they are read one a line (`jq -c '.[]'` writes them so)";
+            let detail = "an array of conversations; write one per line, such as with `jq -c '.[]'`";
             return Err(Error::new(ErrorKind::InvalidMessage, detail).at(position(self.whole, self.base)));
         }
         let read = |(index, value)| read_message(self.whole, value, index);
@@ -98,7 +99,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Reads a message of a text by its number.
+/// Reads the message with this number from its part of the text.
 pub(crate) fn read_message(whole: &str, value: &RawValue, index: usize) -> Result<Message> {
     Source { text: whole, base: 0, whole }.part(value).read(&format!("message {index}"))
 }
@@ -122,7 +123,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                     members.push((key, value));
                 }
                 if let Some(key) = twice(members.iter().map(|(key, _)| &**key)) {
-                    return Err(serde::de::Error::custom(format_args!("the key `{key}` is there twice")));
+                    return Err(serde::de::Error::custom(format_args!("the key `{key}` occurs twice")));
                 }
                 Ok(Members(members))
             }
@@ -131,7 +132,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Whether an element of what should be messages is a conversation itself.
+/// Whether an element of an array of messages is a conversation instead.
 fn is_body(element: &RawValue) -> bool {
     #[derive(Deserialize)]
     struct Nested {
@@ -141,7 +142,7 @@ fn is_body(element: &RawValue) -> bool {
     element.get().starts_with('{') && serde_json::from_str::<Nested>(element.get()).is_ok()
 }
 
-/// Where an error of `serde_json` points, in bytes.
+/// The byte that an error of `serde_json` points to.
 pub(crate) fn byte_of(text: &str, error: &serde_json::Error) -> usize {
     if error.is_eof() {
         return text.len();
@@ -151,10 +152,10 @@ pub(crate) fn byte_of(text: &str, error: &serde_json::Error) -> usize {
     (line + error.column().saturating_sub(1)).min(text.len())
 }
 
-/// Where the object starts that ends at a byte; elsewhere the byte itself. What an object lacks is noticed at its end, and
-/// looked for at its start.
+/// The start of the object that ends at this byte; otherwise the byte itself. A missing member is
+/// detected at the end of its object, and people look for it at the start.
 fn start_of(text: &str, byte: usize) -> usize {
-    // An object that was read to its end is told of one byte further on.
+    // For an object that was read to its end, `serde_json` reports one byte further on.
     let is_past = byte > 0 && text.as_bytes().get(byte) != Some(&b'}') && text.as_bytes().get(byte - 1) == Some(&b'}');
     let byte = byte - usize::from(is_past);
     let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);

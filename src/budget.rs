@@ -1,4 +1,5 @@
-//! How much may be sent.
+//! `TokenBudget`: how many tokens a request may cost; and `ResolvedBudget`, the same in plain
+//! integers.
 
 use std::fmt;
 
@@ -8,10 +9,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::text::thousands;
 use crate::tokens::{Anchor, Learned, Model};
 
-/// What may be sent, in tokens: either a limit for the prompt, or a model's window less what is kept free in it.
+/// How many tokens may be sent: either a limit for the prompt, or a model's window minus what is
+/// kept free in it.
 ///
-/// Strategies trim only when a request would pass the high mark (default: the limit itself), and then down to the low
-/// mark (default: 0.7 of the limit), so that most requests repeat the last one and add to it.
+/// A strategy trims only a request that exceeds the high mark (default: the limit itself), and then
+/// down to the low mark (default: 0.7 of the limit). The room between the two lets most requests
+/// begin like the previous one, so that a prompt cache can reuse them.
 ///
 /// # Examples
 /// ```
@@ -26,15 +29,15 @@ use crate::tokens::{Anchor, Learned, Model};
 #[must_use]
 pub struct TokenBudget {
     size: Size,
-    /// The model whose window it is; its longest reply bounds the default reserve.
+    /// The model that the window belongs to; its longest reply bounds the default reserve.
     model: Option<Model>,
     reply_reserve: Option<u64>,
     tools: u64,
     margin: u64,
-    /// The window that a server was found to have.
+    /// The window that a server reported.
     within: Option<u64>,
     high: f64,
-    /// `None`: the default, which follows a lower high mark.
+    /// `None` is the default, which is never above the high mark.
     low: Option<f64>,
 }
 
@@ -46,26 +49,27 @@ enum Size {
     Window(u64),
 }
 
-/// A [`TokenBudget`] as plain integers, in tokens; written into every plan. `Display` prints the arithmetic.
+/// A [`TokenBudget`] in plain integers, in tokens. Every plan contains it, and `Display` prints the
+/// arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ResolvedBudget {
-    /// The most that a request may cost.
+    /// The most tokens that a request may cost.
     pub limit: u64,
-    /// Nothing is trimmed up to here.
+    /// Requests of up to this many tokens are not trimmed.
     pub high: u64,
-    /// What is trimmed is trimmed down to here.
+    /// Longer ones are trimmed down to this many tokens.
     pub low: u64,
     /// The model's window, if the budget was made from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
-    /// Kept free for the reply.
+    /// Tokens kept free for the reply.
     pub reply_reserve: u64,
-    /// Kept free for tool definitions that the planner is not given.
+    /// Tokens kept free for tool definitions that the planner does not know.
     pub tools: u64,
-    /// Kept free against counts that are too low.
+    /// Tokens kept free in case counts are too low.
     pub margin: u64,
-    /// The marks as parts of the limit, in millionths.
+    /// The marks as fractions of the limit, in millionths.
     #[serde(skip)]
     parts: Parts,
 }
@@ -77,21 +81,27 @@ struct Parts {
 }
 
 impl TokenBudget {
-    /// At most `tokens` may be sent: the whole prompt with head, tools and priming. Nothing is kept free for a reply.
+    /// A limit of `tokens` for the whole prompt, including head, tools and priming. Nothing is kept
+    /// free for a reply.
+    ///
+    /// Use it to spend less than the window allows, or if the window is not known:
+    /// `TokenBudget::limit(4_000)`.
     pub fn limit(tokens: u64) -> Self {
         Self::of(Size::Limit(tokens), None)
     }
 
-    /// Prompt and reply share a window of `tokens`.
+    /// A window of `tokens` that prompt and reply share. A quarter is kept free for the reply,
+    /// unless [`reply_reserve`](Self::reply_reserve) says otherwise.
     pub fn window(tokens: u64) -> Self {
         Self::of(Size::Window(tokens), None)
     }
 
-    /// The window of a model, by name (looked up as [`Model::find`] does) or as it is [known](Model). Where the model takes
-    /// shorter prompts than its window, at least the difference is kept free for the reply.
+    /// The window of a model, given by name (looked up as by [`Model::find`]) or as a [`Model`]. If
+    /// the model accepts only prompts shorter than its window, at least the difference is kept free
+    /// for the reply.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] when its window is not known.
+    /// [`ErrorKind::UnknownModel`] if the window of the model is not known.
     pub fn for_model(model: impl Into<Model>) -> Result<Self> {
         let model = model.into();
         Ok(Self::of(Size::Window(model.known_window()?), Some(model)))
@@ -101,46 +111,65 @@ impl TokenBudget {
         Self { size, model, reply_reserve: None, tools: 0, margin: 0, within: None, high: 1.0, low: None }
     }
 
-    /// Keeps tokens free for the reply. Default: none under a [`limit`](Self::limit); in a window the model's longest
-    /// reply, but at most a quarter of the window.
+    /// Keeps this many tokens free for the reply.
+    ///
+    /// Default: none under a [`limit`](Self::limit); in a window, the model's longest reply, but at
+    /// most a quarter of the window. Raise it if replies are cut off, or lower it if replies are
+    /// short and the history is worth more: `TokenBudget::window(128_000).reply_reserve(2_000)`.
     pub fn reply_reserve(mut self, tokens: u64) -> Self {
         self.reply_reserve = Some(tokens);
         self
     }
 
-    /// Keeps tokens free for tool definitions that are sent without the planner knowing them. Default 0.
+    /// Keeps this many tokens free for tool definitions that are sent without the planner knowing
+    /// them. Default 0.
+    ///
+    /// Tools that the planner or the manager is given are counted and need no room here. Use it if
+    /// a proxy or a framework adds definitions after planning.
     pub fn tools(mut self, tokens: u64) -> Self {
         self.tools = tokens;
         self
     }
 
-    /// Keeps tokens free against counts that are too low. Default 0.
+    /// Keeps this many tokens free in case counts are too low. Default 0.
+    ///
+    /// Use it for a model whose encoding is not known, such as
+    /// `TokenBudget::window(8_192).margin(400)`. A manager raises it on its own if bills show that
+    /// counts are too low.
     pub fn margin(mut self, tokens: u64) -> Self {
         self.margin = tokens;
         self
     }
 
-    /// The same budget in a window of at most `tokens`, as a server has [said](crate::Learned::limit) that it is. A
+    /// The same budget in a window of at most `tokens`, as a server has [said](crate::tokens::Learned::limit) that it is. A
     /// [`limit`](Self::limit) that leaves room for a reply in it stays as it is; a larger one becomes that window.
     pub fn within(mut self, tokens: u64) -> Self {
         self.within = Some(self.within.map_or(tokens, |known| known.min(tokens)));
         self
     }
 
-    /// Trims nothing up to this part of the limit, from 0 to 1. Default 1.
+    /// Does not trim requests of up to this part of the limit, from 0 to 1. Default 1.
+    ///
+    /// Lower it to start trimming before the window is full, because long prompts are slow or
+    /// expensive: with `high_mark(0.5)`, a limit of 100,000 tokens trims requests above 50,000.
     pub fn high_mark(mut self, part: f64) -> Self {
         self.high = part;
         self
     }
 
-    /// Trims down to this part of the limit, from 0 to 1. Default 0.7, or the high mark where that is lower. With 1 as
-    /// much is kept as fits, and the start of nearly every request changes.
+    /// Trims down to this part of the limit, from 0 to 1. Default 0.7, or the high mark if that is
+    /// lower.
+    ///
+    /// A lower mark trims more at once and less often, so that more requests begin like the
+    /// previous one and providers bill them at the price of cached tokens. With 1, as much is kept
+    /// as fits, and the start of nearly every request changes. The function
+    /// [`trim`](crate::trim()) remembers nothing, so its default is 1.
     pub fn low_mark(mut self, part: f64) -> Self {
         self.low = Some(part);
         self
     }
 
-    /// The model that it was made for.
+    /// The model that the budget was made for.
     pub fn model(&self) -> Option<&Model> {
         self.model.as_ref()
     }
@@ -148,26 +177,26 @@ impl TokenBudget {
     /// The window in which at most `tokens` may be sent.
     pub(crate) fn window_for(&self, tokens: u64) -> u64 {
         let longest = self.model.as_ref().and_then(|model| model.max_output).unwrap_or(u64::MAX);
-        // A quarter of the window is a third of what is left of it.
+        // A quarter of the window is a third of the rest of it.
         let reserve = self.reply_reserve.unwrap_or_else(|| longest.min(tokens / 3));
         tokens.saturating_add(reserve).saturating_add(self.tools).saturating_add(self.margin)
     }
 
-    /// What is kept free for the reply, where that was stated.
+    /// The tokens to keep free for the reply, if they were set.
     pub(crate) fn stated_reserve(&self) -> Option<u64> {
         self.reply_reserve
     }
 
-    /// The same budget for replies of at most `longest` tokens: in a window as much is kept free for them, unless more was
-    /// stated.
+    /// The same budget for replies of at most `longest` tokens: in a window, that many tokens are
+    /// kept free for them, unless more were set.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidBudget`] when less was stated.
+    /// [`ErrorKind::InvalidBudget`] if fewer were set.
     pub(crate) fn for_replies_up_to(self, longest: u64) -> Result<Self> {
         match (self.reply_reserve, self.size) {
             (Some(reserve), _) if reserve < longest => {
                 let detail = format!(
-                    "a reply of up to {} tokens and {} kept free for it: state one of the two, the other follows",
+                    "a longest reply of {} tokens exceeds the reply reserve of {}; set only one of them",
                     thousands(longest),
                     thousands(reserve)
                 );
@@ -178,7 +207,7 @@ impl TokenBudget {
         }
     }
 
-    /// The same budget, trimming down to `part` where no low mark was set.
+    /// The same budget, trimming down to `part` if no low mark was set.
     pub(crate) fn low_mark_or(mut self, part: f64) -> Self {
         self.low = Some(self.low.unwrap_or(part.min(self.high)));
         self
@@ -187,15 +216,15 @@ impl TokenBudget {
     /// The budget in integers.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidBudget`] when nothing is left for the prompt, or a mark is not between 0 and 1, or the low
-    /// mark is set above the high one.
+    /// [`ErrorKind::InvalidBudget`] if nothing is left for the prompt, if a mark is not between 0
+    /// and 1, or if the low mark is above the high one.
     pub fn resolve(&self) -> Result<ResolvedBudget> {
         let (window, size, reserve) = self.parts();
         let taken = reserve.saturating_add(self.tools).saturating_add(self.margin);
         let limit = size.saturating_sub(taken);
         if limit == 0 {
             let detail = match taken {
-                0 => "a budget of 0 tokens leaves nothing to send".to_owned(),
+                0 => "a budget of 0 tokens leaves nothing to send; allow at least 1".to_owned(),
                 _ => format!(
                     "{} tokens{} less {} for the reply, {} for tools and {} of margin leave nothing to send",
                     thousands(size),
@@ -213,7 +242,8 @@ impl TokenBudget {
         Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools, margin, parts })
     }
 
-    /// The window, if there is one; what prompt and reserve share; the reserve for the reply.
+    /// The window, if there is one; the tokens that prompt and reserve share; the reserve for the
+    /// reply.
     fn parts(&self) -> (Option<u64>, u64, u64) {
         let limit = match (self.size, self.within) {
             (Size::Window(window), within) => return self.in_window(within.map_or(window, |known| known.min(window))),
@@ -252,8 +282,8 @@ impl TokenBudget {
 }
 
 impl ResolvedBudget {
-    /// The same budget with at least so many tokens kept free against counts that are too low; what it states itself stays.
-    /// Something is always left to send.
+    /// The same budget with a margin of at least `tokens`, kept free in case counts are too low. A
+    /// larger margin that was set is kept. At least one token remains to send.
     #[must_use]
     pub fn with_margin(&self, tokens: u64) -> Self {
         let room = self.limit.saturating_add(self.margin);
@@ -261,18 +291,21 @@ impl ResolvedBudget {
         Self { margin, ..*self }.at(room - margin)
     }
 
-    /// The same budget with the margin that bills have taught: requests that fit into it by our count fit by the server's,
-    /// error bar included. The margin moves in steps, up at once and down only when two steps less are enough, so that the
-    /// limit, and with it the cut, does not move at every turn: a step is one part in a hundred of the window (of the limit,
-    /// where there is no window), and below that the margin is a power of two. Before the first bill nothing changes. An
-    /// eighth of the room is always left: no tokenizer costs more than eight times our count, so a bill that says so is of
-    /// something else.
+    /// The same budget with the margin that billed requests call for: a request that fits by our
+    /// count also fits by the server's, error bar included. Before the first bill nothing changes.
     ///
-    /// What the server adds to every request ([`Learned::offset`]) takes room in a window. It takes none of a limit that
-    /// was stated: that is about what is sent.
+    /// The margin moves in steps, up at once, and down only when two steps less are enough, so that
+    /// the limit, and with it the cut, does not move every turn. A step is a hundredth of the
+    /// window (or of the limit, if there is no window); below that, the margin is a power of two.
+    /// At least an eighth of the room always remains: no tokenizer costs more than eight times our
+    /// count, so a bill that says so is about something else.
     ///
-    /// `exact` says whether our counts are the model's own, `anchor` is the conversation's last bill, and `last` the
-    /// [`margin`](Self::margin) that its request was planned with, 0 at first.
+    /// The tokens that the server adds to every request ([`Learned::offset`]) take room in a
+    /// window. They take none of a limit, which is about what is sent.
+    ///
+    /// `exact` says whether our counts are the model's own, `anchor` is the conversation's last
+    /// bill, and `last` is the [`margin`](Self::margin) that its request was planned with, 0 at
+    /// first.
     #[must_use]
     pub fn calibrated(&self, learned: &Learned, exact: bool, anchor: Option<&Anchor>, last: u64) -> Self {
         if learned.bills() == 0 {
@@ -289,18 +322,18 @@ impl ResolvedBudget {
         self.with_margin(if is_kept { last } else { wanted.min(most) })
     }
 
-    /// The same budget with another limit: the marks move with it.
+    /// The same budget with another limit; the marks move with it.
     pub(crate) fn at(&self, limit: u64) -> Self {
         Self { limit, high: part_of(limit, self.parts.high), low: part_of(limit, self.parts.low), ..*self }
     }
 
-    /// The same budget with another high mark, and the low one no higher.
+    /// The same budget with another high mark, and a low mark that is not above it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidBudget`] when `part` is not between 0 and 1.
+    /// [`ErrorKind::InvalidBudget`] if `part` is not between 0 and 1.
     pub(crate) fn trimming_above(&self, part: f64) -> Result<Self> {
         if !(0.0..=1.0).contains(&part) {
-            let detail = format!("a high mark of {part}: it is a part of the limit from 0 to 1");
+            let detail = format!("a high mark of {part}: it must be a part of the limit, from 0 to 1");
             return Err(Error::new(ErrorKind::InvalidBudget, detail));
         }
         let high = millionths(part);
@@ -308,25 +341,25 @@ impl ResolvedBudget {
         Ok(Self { parts, ..*self }.at(self.limit))
     }
 
-    /// What is kept free beside the prompt.
+    /// The tokens kept free beside the prompt.
     pub(crate) fn kept_free(&self) -> u64 {
         self.reply_reserve.saturating_add(self.tools).saturating_add(self.margin)
     }
 
-    /// The smallest limit whose high mark leaves a request of `tokens` untrimmed.
+    /// The smallest limit under which a request of `tokens` is not trimmed.
     pub(crate) fn limit_for(&self, tokens: u64) -> u64 {
         let exact = (u128::from(tokens) * STEPS).div_ceil(u128::from(self.parts.high.max(1)));
         u64::try_from(exact).unwrap_or(u64::MAX)
     }
 }
 
-/// The margins that there are: powers of two below a hundredth of the window, and whole hundredths.
+/// The possible margins: powers of two below a hundredth of the window, and whole hundredths.
 struct Steps {
     hundredth: u64,
 }
 
 impl Steps {
-    /// The smallest of them that is at least `needed`.
+    /// The smallest possible margin of at least `needed`.
     fn up(&self, needed: u64) -> u64 {
         match needed.checked_next_power_of_two() {
             _ if needed == 0 => 0,
@@ -338,7 +371,7 @@ impl Steps {
 
 const STEPS: u128 = 1_000_000;
 
-/// A part between 0 and 1 in steps of a millionth, so that every machine agrees on what follows from it.
+/// A part between 0 and 1 in millionths, so that every machine computes the same marks.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part is between 0 and 1")]
 fn millionths(part: f64) -> u32 {
     (part * 1e6).round() as u32
@@ -349,31 +382,26 @@ fn part_of(tokens: u64, millionths: u32) -> u64 {
     u64::try_from(u128::from(tokens) * u128::from(millionths) / STEPS).unwrap_or(tokens)
 }
 
-/// The arithmetic of a budget without its marks.
-pub(crate) struct Limit<'a>(pub(crate) &'a ResolvedBudget);
-
-impl fmt::Display for Limit<'_> {
+impl fmt::Display for ResolvedBudget {
+    /// The arithmetic, and the marks where they are not the limit itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(budget) = self;
-        let free = [("the reply", budget.reply_reserve), ("tools", budget.tools), ("margin", budget.margin)];
-        if let Some(window) = budget.window {
+        let free = [("the reply", self.reply_reserve), ("tools", self.tools), ("margin", self.margin)];
+        if let Some(window) = self.window {
             write!(f, "window {}", thousands(window))?;
         } else {
-            write!(f, "limit {}", thousands(budget.limit.saturating_add(budget.kept_free())))?;
+            write!(f, "limit {}", thousands(self.limit.saturating_add(self.kept_free())))?;
         }
         for (what, tokens) in free.iter().filter(|(_, tokens)| *tokens > 0) {
             write!(f, " - {} for {what}", thousands(*tokens))?;
         }
-        if budget.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
-            write!(f, " = {}", thousands(budget.limit))?;
+        if self.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
+            write!(f, " = {}", thousands(self.limit))?;
         }
-        f.write_str(" tokens")
-    }
-}
-
-impl fmt::Display for ResolvedBudget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; trims above {} down to {}", Limit(self), thousands(self.high), thousands(self.low))
+        f.write_str(" tokens")?;
+        if self.high == self.limit && self.low == self.limit {
+            return Ok(());
+        }
+        write!(f, "; high mark {}, low mark {}", thousands(self.high), thousands(self.low))
     }
 }
 
@@ -394,7 +422,7 @@ mod tests {
         let window = TokenBudget::for_model("gpt-4o").unwrap().resolve().unwrap();
         assert_eq!(
             window.to_string(),
-            "window 128,000 - 16,384 for the reply = 111,616 tokens; trims above 111,616 down to 78,131"
+            "window 128,000 - 16,384 for the reply = 111,616 tokens; high mark 111,616, low mark 78,131"
         );
         let prompt = TokenBudget::for_model("gpt-5").unwrap();
         for budget in [prompt.clone(), prompt.clone().reply_reserve(1_000)] {
@@ -403,7 +431,7 @@ mod tests {
         }
         assert_eq!(prompt.reply_reserve(150_000).resolve().unwrap().limit, 250_000);
         let limit = TokenBudget::limit(4_000).low_mark(1.0).resolve().unwrap();
-        assert_eq!(limit.to_string(), "limit 4,000 tokens; trims above 4,000 down to 4,000");
+        assert_eq!(limit.to_string(), "limit 4,000 tokens");
     }
 
     #[test]

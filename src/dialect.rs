@@ -1,4 +1,4 @@
-//! What of a message goes over the wire, and how servers differ in that.
+//! `Dialect`: which parts of a message are sent, and how servers differ in that.
 
 mod presets;
 mod refusals;
@@ -6,20 +6,22 @@ mod spec;
 
 use std::collections::BTreeSet;
 
-use crate::message::{Content, Message, Part, Role, with_legal_calls};
+use crate::message::{Content, Message, Part, Role, has_legal_calls, with_legal_calls};
 use crate::request::Params;
 use crate::tokens::ChatCost;
 
 pub use presets::Preset;
 pub(crate) use refusals::advice;
 
-/// How a request is fitted to a server: what is called its dialect on the command line. The default suits `OpenAI`'s API:
-/// fields of the specification only.
+/// How requests are adapted to a server. The default suits `OpenAI`'s API: only fields of the
+/// specification are sent.
 ///
-/// Servers that speak this API differ in what they demand and refuse. What is known of a server is a
-/// [preset](Self::preset); what a refusal asks for is in its [advice](crate::Error::advice). Plans show what is sent, and
-/// it is counted: with [`ConversationManager`](crate::ConversationManager) by [`Builder::dialect`](crate::Builder::dialect), with
-/// a loop of your own by [`Planner::dialect`](crate::Planner::dialect).
+/// Servers that speak this API differ in what they require and refuse. The known differences of a
+/// server are a [preset](Self::preset), and the [advice](crate::Error::advice) of an error names
+/// the option that a refusal asks for. What is sent is shown in plans and counted: set it with
+/// [`Builder::dialect`](crate::Builder::dialect) for a
+/// [`ConversationManager`](crate::ConversationManager), and with
+/// [`Planner::dialect`](crate::Planner::dialect) in a loop of your own.
 ///
 /// | option | written | for servers that |
 /// | --- | --- | --- |
@@ -31,8 +33,8 @@ pub(crate) use refusals::advice;
 /// | [`omit_names`](Self::omit_names) | `omit-names` | refuse `name` in messages |
 /// | [`max_tokens`](Self::max_tokens) | `max-tokens` | know `max_tokens` only |
 ///
-/// A dialect is written as these words and names of presets, with commas between them: that is what its `Display` and
-/// `FromStr` do, and what a chat's file holds.
+/// A dialect is written as these words and names of presets, separated by commas: `Display` writes
+/// this form, `FromStr` reads it, and a chat's file stores it.
 ///
 /// # Examples
 /// ```
@@ -53,7 +55,7 @@ pub struct Dialect {
     switches: BTreeSet<Switch>,
 }
 
-/// An option that is on or off, in the order in which they are written.
+/// An on/off option, in the order in which they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Switch {
     OneSystem,
@@ -65,8 +67,12 @@ enum Switch {
 }
 
 impl Dialect {
-    /// Sends these fields of messages too, which the specification does not have: `reasoning_content` and the like. They
-    /// always stay in the record. What they hold is counted, as an estimate.
+    /// Also sends these fields of messages, which are not in the specification, such as
+    /// `reasoning_content`. Default: none. They stay in the record in any case. Their content is
+    /// counted, as an estimate.
+    ///
+    /// Use it for servers that require their own fields back, such as
+    /// `Dialect::default().send_fields(["reasoning_content"])`.
     pub fn send_fields<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         for name in names {
             if !self.fields.iter().any(|known| known == name) {
@@ -76,41 +82,43 @@ impl Dialect {
         self
     }
 
-    /// Puts all system and developer messages into one at the start, for servers whose templates allow one. Names of the
-    /// later ones are not sent.
+    /// Joins all system and developer messages into one at the start, for servers whose templates
+    /// allow only one. The names of the later ones are not sent.
     pub fn single_system(self) -> Self {
         self.with(Switch::OneSystem)
     }
 
-    /// Puts neighbours of the same role and name into one message, for servers that demand that roles alternate. Calls,
-    /// results, refusals, audio and messages with vendor fields stay as they are.
+    /// Joins consecutive messages of the same role and name into one, for servers that require
+    /// roles to alternate. Calls, results, refusals, audio and messages with vendor fields are not
+    /// joined.
     pub fn merge_same_role(self) -> Self {
         self.with(Switch::MergeRoles)
     }
 
-    /// Sends developer messages as system messages, for servers that do not know the newer name.
+    /// Sends developer messages as system messages, for servers that do not know the newer role.
     pub fn developer_as_system(self) -> Self {
         self.with(Switch::DeveloperAsSystem)
     }
 
-    /// Sends system and developer messages as user messages, for servers whose templates have no system message. Together
-    /// with [`merge_same_role`](Self::merge_same_role) they stand at the start of the first question.
+    /// Sends system and developer messages as user messages, for servers whose templates have no
+    /// system message. With [`merge_same_role`](Self::merge_same_role) they become the start of the
+    /// first question.
     pub fn system_as_user(self) -> Self {
         self.with(Switch::SystemAsUser)
     }
 
-    /// Leaves out the `name` of messages, for servers that refuse it.
+    /// Omits the `name` of messages, for servers that refuse it.
     pub fn omit_names(self) -> Self {
         self.with(Switch::OmitNames)
     }
 
-    /// States the longest reply as `max_tokens`, the older name of `max_completion_tokens`, for servers that refuse the
-    /// newer one or do not look at it.
+    /// States the longest reply as `max_tokens`, the older name of `max_completion_tokens`, for
+    /// servers that refuse or ignore the newer one.
     pub fn max_tokens(self) -> Self {
         self.with(Switch::MaxTokens)
     }
 
-    /// This one with what `other` does.
+    /// This dialect with the options of `other` added.
     pub fn and(mut self, other: &Self) -> Self {
         self.switches.extend(&other.switches);
         self.send_fields(other.fields())
@@ -125,9 +133,9 @@ impl Dialect {
         self.switches.contains(&switch)
     }
 
-    /// The messages as they are sent. Whatever the server, each call has an id of its own, which its result has too, a
-    /// name, and arguments that are the text of a JSON object: `{}` where there are none, and
-    /// `{"invalid_arguments": "…"}` with the text of those that are no JSON object.
+    /// The messages as they are sent. Under every dialect, each call has a unique id, which its
+    /// result has too, a name, and the text of a JSON object as arguments: `{}` if there are none,
+    /// and `{"invalid_arguments": "…"}` with the original text if that is not a JSON object.
     #[must_use]
     pub fn fit(&self, messages: &[Message]) -> Vec<Message> {
         let mut messages = with_legal_calls(messages.iter().map(|message| self.trim(message)).collect());
@@ -154,7 +162,15 @@ impl Dialect {
         messages
     }
 
-    /// The cost with what this sends beside the specification's fields.
+    /// Whether [`fit`](Self::fit) leaves all messages as they are. It does for nearly every request, and asking costs less
+    /// than fitting.
+    pub(crate) fn leaves(&self, messages: &[Message]) -> bool {
+        let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
+        let is_left = |message: &Message| message.retains_all(is_kept) && has_legal_calls(message);
+        self.switches.is_empty() && messages.iter().all(is_left)
+    }
+
+    /// The cost rules with the vendor fields that this dialect sends.
     pub fn cost(&self, cost: ChatCost) -> ChatCost {
         if self.fields.is_empty() { cost } else { cost.fields(self.fields()) }
     }
@@ -168,18 +184,18 @@ impl Dialect {
         params
     }
 
-    /// The fields that are sent beside the specification's.
+    /// The fields that are sent in addition to the specification's.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(String::as_str)
     }
 
-    /// Whether `messages`, fitted, cost what they cost as they stand in the record.
+    /// Whether `fitted` costs the same as `messages`.
     pub(crate) fn keeps_cost(messages: &[Message], fitted: &[Message]) -> bool {
         let names = |messages: &[Message]| messages.iter().filter(|message| message.name().is_some()).count();
         messages.len() == fitted.len() && names(messages) == names(fitted)
     }
 
-    /// The role that a message is sent with, where that is another one.
+    /// The role that a message is sent with, if it differs from its own.
     fn role_of(&self, message: &Message) -> Option<Role> {
         match message.role() {
             Role::System | Role::Developer if self.has(Switch::SystemAsUser) => Some(Role::User),
@@ -188,18 +204,18 @@ impl Dialect {
         }
     }
 
-    /// The message without fields that the server need not know, and without an empty list of calls, which the API
-    /// refuses.
+    /// The message without fields that are not sent, and without an empty list of calls, which the
+    /// API refuses.
     fn trim(&self, message: &Message) -> Message {
         let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
         let message = message.retain(is_kept);
-        // The result of the deprecated call of a function is told by its name.
+        // The result of the deprecated function call is identified by its name.
         let is_named = !self.has(Switch::OmitNames) || *message.role() == Role::Function;
         if is_named { message } else { message.without_name() }
     }
 }
 
-/// Whether two messages can become one without losing anything but their boundary.
+/// Whether two messages can be joined without losing anything but their boundary.
 fn are_alike(first: &Message, second: &Message) -> bool {
     let is_content_alone = |message: &Message| {
         let has_more = message.has_calls() || message.refusal().is_some() || message.audio().is_some();
@@ -242,6 +258,7 @@ mod tests {
         let reply = r#"{"role":"assistant","reasoning":"r","content":"x","tool_calls":[],"prefix":false}"#;
         let reply = [Message::from_json(reply).unwrap()];
         assert_eq!(fitted(&Dialect::default(), &reply), r#"[{"role":"assistant","content":"x"}]"#);
+        assert!(!Dialect::default().leaves(&reply));
         let named = Dialect::default().send_fields(["reasoning"]);
         assert_eq!(fitted(&named, &reply), r#"[{"role":"assistant","reasoning":"r","content":"x"}]"#);
     }
@@ -273,6 +290,7 @@ mod tests {
         assert_eq!(fitted(&Dialect::default(), &messages), serde_json::to_string(&messages).unwrap());
         assert!(Dialect::keeps_cost(&messages, &Dialect::default().fit(&messages)));
         assert!(!Dialect::keeps_cost(&messages, &sent));
+        assert!(Dialect::default().leaves(&messages) && !dialect.leaves(&messages));
     }
 
     #[test]

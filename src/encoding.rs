@@ -1,8 +1,8 @@
-//! Bytes of a file as text: UTF-8, and UTF-16 as PowerShell 5 writes it.
+//! Decodes a file's bytes: UTF-8, and UTF-16 as PowerShell 5 writes it.
 
 use std::borrow::Cow;
 
-/// How a file writes its text.
+/// The encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Utf8,
@@ -10,34 +10,35 @@ pub(crate) enum Encoding {
     Utf16Big,
 }
 
-/// A text, and how it differs from its bytes.
+/// A decoded text, and how it differs from its bytes.
 #[derive(Debug)]
 pub(crate) struct Decoded<'a> {
     pub(crate) text: Cow<'a, str>,
     /// How many half characters (lone surrogates) were replaced by U+FFFD.
     pub(crate) halves: usize,
-    /// The byte of the text at which the first one stood.
+    /// The byte of the text at which the first one was replaced.
     pub(crate) first_half: Option<usize>,
-    /// The bytes of the text at which two halves were joined: there are two bytes more there in the file.
+    /// The bytes of the text at which two halves were joined: the file has two bytes more there.
     pub(crate) joined: Vec<usize>,
 }
 
-/// What is not text: how it begins, what it is, and what can be done about it.
+/// The first bytes of files that are not text, with what they are and what to do about it.
 const NO_TEXT: &[(&[u8], &str)] = &[
-    (b"\xff\xfe\0\0", "UTF-32, which is not read; save it as UTF-8"),
-    (b"\0\0\xfe\xff", "UTF-32, which is not read; save it as UTF-8"),
+    (b"\xff\xfe\0\0", "UTF-32, which is not supported; save it as UTF-8"),
+    (b"\0\0\xfe\xff", "UTF-32, which is not supported; save it as UTF-8"),
     (b"PK\x03\x04", "a zip archive; unpack it first (an export of ChatGPT or Claude has `conversations.json` in it)"),
     (b"\x1f\x8b", "compressed by gzip; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd; unpack it first"),
-    (b"SQLite format 3\0", "a database of SQLite, which is not read; export the conversations as JSON"),
+    (b"SQLite format 3\0", "an SQLite database, which is not supported; export the conversations as JSON"),
 ];
 
-/// As many bytes as must be seen to tell an encoding.
+/// How many bytes are needed to detect an encoding.
 pub(crate) const HEAD: usize = 16;
 
 impl Encoding {
-    /// The encoding of a file by its first bytes ([`HEAD`] of them where there are as many), and the length of its byte
-    /// order mark. An error says what the file is instead of text.
+    /// Detects the encoding by a file's first bytes ([`HEAD`] of them, or all of a shorter file),
+    /// and returns it with the length of the byte order mark. An error says what the file is
+    /// instead of text.
     pub(crate) fn of(head: &[u8]) -> Result<(Self, usize), &'static str> {
         if let Some((_, what)) = NO_TEXT.iter().find(|(start, _)| head.starts_with(start)) {
             return Err(what);
@@ -46,15 +47,16 @@ impl Encoding {
             [0xef, 0xbb, 0xbf, ..] => Ok((Self::Utf8, 3)),
             [0xff, 0xfe, ..] => Ok((Self::Utf16Little, 2)),
             [0xfe, 0xff, ..] => Ok((Self::Utf16Big, 2)),
-            // JSON begins with two characters of ASCII.
-            [(1..), 0, 0, 0, ..] | [0, 0, 0, (1..), ..] => Err("UTF-32, which is not read; save it as UTF-8"),
+            // JSON begins with two ASCII characters.
+            [(1..), 0, 0, 0, ..] | [0, 0, 0, (1..), ..] => Err("UTF-32, which is not supported; save it as UTF-8"),
             [(1..), 0, (1..), 0, ..] => Ok((Self::Utf16Little, 0)),
             [0, (1..), 0, (1..), ..] => Ok((Self::Utf16Big, 0)),
             _ => Ok((Self::Utf8, 0)),
         }
     }
 
-    /// The text of bytes behind the byte order mark. An error is the number of bytes before those that are not text.
+    /// Decodes bytes after the byte order mark. An error is the number of valid bytes before the
+    /// first invalid one.
     pub(crate) fn decode(self, bytes: &[u8]) -> Result<Decoded<'_>, usize> {
         match self {
             Self::Utf8 => from_utf8(bytes),
@@ -63,7 +65,7 @@ impl Encoding {
         }
     }
 
-    /// How many bytes a text takes in a file, but for those of joined halves.
+    /// How many bytes a text takes in the file, not counting the extra bytes of joined halves.
     pub(crate) fn len(self, text: &str) -> usize {
         match self {
             Self::Utf8 => text.len(),
@@ -72,7 +74,8 @@ impl Encoding {
     }
 }
 
-/// Some programs write the halves of a character into UTF-8, each as three bytes: as many as U+FFFD has.
+/// Some programs write the two halves of a character into UTF-8, each as three bytes, which is as
+/// long as U+FFFD.
 fn from_utf8(bytes: &[u8]) -> Result<Decoded<'_>, usize> {
     let mut decoded = Decoded { text: Cow::Borrowed(""), halves: 0, first_half: None, joined: Vec::new() };
     let mut valid = match std::str::from_utf8(bytes) {
@@ -106,7 +109,7 @@ fn from_utf8(bytes: &[u8]) -> Result<Decoded<'_>, usize> {
     }
 }
 
-/// Half a character at the start of some bytes.
+/// The half character at the start of these bytes.
 fn half(bytes: &[u8]) -> Option<u16> {
     match *bytes {
         [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, ..] => {
@@ -131,7 +134,7 @@ fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Decoded<'static>
         }
         text.push(read.unwrap_or(char::REPLACEMENT_CHARACTER));
     }
-    // A byte that is left over is half of a unit.
+    // An odd last byte is half of a unit.
     if bytes.len() % 2 == 1 {
         return Err(bytes.len() - 1);
     }

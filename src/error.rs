@@ -1,4 +1,6 @@
-//! The crate's one error type.
+//! The crate's one error type: [`Error`], sorted by [`ErrorKind`].
+//!
+//! [`OverBudget`] has the numbers of a refusal, [`Position`] the place in a damaged file, [`Advice`] what would help.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,20 +8,36 @@ use std::fmt;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: one word wide, with a [kind](Error::kind) to branch on and numbers in its message.
+/// Why an operation failed: a [kind](Error::kind) to branch on, and a message with the numbers. It
+/// is one word wide, so that a `Result` stays small.
 ///
-/// Messages are lowercase, say what was asked, what was found, what is allowed, and what would help
-/// ([`advice`](Self::advice)). Print the causes with [`source`](std::error::Error::source).
+/// Messages are lowercase. They name what was asked, what was found, what is allowed, and what
+/// would help ([`advice`](Self::advice)).
 ///
-/// `Display` is for the person who asked: where a server refused a request, it has what the server said of that, on one
-/// line of at most 300 characters, with keys masked. A server may quote the conversation there, so `Debug` leaves it out:
-/// it holds no message text and no keys, and is what belongs into logs.
+/// `Display` is for the person who asked. If a server refused a request, it includes the server's
+/// own explanation, on one line of at most 300 characters, with keys masked. A server may quote the
+/// conversation there, so `Debug` leaves the explanation out: it holds no message text and no keys,
+/// and is what belongs in logs.
+///
+/// # Examples
+/// Print an error with its causes:
+/// ```
+/// use std::error::Error;
+///
+/// let error = turnwise::TokenBudget::limit(0).resolve().unwrap_err();
+/// eprintln!("{error}");
+/// let mut cause = error.source();
+/// while let Some(error) = cause {
+///     eprintln!("  caused by: {error}");
+///     cause = error.source();
+/// }
+/// ```
 pub struct Error(Box<Repr>);
 
 struct Repr {
     kind: ErrorKind,
     detail: String,
-    /// The detail without what somebody else said.
+    /// The detail without text that comes from a server or a handler, for logs.
     logged: Option<String>,
     advice: Option<Advice>,
     over: Option<OverBudget>,
@@ -27,78 +45,92 @@ struct Repr {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The kinds of [`Error`].
+/// The kinds of [`Error`], in groups: planning, messages and tools, arguments, the record and its
+/// files, servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// What must be sent does not fit the budget; [`Error::over_budget`] has the numbers.
+    // Planning.
+    /// The messages that must be sent do not fit the budget; [`Error::over_budget`] has the
+    /// numbers.
     OverBudget,
-    /// Head and pins alone do not fit the budget; [`Error::over_budget`] has the numbers.
+    /// The head and the pinned messages alone do not fit the budget; [`Error::over_budget`] has the
+    /// numbers.
     PinsOverBudget,
-    /// The model is not in the table, so that its window is not known.
+    /// The model is not in the table, so its window is not known. State a budget, or add the model.
     UnknownModel,
-    /// A message, or a list of messages, that cannot be used.
+    // Messages and tools.
+    /// A message, or a list of messages, cannot be used as it is.
     InvalidMessage,
-    /// Calls at the end of the path that have no result yet, and a message that is not one.
+    /// The path ends with calls that have no result yet, and the new message is not a result.
     UnansweredCalls,
-    /// A result that no call at the end of the path waits for.
+    /// A result was given for a call that is not open at the end of the path.
     UnknownCall,
-    /// A handler failed in a tool loop that stops there.
+    /// A tool's handler failed, in a tool loop that stops at failures.
     ToolFailed,
-    /// A call of a tool that was started and has no result: a process or a loop was stopped while its handler ran.
+    /// A tool call was started and has no result, because the process or the loop was stopped while
+    /// its handler ran. Whether the tool did its work is not known.
     OutcomeUnknown,
-    /// A parameter of a request that a conversation has no place for.
+    // Arguments.
+    /// A request parameter is not allowed here, because the conversation sets that member itself.
     InvalidParam,
-    /// A token budget that contradicts itself.
+    /// A token budget contradicts itself or leaves nothing to send.
     InvalidBudget,
-    /// A server's name or an option of a [`Dialect`](crate::Dialect) that does not exist.
+    /// There is no server or [`Dialect`](crate::Dialect) option of this name.
     InvalidDialect,
-    /// A strategy's name or option that does not exist, or a draft that names groups that do not exist.
+    /// There is no strategy or option of this name, or a draft names groups that do not exist.
     InvalidStrategy,
-    /// A limit was passed, such as the length of a metadata value, or the rounds of a tool loop.
+    /// A limit was exceeded, such as the length of a metadata value or the number of rounds of a
+    /// tool loop.
     Limit,
-    /// An item, a summary or a branch that the record does not hold.
+    // The record and its files.
+    /// The record has no such item, summary or branch.
     NotFound,
-    /// A file in a newer format than this version reads.
+    /// The file has a newer format than this version can read.
     NewerFormat,
-    /// A file of another program or API, which the message names: it holds a conversation in another form.
+    /// The file belongs to another program or API, which the message names: its conversation has
+    /// another form.
     ForeignFormat,
-    /// A file that is torn or not what it claims to be; [`Error::position`] says where.
+    /// The file is truncated or not what it claims to be; [`Error::position`] says where.
     Damaged,
-    /// A file that somebody else has changed since it was read or saved here.
+    /// The file was modified by another writer since it was last read or saved here.
     Conflict,
-    /// An exchange that is recorded and could not be saved; [`Error::unsaved`] has its reply and the reason.
+    /// The exchange is recorded and could not be saved; [`Error::unsaved`] has its reply and the
+    /// reason.
     NotSaved,
     /// Reading or writing failed.
     Io,
-    /// A send or another change of the record is under way or waits for its turn; the record can be changed when it ended.
+    /// A send or another change of the record is in progress or waiting; try again when it has
+    /// finished.
     Busy,
-    /// There is nobody to send to: no backend, no key, or nothing to reach a server with.
+    // Servers.
+    /// No request can be sent: there is no backend, no key, or no way to reach a server.
     NoBackend,
-    /// The server says that the request is longer than its window.
+    /// The server reports that the request is longer than its window.
     Overflow,
-    /// Too many requests in a time.
+    /// Rate limit exceeded.
     RateLimited,
-    /// The account has nothing left.
+    /// Quota or credit exhausted.
     Quota,
-    /// The key is missing, wrong or not allowed to do this.
+    /// The key is missing or wrong, or lacks the permission.
     Auth,
-    /// No answer came in time.
+    /// The server did not answer in time.
     Timeout,
-    /// The server refuses the request.
+    /// The server refused the request.
     Rejected,
-    /// The answer is not a chat completion, or an empty one.
+    /// The answer is empty, or not a chat completion.
     Malformed,
     /// The server could not be reached, or failed.
     Unavailable,
-    /// The reply broke off while it came.
+    /// The reply broke off while it was being received.
     Interrupted,
-    /// The reply ends in the middle of a call. Nothing of it was run or recorded; [`Error::attempt`] has what came.
+    /// The reply ends in the middle of a tool call. None of its calls was run or recorded;
+    /// [`Error::attempt`] has the part that arrived.
     CutCall,
 }
 
 impl ErrorKind {
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later without any change.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::RateLimited | Self::Timeout | Self::Unavailable | Self::Interrupted)
     }
@@ -147,15 +179,15 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// The numbers of a refusal: what did not fit, and into what.
+/// The numbers of a refusal by the planner: what did not fit, and how much room there was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OverBudget {
-    /// The index of the group on the path, if one group is the cause.
+    /// The index of the group on the path, if a single group is the cause.
     pub group: Option<usize>,
     /// The tokens that it needs.
     pub tokens: u64,
-    /// The tokens that there were for it.
+    /// The tokens that were available for it.
     pub room: u64,
 }
 
@@ -165,15 +197,16 @@ impl OverBudget {
     }
 }
 
-/// A place in a text, for editors: line and column count from 1, the column in bytes.
+/// A place in a text: line, column and byte. Lines and columns count from 1, columns in bytes, as
+/// editors do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Position {
-    /// Line, from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// Column in bytes, from 1.
+    /// The column in bytes, from 1.
     pub column: usize,
-    /// Bytes before the place.
+    /// The number of bytes before the place.
     pub byte: usize,
 }
 
@@ -189,7 +222,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// What would help against an error, for whoever reads it: `Display` names what the library has for it.
+/// What would help against an error. `Display` names the method or option of the library;
+/// [`on_command_line`](Self::on_command_line) names the option of the program `turnwise`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     library: Cow<'static, str>,
@@ -201,7 +235,7 @@ impl Advice {
         Self { library: library.into(), command_line: Some(command_line.into()) }
     }
 
-    /// What only a program of one's own can do.
+    /// Advice that only a program that uses the library can follow.
     pub(crate) fn of_library(library: &'static str) -> Self {
         Self { library: library.into(), command_line: None }
     }
@@ -219,18 +253,20 @@ impl fmt::Display for Advice {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
+    /// An error of your own strategy or handler: say what was asked, what was found and what is allowed, in lowercase.
+    pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         let (logged, advice) = (None, None);
         Self(Box::new(Repr { kind, detail: detail.into(), logged, advice, over: None, position: None, source: None }))
     }
 
-    /// The same error with another detail for logs, which has nothing of what somebody else said.
+    /// The same error with another detail for logs, without text that comes from a server or a
+    /// handler.
     pub(crate) fn logged_as(mut self, detail: String) -> Self {
         self.0.logged = Some(detail);
         self
     }
 
-    /// The same error with what would help.
+    /// The same error with this advice.
     pub(crate) fn advise(mut self, advice: Option<Advice>) -> Self {
         self.0.advice = advice;
         self
@@ -250,37 +286,40 @@ impl Error {
         self
     }
 
-    pub(crate) fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    /// The same error with its cause.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// The kind, to branch on.
+    /// The kind, for branching.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What was asked, what was found and what is allowed, and what a server said; without the kind and the advice.
+    /// What was asked, what was found and what is allowed, with a server's own explanation; without
+    /// the kind and the advice.
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// What would help, where that is known: an option, a way to state what is missing.
+    /// What would help, if that is known.
     pub fn advice(&self) -> Option<&Advice> {
         self.0.advice.as_ref()
     }
 
-    /// The numbers of a refusal by the planner.
+    /// The numbers, if the planner refused a request that does not fit.
     pub fn over_budget(&self) -> Option<&OverBudget> {
         self.0.over.as_ref()
     }
 
-    /// Whether the server says that the request is longer than its window.
+    /// Whether the server reported that the request is longer than its window.
     pub fn is_overflow(&self) -> bool {
         self.kind() == ErrorKind::Overflow
     }
 
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
         self.kind().is_retryable()
     }
@@ -290,7 +329,7 @@ impl Error {
         self.0.source.as_deref().and_then(|source| source.downcast_ref())
     }
 
-    /// Where in a file the damage was found.
+    /// Where in a file the damage is.
     pub fn position(&self) -> Option<Position> {
         self.0.position
     }
@@ -317,7 +356,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What `fn main() -> Result<()>` prints, and a failed test.
+        // `fn main() -> Result<()>` and failed tests print this.
         self.0.write(f, self.0.logged.as_ref().unwrap_or(&self.0.detail))
     }
 }

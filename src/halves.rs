@@ -1,26 +1,30 @@
-//! Half characters: an escape such as `\ud83d` names half of a character (a lone surrogate) and means nothing without the
-//! other half. Programs that cut text by UTF-16 units write them. No Rust string can hold one, and strict servers refuse
-//! them, so that they are replaced by U+FFFD wherever JSON comes in.
+//! Replaces half characters in JSON. An escape such as `\ud83d` names half of a character (a lone
+//! surrogate) and means nothing without the other half. Programs that cut text by UTF-16 units
+//! write them. No Rust string can hold one, and strict servers refuse them, so they are replaced by
+//! U+FFFD wherever JSON is read.
 
 use std::borrow::Cow;
 
-/// The length of an escape such as `\ud83d`. Its replacement, `\ufffd`, is as long, so that no place in a text moves.
+/// The length of an escape such as `\ud83d`. Its replacement, `\ufffd`, has the same length, so
+/// that byte positions in a text do not change.
 const ESCAPE: usize = 6;
 
 /// A JSON text without half characters.
 #[derive(Debug)]
 pub(crate) struct Mended<'a> {
-    /// The text itself where there was nothing to replace.
+    /// The text itself if there was nothing to replace.
     pub(crate) text: Cow<'a, str>,
     /// How many half characters were replaced.
     pub(crate) count: usize,
-    /// The byte at which the first one stood.
+    /// The byte at which the first one was.
     pub(crate) first: Option<usize>,
-    /// Whether text inside its strings may hold half characters of its own: JSON that was written into a JSON string.
+    /// Whether strings of the text may contain JSON, such as arguments, with half characters of its
+    /// own.
     pub(crate) is_nested: bool,
 }
 
-/// Replaces the half characters of a JSON text. `\\ud83d`, a backslash and some letters, is left alone.
+/// Replaces the half characters of a JSON text. `\\ud83d`, an escaped backslash followed by
+/// letters, is left alone.
 pub(crate) fn mended(text: &str) -> Mended<'_> {
     let mut halves = Halves::of(text);
     let Some(first) = halves.next() else {
@@ -72,7 +76,8 @@ impl Iterator for Halves<'_> {
             let Some(unit) = unit(self.text, at) else {
                 let escaped = self.text.as_bytes().get(at + 1);
                 self.is_nested |= escaped == Some(&b'\\') && unit(self.text, at + 1).is_some_and(is_half);
-                // What follows a backslash belongs to it; in text that is not JSON it may be half of a character's bytes.
+                // A backslash escapes the next character; in text that is not JSON it may be half
+                // of a character's bytes.
                 self.at = at + 1 + usize::from(escaped.is_some_and(u8::is_ascii));
                 continue;
             };
@@ -86,7 +91,7 @@ impl Iterator for Halves<'_> {
     }
 }
 
-/// The UTF-16 unit that an escape at this byte names.
+/// The UTF-16 unit of the escape at this byte.
 fn unit(text: &str, at: usize) -> Option<u16> {
     let [b'\\', b'u', digits @ ..] = text.as_bytes().get(at..at + ESCAPE)? else { return None };
     let digit = |unit: u16, digit: &u8| Some(unit << 4 | u16::try_from(char::from(*digit).to_digit(16)?).ok()?);

@@ -1,4 +1,5 @@
-//! JSON kept as text: what this crate does not interpret comes back out digit for digit.
+//! `RawJson`: JSON kept as text, so that what this crate does not interpret is written back digit
+//! for digit.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,20 +11,23 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
 
-/// Any JSON value as compact text: order of keys, digits of numbers and escapes stay as they were written, white space
-/// between tokens goes. Half a character, such as the escape `\ud83d` without its other half, becomes `\ufffd`: strict
-/// servers refuse the one and take the other.
+/// Any JSON value as compact text: the order of keys, the digits of numbers and escapes stay as
+/// they were written; white space between tokens is removed. Half a character, such as the escape
+/// `\ud83d` without its other half, becomes `\ufffd`, because strict servers refuse the half and
+/// accept the replacement.
 ///
-/// Two values are equal when their texts are. `Debug` prints the length only. A clone shares the text.
+/// Two values are equal if their texts are. `Debug` prints the length only. A clone shares the
+/// text.
 ///
-/// It is made from numbers, truth values, text (a JSON string: text that is JSON is read by [`new`](Self::new)), lists of
-/// these, and a [`serde_json::Value`], whose keys `serde_json` sorts. A number that JSON cannot write becomes null.
+/// It converts from numbers, booleans, text (as a JSON string; text that is JSON is read by
+/// [`new`](Self::new)), lists of these, and a [`serde_json::Value`], whose keys `serde_json` sorts.
+/// A number that JSON cannot represent becomes null.
 ///
-/// It parses through `serde_json` (from text, or from a [`serde_json::Value`]) and no other format.
+/// It is deserialized by `serde_json` only, from text or from a [`serde_json::Value`].
 ///
 /// # Examples
 /// ```
-/// let json: turnwise::RawJson = serde_json::from_str(r#"{"b": 1.50, "a": [1, 2]}"#)?;
+/// let json: turnwise::message::RawJson = serde_json::from_str(r#"{"b": 1.50, "a": [1, 2]}"#)?;
 /// assert_eq!(json.as_str(), r#"{"b":1.50,"a":[1,2]}"#);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -34,13 +38,14 @@ impl RawJson {
     /// Reads one JSON value from text.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidMessage`] when the text is not one JSON value.
+    /// [`ErrorKind::InvalidMessage`] if the text is not exactly one JSON value.
     pub fn new(text: &str) -> Result<Self> {
         serde_json::from_str(text)
             .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("not a JSON value: {}", described(&e))))
     }
 
-    /// The JSON value that a text is, if it is one. A long text is copied less often than by [`new`](Self::new).
+    /// Reads a text as one JSON value, if it is one. A long text is copied less often than by
+    /// [`new`](Self::new).
     #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "for whole answers"))]
     pub(crate) fn from_text(text: String) -> Option<Self> {
         let compact = compacted(&text).unwrap_or(text);
@@ -52,10 +57,10 @@ impl RawJson {
         self.0.get()
     }
 
-    /// Reads the text as a type of yours; borrowed strings are possible.
+    /// Deserializes the text as `T`, which may borrow from it.
     ///
     /// # Errors
-    /// What `serde_json` says when the value has another shape.
+    /// The error of `serde_json` if the value has another shape.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
         serde_json::from_str(self.as_str())
     }
@@ -77,7 +82,7 @@ impl From<&RawValue> for RawJson {
 impl From<serde_json::Value> for RawJson {
     fn from(value: serde_json::Value) -> Self {
         let text = value.to_string();
-        // A printed `Value` is always one JSON value, so the fallback is never taken.
+        // A printed `Value` is always one JSON value, so the fallback is never used.
         Self(RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned()).into())
     }
 }
@@ -104,7 +109,7 @@ impl<T: Into<Self>> From<Vec<T>> for RawJson {
     fn from(values: Vec<T>) -> Self {
         let texts: Vec<String> = values.into_iter().map(|value| value.into().as_str().to_owned()).collect();
         let list = RawValue::from_string(format!("[{}]", texts.join(",")));
-        // Values in brackets are always one JSON value, so the fallback is never taken.
+        // Values in brackets are always one JSON value, so the fallback is never used.
         Self(list.unwrap_or_else(|_| RawValue::NULL.to_owned()).into())
     }
 }
@@ -141,15 +146,15 @@ impl<'de> Deserialize<'de> for RawJson {
     }
 }
 
-/// What an error of `serde_json` says, without its place (which may be one in a part of a text) and without the text of
-/// a string that it did not expect.
+/// The message of a `serde_json` error, without its place, which may be relative to a part of a
+/// text, and without the text of an unexpected string.
 pub(crate) fn described(error: &serde_json::Error) -> String {
     if error.is_eof() {
         return "the text ends in the middle of a value".to_owned();
     }
     let text = error.to_string();
     if text.starts_with("trailing characters") {
-        return "more than one JSON value; JSON Lines are read by `Transcripts`".to_owned();
+        return "more than one JSON value; read JSON Lines with `Transcripts`".to_owned();
     }
     let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
     let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));
@@ -159,7 +164,8 @@ pub(crate) fn described(error: &serde_json::Error) -> String {
     }
 }
 
-/// The text of a valid JSON value without white space between tokens; `None` when there is none to take out.
+/// The text of a valid JSON value without white space between tokens; `None` if there is none to
+/// remove.
 fn compacted(text: &str) -> Option<String> {
     let mut out: Option<String> = None;
     let (mut kept_to, mut in_string, mut escaped) = (0, false, false);

@@ -1,5 +1,7 @@
-//! The cost of every message, beside the record: counted once for each way to count, summed along the path.
+//! `Ledger`: the cost of every message, counted once for each way to count and summed along the
+//! path.
 
+mod changes;
 mod known;
 
 use std::io::{self, Write};
@@ -17,9 +19,12 @@ use crate::message::Message;
 use crate::request::Tool;
 use crate::tokens::{ChatCost, Count, is_parallel};
 
-/// Counts that were made, for one conversation: a column for each [`ChatCost`], with prefix sums over the path.
+pub use changes::Counted;
+
+/// The counts of one conversation: a column for each [`ChatCost`], with prefix sums over the path.
 ///
-/// It is derived: an empty one works, and costs the counting. Used with another conversation, or with a copy that went
+/// It is derived data: an empty ledger works, but everything is counted again. If it is used with
+/// another conversation, or with a copy that has diverged, it notices and counts only what differs.
 /// another way, it notices and counts what is new to it.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -31,7 +36,8 @@ pub struct Ledger {
 #[derive(Clone, Debug)]
 struct Column {
     cost_id: Arc<str>,
-    /// By ordinal: the cost of the group that ends with this item, on every path where one does.
+    /// By ordinal: the cost of the group that ends with this item, on every path on which a group
+    /// ends there.
     costs: Log<Packed>,
     /// For each group of the path that was summed.
     sums: Log<Sum>,
@@ -40,16 +46,16 @@ struct Column {
 
 #[derive(Clone, Debug)]
 struct Sum {
-    /// Tokens of all groups up to and with this one that can be sent.
+    /// The tokens of all sendable groups up to and including this one.
     tokens: u64,
-    /// The newest item of the groups up to and with this one.
+    /// The newest item of the groups up to and including this one.
     stamp: Stamp,
-    /// Tokens of the group, whether or not it can be sent.
+    /// The tokens of the group, whether or not it can be sent.
     own: Packed,
     state: GroupState,
 }
 
-/// The cost of head and tools: as it was counted, or as a file has it.
+/// The cost of head and tools, as counted or as read from a file.
 #[derive(Clone, Debug)]
 enum Head {
     Counted(HeadCost),
@@ -64,9 +70,9 @@ struct HeadCost {
     counts: [Count; 2],
 }
 
-/// A count in four bytes: the highest bit says that it is an estimate, as a count is that does not fit.
+/// A count in four bytes. The highest bit marks an estimate, and a count that does not fit is one.
 ///
-/// In a file: a number of tokens, below zero for an estimate, null when it is not known.
+/// In a file: a number of tokens, negative for an estimate, null if it is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Option<i64>", into = "Option<i64>")]
 pub(crate) struct Packed(u32);
@@ -103,27 +109,28 @@ impl From<Option<i64>> for Packed {
     }
 }
 
-/// Texts shorter than this in all are counted on the calling thread.
+/// Texts with a total length below this are counted on the calling thread.
 const WORTH_A_THREAD: usize = 256 * 1024;
 
 impl Ledger {
-    /// A ledger that knows no cost yet.
+    /// A ledger without costs.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The cost of all groups of the path that can be sent, without head and priming. Counts what was not counted.
+    /// The cost of all groups of the path that can be sent, without head and priming. Counts what
+    /// is missing.
     pub fn total(&mut self, conversation: &Conversation, cost: &ChatCost) -> u64 {
         let groups = conversation.path().groups();
         self.sums(conversation, cost).tokens(0..groups)
     }
 
-    /// The ids of the costs it has columns for.
+    /// The ids of the costs that it has columns for.
     pub fn cost_ids(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| &*column.cost_id)
     }
 
-    /// The sums along the current path, with everything counted.
+    /// The sums along the current path, after counting what is missing.
     pub(crate) fn sums(&mut self, conversation: &Conversation, cost: &ChatCost) -> Sums {
         let path = conversation.path();
         let index = self.column(cost.id());
@@ -171,14 +178,15 @@ impl Ledger {
         if let Some(index) = self.columns.iter().position(|column| &*column.cost_id == cost_id) {
             return index;
         }
-        // Most conversations are counted in one way.
+        // Most conversations are counted by one rule.
         self.columns.reserve_exact(1);
         self.columns.push(Column::new(cost_id));
         self.columns.len() - 1
     }
 
     fn extend(&mut self, index: usize, path: Path<'_>, cost: &ChatCost) {
-        let (first, groups) = (self.columns[index].sums.len(), path.groups());
+        let first = self.columns[index].sums.len();
+        let groups = path.groups();
         if first == groups {
             return;
         }
@@ -196,7 +204,8 @@ impl Ledger {
         }
     }
 
-    /// Notes which item has an ordinal, and forgets the cost of another one that had it.
+    /// Records which item has an ordinal, and forgets the cost of an earlier item with that
+    /// ordinal.
     fn take_stamp(&mut self, item: &Item) {
         let id = item.id().index();
         while self.stamps.len() <= id {
@@ -215,8 +224,8 @@ impl Ledger {
         }
     }
 
-    /// The costs by cost id, each by ordinal, for a file: those of the conversation's own items. A copy of it that went
-    /// another way may have used this ledger too.
+    /// The costs by cost id, each by ordinal, for a file. Only the conversation's own items are
+    /// included, because a copy that has diverged may have used this ledger too.
     pub(crate) fn columns(&self, conversation: &Conversation) -> impl Iterator<Item = (&str, Vec<Packed>)> {
         let known = |id: usize| {
             let item = conversation.get(ItemId::from_index(id))?;
@@ -229,22 +238,14 @@ impl Ledger {
         })
     }
 
-    /// The costs of the last head and tools by cost id, with the print that they go with, for a file.
+    /// The costs of the last head and tools by cost id, with the fingerprint that they belong to,
+    /// for a file.
     pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Fingerprint, Packed, Packed))> {
-        self.columns.iter().filter_map(|column| {
-            let (print, counts) = match column.head.as_ref()? {
-                Head::Loaded(print, counts) => (*print, counts),
-                Head::Counted(known) => {
-                    (Fingerprint::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts)
-                }
-            };
-            let [head, tools] = counts.map(Packed::new);
-            Some((column.cost_id.to_string(), (print, head, tools)))
-        })
+        self.columns.iter().filter_map(|column| Some((column.cost_id.to_string(), column.head.as_ref()?.packed())))
     }
 
-    /// Takes costs of heads from a file; each is believed where its print is that of the head, tools and parameters that
-    /// are asked for.
+    /// Restores costs of heads from a file. Each is used if its fingerprint matches the head, tools
+    /// and parameters that are asked for.
     pub(crate) fn restore_heads(&mut self, heads: impl IntoIterator<Item = (String, (Fingerprint, Packed, Packed))>) {
         for (cost_id, (print, head, tools)) in heads {
             if let (Some(head), Some(tools)) = (head.count(), tools.count()) {
@@ -254,7 +255,8 @@ impl Ledger {
         }
     }
 
-    /// A ledger from the columns of a file: costs of the items that still look as they did, by hash and length.
+    /// A ledger from the columns of a file, with the costs of items that are unchanged by hash and
+    /// length.
     pub(crate) fn restore(
         conversation: &Conversation,
         prints: &[Option<Fingerprint>],
@@ -262,15 +264,16 @@ impl Ledger {
     ) -> Self {
         let is_same = |item: &&Item| prints.get(item.id().index()) == Some(&Some(Fingerprint::of(item.message())));
         let mut stamps = vec![Stamp::default(); conversation.next_ordinal()];
-        // The cost of a group covers all its messages, so one that changed takes the stamps of its results along. Results
-        // that somebody spoke before are counted anew: they are few, and older versions took them for orphans.
+        // The cost of a group covers all its messages, so a changed message also invalidates the
+        // stamps of its results. Late results are always counted again: they are few, and older
+        // versions took them for orphans.
         for item in conversation.items().filter(is_same) {
             let parent = item.parent().and_then(|parent| conversation.get(parent));
             let follows_its_calls = parent.is_some_and(|parent| {
                 let holds = stamps[parent.id().index()] != Stamp::default();
-                holds && (parent.message().has_calls() || is_result(parent.message()))
+                holds && (parent.message().has_calls() || parent.message().is_result())
             });
-            if follows_its_calls || !is_result(item.message()) {
+            if follows_its_calls || !item.message().is_result() {
                 stamps[item.id().index()] = item.stamp();
             }
         }
@@ -283,7 +286,7 @@ impl Ledger {
 }
 
 impl Head {
-    /// The counts, if they are of this head, these tools and these parameters.
+    /// The counts, if they belong to this head, these tools and these parameters.
     fn counts(&self, head: &Arc<[Message]>, tools: &[Tool], params: &[(String, RawJson)]) -> Option<[Count; 2]> {
         match self {
             Self::Loaded(print, counts) => (*print == Fingerprint::of(&(&**head, tools, params))).then_some(*counts),
@@ -296,7 +299,7 @@ impl Head {
     }
 }
 
-/// Those of a request's parameters that cost tokens.
+/// The parameters of a request that cost tokens.
 fn costly(params: &[(String, RawJson)]) -> Vec<(String, RawJson)> {
     params.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect()
 }
@@ -306,8 +309,9 @@ impl Column {
         Self { cost_id: cost_id.into(), costs: Log::default(), sums: Log::default(), head: None }
     }
 
-    /// Keeps the sums of the groups that stand on the path as they stood. An item with the same stamp has the same
-    /// items before it, so the newest item of a group and of those before it vouches for all of them.
+    /// Keeps the sums of the groups that are still on the path unchanged. An item with the same
+    /// stamp has the same items before it, so it is enough to compare the newest item of a group
+    /// and of those before it.
     fn drop_what_changed(&mut self, path: Path<'_>) {
         let mut known = self.sums.len();
         while known > 0 && !self.stands(path, known - 1) {
@@ -327,8 +331,8 @@ impl Column {
         self.costs.get(path.group(group).last_item()?.id().index())?.count()
     }
 
-    /// Counts a group. Results that came since it was counted are added to what it cost without them; parallel calls are
-    /// one unit with their results, which is counted anew.
+    /// Counts a group. Results recorded since it was last counted are added to its cost; parallel
+    /// calls are one unit with their results, which is counted again.
     fn count(&self, path: Path<'_>, group: usize, cost: &ChatCost) -> Count {
         let group = path.group(group);
         let first = group.first();
@@ -372,22 +376,19 @@ impl Column {
     }
 }
 
-fn is_result(message: &Message) -> bool {
-    message.is_result()
-}
-
 fn bytes(path: Path<'_>, group: usize) -> usize {
     path.group(group).messages().map(|message| message.text().len()).sum()
 }
 
-/// Counts groups, on all cores when there is enough to count.
+/// Counts groups, on all cores if there is enough to count.
 fn count_all(
     groups: &[usize],
     count_one: impl Fn(usize) -> Count + Sync,
     bytes: impl Fn(usize) -> usize,
 ) -> Vec<Count> {
     let count = |groups: &[usize]| -> Vec<Count> { groups.iter().map(|&group| count_one(group)).collect() };
-    // The first group on this thread: a vocabulary that is still to be loaded is loaded once, and where it stays.
+    // The first group is counted on this thread, so that a vocabulary is loaded once, and by this
+    // thread.
     let Some((&first, rest)) = groups.split_first() else { return Vec::new() };
     let first = count_one(first);
     let is_worth_it = rest.len() > 1 && rest.iter().map(|&group| bytes(group)).sum::<usize>() >= WORTH_A_THREAD;
@@ -396,7 +397,8 @@ fn count_all(
     std::iter::once(first).chain(rest).collect()
 }
 
-/// Deals small shares to the cores in turn, so that one with long messages does not keep the others waiting.
+/// Deals small shares to the cores in turn, so that one share of long messages does not delay the
+/// others.
 fn count_on(cores: usize, groups: &[usize], count: &(impl Fn(&[usize]) -> Vec<Count> + Sync)) -> Vec<Count> {
     let shares: Vec<&[usize]> = groups.chunks(groups.len().div_ceil(cores * 8).max(1)).collect();
     let mut counted: Vec<Vec<Count>> = vec![Vec::new(); shares.len()];
@@ -411,7 +413,8 @@ fn count_on(cores: usize, groups: &[usize], count: &(impl Fn(&[usize]) -> Vec<Co
             counted[index] = counts;
         }
     });
-    // A share whose worker died is counted here; the panic shows here if it is the counter's.
+    // A share whose worker panicked is counted here, so that a panic of the counter reaches the
+    // caller.
     for (counts, share) in counted.iter_mut().zip(&shares) {
         if counts.is_empty() {
             *counts = count(share);
@@ -420,9 +423,11 @@ fn count_on(cores: usize, groups: &[usize], count: &(impl Fn(&[usize]) -> Vec<Co
     counted.concat()
 }
 
-/// Hash (XXH3 of the JSON) and length in bytes of a message, or of head and tools, by which a file's ledger knows it again.
+/// The fingerprint of a message, or of head and tools: hash (XXH3 of the JSON) and length in bytes.
+/// A file's ledger uses it to recognise unchanged messages.
 ///
-/// In a file: `hash:length`, the hash in hexadecimal, because readers of JSON keep only 53 bits of a number.
+/// In a file: `hash:length`, the hash in hexadecimal, because JSON readers keep only 53 bits of a
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Fingerprint {
@@ -451,12 +456,12 @@ impl TryFrom<String> for Fingerprint {
 impl Fingerprint {
     pub(crate) fn of(message: &impl Serialize) -> Self {
         let mut writer = Hashing { hash: Xxh3::new(), bytes: 0 };
-        // Writing into a hash cannot fail, and a message always serializes.
+        // Writing to a hash cannot fail, and a message can always be serialized.
         let _ = serde_json::to_writer(&mut writer, message);
         Self { hash: writer.hash.digest(), bytes: writer.bytes }
     }
 
-    /// Half of the hash.
+    /// The lower half of the hash.
     #[allow(clippy::cast_possible_truncation, reason = "half is wanted")]
     pub(crate) fn short(self) -> u32 {
         self.hash as u32
@@ -480,12 +485,12 @@ impl Write for Hashing {
     }
 }
 
-/// The sums along one path, as they were: a copy that shares its blocks with the ledger.
+/// The sums along one path at one time: a copy that shares its blocks with the ledger.
 #[derive(Clone, Debug)]
 pub(crate) struct Sums(Log<Sum>);
 
 impl Sums {
-    /// Tokens of the groups in a range that can be sent.
+    /// The tokens of the groups in a range that can be sent.
     pub(crate) fn tokens(&self, groups: Range<usize>) -> u64 {
         let up_to = |group: usize| match group.checked_sub(1) {
             Some(last) => self.0.get(last).map_or(0, |sum| sum.tokens),

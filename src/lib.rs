@@ -42,11 +42,11 @@
 //! # Ok::<(), turnwise::Error>(())
 //! ```
 //!
-//! What is sent, and why: `println!("{}", plan.explain())` prints
+//! `println!("{}", plan.explain())` prints what is sent, and why:
 //!
 //! ```text
 //! window: sends 32 of 82 messages, 393 of 400 tokens
-//!   limit 400 tokens; trims above 400 down to 400
+//!   limit 400 tokens
 //!   +  0     sent          1 message        10 tokens  always sent first
 //!   -  1-50  left out    50 messages       600 tokens  older than what fits
 //!   + 51-80  sent        30 messages       369 tokens  fits
@@ -65,24 +65,25 @@
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
+//! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | |
 //! | write a strategy | [`Strategy`], [`plan::check()`] | `custom_strategy.rs` |
 //! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries) |
 //! | see what is sent, and why | [`Plan::explain`], [`Plan::decisions`], [`Plan::to_keep`] | `pins.rs` |
 //! | keep a message in every request | [`Conversation::pin`], [`ConversationManager::constrain`] | `preferences.rs`, `pins.rs` |
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
-//! | many conversations in one server | one [`Builder`] as a template | `many_sessions.rs` |
+//! | many conversations in one server | one [`Builder`] as a template, [`store`] | `many_sessions.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
 //! | talk to a server that differs | [`Dialect`], [`Error::advice`] | |
 //! | set how much may be sent | [`TokenBudget`], [`Models`] | |
 //! | count tokens | [`count()`], [`count_request`], [`ChatCost`] | `count.rs` |
-//! | know what it costs | [`Spending`], [`Observer`], [`Forecast`] | `observer.rs` |
+//! | know what it costs | [`Spending`], [`Observer`], [`tokens::Forecast`] | `observer.rs` |
 //! | run a saved conversation again | [`replay()`] | `replay.rs` |
 //!
 //! The examples are in the repository's folder `examples/`; all run without a key.
 //!
 //! ## Summaries
-//! Old messages are summarized by the manager's model or a cheaper one. Even if the summary fails,
-//! the exchange goes on, and the conversation stays whole:
+//! Old messages are summarized by the manager's model or a cheaper one. If the summary fails, the
+//! exchange continues without it, and the conversation stays complete:
 //!
 //! ```no_run
 //! use turnwise::{ConversationManager, Result, Summarize, Summarizer};
@@ -97,8 +98,8 @@
 //! ```
 //!
 //! ## Planning by hand
-//! Costs that are kept from call to call, so that no text is tokenized twice, in a file that other
-//! tools can read too:
+//! Keep costs from call to call, so that no text is tokenized twice, in a file that other tools can
+//! read too:
 //!
 //! ```no_run
 //! use turnwise::{
@@ -123,76 +124,86 @@
 //! ```
 //!
 //! # How it works
-//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`].
-//! Trimming removes nothing from it. A [`Strategy`] sees a [`View`] of the path, cut into groups (a
-//! message, or calls with their results) with what each costs, and answers with a [`Draft`] of what
-//! to leave out. The [`Planner`] makes the [`Plan`]: it adds what must be sent, leaves out what
-//! would not be legal, checks the sum against the [`TokenBudget`], and refuses with numbers. Costs
-//! come from a [`ChatCost`] and are kept in a [`Ledger`], so that no text is tokenized twice.
+//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`](conversation::Path).
+//! Trimming removes nothing from it. A [`Strategy`] receives a [`View`] of the path, divided into
+//! groups (a message, or calls with their results) with the cost of each, and returns a [`Draft`]
+//! of what to leave out. The [`Planner`] turns the draft into a [`Plan`]: it adds the messages that
+//! must be sent, leaves out those that would not be legal, checks the sum against the
+//! [`TokenBudget`], and otherwise fails with the numbers. Costs are computed by a [`ChatCost`] and
+//! kept in a [`Ledger`], so that no text is tokenized twice.
 //!
 //! A [`ConversationManager`] does this for each exchange, sends the plan through a
-//! [`ChatBackend`](backend::ChatBackend), and records the message with its reply, or nothing.
+//! [`ChatBackend`](backend::ChatBackend), and records the message with its reply, or nothing if
+//! that fails.
 //!
 //! # Layout
+//! What a first program needs is at the root of the crate; the rest is in its module.
+//!
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`message`], [`ChatRequest`] | the API's JSON, lossless |
-//! | [`conversation`] | the record |
-//! | [`tokens`], [`Ledger`], [`TokenBudget`] | what things cost, and what may be sent |
+//! | [`conversation`] | the record: items, path, groups, pins, marks, summaries |
+//! | [`tokens`], [`Ledger`], [`TokenBudget`] | what things cost, and what may be sent; models, prices, forecasts |
 //! | [`spending`] | what was spent, in tokens and money |
-//! | [`mod@plan`] | the planner: what a strategy sees and answers, and the plan made of it |
-//! | [`strategy`] | the strategies, one a file |
-//! | [`transcript`] | one conversation as a file |
-//! | [`backend`] | who answers: the trait, `OpenAI`'s API, the scripted double |
-//! | [`manager`] | conversations with a model |
-//! | [`mod@replay`] | a saved conversation run again under a strategy |
+//! | [`mod@plan`] | the planner: what a strategy receives and returns, and the plan made from it |
+//! | [`strategy`] | the strategies, one a file, and the parser of their names |
+//! | [`transcript`] | one conversation as a file, or many, a line each; changes as data; other formats |
+//! | [`store`] | many conversations by their ids: the trait, in memory, in a folder |
+//! | [`backend`] | connections to models: the trait, `OpenAI`'s API, and a scripted test double |
+//! | [`manager`] | conversations with a model: replies, streams, tools, summaries |
+//! | [`mod@replay`] | replay of a saved conversation under a strategy |
+//! | [`error`] | the one error type, its kinds and numbers |
 //!
 //! # Words
 //! | word | meaning |
 //! | --- | --- |
-//! | conversation, record | everything that was said, as a tree; it only grows |
+//! | conversation, record | all messages, as a tree; trimming removes none |
 //! | item | a message in the record, named by its id |
 //! | head | the leading system and developer messages; always sent first |
-//! | constraint | a rule that is stated for the whole conversation; part of the head |
+//! | constraint | a rule that holds for the whole conversation; part of the head |
 //! | path | the items from the root to the current leaf: the history as the user sees it |
 //! | branch | a path that ends at another leaf |
 //! | group | the atom of trimming: a single message, or calls with all their results |
 //! | turn | a user message and everything after it, up to the next one |
 //! | pin | an item that is always sent |
 //! | pending | what the next request must answer: the newest group and, inside a tool loop, its turn's user message |
-//! | required | sent whatever the strategy says: pins, and what is pending |
+//! | required | sent whatever the strategy drafts: pins and pending messages |
 //! | budget | how many tokens may be sent |
 //! | high mark, low mark | a request above the high mark is trimmed down to the low mark |
-//! | reserve | what a window keeps free for the reply |
+//! | reserve | the part of a window that is kept free for the reply |
 //! | strategy | decides which groups are left out or made smaller |
-//! | view, draft | what a strategy sees, and what it answers |
+//! | view, draft | what a strategy receives, and what it returns |
 //! | plan | a request that can be sent as it is, with a reason for every message |
 //! | run | adjacent messages of a plan with the same reason |
 //! | step | one strategy of a ladder, with what it saved |
-//! | mark | a position that a strategy finds again, such as the cut of a sticky window |
-//! | strategy cache | what a strategy may keep from plan to plan, such as an index |
-//! | summary request | what a strategy asks for when a summary would make room |
+//! | mark | a position that a strategy keeps in the record, such as the start of a window that moves rarely |
+//! | strategy cache | data that a strategy keeps from plan to plan, such as an index |
+//! | summary request | a request of a strategy for a summary that would make room |
 //! | dialect | how a server differs from `OpenAI`'s API |
-//! | exchange | what one request adds: the message and its reply; recorded whole or not at all |
+//! | exchange | what one request adds: the message and its reply; recorded completely or not at all |
 //! | round | the calls of one reply with their results, in a tool loop |
 //! | bill, usage | what the server charged for a request |
-//! | forecast | what the bill for a request will be, learned from earlier bills |
-//! | margin | what is kept free because a forecast may be too low |
+//! | forecast | the expected bill for a request, learned from earlier bills |
+//! | margin | tokens kept free because a forecast may be too low |
 //! | calibration | what bills have taught about counts |
-//! | ledger | what everything costs, beside the record |
+//! | ledger | the token cost of everything, kept beside the record |
 //! | transcript | a conversation as a file, with its ledger |
+//! | change | one recorded alteration of a transcript |
+//! | store | keeps many transcripts by their ids |
+//! | revision | what a writer had read; a write that names an older one is refused |
+//! | format | another program's way to write conversations |
 //!
 //! # Servers that differ
-//! Servers that speak `OpenAI`'s API differ in what they demand and refuse: one system message,
-//! roles that alternate, `reasoning_content` sent back, `max_tokens` under its older name. A
-//! [`Dialect`] says how requests are fitted to a server, by the name of a known one
-//! ([`Dialect::preset`]) or by single options. A builder, a planner and the command line take it, a
-//! file keeps it, and what it changes is counted. The error of a refused request has the server's
-//! own reason and, where that names such a difference, the option for it ([`Error::advice`]).
+//! Servers that speak `OpenAI`'s API differ in what they require and refuse: one system message,
+//! alternating roles, `reasoning_content` sent back, `max_tokens` under its older name. A
+//! [`Dialect`] adapts requests to a server, by the name of a known one ([`Dialect::preset`]) or by
+//! single options. A builder, a planner and the command line accept it, a file stores it, and its
+//! effects are counted. The error of a refused request contains the server's own explanation and,
+//! if that names such a difference, the option that helps ([`Error::advice`]).
 //!
 //! # Debug builds
-//! The tokenizer reads its vocabulary before the first count. In a debug build that takes 1.2 s of CPU time, and 0.25 s with
-//! these lines in the `Cargo.toml` of your program (or workspace):
+//! The tokenizer loads its vocabulary before the first count. In a debug build that takes 1.2 s of
+//! CPU time, and 0.25 s with these lines in the `Cargo.toml` of your program (or workspace):
 //! ```toml
 //! [profile.dev.package]
 //! tiktoken-rs.opt-level = 3
@@ -213,12 +224,13 @@
 mod readme {}
 
 pub mod backend;
+mod bisect;
 mod body;
 mod budget;
 pub mod conversation;
 mod dialect;
 mod encoding;
-mod error;
+pub mod error;
 mod halves;
 mod json;
 mod ledger;
@@ -229,32 +241,23 @@ pub mod plan;
 pub mod replay;
 mod request;
 pub mod spending;
+pub mod store;
 pub mod strategy;
 mod text;
 pub mod tokens;
 pub mod transcript;
 
+pub use backend::ChatEvent;
 #[cfg(feature = "openai")]
 pub use backend::openai::OpenAi;
-pub use backend::{ChatEvent, FinishReason, Usage};
-pub use budget::{ResolvedBudget, TokenBudget};
-pub use conversation::{
-    Branch, Conversation, Group, GroupState, Item, ItemId, Mark, Metadata, Path, Positions, Summary, SummaryId,
-    Timestamp,
-};
-pub use dialect::{Dialect, Preset};
-pub use error::{Advice, Error, ErrorKind, OverBudget, Position, Result};
-pub use json::RawJson;
+pub use budget::TokenBudget;
+pub use conversation::{Conversation, Item, ItemId};
+pub use dialect::Dialect;
+pub use error::{Error, ErrorKind, Result};
 pub use ledger::Ledger;
-pub use manager::{
-    Builder, ConversationManager, Exchange, FailedExchange, HandlerError, Observer, OpenCall, Outcome, Reply,
-    ReplyStream, Report, Summarizer, SummaryCall, ToolHandler, ToolLoop, ToolOutput, UnsavedExchange,
-};
-pub use message::{Content, FunctionCall, ImageDetail, ImageUrl, Message, Part, Role, ToolCall};
-pub use plan::{
-    Decision, Draft, Extras, Fate, Moved, Plan, Planner, Reason, RequestTokens, Required, Row, Run, Shrink, Step,
-    StepPrice, Strategy, StrategyCache, SummaryRequest, SummaryUse, ToKeep, TrimsTo, View, trim,
-};
+pub use manager::{Builder, ConversationManager, Exchange, Observer, Reply, Summarizer};
+pub use message::{Content, Message, Role, ToolCall};
+pub use plan::{Draft, Fate, Plan, Planner, Reason, Strategy, StrategyCache, View, trim};
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use spending::Spending;

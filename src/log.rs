@@ -1,4 +1,5 @@
-//! A list that grows at its end. A copy costs two pointers; copies that grow apart share their full blocks.
+//! `Log`: a list that grows at its end. A copy costs two pointers; copies that grow apart share
+//! their full blocks.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,9 +8,9 @@ const BLOCK: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Log<T> {
-    /// Full blocks; none in most lists.
+    /// Full blocks; `None` in most lists.
     full: Option<Arc<Vec<Block<T>>>>,
-    /// What stands behind them: fewer values than a block has.
+    /// The values after them: fewer than a block holds.
     rest: Option<Block<T>>,
 }
 
@@ -53,7 +54,7 @@ impl<T: Clone> Log<T> {
         }
     }
 
-    /// Whether it is a copy of the other, and neither has changed since.
+    /// Whether this is a copy of the other list, and neither has changed since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let full = match (&self.full, &other.full) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
@@ -64,6 +65,16 @@ impl<T: Clone> Log<T> {
             (one, other) => one.is_none() && other.is_none(),
         };
         full && rest
+    }
+
+    /// How many values at the beginning a copy shares with this list, so that they need not be compared.
+    pub(crate) fn shared_len(&self, other: &Self) -> usize {
+        let blocks = self.full().iter().zip(other.full());
+        let shared = blocks.take_while(|(one, other)| Arc::ptr_eq(one, other)).count();
+        let is_rest_shared = shared == self.full().len()
+            && shared == other.full().len()
+            && self.rest.as_ref().zip(other.rest.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other));
+        if is_rest_shared { self.len() } else { shared * BLOCK }
     }
 
     pub(crate) fn last(&self) -> Option<&T> {
@@ -98,12 +109,13 @@ impl<T: Clone> Log<T> {
         self.full().iter().map(|block| block.as_slice()).chain([self.rest()]).flatten()
     }
 
-    /// The values at `range`, which is cut to the list.
+    /// The values at `range`, limited to the list.
     pub(crate) fn range(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = &T> {
         (range.start..range.end.min(self.len())).filter_map(|index| self.get(index))
     }
 
-    /// The first index whose value fails `holds`, in a list where those that hold come first.
+    /// The first index whose value fails `holds`, in a list that begins with the values for which
+    /// it holds.
     pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
         let block = self.full().partition_point(|block| block.last().is_some_and(&holds));
         let values = self.full().get(block).map_or(self.rest(), |values| values);
@@ -111,8 +123,9 @@ impl<T: Clone> Log<T> {
     }
 }
 
-/// Adds to a block that is not full. A shared one is copied first, with no room to spare: in a manager every message
-/// finds the block shared. It grows by a quarter at a time and never beyond a block.
+/// Adds to a block that is not full. A shared block is copied first, without spare room, because in
+/// a manager every message finds the block shared. It grows by a quarter at a time and never beyond
+/// a block.
 fn push<T: Clone>(block: &mut Block<T>, value: T) {
     let len = block.len();
     if let Some(own) = Arc::get_mut(block) {
@@ -128,7 +141,7 @@ fn push<T: Clone>(block: &mut Block<T>, value: T) {
     }
 }
 
-/// Cuts a block; of a shared one only what stays is copied.
+/// Shortens a block; of a shared one only the remaining values are copied.
 fn truncate<T: Clone>(block: &mut Block<T>, len: usize) {
     match Arc::get_mut(block) {
         Some(own) => own.truncate(len),
@@ -197,6 +210,8 @@ mod tests {
         let mut copy = log.clone();
         copy.push(7);
         assert!(Arc::ptr_eq(&log.full()[0], &copy.full()[0]));
+        assert_eq!((log.shared_len(&copy), log.shared_len(&log.clone())), (BLOCK, BLOCK + 9));
+        assert_eq!(log.shared_len(&(0..BLOCK + 9).collect()), 0);
         assert!(Log::<usize>::default().rest.is_none());
         assert_eq!(copy.rest.as_ref().unwrap().capacity(), 10);
     }

@@ -1,4 +1,4 @@
-//! What is sent to a chat-completions endpoint.
+//! `ChatRequest`: the body of a chat-completions request, and its parts `Tool` and `Params`.
 
 use std::ops::Deref;
 
@@ -11,14 +11,25 @@ use crate::halves::mended;
 use crate::json::RawJson;
 use crate::message::Message;
 
-/// A tool's definition as the API has it, `{"type": "function", "function": {…}}`, kept as it is.
+/// A tool definition as the API has it, `{"type": "function", "function": {…}}`, kept unchanged.
+///
+/// # Examples
+/// ```
+/// use turnwise::{RawJson, Tool};
+///
+/// let parameters = r#"{"type":"object","properties":{"city":{"type":"string"}}}"#;
+/// let weather = Tool::new(RawJson::new(&format!(
+///     r#"{{"type":"function","function":{{"name":"weather","parameters":{parameters}}}}}"#
+/// ))?);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tool(RawJson);
 
 impl Tool {
-    /// A definition. `serde_json` sorts the keys of a value made by `json!`; with text they stay as they are:
-    /// `Tool::new(RawJson::new(text)?)`.
+    /// A tool with this definition. `serde_json` sorts the keys of a `json!` value; to keep their
+    /// order, pass text: `Tool::new(RawJson::new(text)?)`.
     pub fn new(definition: impl Into<RawJson>) -> Self {
         Self(definition.into())
     }
@@ -41,7 +52,8 @@ impl From<serde_json::Value> for Tool {
     }
 }
 
-/// Members of a request's body beside model, messages and tools, such as `temperature`: sent as given, in their order.
+/// The members of a request body other than model, messages and tools, such as `temperature`. They
+/// are sent as given, in their order.
 ///
 /// # Examples
 /// ```
@@ -53,31 +65,31 @@ impl From<serde_json::Value> for Tool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params(Vec<(String, RawJson)>);
 
-/// The names that the API has for the longest reply, the newer one first.
+/// The API's two names for the longest reply, the newer one first.
 const LONGEST_REPLY: [&str; 2] = ["max_completion_tokens", "max_tokens"];
 
 impl Params {
-    /// No members.
+    /// No parameters.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with a member, in the place of one of this name.
+    /// The same parameters with this one added or replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<RawJson>) -> Self {
         self.set(name, value);
         self
     }
 
-    /// Sets a member, in the place of one of this name. `max_completion_tokens` and `max_tokens` are two names of one
-    /// member: what is set last takes the place of the other.
+    /// Adds or replaces a parameter. `max_completion_tokens` and `max_tokens` are two names of the
+    /// same parameter: setting one replaces the other.
     pub fn set(&mut self, name: &str, value: impl Into<RawJson>) {
         let is_same = |known: &str| known == name || [known, name].iter().all(|name| LONGEST_REPLY.contains(name));
         let member = (name.to_owned(), value.into());
         match self.0.iter().position(|(known, _)| is_same(known)) {
             Some(place) => {
                 self.0[place] = member;
-                // A body that was read may have both names.
+                // A body that was read may contain both names.
                 let mut index = 0..;
                 self.0.retain(|(known, _)| index.next() == Some(place) || !is_same(known));
             }
@@ -85,28 +97,28 @@ impl Params {
         }
     }
 
-    /// Takes a member out.
+    /// Removes a parameter.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
     }
 
-    /// A member's value.
+    /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&RawJson> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// These members, with those of `over` in the place of the ones of the same name.
+    /// These parameters, with those of `over` added or replaced.
     #[must_use]
     pub fn and(&self, over: &Self) -> Self {
         over.iter().fold(self.clone(), |params, (name, value)| params.with(name, value.clone()))
     }
 
-    /// The longest reply in tokens, under either of the names that the API has for it.
+    /// The longest reply in tokens, under either of the API's names for it.
     pub fn max_completion_tokens(&self) -> Option<u64> {
         LONGEST_REPLY.iter().find_map(|name| self.get(name)?.parse().ok())
     }
 
-    /// Whether something is said about the longest reply, be it null.
+    /// Whether the longest reply is stated, even as null.
     pub(crate) fn states_longest_reply(&self) -> bool {
         LONGEST_REPLY.iter().any(|name| self.get(name).is_some())
     }
@@ -152,16 +164,16 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
-    /// Reads a request's body, or a bare array of messages. Half a character, such as the escape `\ud83d` without its other
-    /// half, is read as U+FFFD.
+    /// Reads a request body, or a bare array of messages. Half a character, such as the escape
+    /// `\ud83d` without its other half, is read as U+FFFD.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] when the text is not JSON (with the place), [`ErrorKind::InvalidMessage`] when it has
-    /// another shape.
+    /// [`ErrorKind::Damaged`] if the text is not JSON, with the place;
+    /// [`ErrorKind::InvalidMessage`] if it has another shape.
     pub fn from_json(text: &str) -> Result<Self> {
         let body = Body::parse(&mended(text).text)?;
         let messages = body.messages.ok_or_else(|| {
-            Error::new(ErrorKind::InvalidMessage, "a request body without `messages`; an array of messages is needed")
+            Error::new(ErrorKind::InvalidMessage, "a request body without `messages`; it needs an array of messages")
         })?;
         Ok(Self {
             model: body.model,

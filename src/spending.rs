@@ -1,4 +1,6 @@
-//! What calls have cost: tokens and money, by purpose.
+//! `Spending`: what calls have cost, in tokens and money, by purpose and model.
+//!
+//! A [`Call`] of a model is added to [`Spending`], which keeps a [`Tally`] for each [`Purpose`] and model: an [`Entry`].
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
@@ -9,16 +11,16 @@ use crate::backend::Usage;
 use crate::text::{counted, thousands};
 use crate::tokens::{Dollars, Price};
 
-/// What a model was called for. In JSON its name: `"reply"`.
+/// Why a model was called. In JSON its name, such as `"reply"`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Purpose {
-    /// To answer.
+    /// To answer a message.
     Reply,
     /// To summarize old messages.
     Summary,
-    /// Something else, such as a title.
+    /// Another purpose, such as a title.
     Other(String),
 }
 
@@ -48,14 +50,15 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// One call of a model, to be [added](Spending::add) to what was spent. A call is what one reply took, however many
-/// attempts that were.
+/// One call of a model, to be [added](Spending::add) to the spending. One reply is one call,
+/// however many attempts it took.
 ///
 /// # Examples
 /// ```
 /// use turnwise::backend::Usage;
 /// use turnwise::spending::{Call, Purpose};
-/// use turnwise::{Model, Prices};
+/// use turnwise::tokens::Prices;
+/// use turnwise::Model;
 ///
 /// let model = Model::find("gpt-4o-mini");
 /// let call = Call::new(Purpose::Reply, &model.name).usage(&Usage::new(10_000, 500)).price(Prices::default().of(&model));
@@ -74,38 +77,39 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call that succeeded at the first attempt, of which no bill and no price is known.
+    /// A call that succeeded at the first attempt, without usage and price.
     pub fn new(purpose: Purpose, model: impl Into<String>) -> Self {
         Self { purpose, model: model.into(), attempts: 1, failed: false, usage: None, price: None }
     }
 
-    /// So many requests went out for it.
+    /// Sets the number of requests that were made for it. Default 1.
     pub fn attempts(mut self, attempts: usize) -> Self {
         self.attempts = attempts as u64;
         self
     }
 
-    /// It brought nothing that could be used. It may have been billed all the same.
+    /// Marks a call without a usable reply. It may have been billed all the same.
     pub fn failed(mut self) -> Self {
         self.failed = true;
         self
     }
 
-    /// What the server billed, if it said so.
+    /// Sets what the server billed, if it reported that.
     pub fn usage<'a>(mut self, usage: impl Into<Option<&'a Usage>>) -> Self {
         self.usage = usage.into().cloned();
         self
     }
 
-    /// What the model's tokens cost, if that is known.
+    /// Sets the price of the model's tokens, if it is known.
     pub fn price(mut self, price: impl Into<Option<Price>>) -> Self {
         self.price = price.into();
         self
     }
 
-    /// What it cost; `None` without a bill or a price.
+    /// The cost of the call; `None` without usage or a price.
     pub fn cost(&self) -> Option<Dollars> {
-        let (usage, price) = (self.usage.as_ref()?, self.price?);
+        let usage = self.usage.as_ref()?;
+        let price = self.price?;
         Some(price.of(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))
     }
 
@@ -128,41 +132,43 @@ impl Call {
     }
 }
 
-/// Calls added up. Every figure saturates.
+/// The sum of several calls. Figures saturate instead of overflowing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Tally {
-    /// Calls, the failed ones included.
+    /// Calls, including failed ones.
     pub calls: u64,
-    /// Calls that brought nothing that could be used.
+    /// Calls without a usable reply.
     pub failed: u64,
-    /// Requests that went out for the calls.
+    /// Requests that were made for the calls.
     pub attempts: u64,
-    /// Calls that succeeded and whose bill the server did not state: their tokens are not in the figures below.
+    /// Calls that succeeded without reported usage: their tokens are not in the figures below.
     pub unreported: u64,
-    /// Tokens of the prompts, cached ones included.
+    /// Tokens of the prompts, including cached ones.
     pub prompt_tokens: u64,
-    /// The part of the prompts that came from a cache.
+    /// Tokens of the prompts that came from the server's cache.
     pub cached_tokens: u64,
-    /// Tokens of the replies, reasoning included.
+    /// Tokens of the replies, including reasoning.
     pub completion_tokens: u64,
-    /// The part of the replies that is reasoning.
+    /// Tokens of the replies that are reasoning.
     pub reasoning_tokens: u64,
-    /// Calls with a bill and no price: their tokens are in the figures above, and not in the cost.
+    /// Calls with usage but without a price: their tokens are in the figures above, but not in the
+    /// cost.
     pub unpriced: u64,
-    /// Calls with a bill and a price.
+    /// Calls with usage and a price.
     pub priced: u64,
     cost: Dollars,
 }
 
 impl Tally {
-    /// What the calls with a bill and a price cost; `None` where others were made, and none like that.
+    /// The cost of the calls with usage and a price; `None` if there were calls, but none of that
+    /// kind.
     pub fn cost(&self) -> Option<Dollars> {
         (self.priced > 0 || !self.is_partial()).then_some(self.cost)
     }
 
-    /// Whether the cost of a call is not in [`cost`](Self::cost).
+    /// Whether the cost of some call is missing from [`cost`](Self::cost).
     pub fn is_partial(&self) -> bool {
         self.unreported > 0 || self.unpriced > 0
     }
@@ -222,15 +228,18 @@ fn in_brackets(f: &mut fmt::Formatter<'_>, notes: &[(u64, String)]) -> fmt::Resu
     if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join(", ")) }
 }
 
-/// A running account of what was called for what, and what it cost. `Display` prints a line for each purpose and model.
+/// The calls of a conversation and their cost, by purpose and model. `Display` prints a line for
+/// each purpose and model.
 ///
 /// # Examples
 /// ```
 /// use turnwise::backend::Usage;
 /// use turnwise::spending::{Call, Purpose, Spending};
-/// use turnwise::{Model, Prices};
+/// use turnwise::tokens::Prices;
+/// use turnwise::Model;
 ///
-/// let (prices, model) = (Prices::default(), Model::find("gpt-4o-mini"));
+/// let prices = Prices::default();
+/// let model = Model::find("gpt-4o-mini");
 /// let mut spending = Spending::default();
 /// spending.add(&Call::new(Purpose::Reply, "gpt-4o-mini").usage(&Usage::new(10_000, 500)).price(prices.of(&model)));
 /// spending.add(&Call::new(Purpose::Summary, "smollm2").usage(&Usage::new(2_000, 80)).attempts(2));
@@ -247,15 +256,15 @@ pub struct Spending {
     entries: Vec<Entry>,
 }
 
-/// What was spent on one model for one purpose.
+/// The spending on one model for one purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Entry {
-    /// What for.
+    /// The purpose.
     pub purpose: Purpose,
-    /// On which model, by the name that it was asked for.
+    /// The model, by the name that was asked for.
     pub model: String,
-    /// The calls.
+    /// The sum of its calls.
     #[serde(flatten)]
     pub tally: Tally,
 }
@@ -268,27 +277,27 @@ impl Spending {
             entry.tally += call.tally();
             return;
         }
-        // Most conversations have one or two.
+        // Most conversations have one or two entries.
         self.entries.reserve_exact(1);
         self.entries.push(Entry { purpose: call.purpose.clone(), model: call.model.clone(), tally: call.tally() });
     }
 
-    /// All calls for a purpose.
+    /// The sum of all calls for a purpose.
     pub fn of(&self, purpose: &Purpose) -> Tally {
         self.sum(|entry| entry.purpose == *purpose)
     }
 
-    /// All calls.
+    /// The sum of all calls.
     pub fn total(&self) -> Tally {
         self.sum(|_| true)
     }
 
-    /// By purpose and model, in the order of the first calls.
+    /// The sums by purpose and model, in the order of the first calls.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Whether nothing was called.
+    /// Whether there was no call.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

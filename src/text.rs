@@ -1,4 +1,4 @@
-//! Numbers in sentences.
+//! Numbers as text.
 
 /// A number with commas.
 pub(crate) fn thousands(number: u64) -> String {

@@ -12,9 +12,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use turnwise::plan::ToKeep;
+use turnwise::tokens::CounterFn;
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Error, Fate, ItemId, Ledger, Message, Plan, Planner, Role, StrategyCache,
-    ToKeep, TokenBudget, Tool, strategy,
+    ChatCost, Conversation, Error, Fate, ItemId, Ledger, Message, Plan, Planner, Role, StrategyCache, TokenBudget,
+    Tool, strategy,
 };
 
 #[derive(Deserialize)]
@@ -204,7 +206,7 @@ fn check(case: &Case, conversation: &Conversation, plan: &Plan) {
             _ => {
                 assert!(open.is_empty(), "a call without its result");
                 open.extend(message.tool_calls().iter().filter_map(turnwise::ToolCall::id));
-                open.extend(message.function_call().map(turnwise::FunctionCall::name));
+                open.extend(message.function_call().map(turnwise::message::FunctionCall::name));
             }
         }
     }

@@ -26,9 +26,11 @@ use std::io::BufReader;
 use std::sync::LazyLock;
 
 use turnwise::strategy::parse;
+use turnwise::tokens::CounterFn;
+use turnwise::transcript::Transcripts;
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Item, ItemId, Ledger, Message, Plan, Planner, Result, Role, StrategyCache,
-    TokenBudget, Transcript, Transcripts,
+    ChatCost, Conversation, Item, ItemId, Ledger, Message, Plan, Planner, Result, Role, StrategyCache, TokenBudget,
+    Transcript,
 };
 
 /// All that trim by themselves.
@@ -117,7 +119,7 @@ fn each_real_plan(judge: impl Fn(&Conversation, &Plan)) {
     REAL.iter().for_each(|(talk, plan)| judge(talk, plan));
 }
 
-/// Results stand directly behind their calls, and every call has one.
+/// Results are directly after their calls, and every call has one.
 fn assert_legal(messages: &[Message]) {
     let mut open: Vec<&str> = Vec::new();
     for message in messages {

@@ -24,7 +24,7 @@ fn request() -> ChatRequest {
     ChatRequest::from_json(r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#).unwrap()
 }
 
-/// What came of a stream before its end, and its end.
+/// What arrived of a stream before its end, and its end.
 async fn read(answer: Answer, retry: Retry) -> (Assembly, Result<ChatReply, BackendError>) {
     let mut all = Assembly::new();
     let mut stream = match OpenAi::at(&Stub::new([answer]).url(), "").retry(retry).stream(request()).await {

@@ -74,3 +74,16 @@ fn without_features_the_library_pays_for_no_client_and_no_runtime() {
     let of_tokio: std::collections::BTreeSet<&str> = of_tokio.filter_map(|line| line.split('"').nth(1)).collect();
     assert!(of_tokio.iter().all(|feature| *feature == "sync"), "the core needs no runtime: {of_tokio:?}");
 }
+
+#[test]
+fn the_root_and_the_glossary_of_the_library_stay_small() {
+    let lib = include_str!("../src/lib.rs");
+    let uses = lib.split("\npub use ").skip(1).filter_map(|rest| rest.split(';').next());
+    let names: usize =
+        uses.map(|path| path.split(',').filter(|name| !name.trim_matches([' ', '\n', '}']).is_empty()).count()).sum();
+    assert!((20..=60).contains(&names), "{names} names: a name that no first program meets stays in its module");
+    let glossary = lib.split_once("//! # Words\n").unwrap().1.split_once("\n//! # ").unwrap().0;
+    let rows = glossary.lines().skip(2).filter_map(|line| line.split('|').nth(1));
+    let words: usize = rows.map(|words| words.split(',').count()).sum();
+    assert!((20..=35).contains(&words), "{words} words");
+}

@@ -332,7 +332,7 @@ async fn an_error_inside_a_stream_is_told_in_words() {
         let error = refused(answer, true).await;
         let shown = error.to_string();
         assert!(shown.starts_with("unavailable: the server at http://127.0.0.1:"), "{shown}");
-        assert!(shown.ends_with(" reported an error inside its answer: out of memory"), "{shown}");
+        assert!(shown.ends_with(" reported an error in an answer with a status of success: out of memory"), "{shown}");
     }
 }
 

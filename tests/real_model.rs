@@ -183,7 +183,7 @@ async fn a_conversation_of_twenty_windows_goes_on_with_summaries() {
         let reply = chat.send(format!("What is {number} plus one?")).await.unwrap();
         assert!(reply.usage.unwrap().prompt_tokens <= 480);
         let plan = &reply.report.plan;
-        let messages: usize = plan.runs().iter().map(|run| run.positions.len()).sum();
+        let messages: usize = plan.runs().iter().map(|run| run.indexes.len()).sum();
         assert_eq!(messages, 320 + 2 * number + 1, "each is sent, left out with a reason, or summarized");
         calls.push(reply.report.summaries.len());
         taken += reply.report.summaries.iter().filter(|call| call.refused.is_none()).count();

@@ -23,7 +23,7 @@ fn request() -> ChatRequest {
     ChatRequest::from_json(r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":7}"#).unwrap()
 }
 
-/// What came before the end, and the end.
+/// What arrived before the end, and the end.
 async fn read(stub: &Stub, retry: Retry) -> (Vec<ChatEvent>, Result<ChatReply, BackendError>) {
     let mut stream = match OpenAi::at(&stub.url(), "").retry(retry).stream(request()).await {
         Ok(stream) => stream,
@@ -636,7 +636,7 @@ async fn dropping_the_stream_closes_the_connection() {
 
 #[tokio::test]
 async fn a_whole_stream_leaves_its_connection_to_the_next() {
-    // The end of the body comes a while behind the last word.
+    // The end of the body arrives some time after the last word.
     let answer = Answer::stream([&*format!("data: {SAID}\n\ndata: {STOP}\n\ndata: {DONE}\n\n"), ""]);
     let stub = Stub::new([answer.pause(Duration::from_millis(50)).kept()]);
     let backend = OpenAi::at(&stub.url(), "");

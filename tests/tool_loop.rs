@@ -63,7 +63,7 @@ async fn rain(call: ToolCall) -> String {
     (1..=1 + station % 24).map(month).collect()
 }
 
-/// Head first, each call answered exactly once directly behind it, no result without a call.
+/// Head first, each call answered exactly once directly after it, no result without a call.
 fn check_legal(messages: &[Message]) {
     assert_eq!(*messages[0].role(), Role::System);
     let mut open = BTreeSet::new();

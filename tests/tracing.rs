@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use futures_lite::future::block_on;
 use tracing_subscriber::fmt::format::FmtSpan;
 use turnwise::backend::{BackendError, ChatReply, Scripted, Usage};
-use turnwise::{ConversationManager, CounterFn, Message, TokenBudget};
+use turnwise::tokens::CounterFn;
+use turnwise::{ConversationManager, Message, TokenBudget};
 
 /// A log in memory.
 #[derive(Clone, Default)]

@@ -15,10 +15,13 @@ use std::time::Duration;
 use ordered::ordered;
 use tempfile::TempDir;
 use turnwise::backend::Usage;
+use turnwise::conversation::Mark;
 use turnwise::spending::{Call, Purpose};
+use turnwise::tokens::{Calibration, Count, CounterFn, LastBill, Price};
+use turnwise::transcript::Transcripts;
 use turnwise::{
-    Calibration, ChatCost, Conversation, Count, CounterFn, ErrorKind, LastBill, Ledger, Mark, Message, Plan, Planner,
-    Price, SlidingWindow, StrategyCache, TokenBudget, Transcript, Transcripts,
+    ChatCost, Conversation, ErrorKind, Ledger, Message, Plan, Planner, SlidingWindow, StrategyCache, TokenBudget,
+    Transcript,
 };
 
 fn fixtures() -> Vec<PathBuf> {
@@ -261,11 +264,11 @@ fn a_newer_format_is_neither_read_nor_overwritten() {
 fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
     for (text, kind, expected) in [
         ("", ErrorKind::Damaged, "the file is empty"),
-        ("{}", ErrorKind::InvalidMessage, "no `messages`"),
-        ("5", ErrorKind::InvalidMessage, "a request's body or an array of messages"),
-        (r#"{"id": 1, "mapping": {}}"#, ErrorKind::InvalidMessage, "`id`, `mapping` and no `messages`"),
+        ("{}", ErrorKind::InvalidMessage, "without `messages`"),
+        ("5", ErrorKind::InvalidMessage, "a request body or an array of messages"),
+        (r#"{"id": 1, "mapping": {}}"#, ErrorKind::InvalidMessage, "`id`, `mapping` but without `messages`"),
         (r#"[{"role": "user"}, {"content": "x"}]"#, ErrorKind::InvalidMessage, "message 1: a message has no `role`"),
-        (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` and no `turnwise_record`"),
+        (r#"{"turnwise": 1, "messages": []}"#, ErrorKind::Damaged, "`turnwise` but no `turnwise_record`"),
         (r#"{"turnwise": "one", "messages": []}"#, ErrorKind::Damaged, "not a format number"),
         ("[] []", ErrorKind::Damaged, "more than one JSON value"),
     ] {
@@ -283,7 +286,7 @@ fn files_that_are_no_transcripts_are_refused_with_what_was_found() {
         1,
     );
     let error = Transcript::from_json(&short).unwrap_err();
-    assert!(error.to_string().contains("describes 1 of the head and 6 behind it"), "{error}");
+    assert!(error.to_string().contains("describes 1 of the head and 6 after it"), "{error}");
 }
 
 #[test]
@@ -317,7 +320,7 @@ fn half_a_character_becomes_u_fffd_wherever_it_stands_and_is_counted() {
         {"role":"tool","tool_call_id":"c","content":"text: \\ud83d, whole: \ud83d\ude00"}
     ]}"#;
     let file = Transcript::from_json(body).unwrap();
-    let [turnwise::Warning::HalfCharacters { count, first, .. }] = file.warnings() else {
+    let [turnwise::transcript::Warning::HalfCharacters { count, first, .. }] = file.warnings() else {
         panic!("{:?}", file.warnings())
     };
     assert_eq!((*count, first.unwrap().column), (8, 8));
@@ -389,7 +392,7 @@ fn a_file_in_utf_16_is_saved_as_utf_8() {
     bytes.drain(at..at + 2);
     fs::write(&path, &bytes).unwrap();
     let file = Transcript::load(&path).unwrap();
-    assert!(matches!(file.warnings(), [turnwise::Warning::HalfCharacters { count: 1, .. }]));
+    assert!(matches!(file.warnings(), [turnwise::transcript::Warning::HalfCharacters { count: 1, .. }]));
     file.save(&path).unwrap();
     let saved = fs::read_to_string(&path).unwrap();
     assert!(saved.starts_with("{\n\"turnwise\":") && saved.contains("Grüße \u{fffd}"), "{saved}");
@@ -420,7 +423,7 @@ fn a_log_with_a_message_a_line_is_read_and_never_written() {
 #[test]
 fn instructions_beside_the_messages_are_told_of() {
     let warned = |text: &str| Transcript::from_json(text).unwrap().warnings().to_vec();
-    assert_eq!(warned(r#"{"system":"Be brief.","messages":[]}"#), [turnwise::Warning::SystemMember]);
+    assert_eq!(warned(r#"{"system":"Be brief.","messages":[]}"#), [turnwise::transcript::Warning::SystemMember]);
     assert_eq!(warned(r#"{"system":null,"messages":[]}"#), []);
     assert_eq!(warned(r#"{"system":"x","messages":[{"role":"developer","content":"x"}]}"#), []);
 }
@@ -433,7 +436,9 @@ fn roles_outside_the_specification_are_told_of_and_kept() {
     for (file, exit) in
         [(&body, 3), (&Transcript::from_json(LOG).unwrap(), 2), (&Transcript::from_json(&body.to_json()).unwrap(), 3)]
     {
-        let [turnwise::Warning::UnknownRoles { roles, .. }] = file.warnings() else { panic!("{:?}", file.warnings()) };
+        let [turnwise::transcript::Warning::UnknownRoles { roles, .. }] = file.warnings() else {
+            panic!("{:?}", file.warnings())
+        };
         assert_eq!(*roles, [("agent".to_owned(), 1), ("exit".to_owned(), exit)]);
         let said = file.warnings()[0].to_string();
         assert!(said.contains("message 1 has the role `agent`") && said.contains("most servers refuse it"), "{said}");
@@ -623,7 +628,8 @@ fn a_hard_link_stays_one_and_a_kill_while_it_is_written_in_place_loses_nothing()
         assert_eq!(Transcript::load(&path).unwrap().to_json().into_bytes(), new);
         assert!(!whole.exists());
     }
-    // Killed before anything was written, or when all was; or somebody has changed it since.
+    // Killed before anything was written, or after everything was; or another writer has changed it
+    // since.
     for is in [&before, &new] {
         fs::write(&whole, &new).unwrap();
         fs::write(&path, is).unwrap();
@@ -842,10 +848,14 @@ fn zeros_at_the_end_of_a_file_are_called_so() {
     let whole = rich().to_json();
     let torn = &whole[..whole.len() / 2];
     for (text, says, at) in [
-        (format!("{whole}{}", "\0".repeat(4_096)), "4,096 zero bytes after a whole JSON value", whole.trim_end().len()),
+        (
+            format!("{whole}{}", "\0".repeat(4_096)),
+            "4,096 zero bytes after a complete JSON value",
+            whole.trim_end().len(),
+        ),
         (format!("{torn}\0\0\0"), "3 zero bytes after text that ends in the middle of a value", torn.len()),
         ("\0".repeat(100), "100 zero bytes and no text", 0),
-        (format!("[]\n{}\n", "\0".repeat(7)), "7 zero bytes after a whole JSON value", 2),
+        (format!("[]\n{}\n", "\0".repeat(7)), "7 zero bytes after a complete JSON value", 2),
     ] {
         fs::write(&path, &text).unwrap();
         let error = Transcript::load(&path).unwrap_err();
@@ -867,7 +877,7 @@ fn a_save_that_fails_says_where_and_leaves_nothing() {
     let error = rich().save(folder.path().join("missing/file.json")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     let said = error.to_string();
-    assert!(said.contains("missing/file.json: there is no such folder") && !said.contains(".turnwise-"), "{said}");
+    assert!(said.contains("missing/file.json: its folder does not exist") && !said.contains(".turnwise-"), "{said}");
     assert!(rich().save(folder.path()).is_err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -1,4 +1,4 @@
-//! What others count: `tiktoken-rs`'s own function, and the formula of `OpenAI`'s cookbook.
+//! Counts of others: `tiktoken-rs`'s own function, and the formula of `OpenAI`'s cookbook.
 
 use serde_json::Value;
 use tiktoken_rs::{ChatCompletionRequestMessage, FunctionCall};
@@ -35,7 +35,7 @@ pub(crate) fn cookbook(cost: &ChatCost, request: &ChatRequest) -> u64 {
     messages + tools + if request.tools.is_empty() { 3 } else { 3 + 12 }
 }
 
-fn cookbook_tool(count: &impl Fn(&str) -> u64, definition: &turnwise::RawJson, per_function: u64) -> u64 {
+fn cookbook_tool(count: &impl Fn(&str) -> u64, definition: &turnwise::message::RawJson, per_function: u64) -> u64 {
     let definition: Value = definition.parse().unwrap_or_default();
     let function = definition.get("function").unwrap_or(&definition);
     let word = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or("").to_owned();

@@ -1,4 +1,4 @@
-//! Recorded answers: a request and the tokens that it was billed.
+//! Recorded answers: a request and the tokens that were billed for it.
 
 use std::fmt;
 use std::io::Read;
@@ -7,7 +7,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use turnwise::{ChatCost, ChatRequest, Family, ImageRule, Message, Model, Part};
+use turnwise::message::Part;
+use turnwise::tokens::{Family, ImageRule};
+use turnwise::{ChatCost, ChatRequest, Message, Model};
 
 /// What a request holds, by the part of the formula that is hardest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

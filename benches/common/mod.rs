@@ -1,10 +1,11 @@
-//! What the benchmarks share: texts, conversations, a clock and a table.
+//! Shared code of the benchmarks: texts, conversations, a clock and a table.
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use turnwise::{ChatCost, Conversation, CounterFn, Message, TokenBudget, ToolCall};
+use turnwise::tokens::CounterFn;
+use turnwise::{ChatCost, Conversation, Message, TokenBudget, ToolCall};
 
 /// Bytes of one message.
 pub(crate) const MESSAGE: usize = 452;
@@ -238,7 +239,7 @@ impl Writer {
     }
 }
 
-/// A system message and `count` messages behind it.
+/// A system message followed by `count` messages.
 pub(crate) fn conversation(count: usize, next: Next) -> Conversation {
     let mut writer = Writer::new(7);
     let head = Message::system("You are a careful assistant. Be brief, and say so when you do not know.");

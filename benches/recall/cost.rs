@@ -1,4 +1,4 @@
-//! What planning with recall costs in time and memory.
+//! The time and memory of planning with recall.
 
 use turnwise::{Conversation, Ledger, Message, Planner, Recall, StrategyCache};
 

@@ -1,4 +1,4 @@
-//! Conversations with questions of which it is known where their answers stand.
+//! Conversations, and questions about them with known evidence.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Collects the events of a reply.
+//! `Assembly`: builds a message from the events of a streamed reply.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,7 +8,10 @@ use super::nesting::Nesting;
 use super::{ChatEvent, ToolCallDelta};
 use crate::message::Message;
 
-/// The events of a reply, collected into a message: what there is of it while they come, the whole one at the end.
+/// Builds a message from the events of a streamed reply: a partial message while they arrive, the
+/// whole one at the end.
+///
+/// Use it to show or keep the part of a reply that has arrived.
 ///
 /// # Examples
 /// ```
@@ -26,18 +29,18 @@ pub struct Assembly {
     reasoning: String,
     refusal: String,
     calls: Vec<ToolCallDelta>,
-    /// Where the call with each index stands.
+    /// The position of the call with each index.
     places: HashMap<usize, usize>,
     whole: Option<Message>,
 }
 
 impl Assembly {
-    /// Nothing yet.
+    /// An assembly without events.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next event.
+    /// Adds the next event.
     pub fn push(&mut self, event: &ChatEvent) {
         match event {
             ChatEvent::Text(more) => self.text.push_str(more),
@@ -48,9 +51,9 @@ impl Assembly {
         }
     }
 
-    /// Takes more of a call. What has a new index and neither id nor name goes on with the call before it: some servers
-    /// number each piece anew. A name after the arguments are complete begins a new call: other servers give all calls one
-    /// number.
+    /// Adds to a call. A piece with a new index and neither id nor name continues the call before
+    /// it, because some servers number each piece anew. A name after complete arguments begins a
+    /// new call, because other servers give all calls the same number.
     fn push_call(&mut self, more: &ToolCallDelta) {
         let is_piece = more.id.is_none() && more.name.as_ref().is_none_or(|name| name.trim().is_empty());
         let last = self.calls.len().checked_sub(1).filter(|_| is_piece);
@@ -66,13 +69,14 @@ impl Assembly {
         }
     }
 
-    /// The message: the whole one, when the reply has finished. Until then the text, reasoning (as `reasoning_content`)
-    /// and refusal so far, without calls, whose arguments may be torn; the content is null where there is no text.
+    /// The message: the whole one if the reply has finished. Before that, the text, reasoning (as
+    /// `reasoning_content`) and refusal so far, without calls, whose arguments may be incomplete;
+    /// the content is null if there is no text.
     pub fn message(&self) -> Message {
         if let Some(whole) = &self.whole {
             return whole.clone();
         }
-        // A text fits both members, so the fallback is never taken.
+        // Both members accept text, so the fallback is never used.
         let with = |message: Message, key: &str, text: &str| {
             if text.is_empty() { message } else { message.clone().with_field(key, text).unwrap_or(message) }
         };
@@ -90,24 +94,26 @@ impl Assembly {
         &self.reasoning
     }
 
-    /// The calls so far, each with its id and name and the arguments that have come. The last one may be torn.
+    /// The calls so far, each with its id, its name and the arguments that have arrived. The last
+    /// one may be incomplete.
     pub fn calls(&self) -> &[ToolCallDelta] {
         &self.calls
     }
 
-    /// Whether the whole reply has come.
+    /// Whether the whole reply has arrived.
     pub fn is_finished(&self) -> bool {
         self.whole.is_some()
     }
 
-    /// Whether [`message`](Self::message) has nothing in it: no whole reply, and no text, reasoning or refusal so far.
+    /// Whether [`message`](Self::message) is empty: the reply is not whole, and there is no text,
+    /// reasoning or refusal yet.
     pub fn is_empty(&self) -> bool {
         self.whole.is_none() && [&self.text, &self.reasoning, &self.refusal].iter().all(|text| text.is_empty())
     }
 }
 
 impl ToolCallDelta {
-    /// Whether more with the same index belongs to another call.
+    /// Whether a piece with the same index belongs to another call.
     fn is_followed_by(&self, more: &Self) -> bool {
         let is_same_id = more.id.is_some() && more.id == self.id;
         let is_named = more.name.as_ref().is_some_and(|name| !name.trim().is_empty());

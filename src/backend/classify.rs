@@ -1,6 +1,7 @@
-//! Sorts the error answers of chat-completions servers: by code, then by type, then by their words.
+//! Sorts the error answers of chat-completions servers into kinds: by code, then by type, then by
+//! their wording.
 //!
-//! Codes come as strings and as numbers, in the object that speaks of the error or beside it.
+//! Codes occur as strings and as numbers, inside the error object or beside it.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,13 +15,14 @@ pub(super) struct Answer {
     pub(super) kind: ErrorKind,
     pub(super) code: Option<String>,
     pub(super) message: String,
-    /// The model's window in tokens, where the answer states it.
+    /// The model's window in tokens, if the answer states it.
     pub(super) limit: Option<u64>,
-    /// What the model wrote that was no call of a tool, on Groq.
+    /// What the model wrote instead of a valid tool call, as Groq reports it.
     pub(super) failed_generation: Option<String>,
 }
 
-/// What an error object says; of any type, so that one odd member does not hide the others.
+/// The members of an error object, of any type, so that one unexpected member does not hide the
+/// others.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields {
@@ -32,8 +34,8 @@ struct Fields {
     failed_generation: Value,
 }
 
-/// What servers write when a request is too long, in small letters. The test has a recorded answer for each, with its
-/// source.
+/// What servers write if a request is too long, in lower case. The test has a recorded answer for
+/// each, with its source.
 const TOO_LONG: &[&str] = &[
     "maximum context length",
     "maximum prompt length is",
@@ -73,7 +75,7 @@ const TOO_LONG: &[&str] = &[
     "input_too_large",
 ];
 
-/// Words of throttling that also speak of tokens and limits.
+/// Wording of rate limits, which also mentions tokens and limits.
 const THROTTLED: &[&str] = &[
     "rate limit",
     "rate_limit",
@@ -95,7 +97,8 @@ pub(super) fn classify(status: u16, body: &str) -> Answer {
     let words = message.to_lowercase();
     let failed_generation = said::generation(&fields.failed_generation);
     let kind = sort(true_status(status, code.as_deref()), code.as_deref(), name.as_deref(), &words);
-    // Waiting does not help where one request needs more tokens than a minute allows; a shorter request does.
+    // Waiting does not help if one request needs more tokens than a minute allows; a shorter
+    // request does.
     let too_low = limits::too_low_for_one(&words).filter(|_| kind == ErrorKind::RateLimited);
     let kind = if too_low.is_some() { ErrorKind::Overflow } else { kind };
     let window = || fields.n_ctx.as_u64().or_else(|| limits::window(&words));
@@ -123,20 +126,21 @@ fn sort(status: u16, code: Option<&str>, kind: Option<&str>, message: &str) -> E
         401 | 403 => ErrorKind::Auth,
         402 => ErrorKind::Quota,
         408 | 504 => ErrorKind::Timeout,
-        // Groq answers so where a minute's tokens are used up.
+        // Groq answers this if the tokens of a minute are used up.
         413 if is_throttled || named == Some(ErrorKind::RateLimited) => ErrorKind::RateLimited,
         413 => ErrorKind::Overflow,
         429 => ErrorKind::RateLimited,
-        // Servers whose template refuses the messages say so with 500; it would refuse them again.
+        // Servers whose template rejects the messages answer with 500, and would reject them again.
         500 if crate::dialect::advice(message).is_some() => ErrorKind::Rejected,
         500..=599 => ErrorKind::Unavailable,
-        // Most likely a gateway whose own server failed.
+        // Most likely a gateway whose upstream server failed.
         200..=299 => named.unwrap_or(ErrorKind::Unavailable),
         _ => named.unwrap_or(ErrorKind::Rejected),
     }
 }
 
-/// What codes and types mean where the status does not say it. From the references of `OpenAI` and Anthropic.
+/// The meaning of codes and types if the status is ambiguous, from the references of `OpenAI` and
+/// Anthropic.
 fn named(name: &str) -> Option<ErrorKind> {
     Some(match name {
         "invalid_api_key" | "authentication_error" | "permission_error" | "permission_denied" | "unauthorized" => {
@@ -152,13 +156,14 @@ fn named(name: &str) -> Option<ErrorKind> {
     })
 }
 
-/// The status of an error answer: where a success claims it, the one that the code states, if it states one.
+/// The status of an error answer. If the answer claims success, it is the status that its code
+/// states, if any.
 fn true_status(status: u16, code: Option<&str>) -> u16 {
     let stated = code.and_then(|code| code.parse().ok()).filter(|code| (400..600).contains(code));
     stated.filter(|_| status < 300).unwrap_or(status)
 }
 
-/// Whether an answer speaks of an error, whatever its status.
+/// Whether an answer reports an error, whatever its status.
 #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "other backends read answers themselves"))]
 pub(super) fn is_error(body: &str) -> bool {
     #[derive(Deserialize)]
@@ -168,7 +173,7 @@ pub(super) fn is_error(body: &str) -> bool {
     serde_json::from_str(&mended(body).text).is_ok_and(|Failed { error }| error.is_object() || error.is_string())
 }
 
-/// The members of the innermost object that speaks of the error.
+/// The members of the innermost object that describes the error.
 fn fields(body: &str) -> Fields {
     let outer = match serde_json::from_str(body) {
         Ok(Value::Array(mut list)) if !list.is_empty() => of_object(list.swap_remove(0)),

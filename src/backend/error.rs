@@ -1,4 +1,4 @@
-//! What goes wrong at a backend, sorted.
+//! `BackendError`: why a backend could not return a reply.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,23 +9,25 @@ use super::secrets::{Secrets, address, shown};
 use super::{limits, said};
 use crate::error::{Advice, ErrorKind};
 
-/// An error of a backend: sorted into an [`ErrorKind`] with what the server said.
+/// An error of a backend: an [`ErrorKind`] and the server's explanation.
 ///
-/// `Display` is for the person who asked: the kind, the status, the address, the server's code, and what the server
-/// [said](Self::reason); or the words that an error without an answer was made with. What a server says may repeat what was
-/// sent to it, so `Debug` leaves it out.
+/// `Display` is for the person who asked. It prints the kind, the status, the address, the server's
+/// code, and the server's [explanation](Self::reason); or the message that was given to a
+/// constructor, if there was no answer. A server's explanation may repeat the request, so `Debug`
+/// leaves it out.
 ///
-/// A backend of your own hands on what its server answers by [`status`](Self::status), or by
-/// [`with_body`](Self::with_body): the words of the other constructors are taken for its own, and are in `Debug` too.
+/// A custom backend passes on its server's answer with [`status`](Self::status) or
+/// [`with_body`](Self::with_body). The messages given to the other constructors are taken for the
+/// backend's own words, and are in `Debug` too.
 pub struct BackendError(Box<Repr>);
 
 struct Repr {
     kind: ErrorKind,
     status: Option<u16>,
     code: Option<String>,
-    /// The server's words where there is a status, else the backend's own.
+    /// The server's words if there is a status, else the backend's own.
     message: String,
-    /// The server's words beside the backend's own.
+    /// The server's words in addition to the backend's own.
     answer: Option<String>,
     limit: Option<u64>,
     failed_generation: Option<String>,
@@ -38,8 +40,9 @@ struct Repr {
 }
 
 impl BackendError {
-    /// An error answer: its body tells overflow, rate limit, quota and refusals apart, in the shapes of OpenAI and of
-    /// servers like it. With the status of a success it is what the code or type in the body says.
+    /// The error for an answer with this status and body. The body decides between overflow, rate
+    /// limit, quota and rejection, in the forms of OpenAI and compatible servers. If the status
+    /// means success, the code or type in the body decides.
     pub fn status(status: u16, body: &str) -> Self {
         let Answer { kind, code, message, limit, failed_generation } = classify(status, body);
         let mut error = Self::new(kind, message);
@@ -51,34 +54,34 @@ impl BackendError {
         error
     }
 
-    /// The request is longer than the model's window, whose size is `limit` tokens if it is known.
+    /// The request is longer than the model's window, which has `limit` tokens if that is known.
     pub fn overflow(limit: Option<u64>) -> Self {
         let mut error = Self::new(ErrorKind::Overflow, "the request is longer than the model's window");
         error.0.limit = limit;
         error
     }
 
-    /// Too many requests in a time, and how long the server asks to wait.
+    /// Rate limit exceeded; `wait` is how long the server asks to wait.
     pub fn rate_limited(wait: Option<Duration>) -> Self {
         Self::new(ErrorKind::RateLimited, "too many requests").with_retry_after(wait)
     }
 
-    /// The account has nothing left.
+    /// Quota or credit exhausted.
     pub fn quota(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Quota, message)
     }
 
-    /// The key is missing, wrong or not allowed to do this.
+    /// The key is missing or wrong, or lacks the permission.
     pub fn auth(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Auth, message)
     }
 
-    /// The server refuses the request.
+    /// The server refused the request.
     pub fn rejected(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Rejected, message)
     }
 
-    /// No answer came in time.
+    /// The server did not answer in time.
     pub fn timeout(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Timeout, message)
     }
@@ -88,7 +91,7 @@ impl BackendError {
         Self::new(ErrorKind::Unavailable, message)
     }
 
-    /// The reply broke off while it came.
+    /// The reply broke off while it was being received.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Interrupted, message)
     }
@@ -98,7 +101,7 @@ impl BackendError {
         Self::new(ErrorKind::Malformed, message)
     }
 
-    /// No backend was given, or no key.
+    /// There is no backend, or no key.
     pub fn no_backend(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NoBackend, message)
     }
@@ -135,7 +138,7 @@ impl BackendError {
         self
     }
 
-    /// The same error with one request that took so long, where none is named and one was made.
+    /// The same error with one request of this duration, if one was made and none is listed.
     pub(crate) fn or_attempt(self, elapsed: Duration) -> Self {
         if self.0.attempts.is_empty() && self.kind() != ErrorKind::NoBackend {
             let attempt = Attempt::new(self.0.status, elapsed);
@@ -145,7 +148,8 @@ impl BackendError {
         }
     }
 
-    /// The same error with the answer's body as it came. What it says is printed, unless it may be a reply.
+    /// The same error with the unchanged body of the answer. The explanation in it is printed,
+    /// unless it may be a reply.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<String>) -> Self {
         let body = body.into();
@@ -156,15 +160,15 @@ impl BackendError {
         self
     }
 
-    /// The same error with the address that was asked. It is printed without user, query, and parts of its path that are
-    /// as long as keys are.
+    /// The same error with the address of the request. It is printed without user, query, and path
+    /// segments that are long enough to be keys.
     #[must_use]
     pub fn with_url(mut self, url: &str) -> Self {
         self.0.url = Some(address(url));
         self
     }
 
-    /// The same error, which prints none of these keys.
+    /// The same error, which never prints any of these keys.
     #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "other backends have no keys that are known here"))]
     pub(super) fn hiding(mut self, secrets: &Secrets) -> Self {
         self.0.secrets = secrets.clone();
@@ -178,7 +182,7 @@ impl BackendError {
         self
     }
 
-    /// An overflow, where the server says one of these words.
+    /// An overflow, if the server's explanation contains one of these texts.
     #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "other backends read answers themselves"))]
     pub(crate) fn or_overflow(mut self, words: &[String]) -> Self {
         let said = self.0.body.as_deref().unwrap_or_default();
@@ -189,7 +193,7 @@ impl BackendError {
         self
     }
 
-    /// What it is.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
@@ -204,20 +208,21 @@ impl BackendError {
         self.0.code.as_deref()
     }
 
-    /// The answer's body as it came; it may repeat what was sent, keys included.
+    /// The unchanged body of the answer. It may repeat the request, keys included.
     pub fn body(&self) -> Option<&str> {
         self.0.body.as_deref()
     }
 
-    /// The server's own words, all of them as they came; they may repeat what was sent, keys included. For people there is
-    /// [`reason`](Self::reason).
+    /// The server's own words, unchanged. They may repeat the request, keys included. To show them
+    /// to people, use [`reason`](Self::reason).
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What the server said, as `Display` prints it: on one line of at most 300 characters, without control characters,
-    /// and with keys masked. Where a model's call of a tool could not be read, what the model wrote follows. It may repeat
-    /// other things that were sent. `None` where it said nothing.
+    /// The server's explanation as `Display` prints it: on one line of at most 300 characters,
+    /// without control characters, and with keys masked. If the model's tool call could not be
+    /// parsed, what the model wrote follows. Other parts of the request may be repeated in it.
+    /// `None` if the server gave no explanation.
     pub fn reason(&self) -> Option<String> {
         let words = match self.0.status {
             Some(_) => &self.0.message,
@@ -229,7 +234,7 @@ impl BackendError {
         }
     }
 
-    /// What would help, where the server's words name a difference between servers.
+    /// What would help, if the explanation points to a known difference between servers.
     pub fn advice(&self) -> Option<Advice> {
         use ErrorKind::{Malformed, Rejected, Unavailable};
         let may_differ = matches!(self.kind(), Rejected | Unavailable | Malformed);
@@ -237,12 +242,13 @@ impl BackendError {
         crate::dialect::advice(words.filter(|_| may_differ)?)
     }
 
-    /// The model's window in tokens, as an overflow states it; or the limit on the tokens of a minute that one request exceeds.
+    /// The model's window in tokens, as an overflow states it; or the limit of tokens per minute
+    /// that this request alone exceeds.
     pub fn limit(&self) -> Option<u64> {
         self.0.limit
     }
 
-    /// The tokens of a prompt that was too long, where the answer states them.
+    /// The tokens of a prompt that was too long, if the answer states them.
     pub fn prompt_tokens(&self) -> Option<u64> {
         let answer = self.0.body.as_deref().filter(|_| self.kind() == ErrorKind::Overflow)?;
         limits::prompt_tokens(answer)
@@ -265,7 +271,8 @@ impl BackendError {
 }
 
 impl BackendError {
-    /// The error without its kind and advice: for whoever asked, with what the server said.
+    /// The error without its kind and advice, for the person who asked, with the server's
+    /// explanation.
     pub(crate) fn detail(&self) -> String {
         let facts = self.facts();
         match (self.reason(), self.0.status) {
@@ -276,7 +283,7 @@ impl BackendError {
         }
     }
 
-    /// The same for logs: how much the server said, but not what.
+    /// The same for logs: the length of the server's explanation, but not its text.
     pub(crate) fn logged(&self) -> String {
         let facts = self.facts();
         match self.reason() {
@@ -285,12 +292,12 @@ impl BackendError {
         }
     }
 
-    /// What is ours to tell: status, address, code and limit, or our own words.
+    /// The part that is safe to log: status, address, code and limit, or the backend's own message.
     fn facts(&self) -> String {
         let at = self.0.url.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
         let Some(status) = self.0.status else { return format!("{}{at}", self.0.message) };
         let what = match status {
-            200..=299 => format!("the server{at} reported an error inside its answer"),
+            200..=299 => format!("the server{at} reported an error in an answer with a status of success"),
             status => format!("status {status}{at}"),
         };
         let is_word =

@@ -1,4 +1,4 @@
-//! The gate for tool calls: every finished reply passes it, whoever the backend is, before anything of it is run,
+//! The gate for tool calls: checks every finished reply, of any backend, before its calls are run,
 //! recorded or sent.
 
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::message::{Arguments, Message, ToolCall, made_id};
 use crate::text::counted;
 
-/// Why a reply does not pass: the kind of the error, and its words.
+/// Why a reply is not accepted: the kind and the message of the error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
     pub(crate) kind: ErrorKind,
@@ -16,12 +16,12 @@ pub(crate) struct Stopped {
 }
 
 impl ChatReply {
-    /// The reply's message as it may be run and recorded. Every call of a function or a custom tool has a name; every call
-    /// has an id that no other one of the reply has; no call is cut off. Arguments that are complete and not JSON pass:
-    /// the model can correct them.
+    /// The reply's message as it may be run and recorded. Every call of a function or a custom tool
+    /// has a name; every call has an id that is unique in the reply; no call is cut off. Arguments
+    /// that are complete but not JSON are accepted, because the model can correct them.
     ///
-    /// Pieces of a call that came without a name (some servers number each piece anew) are put behind the call before
-    /// them.
+    /// Pieces of a call that arrived without a name (some servers number each piece anew) are
+    /// appended to the call before them.
     pub(crate) fn pass_gate(&self) -> Result<Message, Stopped> {
         let calls = self.message.tool_calls();
         let joined = joined(calls)?;
@@ -37,8 +37,9 @@ impl ChatReply {
         })
     }
 
-    /// Refuses a reply that ends in the middle of a call. Where the server says that it stopped the reply, arguments that
-    /// are empty or free text count as cut when nothing follows them: nobody knows what was still to come.
+    /// Refuses a reply that ends in the middle of a call. If the server reports that it stopped the
+    /// reply, empty or free-text arguments at its end count as cut, because more may have been
+    /// intended.
     fn refuse_cut(&self, calls: &[ToolCall]) -> Result<(), Stopped> {
         let was_stopped = self.finish.is_stopped_early();
         let function = self.message.function_call().map(ToolCall::of_function);
@@ -57,20 +58,23 @@ impl ChatReply {
     }
 
     fn why_cut(&self, call: &ToolCall) -> String {
-        const NOTHING: &str = "nothing of it was run or recorded, and what had come is in the error's attempt";
+        const NOTHING: &str =
+            "none of its calls was run or recorded, and the part that arrived is in the error's attempt";
         let name = call.name();
         let tokens = self.usage.as_ref().map(|usage| usage.completion_tokens).filter(|&tokens| tokens > 0);
         let size = tokens.map(|tokens| format!(" ({tokens} tokens)")).unwrap_or_default();
         match &self.finish {
             FinishReason::ContentFilter => {
-                format!("a filter stopped the reply in the middle of a call of `{name}`; {NOTHING}; ask in another way")
+                format!(
+                    "a filter stopped the reply in the middle of a call of `{name}`; {NOTHING}; rephrase the request"
+                )
             }
             finish if finish.is_stopped_early() => format!(
                 "the reply reached its largest size{size} in the middle of a call of `{name}`; {NOTHING}; raise \
                  `max_completion_tokens`, or ask for less at once"
             ),
             _ => format!(
-                "the arguments of a call of `{name}` end in the middle of a value, though the server says that the reply \
+                "the arguments of a call of `{name}` end in the middle of a value, though the server reports that the reply \
                  is whole{size}; {NOTHING}; raise `max_completion_tokens` if it is set, or send again"
             ),
         }
@@ -82,19 +86,20 @@ impl FinishReason {
     fn is_stopped_early(&self) -> bool {
         match self {
             Self::Length | Self::ContentFilter => true,
-            // As some servers call it: `max_tokens`, `model_length`, `MAX_TOKENS`.
+            // The names that servers use: `max_tokens`, `model_length`, `MAX_TOKENS`.
             Self::Other(reason) => ["length", "max_"].iter().any(|part| reason.to_lowercase().contains(part)),
             Self::Stop | Self::ToolCalls => false,
         }
     }
 }
 
-/// The calls with pieces that have no name behind the calls that they belong to; `None` where all have one.
+/// The calls, with nameless pieces appended to the calls that they belong to; `None` if all have
+/// names.
 fn joined(calls: &[ToolCall]) -> Result<Option<Vec<ToolCall>>, Stopped> {
     if !calls.iter().any(ToolCall::is_nameless) {
         return Ok(None);
     }
-    // Each call, with its text where pieces were put behind it.
+    // Each call, with its text if pieces were appended to it.
     let mut grown: Vec<(&ToolCall, Option<String>)> = Vec::new();
     for call in calls.iter().filter(|call| !call.is_blank()) {
         match grown.last_mut() {
@@ -125,7 +130,7 @@ fn joined(calls: &[ToolCall]) -> Result<Option<Vec<ToolCall>>, Stopped> {
     Ok(Some(joined))
 }
 
-/// The calls with an id each; `None` where they have them.
+/// The calls with an id for each; `None` if all have one.
 fn identified(calls: &[ToolCall]) -> Option<Vec<ToolCall>> {
     let mut seen: HashSet<&str> = HashSet::new();
     let lacks: Vec<bool> = calls.iter().map(|call| call.stated_id().is_none_or(|id| !seen.insert(id))).collect();

@@ -1,7 +1,8 @@
-//! Numbers in the words of an error answer.
+//! Finds token numbers in the text of an error answer.
 
-/// What stands before and behind the tokens of a prompt that was too long. In this order: some answers state the whole
-/// request first. From recorded answers of llama.cpp, `OpenAI` and Azure, vLLM, `OpenRouter`, Anthropic and Gemini.
+/// The text before and after the tokens of a prompt that was too long. The order matters, because
+/// some answers state the whole request first. From recorded answers of llama.cpp, `OpenAI` and
+/// Azure, vLLM, `OpenRouter`, Anthropic and Gemini.
 const PROMPTS: &[(&str, &str)] = &[
     ("\"n_prompt_tokens\":", ""),
     ("tokens (", " in the messages"),
@@ -16,8 +17,8 @@ const PROMPTS: &[(&str, &str)] = &[
     ("input token count (", ")"),
 ];
 
-/// What stands directly before the window in an answer to a request that is too long; where prompt and reply are named too, the window comes
-/// first in this list.
+/// The text directly before the window in an answer to a request that is too long. If an answer
+/// also states prompt and reply, the phrase for the window is earlier in this list.
 const BEFORE_THE_WINDOW: &[&str] = &[
     "maximum context length is ",
     "maximum context length of ",
@@ -44,7 +45,7 @@ const BEFORE_THE_WINDOW: &[&str] = &[
     " > ",
 ];
 
-/// The tokens of the prompt, where an answer states them.
+/// The tokens of the prompt, if the answer states them.
 pub(super) fn prompt_tokens(answer: &str) -> Option<u64> {
     let answer = answer.to_ascii_lowercase();
     PROMPTS.iter().find_map(|(before, behind)| {
@@ -54,14 +55,14 @@ pub(super) fn prompt_tokens(answer: &str) -> Option<u64> {
     })
 }
 
-/// The window in the words of an answer.
+/// The window that the answer states.
 pub(super) fn window(words: &str) -> Option<u64> {
     let words = words.to_lowercase();
     BEFORE_THE_WINDOW.iter().find_map(|before| number(&words[words.find(before)? + before.len()..]).0)
 }
 
-/// The limit on the tokens of a minute or a day, where one request asks for more than all of it:
-/// `tokens per min (TPM): Limit 1000, Requested 1569`. `None` where other requests have used a part of it.
+/// The limit of tokens per minute or day, if this request alone exceeds it: `tokens per min (TPM):
+/// Limit 1000, Requested 1569`. `None` if other requests have used part of it.
 pub(super) fn too_low_for_one(words: &str) -> Option<u64> {
     let words = words.to_lowercase();
     let (_, rate) = words.split_once("tokens per ")?;
@@ -71,7 +72,7 @@ pub(super) fn too_low_for_one(words: &str) -> Option<u64> {
     (!is_shared && limit > 0 && requested > limit).then_some(limit)
 }
 
-/// The number at the start of a text, and what is behind it.
+/// The number at the start of a text, and the rest of the text.
 fn number(text: &str) -> (Option<u64>, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);

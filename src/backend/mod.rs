@@ -1,7 +1,9 @@
-//! Who answers: the trait between the manager and a chat-completions endpoint, and what comes back.
+//! `ChatBackend`, the trait between the manager and a chat-completions endpoint, and the replies
+//! and errors it returns.
 //!
-//! A backend takes a request by value and returns a boxed future that owns what it needs. Its errors are sorted by
-//! [`BackendError`]'s constructors, the same for every backend.
+//! A backend takes a request by value and returns a boxed future that owns what it needs. Its
+//! errors are sorted into kinds by the constructors of [`BackendError`], in the same way for every
+//! backend.
 
 mod assembly;
 mod classify;
@@ -26,17 +28,20 @@ use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::ChatRequest;
 
-pub use crate::dialect::Dialect;
+pub use crate::dialect::{Dialect, Preset};
 pub use assembly::Assembly;
 pub use error::BackendError;
 pub use scripted::{Answer, Scripted};
 pub use stream::{ChatEvent, EventStream, ToolCallDelta};
 pub use usage::Usage;
 
-/// A future on the heap, as backends return it.
+/// A boxed future, as backends return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Sends a request to a model and waits for its reply.
+/// Sends requests to a model and returns its replies.
+///
+/// Implement it for a server that `openai::OpenAi` cannot reach, to wrap another client,
+/// or for a local model. For tests there is [`Scripted`].
 ///
 /// # Examples
 /// ```
@@ -56,17 +61,22 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// }
 /// ```
 pub trait ChatBackend: Send + Sync {
-    /// The reply to a request.
+    /// Sends a request and returns the reply.
+    ///
+    /// # Errors
+    /// A [`BackendError`] of the kind that describes the failure; the manager reports it and
+    /// records nothing.
     fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>>;
 
-    /// The reply as it comes. Default: the whole reply at once.
+    /// Sends a request and returns the reply as a stream. Default: the whole reply of
+    /// [`complete`](Self::complete) at once.
     fn stream(&self, request: ChatRequest) -> BoxFuture<'static, Result<EventStream, BackendError>> {
         let whole = self.complete(request);
         Box::pin(async move { whole.await.map(stream::at_once) })
     }
 
-    /// What names the server, such as its base URL without keys: what is learned about a model is kept apart for each.
-    /// Default: empty.
+    /// A name of the server, such as its base URL without keys. What is learned about a model is
+    /// kept separately for each name. Default: empty.
     #[allow(clippy::unnecessary_literal_bound, reason = "other backends return what they hold")]
     fn server(&self) -> &str {
         ""
@@ -93,54 +103,55 @@ macro_rules! answer_through {
 
 answer_through!(Arc, Box);
 
-/// What a model answered.
+/// The answer of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChatReply {
-    /// The message, as it came.
+    /// The message, unchanged.
     pub message: Message,
     /// Why the model stopped.
     pub finish: FinishReason,
-    /// What was billed, if the server said so.
+    /// The bill, if the server sent one.
     pub usage: Option<Usage>,
-    /// The requests it took. Where a backend names none, the manager enters one.
+    /// The requests that were needed. If a backend lists none, the manager adds one.
     pub attempts: Vec<Attempt>,
-    /// The whole answer as it came, if it was JSON: id, served model, log probabilities and all else.
+    /// The whole answer, unchanged, if it was JSON: id, served model, log probabilities and
+    /// everything else.
     pub raw: Option<RawJson>,
-    /// How many half characters of the answer (lone surrogates, such as the escape `\ud83d` without its other half) were
-    /// replaced by U+FFFD.
+    /// How many half characters of the answer were replaced by U+FFFD (lone surrogates, such as the
+    /// escape `\ud83d` without its other half).
     pub half_characters: usize,
 }
 
 impl ChatReply {
-    /// A reply that ended by itself.
+    /// A reply that the model ended on its own.
     pub fn new(message: Message) -> Self {
         let finish = if message.has_calls() { FinishReason::ToolCalls } else { FinishReason::Stop };
         Self { message, finish, usage: None, attempts: Vec::new(), raw: None, half_characters: 0 }
     }
 
-    /// The same reply with another end.
+    /// The same reply with this reason for its end.
     #[must_use]
     pub fn finish(mut self, finish: FinishReason) -> Self {
         self.finish = finish;
         self
     }
 
-    /// The same reply with a bill.
+    /// The same reply with this bill.
     #[must_use]
     pub fn usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
         self
     }
 
-    /// The same reply with the requests it took.
+    /// The same reply with the requests that were needed.
     #[must_use]
     pub fn attempts(mut self, attempts: impl IntoIterator<Item = Attempt>) -> Self {
         self.attempts = attempts.into_iter().collect();
         self
     }
 
-    /// The same reply with one request that took so long, where no requests are named.
+    /// The same reply with one request of this duration, if it lists none.
     pub(crate) fn or_attempt(mut self, elapsed: Duration) -> Self {
         if self.attempts.is_empty() {
             self.attempts.push(Attempt::new(None, elapsed));
@@ -148,7 +159,7 @@ impl ChatReply {
         self
     }
 
-    /// The same reply with the whole answer as it came.
+    /// The same reply with the whole answer, unchanged.
     #[must_use]
     pub fn raw(mut self, answer: RawJson) -> Self {
         self.raw = Some(answer);
@@ -160,15 +171,15 @@ impl ChatReply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FinishReason {
-    /// It was done.
+    /// The reply is complete.
     Stop,
     /// The reply was cut off at its largest size.
     Length,
-    /// It calls tools.
+    /// The model calls tools.
     ToolCalls,
-    /// A filter cut it off.
+    /// A content filter cut the reply off.
     ContentFilter,
-    /// Something else.
+    /// Another reason.
     Other(Box<str>),
 }
 
@@ -184,20 +195,20 @@ impl From<&str> for FinishReason {
     }
 }
 
-/// One request that was made to get a reply.
+/// One of the requests that were needed for a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The status of the answer; `None` when there was none, or the backend does not tell.
+    /// The status of the answer; `None` if there was no answer or the backend does not report it.
     pub status: Option<u16>,
-    /// How long it took.
+    /// How long the request took.
     pub elapsed: Duration,
-    /// How long was waited after it.
+    /// How long the backend waited after it.
     pub waited: Duration,
 }
 
 impl Attempt {
-    /// An attempt without a wait behind it.
+    /// An attempt that is not followed by a wait.
     pub fn new(status: Option<u16>, elapsed: Duration) -> Self {
         Self { status, elapsed, waited: Duration::ZERO }
     }

@@ -1,6 +1,7 @@
-//! Whether the JSON of a call's arguments is complete, told while it comes.
+//! Detects, while it arrives, whether the JSON of a call's arguments is complete.
 
-/// How deep in objects and lists a text ends. Each byte is looked at once, however many pieces the text comes in.
+/// The depth of open objects and lists at the end of a text. Each byte is examined once, however
+/// many pieces the text arrives in.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Nesting {
     depth: usize,
@@ -10,7 +11,7 @@ pub(crate) struct Nesting {
 }
 
 impl Nesting {
-    /// Takes more of the text.
+    /// Adds the next piece of the text.
     pub(crate) fn add(&mut self, more: &str) {
         for byte in more.bytes() {
             if self.is_in_string {
@@ -30,7 +31,7 @@ impl Nesting {
         }
     }
 
-    /// Whether the text is a whole object or list, so that nothing but space can follow.
+    /// Whether the text is a complete object or list, so that only white space can follow.
     pub(crate) fn is_complete(self) -> bool {
         self.has_closed && self.depth == 0 && !self.is_in_string
     }

@@ -1,20 +1,22 @@
-//! What a server says in an error answer, in its own words.
+//! Finds the server's own explanation in the body of an error answer.
 //!
-//! There is no common form. Known are the bodies of `OpenAI`, Google (a list), Ollama (`{"error": "…"}`), `FastAPI` and
-//! pydantic (`{"detail": …}`), vLLM (`{"message": …}`), problem details (`{"title": …, "detail": …}`), Anthropic, Cohere
-//! and AWS (`{"Message": …}`), lists of errors, a JSON string, plain text and HTML. `OpenRouter` hands on the answer of
-//! the server behind it (`metadata.raw`).
+//! There is no common form. These are known: the bodies of `OpenAI`, Google (a list), Ollama
+//! (`{"error": "…"}`), `FastAPI` and pydantic (`{"detail": …}`), vLLM (`{"message": …}`), problem
+//! details (`{"title": …, "detail": …}`), Anthropic, Cohere and AWS (`{"Message": …}`), lists of
+//! errors, a JSON string, plain text and HTML. `OpenRouter` passes on the answer of its upstream
+//! server (`metadata.raw`).
 
 use serde_json::{Map, Value};
 
-/// The longest body that is read as JSON or HTML, in bytes. An error answer of a megabyte is none that explains itself.
+/// The longest body that is parsed as JSON or HTML, in bytes. An error answer of a megabyte is not
+/// an explanation.
 const LONGEST_BODY: usize = 1024 * 1024;
-/// How many levels of objects in objects are looked into.
+/// How many levels of nested objects are searched.
 const DEEPEST: usize = 16;
-/// How many errors of a list are told.
+/// How many errors of a list are reported.
 const MOST_ERRORS: usize = 3;
 
-/// The members that hold a message, in small letters; the first one that does is taken.
+/// The members that hold a message, in lower case; the first one found is used.
 const MESSAGES: [&str; 19] = [
     "error",
     "message",
@@ -37,10 +39,11 @@ const MESSAGES: [&str; 19] = [
     "details",
 ];
 
-/// Members that say more than the one that was taken: `{"error": "Unauthorized", "message": "the key has expired"}`.
+/// Members that say more than the one that was found: `{"error": "Unauthorized", "message": "the
+/// key has expired"}`.
 const MORE: [&str; 5] = ["message", "msg", "detail", "error_description", "reason"];
 
-/// The words of an error answer; `None` where it has none.
+/// The explanation in the body of an error answer; `None` if it has none.
 pub(super) fn words(body: &str) -> Option<String> {
     let text = body.trim();
     if text.len() > LONGEST_BODY {
@@ -53,7 +56,7 @@ pub(super) fn words(body: &str) -> Option<String> {
     }
 }
 
-/// What a model wrote instead of a call of a tool: text, also where it is JSON.
+/// What a model wrote instead of a valid tool call: text, even if it is JSON.
 pub(super) fn generation(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -62,8 +65,8 @@ pub(super) fn generation(value: &Value) -> Option<String> {
     }
 }
 
-/// The words of an answer that should have been a chat completion: an error or a page of a gateway, but nothing that may
-/// be a reply.
+/// The explanation in an answer that should have been a chat completion: an error or a page of a
+/// gateway, but nothing that may be a reply.
 pub(super) fn words_beside_a_reply(body: &str) -> Option<String> {
     let text = body.trim();
     if text.len() > LONGEST_BODY {
@@ -99,7 +102,8 @@ fn of_value(value: &Value, depth: usize) -> Option<String> {
     }
 }
 
-/// A text, or what it says where it is JSON itself: some servers put one answer into another.
+/// A text; or, if it is JSON itself, the explanation in it: some servers embed one answer in
+/// another.
 fn of_text(text: &str, depth: usize) -> Option<String> {
     let inner = text.trim();
     let is_object = inner.starts_with('{') || inner.starts_with("[{");
@@ -133,7 +137,7 @@ fn members_are_flat(members: &Map<String, Value>, name: &str) -> bool {
     members.iter().any(|(key, value)| key.eq_ignore_ascii_case(name) && value.is_string())
 }
 
-/// Where in a request something is wrong, as pydantic says it: `body.messages.1.role`.
+/// The place of an invalid value in the request, as pydantic reports it: `body.messages.1.role`.
 fn place(members: &Map<String, Value>) -> Option<String> {
     let part = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
@@ -162,13 +166,13 @@ fn rest_of(value: &Value) -> Option<String> {
     }
 }
 
-/// A text that says something: braces alone do not.
+/// A text that is more than braces and white space.
 fn said(text: &str) -> Option<String> {
     let text = text.trim();
     text.contains(char::is_alphanumeric).then(|| text.to_owned())
 }
 
-/// The text of a page: its title and what stands in its body, without tags, scripts and styles.
+/// The text of an HTML page: its title and body, without tags, scripts and styles.
 fn of_html(page: &str) -> String {
     let (mut title, mut text) = (String::new(), String::new());
     let mut rest = page;
@@ -202,7 +206,7 @@ fn of_html(page: &str) -> String {
     }
 }
 
-/// What stands behind the end of an element whose text is none.
+/// The rest of the page after the end of an element that holds no text.
 fn behind_element<'a>(page: &'a str, name: &str) -> &'a str {
     let mut from = 0;
     while let Some(found) = page[from..].find("</") {
@@ -217,7 +221,7 @@ fn behind_element<'a>(page: &'a str, name: &str) -> &'a str {
     ""
 }
 
-/// A text of HTML with its commonest references resolved and its white space as one space each.
+/// A text of HTML with its commonest references resolved and each run of white space as one space.
 fn unescaped(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let text = words.join(" ").replace("&nbsp;", " ").replace("&lt;", "<").replace("&gt;", ">");

@@ -38,7 +38,7 @@ fn every_server_has_a_form_of_its_own_for_its_reason() {
         (r#"{"error":true,"message":"why"}"#, "why"),
         // MiniMax.
         (r#"{"base_resp":{"status_code":1004,"status_msg":"why"}}"#, "why"),
-        // OpenRouter, with the answer of the server behind it.
+        // OpenRouter, with the answer of its upstream server.
         (r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"why\"}}","provider_name":"X"}}}"#, "Provider returned error: why"),
         (r#"{"error":{"message":"Provider returned error","metadata":{"raw":"why"}}}"#, "Provider returned error: why"),
         // An answer in an answer.

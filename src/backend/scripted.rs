@@ -1,4 +1,4 @@
-//! A backend for tests: replies and errors from a queue.
+//! `Scripted`: a backend for tests that answers from a queue.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,11 +14,12 @@ use super::{BackendError, BoxFuture, ChatBackend, ChatEvent, ChatReply, ToolCall
 use crate::message::{Message, ToolCall};
 use crate::request::ChatRequest;
 
-/// Answers from a queue, in order, and keeps the requests it saw. A clone is the same backend. An empty queue is an error
-/// of the kind [`NoBackend`](crate::ErrorKind::NoBackend).
+/// A backend for tests: answers from a queue, in order, and keeps the requests it received. Clones
+/// share the queue. An empty queue is an error of the kind
+/// [`NoBackend`](crate::ErrorKind::NoBackend).
 ///
-/// Asked for a stream, it gives texts word by word and calls in two deltas. It is pending once before a reply and before
-/// each event, so that whoever polls it can stop at any point.
+/// A stream yields text word by word and each call in two deltas. Before a reply and before each
+/// event the future is pending once, so that a test can stop at any point.
 ///
 /// # Examples
 /// ```
@@ -73,30 +74,30 @@ struct Script {
 }
 
 impl Scripted {
-    /// A backend that answers so: with texts, messages, calls, errors.
+    /// A backend with these answers: texts, messages, calls, errors.
     pub fn new(answers: impl IntoIterator<Item = impl Into<Answer>>) -> Self {
         answers.into_iter().fold(Self::default(), Self::and)
     }
 
-    /// The same backend with an answer behind those in the queue.
+    /// The same backend with one more answer at the end of the queue.
     #[must_use]
     pub fn and(self, answer: impl Into<Answer>) -> Self {
         self.then(answer);
         self
     }
 
-    /// Adds an answer behind those in the queue.
+    /// Adds an answer to the end of the queue.
     pub fn then(&self, answer: impl Into<Answer>) -> &Self {
         self.script(|script| script.queue.push_back(answer.into()));
         self
     }
 
-    /// The requests so far.
+    /// The requests received so far.
     pub fn requests(&self) -> Vec<ChatRequest> {
         self.script(|script| script.seen.clone())
     }
 
-    /// The next answer to a request.
+    /// The next answer.
     fn answer(&self, request: ChatRequest) -> Answer {
         let answer = self.script(|script| {
             script.seen.push(request);
@@ -110,11 +111,12 @@ impl Scripted {
     }
 }
 
-/// What a [`Scripted`] backend answers: made from a text, a [`Message`], calls, a [`ChatReply`], or a [`BackendError`].
+/// An answer of a [`Scripted`] backend: made from a text, a [`Message`], calls, a [`ChatReply`], or
+/// a [`BackendError`].
 #[derive(Debug)]
 pub struct Answer {
     said: Said,
-    /// Whether it waits for ever where its events end.
+    /// Whether it waits for ever after its events.
     stalls: bool,
 }
 
@@ -125,32 +127,32 @@ enum Said {
 }
 
 impl Answer {
-    /// Exactly these events. A stream of them ends where they do, also without a
-    /// [`Finished`](ChatEvent::Finished); as a reply in one, that is an error of the kind
+    /// Exactly these events. A stream of them ends after the last one, even without a
+    /// [`Finished`](ChatEvent::Finished); without streaming, such an end is an error of the kind
     /// [`Interrupted`](crate::ErrorKind::Interrupted).
     pub fn events(events: impl IntoIterator<Item = Result<ChatEvent, BackendError>>) -> Self {
         Self { said: Said::Events(events.into_iter().collect()), stalls: false }
     }
 
-    /// None, ever.
+    /// An answer that never arrives.
     pub fn pending() -> Self {
         Self { stalls: true, ..Self::events([]) }
     }
 
-    /// The same answer up to so many events, and then this error.
+    /// The same answer up to this number of events, and then this error.
     #[must_use]
     pub fn broken_after(self, events: usize, error: BackendError) -> Self {
         let begun = self.into_events().into_iter().take(events);
         Self::events(begun.chain([Err(error)]))
     }
 
-    /// The same answer up to so many events, where the stream ends.
+    /// The same answer up to this number of events, after which the stream ends.
     #[must_use]
     pub fn ended_after(self, events: usize) -> Self {
         Self::events(self.into_events().into_iter().take(events))
     }
 
-    /// The same answer up to so many events, and then nothing more, ever.
+    /// The same answer up to this number of events, and then nothing more, for ever.
     #[must_use]
     pub fn stalled_after(self, events: usize) -> Self {
         Self { stalls: true, ..self.ended_after(events) }
@@ -178,7 +180,7 @@ impl Answer {
         match end {
             Some(end) => end,
             None if self.stalls => future::pending().await,
-            None => Err(BackendError::interrupted("the script has no end of the reply")),
+            None => Err(BackendError::interrupted("the script's reply has no end")),
         }
     }
 
@@ -201,7 +203,7 @@ impl Answer {
     }
 }
 
-/// A reply in the deltas of its words.
+/// A reply as deltas of one word each.
 fn in_deltas(reply: ChatReply) -> impl Iterator<Item = ChatEvent> {
     let whole = deltas(&reply.message);
     let parts = whole.into_iter().flat_map(|delta| match delta {
@@ -218,12 +220,12 @@ fn in_deltas(reply: ChatReply) -> impl Iterator<Item = ChatEvent> {
     parts.chain([ChatEvent::Finished(Box::new(reply))])
 }
 
-/// The words of a text, with the spaces behind them.
+/// The words of a text, each with the spaces that follow it.
 fn words(text: &str) -> impl Iterator<Item = String> {
     text.split_inclusive(' ').map(str::to_owned)
 }
 
-/// Is pending once.
+/// A future that is pending once.
 async fn once_pending() {
     let mut has_been = false;
     future::poll_fn(|context| {

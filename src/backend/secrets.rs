@@ -1,16 +1,17 @@
-//! What of a server's words and of an address may be shown: no key, nothing that deceives, one line.
+//! Makes a server's words and addresses safe to show: keys masked, no deceptive characters, on one
+//! line.
 
 use std::fmt;
 
 /// The most characters of a server's words that are shown.
 const MOST_SHOWN: usize = 300;
-/// As many are looked at: keys are masked before the rest is cut off.
+/// The most characters that are examined. Keys are masked before the text is shortened.
 const MOST_READ: usize = 4 * MOST_SHOWN;
-/// What stands in the place of a key.
+/// The replacement for a key.
 const MASK: &str = "[key]";
 
-/// How keys begin that their owners give a beginning: `OpenAI` and many others, Groq, xAI, Google, Hugging Face,
-/// Replicate, Perplexity, NVIDIA, Fireworks, Cerebras, GitHub, AWS, and tokens of the form JWT.
+/// The prefixes of keys: `OpenAI` and many others, Groq, xAI, Google, Hugging Face, Replicate,
+/// Perplexity, NVIDIA, Fireworks, Cerebras, GitHub, AWS, and JWT tokens.
 const BEGINNINGS: [&str; 20] = [
     "sk-",
     "sk_",
@@ -34,7 +35,7 @@ const BEGINNINGS: [&str; 20] = [
     "eyJ",
 ];
 
-/// Keys that are no secrets, as local servers are given them; each may be a word of a message.
+/// Keys that are not secret, as used with local servers; each may be a word of a message.
 const PLACEHOLDERS: [&str; 12] = [
     "ollama",
     "lm-studio",
@@ -50,7 +51,7 @@ const PLACEHOLDERS: [&str; 12] = [
     "local",
 ];
 
-/// What follows `Bearer` where no key does.
+/// Words that may follow `Bearer` and are not keys.
 const AFTER_BEARER: [&str; 14] = [
     "token",
     "tokens",
@@ -68,12 +69,12 @@ const AFTER_BEARER: [&str; 14] = [
     "credentials",
 ];
 
-/// Keys that are sent to a server, which may repeat them in what it says.
+/// Keys that are sent to a server, which may repeat them in its answers.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Shorter ones, and placeholders, are taken for words.
+    /// Short keys and placeholders are skipped, because they may be ordinary words.
     #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "other backends have no keys that are known here"))]
     pub(super) fn new(keys: impl IntoIterator<Item = String>) -> Self {
         const SHORTEST: usize = 4;
@@ -83,12 +84,12 @@ impl Secrets {
         Self(keys.into_iter().map(|key| key.trim().to_owned()).filter(is_secret).collect())
     }
 
-    /// The text with a mask in the place of each of these keys.
+    /// The text with each of these keys masked.
     fn hide(&self, text: String) -> String {
         self.0.iter().fold(text, |text, key| if text.contains(&**key) { hide_word(&text, key) } else { text })
     }
 
-    /// Whether a word is one of these keys in part: its beginning or end, as servers shorten it.
+    /// Whether a word is the beginning or end of one of these keys, as servers shorten them.
     fn has_part(&self, word: &str) -> bool {
         const SHORTEST_KEY: usize = 12;
         const SHORTEST_PART: usize = 8;
@@ -107,7 +108,7 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// The text without a key; a short one only where it is a word.
+/// The text with a key masked; a short one only if it is a whole word.
 fn hide_word(text: &str, key: &str) -> String {
     const IS_A_KEY_ANYWHERE: usize = 16;
     let mut shown = String::with_capacity(text.len());
@@ -122,8 +123,8 @@ fn hide_word(text: &str, key: &str) -> String {
     shown + rest
 }
 
-/// A server's words as they are shown: on one line, without what deceives the reader and without keys, the first
-/// [`MOST_SHOWN`] characters. `None` where nothing is left.
+/// A server's words as they are shown: the first [`MOST_SHOWN`] characters, on one line, without
+/// deceptive characters and without keys. `None` if nothing is left.
 pub(super) fn shown(words: &str, secrets: &Secrets) -> Option<String> {
     let masked = masked(&one_line(words), secrets);
     let text = match masked.char_indices().nth(MOST_SHOWN) {
@@ -133,13 +134,13 @@ pub(super) fn shown(words: &str, secrets: &Secrets) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The text on one line, as much of it as is looked at.
+/// The text on one line, up to the examined length.
 fn one_line(words: &str) -> String {
     let mut line = String::new();
     let mut is_gap = false;
     for (count, c) in words.trim().chars().filter(|c| !is_invisible(*c)).enumerate() {
         if count == MOST_READ {
-            // A word that is torn here may be the beginning of a key.
+            // A word that is cut here may be the beginning of a key.
             let whole = line.rfind(' ').unwrap_or(0);
             line.truncate(whole);
             line.push('…');
@@ -163,12 +164,12 @@ fn deceives(c: char) -> bool {
     c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Characters that nobody sees: they could stand in the middle of a key.
+/// Characters that are invisible, and could hide inside a key.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The text with a mask in the place of keys: of those that were sent, and of all that look like one.
+/// The text with keys masked: those that were sent, and everything that looks like one.
 pub(super) fn masked(text: &str, secrets: &Secrets) -> String {
     let text = secrets.hide(text.to_owned());
     let mut shown = String::with_capacity(text.len());
@@ -184,7 +185,7 @@ pub(super) fn masked(text: &str, secrets: &Secrets) -> String {
         if word.is_empty() {
             break;
         }
-        // The end of a sentence is none of a key.
+        // Punctuation at the end of a sentence is not part of a key.
         let key = word.trim_end_matches(['.', '-', '~']);
         let is_stated = between.contains([':', '=']);
         if is_key(key, before, is_stated) || secrets.has_part(word) {
@@ -198,17 +199,17 @@ pub(super) fn masked(text: &str, secrets: &Secrets) -> String {
     shown
 }
 
-/// Characters that keys are made of, and those that servers put in the place of some.
+/// Characters of keys, and those that servers use to mask some of them.
 fn is_of_key(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '+') || is_mask(c)
 }
 
-/// What servers put in the place of the middle of a key.
+/// Characters that servers use to mask the middle of a key.
 fn is_mask(c: char) -> bool {
     matches!(c, '*' | '•' | '…')
 }
 
-/// Whether a word looks like a key, by itself or by the two words before it.
+/// Whether a word looks like a key, on its own or because of the two words before it.
 fn is_key(word: &str, [earlier, last]: [&str; 2], is_stated: bool) -> bool {
     let has_digit = word.contains(|c: char| c.is_ascii_digit());
     let is_long = word.len() >= 20;
@@ -234,7 +235,7 @@ fn is_key(word: &str, [earlier, last]: [&str; 2], is_stated: bool) -> bool {
     has_beginning || is_masked || is_bearer || is_basic || is_value
 }
 
-/// An address without user, query and parts of its path that are as long as keys are, or look like one.
+/// An address without user, query, and path segments that look like keys or are as long as keys.
 pub(super) fn address(url: &str) -> String {
     const SHORTEST_KEY: usize = 20;
     let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));

@@ -1,4 +1,4 @@
-//! Replies as they come.
+//! `EventStream` and `ChatEvent`: a reply while it arrives.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use futures_util::Stream;
 use super::{BackendError, ChatReply};
 use crate::message::Message;
 
-/// A reply as it comes: deltas, and at the end one [`ChatEvent::Finished`]. A stream that ends without it broke off,
-/// and nothing of it is a reply.
+/// A reply while it arrives: deltas, and at the end one [`ChatEvent::Finished`]. A stream that ends
+/// without it broke off, and its deltas are not a reply.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<ChatEvent, BackendError>> + Send>>;
 
 /// A part of a reply. `Debug` prints lengths, not text.
@@ -18,32 +18,33 @@ pub type EventStream = Pin<Box<dyn Stream<Item = Result<ChatEvent, BackendError>
 pub enum ChatEvent {
     /// More of the text.
     Text(String),
-    /// More of what the model thinks, where the server shows it.
+    /// More of the model's reasoning, if the server sends it.
     Reasoning(String),
-    /// More of why the model refuses.
+    /// More of the model's refusal.
     Refusal(String),
-    /// More of a call.
+    /// More of a tool call.
     ToolCall(ToolCallDelta),
-    /// The whole reply. Nothing follows.
+    /// The whole reply, as the last event.
     Finished(Box<ChatReply>),
 }
 
-/// More of a call. The first delta of a call has its id and name. `Debug` prints lengths, not arguments.
+/// More of a tool call. The first delta of a call has its id and name. `Debug` prints lengths, not
+/// arguments.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToolCallDelta {
-    /// Which of the reply's calls, from 0.
+    /// The number of the call in the reply, from 0.
     pub index: usize,
-    /// The call's id, once.
+    /// The call's id, in its first delta only.
     pub id: Option<String>,
-    /// The function's name, once.
+    /// The function's name, in the call's first delta only.
     pub name: Option<String>,
     /// More of the arguments.
     pub arguments: String,
 }
 
 impl ChatEvent {
-    /// More of the text, if it is that.
+    /// The text, if this is a [`Text`](Self::Text).
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -52,7 +53,7 @@ impl ChatEvent {
     }
 }
 
-/// A whole reply as a stream of one delta of each kind, for backends that do not stream.
+/// A whole reply as a stream with one delta of each kind, for backends that do not stream.
 pub(super) fn at_once(reply: ChatReply) -> EventStream {
     let events = deltas(&reply.message);
     let finished = ChatEvent::Finished(Box::new(reply));

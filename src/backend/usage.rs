@@ -1,30 +1,30 @@
-//! What a server billed.
+//! `Usage`: the tokens that a server billed.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What a server billed, in tokens. A member that is missing or null is 0; what is not named here is in
+/// The tokens that a server billed. A missing or null member is 0. Members not listed here are in
 /// [`ChatReply::raw`](super::ChatReply::raw).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Usage {
-    /// The whole prompt.
+    /// Tokens of the whole prompt.
     pub prompt_tokens: u64,
-    /// The reply, reasoning included.
+    /// Tokens of the reply, including reasoning.
     pub completion_tokens: u64,
-    /// The part of the prompt that came from a cache.
+    /// Tokens of the prompt that came from the server's cache, at a lower price.
     pub cached_tokens: u64,
-    /// The part of the reply that is reasoning.
+    /// Tokens of the reply that are reasoning.
     pub reasoning_tokens: u64,
 }
 
 impl Usage {
-    /// A bill of so many tokens.
+    /// A bill for this many tokens of prompt and reply.
     pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
         Self { prompt_tokens, completion_tokens, ..Self::default() }
     }
 }
 
-/// As the API has it.
+/// The form of the API.
 #[derive(Deserialize)]
 struct Billed {
     prompt_tokens: u64,
@@ -45,7 +45,7 @@ struct Details {
 }
 
 impl<'de> Deserialize<'de> for Usage {
-    /// Reads the API's form.
+    /// Reads the form of the API.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let billed = Billed::deserialize(deserializer)?;
         Ok(Self {

@@ -1,10 +1,10 @@
-//! What stands beside the items and points at them: summaries and marks.
+//! Annotations of items: summaries and marks.
 
 use serde::{Deserialize, Serialize};
 
 use super::item::{ItemId, Timestamp};
 
-/// The name of a summary in its conversation: its ordinal, from 0.
+/// The id of a summary in its conversation: its ordinal, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SummaryId(pub(crate) u32);
@@ -16,25 +16,29 @@ impl SummaryId {
     }
 }
 
-/// Text that stands for a range of items, valid on every branch that holds the range. It never changes, and the items
-/// stay in the record.
+/// A text that stands for a range of items, valid on every branch that contains the range. It never
+/// changes, and the items stay in the record.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Its name.
+    /// Its id.
     pub id: SummaryId,
-    /// The first item it stands for.
+    /// The first item that it stands for.
     pub first: ItemId,
-    /// The last item it stands for; `first` is this item or an ancestor of it.
+    /// The last item that it stands for; `first` is this item or an ancestor of it.
     pub last: ItemId,
-    /// What it says.
+    /// The text that is sent.
     pub text: String,
-    /// The model that wrote it, if one did.
+    /// The line before it in a request, if it is not the default one; `{messages}` stands for the
+    /// number of messages.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub introduction: Option<String>,
+    /// The model that wrote it, if it was written by a model.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub model: Option<String>,
     /// When it was attached.
     pub created_at: Timestamp,
-    /// Whether what it stands for was brought back, so that it is no longer sent.
+    /// Whether its messages were brought back, so that the summary is no longer sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expanded: bool,
 }
@@ -45,18 +49,20 @@ impl std::fmt::Debug for Summary {
     }
 }
 
-/// A position that a strategy wants to find again, such as the cut of a sticky window; kept in the record and written
-/// by a commit, never by a dry run. It is valid on every branch that holds `head`.
+/// A position that a strategy wants to find again, such as the start of a window that moves rarely.
+/// It is kept in the record, and written when an exchange is committed, never by a dry run. It is
+/// valid on every branch that contains `head`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Mark {
-    /// The strategy and options it belongs to, as [`Strategy::spec`](crate::Strategy::spec) says them.
+    /// The strategy that it belongs to with its options, as returned by
+    /// [`Strategy::spec`](crate::Strategy::spec).
     pub spec: String,
     /// Its name within the strategy.
     pub name: String,
-    /// The item it points at: the first of a group.
+    /// The item that it points to: the first of a group.
     pub item: ItemId,
-    /// The last item of the path on which it was set.
+    /// The last item of the path when it was set.
     pub head: ItemId,
 }
 

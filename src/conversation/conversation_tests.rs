@@ -120,7 +120,7 @@ fn what_does_not_exist_is_not_found_and_nothing_changes() {
     assert!(!talk.unpin(id(0)));
     assert_eq!((texts(&talk).len(), talk.items().count(), talk.pins().count()), (4, 4, 0));
     let error = talk.pin(nobody).unwrap_err().to_string();
-    assert_eq!(error, "not found: no item #4 in this conversation: ids go from #0 to #3");
+    assert_eq!(error, "not found: no item #4 in this conversation: the ids are #0 to #3");
     let error = Conversation::new().pin(nobody).unwrap_err().to_string();
     assert_eq!(error, "not found: no item #4 in this conversation: the record is empty");
 }
@@ -389,7 +389,8 @@ fn going_back_takes_late_results_off_their_calls_and_going_on_gives_them_back() 
         assert_eq!((members(&talk).as_slice(), talk.path().faults(0).count()), (expected, faults), "up to {leaf}");
     }
     talk.switch(id(3)).unwrap();
-    assert_eq!(talk.path().open_calls().map(Group::index), Some(1));
+    let group = talk.path().open_calls().map(|(group, _)| group.index());
+    assert_eq!(group, Some(1));
     talk.push(Message::tool("b", "another"));
     assert_eq!(members(&talk), [vec![0], vec![1, 2, 4], vec![3]]);
     assert_eq!((talk.path().faults(0).count(), talk.path().open_calls().is_none()), (0, true));

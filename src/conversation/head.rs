@@ -1,4 +1,4 @@
-//! The head: system prompt, developer messages, standing constraints.
+//! The head: the system prompt, developer messages and constraints.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,18 +9,19 @@ use super::{About, Conversation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, Message, Role};
 
-/// How to make an earlier head from the one that replaced it. The texts that both have are not held twice: a conversation
-/// with many constraints has as many heads.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// How to restore an earlier head from the one that replaced it. Shared messages are stored once: a
+/// conversation with many constraints has as many heads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HeadChange {
-    /// How many messages both heads begin with.
-    at: usize,
-    /// How many messages of the later head come then, in the place of `before`. Both end with the same messages.
+    /// How many messages both heads have in common at their start.
+    pub(super) at: usize,
+    /// How many messages of the later head follow, in place of `before`. The rest of both heads is
+    /// the same.
     #[serde(default, skip_serializing_if = "is_zero")]
-    after: usize,
-    /// What the earlier head has there.
+    pub(super) after: usize,
+    /// The messages of the earlier head at that place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    before: Vec<Message>,
+    pub(super) before: Vec<Message>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -36,14 +37,14 @@ impl HeadChange {
         Self { at, after: after.len() - at - end, before: before[at..before.len() - end].to_vec() }
     }
 
-    /// How long the earlier head is; `None` when a head of `len` messages cannot have replaced it.
+    /// The length of the earlier head; `None` if a head of `len` messages cannot have replaced it.
     pub(super) fn len_before(&self, len: usize) -> Option<usize> {
         let kept = len.checked_sub(self.at)?.checked_sub(self.after)?;
         Some(self.at + self.before.len() + kept)
     }
 
     /// The earlier head.
-    fn undo(&self, head: &[Message]) -> Vec<Message> {
+    pub(super) fn undo(&self, head: &[Message]) -> Vec<Message> {
         let same_at = self.at.min(head.len());
         let same_from = (same_at + self.after).min(head.len());
         [&head[..same_at], &self.before, &head[same_from..]].concat()
@@ -51,19 +52,19 @@ impl HeadChange {
 }
 
 impl Conversation {
-    /// Puts one system message in the place of those of the head; developer messages and constraints stay behind it. The
-    /// old head stays in [`heads`](Self::heads).
+    /// Replaces the system messages of the head by this one; developer messages and constraints
+    /// stay after it. The old head remains in [`heads`](Self::heads).
     pub fn set_system(&mut self, content: impl Into<Content>) {
         let others = self.head().iter().filter(|message| *message.role() != Role::System).cloned();
         let head: Vec<Message> = std::iter::once(Message::system(content)).chain(others).collect();
         self.replace_head(head);
     }
 
-    /// Puts these messages in the place of the head; constraints stay behind them. The old head stays in
+    /// Replaces the head; constraints stay after the new one. The old head remains in
     /// [`heads`](Self::heads).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidMessage`] when one is neither a system nor a developer message.
+    /// [`ErrorKind::InvalidMessage`] if a message is neither a system nor a developer message.
     pub fn set_head(&mut self, head: impl IntoIterator<Item = Message>) -> Result<()> {
         let head: Vec<Message> = head.into_iter().collect();
         if let Some((index, message)) = head.iter().enumerate().find(|(_, message)| !message.role().is_instruction()) {
@@ -77,8 +78,9 @@ impl Conversation {
         Ok(())
     }
 
-    /// States what holds for the whole conversation ("always answer in French"): a system message at the end of the head,
-    /// sent with every request of every branch, also after the system prompt was replaced. Stated twice, it stands once.
+    /// Adds a constraint that holds for the whole conversation, such as "Answer in French.": a
+    /// system message at the end of the head, sent with every request of every branch, even after
+    /// the system prompt is replaced. A text that is already a constraint is not added again.
     pub fn constrain(&mut self, text: &str) {
         if self.constraints().all(|known| known != text) {
             self.about_mut().constraints.push(text.to_owned());
@@ -89,7 +91,7 @@ impl Conversation {
         }
     }
 
-    /// Takes a constraint back; whether it was there.
+    /// Removes a constraint. Returns whether it existed.
     pub fn lift(&mut self, text: &str) -> bool {
         let Some(index) = self.constraints().position(|known| known == text) else { return false };
         self.about_mut().constraints.remove(index);
@@ -100,13 +102,13 @@ impl Conversation {
         true
     }
 
-    /// The constraints, in the order in which they were stated.
+    /// The constraints, in the order in which they were added.
     pub fn constraints(&self) -> impl Iterator<Item = &str> {
         self.about.constraints.iter().map(String::as_str)
     }
 
-    /// All heads there were, oldest first; the last is the current one. They are put together anew each time, which takes
-    /// time and memory for all of them.
+    /// All heads of the conversation, oldest first; the last is the current one. They are rebuilt
+    /// on each call, which takes time and memory for all of them.
     pub fn heads(&self) -> impl DoubleEndedIterator<Item = Vec<Message>> {
         let mut heads = vec![self.head().to_vec()];
         for change in self.about.head_changes.iter().rev() {
@@ -121,7 +123,7 @@ impl Conversation {
         self.about.head_changes.iter()
     }
 
-    /// Puts a head in the place of the current one, with the constraints that it lacks.
+    /// Replaces the current head, adding constraints that the new one lacks.
     fn replace_head(&mut self, mut head: Vec<Message>) {
         let present: HashSet<String> = head
             .iter()

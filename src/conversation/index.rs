@@ -1,8 +1,9 @@
-//! The path as numbers.
+//! The path as numbers: where groups and turns start, which results are late, which calls are open.
 //!
-//! Positions count what happened, in the order in which it happened. Groups are in the order in which they are sent:
-//! a result goes behind its calls, also where a user spoke before it came. Calls and results pair within their stretch of
-//! the path: from the calls up to the next reply.
+//! Positions are in the order in which messages were recorded. Groups are in the order in which
+//! they are sent: a result is sent directly after its calls, even if a user message was recorded
+//! before it. Calls and results pair within their stretch of the path: from the calls up to the
+//! next reply.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,11 +17,11 @@ use crate::message::{Message, Role};
 /// Whether a group can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupState {
-    /// A lone message, or calls with a result for each: legal in a request.
+    /// A single message, or calls with a result for each: legal in a request.
     Ready,
-    /// Calls of which at least one has no result, with the results that the others have.
+    /// Calls of which at least one has no result, together with the results of the others.
     Open,
-    /// A result that answers no call before it.
+    /// A result without a call before it that it could answer.
     Orphan,
 }
 
@@ -30,7 +31,8 @@ pub(super) struct GroupStart {
     state: GroupState,
 }
 
-/// A result that does not follow its calls directly: somebody spoke in between.
+/// A result that does not follow its calls directly, because another message was recorded in
+/// between.
 #[derive(Clone, Copy, Debug)]
 struct LateResult {
     position: u32,
@@ -38,12 +40,12 @@ struct LateResult {
     group: u32,
 }
 
-/// The path as numbers: which items, where groups and turns start. Derived from the tree, kept up to date by every
-/// change of the leaf.
+/// The path as numbers: which items, and where groups and turns start. It is derived from the tree,
+/// and updated by every change of the leaf.
 ///
-/// Groups are numbered in the order in which they are sent. A group is a range of positions, and the late results that
-/// stand behind that range. At most one group can be answered at any time, so late results are in order by position and
-/// by group too.
+/// Groups are numbered in the order in which they are sent. A group is a range of positions, and
+/// the late results after that range. At most one group can be answered at any time, so late
+/// results are ordered by position and by group alike.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PathIndex {
     pub(super) items: Log<ItemId>,
@@ -53,8 +55,15 @@ pub(super) struct PathIndex {
     pub(super) turns: Log<u32>,
     /// The groups that are not [`GroupState::Ready`].
     pub(super) faults: Log<u32>,
-    /// The calls that the next result can answer: those since the last reply, as far as they are open.
-    pub(super) open: Option<Arc<OpenCalls>>,
+    /// The calls that the next result can answer: those since the last reply that are still open.
+    pub(super) open: Option<OpenGroup>,
+}
+
+/// A group whose calls are not all answered, with those that are open.
+#[derive(Clone, Debug)]
+pub(super) struct OpenGroup {
+    pub(super) group: u32,
+    pub(super) calls: Arc<OpenCalls>,
 }
 
 impl PathIndex {
@@ -70,7 +79,7 @@ impl PathIndex {
         self.items.get(item.depth as usize) == Some(&item.id)
     }
 
-    /// Adds `item`, a child of the leaf, to the group of its calls or to a new one.
+    /// Adds `item`, a child of the leaf, to the group of its calls or to a new group.
     pub(super) fn push(&mut self, item: &Item) {
         let position = narrow(self.items.len());
         self.items.push(item.id);
@@ -87,7 +96,7 @@ impl PathIndex {
         }
     }
 
-    /// Begins a group with a message that is no result.
+    /// Starts a group with a message that is not a result.
     fn push_group(&mut self, position: u32, message: &Message) {
         let group = narrow(self.groups.len());
         if ends_stretch(message) {
@@ -100,19 +109,19 @@ impl PathIndex {
         if message.has_calls() {
             state = GroupState::Open;
             self.faults.push(group);
-            self.open = Some(Arc::new(OpenCalls::of(group, message)));
+            self.open = Some(OpenGroup { group, calls: Arc::new(OpenCalls::of(message)) });
         }
         self.groups.push(GroupStart { position, state });
     }
 
-    /// The group of the call that `result` answers, if one waits for it. The last result makes the group ready.
+    /// The group of the open call that `result` answers, if there is one. The last result makes the
+    /// group ready.
     fn answer(&mut self, result: &Message) -> Option<u32> {
-        let open = Arc::make_mut(self.open.as_mut()?);
-        if !open.answer(result) {
-            return None;
-        }
-        let group = open.group;
-        if open.is_empty() {
+        let OpenGroup { group, calls } = self.open.as_mut()?;
+        let group = *group;
+        let calls = Arc::make_mut(calls);
+        calls.answer(result).ok()?;
+        if calls.is_empty() {
             self.open = None;
             self.set_state(group, GroupState::Ready);
         }
@@ -131,7 +140,7 @@ impl PathIndex {
         behind.into_iter().filter(|&fault| fault != group).for_each(|fault| self.faults.push(fault));
     }
 
-    /// Cuts the path to its first `len` items.
+    /// Shortens the path to its first `len` items.
     pub(super) fn truncate(&mut self, len: usize, items: &Log<Option<Item>>) {
         if len >= self.len() {
             return;
@@ -150,7 +159,8 @@ impl PathIndex {
         }
     }
 
-    /// The calls that the end of the path may leave open: the last group, or the last fault with no reply behind it.
+    /// The group whose calls may be open after the path is shortened: the last group, or the last
+    /// fault without a later reply.
     fn last_calls(&self, items: &Log<Option<Item>>) -> Option<u32> {
         let message = |group: u32| {
             let id = *self.items.get(self.groups.get(group as usize)?.position as usize)?;
@@ -166,20 +176,21 @@ impl PathIndex {
         (!is_over).then_some(open)
     }
 
-    /// Takes the calls of a group up again: those that its results on the path leave open.
+    /// Reopens the calls of a group that have no result on the path.
     fn open_again(&mut self, group: u32, items: &Log<Option<Item>>) {
         let ids: Vec<ItemId> = self.members(group as usize).filter_map(|at| self.items.get(at)).copied().collect();
         let mut messages = ids.into_iter().filter_map(|id| at(items, id)).map(Item::message);
         let Some(calls) = messages.next().filter(|first| first.has_calls()) else { return };
-        let mut open = OpenCalls::of(group, calls);
-        messages.for_each(|result| {
-            open.answer(result);
-        });
-        if open.is_empty() {
+        let mut calls = OpenCalls::of(calls);
+        for result in messages {
+            // Every result of a group answers one of its calls.
+            let _ = calls.answer(result);
+        }
+        if calls.is_empty() {
             self.set_state(group, GroupState::Ready);
         } else {
             self.set_state(group, GroupState::Open);
-            self.open = Some(Arc::new(open));
+            self.open = Some(OpenGroup { group, calls: Arc::new(calls) });
         }
     }
 
@@ -191,7 +202,7 @@ impl PathIndex {
         }
     }
 
-    /// The first group that starts behind a position.
+    /// The first group that starts after a position.
     pub(super) fn group_behind(&self, position: usize) -> usize {
         self.groups.partition_point(|group| group.position as usize <= position)
     }
@@ -200,24 +211,25 @@ impl PathIndex {
         self.groups.get(group).map_or(GroupState::Ready, |group| group.state)
     }
 
-    /// The last position of all groups up to and with this one.
+    /// The last position of all groups up to and including this one.
     pub(super) fn newest_position(&self, group: usize) -> Option<usize> {
         let own = self.members(group).own.next_back()?;
         let late = self.late.partition_point(|late| late.group as usize <= group).checked_sub(1);
         Some(late.and_then(|late| self.late.get(late)).map_or(own, |late| own.max(late.position as usize)))
     }
 
-    /// The first position of a group; the end of the path behind the last one.
+    /// The first position of a group; the end of the path for an index after the last group.
     pub(super) fn start(&self, group: usize) -> usize {
         self.groups.get(group).map_or(self.len(), |start| start.position as usize)
     }
 
     pub(super) fn members(&self, group: usize) -> Positions<'_> {
-        let (start, end) = (self.start(group), self.start(group.saturating_add(1)));
+        let start = self.start(group);
+        let end = self.start(group.saturating_add(1));
         if self.late.len() == 0 {
             return Positions { index: self, own: start..end, late: 0..0 };
         }
-        // Late results of other groups may stand between this group and the next.
+        // Late results of other groups may be between this group and the next.
         let first_late = self.late.get(self.late.partition_point(|late| (late.position as usize) < start));
         let end = first_late.map_or(end, |late| end.min(late.position as usize));
         let first = self.late.partition_point(|late| (late.group as usize) < group);
@@ -241,13 +253,13 @@ fn at(items: &Log<Option<Item>>, id: ItemId) -> Option<&Item> {
     items.get(id.index())?.as_ref()
 }
 
-/// Whether a message is a reply, or calls: results behind it answer no call before it.
+/// Whether a message is a reply, or calls: results after it do not answer calls before it.
 fn ends_stretch(message: &Message) -> bool {
     *message.role() == Role::Assistant || message.has_calls()
 }
 
-/// The positions of a group's items in the order in which they are sent: calls, then their results, wherever those stand
-/// on the path.
+/// The positions of a group's items in the order in which they are sent: calls, then their results,
+/// wherever those are on the path.
 #[derive(Clone)]
 pub struct Positions<'a> {
     index: &'a PathIndex,

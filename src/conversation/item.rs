@@ -1,4 +1,4 @@
-//! What the record is made of.
+//! `Item`, `ItemId` and `Timestamp`: the elements of the record.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
 
-/// The name of an item in its conversation: its ordinal, from 0. It never changes and is never used again.
+/// The id of an item in its conversation: its ordinal, from 0. It never changes and is never used
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ItemId(pub(crate) u32);
@@ -19,7 +20,7 @@ impl ItemId {
         self.0 as usize
     }
 
-    /// The id of the item with this ordinal, whether or not a conversation has it.
+    /// The id with this ordinal, whether or not a conversation has such an item.
     pub fn from_index(index: usize) -> Self {
         Self(narrow(index))
     }
@@ -31,18 +32,19 @@ impl fmt::Display for ItemId {
     }
 }
 
-/// An index in memory as the four bytes it is stored in; a record of four thousand million items does not fit a machine.
+/// An index as the four bytes in which it is stored; a record of four billion items does not fit
+/// into memory.
 pub(super) fn narrow(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-/// A time: milliseconds since 1970-01-01 00:00 UTC.
+/// A point in time: milliseconds since 1970-01-01 00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The time of this machine's clock; 0 when it stands before 1970.
+    /// The current time of the system's clock; 0 if the clock is set before 1970.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -59,10 +61,11 @@ impl Timestamp {
     }
 }
 
-/// Which recording of a message an item is: in one process no two have the same, and a copy of the record keeps it.
-/// Items with the same stamp have the same items before them.
+/// Identifies one recording of a message: in one process no two have the same stamp, and a copy of the record keeps it.
+/// Items with the same stamp have the same items before them. A strategy's cache knows by it what it has seen: ids are
+/// given again on another branch's copy, stamps are not. [`Stamp::default`] is that of no item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Stamp(u64);
+pub struct Stamp(u64);
 
 impl Stamp {
     pub(super) fn next() -> Self {
@@ -76,7 +79,7 @@ impl Stamp {
 pub struct Item {
     pub(super) id: ItemId,
     pub(super) parent: Option<ItemId>,
-    /// How many items stand before this one on every path that holds it.
+    /// The number of items before this one on every path that contains it.
     pub(super) depth: u32,
     pub(super) created_at: Timestamp,
     pub(super) stamp: Stamp,
@@ -84,12 +87,12 @@ pub struct Item {
 }
 
 impl Item {
-    /// The item's name in its conversation.
+    /// The item's id in its conversation.
     pub fn id(&self) -> ItemId {
         self.id
     }
 
-    /// The item before it; `None` for the first of a branch.
+    /// The item before it; `None` for the first item of a tree.
     pub fn parent(&self) -> Option<ItemId> {
         self.parent
     }
@@ -99,11 +102,12 @@ impl Item {
         self.created_at
     }
 
-    pub(crate) fn stamp(&self) -> Stamp {
+    /// Which recording of the message it is.
+    pub fn stamp(&self) -> Stamp {
         self.stamp
     }
 
-    /// What was said.
+    /// The message.
     pub fn message(&self) -> &Message {
         &self.message
     }

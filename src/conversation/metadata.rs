@@ -1,4 +1,4 @@
-//! Pairs of text that a program attaches to a conversation.
+//! `Metadata`: pairs of text that a program attaches to a conversation.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Up to 16 pairs of text, in the order of their keys, with the limits of `OpenAI`'s Conversations API: keys of at most
-/// 64 characters, values of at most 512.
+/// Up to 16 pairs of text, sorted by key, with the limits of `OpenAI`'s Conversations API: keys of
+/// at most 64 characters, values of at most 512.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{ErrorKind, Metadata};
+/// use turnwise::conversation::Metadata;
+/// use turnwise::ErrorKind;
 ///
 /// let mut metadata = Metadata::default();
 /// metadata.set("topic", "refunds")?;
@@ -26,19 +27,21 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Metadata(BTreeMap<String, String>);
 
 impl Metadata {
-    /// How many pairs there can be.
+    /// The largest number of pairs.
     pub const MAX_PAIRS: usize = 16;
-    /// How many characters a key can have.
+    /// The largest number of characters of a key.
     pub const MAX_KEY: usize = 64;
-    /// How many characters a value can have.
+    /// The largest number of characters of a value.
     pub const MAX_VALUE: usize = 512;
 
-    /// Sets a pair, in place of one with the same key.
+    /// Adds or replaces a pair.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] when the key, the value or the number of pairs is past its limit; nothing changes then.
+    /// [`ErrorKind::Limit`] if the key, the value or the number of pairs exceeds its limit; nothing
+    /// is changed then.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<()> {
-        let (key, value) = (key.into(), value.into());
+        let key = key.into();
+        let value = value.into();
         within("a metadata key", key.chars().count(), Self::MAX_KEY, "characters")?;
         within("a metadata value", value.chars().count(), Self::MAX_VALUE, "characters")?;
         let pairs = self.0.len() + usize::from(!self.0.contains_key(&key));
@@ -52,7 +55,7 @@ impl Metadata {
         self.0.get(key).map(String::as_str)
     }
 
-    /// Takes a pair out and returns its value.
+    /// Removes a pair and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<String> {
         self.0.remove(key)
     }
@@ -62,7 +65,7 @@ impl Metadata {
         self.0.iter().map(|(key, value)| (&**key, &**value))
     }
 
-    /// How many pairs there are.
+    /// The number of pairs.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,10 +1,19 @@
-//! The record: everything that was said, in a tree whose current branch is the path.
+//! `Conversation`, the record: every message of a conversation, in a tree whose current branch is
+//! the path.
 //!
-//! It knows no tokens. Trimming never touches it; `undo`, `edit`, `switch`, `clear`, `fork` and `set_system` move or
-//! replace what is current and remove nothing (invariant 1). Only [`purge`](Conversation::purge) and
-//! [`purge_branches`](Conversation::purge_branches) do.
+//! It knows no tokens. Trimming never changes it; `undo`, `edit`, `switch`, `clear`, `fork` and
+//! `set_system` move or replace what is current and remove nothing (invariant 1). Only
+//! [`purge`](Conversation::purge) and [`purge_branches`](Conversation::purge_branches) remove
+//! messages.
+//!
+//! - A [`Conversation`] holds [`Item`]s, each with an [`ItemId`], a [`Timestamp`] and a [`Stamp`]; a [`Branch`] is one way from
+//!   the root to a leaf, and [`Metadata`] what a program attaches to the whole.
+//! - Its [`Path`] is the current branch, cut into [`Group`]s, with their [`Positions`] and whether they can be sent
+//!   ([`GroupState`]).
+//! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range of items.
 
 mod annotations;
+mod changes;
 mod head;
 mod index;
 mod item;
@@ -22,23 +31,25 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
+pub(crate) use changes::{Advance, HeadStep};
 pub(crate) use head::HeadChange;
 use index::PathIndex;
-pub(crate) use item::Stamp;
 use item::narrow;
+pub(crate) use open_calls::{OpenCalls, Unpaired};
 
 pub use annotations::{Mark, Summary, SummaryId};
 pub use index::{GroupState, Positions};
-pub use item::{Item, ItemId, Timestamp};
+pub use item::{Item, ItemId, Stamp, Timestamp};
 pub use metadata::Metadata;
 pub use path::{Group, Path};
 pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};
 pub(crate) use rounds::Round;
 
-/// How many marks of one strategy and name are kept.
+/// How many marks with the same strategy and name are kept.
 const MOST_MARKS: usize = 8;
 
-/// The record of one conversation. A clone costs a few pointers, whatever the length, and shares all text.
+/// The record of one conversation. A clone costs a few pointers, however long it is, and shares all
+/// text.
 ///
 /// # Examples
 /// ```
@@ -59,28 +70,28 @@ const MOST_MARKS: usize = 8;
 /// ```
 #[derive(Clone)]
 pub struct Conversation {
-    /// By ordinal; `None` where an item was purged.
+    /// By ordinal; `None` for a purged item.
     items: Log<Option<Item>>,
     path: PathIndex,
     about: Arc<About>,
 }
 
-/// What changes seldom.
+/// The parts that rarely change.
 #[derive(Clone)]
 struct About {
     id: String,
     created_at: Timestamp,
     metadata: Metadata,
     head: Arc<[Message]>,
-    /// How it became so, oldest first.
+    /// How the head was replaced, oldest first.
     head_changes: Log<HeadChange>,
-    /// Texts of system messages of the head that stay whatever takes its place.
+    /// Texts of system messages that stay in the head when it is replaced.
     constraints: Vec<String>,
     pins: BTreeSet<ItemId>,
     summaries: Vec<Arc<Summary>>,
     next_summary: u32,
     marks: Vec<Mark>,
-    /// What is known of calls without results in the record.
+    /// The state of calls whose results are not in the record yet.
     rounds: Vec<Round>,
 }
 
@@ -88,9 +99,9 @@ struct About {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Branch {
-    /// Its last item: what [`Conversation::switch`] takes.
+    /// Its last item, which [`Conversation::switch`] takes.
     pub leaf: ItemId,
-    /// How many items it has.
+    /// The number of its items.
     pub len: usize,
     /// Whether the current path ends with it.
     pub is_current: bool,
@@ -103,7 +114,7 @@ impl Default for Conversation {
 }
 
 impl Conversation {
-    /// An empty conversation with an id of its own: `conv_` and 48 hexadecimal digits.
+    /// An empty conversation with a new id: `conv_` and 48 hexadecimal digits.
     pub fn new() -> Self {
         let about = About {
             id: new_id(),
@@ -121,7 +132,8 @@ impl Conversation {
         Self { items: Log::default(), path: PathIndex::default(), about: Arc::new(about) }
     }
 
-    /// A conversation of these messages: the leading system and developer messages become the head, all others items.
+    /// A conversation of these messages: the leading system and developer messages become the head,
+    /// all others become items.
     pub fn from_messages(messages: impl IntoIterator<Item = Message>) -> Self {
         let mut conversation = Self::new();
         let mut messages = messages.into_iter().peekable();
@@ -139,22 +151,22 @@ impl Conversation {
         conversation
     }
 
-    /// The conversation's own id.
+    /// The id of the conversation.
     pub fn id(&self) -> &str {
         &self.about.id
     }
 
-    /// When it was begun.
+    /// When the conversation was created.
     pub fn created_at(&self) -> Timestamp {
         self.about.created_at
     }
 
-    /// The pairs attached to it.
+    /// The metadata attached to it.
     pub fn metadata(&self) -> &Metadata {
         &self.about.metadata
     }
 
-    /// The pairs attached to it, to change.
+    /// The metadata attached to it, for changing.
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         &mut self.about_mut().metadata
     }
@@ -164,12 +176,12 @@ impl Conversation {
         &self.about.head
     }
 
-    /// The current head, shared.
+    /// The current head, as a shared pointer.
     pub(crate) fn shared_head(&self) -> Arc<[Message]> {
         Arc::clone(&self.about.head)
     }
 
-    /// All messages that are current: the head, then the path.
+    /// All current messages: the head, then the path.
     pub fn messages(&self) -> impl Iterator<Item = &Message> {
         self.head().iter().chain(self.path().messages())
     }
@@ -184,27 +196,27 @@ impl Conversation {
         self.path.leaf()
     }
 
-    /// An item by its id, on whatever branch it is; `None` when there never was one, or it was purged.
+    /// An item by its id, on any branch; `None` if the id was never used, or the item was purged.
     pub fn get(&self, id: ItemId) -> Option<&Item> {
         self.items.get(id.index())?.as_ref()
     }
 
-    /// All items of all branches in the order in which they were recorded.
+    /// All items of all branches, in the order in which they were recorded.
     pub fn items(&self) -> impl DoubleEndedIterator<Item = &Item> {
         self.items.iter().flatten()
     }
 
-    /// How many ids were given out: the next item's ordinal.
+    /// The number of ids in use, which is the ordinal of the next item.
     pub fn next_ordinal(&self) -> usize {
         self.items.len()
     }
 
-    /// Records a message behind the leaf and makes it the leaf.
+    /// Records a message after the leaf and makes it the leaf.
     pub fn push(&mut self, message: impl Into<Message>) -> ItemId {
         self.push_at(message, Timestamp::now())
     }
 
-    /// [`push`](Self::push) with a time of yours.
+    /// [`push`](Self::push) with an explicit timestamp.
     pub fn push_at(&mut self, message: impl Into<Message>, created_at: Timestamp) -> ItemId {
         let item = Item {
             id: ItemId::from_index(self.items.len()),
@@ -220,10 +232,10 @@ impl Conversation {
         id
     }
 
-    /// Makes `leaf` the end of the path: goes back to it, or over to its branch.
+    /// Makes `leaf` the end of the path: goes back to it, or changes to its branch.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item.
+    /// [`ErrorKind::NotFound`] if there is no such item.
     pub fn switch(&mut self, leaf: ItemId) -> Result<()> {
         let mut item = self.known(leaf)?;
         let mut ahead = Vec::new();
@@ -244,8 +256,9 @@ impl Conversation {
         Ok(())
     }
 
-    /// Goes back to before the last turn, and returns its user message's item; without a user message, to the start.
-    /// `None` when the path is empty. What was undone stays as a branch.
+    /// Goes back to before the last turn and returns the item of its user message; without a user
+    /// message, goes back to the start. `None` if the path is empty. The undone messages stay as a
+    /// branch.
     pub fn undo(&mut self) -> Option<ItemId> {
         let path = self.path();
         let group = path.turns().checked_sub(1).map_or(0, |turn| path.turn(turn).start);
@@ -255,11 +268,11 @@ impl Conversation {
         Some(undone)
     }
 
-    /// Records `message` as an alternative to the item `id`, makes it the leaf and returns its id. The old item and all
-    /// behind it stay as a branch.
+    /// Records `message` as an alternative to the item `id`, makes it the leaf and returns its id.
+    /// The old item and everything after it stay as a branch.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item.
+    /// [`ErrorKind::NotFound`] if there is no such item.
     pub fn edit(&mut self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
         match self.known(id)?.parent {
             Some(parent) => self.switch(parent)?,
@@ -271,7 +284,7 @@ impl Conversation {
     /// A new conversation with this record, whose path ends at `at`. It shares all text.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item.
+    /// [`ErrorKind::NotFound`] if there is no such item.
     pub fn fork(&self, at: ItemId) -> Result<Self> {
         let mut fork = self.clone();
         fork.switch(at)?;
@@ -281,61 +294,53 @@ impl Conversation {
         Ok(fork)
     }
 
-    /// Begins again with an empty path under the same head. What was said stays as a branch.
+    /// Starts again with an empty path and the same head. The old messages stay as a branch.
     pub fn clear(&mut self) {
         self.path.truncate(0, &self.items);
     }
 
-    /// Keeps an item in every request of every branch that holds it; its group goes with it. A group that no request can
-    /// hold (an orphan result, calls without results) is not sent though it is pinned.
+    /// Sends an item, together with its group, in every request of every branch that contains it. A
+    /// group that no request may contain (an orphan result, or calls without results) is left out
+    /// even if it is pinned.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item.
+    /// [`ErrorKind::NotFound`] if there is no such item.
     pub fn pin(&mut self, id: ItemId) -> Result<()> {
         self.known(id)?;
         self.about_mut().pins.insert(id);
         Ok(())
     }
 
-    /// Takes a pin out; whether there was one.
+    /// Removes a pin. Returns whether there was one.
     pub fn unpin(&mut self, id: ItemId) -> bool {
         self.about_mut().pins.remove(&id)
     }
 
-    /// The pinned items, on whatever branch, oldest first.
+    /// The pinned items of all branches, oldest first.
     pub fn pins(&self) -> impl Iterator<Item = ItemId> {
         self.about.pins.iter().copied()
     }
 
-    /// Writes a mark. Of those with the same strategy and name the eight newest are kept, so that a short way back finds
-    /// the one that was valid there.
+    /// Sets a mark. The eight newest marks of the same strategy and name are kept, so that after a
+    /// short step back the mark that was valid there is found.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when one of its items is not in the record.
+    /// [`ErrorKind::NotFound`] if one of its items is not in the record.
     pub fn set_mark(&mut self, mark: Mark) -> Result<()> {
         self.known(mark.item)?;
         self.known(mark.head)?;
-        let marks = &mut self.about_mut().marks;
-        let is_alike = |old: &Mark| (&old.spec, &old.name) == (&mark.spec, &mark.name);
-        marks.retain(|old| !is_alike(old) || old.head != mark.head);
-        if marks.iter().filter(|old| is_alike(old)).count() == MOST_MARKS
-            && let Some(oldest) = marks.iter().position(is_alike)
-        {
-            marks.remove(oldest);
-        }
-        marks.reserve_exact(1);
-        marks.push(mark);
+        put_mark(&mut self.about_mut().marks, mark);
         Ok(())
     }
 
-    /// Where a strategy's mark points: the newest one that is valid on the current path.
+    /// The item of a strategy's mark: of the newest one that is valid on the current path.
     pub fn mark(&self, spec: &str, name: &str) -> Option<ItemId> {
         let valid = self.about.marks.iter().filter(|mark| mark.spec == spec && mark.name == name);
         let newest = valid.filter_map(|mark| Some((self.path().position(mark.head)?, mark.item)));
         newest.max_by_key(|(depth, _)| *depth).map(|(_, item)| item)
     }
 
-    /// The ends of all branches, oldest first. Takes time with the size of the record.
+    /// The ends of all branches, oldest first. The time is proportional to the size of the record.
     pub fn branches(&self) -> impl Iterator<Item = Branch> {
         let mut has_child = vec![false; self.items.len()];
         for parent in self.items().filter_map(Item::parent) {
@@ -349,13 +354,13 @@ impl Conversation {
         })
     }
 
-    /// Removes an item, all items behind it on every branch, and all pins, summaries and marks that point at one of
-    /// them: their text is gone from this record (copies, forks and plans made before still share it). Ids are not used
-    /// again. If the path held the item, it ends before it now.
-    /// Returns how many items were removed.
+    /// Removes an item, all items after it on every branch, and all pins, summaries and marks that
+    /// refer to one of them. Their text is gone from this record; copies, forks and plans made
+    /// earlier still share it. Ids are not used again. If the path contained the item, the path
+    /// ends before it now. Returns the number of removed items.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item.
+    /// [`ErrorKind::NotFound`] if there is no such item.
     pub fn purge(&mut self, id: ItemId) -> Result<usize> {
         let first = self.known(id)?;
         if self.path.holds(first) {
@@ -372,8 +377,8 @@ impl Conversation {
         Ok(self.remove(&gone))
     }
 
-    /// Removes everything that is not on the current path, and all heads but the current one. Returns how many items
-    /// were removed.
+    /// Removes everything that is not on the current path, and all heads except the current one.
+    /// Returns the number of removed items.
     pub fn purge_branches(&mut self) -> usize {
         let gone: BTreeSet<ItemId> = self.items().filter(|item| !self.path.holds(item)).map(Item::id).collect();
         self.about_mut().head_changes = Log::default();
@@ -394,7 +399,7 @@ impl Conversation {
         gone.len()
     }
 
-    /// Refuses a range of items that no path holds.
+    /// Checks that some path contains the range of items.
     fn check_range(&self, first: ItemId, last: ItemId) -> Result<()> {
         let start = self.known(first)?;
         let mut item = self.known(last)?;
@@ -411,7 +416,7 @@ impl Conversation {
         }
     }
 
-    /// Whether it is a copy of the other in which nothing was changed.
+    /// Whether this is a copy of the other conversation in which nothing was changed.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.about, &other.about) && self.items.is_same(&other.items) && self.leaf() == other.leaf()
     }
@@ -424,7 +429,7 @@ impl Conversation {
         self.get(id).ok_or_else(|| {
             let allowed = match self.items.len() {
                 0 => "the record is empty".to_owned(),
-                len => format!("ids go from #0 to #{}", len - 1),
+                len => format!("the ids are #0 to #{}", len - 1),
             };
             Error::new(ErrorKind::NotFound, format!("no item {id} in this conversation: {allowed}"))
         })
@@ -442,6 +447,19 @@ impl fmt::Debug for Conversation {
             .field("summaries", &self.about.summaries.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Adds a mark to a list, in the place of older ones.
+fn put_mark(marks: &mut Vec<Mark>, mark: Mark) {
+    let is_alike = |old: &Mark| (&old.spec, &old.name) == (&mark.spec, &mark.name);
+    marks.retain(|old| !is_alike(old) || old.head != mark.head);
+    if marks.iter().filter(|old| is_alike(old)).count() == MOST_MARKS
+        && let Some(oldest) = marks.iter().position(is_alike)
+    {
+        marks.remove(oldest);
+    }
+    marks.reserve_exact(1);
+    marks.push(mark);
 }
 
 fn new_id() -> String {

@@ -1,15 +1,16 @@
-//! The path: the items from the root to the current leaf, cut into groups and turns.
+//! `Path`: the items from the root to the current leaf, divided into groups and turns.
 
 use std::ops::Range;
 
 use super::Conversation;
 use super::index::{GroupState, PathIndex, Positions};
 use super::item::{Item, ItemId};
+use super::open_calls::OpenCalls;
 use crate::message::Message;
 
-/// The history as the user sees it: the items from the root to the current leaf. Positions count items from 0, groups
-/// and turns likewise; the head is not among them. Positions are in the order of the record, groups in that of a request:
-/// a result that somebody spoke before belongs to the group of its calls.
+/// The history as the user sees it: the items from the root to the current leaf. Positions, groups
+/// and turns are numbered from 0; the head is not included. Positions are in the order of the
+/// record, groups in that of a request: a late result belongs to the group of its calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     conversation: &'a Conversation,
@@ -44,7 +45,7 @@ impl<'a> Path<'a> {
         self.conversation.get(*self.index().items.get(position)?)
     }
 
-    /// The items at a range of positions, which is cut to the path.
+    /// The items at a range of positions, limited to the path.
     pub fn range(self, positions: Range<usize>) -> impl DoubleEndedIterator<Item = &'a Item> {
         self.index().items.range(positions).filter_map(move |&id| self.conversation.get(id))
     }
@@ -59,12 +60,12 @@ impl<'a> Path<'a> {
         self.items().map(Item::message)
     }
 
-    /// Whether the item is on this path. Takes the same time for every length.
+    /// Whether the item is on this path, in constant time.
     pub fn contains(self, id: ItemId) -> bool {
         self.conversation.get(id).is_some_and(|item| self.index().holds(item))
     }
 
-    /// The position of an item, if it is on this path. Takes the same time for every length.
+    /// The position of an item, if it is on this path, in constant time.
     pub fn position(self, id: ItemId) -> Option<usize> {
         let item = self.conversation.get(id)?;
         self.index().holds(item).then_some(item.depth as usize)
@@ -75,7 +76,7 @@ impl<'a> Path<'a> {
         self.index().groups.len()
     }
 
-    /// The group with this index; an empty one behind the last when there is none.
+    /// The group with this index; an empty one after the last if there is none.
     pub fn group(self, index: usize) -> Group<'a> {
         Group { path: self, index }
     }
@@ -85,19 +86,19 @@ impl<'a> Path<'a> {
         self.index().group_at(position)
     }
 
-    /// The first group that starts behind a position.
+    /// The first group that starts after a position.
     pub(crate) fn group_behind(self, position: usize) -> usize {
         self.index().group_behind(position)
     }
 
-    /// The positions from where the first of these groups starts to where the group behind them does. Where
-    /// [`is_split`](Self::is_split) is true at either end, results of other groups are among them, or some of their own
-    /// are not.
+    /// The positions from the start of the first of these groups to the start of the group after
+    /// them. If [`is_split`](Self::is_split) is true at either end, the range contains results of
+    /// other groups, or misses results of these groups.
     pub fn positions(self, groups: Range<usize>) -> Range<usize> {
         self.index().start(groups.start)..self.index().start(groups.end)
     }
 
-    /// Whether a result stands at or behind the start of this group whose calls are in a group before it.
+    /// Whether a result of an earlier group's calls is at or after the start of this group.
     pub fn is_split(self, group: usize) -> bool {
         let behind = self.index().start(group)..self.len();
         self.late_between(behind, group).next().is_some()
@@ -108,39 +109,42 @@ impl<'a> Path<'a> {
         self.index().members(group).own
     }
 
-    /// The positions in a range of results whose calls are in a group before `group`, and stand behind other messages.
+    /// The late results in a range of positions whose calls are in a group before `group`.
     pub(crate) fn late_between(self, positions: Range<usize>, group: usize) -> impl Iterator<Item = usize> {
         self.index().late_in(positions, 0..group)
     }
 
-    /// The positions from `from` on of results of these groups that stand behind other messages.
+    /// The late results of these groups, from position `from` on.
     pub(crate) fn late_of(self, groups: Range<usize>, from: usize) -> impl Iterator<Item = usize> {
         self.index().late_in(from..self.len(), groups)
     }
 
-    /// The newest item of all groups up to and with this one. While it is the same recording, these groups are the same.
-    pub(crate) fn newest_item(self, group: usize) -> Option<&'a Item> {
+    /// The newest item of all groups up to and including this one. As long as it is the same
+    /// recording, these groups are the same.
+    pub fn newest_item(self, group: usize) -> Option<&'a Item> {
         self.item(self.index().newest_position(group)?)
     }
 
-    /// The calls that the next result can answer, if there are any: those since the last reply.
-    pub(crate) fn open_calls(self) -> Option<Group<'a>> {
-        self.index().open.as_ref().map(|open| self.group(open.group as usize))
+    /// The calls that the next result can answer, and their group, if there are any: those since the last reply.
+    pub(crate) fn open_calls(self) -> Option<(Group<'a>, &'a OpenCalls)> {
+        self.index().open.as_ref().map(|open| (self.group(open.group as usize), &*open.calls))
     }
 
-    /// The groups that cannot be sent, oldest first, from `group` on: orphan results and unanswered calls.
+    /// The groups that cannot be sent, oldest first, from `group` on: orphan results, and calls
+    /// without results.
     pub fn faults(self, from: usize) -> impl Iterator<Item = Group<'a>> {
         let faults = &self.index().faults;
         let first = faults.partition_point(|&fault| (fault as usize) < from);
         faults.range(first..faults.len()).map(move |&fault| self.group(fault as usize))
     }
 
-    /// The number of turns: of user messages.
+    /// The number of turns, that is, of user messages.
     pub fn turns(self) -> usize {
         self.index().turns.len()
     }
 
-    /// The groups of a turn: its user message and all that follows up to the next one; empty when there is no such turn.
+    /// The groups of a turn: its user message and everything up to the next one; empty if there is
+    /// no such turn.
     pub fn turn(self, turn: usize) -> Range<usize> {
         let start = |turn| self.index().turns.get(turn).map_or(self.groups(), |&group| group as usize);
         start(turn)..start(turn.saturating_add(1))
@@ -151,15 +155,17 @@ impl<'a> Path<'a> {
         self.index().turns.partition_point(|&start| start as usize <= group).checked_sub(1)
     }
 
-    /// The first group at or behind `group` that is a user message; the number of groups when there is none.
+    /// The first group at or after `group` that is a user message; the number of groups if there is
+    /// none.
     pub fn next_turn(self, group: usize) -> usize {
         let turn = self.index().turns.partition_point(|&start| (start as usize) < group);
         self.turn(turn).start
     }
 }
 
-/// The atom of trimming: a lone message, or an assistant message with its calls and their results. A result is the calls'
-/// wherever it stands up to the next reply, so that what a user said meanwhile is a group of its own, behind them.
+/// The atom of trimming: a single message, or an assistant message with its tool calls and their
+/// results. A result belongs to the calls anywhere up to the next reply; a user message in between
+/// is a group of its own, after them.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     path: Path<'a>,
@@ -188,7 +194,7 @@ impl<'a> Group<'a> {
     }
 
     /// Its items, in the order in which they are sent.
-    pub(crate) fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
+    pub fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
         self.positions().filter_map(move |position| self.path.item(position))
     }
 
@@ -197,11 +203,12 @@ impl<'a> Group<'a> {
         self.messages().next()
     }
 
-    pub(crate) fn last_item(self) -> Option<&'a Item> {
+    /// Its last item: that of the newest result, where it has calls.
+    pub fn last_item(self) -> Option<&'a Item> {
         self.items().next_back()
     }
 
-    /// Whether it is calls with their results.
+    /// Whether it consists of calls with their results.
     pub fn has_calls(self) -> bool {
         self.first().is_some_and(Message::has_calls)
     }

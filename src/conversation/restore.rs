@@ -1,4 +1,4 @@
-//! The record taken apart for a file, and put together again.
+//! Takes the record apart for a file, and rebuilds it from one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::log::Log;
 use crate::message::Message;
 
-/// Purged items leave holes in memory, so a file cannot claim any number of them.
-const MOST_PURGED: usize = 1_000_000;
+/// Purged items leave holes in memory, so a file may not state an unlimited number of them.
+pub(super) const MOST_PURGED: usize = 1_000_000;
 
-/// Everything that a conversation is made of, with nothing derived.
+/// Everything that a conversation consists of, without derived data.
 #[derive(Debug)]
 pub(crate) struct Restore {
     pub(crate) id: String,
@@ -23,22 +23,22 @@ pub(crate) struct Restore {
     pub(crate) head: Vec<Message>,
     pub(crate) replaced_heads: ReplacedHeads,
     pub(crate) constraints: Vec<String>,
-    /// How many ids belong to items that were purged.
+    /// How many ids belong to purged items.
     pub(crate) purged: usize,
-    /// In any order.
+    /// The items, in any order.
     pub(crate) items: Vec<RestoreItem>,
-    /// How many of them, the first ones, are the path.
+    /// How many of them, from the first, are the path.
     pub(crate) on_path: usize,
     pub(crate) leaf: Option<ItemId>,
     pub(crate) pins: Vec<ItemId>,
     pub(crate) summaries: Vec<Summary>,
-    /// How many summaries there ever were.
+    /// The number of summaries ever attached.
     pub(crate) next_summary: u32,
     pub(crate) marks: Vec<Mark>,
     pub(crate) rounds: Vec<Round>,
 }
 
-/// What is wrong with a record, and in which part of a file it stands.
+/// What is wrong with a record, and in which member of a file.
 #[derive(Debug)]
 pub(crate) struct Damage {
     pub(crate) member: &'static str,
@@ -55,16 +55,16 @@ impl Damage {
     }
 }
 
-/// The heads that there were before the current one, oldest first.
+/// The heads before the current one, oldest first.
 #[derive(Debug)]
 pub(crate) enum ReplacedHeads {
-    /// As older files hold them.
+    /// Whole heads, as older files have them.
     Whole(Vec<Vec<Message>>),
     Changes(Vec<HeadChange>),
 }
 
 impl ReplacedHeads {
-    /// How each was replaced.
+    /// How each head was replaced.
     fn into_changes(self, head: &[Message]) -> Result<Vec<HeadChange>, Damage> {
         match self {
             Self::Whole(heads) => {
@@ -94,10 +94,10 @@ pub(crate) struct RestoreItem {
 }
 
 impl Restore {
-    /// Builds the conversation and checks that every reference holds.
+    /// Builds the conversation and checks every reference.
     ///
     /// # Errors
-    /// The first reference that does not.
+    /// The first reference that is invalid.
     pub(crate) fn build(self) -> Result<Conversation, Damage> {
         if self.purged > MOST_PURGED {
             let detail = format!("{} purged items; at most {MOST_PURGED} are allowed", self.purged);
@@ -108,7 +108,7 @@ impl Restore {
         for (position, item) in self.items.into_iter().enumerate() {
             let slot = items.get_mut(item.id.index()).filter(|slot| slot.is_none()).ok_or_else(|| {
                 let member = if position < self.on_path { "path" } else { "branches" };
-                Damage::new(member, format!("item {} is out of range or there twice", item.id))
+                Damage::new(member, format!("item {} is out of range or occurs twice", item.id))
             })?;
             is_on_path[item.id.index()] = position < self.on_path;
             *slot = Some(Item {
@@ -158,13 +158,10 @@ impl Restore {
             conversation.set_mark(mark).map_err(Damage::of("marks"))?;
         }
         for round in self.rounds {
-            let message = conversation.known(round.item).map_err(Damage::of("tool_rounds"))?.message();
-            let calls = message.tool_calls().len() + usize::from(message.function_call().is_some());
-            if let Some(call) = round.calls.keys().find(|&&call| call >= calls) {
-                let detail = format!("a tool round has call {call} of item {}, which has {calls}", round.item);
-                return Err(Damage::new("tool_rounds", detail));
+            for &call in round.calls.keys() {
+                conversation.check_call(round.item, call).map_err(Damage::of("tool_rounds"))?;
             }
-            conversation.restore_round(round);
+            conversation.restore_round(round).map_err(Damage::of("tool_rounds"))?;
         }
         for summary in self.summaries {
             conversation.check_range(summary.first, summary.last).map_err(Damage::of("summaries"))?;
@@ -177,24 +174,24 @@ impl Restore {
 }
 
 impl Conversation {
-    /// How many summaries there ever were.
+    /// The number of summaries ever attached.
     pub(crate) fn next_summary(&self) -> u32 {
         self.about.next_summary
     }
 
-    /// All summaries, whatever branch they are valid on.
+    /// All summaries, including those of other branches.
     pub(crate) fn all_summaries(&self) -> impl Iterator<Item = &Summary> {
         self.about.summaries.iter().map(|summary| &**summary)
     }
 
-    /// Takes out all marks, for a run that must not know of earlier ones.
+    /// Removes all marks, for a run that must not know earlier ones.
     pub(crate) fn forget_marks(&mut self) {
         if !self.about.marks.is_empty() {
             self.about_mut().marks.clear();
         }
     }
 
-    /// All marks, whatever branch they are valid on.
+    /// All marks, including those of other branches.
     pub(crate) fn all_marks(&self) -> &[Mark] {
         &self.about.marks
     }

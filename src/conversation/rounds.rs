@@ -1,7 +1,9 @@
-//! What is known of calls whose results are not in the record yet: which were started, and what came of them.
+//! `Round`: the state of calls whose results are not in the record yet: which were started, and how
+//! they ended.
 //!
-//! A round belongs to the item that makes the calls, so it stays with its branch: whoever goes back there finds it. It is
-//! dropped when the results are recorded behind the calls, or the item is purged.
+//! A round belongs to the item with the calls, so it stays with its branch, and is found when
+//! somebody goes back there. It is dropped when the results are recorded after the calls, or the
+//! item is purged.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Item, ItemId};
 use super::{Conversation, GroupState};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 
-/// The calls of one item that were started, by their place among the calls of its message.
+/// The started calls of one item, by their index among the calls of its message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Round {
     pub(crate) item: ItemId,
@@ -21,44 +24,64 @@ pub(crate) struct Round {
 /// A call that was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Started {
-    /// What came of it, as it will be recorded; `None` while it runs, and for ever if it was stopped while it ran.
+    /// Its result, as it will be recorded; `None` while it runs, and permanently if it was stopped
+    /// while running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<Message>,
 }
 
 impl Conversation {
-    /// What is known of the calls of an item.
+    /// The state of the calls of an item.
     pub(crate) fn round(&self, item: ItemId) -> Option<&Round> {
         self.about.rounds.iter().find(|round| round.item == item)
     }
 
-    /// All rounds, for a file.
+    /// All rounds, for saving.
     pub(crate) fn rounds(&self) -> &[Round] {
         &self.about.rounds
     }
 
-    /// Notes that a call is started.
+    /// Records that a call is started.
     pub(crate) fn note_start(&mut self, item: ItemId, call: usize) {
         self.round_mut(item).calls.entry(call).or_default();
     }
 
-    /// Notes what came of a call.
+    /// Records the result of a call.
     pub(crate) fn note_result(&mut self, item: ItemId, call: usize, result: Message) {
         self.round_mut(item).calls.insert(call, Started { result: Some(result) });
     }
 
-    /// Forgets that a call was started: its handler was not called, or reports that the call failed.
+    /// Forgets that a call was started: its handler was not called, or reported a failure.
     pub(crate) fn forget_start(&mut self, item: ItemId, call: usize) {
         self.round_mut(item).calls.remove(&call);
         self.about_mut().rounds.retain(|round| !round.calls.is_empty());
     }
 
-    /// Takes a round from a file, as it is.
-    pub(super) fn restore_round(&mut self, round: Round) {
-        self.about_mut().rounds.push(round);
+    /// Refuses a call that an item does not make.
+    pub(super) fn check_call(&self, item: ItemId, call: usize) -> Result<()> {
+        let message = self.known(item)?.message();
+        let calls = message.tool_calls().len() + usize::from(message.function_call().is_some());
+        if call < calls {
+            return Ok(());
+        }
+        let detail = format!("a tool round has call {call} of item {item}, which has {calls}");
+        Err(Error::new(ErrorKind::Damaged, detail))
     }
 
-    /// Drops the rounds whose results are all in the record now, on the path.
+    /// Takes a round from a file. One in which no call was started says nothing.
+    pub(super) fn restore_round(&mut self, round: Round) -> Result<()> {
+        self.known(round.item)?;
+        if self.round(round.item).is_some() {
+            let detail = format!("the tool round of item {} is there twice", round.item);
+            return Err(Error::new(ErrorKind::Damaged, detail));
+        }
+        if !round.calls.is_empty() {
+            self.about_mut().rounds.push(round);
+        }
+        Ok(())
+    }
+
+    /// Drops the rounds whose results are all recorded on the path now.
     pub(crate) fn drop_answered_rounds(&mut self) {
         let path = self.path();
         let is_open = |round: &Round| {
@@ -71,22 +94,22 @@ impl Conversation {
         }
     }
 
-    /// The results behind an item on whatever branch, in lists that each begin directly behind it; those recorded last
-    /// come first. Takes time with the number of items recorded since.
+    /// The results after an item on any branch, in lists that each begin directly after it; the
+    /// newest list comes first. The time is proportional to the number of items recorded since.
     pub(crate) fn results_behind(&self, item: ItemId) -> Vec<Vec<&Message>> {
         let mut inside = HashSet::new();
         let since = self.items().rev().take_while(|last| last.id() > item);
-        let lists = since.filter(|last| is_result(last)).filter_map(|last| {
+        let lists = since.filter(|last| last.message().is_result()).filter_map(|last| {
             inside.extend(last.parent());
             if inside.contains(&last.id()) { None } else { self.results_between(item, last) }
         });
         lists.collect()
     }
 
-    /// The results from behind `item` to `last`; `None` where something else stands between.
+    /// The results from after `item` to `last`; `None` if there are other messages in between.
     fn results_between<'a>(&'a self, item: ItemId, mut last: &'a Item) -> Option<Vec<&'a Message>> {
         let mut results = Vec::new();
-        while is_result(last) {
+        while last.message().is_result() {
             results.push(last.message());
             let parent = last.parent()?;
             if parent == item {
@@ -106,10 +129,6 @@ impl Conversation {
         });
         &mut rounds[place]
     }
-}
-
-fn is_result(item: &Item) -> bool {
-    item.message().is_result()
 }
 
 #[cfg(test)]

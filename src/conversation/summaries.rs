@@ -1,4 +1,4 @@
-//! Summaries of ranges of items.
+//! Attaching, listing and expanding summaries.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ impl Conversation {
     /// Attaches a summary of the items `first..=last`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such item, or no path leads from `first` to `last`.
+    /// [`ErrorKind::NotFound`] if there is no such item, or no path leads from `first` to `last`.
     pub fn attach(
         &mut self,
         first: ItemId,
@@ -19,26 +19,51 @@ impl Conversation {
         text: impl Into<String>,
         model: Option<&str>,
     ) -> Result<SummaryId> {
+        self.attach_introduced(first, last, text, model, None)
+    }
+
+    /// As [`attach`](Self::attach), with the line that the summary is sent with: in another language, for example. In it
+    /// `{messages}` stands for the number of messages.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_introduced(
+        &mut self,
+        first: ItemId,
+        last: ItemId,
+        text: impl Into<String>,
+        model: Option<&str>,
+        introduction: Option<&str>,
+    ) -> Result<SummaryId> {
         self.check_range(first, last)?;
         let about = self.about_mut();
         let id = SummaryId(about.next_summary);
         about.next_summary = about.next_summary.saturating_add(1);
-        let (text, model) = (text.into(), model.map(str::to_owned));
-        let summary = Summary { id, first, last, text, model, created_at: Timestamp::now(), expanded: false };
+        let summary = Summary {
+            id,
+            first,
+            last,
+            text: text.into(),
+            introduction: introduction.map(str::to_owned),
+            model: model.map(str::to_owned),
+            created_at: Timestamp::now(),
+            expanded: false,
+        };
         about.summaries.push(Arc::new(summary));
         Ok(id)
     }
 
-    /// The summaries in use whose range is on the current path, in the order in which they were attached.
+    /// The unexpanded summaries whose range is on the current path, in the order in which they were
+    /// attached.
     pub fn summaries(&self) -> impl Iterator<Item = &Summary> {
         let all = self.about.summaries.iter().map(|summary| &**summary);
         all.filter(|summary| !summary.expanded && self.path().contains(summary.last))
     }
 
-    /// The items that a summary stands for, oldest first, on whatever branch they are.
+    /// The items that a summary stands for, oldest first, on any branch.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such summary.
+    /// [`ErrorKind::NotFound`] if there is no such summary.
     pub fn covered(&self, id: SummaryId) -> Result<Vec<&Item>> {
         let summary = self.summary(id)?;
         let parent = |item: &&Item| item.parent().filter(|_| item.id() != summary.first).and_then(|id| self.get(id));
@@ -47,11 +72,11 @@ impl Conversation {
         Ok(items)
     }
 
-    /// Brings back what a summary stands for: it stays in the record and is no longer sent, so that its messages, or an
-    /// earlier summary of some of them, are sent as far as they fit.
+    /// Stops sending a summary, so that its messages, or an earlier summary of some of them, are
+    /// sent as far as they fit. The summary stays in the record.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such summary.
+    /// [`ErrorKind::NotFound`] if there is no such summary.
     pub fn expand(&mut self, id: SummaryId) -> Result<()> {
         let expanded = Summary { expanded: true, ..self.summary(id)?.clone() };
         let summaries = &mut self.about_mut().summaries;

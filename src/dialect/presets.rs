@@ -1,27 +1,27 @@
-//! What is known of servers, each with where it is known from.
+//! `Preset`: the known differences of servers, each with its source.
 
 use super::{Dialect, spec};
 use crate::error::Result;
 
-/// What is known of a server: how a request is fitted to it, and the source of that.
+/// The known differences of a server: its dialect, and the source of that knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
     name: &'static str,
-    /// The hosts of its API; none of a program that everybody runs at home.
+    /// The hosts of its API; empty for programs that people run themselves.
     hosts: &'static [&'static str],
-    /// As a dialect is written.
+    /// The options, in the written form of a dialect.
     options: &'static str,
     source: &'static str,
 }
 
 /// Sorted by name. `pi` is the function `detectCompat` of github.com/earendil-works/pi
-/// (`packages/ai/src/api/openai-completions.ts`, 2026), which has a table of what servers take.
+/// (`packages/ai/src/api/openai-completions.ts`, 2026), which has a table of what servers accept.
 const PRESETS: [Preset; 16] = [
     Preset {
         name: "anthropic",
         hosts: &["api.anthropic.com"],
         options: "openai",
-        source: "docs.anthropic.com/en/api/openai-sdk: puts instructions together itself, ignores names, knows both limits",
+        source: "docs.anthropic.com/en/api/openai-sdk: joins instructions itself, ignores names, knows both limits",
     },
     Preset {
         name: "cerebras",
@@ -39,7 +39,7 @@ const PRESETS: [Preset; 16] = [
         name: "gemini",
         hosts: &["generativelanguage.googleapis.com"],
         options: "openai",
-        source: "ai.google.dev/gemini-api/docs/openai; signatures of thoughts are in the calls, which are sent as they came",
+        source: "ai.google.dev/gemini-api/docs/openai; signatures of thoughts are in the calls, which are sent unchanged",
     },
     Preset {
         name: "groq",
@@ -111,25 +111,27 @@ impl Preset {
         self.name
     }
 
-    /// How a request is fitted to it.
+    /// How requests are adapted to it.
     pub fn dialect(&self) -> Dialect {
-        // A test reads each of them.
+        // A test parses each of them.
         self.options.parse().unwrap_or_default()
     }
 
-    /// Where this is known from.
+    /// Where the differences are documented or reported.
     pub fn source(&self) -> &'static str {
         self.source
     }
 }
 
 impl Dialect {
-    /// What is known of a server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`, `llama.cpp`, `mistral`,
-    /// `moonshot`, `nvidia`, `ollama`, `openai` (the default), `openrouter`, `together`, `vllm`, `xai` or `zai`; of those
-    /// with an API of their own that API, where it speaks `OpenAI`'s form.
+    /// The dialect of a known server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`,
+    /// `llama.cpp`, `mistral`, `moonshot`, `nvidia`, `ollama`, `openai` (the default),
+    /// `openrouter`, `together`, `vllm`, `xai` or `zai`. For providers with an API of their own, it
+    /// is that of their `OpenAI`-compatible endpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDialect`](crate::ErrorKind::InvalidDialect) for another name, with those that there are.
+    /// [`ErrorKind::InvalidDialect`](crate::ErrorKind::InvalidDialect) for another name; the
+    /// message lists the known ones.
     ///
     /// # Examples
     /// ```
@@ -140,7 +142,7 @@ impl Dialect {
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn preset(name: &str) -> Result<Self> {
-        // `openai` is what the default is written as: it is no word for something else.
+        // `openai` is the written form of the default, not an option that could be parsed.
         let known = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(name));
         match known {
             Some(preset) if preset.options == "openai" => Ok(Self::default()),
@@ -149,7 +151,7 @@ impl Dialect {
         }
     }
 
-    /// What is known of the server with this base URL, where it is the API of one that is known by its host.
+    /// The dialect of the server with this base URL, if its host is that of a known API.
     ///
     /// # Examples
     /// ```
@@ -165,7 +167,7 @@ impl Dialect {
         PRESETS.iter().find(|preset| preset.hosts.contains(&&*host)).map(Preset::dialect)
     }
 
-    /// All servers of which something is known, sorted by name.
+    /// All known servers, sorted by name.
     pub fn presets() -> &'static [Preset] {
         &PRESETS
     }

@@ -1,11 +1,11 @@
-//! What a refusal asks for: words of servers that name a difference between them, and the option for it.
+//! Recognises refusals that name a difference between servers, and the option that helps.
 
 use crate::error::Advice;
 
-/// Fields in which servers give what a model thought.
+/// Fields in which servers send the model's reasoning.
 const THOUGHTS: [&str; 3] = ["reasoning_content", "reasoning_details", "reasoning"];
 
-/// Words for a member of a request that a server does not know.
+/// Phrases for a member of a request that a server does not know.
 const NOT_KNOWN: &[&str] = &[
     "extra inputs are not permitted",
     "extra fields not permitted",
@@ -25,7 +25,7 @@ const NOT_KNOWN: &[&str] = &[
     "not permitted",
 ];
 
-/// Words for a role that a server does not know.
+/// Phrases for a role that a server does not know.
 const NO_SUCH_ROLE: &[&str] = &[
     "unknown variant",
     "unknown role",
@@ -41,7 +41,7 @@ const NO_SUCH_ROLE: &[&str] = &[
     "is not valid under",
 ];
 
-/// Words for a system message where another one stands already.
+/// Phrases for a system message that is not the first message.
 const ONE_SYSTEM: &[&str] = &[
     "must be at the beginning",
     "must be at the start",
@@ -56,11 +56,11 @@ const ONE_SYSTEM: &[&str] = &[
     "got system",
 ];
 
-/// Words for roles that do not alternate.
+/// Phrases for roles that do not alternate.
 const ALTERNATE: &[&str] =
     &["must alternate", "should alternate", "alternate between", "successive user", "consecutive"];
 
-/// Words for a first message that is none of a user's.
+/// Phrases for a first message that is not a user's.
 const USER_FIRST: &[&str] = &[
     "first message must",
     "first message should",
@@ -71,19 +71,20 @@ const USER_FIRST: &[&str] = &[
     "immediately after a user turn",
 ];
 
-/// Words for an empty list of calls.
+/// Phrases for an empty list of calls.
 const EMPTY_LIST: &[&str] =
     &["empty array", "must not be empty", "minimum length 1", "too short", "non-empty", "at least 1 item"];
 
-/// Words for a field that must be sent back.
+/// Phrases for a field that must be sent back.
 const MISSING: &[&str] =
     &["must be passed back", "is missing", "missing", "must be provided", "is required", "must include"];
 
-/// The option that a server's words ask for, if they name a difference between servers.
+/// The option that a server's explanation asks for, if it names a difference between servers.
 ///
-/// Sources of the words: vllm-project/vllm#41114 and #6862, ggml-org/llama.cpp#19851, anomalyco/opencode#5034 (templates);
-/// api-docs.deepseek.com/guides/thinking_mode, abhigyanpatwari/GitNexus#43, mastra-ai/mastra#12592 (thoughts);
-/// editor-code-assistant/eca#231, Gage-Technologies/mistral-go#2, tashfeenahmed/freellmapi#1070, Kilo-Org/kilocode#10375
+/// Sources of the phrases: vllm-project/vllm#41114 and #6862, ggml-org/llama.cpp#19851,
+/// anomalyco/opencode#5034 (templates); api-docs.deepseek.com/guides/thinking_mode,
+/// abhigyanpatwari/GitNexus#43, mastra-ai/mastra#12592 (reasoning); editor-code-assistant/eca#231,
+/// Gage-Technologies/mistral-go#2, tashfeenahmed/freellmapi#1070, Kilo-Org/kilocode#10375
 /// (members); earendil-works/pi#1047 (roles); simonw/llm#724 (`max_tokens`).
 pub(crate) fn advice(words: &str) -> Option<Advice> {
     let words = words.to_lowercase();
@@ -109,7 +110,7 @@ pub(crate) fn advice(words: &str) -> Option<Advice> {
     roles(&words, &has).or_else(|| members(&words, &has, thought.copied()))
 }
 
-/// What is wrong with the order of messages, or with their roles.
+/// Advice on the order of messages or their roles.
 fn roles(words: &str, has: &impl Fn(&[&str]) -> bool) -> Option<Advice> {
     if words.contains("system") && has(ONE_SYSTEM) {
         return Some(Advice::new(
@@ -120,14 +121,14 @@ fn roles(words: &str, has: &impl Fn(&[&str]) -> bool) -> Option<Advice> {
     let speaks_of_roles = ["role", "user", "assistant"].iter().any(|word| words.contains(word));
     if speaks_of_roles && has(ALTERNATE) {
         return Some(Advice::new(
-            "`Dialect::merge_same_role` puts neighbours of one role together, and `start_on_user` begins with a question",
-            "--merge-roles puts neighbours of one role together, and --start-on-user begins with a question",
+            "`Dialect::merge_same_role` joins consecutive messages of one role, and `start_on_user` begins with a user message",
+            "--merge-roles joins consecutive messages of one role, and --start-on-user begins with a user message",
         ));
     }
     if words.contains("user") && has(USER_FIRST) {
         return Some(Advice::new(
-            "`start_on_user` of the builder or the planner begins with a question",
-            "--start-on-user begins with a question",
+            "`start_on_user` of the builder or the planner begins with a user message",
+            "--start-on-user begins with a user message",
         ));
     }
     let has_no_system = words.contains("system") && has(NO_SUCH_ROLE) && words.contains("role")
@@ -141,7 +142,7 @@ fn roles(words: &str, has: &impl Fn(&[&str]) -> bool) -> Option<Advice> {
     })
 }
 
-/// A member that the server does not know.
+/// Advice on a member that the server does not know.
 fn members(words: &str, has: &impl Fn(&[&str]) -> bool, thought: Option<&str>) -> Option<Advice> {
     if !has(NOT_KNOWN) {
         return None;
@@ -178,7 +179,7 @@ fn members(words: &str, has: &impl Fn(&[&str]) -> bool, thought: Option<&str>) -
     is_name.then(|| Advice::new("`Dialect::omit_names` leaves it out", "--omit-names leaves it out"))
 }
 
-/// Whether a name is in the words, and not only as a part of a longer one.
+/// Whether the words contain a name, not only as part of a longer one.
 fn names(words: &str, name: &str) -> bool {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     words

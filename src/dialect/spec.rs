@@ -1,4 +1,4 @@
-//! How a dialect is written.
+//! Parsing and printing of dialects.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use super::{Dialect, Preset, Switch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::nearest;
 
-/// The words for options.
+/// The names of the options.
 const OPTIONS: [(&str, Switch); 6] = [
     ("one-system", Switch::OneSystem),
     ("merge-roles", Switch::MergeRoles),
@@ -20,7 +20,7 @@ const OPTIONS: [(&str, Switch); 6] = [
 const FIELD: &str = "send-field";
 
 impl fmt::Display for Dialect {
-    /// The words of its options with commas between them; `openai` for the default.
+    /// The names of its options, separated by commas; `openai` for the default.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = OPTIONS.iter().filter(|(_, switch)| self.has(*switch)).map(|(word, _)| (*word).to_owned());
         let words: Vec<String> = options.chain(self.fields().map(|name| format!("{FIELD}={name}"))).collect();
@@ -31,10 +31,10 @@ impl fmt::Display for Dialect {
 impl FromStr for Dialect {
     type Err = Error;
 
-    /// Reads names of presets and options with commas between them.
+    /// Reads names of presets and options, separated by commas.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDialect`] for a word that is none of them, with those that there are.
+    /// [`ErrorKind::InvalidDialect`] for an unknown name; the message lists the known ones.
     fn from_str(text: &str) -> Result<Self> {
         text.split(',').map(str::trim).try_fold(Self::default(), |dialect, word| {
             if let Some((_, switch)) = OPTIONS.iter().find(|(name, _)| *name == word) {
@@ -42,21 +42,21 @@ impl FromStr for Dialect {
             }
             match word.split_once('=') {
                 Some((FIELD, name)) if is_field(name) => Ok(dialect.send_fields([name])),
-                Some((FIELD, name)) => {
-                    Err(invalid(format!("`{name}` is no name of a field; such as {FIELD}=reasoning_content")))
-                }
+                Some((FIELD, name)) => Err(invalid(format!(
+                    "`{name}` is not a field's name; write {FIELD}=NAME, such as {FIELD}=reasoning_content"
+                ))),
                 _ => Ok(dialect.and(&Self::preset(word)?)),
             }
         })
     }
 }
 
-/// A name that can stand in a list with commas.
+/// Whether a name can be part of a list separated by commas.
 fn is_field(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
-/// A word that is no preset and no option.
+/// The error for a word that is neither a preset nor an option.
 pub(super) fn unknown(word: &str) -> Error {
     let servers: Vec<&str> = Dialect::presets().iter().map(Preset::name).collect();
     let options = || OPTIONS.iter().map(|(word, _)| *word).chain([FIELD]);
@@ -64,7 +64,9 @@ pub(super) fn unknown(word: &str) -> Error {
     let near = near.first().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
     let options: Vec<&str> = options().collect();
     let (servers, options) = (servers.join(", "), options.join(", "));
-    invalid(format!("`{word}` is no server that is known{near}; servers: {servers}; options: {options}=NAME"))
+    invalid(format!(
+        "`{word}` is neither a known server nor an option{near}; servers: {servers}; options: {options}=NAME"
+    ))
 }
 
 fn invalid(detail: String) -> Error {

@@ -1,4 +1,4 @@
-//! A breakdown without counting anything.
+//! `Ledger::breakdown`: what each message costs, from counts that were made before.
 
 use super::{Column, Ledger, costly};
 use crate::conversation::{Conversation, Path};
@@ -8,9 +8,9 @@ use crate::request::Tool;
 use crate::tokens::{Breakdown, ChatCost, Count};
 
 impl Ledger {
-    /// What each part of the whole conversation costs, if all of it was counted before: no text is tokenized. A group of
-    /// calls and results is counted as one, and a head of several messages too: each message has a share by its length,
-    /// which is an estimate.
+    /// The cost of each part of the whole conversation; `None` unless all of it was counted before.
+    /// No text is tokenized. A group of calls and results is counted as one, and so is a head of
+    /// several messages: each message gets a share by its length, which is an estimate.
     pub fn breakdown(
         &self,
         conversation: &Conversation,
@@ -42,7 +42,8 @@ impl Column {
     }
 }
 
-/// What messages cost together, shared out by the length of their texts; the last one has what is left.
+/// Divides what messages cost together by the length of their texts; the last one gets the
+/// remainder.
 fn shares<'a>(all: Count, messages: impl Iterator<Item = &'a Message>) -> Vec<Count> {
     let lengths: Vec<u64> = messages.map(|message| message.text().len() as u64 + 8).collect();
     let sum: u64 = lengths.iter().sum();

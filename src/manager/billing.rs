@@ -1,4 +1,4 @@
-//! What bills teach about counts, and what calls have cost.
+//! Learning from bills, and adding up what calls have cost.
 
 use super::Shared;
 use super::summarizer::SummaryCall;
@@ -6,18 +6,11 @@ use crate::backend::{BackendError, Usage};
 use crate::budget::ResolvedBudget;
 use crate::plan::Plan;
 use crate::spending::{Call, Purpose};
-use crate::tokens::{Anchor, Count, Dollars, Forecast, LastBill, Learned, Model};
+use crate::tokens::{Count, Dollars, Forecast, LastBill, Learned, Model};
 use crate::transcript::Transcript;
 
-/// The last bill of the conversation, and the margin that its request was planned with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Billed {
-    pub(super) anchor: Anchor,
-    margin: u64,
-}
-
 impl Shared {
-    /// The names under which bills are kept: model and server.
+    /// The names under which bills are stored: model and server.
     fn names(&self) -> (&str, &str) {
         let server = self.setup.backend_in_use().map_or("", |backend| backend.server());
         (&self.setup.model.name, server)
@@ -31,57 +24,63 @@ impl Shared {
     pub(super) fn forget(&self) {
         let (model, server) = self.names();
         self.setup.calibration.reset(model, server);
-        self.state(|state| (state.billed, state.guess) = (None, None));
+        self.state(|state| {
+            state.file.last_bill = None;
+            state.guess = None;
+        });
     }
 
     /// A budget with the margin that bills have taught.
     pub(super) fn calibrated(&self, budget: &ResolvedBudget, learned: &Learned) -> ResolvedBudget {
-        let billed = self.state(|state| state.billed);
-        let (anchor, margin) = (billed.map(|billed| billed.anchor), billed.map_or(0, |billed| billed.margin));
+        let anchor = self.of_last_bill(|bill| bill.anchor);
+        let margin = self.of_last_bill(|bill| bill.margin).unwrap_or(0);
         budget.calibrated(learned, self.planner.cost().is_exact(), anchor.as_ref(), margin)
     }
 
     pub(super) fn forecast(&self, plan: &Plan) -> Forecast {
-        let anchor = self.state(|state| state.billed).map(|billed| billed.anchor);
+        let anchor = self.of_last_bill(|bill| bill.anchor);
         let tokens = plan.tokens();
         let estimated = Count { tokens: tokens.total(), exact: !tokens.estimated };
         self.learned().forecast(estimated, anchor.as_ref())
     }
 
-    /// Takes in what a request cost that was forecast so.
+    /// Learns from the bill of a request with this forecast.
     pub(super) fn learn(&self, forecast: &Forecast, plan: &Plan, billed: u64) {
         let (model, server) = self.names();
-        let before = self.state(|state| state.billed).map(|billed| billed.anchor);
+        let before = self.of_last_bill(|bill| bill.anchor);
         let anchor = self.setup.calibration.learn(model, server, forecast, billed, before.as_ref());
-        let margin = plan.budget().margin;
+        let counted = self.planner.cost().id();
+        let bill = anchor.map(|anchor| LastBill::new(model, server, counted, anchor, plan.budget().margin));
         self.state(|state| {
-            state.billed = anchor.map(|anchor| Billed { anchor, margin });
-            // A longer request than the guess allows was answered.
+            state.file.last_bill = bill.map(Box::new);
+            // A request longer than the guess was answered, so the guess was wrong.
             state.guess = state.guess.filter(|guess| *guess >= billed);
         });
     }
 
-    /// Takes in what an answer says of a request that was too long: the window, and what the request cost. Forecasts go on
-    /// from the last request that was answered: this one was too far from what fits.
+    /// Learns from an answer that a request was too long: the window, and what the request cost.
+    /// Forecasts still start from the last answered request, because this one is too far from what
+    /// fits.
     pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
-        let ((model, server), calibration) = (self.names(), &self.setup.calibration);
-        // It cost more than what the window leaves beside the reply; how much more, some answers say.
+        let (model, server) = self.names();
+        let calibration = &self.setup.calibration;
+        // It cost more than the window leaves beside the reply; some answers state how much more.
         let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
         let least = error.limit().map(least).filter(|least| *least > forecast.tokens);
         if let Some(billed) = error.prompt_tokens().or(least) {
-            let anchor = self.state(|state| state.billed).map(|billed| billed.anchor);
+            let anchor = self.of_last_bill(|bill| bill.anchor);
             calibration.learn(model, server, forecast, billed, anchor.as_ref());
         }
-        // Last, since a bill above a limit is taken for a request that was answered.
+        // Last, because a bill above a limit means that a longer request was answered.
         calibration.learn_limit(model, server, error.limit().unwrap_or(0));
     }
 
-    /// The window that the server has stated, or this conversation guesses.
+    /// The window that the server has stated, or that this conversation guesses.
     pub(super) fn window(&self, learned: &Learned) -> Option<u64> {
         learned.limit().into_iter().chain(self.state(|state| state.guess)).min()
     }
 
-    /// Adds a reply to what was spent; what it cost, if that is known.
+    /// Adds a reply to the spending. Returns its cost, if that is known.
     pub(super) fn spend_on_reply(&self, attempts: usize, usage: Option<&Usage>, failed: bool) -> Option<Dollars> {
         self.spend(Purpose::Reply, &self.setup.model, attempts, usage, failed)
     }
@@ -107,21 +106,19 @@ impl Shared {
 
     /// The conversation as a file.
     pub(super) fn file(&self) -> Transcript {
-        let (mut file, billed) = self.state(|state| (state.file.clone(), state.billed));
+        let mut file = self.state(|state| state.file.clone());
         let (model, server) = self.names();
         file.model = Some(model.to_owned());
         file.tools = self.planner.fixed().0.to_vec();
         file.calibration = self.setup.calibration.part(model, server);
-        let counted = self.planner.cost().id();
-        let last = |billed: Billed| LastBill::new(model, server, counted, billed.anchor, billed.margin);
-        file.last_bill = billed.map(last).map(Box::new);
         file
     }
 
-    /// The last bill of a file, where forecasts can start from it.
-    pub(super) fn billed_in(&self, bill: &LastBill) -> Option<Billed> {
+    /// Reads the last bill of the conversation, where forecasts can start from it: it is this model's, and its request
+    /// was counted as this manager counts.
+    pub(super) fn of_last_bill<T>(&self, read: impl FnOnce(&LastBill) -> T) -> Option<T> {
         let (model, server) = self.names();
-        let is_ours = bill.is_of(model, server, self.planner.cost().id());
-        is_ours.then_some(Billed { anchor: bill.anchor, margin: bill.margin })
+        let counted = self.planner.cost().id();
+        self.state(|state| state.file.last_bill.as_deref().filter(|bill| bill.is_of(model, server, counted)).map(read))
     }
 }

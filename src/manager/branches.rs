@@ -12,11 +12,12 @@ use crate::message::{Content, Message};
 use crate::spending::Spending;
 
 impl ConversationManager {
-    /// Asks again: goes back to the last user message and sends it for another answer. When that is there, the old one
-    /// stays as a branch; when not, the record is as it was.
+    /// Goes back to the last user message and asks for another reply to it. If that succeeds, the
+    /// old reply stays as a branch; if not, the record is unchanged.
     ///
     /// # Errors
-    /// Those of an [`Exchange`], and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where there is no user message on the path.
+    /// Those of an [`Exchange`], and [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there
+    /// is no user message on the path.
     ///
     /// # Examples
     /// ```
@@ -42,25 +43,27 @@ impl ConversationManager {
         self.snapshot().branches().collect()
     }
 
-    /// Changes the record, or refuses while a send is under way or waits for its turn. When `change` fails, nothing has
-    /// changed.
+    /// Changes the record. While a send is in progress or waiting, it is refused. If `change`
+    /// fails, nothing is changed.
     ///
-    /// With [`autosave`](crate::Builder::autosave) the changed record is saved before it becomes the current one: when this
-    /// returns, the file has it, and when it cannot be saved, nothing has changed. So it is with all changes of this type:
-    /// [`push`](Self::push), [`undo`](Self::undo), [`switch`](Self::switch), [`pin`](Self::pin), [`clear`](Self::clear), ….
-    /// The calling thread waits for the disk.
+    /// With [`autosave`](crate::Builder::autosave) the changed record is saved before it becomes
+    /// the current one: when this returns, the file has the change, and if saving fails, nothing is
+    /// changed. The same holds for all other changes: [`push`](Self::push), [`undo`](Self::undo),
+    /// [`switch`](Self::switch), [`pin`](Self::pin), [`clear`](Self::clear), …. The calling thread
+    /// waits for the disk.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), what `change` says, and with autosave what [`save`](Self::save) says.
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) while a send or another change is in progress;
+    /// the error of `change`; and with autosave those of [`save`](Self::save).
     pub fn edit_record<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
         let _alone = BusyGuard::alone(&self.shared)?;
         self.change_alone(change)
     }
 
     pub(super) fn change_alone<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
-        // A send that begins meanwhile waits for its turn, and finds the record changed; one that began before this
-        // line has the turn.
-        let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is under way"))?;
+        // A send that begins now waits for the permit and finds the record changed; one that began
+        // before this line holds the permit already.
+        let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is in progress"))?;
         let before = self.snapshot();
         let mut changed = before.clone();
         let done = change(&mut changed)?;
@@ -71,7 +74,8 @@ impl ConversationManager {
     /// Records a message without sending it.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn push(&self, message: impl Into<Message>) -> Result<ItemId> {
         self.edit_record(|record| Ok(record.push(message)))
     }
@@ -79,7 +83,8 @@ impl ConversationManager {
     /// Goes back to before the last turn; see [`Conversation::undo`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn undo(&self) -> Result<Option<ItemId>> {
         self.edit_record(|record| Ok(record.undo()))
     }
@@ -87,8 +92,8 @@ impl ConversationManager {
     /// Makes an item the end of the path; see [`Conversation::switch`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
-    /// [`edit_record`](Self::edit_record).
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
+    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn switch(&self, leaf: ItemId) -> Result<()> {
         self.edit_record(|record| record.switch(leaf))
     }
@@ -96,33 +101,35 @@ impl ConversationManager {
     /// Records an alternative to an item without sending it; see [`Conversation::edit`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
-    /// [`edit_record`](Self::edit_record).
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
+    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn edit(&self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
         self.edit_record(|record| record.edit(id, message))
     }
 
-    /// Keeps an item in every request; see [`Conversation::pin`].
+    /// Sends an item in every request; see [`Conversation::pin`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
-    /// [`edit_record`](Self::edit_record).
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
+    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn pin(&self, id: ItemId) -> Result<()> {
         self.edit_record(|record| record.pin(id))
     }
 
-    /// Takes a pin out; whether there was one.
+    /// Removes a pin. Returns whether there was one.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn unpin(&self, id: ItemId) -> Result<bool> {
         self.edit_record(|record| Ok(record.unpin(id)))
     }
 
-    /// Begins again under the same head; see [`Conversation::clear`].
+    /// Starts again with the same head; see [`Conversation::clear`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn clear(&self) -> Result<()> {
         self.edit_record(|record| {
             record.clear();
@@ -133,7 +140,8 @@ impl ConversationManager {
     /// Replaces the system prompt; see [`Conversation::set_system`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn set_system(&self, content: impl Into<Content>) -> Result<()> {
         self.edit_record(|record| {
             record.set_system(content);
@@ -141,10 +149,11 @@ impl ConversationManager {
         })
     }
 
-    /// States what holds for the whole conversation; see [`Conversation::constrain`].
+    /// Adds a constraint that holds for the whole conversation; see [`Conversation::constrain`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn constrain(&self, text: &str) -> Result<()> {
         self.edit_record(|record| {
             record.constrain(text);
@@ -152,35 +161,34 @@ impl ConversationManager {
         })
     }
 
-    /// Takes a constraint back; whether it was there.
+    /// Removes a constraint. Returns whether it existed.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), and as [`edit_record`](Self::edit_record).
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn lift(&self, text: &str) -> Result<bool> {
         self.edit_record(|record| Ok(record.lift(text)))
     }
 
-    /// Brings back what a summary stands for; see [`Conversation::expand`].
+    /// Sends the messages of a summary again instead of it; see [`Conversation::expand`].
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), and as
-    /// [`edit_record`](Self::edit_record).
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such summary, and those
+    /// of [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn expand(&self, summary: SummaryId) -> Result<()> {
         self.edit_record(|record| record.expand(summary))
     }
 
-    /// A new conversation with this record, whose path ends at `at`, and the same setup; it is not saved by itself, and
-    /// has spent nothing.
+    /// A new conversation with this record, whose path ends at `at`, and the same setup. It has no
+    /// file and no spending yet.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when there is no such item.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item.
     pub fn fork(&self, at: ItemId) -> Result<Self> {
-        let (mut file, billed) = self.shared.state(|state| (state.file.clone(), state.billed));
+        let mut file = self.shared.state(|state| state.file.clone());
         file.conversation = file.conversation.fork(at)?;
         file.spending = Spending::default();
         let (setup, planner) = (&self.shared.setup, &self.shared.planner);
-        let fork = Self::start(Arc::clone(setup), None, file, Arc::clone(planner));
-        fork.shared.state(|state| state.billed = billed);
-        Ok(fork)
+        Ok(Self::start(Arc::clone(setup), None, file, Arc::clone(planner)))
     }
 }

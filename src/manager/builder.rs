@@ -1,7 +1,7 @@
-//! What a manager is made from; the template for many.
+//! `Builder`: sets up a manager, and is the template for many.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::ConversationManager;
@@ -17,24 +17,27 @@ use crate::json::RawJson;
 use crate::message::{Content, Message};
 use crate::plan::{Planner, Strategy};
 use crate::request::{Params, Tool};
+use crate::store::{self, Keeper};
 use crate::strategy::SlidingWindow;
 use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
-use crate::transcript::{FileStore, Transcript};
+use crate::transcript::Transcript;
 
-/// Sets a [`ConversationManager`] up. A clone is a template: managers built from it share all that is set here.
+/// Sets up a [`ConversationManager`]. A clone is a template: managers built from it share all
+/// settings, the backend and what bills have taught.
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
     setup: Arc<Setup>,
-    autosave: Option<PathBuf>,
+    /// Where managers save by themselves, if anywhere.
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
-/// What managers of one template share.
+/// What the managers of one template share.
 #[derive(Clone)]
 pub(super) struct Setup {
     pub(super) model: Model,
     backend: Option<Arc<dyn ChatBackend>>,
-    /// The backend where none is stated, made when it is first needed.
+    /// The default backend, created when it is first needed.
     default_backend: OnceLock<Arc<dyn ChatBackend>>,
     pub(super) strategy: Arc<dyn Strategy>,
     budget: Option<TokenBudget>,
@@ -42,7 +45,7 @@ pub(super) struct Setup {
     tools: Vec<Tool>,
     pub(super) params: Params,
     head: Vec<Message>,
-    /// `None`: the file's, or the default.
+    /// `None` means the file's, or else the default.
     dialect: Option<Dialect>,
     never_cut: bool,
     pub(super) requires_saved: bool,
@@ -51,7 +54,7 @@ pub(super) struct Setup {
     pub(super) observers: Observers,
     pub(super) calibration: Calibration,
     pub(super) prices: Prices,
-    /// The planner of its own tools, made when it is first asked for.
+    /// The planner for the builder's own tools, created when it is first needed.
     planner: OnceLock<Arc<Planner>>,
 }
 
@@ -77,7 +80,7 @@ impl Builder {
             prices: Prices::default(),
             planner: OnceLock::new(),
         };
-        Self { setup: Arc::new(setup), autosave: None }
+        Self { setup: Arc::new(setup), keeper: None }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
@@ -92,36 +95,48 @@ impl Builder {
         self.set(|setup| setup.head.push(Message::system(content)))
     }
 
-    /// A developer message of a new conversation, as newer models call the system prompt.
+    /// A developer message of a new conversation: the system prompt as newer models name it.
     pub fn developer(self, content: impl Into<Content>) -> Self {
         self.set(|setup| setup.head.push(Message::developer(content)))
     }
 
-    /// Who answers. Default, with the feature `openai`: the endpoint that the environment names, as
-    /// `OpenAi::from_env` reads it (`OPENAI_BASE_URL`, `OPENAI_API_KEY`) when it is first needed. Planning needs no key: a
-    /// missing one is an error of the send, of the kind [`NoBackend`](ErrorKind::NoBackend), as is a missing backend without
-    /// that feature.
+    /// The backend that answers.
+    ///
+    /// Default, with the feature `openai`: the endpoint that the environment names
+    /// (`OPENAI_BASE_URL`, `OPENAI_API_KEY`), read by `OpenAi::from_env` when it is first needed.
+    /// Planning needs no key: a missing key is an error of the send, of the kind
+    /// [`NoBackend`](ErrorKind::NoBackend), and so is a missing backend without that feature.
     pub fn backend(self, backend: impl ChatBackend + 'static) -> Self {
         self.set(|setup| setup.backend = Some(Arc::new(backend)))
     }
 
-    /// What is sent of a long conversation. Default: [`SlidingWindow::tokens`].
+    /// The strategy, which decides what is sent of a long conversation. Default:
+    /// [`SlidingWindow::tokens`], the newest messages that fit.
+    ///
+    /// Use [`Recall`](crate::Recall) if users return to old topics,
+    /// [`ClearTools`](crate::ClearTools) in a [`Ladder`](crate::Ladder) for agents, or
+    /// [`Summarize`](crate::Summarize) to keep the gist.
     pub fn strategy(self, strategy: impl Strategy + 'static) -> Self {
         self.set(|setup| setup.strategy = Arc::new(strategy))
     }
 
-    /// How much is sent. Default: the model's window. The reserve for the reply and the longest reply are one number: set
-    /// one, and the other follows.
+    /// How many tokens may be sent, such as `TokenBudget::limit(8_000)`. Default: what the model's
+    /// window allows.
+    ///
+    /// Set it to spend less than the window, or if the window is not known. The reply reserve and
+    /// the longest reply are the same number: set one of them, and the other follows.
     pub fn budget(self, budget: TokenBudget) -> Self {
         self.set(|setup| setup.budget = Some(budget))
     }
 
-    /// How tokens are counted. Default: with the model's encoding.
+    /// The counter of tokens. Default: that of the model's encoding. Use another one for a model
+    /// with a tokenizer of its own.
     pub fn counter(self, counter: impl TokenCounter + 'static) -> Self {
         self.set(|setup| setup.cost = Some(ChatCost::new(counter)))
     }
 
-    /// Tool definitions, sent with every request and counted.
+    /// Tool definitions, which are sent with every request and counted. Default: none, or the
+    /// file's.
     pub fn tools(self, tools: impl IntoIterator<Item = Tool>) -> Self {
         self.set(|setup| setup.tools = tools.into_iter().collect())
     }
@@ -133,8 +148,9 @@ impl Builder {
 
     typed_params!();
 
-    /// How requests are fitted to the server: which fields it knows, how many system messages it allows. Plans show it.
-    /// It is saved with the conversation. Default: the one that is saved in the file, else that of `OpenAI`.
+    /// The dialect, which adapts requests to the server: the fields it knows, how many system
+    /// messages it allows. Plans show its effect, and it is saved with the conversation. Default:
+    /// the one saved in the file, else that of `OpenAI`.
     ///
     /// # Examples
     /// ```
@@ -147,56 +163,60 @@ impl Builder {
         self.set(|setup| setup.dialect = Some(dialect))
     }
 
-    /// Who makes the summaries that a strategy wishes for. Default: the manager's own model and backend.
+    /// The summarizer, which makes the summaries that a strategy requests. Default: the manager's
+    /// own model and backend.
     pub fn summarizer(self, summarizer: Summarizer) -> Self {
         self.set(|setup| setup.summarizer = summarizer)
     }
 
-    /// Refuses what must be answered and is longer than there is room; see [`Planner::never_cut`].
+    /// Refuses a required message that is longer than the room, instead of shortening it. Default:
+    /// off. See [`Planner::never_cut`].
     pub fn never_cut(self) -> Self {
         self.set(|setup| setup.never_cut = true)
     }
 
-    /// Begins every request with a user message behind the head; see [`Planner::start_on_user`].
+    /// Begins every request with a user message after the head. Default: off. See
+    /// [`Planner::start_on_user`].
     pub fn start_on_user(self) -> Self {
         self.set(|setup| setup.starts_on_user = true)
     }
 
-    /// Shares what bills teach about counts with others. Default: among the managers of this template.
+    /// Shares what bills teach about counts with other managers. Default: it is shared among the
+    /// managers of this template.
     pub fn calibration(self, calibration: &Calibration) -> Self {
         self.set(|setup| setup.calibration = calibration.clone())
     }
 
-    /// What models cost. Default: what is known of them.
+    /// The prices of models. Default: those of the built-in table.
     pub fn prices(self, prices: Prices) -> Self {
         self.set(|setup| setup.prices = prices)
     }
 
-    /// Tells somebody what happens; each call adds one.
+    /// Adds an observer, which is told what happens.
     pub fn observer(self, observer: impl Observer + 'static) -> Self {
         self.set(|setup| setup.observers.add(observer))
     }
 
-    /// Saves the conversation to this file: at once when it is begun, after every exchange, and with every change between
-    /// exchanges. So that no reply is paid for that cannot be kept, a file that cannot be written is an error before
-    /// anything is sent. See [`resume`](Self::resume), which also goes on with a conversation in the file.
+    /// Saves the conversation to this file: once at the start, after every exchange, and with every
+    /// change between exchanges. Default: nothing is saved until
+    /// [`save`](ConversationManager::save). A file that cannot be written is an error before
+    /// anything is sent, so that no reply is paid for that cannot be kept. To continue a
+    /// conversation that the file may hold already, use [`resume`](Self::resume).
     ///
     /// Exchanges are saved on a thread of their own. A reply that could not be saved is there all the same, and its
-    /// [report](crate::Report::unsaved) and [`Observer::unsaved`] say why; [`require_saved`](Self::require_saved) makes it
+    /// [report](crate::manager::Report::unsaved) and [`Observer::unsaved`] say why; [`require_saved`](Self::require_saved) makes it
     /// an error. A change ([`clear`](ConversationManager::clear), [`pin`](ConversationManager::pin),
     /// [`edit_record`](ConversationManager::edit_record), …) is saved before it returns: the calling thread waits for the
     /// disk, and a change that cannot be saved is not made.
-    pub fn autosave(mut self, file: impl Into<PathBuf>) -> Self {
-        let file = file.into();
-        // Where the program goes later must not change where its conversation is.
-        self.autosave = Some(std::path::absolute(&file).unwrap_or(file));
+    pub fn autosave(mut self, file: impl AsRef<Path>) -> Self {
+        self.keeper = Some(store::lasting_file(file.as_ref()));
         self
     }
 
     /// Ends a send whose exchange could not be saved in an error of the kind [`ErrorKind::NotSaved`], whose
     /// [`Error::unsaved`](crate::Error::unsaved) holds the reply; a stream gives it in the place of its last event. The
     /// exchange is recorded: it is not sent again, but saved, by [`save`](ConversationManager::save) or with the next
-    /// exchange. Default: the reply is given, and [`Report::unsaved`](crate::Report::unsaved) says that it is not saved.
+    /// exchange. Default: the reply is given, and [`Report::unsaved`](crate::manager::Report::unsaved) says that it is not saved.
     ///
     /// # Examples
     /// ```
@@ -231,33 +251,37 @@ impl Builder {
     /// A manager with a new conversation.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] when no budget is given and the model's window is not known,
-    /// [`ErrorKind::InvalidBudget`], also when the reply may be longer than what is kept free for it,
-    /// [`ErrorKind::InvalidParam`] for `n` above 1 (a conversation has one reply) and for what the manager sets itself, and
-    /// [`ErrorKind::Io`] when the file to save to cannot be written, or holds something already, which a new conversation
-    /// would replace.
+    /// - [`ErrorKind::UnknownModel`] if no budget is set and the model's window is not known.
+    /// - [`ErrorKind::InvalidBudget`] if the budget contradicts itself, or the longest reply
+    ///   exceeds the reply reserve.
+    /// - [`ErrorKind::InvalidParam`] for `n` above 1 (a conversation has one reply) and for
+    ///   parameters that the manager sets itself.
+    /// - [`ErrorKind::Io`] if the file to save to cannot be written, or is not empty: a new
+    ///   conversation does not replace it.
     pub fn build(self) -> Result<ConversationManager> {
         let conversation = Conversation::from_messages(self.setup.head.iter().cloned());
         self.open(Transcript::new(conversation))
     }
 
-    /// A manager that goes on with a conversation of a file. A system prompt given here takes the place of the file's,
-    /// and so do tools; both are in the file with the next save.
+    /// A manager that continues the conversation of a transcript. A system prompt or tools set here
+    /// replace those of the file, with the next save.
     ///
-    /// With [`autosave`](Self::autosave) to the file that the conversation was [loaded](Transcript::load) from or saved to,
-    /// it goes on there. Any other file is begun at once, and must not hold anything yet.
+    /// With [`autosave`](Self::autosave) to the file that the conversation was
+    /// [loaded](Transcript::load) from or saved to, it is saved there. Any other file is created at
+    /// once, and must be missing or empty.
     ///
     /// # Errors
-    /// As [`build`](Self::build), and [`ErrorKind::Conflict`] when somebody else has changed the file since it was loaded.
+    /// Those of [`build`](Self::build), and [`ErrorKind::Conflict`] if the file was modified since
+    /// it was loaded.
     pub fn open(self, file: Transcript) -> Result<ConversationManager> {
-        let unseen = self.autosave.clone().filter(|own| !file.knows(own));
+        let unseen = self.keeper.clone().filter(|keeper| !keeper.is_known(&file.known()));
         self.begin(file).map_err(|error| match unseen {
-            Some(own) if error.kind() == ErrorKind::Conflict => holds_another(&own),
+            Some(keeper) if error.kind() == ErrorKind::Conflict => keeper.occupied(),
             _ => error,
         })
     }
 
-    /// As [`open`](Self::open); a file to save to that holds anything else is a conflict.
+    /// As [`open`](Self::open); if the file to save to has other content, it is a conflict.
     fn begin(self, mut file: Transcript) -> Result<ConversationManager> {
         let setup = &self.setup;
         check_params(&setup.params)?;
@@ -273,32 +297,33 @@ impl Builder {
             setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.dialect()?)?;
         file.model = None;
         planner.cost().counter().warm();
-        let chat = ConversationManager::start(self.setup, self.autosave, file, planner);
-        chat.shared.begin_file()?;
+        let chat = ConversationManager::start(self.setup, self.keeper, file, planner);
+        chat.shared.begin_saving()?;
         Ok(chat)
     }
 
-    /// A manager that goes on with the conversation in a file.
+    /// A manager that continues the conversation in a file.
     ///
     /// # Errors
-    /// As [`Transcript::load`] and [`build`](Self::build).
+    /// Those of [`Transcript::load`] and [`build`](Self::build).
     pub fn load(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
         loop {
             match self.clone().open(Transcript::load(file.as_ref())?) {
-                // Somebody has saved it since it was read.
+                // Another program has saved it since it was read.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 opened => return opened,
             }
         }
     }
 
-    /// A manager that goes on with the conversation in a file, or begins one where there is no file or an empty one, and
-    /// saves it there: at once when it is new, after every exchange and with every change, as [`autosave`](Self::autosave)
-    /// says. A conversation that was begun is there after a restart, though nothing was said yet. Of two programs that
-    /// begin one in the same file at the same time, the second goes on with the first one's.
+    /// A manager that continues the conversation in a file, or starts one if the file is missing or
+    /// empty, and saves it there as [`autosave`](Self::autosave) does: once at the start if it is
+    /// new, after every exchange and with every change. A new conversation is therefore in the file
+    /// after a restart, even without messages. If two programs start one in the same file at the
+    /// same time, the second continues that of the first.
     ///
     /// # Errors
-    /// As [`load`](Self::load) and [`build`](Self::build).
+    /// Those of [`load`](Self::load) and [`build`](Self::build).
     ///
     /// # Examples
     /// ```
@@ -317,12 +342,12 @@ impl Builder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn resume(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
-        let file = file.as_ref();
+        let there = store::file(file.as_ref());
         let setup = self.autosave(file);
         loop {
             let begun = || Transcript::new(Conversation::from_messages(setup.setup.head.iter().cloned()));
-            match setup.clone().begin(FileStore::load(file)?.unwrap_or_else(begun)) {
-                // Somebody has begun or saved one there since it was read.
+            match setup.clone().begin(there.load()?.unwrap_or_else(begun)) {
+                // Another program has created or saved it since it was read.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 begun => return begun,
             }
@@ -330,17 +355,8 @@ impl Builder {
     }
 }
 
-/// Why a conversation is not begun in a file.
-fn holds_another(file: &Path) -> Error {
-    let there = std::io::Error::new(
-        std::io::ErrorKind::AlreadyExists,
-        "the file holds something already; `load` or `resume` goes on with it, and another name leaves it as it is",
-    );
-    Error::io(format_args!("saving a conversation to {}", file.display()), there)
-}
-
 impl Setup {
-    /// Who answers, if anybody does.
+    /// The backend, if there is one.
     pub(super) fn backend_in_use(&self) -> Option<&Arc<dyn ChatBackend>> {
         #[cfg(feature = "openai")]
         let of_environment =
@@ -349,14 +365,14 @@ impl Setup {
         let of_environment = || None;
         self.backend.as_ref().or_else(|| {
             if self.default_backend.get().is_none() {
-                // Of two at once the first one counts.
+                // If two threads set it, the first one counts.
                 let _ = self.default_backend.set(of_environment()?);
             }
             self.default_backend.get()
         })
     }
 
-    /// The planner of requests with these tools, for this server.
+    /// The planner for requests with these tools and this dialect.
     fn shared_planner(&self, tools: &[Tool], dialect: &Dialect) -> Result<Arc<Planner>> {
         let is_shared = tools == self.tools && *dialect == self.dialect.clone().unwrap_or_default();
         if !is_shared {
@@ -369,7 +385,7 @@ impl Setup {
         Ok(Arc::clone(self.planner.get_or_init(|| made)))
     }
 
-    /// The budget of requests with these parameters.
+    /// The budget for requests with these parameters.
     pub(super) fn budget(&self, params: &Params) -> Result<TokenBudget> {
         let budget = match &self.budget {
             Some(budget) => budget.clone(),
@@ -381,7 +397,8 @@ impl Setup {
         }
     }
 
-    /// The planner of requests with these tools and parameters, in a window that is not larger than was learned.
+    /// The planner for requests with these tools and parameters, limited to the window that was
+    /// learned.
     pub(super) fn planner(
         &self,
         tools: &[Tool],
@@ -406,16 +423,16 @@ impl Setup {
     }
 }
 
-/// How a manager is told the window of a model that is not known.
+/// The advice if a model's window is not known.
 fn unknown_window() -> Advice {
     Advice::new(
-        "say how many tokens may be sent: `ConversationManager::builder(MODEL).budget(TokenBudget::limit(TOKENS))`, or describe \
+        "set how many tokens may be sent: `ConversationManager::builder(MODEL).budget(TokenBudget::limit(TOKENS))`, or describe \
          the model (`Models`)",
         crate::tokens::STATE_A_BUDGET,
     )
 }
 
-/// Refuses parameters that a conversation has no place for.
+/// Refuses parameters that a conversation sets itself or cannot use.
 pub(super) fn check_params(params: &Params) -> Result<()> {
     let Some((name, value)) = params.iter().find(|(name, value)| match &**name {
         "n" => value.as_str() != "1",
@@ -425,8 +442,11 @@ pub(super) fn check_params(params: &Params) -> Result<()> {
         return Ok(());
     };
     let detail = match &**name {
-        "n" => format!("the parameter `n` is {}; a conversation goes on with one reply", value.as_str()),
-        own => format!("the parameter `{own}` is set by the manager itself"),
+        "n" => format!(
+            "the parameter `n` is {}; a conversation continues with one reply; leave the parameter out",
+            value.as_str()
+        ),
+        own => format!("the parameter `{own}` is set by the manager itself; leave it out"),
     };
     Err(Error::new(ErrorKind::InvalidParam, detail))
 }

@@ -1,4 +1,4 @@
-//! One exchange, as a caller asks for it.
+//! `Exchange`: one exchange, as a caller builds it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,19 +21,21 @@ use crate::message::Message;
 use crate::plan::{Extras, Plan, Planner};
 use crate::request::ChatRequest;
 
-/// A message on its way: awaited, it is sent, and the exchange is recorded when the reply is there. Dropped before, it
-/// leaves no trace in the record. [`stream`](Self::stream) gives the reply as it comes.
+/// A message to be sent. Awaiting it sends the message, and records the exchange when the reply has
+/// arrived; dropping it before that leaves no trace in the record. [`stream`](Self::stream) returns
+/// the reply while it arrives.
 ///
-/// A request that the server finds too long is planned once more under the limit that was learned from the answer, and
-/// sent once more.
+/// If the server refuses a request as too long, it is planned once more under the limit learned
+/// from the answer, and sent once more.
 ///
-/// It is no future itself, so a task of its own takes what it turns into: `tokio::spawn(chat.send("Hi").into_future())`,
-/// with [`IntoFuture`] in scope.
+/// It is not a future itself. To run it in a task of its own, convert it:
+/// `tokio::spawn(chat.send("Hi").into_future())`, with [`IntoFuture`] in scope.
 ///
 /// # Errors
-/// Awaited, what [`plan`](Self::plan) says, and then what the backend says, with [`Error::attempt`](crate::Error::attempt)
-/// for what was sent and what came back; [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) for an empty reply. The
-/// record is as it was.
+/// When awaited, those of [`plan`](Self::plan), and then those of the backend, with
+/// [`Error::attempt`](crate::Error::attempt) for the request and the answer;
+/// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) for an empty reply. The record is
+/// unchanged.
 ///
 /// # Examples
 /// ```
@@ -63,14 +65,14 @@ impl Exchange {
         Self { manager: manager.clone(), ask, extras: Extras::default(), keeps_partial: false }
     }
 
-    /// Sends a message directly before this one, with this request only: search results, the date. It is counted and
-    /// shown in the plan, and never recorded.
+    /// Sends a message directly before this one, with this request only, such as search results or
+    /// the date. It is counted and shown in the plan, and never recorded.
     pub fn context(mut self, message: impl Into<Message>) -> Self {
         self.extras.context.push(message.into());
         self
     }
 
-    /// A parameter of this request, sent as given, in the place of the manager's.
+    /// A parameter of this request, sent as given, which replaces the manager's.
     pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
         self.extras.params.set(name, value);
         self
@@ -78,38 +80,45 @@ impl Exchange {
 
     typed_params!();
 
-    /// Records a streamed reply that breaks off, or whose stream is dropped, as far as it came: its text, marked as
-    /// [incomplete](Message::is_incomplete). Default: the record is as it was before.
+    /// Records the part that has arrived of a streamed reply that breaks off, or whose stream is
+    /// dropped: its text, marked as [incomplete](Message::is_incomplete). Default: off, the record
+    /// is unchanged.
     pub fn keep_partial(mut self) -> Self {
         self.keeps_partial = true;
         self
     }
 
-    /// What would be sent: the dry run. Nothing is recorded.
+    /// What would be sent (a dry run). Nothing is recorded.
     ///
     /// # Errors
-    /// As [`Planner::plan`](crate::Planner::plan);
-    /// [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) where calls at the end of the conversation would
-    /// have no result, [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result that no call waits for,
-    /// [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) for another message that could not be sent;
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) where there is no question to ask again;
-    /// [`ErrorKind::InvalidParam`](crate::ErrorKind::InvalidParam).
+    /// - Those of [`Planner::plan`](crate::Planner::plan).
+    /// - [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) if calls at the end of
+    ///   the conversation would have no result.
+    /// - [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is
+    ///   not open.
+    /// - [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) for another message that
+    ///   could not be sent.
+    /// - [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no user message to answer
+    ///   again.
+    /// - [`ErrorKind::InvalidParam`](crate::ErrorKind::InvalidParam) for a parameter that is not
+    ///   allowed.
     pub fn plan(self) -> Result<Plan> {
         self.plan_staged(&self.stage()?)
     }
 
-    /// The request that would be sent, as it goes over the wire. Nothing is recorded.
+    /// The request that would be sent, exactly as it goes over the wire. Nothing is recorded.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan).
+    /// Those of [`plan`](Self::plan).
     pub fn dry_run(self) -> Result<ChatRequest> {
         Ok(self.plan()?.request())
     }
 
-    /// Sends it, and gives the reply as it comes; see [`ReplyStream`]. Ready when the first part of the reply is there.
+    /// Sends it and returns the reply while it arrives; see [`ReplyStream`]. The future is ready
+    /// when the first part of the reply has arrived.
     ///
     /// # Errors
-    /// As the exchange itself.
+    /// Those of the exchange itself.
     pub async fn stream(self) -> Result<ReplyStream> {
         self.stream_in(None).await
     }
@@ -130,7 +139,7 @@ impl Exchange {
         &self.manager.shared
     }
 
-    /// The record with what is asked behind it.
+    /// The record followed by the messages to send.
     pub(super) fn stage(&self) -> Result<Conversation> {
         stage(self.manager.snapshot(), &self.ask)
     }
@@ -148,7 +157,8 @@ impl Exchange {
         Some(setup.budget(&setup.params.and(&self.extras.params)).ok()?.window_for(tokens))
     }
 
-    /// The manager's planner, or one of its own where this reply may have another length, or bills have taught something.
+    /// The manager's planner, or a separate one if this reply has another length, or bills have
+    /// taught something.
     pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
         let (shared, params) = (self.shared(), &self.extras.params);
         check_params(params)?;

@@ -1,4 +1,4 @@
-//! What may be sent, what comes of replies that are none, and what goes on at the same time.
+//! What may be sent, what happens to unusable replies, and what may happen at the same time.
 
 use std::error::Error as _;
 use std::future::IntoFuture;
@@ -12,6 +12,7 @@ use super::queue::BusyGuard;
 use super::*;
 use crate::backend::{Attempt, BackendError, ChatBackend, ChatReply, Dialect, FinishReason, Scripted, Usage};
 use crate::budget::TokenBudget;
+use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::message::ToolCall;
 use crate::tokens::CounterFn;
@@ -85,7 +86,7 @@ fn a_result_that_would_not_be_sent_is_refused() {
     let chat = chat(&script);
     let error = refused(&chat, &script, || chat.send(Message::tool("nope", "x")));
     assert_eq!(error.kind(), ErrorKind::UnknownCall);
-    assert!(error.to_string().contains("no call waits for the result for `nope`"), "{error}");
+    assert!(error.to_string().contains("there is no open call for the result of `nope`"), "{error}");
 
     block_on(chat.send("weather?").into_future()).unwrap();
     let error = refused(&chat, &script, || chat.send(Message::tool("a", "rain")));

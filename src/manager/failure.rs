@@ -1,4 +1,4 @@
-//! An exchange that failed: what was sent, and what came back.
+//! `FailedExchange` and `UnsavedExchange`: what was sent and received when a send failed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,18 +9,19 @@ use crate::error::{Error, ErrorKind};
 use crate::message::Message;
 use crate::request::ChatRequest;
 
-/// An exchange that failed after it was sent. It is the cause of the [`Error`]; the record is as it was.
+/// An exchange that failed after it was sent. It is the cause of the [`Error`]; the record is
+/// unchanged.
 #[non_exhaustive]
 pub struct FailedExchange {
-    /// What was sent.
+    /// The request that was sent.
     pub request: ChatRequest,
-    /// The messages that were sent for the first time with it, and are not in the record: to be sent again.
+    /// The new messages of the request. They are not in the record, so send them again to retry.
     pub staged: Vec<Message>,
-    /// What had come of a reply that broke off, or that ends in the middle of a call.
+    /// The part that arrived of a reply that broke off, or that ends in the middle of a call.
     pub partial: Option<Message>,
-    /// What the backend said.
+    /// The error of the backend.
     pub error: Option<BackendError>,
-    /// What came back and could not be used.
+    /// A reply that could not be used.
     pub reply: Option<ChatReply>,
 }
 
@@ -35,18 +36,18 @@ impl FailedExchange {
         told.because(Self { error: Some(error), ..self })
     }
 
-    /// A reply that cannot be used.
+    /// The error for a reply that could not be used.
     pub(super) fn unusable(self, reply: ChatReply, kind: ErrorKind, why: &str) -> Error {
         let partial = (kind == ErrorKind::CutCall).then(|| reply.message.clone());
         Error::new(kind, why).because(Self { partial, reply: Some(reply), ..self })
     }
 
-    /// A reply that could not be recorded.
+    /// The error for a reply that could not be recorded.
     pub(super) fn unrecorded(self, reply: ChatReply, why: &Error) -> Error {
         Error::new(why.kind(), why.detail()).because(Self { reply: Some(reply), ..self })
     }
 
-    /// The requests that were made, the last one last.
+    /// The requests that were made, oldest first.
     pub fn attempts(&self) -> &[Attempt] {
         match (&self.error, &self.reply) {
             (Some(error), _) => error.attempts(),
@@ -56,9 +57,9 @@ impl FailedExchange {
     }
 }
 
-/// An exchange that was paid for and recorded, and could not be saved. It is the cause of an [`Error`] of the kind
-/// [`ErrorKind::NotSaved`]. Sending again would pay twice; [`save`](super::ConversationManager::save) is enough, once the
-/// cause is mended.
+/// An exchange that was paid for and recorded, but could not be saved. It is the cause of an
+/// [`Error`] of the kind [`ErrorKind::NotSaved`]. Sending again would pay twice; call
+/// [`save`](super::ConversationManager::save) once the cause is fixed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UnsavedExchange {
@@ -88,12 +89,12 @@ impl std::error::Error for UnsavedExchange {
 }
 
 impl Error {
-    /// The reply of an exchange that is recorded and could not be saved, and why.
+    /// The reply of an exchange that is recorded but could not be saved, and the reason.
     pub fn unsaved(&self) -> Option<&UnsavedExchange> {
         self.cause()
     }
 
-    /// What was sent and what came back, when an exchange failed after it was sent.
+    /// The request and the answer, if an exchange failed after it was sent.
     pub fn attempt(&self) -> Option<&FailedExchange> {
         self.cause()
     }
@@ -117,7 +118,7 @@ impl fmt::Display for FailedExchange {
 
 impl std::error::Error for FailedExchange {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The error's own words are those of the `Error` that this is the cause of.
+        // The error's own message is in the `Error` that this is the cause of.
         std::error::Error::source(self.error.as_ref()?)
     }
 }

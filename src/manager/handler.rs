@@ -1,26 +1,27 @@
-//! What runs a call: a function of the caller's.
+//! `ToolHandler`: the caller's function that runs a tool call.
 
 use std::future::Future;
 
 use crate::backend::BoxFuture;
 use crate::message::{Content, ToolCall};
 
-/// Why a call failed, as a handler says it.
+/// Why a call failed, as reported by a handler.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs calls. Every function `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>` is one. It must not send in the same
-/// conversation: the loop has the turn, and the send would wait for it for ever.
+/// Runs tool calls. Every function `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>` is one.
+/// It must not send in the same conversation: the loop holds the send permit, so the send would
+/// wait for ever.
 pub trait ToolHandler: Send + Sync {
-    /// Runs a call, and gives its result.
+    /// Runs a call and returns its result.
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;
 }
 
-/// What a handler gives: a text, [`Content`], or a `Result` with one of them.
+/// What a handler returns: a text, [`Content`], or a `Result` of one of them.
 pub trait ToolOutput {
     /// The result of a call.
     ///
     /// # Errors
-    /// Why the call failed.
+    /// The reason if the call failed.
     fn into_result(self) -> Result<Content, HandlerError>;
 }
 

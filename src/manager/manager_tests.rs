@@ -33,7 +33,7 @@ fn saved(manager: &ConversationManager) -> String {
     manager.transcript().to_json()
 }
 
-/// Answers after so many polls that find it pending.
+/// Answers after this many polls, for which it is pending.
 #[derive(Clone)]
 struct Slow(usize);
 
@@ -325,7 +325,7 @@ fn an_exchange_that_cannot_be_saved_is_recorded_and_says_so() {
     let chat = builder(Scripted::new(["one"])).autosave(inner.join("chat.json")).build().unwrap();
     std::fs::remove_dir_all(&inner).unwrap();
     let reply = block_on(async { chat.send("a").await.unwrap() });
-    assert!(reply.report.unsaved.unwrap().to_string().contains("there is no such folder"));
+    assert!(reply.report.unsaved.unwrap().to_string().contains("its folder does not exist"));
     assert_eq!(texts(&chat), ["a", "one"]);
 }
 

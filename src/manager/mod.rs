@@ -1,4 +1,26 @@
-//! Conversations with a model: the record, what of it is sent, and who answers.
+//! `ConversationManager`: a conversation with a model. It plans what is sent, sends it, and records
+//! and saves the exchange.
+//!
+//! # Concurrency
+//! A manager is a handle to `Shared`, which has one queue and three locks:
+//!
+//! - `queue`, a semaphore with one permit: the holder of the permit is the only one that sends or
+//!   changes the record. Sends wait for it in FIFO order; changes take it only if it is free.
+//! - `state`, a mutex: the record, its ledger and spending, and the number of sends in progress. It
+//!   is held for moments only, never across an `await`, a file operation, or code of a caller.
+//! - `cache`, a mutex: the strategy's cache. It is only tried, never waited for. Whoever holds it
+//!   writes back the ledger; a second plan at the same time works on copies.
+//! - `saving`, a mutex: the files that were read or saved. It is held while a file is written.
+//!
+//! Order: `queue`, then `saving` or `cache`, then `state`. `saving` is taken before the state that
+//! is written is read, so that the last save has the newest state.
+//!
+//! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it gives a [`Reply`] with its
+//!   [`Report`], streamed a [`ReplyStream`].
+//! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result, with the [`Outcome`] that is
+//!   known of it.
+//! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more [`SummaryCall`]s.
+//! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an error leaves behind.
 
 mod billing;
 mod branches;
@@ -9,9 +31,11 @@ mod handler;
 mod observer;
 mod open_calls;
 mod params;
+mod prompts;
 mod queue;
 mod reply;
 mod round;
+mod saving;
 mod staged;
 mod streaming;
 mod summarizer;
@@ -21,24 +45,21 @@ mod trace;
 mod transaction;
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::conversation::{Conversation, ItemId};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::plan::{Plan, Planner, RequestFingerprint, StrategyCache};
 use crate::request::Tool;
 use crate::spending::Spending;
+use crate::store::Keeper;
 use crate::tokens::{Learned, Model};
-use crate::transcript::{FileStore, Known, Replaces, Transcript};
+use crate::transcript::{Known, Transcript};
 
-use billing::Billed;
 pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
@@ -46,6 +67,7 @@ pub use failure::{FailedExchange, UnsavedExchange};
 pub use handler::{HandlerError, ToolHandler, ToolOutput};
 pub use observer::Observer;
 pub use open_calls::{OpenCall, Outcome};
+pub use prompts::SummaryPrompts;
 pub use reply::{Reply, Report};
 use staged::Ask;
 pub use streaming::ReplyStream;
@@ -53,11 +75,13 @@ pub use summarizer::{Summarizer, SummaryCall};
 use summarizing::Patience;
 pub use tool_loop::ToolLoop;
 
-/// A conversation with a model. It is a handle: a clone is the same conversation, a [`fork`](Self::fork) a new one.
+/// A conversation with a model. It is a handle: a clone is the same conversation, a
+/// [`fork`](Self::fork) is a new one.
 ///
-/// Reads take a snapshot and never wait for the network. Sends queue in the order in which they were first polled; while
-/// one is under way or waits for its turn, and while another change is under way, changes of the record are refused with
-/// [`ErrorKind::Busy`]. An exchange is recorded whole or not at all.
+/// Reads take a snapshot and never wait for the network. Sends queue in the order in which they
+/// were first polled. While a send is in progress or waiting, or another change is in progress,
+/// changes of the record are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy). An exchange is recorded completely
+/// or not at all.
 ///
 /// # Examples
 /// ```
@@ -80,60 +104,66 @@ pub struct ConversationManager {
 
 struct Shared {
     setup: Arc<Setup>,
-    autosave: Option<PathBuf>,
+    /// Where it saves by itself, if anywhere.
+    keeper: Option<Arc<dyn Keeper>>,
     planner: Arc<Planner>,
-    /// One permit: sends wait for it in the order in which they asked.
+    /// One permit. Sends wait for it in FIFO order.
     queue: Semaphore,
     state: Mutex<State>,
-    /// What the strategy remembers. Who holds it plans, and writes back what was counted.
+    /// The strategy's cache. Whoever holds it while planning writes back the ledger.
     cache: Mutex<StrategyCache>,
-    /// The files that were read or saved. Held while a file is written, and taken before the state that is written is read:
-    /// the last to write has the newest.
+    /// What was read or saved, and where. It is held while something is saved, and taken before the
+    /// state that is saved is read, so that the last save has the newest state.
     saving: Mutex<Known>,
 }
 
 struct State {
     file: Transcript,
-    /// How many sends are under way or wait for their turn.
+    /// How many sends are in progress or waiting.
     sends: usize,
     patience: Patience,
     /// The last request that was answered.
     last: Option<RequestFingerprint>,
-    /// The items that it sent, while somebody is told which leave.
+    /// The items that it sent, kept only while there are observers.
     sent: Vec<ItemId>,
-    billed: Option<Billed>,
-    /// The window, in tokens, where an answer said that a request was too long and not by how much.
+    /// The window in tokens, guessed if an answer said that a request was too long but not by how
+    /// much.
     guess: Option<u64>,
 }
 
 impl ConversationManager {
-    /// A new conversation with a model of the endpoint that the environment names: `OPENAI_API_KEY`, and
-    /// `OPENAI_BASE_URL` where it is not `OpenAI`'s own. A missing key is an error of the first send, and none where the
-    /// base URL is another server's.
+    /// A new conversation with a model, at the endpoint that the environment names:
+    /// `OPENAI_API_KEY`, and `OPENAI_BASE_URL` for a server other than `OpenAI`'s own. A missing
+    /// key is an error of the first send, unless the base URL is that of another server.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] when the model's window is not known: state a budget or describe
-    /// the model with the [builder](Self::builder).
+    /// [`ErrorKind::UnknownModel`](crate::ErrorKind::UnknownModel) if the model's window is not known: set a budget, or describe
+    /// the model, with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
         Self::builder(model).build()
     }
 
-    /// Sets a manager up for a model, by name (looked up as [`Model::find`] does) or as it is [known](Model).
+    /// A builder for a manager of a model, given by name (looked up as by [`Model::find`]) or as a
+    /// [`Model`].
     pub fn builder(model: impl Into<Model>) -> Builder {
         Builder::new(model)
     }
 
-    fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, mut file: Transcript, planner: Arc<Planner>) -> Self {
-        // The file gets its part of it when it is saved.
+    fn start(setup: Arc<Setup>, keeper: Option<Arc<dyn Keeper>>, mut file: Transcript, planner: Arc<Planner>) -> Self {
+        // The file gets its part of the calibration when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
-        let (patience, sent) = (Patience::default(), Vec::new());
-        let state = State { file, sends: 0, patience, last: None, sent, billed: None, guess: None };
-        let (queue, cache) = (Semaphore::new(1), Mutex::new(StrategyCache::default()));
-        let shared = Shared { setup, autosave, planner, queue, state: Mutex::new(state), cache, saving };
-        let billed = shared.state(|state| state.file.last_bill.take()).and_then(|bill| shared.billed_in(&bill));
-        shared.state(|state| state.billed = billed);
+        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
+        let shared = Shared {
+            setup,
+            keeper,
+            planner,
+            queue: Semaphore::new(1),
+            state: Mutex::new(state),
+            cache: Mutex::new(StrategyCache::default()),
+            saving,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -142,18 +172,18 @@ impl ConversationManager {
         Exchange::new(self, Ask::Message(message.into()))
     }
 
-    /// Asks for a reply to the conversation as it stands: after results of calls were [pushed](Self::push), or where a
-    /// file ends with a question.
+    /// Asks for a reply to the conversation as it is: after results of calls were
+    /// [pushed](Self::push), or if a loaded file ends with a question.
     pub fn reply(&self) -> Exchange {
         Exchange::new(self, Ask::Reply)
     }
 
-    /// Sends the results of the calls at the end of the conversation, all at once. Those that a stopped
-    /// [tool loop](ToolLoop) has left are sent too: only the others need be given.
+    /// Sends the results of the calls at the end of the conversation, all at once. Results that a
+    /// stopped [tool loop](ToolLoop) has recorded are sent too, so only the others need be given.
     ///
     /// # Errors
-    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`] when a call has no result among them, and
-    /// [`ErrorKind::UnknownCall`] for a result that no call waits for.
+    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) if a call has no result among them,
+    /// and [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is not open.
     ///
     /// # Examples
     /// ```
@@ -178,18 +208,19 @@ impl ConversationManager {
         Exchange::new(self, Ask::Results(results.into_iter().collect()))
     }
 
-    /// Sends a message and runs the calls that follow from it; see [`ToolLoop`].
+    /// Sends a message and runs the tool calls that result from it; see [`ToolLoop`].
     pub fn run_tools(&self, message: impl Into<Message>, handler: impl ToolHandler + 'static) -> ToolLoop {
         ToolLoop::new(self, Some(Ask::Message(message.into())), handler)
     }
 
-    /// Runs the calls at the end of the conversation and those that follow from them; without calls there, asks for a
-    /// [reply](Self::reply) first. A call that has run, in this process or before, is not run again; see [`ToolLoop`].
+    /// Runs the calls at the end of the conversation and those that result from them; if there are
+    /// none, it asks for a [reply](Self::reply) first. A call that has already run, in this process
+    /// or before, is not run again; see [`ToolLoop`].
     pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
         ToolLoop::new(self, None, handler)
     }
 
-    /// The model that is asked.
+    /// The model that is called.
     pub fn model(&self) -> &Model {
         &self.shared.setup.model
     }
@@ -199,20 +230,20 @@ impl ConversationManager {
         self.shared.planner.fixed().0
     }
 
-    /// What [`send`](Self::send) would send: the dry run.
+    /// What [`send`](Self::send) would send (a dry run).
     ///
     /// # Errors
-    /// As [`Planner::plan`].
+    /// Those of [`Planner::plan`].
     pub fn plan(&self, message: impl Into<Message>) -> Result<Plan> {
         self.send(message).plan()
     }
 
-    /// The record as it is: a copy of a few pointers.
+    /// A copy of the record as it is now, which costs a few pointers.
     pub fn snapshot(&self) -> Conversation {
         self.shared.state(|state| state.file.conversation.clone())
     }
 
-    /// The messages of the path, the head first.
+    /// The current messages: the head, then the path.
     pub fn history(&self) -> Vec<Message> {
         let record = self.snapshot();
         record.head().iter().chain(record.path().messages()).cloned().collect()
@@ -223,7 +254,8 @@ impl ConversationManager {
         self.snapshot().path().turns()
     }
 
-    /// What the whole conversation costs, sent as it is. Counts what was not counted.
+    /// The cost of the whole conversation in tokens, if all of it were sent. Counts what is
+    /// missing.
     pub fn count_tokens(&self) -> u64 {
         let (planner, record) = (&self.shared.planner, self.snapshot());
         let (cost, (tools, params)) = (planner.cost(), planner.fixed());
@@ -238,59 +270,33 @@ impl ConversationManager {
         self.shared.file()
     }
 
-    /// What the conversation has cost: replies and summaries, those of failed exchanges included.
+    /// What the conversation has cost: replies and summaries, including those of failed exchanges.
     pub fn spending(&self) -> Spending {
         self.shared.state(|state| state.file.spending.clone())
     }
 
-    /// What bills have taught about this model at its server: how far our counts are off, and a window that it stated.
-    /// Managers of one template share it; it is saved with each conversation.
+    /// What bills have taught about this model at its server: how far our counts are off, and a
+    /// window that it stated. Managers of one template share it, and it is saved with each
+    /// conversation.
     pub fn learned(&self) -> Learned {
         self.shared.learned()
     }
 
-    /// Forgets what bills have taught, and a window that was learned.
+    /// Forgets what bills have taught, including a window.
     pub fn forget_learned(&self) {
         self.shared.forget();
-    }
-
-    /// Saves the conversation as [`Transcript::save`] does, and replaces nothing that this manager does not know: a file is
-    /// missing or empty, or it holds what was last loaded or saved here. [`replace`](Self::replace) overwrites any
-    /// conversation. The calling thread waits for the disk.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] when the file holds something else, and as [`Transcript::save`].
-    pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(file.as_ref(), Replaces::Known)
-    }
-
-    /// Whether [`save`](Self::save) would work now: nobody else has saved there, and a file can be made in that folder. Asked
-    /// before a reply is paid for that could not be kept. Nothing is saved; the lock file is made.
-    ///
-    /// # Errors
-    /// As [`save`](Self::save).
-    pub fn check_save(&self, file: impl AsRef<Path>) -> Result<()> {
-        FileStore::at(file.as_ref())?.try_to_save(&mut self.shared.saving())
-    }
-
-    /// Saves the conversation in the place of any other one, also of what somebody else has saved there meanwhile: that is
-    /// gone.
-    ///
-    /// # Errors
-    /// As [`Transcript::replace`].
-    pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(file.as_ref(), Replaces::Anything)
     }
 }
 
 impl Shared {
-    /// Does something with the state, for a moment: no strategy, counter or change of a caller's runs inside.
+    /// Accesses the state for a moment: no strategy, counter or change of a caller runs inside.
     fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts and plans outside the lock: both may take their time, and others go on reading. Two at once do not wait for
-    /// each other: the second one works on a copy, and what it learns is not kept, so that nothing newer is overwritten.
+    /// Counts and plans outside the lock, because both may take long and others must be able to
+    /// read. Two at once do not wait for each other: the second works on copies, and what it counts
+    /// is discarded, so that nothing newer is overwritten.
     fn count<T>(&self, work: impl FnOnce(&mut Ledger, &mut StrategyCache) -> T) -> T {
         let mut kept = match self.cache.try_lock() {
             Ok(cache) => Some(cache),
@@ -303,78 +309,6 @@ impl Shared {
             self.state(|state| state.file.ledger = ledger);
         }
         done
-    }
-
-    /// The files that were read or saved, while nobody else saves.
-    fn saving(&self) -> MutexGuard<'_, Known> {
-        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn save(&self, file: &Path, replaces: Replaces) -> Result<()> {
-        let mut known = self.saving();
-        self.file().save_to(&FileStore::at(file)?, &mut known, replaces)
-    }
-
-    /// Begins the file that the manager saves to by itself, or makes sure that it can be replaced later.
-    fn begin_file(&self) -> Result<()> {
-        let Some(file) = &self.autosave else { return Ok(()) };
-        let store = FileStore::at(file)?;
-        let mut known = self.saving();
-        if known.has(&store) {
-            return store.try_to_save(&mut known);
-        }
-        self.file().save_to(&store, &mut known, Replaces::Known)
-    }
-
-    /// Makes a changed record the current one. Where the manager saves by itself, the change is in the file first, or it is
-    /// not made.
-    fn change(&self, before: &Conversation, changed: Conversation) -> Result<()> {
-        let mut known = self.saving();
-        if let Some(file) = self.autosave.as_ref().filter(|_| !changed.is_same(before)) {
-            let mut transcript = self.file();
-            transcript.conversation = changed.clone();
-            transcript.save_to(&FileStore::at(file)?, &mut known, Replaces::Known)?;
-        }
-        // Before the next save begins: it must not put the old record over this one.
-        self.state(|state| state.file.conversation = changed);
-        Ok(())
-    }
-
-    /// Saves on a thread of its own, so that no executor waits for the disk; why it failed, if it did.
-    async fn autosave(self: &Arc<Self>) -> Option<Error> {
-        let ended = |_| Some(Error::new(ErrorKind::Io, "the thread that saves ended early"));
-        match self.begin_to_save()? {
-            Ok(saved) => saved.await.unwrap_or_else(ended),
-            Err(error) => Some(Error::io("starting a thread to save on", error)),
-        }
-    }
-
-    /// Saves on a thread of its own; nobody waits for it.
-    fn save_later(self: &Arc<Self>) {
-        if let Some(Err(error)) = self.begin_to_save() {
-            self.tell_unsaved(&Error::io("starting a thread to save on", error));
-        }
-    }
-
-    /// Begins to save, where the manager saves by itself.
-    fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
-        let file = self.autosave.clone()?;
-        let (done, wait) = oneshot::channel();
-        let shared = Arc::clone(self);
-        let saves = move || {
-            let failed = shared.save(&file, Replaces::Known).err();
-            // Nobody waits any more when the send was dropped; the file is saved all the same.
-            if let Err(Some(error)) = done.send(failed) {
-                shared.tell_unsaved(&error);
-            }
-        };
-        Some(thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves).map(|_| wait))
-    }
-
-    fn tell_unsaved(&self, error: &Error) {
-        trace::unsaved(error);
-        let id = self.state(|state| state.file.conversation.id().to_owned());
-        self.setup.observers.tell(|observer| observer.unsaved(&id, error));
     }
 }
 

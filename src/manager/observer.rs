@@ -1,4 +1,4 @@
-//! Who is told what happens.
+//! `Observer`: is told what a manager does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use crate::conversation::ItemId;
 use crate::error::Error;
 use crate::plan::Plan;
 
-/// Is told what a manager does, with the conversation's id: for logs, meters, interfaces. It is called outside any lock,
-/// on the task that sends: what takes long belongs elsewhere. Nothing is told of dry runs. An observer that keeps a manager
-/// which has it keeps both alive.
+/// Is told what a manager does, with the conversation's id: for logs, metrics, user interfaces. Its
+/// methods are called outside any lock, on the task that sends, so they should return quickly. Dry
+/// runs are not reported. An observer that holds a manager which has that observer keeps both
+/// alive.
 ///
 /// # Examples
 /// ```
@@ -42,13 +43,13 @@ use crate::plan::Plan;
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 pub trait Observer: Send + Sync {
-    /// A request will be sent.
+    /// A request is about to be sent.
     fn planned(&self, conversation: &str, plan: &Plan) {
         let _ = (conversation, plan);
     }
 
-    /// A summarizer was called, before a request or [ahead of time](super::ConversationManager::prepare), whether or not
-    /// its summary was taken.
+    /// A summarizer was called, before a request or [ahead of
+    /// time](super::ConversationManager::prepare), whether or not its summary was used.
     fn summarized(&self, conversation: &str, call: &SummaryCall) {
         let _ = (conversation, call);
     }
@@ -58,15 +59,16 @@ pub trait Observer: Send + Sync {
         let _ = (conversation, reply);
     }
 
-    /// Items of the path that the request before sent, and this one did not. Told after [`committed`](Self::committed),
-    /// or before [`failed`](Self::failed) where a [partial reply](crate::Exchange::keep_partial) is recorded.
+    /// Items of the path that the previous request sent and this one did not. Called after
+    /// [`committed`](Self::committed), or before [`failed`](Self::failed) if a [partial
+    /// reply](crate::Exchange::keep_partial) is recorded.
     fn evicted(&self, conversation: &str, items: &[ItemId]) {
         let _ = (conversation, items);
     }
 
-    /// Something is recorded and could not be saved: an exchange, part of a reply that broke off, or a summary. Told after
-    /// [`committed`](Self::committed). The next save that succeeds holds it too. Where nobody waits for the exchange any
-    /// more, it is told on the thread that saves.
+    /// A recorded change could not be saved: an exchange, part of a reply that broke off, or a
+    /// summary. Called after [`committed`](Self::committed). The next save that succeeds includes
+    /// it. If the exchange was dropped meanwhile, it is called on the saving thread.
     fn unsaved(&self, conversation: &str, error: &Error) {
         let _ = (conversation, error);
     }

@@ -1,44 +1,44 @@
-//! The calls at the end of a conversation that wait for their results.
-
-use std::collections::{HashMap, VecDeque};
+//! `OpenCall`: a call at the end of a conversation without a recorded result.
 
 use super::ConversationManager;
-use crate::conversation::{Conversation, Item, ItemId};
-use crate::message::{Content, FunctionCall, Message, Role, ToolCall};
+use crate::conversation::{Conversation, Item, ItemId, OpenCalls};
+use crate::message::{Content, FunctionCall, Message, ToolCall};
 
 /// A call at the end of the conversation whose result is not in the record yet; see
 /// [`ConversationManager::open_calls`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenCall {
-    /// The call. One that came as the deprecated `function_call` has no id.
+    /// The call. The deprecated `function_call` has no id.
     pub call: ToolCall,
-    /// What is known of it.
+    /// Its state.
     pub outcome: Outcome,
-    /// Its place among the calls of its message.
+    /// Its index among the calls of its message.
     pub(super) place: usize,
-    /// As it came, where it is the deprecated call of a function.
+    /// The original value, if it is the deprecated function call.
     function: Option<FunctionCall>,
 }
 
-/// What is known of an [open call](OpenCall).
+/// The state of an [open call](OpenCall).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// No tool loop has started it.
+    /// No tool loop has started it yet.
     Waiting,
-    /// A tool loop has started it, and there is no result: it is running, or it was stopped while it ran, and nobody
-    /// knows what it has done.
+    /// A tool loop has started it, and there is no result: it is running, or it was stopped while
+    /// running, and it is not known what it has done.
     Started,
-    /// It has run. The result is sent when all calls of the reply have one.
+    /// It has run. The result is sent when every call of the reply has one.
     Finished(Message),
 }
 
 impl ConversationManager {
-    /// The calls at the end of the conversation that wait for their results, in their order, with what a stopped
-    /// [tool loop](super::ToolLoop) has left of each. Empty where the conversation does not end in calls.
+    /// The calls at the end of the conversation that have no recorded result, in order, with the
+    /// state in which a stopped [tool loop](super::ToolLoop) has left each. Empty if the
+    /// conversation does not end in calls.
     ///
-    /// [`respond`](Self::respond) needs results for those that are not [finished](Outcome::Finished).
+    /// [`respond`](Self::respond) needs results for those that are not
+    /// [finished](Outcome::Finished).
     pub fn open_calls(&self) -> Vec<OpenCall> {
         open_calls(&self.snapshot())
     }
@@ -53,13 +53,13 @@ impl OpenCall {
         }
     }
 
-    /// Why no handler can run it, as the model is told; `None` where one can.
+    /// Why no handler can run it, in words for the model; `None` if one can.
     pub(super) fn refusal(&self) -> Option<String> {
         if self.call.name().trim().is_empty() {
-            return Some("the call has no name of a tool".to_owned());
+            return Some("the call does not name a tool".to_owned());
         }
         let why = self.call.invalid_arguments()?;
-        Some(format!("the arguments are not a JSON object ({why}); nothing was run, call again with one JSON object"))
+        Some(format!("the arguments are not a JSON object ({why}); nothing was run; call again with one JSON object"))
     }
 
     /// All calls of a message.
@@ -75,79 +75,40 @@ impl OpenCall {
     }
 }
 
-/// Calls that wait for results, to be taken out by them.
-pub(super) struct Unanswered {
-    calls: Vec<Option<OpenCall>>,
-    /// Where the calls stand that a result with this role and id, or name, answers: first those that have not run.
-    places: HashMap<(bool, String), VecDeque<usize>>,
-}
-
-impl Unanswered {
-    pub(super) fn new(calls: Vec<OpenCall>) -> Self {
-        let mut places: HashMap<_, VecDeque<usize>> = HashMap::new();
-        for is_finished in [false, true] {
-            for (place, call) in calls.iter().enumerate().filter(|(_, call)| call.is_finished() == is_finished) {
-                let key = match &call.function {
-                    Some(function) => (true, function.name().to_owned()),
-                    None => (false, call.call.id().unwrap_or_default().to_owned()),
-                };
-                places.entry(key).or_default().push_back(place);
-            }
-        }
-        Self { calls: calls.into_iter().map(Some).collect(), places }
-    }
-
-    /// Takes out the call that a result answers; an error says whether one was answered before.
-    pub(super) fn take(&mut self, result: &Message) -> std::result::Result<OpenCall, bool> {
-        let key = match result.role() {
-            Role::Function => (true, result.name().unwrap_or_default().to_owned()),
-            _ => (false, result.tool_call_id().unwrap_or_default().to_owned()),
-        };
-        let places = self.places.get_mut(&key).ok_or(false)?;
-        let call = places.pop_front().and_then(|place| self.calls.get_mut(place)?.take());
-        call.ok_or(true)
-    }
-
-    /// The calls that are left, in their order.
-    pub(super) fn left(self) -> Vec<OpenCall> {
-        self.calls.into_iter().flatten().collect()
-    }
-}
-
-/// The item whose calls are open: the last one that calls, since the last reply.
+/// The item whose calls are open: the last one with calls since the last reply.
 pub(super) fn calling_item(record: &Conversation) -> Option<&Item> {
     let path = record.path();
-    path.item(path.open_calls()?.positions().next()?)
+    let (group, _) = path.open_calls()?;
+    path.item(group.positions().next()?)
 }
 
-/// The calls since the last reply that have no result in the record.
+/// The calls since the last reply without a result in the record.
 pub(super) fn open_calls(record: &Conversation) -> Vec<OpenCall> {
-    let (Some(group), Some(item)) = (record.path().open_calls(), calling_item(record)) else { return Vec::new() };
-    let mut open = Unanswered::new(OpenCall::all(item.message()));
-    for result in group.messages().skip(1) {
-        // Every result in the group answers one of its calls.
-        let _ = open.take(result);
-    }
-    let mut open = open.left();
-    let Some(round) = record.round(item.id()) else { return open };
-    for call in &mut open {
+    let (Some((_, open)), Some(item)) = (record.path().open_calls(), calling_item(record)) else { return Vec::new() };
+    let places = open.places();
+    let mut calls = OpenCall::all(item.message());
+    calls.retain(|call| places.binary_search(&call.place).is_ok());
+    let Some(round) = record.round(item.id()) else { return calls };
+    for call in &mut calls {
         call.outcome = match round.calls.get(&call.place).map(|started| &started.result) {
             None => Outcome::Waiting,
             Some(None) => Outcome::Started,
             Some(Some(result)) => Outcome::Finished(result.clone()),
         };
     }
-    open
+    calls
 }
 
-/// The results that another branch has for calls of an item, by the calls' places; the newest first.
+/// The results that other branches have for the calls of an item, by the calls' indexes; the newest
+/// first.
 pub(super) fn results_elsewhere(record: &Conversation, item: ItemId) -> Vec<(usize, Message)> {
-    let Some(calls) = record.get(item).map(|item| OpenCall::all(item.message())) else { return Vec::new() };
+    let Some(item) = record.get(item) else { return Vec::new() };
+    let calls = OpenCalls::of(item.message());
     let mut found = Vec::new();
-    for results in record.results_behind(item) {
-        let mut open = Unanswered::new(calls.clone());
+    for results in record.results_behind(item.id()) {
+        let mut open = calls.clone();
         for result in results {
-            found.extend(open.take(result).ok().map(|call| (call.place, result.clone())));
+            found.extend(open.answer(result).ok().map(|place| (place, result.clone())));
         }
     }
     found

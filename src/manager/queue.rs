@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! The queue of sends: a FIFO permit, and a guard that refuses edits while one is held.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,17 +6,18 @@ use std::sync::Arc;
 use super::Shared;
 use crate::error::{Error, ErrorKind, Result};
 
-/// While it lives, its holder alone sends and changes the record.
+/// Permission to send. While it exists, its holder is the only one that sends and changes the
+/// record.
 pub(super) struct SendPermit {
     pub(super) shared: Arc<Shared>,
     _sending: BusyGuard,
 }
 
 impl SendPermit {
-    /// Waits behind those that asked before.
+    /// Waits in FIFO order.
     pub(super) async fn wait(shared: &Arc<Shared>) -> Arc<Self> {
         let sending = BusyGuard::begin(shared);
-        // Closed only when the manager is gone, and this future holds it.
+        // The queue is closed only when the manager is dropped, and this future keeps it alive.
         if let Ok(permit) = shared.queue.acquire().await {
             permit.forget();
         }
@@ -30,11 +31,11 @@ impl Drop for SendPermit {
     }
 }
 
-/// While it lives, the record cannot be changed by anybody else.
+/// While it exists, nobody else can change the record.
 pub(super) struct BusyGuard(Arc<Shared>);
 
 impl BusyGuard {
-    /// For a send, which waits for others in the queue.
+    /// For a send, which then waits in the queue.
     fn begin(shared: &Arc<Shared>) -> Self {
         shared.state(|state| state.sends += 1);
         Self(Arc::clone(shared))
@@ -47,8 +48,8 @@ impl BusyGuard {
                 state.sends = 1;
                 Ok(Self(Arc::clone(shared)))
             }
-            1 => Err(busy("a send or a change is under way")),
-            sends => Err(busy(format_args!("a send is under way, and {} wait for their turn", sends - 1))),
+            1 => Err(busy("a send or a change is in progress")),
+            sends => Err(busy(format_args!("a send is in progress, and {} more are waiting", sends - 1))),
         })
     }
 }
@@ -60,5 +61,5 @@ impl Drop for BusyGuard {
 }
 
 pub(super) fn busy(why: impl fmt::Display) -> Error {
-    Error::new(ErrorKind::Busy, format!("{why}; the record can be changed when it ended"))
+    Error::new(ErrorKind::Busy, format!("{why}; try again when it has finished"))
 }

@@ -1,4 +1,4 @@
-//! What an exchange brought.
+//! `Reply` and `Report`: what an exchange returns.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,22 +14,37 @@ use crate::message::{Message, ToolCall};
 use crate::plan::Plan;
 use crate::tokens::{Dollars, Forecast};
 
-/// What a model replied, as it was recorded.
+/// A reply of the model, as it was recorded.
+///
+/// # Examples
+/// ```
+/// # use turnwise::{ConversationManager, backend::Scripted};
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::new(["The Elbe."]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let reply = chat.send("Name a river.").await?;
+/// println!("{} ({} messages left out)", reply.text(), reply.report.plan.evicted());
+/// assert!(!reply.is_cut_off());
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Reply {
     /// The reply's item in the record.
     pub item_id: ItemId,
-    /// The item of the message that it answers; the reply's own where the head alone was sent.
+    /// The item of the message that it answers; the reply's own if only the head was sent.
     pub asked: ItemId,
-    /// The message, as it was recorded: as it came, with an id made for each call that had none of its own, and pieces of
-    /// a call that came apart put together.
+    /// The message as recorded: unchanged, except that calls without a unique id get one, and
+    /// pieces of one call are joined.
     pub message: Message,
     /// Why the model stopped.
     pub finish: FinishReason,
-    /// What was billed, if the server said so.
+    /// The bill, if the server sent one.
     pub usage: Option<Usage>,
-    /// The whole answer as it came, if the backend gives it: id, served model, log probabilities and all else.
+    /// The whole answer, unchanged, if the backend provides it: id, served model, log probabilities
+    /// and everything else.
     pub raw: Option<RawJson>,
     /// What the exchange did.
     pub report: Report,
@@ -41,40 +56,44 @@ pub struct Reply {
 pub struct Report {
     /// What was sent, and why.
     pub plan: Plan,
-    /// What the bill for the prompt was expected to be.
+    /// The expected bill for the prompt.
     pub forecast: Forecast,
-    /// Tokens at its start that the last request had at its start too: what a provider's prompt cache can reuse.
+    /// How many tokens at its start equal the start of the previous request, so that a provider's
+    /// prompt cache can reuse them.
     pub repeated: u64,
-    /// From the first poll to the reply: waiting in the queue, planning and all attempts are part of it, saving is not.
+    /// The time from the first poll to the reply. It includes waiting in the queue, planning and
+    /// all attempts, but not saving.
     pub elapsed: Duration,
-    /// From the request to the first part of the reply; `None` when the reply was not streamed.
+    /// The time from the request to the first part of the reply; `None` if the reply was not
+    /// streamed.
     pub first_event: Option<Duration>,
-    /// The requests it took, the last one last.
+    /// The requests that were needed, oldest first.
     pub attempts: Vec<Attempt>,
-    /// What the reply cost, without summaries; `None` where the bill or the price is not known.
+    /// The cost of the reply, without summaries; `None` if the bill or the price is not known.
     pub cost: Option<Dollars>,
-    /// The calls that were made for summaries before it.
+    /// The calls for summaries that were made before it.
     pub summaries: Vec<SummaryCall>,
-    /// How many half characters of the answer (lone surrogates, such as the escape `\ud83d` without its other half) were
-    /// replaced by U+FFFD.
+    /// How many half characters of the answer were replaced by U+FFFD (lone surrogates, such as the
+    /// escape `\ud83d` without its other half).
     pub half_characters: usize,
-    /// Why the conversation could not be saved after it, if it could not. The exchange is in the record; the next save that
-    /// succeeds holds it too. With [`require_saved`](crate::Builder::require_saved) the send ends in an error instead.
+    /// Why the conversation could not be saved afterwards, if that failed. The exchange is in the
+    /// record, and the next save that succeeds includes it. With
+    /// [`require_saved`](crate::Builder::require_saved) the send fails instead.
     pub unsaved: Option<Arc<Error>>,
 }
 
 impl Reply {
-    /// What the model said.
+    /// The text of the reply.
     pub fn text(&self) -> Cow<'_, str> {
         self.message.text()
     }
 
-    /// The calls it makes; empty when there are none.
+    /// The tool calls; empty if there are none.
     pub fn tool_calls(&self) -> &[ToolCall] {
         self.message.tool_calls()
     }
 
-    /// Why the model refuses, when it does.
+    /// The refusal, if the model refused.
     pub fn refusal(&self) -> Option<&str> {
         self.message.refusal()
     }
@@ -84,10 +103,10 @@ impl Reply {
         matches!(self.finish, FinishReason::Length | FinishReason::ContentFilter)
     }
 
-    /// Reads the text as JSON of a type of yours, for structured output.
+    /// Deserializes the text, which must be JSON, as `T`. Use it for structured output.
     ///
     /// # Errors
-    /// What `serde_json` says.
+    /// The error of `serde_json` if the text is not JSON, or has another form.
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(&self.text())
     }

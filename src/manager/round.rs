@@ -1,5 +1,5 @@
-//! The calls of one reply, run. What was started, and what came of it, is in the record at once, and on the disk where
-//! the manager saves by itself: before a handler is called, and when it has ended.
+//! `Round`: runs the calls of one reply. The start of each call is recorded before its handler is
+//! called, and the result as soon as the handler ends; with autosave, both are saved at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -37,13 +37,13 @@ pub(super) struct Round<'a> {
     waiting: VecDeque<OpenCall>,
     running: Running,
     failed: Option<Error>,
-    /// Whether the record has something of this round that no save has begun to write.
+    /// Whether the record has changes of this round that no save has started to write.
     is_unsaved: bool,
     is_saving: bool,
 }
 
-/// Runs the open calls at the end of the record that have not run, and gives the results of all of them in the order of
-/// the calls. The caller has the turn.
+/// Runs the open calls at the end of the record that have not run yet, and returns the results of
+/// all of them in the order of the calls. The caller holds the send permit.
 pub(super) async fn run_open_calls(shared: &Arc<Shared>, how: &HowToRun) -> Result<Vec<Message>> {
     let record = shared.state(|state| state.file.conversation.clone());
     if let Some(item) = calling_item(&record) {
@@ -87,8 +87,8 @@ impl<'a> Round<'a> {
         Ok(round)
     }
 
-    /// Runs what waits. When a handler fails and the loop stops there, what runs already is waited for, so that its
-    /// results are not lost, and nothing else is started.
+    /// Runs the waiting calls. If a handler fails and the loop stops at failures, running calls are
+    /// waited for, so that their results are not lost, and no others are started.
     async fn run(mut self) -> Result<()> {
         loop {
             let starting = self.start();
@@ -120,7 +120,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Notes the start of the calls that may start now.
+    /// Records the start of the calls that may start now.
     fn start(&mut self) -> Starting {
         let room = match self.failed {
             None => self.how.parallel.saturating_sub(self.running.len()).min(self.waiting.len()),
@@ -135,7 +135,7 @@ impl<'a> Round<'a> {
         Starting { shared: Arc::clone(&self.shared), item: self.item, calls }
     }
 
-    /// Saves, where the manager saves by itself, while the handlers go on; why it failed, if it did.
+    /// With autosave, saves while the handlers continue. Returns the error if that failed.
     async fn save(&mut self) -> Option<Error> {
         (self.is_unsaved, self.is_saving) = (false, true);
         let shared = Arc::clone(&self.shared);
@@ -150,7 +150,8 @@ impl<'a> Round<'a> {
         error
     }
 
-    /// Ready when at least one of the running calls has ended. Each is noted in the same moment: a drop loses no result.
+    /// Ready when at least one of the running calls has ended. Each result is recorded in the same
+    /// poll, so a drop cannot lose it.
     fn poll_finished(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut has_ended = false;
         while let Poll::Ready(Some((call, outcome))) = self.running.poll_next_unpin(context) {
@@ -183,14 +184,14 @@ impl<'a> Round<'a> {
 impl Drop for Round<'_> {
     fn drop(&mut self) {
         if self.is_unsaved || self.is_saving {
-            // A drop cannot wait for it.
+            // A drop cannot wait for the save.
             let _ = self.shared.begin_to_save();
         }
     }
 }
 
-/// Calls that are noted as started and whose handlers are not called yet. Dropped, they were not started; what was unknown
-/// of them before stays unknown.
+/// Calls that are recorded as started and whose handlers are not called yet. Dropping this undoes
+/// that; calls whose outcome was unknown before stay unknown.
 struct Starting {
     shared: Arc<Shared>,
     item: ItemId,
@@ -198,7 +199,7 @@ struct Starting {
 }
 
 impl Starting {
-    /// The calls, which are started now.
+    /// The calls, which count as started from now on.
     fn done(mut self) -> Vec<OpenCall> {
         std::mem::take(&mut self.calls)
     }
@@ -233,8 +234,8 @@ fn outcome_unknown(calls: &[&OpenCall]) -> Error {
     let names: Vec<String> = calls.iter().take(MOST).map(|call| named(call)).collect();
     let more = if calls.len() > MOST { ", …" } else { "" };
     let detail = format!(
-        "{} started and not finished, so that nobody knows what was done: {}{more}; find out, then \
-         `rerun_unknown()` runs what is unknown again, or `push` a result for each and resume",
+        "{} started but not finished, so it is not known what was done: {}{more}; find out, then \
+         run them again with `rerun_unknown()`, or `push` a result for each and resume",
         counted(calls.len(), "call"),
         names.join(", "),
     );

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::future::IntoFuture;
+use std::path::Path;
+use std::thread;
 
 use futures_lite::future::block_on;
 use tempfile::TempDir;
@@ -9,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::backend::{Answer, ChatEvent, Scripted};
 use crate::budget::TokenBudget;
+use crate::error::{Error, ErrorKind};
 use crate::message::ToolCall;
 use crate::strategy::Summarize;
 use crate::tokens::CounterFn;
@@ -29,7 +32,7 @@ fn spoil(file: &Path) {
     Transcript::new(Conversation::from_messages([Message::user("somebody else's")])).replace(file).unwrap();
 }
 
-/// Notes what is told about saving.
+/// Records what it is told about saving.
 #[derive(Default)]
 struct Diary(Mutex<Vec<String>>);
 

@@ -1,7 +1,7 @@
-//! What may be sent next: results where calls wait for them, and nothing else there.
+//! `Ask` and `stage`: which messages may be sent next. Open calls accept only their results.
 
-use super::open_calls::{OpenCall, Outcome, Unanswered, open_calls};
-use crate::conversation::{Conversation, Group, GroupState, Item};
+use super::open_calls::{OpenCall, Outcome, open_calls};
+use crate::conversation::{Conversation, Group, GroupState, Item, OpenCalls, Unpaired};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
 use crate::text::counted;
@@ -9,27 +9,27 @@ use crate::text::counted;
 /// What an exchange asks for.
 #[derive(Clone, Debug)]
 pub(super) enum Ask {
-    /// An answer to a message.
+    /// A reply to a message.
     Message(Message),
-    /// An answer to the results of the open calls.
+    /// A reply to the results of the open calls.
     Results(Vec<Message>),
-    /// An answer to the conversation as it stands.
+    /// A reply to the conversation as it is.
     Reply,
-    /// Another answer to the last user message.
+    /// Another reply to the last user message.
     Again,
 }
 
-/// The record with what is asked behind it. The results of a tool loop that was stopped are recorded with those that are
-/// given.
+/// The record followed by the messages to send. Results that a stopped tool loop has recorded are
+/// added to those that are given.
 pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation> {
     if let Ask::Again = ask {
         back_to_question(&mut record)?;
     }
     let open = Open::of(&record);
     let messages = match ask {
-        Ask::Message(message) if is_result(message) => open.results(std::slice::from_ref(message))?,
+        Ask::Message(message) if message.is_result() => open.results(std::slice::from_ref(message))?,
         Ask::Message(message) if message.has_calls() && !open.is_last => {
-            return Err(invalid("calls are not sent without their results; push the calls, then the results"));
+            return Err(invalid("calls cannot be sent without their results; push the calls, then the results"));
         }
         Ask::Results(results) => open.results(results)?,
         Ask::Message(message) => {
@@ -49,7 +49,7 @@ pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation>
     Ok(record)
 }
 
-/// Ends the path with its last user message. What was answered stays as a branch.
+/// Makes the last user message the end of the path. The messages after it stay as a branch.
 fn back_to_question(record: &mut Conversation) -> Result<()> {
     let path = record.path();
     let mut items = (0..path.len()).rev().filter_map(|position| path.item(position));
@@ -63,28 +63,34 @@ fn back_to_question(record: &mut Conversation) -> Result<()> {
 
 fn check_end(record: &Conversation) -> Result<()> {
     match last_group(record).map(Group::state) {
-        Some(GroupState::Orphan) => Err(invalid("the conversation ends in a result that no call before it waits for")),
+        Some(GroupState::Orphan) => {
+            Err(invalid("the conversation ends in a result without a call; undo, or switch to another item"))
+        }
         _ => Ok(()),
     }
 }
 
-fn is_result(message: &Message) -> bool {
-    message.is_result()
-}
-
-/// The calls since the last reply that have no result in the record.
+/// The calls since the last reply without a result in the record.
 struct Open {
     calls: Vec<OpenCall>,
-    /// Whether the path ends in them or their results. Somebody who spoke since then is answered without them, if their
-    /// results do not come first.
+    /// The same calls as the record pairs them with results; of those with one id, the ones that have run come last.
+    waiting: OpenCalls,
+    /// Whether the path ends in them or their results. If a user message follows, it is answered
+    /// without them, unless their results are given first.
     is_last: bool,
 }
 
 impl Open {
     fn of(record: &Conversation) -> Self {
-        let open = record.path().open_calls().map(Group::index);
-        let is_last = open.is_some() && open == last_group(record).map(Group::index);
-        Self { calls: open_calls(record), is_last }
+        let calls = open_calls(record);
+        let Some((group, waiting)) = record.path().open_calls() else {
+            return Self { calls, waiting: OpenCalls::default(), is_last: false };
+        };
+        let finished: Vec<usize> = calls.iter().filter(|call| call.is_finished()).map(|call| call.place).collect();
+        let mut waiting = waiting.clone();
+        waiting.answer_last(|place| finished.binary_search(&place).is_ok());
+        let is_last = last_group(record).map(Group::index) == Some(group.index());
+        Self { calls, waiting, is_last }
     }
 
     fn check_none(&self) -> Result<()> {
@@ -92,38 +98,41 @@ impl Open {
             return Ok(());
         }
         let what_to_do = if self.calls.iter().any(OpenCall::is_finished) {
-            "`resume_tools` goes on, or `respond` with the results that are missing"
+            "continue with `resume_tools`, or `respond` with the missing results"
         } else {
-            "push those first, or `respond` with them"
+            "push their results first, or `respond` with them"
         };
         Err(unanswered(&self.calls, what_to_do))
     }
 
-    /// The given results, and those that a tool loop has left of other calls: one for each open call. A result that is
-    /// given for a call that has run takes the place of its own.
+    /// The given results, and those that a tool loop has recorded for other calls: one for each
+    /// open call. A result that is given for a call that has run replaces the recorded one.
     fn results(&self, given: &[Message]) -> Result<Vec<Message>> {
-        let mut waiting = Unanswered::new(self.calls.clone());
+        let mut waiting = self.waiting.clone();
         let mut results = Vec::with_capacity(self.calls.len());
         for result in given {
-            if !is_result(result) {
-                return Err(invalid(&format!("a {} message is no result of a call", result.role().as_str())));
+            if !result.is_result() {
+                return Err(invalid(&format!("a {} message is not the result of a call", result.role().as_str())));
             }
-            let call = waiting.take(result).map_err(|is_second| self.unknown(result, is_second))?;
-            results.push((call.place, result.clone()));
+            let place = waiting.answer(result).map_err(|why| self.unknown(result, why))?;
+            results.push((place, result.clone()));
         }
-        let (mut waiting, mut has_kept) = (waiting.left(), false);
-        waiting.retain(|call| {
+        let left = waiting.places();
+        let mut missing = Vec::new();
+        let mut has_kept = false;
+        for call in self.calls.iter().filter(|call| left.binary_search(&call.place).is_ok()) {
             if let Outcome::Finished(result) = &call.outcome {
                 results.push((call.place, result.clone()));
                 has_kept = true;
+            } else {
+                missing.push(call.clone());
             }
-            !call.is_finished()
-        });
-        if !waiting.is_empty() {
-            return Err(unanswered(&waiting, "`respond` with all results at once"));
+        }
+        if !missing.is_empty() {
+            return Err(unanswered(&missing, "`respond` with all results at once"));
         }
         if results.is_empty() {
-            return Err(invalid("no results were given, and no call waits for one"));
+            return Err(invalid("no results were given, and there are no open calls"));
         }
         if has_kept {
             results.sort_by_key(|(place, _)| *place);
@@ -131,12 +140,12 @@ impl Open {
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
-    fn unknown(&self, result: &Message, is_second: bool) -> Error {
+    fn unknown(&self, result: &Message, why: Unpaired) -> Error {
         let id = result.tool_call_id().or(result.name()).unwrap_or("");
         let detail = match self.calls.len() {
-            _ if is_second => format!("two results for `{id}`; each call has one"),
-            0 => format!("no call waits for the result for `{id}`"),
-            _ => format!("no call waits for the result for `{id}`; open: {}", names(&self.calls)),
+            _ if why == Unpaired::Answered => format!("two results for `{id}`; each call has one"),
+            0 => format!("there is no open call for the result of `{id}`"),
+            _ => format!("there is no open call for the result of `{id}`; open: {}", names(&self.calls)),
         };
         Error::new(ErrorKind::UnknownCall, detail)
     }

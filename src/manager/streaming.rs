@@ -1,4 +1,4 @@
-//! A reply as it comes.
+//! `ReplyStream`: a reply while it arrives.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,14 +17,17 @@ use crate::message::Message;
 use crate::plan::Plan;
 use crate::tokens::{Count, StreamedCount, TokenCounter};
 
-/// A reply as it comes: a [`Stream`] of [`ChatEvent`]s. When the last one, [`ChatEvent::Finished`], is given, the exchange
-/// is recorded and saved; [`finish`](Self::finish) then has the reply with its report, which says whether it could be saved.
-/// With [`require_saved`](crate::Builder::require_saved), an exchange that could not be saved ends in an error of the kind
-/// [`ErrorKind::NotSaved`] in the place of that event.
+/// A reply while it arrives: a [`Stream`] of [`ChatEvent`]s. Before the last one,
+/// [`ChatEvent::Finished`], is returned, the exchange is recorded and saved;
+/// [`finish`](Self::finish) then returns the reply with its report, which says whether it could be
+/// saved. With [`require_saved`](crate::Builder::require_saved), an exchange that could not be
+/// saved ends in an error of the kind [`ErrorKind::NotSaved`] in place of that event.
 ///
-/// A stream that breaks off, stays silent, or is dropped before its end leaves the record as it was; the error has what
-/// had come ([`Error::attempt`]). [`keep_partial`](super::Exchange::keep_partial) records it instead, marked as incomplete.
-/// While a stream lives, it has the conversation's turn: other sends wait, and changes of the record are refused.
+/// A stream that breaks off, stays silent, or is dropped before its end leaves the record
+/// unchanged; the error holds the part that arrived ([`Error::attempt`]).
+/// [`keep_partial`](super::Exchange::keep_partial) records that part instead, marked as incomplete.
+/// While a stream exists, it holds the send permit: other sends wait, and changes of the record are
+/// refused.
 ///
 /// # Examples
 /// ```
@@ -49,10 +52,10 @@ use crate::tokens::{Count, StreamedCount, TokenCounter};
 #[must_use = "a reply is recorded when its stream was read to the end"]
 pub struct ReplyStream {
     phase: Phase,
-    /// What has come.
+    /// The part that has arrived.
     assembly: Assembly,
     count: StreamedCount<Arc<dyn TokenCounter>>,
-    /// How many bytes of the text were given to the count.
+    /// How many bytes of the text have been counted.
     counted: usize,
     waited: Duration,
 }
@@ -68,7 +71,7 @@ enum Phase {
         reply: Box<ChatReply>,
     },
     Done(Box<Reply>),
-    /// Recorded, and not saved though that was required.
+    /// Recorded, but not saved although that was required.
     Unsaved(Box<UnsavedExchange>),
     Failed,
 }
@@ -81,16 +84,17 @@ impl ReplyStream {
         Self { phase, assembly: Assembly::default(), count, counted: 0, waited }
     }
 
-    /// The next part; `None` behind the last one. The same as the [`Stream`]'s, for programs without its extension traits.
+    /// The next part; `None` after the last one. The same as the [`Stream`]'s, for programs without
+    /// its extension traits.
     pub async fn next(&mut self) -> Option<Result<ChatEvent>> {
         StreamExt::next(self).await
     }
 
-    /// Reads what is left, and gives the reply as it was recorded.
+    /// Reads the rest and returns the reply as recorded.
     ///
     /// # Errors
-    /// The error that the stream gives, or [`ErrorKind::Interrupted`] where it has given one before;
-    /// [`ErrorKind::NotSaved`] is given both times, as the exchange is recorded.
+    /// The error that the stream returns, or [`ErrorKind::Interrupted`] if it has returned one
+    /// before. [`ErrorKind::NotSaved`] is returned both times, because the exchange is recorded.
     pub async fn finish(mut self) -> Result<Reply> {
         while let Some(event) = self.next().await {
             event?;
@@ -98,11 +102,11 @@ impl ReplyStream {
         match std::mem::replace(&mut self.phase, Phase::Failed) {
             Phase::Done(reply) => Ok(*reply),
             Phase::Unsaved(unsaved) => Err(unsaved.into_error()),
-            _ => Err(Error::new(ErrorKind::Interrupted, "the stream gave an error before, and nothing after it")),
+            _ => Err(Error::new(ErrorKind::Interrupted, "the stream has already returned an error and has ended")),
         }
     }
 
-    /// What is sent, and why; `None` when the stream ended.
+    /// What is sent, and why; `None` after the stream has ended.
     pub fn plan(&self) -> Option<&Plan> {
         match &self.phase {
             Phase::Coming { transaction, .. } => Some(transaction.plan()),
@@ -112,13 +116,14 @@ impl ReplyStream {
         }
     }
 
-    /// What has come, as a message: text, reasoning and refusal; of calls, which may be torn, nothing.
+    /// The part that has arrived, as a message: text, reasoning and refusal, but no calls, which
+    /// may be incomplete.
     pub fn partial(&self) -> Message {
         self.assembly.message()
     }
 
-    /// The tokens of the text that has come. Only what is new, and a little before it, is counted each time, and nothing
-    /// where this is not called.
+    /// The tokens of the text that has arrived. Each call counts only the new text and a little
+    /// before it; nothing is counted unless this is called.
     pub fn tokens(&mut self) -> Count {
         let text = self.assembly.text();
         self.count.push(&text[self.counted..]);
@@ -126,12 +131,12 @@ impl ReplyStream {
         self.count.count()
     }
 
-    /// From the request to the first part of the reply.
+    /// The time from the request to the first part of the reply.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// Takes a part of the reply in; the last one is given when the exchange is recorded.
+    /// Handles a part of the reply; the last one is returned only when the exchange is recorded.
     fn take(&mut self, event: ChatEvent) -> Option<ChatEvent> {
         let reply = match event {
             ChatEvent::Finished(reply) => reply,
@@ -157,7 +162,7 @@ impl ReplyStream {
         }
     }
 
-    /// What had come, recorded if that was asked for.
+    /// The part that has arrived, recorded if that was requested.
     fn kept(&self, transaction: &Transaction) -> Option<Message> {
         let partial = self.assembly.message();
         let has_come = !partial.text().is_empty();

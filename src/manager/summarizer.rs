@@ -1,31 +1,43 @@
-//! Who makes summaries, and which of them are good enough.
+//! `Summarizer`: makes summaries, and decides which of them are good enough.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::prompts::{SummaryPrompts, fill};
 use crate::backend::{ChatBackend, Dialect, FinishReason, Usage};
 use crate::conversation::{Conversation, Path, Summary};
 use crate::error::Result;
-use crate::message::Message;
-use crate::plan::SummaryRequest;
+use crate::message::{Message, ToolCall};
+use crate::plan::{INTRODUCTION, SummaryRequest, ends_around};
 use crate::request::{ChatRequest, Params};
+use crate::text::thousands;
 use crate::tokens::{ChatCost, Model};
 
-const PROMPT: &str = include_str!("../prompts/summarize.txt");
-
-/// Makes the summaries that a strategy wishes for. Without one a manager asks its own model.
+/// Makes the summaries that a strategy requests. Without one, a manager uses its own model.
 ///
-/// A summary is taken only when it is not empty, not cut off, no longer than was asked for, shorter than what it replaces,
-/// and mentions what it must; else the plan is sent as it stands, and the exchange does not suffer. What is summarized is
-/// taken in by parts that fit the summarizer's own window, each call carrying the last summary over.
+/// A summary is used only if it is not empty, not cut off, no longer than requested, shorter than
+/// what it replaces, and contains the required words. Otherwise the plan is sent without it, and
+/// the exchange is not affected. Messages are summarized in parts that fit the summarizer's own
+/// window, and each call includes the previous summary.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ConversationManager, Summarize, Summarizer};
+///
+/// let chat = ConversationManager::builder("gpt-4o")
+///     .strategy(Summarize::rolling())
+///     .summarizer(Summarizer::model("gpt-4.1-nano").must_mention(["order 1234"]))
+///     .build()?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Summarizer {
     backend: Option<Arc<dyn ChatBackend>>,
     model: Option<Model>,
-    prompt: String,
+    prompts: SummaryPrompts,
     params: Params,
     mentions: Vec<String>,
     most_calls: u32,
@@ -37,7 +49,7 @@ impl Default for Summarizer {
         Self {
             backend: None,
             model: None,
-            prompt: PROMPT.to_owned(),
+            prompts: SummaryPrompts::default(),
             params: Params::new(),
             mentions: Vec::new(),
             most_calls: 2,
@@ -46,33 +58,41 @@ impl Default for Summarizer {
     }
 }
 
-/// One call of a summarizer. `Debug` prints how long [`refused`](Self::refused) is: it may have what a server said.
+/// One call of a summarizer. `Debug` prints only the length of [`refused`](Self::refused), which
+/// may contain a server's words.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SummaryCall {
-    /// What the request cost as it was counted, in tokens.
+    /// Our count of the request, in tokens.
     pub tokens: u64,
-    /// What was billed, if the server said so.
+    /// The bill, if the server sent one.
     pub usage: Option<Usage>,
-    /// Why the summary was not taken; `None` when it was.
+    /// Why the summary was not used; `None` if it was.
     pub refused: Option<String>,
 }
 
 impl Summarizer {
-    /// Another model of the manager's backend, such as a cheaper one.
+    /// A summarizer with another model of the manager's backend, such as a cheaper one.
     pub fn model(model: impl Into<Model>) -> Self {
         Self { model: Some(model.into()), ..Self::default() }
     }
 
-    /// A backend of its own.
+    /// A separate backend. Default: the manager's.
     pub fn backend(mut self, backend: impl ChatBackend + 'static) -> Self {
         self.backend = Some(Arc::new(backend));
         self
     }
 
-    /// Instructions in the place of the built-in ones; `{words}` stands for the number of words allowed.
+    /// Replaces the built-in instructions; `{words}` stands for the allowed number of words. To
+    /// replace all texts, see [`prompts`](Self::prompts).
     pub fn prompt(mut self, text: impl Into<String>) -> Self {
-        self.prompt = text.into();
+        self.prompts.instructions = text.into();
+        self
+    }
+
+    /// All texts around a summary in the place of the built-in ones.
+    pub fn prompts(mut self, prompts: SummaryPrompts) -> Self {
+        self.prompts = prompts;
         self
     }
 
@@ -82,20 +102,20 @@ impl Summarizer {
         self
     }
 
-    /// Takes only summaries that hold these words: identifiers, paths, names.
+    /// Accepts only summaries that contain these words: identifiers, paths, names. Default: none.
     pub fn must_mention<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
         self.mentions.extend(words.into_iter().map(str::to_owned));
         self
     }
 
-    /// The most calls in one send; what is left is done by later ones. Default 2.
+    /// The most calls per send; the rest is left to later sends. Default 2.
     pub fn max_calls(mut self, calls: u32) -> Self {
         self.most_calls = calls;
         self
     }
 
-    /// The most tokens that one of its requests may have with its reply. Default: its model's window, or what the manager
-    /// may send.
+    /// The most tokens of one request with its reply. Default: the window of its model, or the
+    /// manager's limit.
     pub fn limit(mut self, tokens: u64) -> Self {
         self.limit = Some(tokens);
         self
@@ -103,7 +123,7 @@ impl Summarizer {
 }
 
 impl Summarizer {
-    /// The model that is asked, in a manager of this one.
+    /// The model that is called, in a manager of this model.
     pub(super) fn model_of<'a>(&'a self, own: &'a Model) -> &'a Model {
         self.model.as_ref().unwrap_or(own)
     }
@@ -112,33 +132,33 @@ impl Summarizer {
 /// A summarizer at work for one send.
 pub(super) struct Work<'a> {
     pub(super) summarizer: &'a Summarizer,
-    /// The manager's own, for what the summarizer does not state.
+    /// The manager's backend and model, for what the summarizer does not set.
     pub(super) backend: Arc<dyn ChatBackend>,
     pub(super) model: &'a Model,
     pub(super) cost: &'a ChatCost,
-    /// What the manager may send.
+    /// How many tokens the manager may send.
     pub(super) limit: u64,
-    /// How requests are fitted to the manager's server.
+    /// The dialect of the manager's server.
     pub(super) dialect: &'a Dialect,
-    /// Is told of each call when it has ended: it is paid for, whatever becomes of the others.
+    /// Called after each call, which was paid for even if others fail.
     pub(super) paid: &'a (dyn Fn(&SummaryCall) + Sync),
 }
 
-/// What came of it.
+/// The result of granting a request.
 #[derive(Default)]
 pub(super) struct Made {
-    /// The newest summary that was taken: the groups it stands for, and its text.
+    /// The newest summary that was accepted: the groups it stands for, and its text.
     pub(super) summary: Option<(usize, String)>,
     pub(super) calls: Vec<SummaryCall>,
 }
 
 impl Work<'_> {
-    /// Grants a request, as far as the calls reach.
+    /// Grants a request, as far as the allowed calls reach.
     pub(super) async fn grant(&self, record: &Conversation, request: &SummaryRequest) -> Made {
         let path = record.path();
         let mut made = Made::default();
         if self.room(None, request.most) <= request.most {
-            // Nothing that a request can take in is longer than its summary.
+            // No messages that fit into one request would be longer than their summary.
             return made;
         }
         let previous = request.previous.and_then(|id| record.summaries().find(|one| one.id == id));
@@ -150,7 +170,8 @@ impl Work<'_> {
             let Some(summary) = self.fold(path, part, text.as_deref(), request.most, &mut made.calls).await else {
                 break;
             };
-            // A summary stands for items side by side: not for calls whose results stand behind it.
+            // A summary stands for adjacent items, so it does not end between calls and their late
+            // results.
             if !path.is_split(end) {
                 made.summary = Some((end, summary.clone()));
             }
@@ -159,19 +180,19 @@ impl Work<'_> {
         made
     }
 
-    /// As many groups as fit into one request; one at least.
+    /// As many groups as fit into one request; at least one.
     fn part(&self, path: Path<'_>, groups: Range<usize>, previous: Option<&str>, most: u64) -> Range<usize> {
         let room = self.room(previous, most);
         let mut tokens = 0;
         let fits = |group: &usize| {
-            tokens += self.cost.text(&told(path, *group)).tokens + 2;
+            tokens += self.cost.text(&self.told(path, *group)).tokens + 2;
             tokens <= room
         };
         let count = groups.clone().take_while(fits).count();
         groups.start..groups.start + count.max(1)
     }
 
-    /// Tokens for the messages in one request.
+    /// The tokens available for messages in one request.
     fn room(&self, previous: Option<&str>, most: u64) -> u64 {
         let window = self.summarizer.model.as_ref().and_then(|model| model.window);
         let limit = self.summarizer.limit.or(window).unwrap_or(self.limit);
@@ -179,7 +200,8 @@ impl Work<'_> {
         limit.saturating_sub(around).saturating_sub(most)
     }
 
-    /// A summary of one part with the previous one, in at most two attempts; the second one asks for half as many words.
+    /// Summarizes one part together with the previous summary, in at most two attempts; the second
+    /// one asks for half as many words.
     async fn fold(
         &self,
         path: Path<'_>,
@@ -188,15 +210,16 @@ impl Work<'_> {
         most: u64,
         calls: &mut Vec<SummaryCall>,
     ) -> Option<String> {
-        let told = part.map(|group| told(path, group)).collect::<Vec<_>>().join("\n\n");
-        // A group that is longer than the room alone.
-        let told = crate::plan::ends(&told, self.room(previous, most), self.cost).unwrap_or(told);
+        let told = part.map(|group| self.told(path, group)).collect::<Vec<_>>().join("\n\n");
+        // Shorten a group that alone exceeds the room.
+        let left_out = |tokens| fill(&self.prompts().left_out, &[("tokens", &thousands(tokens))]);
+        let told = ends_around(&told, self.room(previous, most), self.cost, left_out).unwrap_or(told);
         let replaced = self.cost.text(&told).tokens + previous.map_or(0, |text| self.cost.text(text).tokens);
         for attempt in 1..=2 {
             if calls.len() >= self.summarizer.most_calls as usize {
                 return None;
             }
-            // The same question would have the same answer.
+            // The same request would get the same answer.
             let messages = self.messages(previous, &told, words(most) / attempt);
             let (call, summary) = self.ask(messages, most, replaced).await;
             (self.paid)(&call);
@@ -213,7 +236,7 @@ impl Work<'_> {
         let model = self.summarizer.model_of(self.model).name.clone();
         let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
         let (backend, dialect) = match &self.summarizer.backend {
-            // Another server, of which nothing was said.
+            // The manager's dialect does not apply to another server.
             Some(own) => (own, Cow::Owned(Dialect::default())),
             None => (&self.backend, Cow::Borrowed(self.dialect)),
         };
@@ -231,54 +254,70 @@ impl Work<'_> {
     }
 
     fn messages(&self, previous: Option<&str>, told: &str, words: u64) -> Vec<Message> {
-        let prompt = self.summarizer.prompt.trim_end().replace("{words}", &words.max(1).to_string());
-        let previous = previous.map(|text| format!("Summary so far:\n{text}\n\n")).unwrap_or_default();
-        vec![Message::system(prompt), Message::user(format!("{previous}Messages:\n{told}"))]
+        let prompts = self.prompts();
+        let instructions = fill(prompts.instructions.trim_end(), &[("words", &words.max(1).to_string())]);
+        let previous = previous.map(|text| fill(&prompts.previous, &[("summary", text)]));
+        let messages = fill(&prompts.messages, &[("messages", told)]);
+        let given: Vec<String> = previous.into_iter().chain([messages]).collect();
+        vec![Message::system(instructions), Message::user(given.join("\n\n"))]
     }
 
-    /// Why a summary is not taken.
+    fn prompts(&self) -> &SummaryPrompts {
+        &self.summarizer.prompts
+    }
+
+    /// A group as a summarizer reads it.
+    fn told(&self, path: Path<'_>, group: usize) -> String {
+        let call = |call: &ToolCall| {
+            let parts = [("name", call.name()), ("arguments", &call.arguments())];
+            format!("\n  {}", fill(&self.prompts().call, &parts))
+        };
+        let lines = path.group(group).messages().map(|message| {
+            let calls: String = message.tool_calls().iter().map(call).collect();
+            let name = message.name().map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("{}{name}: {}{calls}", message.role().as_str(), message.text())
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Why a summary is not accepted.
     fn refuse(&self, text: &str, finish: &FinishReason, most: u64, replaced: u64) -> std::result::Result<(), String> {
         let tokens = self.cost.text(text).tokens;
         let missing = self.summarizer.mentions.iter().filter(|words| !text.contains(&***words)).count();
         match finish {
             _ if text.is_empty() => Err("it is empty".to_owned()),
             FinishReason::Length | FinishReason::ContentFilter => Err("it is cut off".to_owned()),
-            _ if tokens > most => Err(format!("it has {tokens} tokens, and {most} are allowed")),
-            _ if tokens >= replaced => Err(format!("it has {tokens} tokens, what it replaces {replaced}")),
-            _ if missing > 0 => Err(format!("it lacks {missing} of the words that it must mention")),
+            _ if tokens > most => Err(format!("it has {tokens} tokens, and at most {most} are allowed")),
+            _ if tokens >= replaced => Err(format!("it has {tokens} tokens, and what it replaces has {replaced}")),
+            _ if missing > 0 => Err(format!("it lacks {missing} of the required words")),
             _ => Ok(()),
         }
     }
 }
 
-/// How many words to ask for: English has about four tokens for three, and some room is left.
+/// The number of words to ask for: English has about four tokens for three words, and some room is
+/// left.
 fn words(most: u64) -> u64 {
     most * 3 / 5
 }
 
-/// A group as a summarizer reads it.
-fn told(path: Path<'_>, group: usize) -> String {
-    let lines = path.group(group).messages().map(|message| {
-        let calls = message.tool_calls().iter().map(|call| format!("\n  calls {}({})", call.name(), call.arguments()));
-        let name = message.name().map(|name| format!(" ({name})")).unwrap_or_default();
-        format!("{}{name}: {}{}", message.role().as_str(), message.text(), calls.collect::<String>())
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Attaches a summary that stands for the first groups of a path, where they are still what they were.
+/// Attaches a summary that stands for the first groups of a path, if they are unchanged.
 pub(super) fn attach(
     record: &mut Conversation,
     of: &Conversation,
     groups: usize,
     text: &str,
+    summarizer: &Summarizer,
     model: &str,
 ) -> Result<()> {
     let path = of.path();
     let positions = path.positions(0..groups);
     let ends = path.item(positions.start).zip(path.item(positions.end.saturating_sub(1)));
     let Some((first, last)) = ends else { return Ok(()) };
-    record.attach(first.id(), last.id(), text, Some(model)).map(drop)
+    let introduction = &*summarizer.prompts.introduction;
+    // The crate's own is not saved with each.
+    let introduction = Some(introduction).filter(|own| own.trim_end() != INTRODUCTION.trim_end());
+    record.attach_introduced(first.id(), last.id(), text, Some(model), introduction).map(drop)
 }
 
 impl fmt::Debug for SummaryCall {

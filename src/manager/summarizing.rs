@@ -1,4 +1,4 @@
-//! Summaries made before a request, or ahead of time.
+//! Makes summaries before a request, or ahead of time.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::plan::{Extras, Planner, SummaryRequest};
 
-/// How long not to ask again after summaries that were not taken: 1, 3, 7, … sends, at most 31.
+/// For how many sends not to ask again after summaries that were not accepted: 1, 3, 7, …, at most
+/// 31.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     failures: u32,
@@ -18,7 +19,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Whether to ask now; each answer counts as a send.
+    /// Whether to ask now; each call counts as a send.
     fn is_over(&mut self) -> bool {
         let is_over = self.wait == 0;
         self.wait = self.wait.saturating_sub(1);
@@ -32,7 +33,8 @@ impl Patience {
 }
 
 impl Exchange {
-    /// The record with the message behind it, and its plan; with a summary made first where the plan wishes for one.
+    /// The record with the new message, and its plan. If the plan requests a summary, it is made
+    /// first.
     pub(super) async fn plan_and_summarize(&self) -> Result<Planned> {
         let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
@@ -44,7 +46,7 @@ impl Exchange {
         if !shared.take(&staged, &made)? {
             return Ok(Planned { staged, plan, summaries: made.calls });
         }
-        // It was paid for, and stays whatever becomes of the exchange.
+        // The summary was paid for, and stays even if the exchange fails.
         shared.save_later();
         let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
@@ -53,13 +55,14 @@ impl Exchange {
 }
 
 impl ConversationManager {
-    /// Makes a summary ahead of time, when the conversation fills more than `part` (0 to 1) of what may be sent and the
-    /// strategy wishes for one, so that a later [`send`](Self::send) need not wait for it. It may be spawned beside
-    /// other work: exchanges that come meanwhile stay. Whether a summary was made. It is saved as an exchange is, and
-    /// [`Observer::unsaved`](super::Observer::unsaved) is told when that fails.
+    /// Makes a summary ahead of time, so that a later [`send`](Self::send) need not wait for it, if
+    /// the conversation fills more than `part` (0 to 1) of the budget and the strategy requests
+    /// one. It may run in a task beside other work: exchanges that happen meanwhile are kept.
+    /// Returns whether a summary was made. It is saved like an exchange, and
+    /// [`Observer::unsaved`](super::Observer::unsaved) is called if that fails.
     ///
     /// # Errors
-    /// As [`Planner::plan`]; a summary that cannot be had is none.
+    /// Those of [`Planner::plan`]; a summary that cannot be made is not an error.
     pub async fn prepare(&self, part: f64) -> Result<bool> {
         let shared = Arc::clone(&self.shared);
         let record = self.snapshot();
@@ -71,7 +74,7 @@ impl ConversationManager {
         let plan = shared.count(|ledger, cache| planner.plan_with(&record, ledger, strategy, cache, &extras))?;
         let Some(request) = plan.summary_request() else { return Ok(false) };
         let made = shared.summarize(&record, request, &planner).await;
-        // A send that is under way commits a copy that was made before.
+        // A send in progress will commit a copy that was made before, so wait for it.
         let _turn = shared.queue.acquire().await;
         let is_made = shared.take(&record, &made)?;
         if is_made && let Some(error) = shared.autosave().await {
@@ -95,13 +98,14 @@ impl Shared {
         work.grant(record, request).await
     }
 
-    /// Puts a summary that was made into the record; it stays whatever becomes of the exchange.
+    /// Adds a summary to the record; it stays even if the exchange fails.
     fn take(&self, of: &Conversation, made: &Made) -> Result<bool> {
-        let model = &self.setup.summarizer.model_of(&self.setup.model).name;
+        let summarizer = &self.setup.summarizer;
+        let model = &summarizer.model_of(&self.setup.model).name;
         self.state(|state| {
             state.patience.learn(made.summary.is_some());
             let Some((groups, text)) = &made.summary else { return Ok(false) };
-            attach(&mut state.file.conversation, of, *groups, text, model)?;
+            attach(&mut state.file.conversation, of, *groups, text, summarizer, model)?;
             Ok(true)
         })
     }

@@ -1,4 +1,4 @@
-//! Calls that a model makes, run until it has nothing left to call.
+//! `ToolLoop`: runs the calls of a model until it answers without calls.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -20,35 +20,45 @@ use crate::json::RawJson;
 use crate::message::Message;
 use crate::text::counted;
 
-/// A message, and all calls that follow from it: awaited, the message is sent, the model's calls are run, their results
-/// are sent, and so on until it answers without calls. That answer is the reply. Each exchange is recorded by itself; the
-/// whole loop has the conversation's turn.
+/// A message and all tool calls that result from it. When awaited, the message is sent, the model's
+/// calls are run, their results are sent, and so on until the model answers without calls. That
+/// answer is the reply. Each exchange is recorded on its own; the whole loop holds the send permit.
 ///
 /// A handler's error becomes the result of its call (`Error: …`), so that the model can react;
-/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a JSON object, or that has
-/// no name, is answered with what is wrong, and no handler is called. Which names there are is the handler's to know.
-/// While the loop runs, the user's message and the newest calls with their results are part of every request. (Servers
-/// that want back what the model thought beside its calls, as `DeepSeek` does, are sent it with
+/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a
+/// JSON object, or that has no name, is answered with a description of the error, and no handler is
+/// called. An unknown name is passed to the handler. While the loop runs, the user's message and
+/// the newest calls with their results are part of every request. (Servers that require the model's
+/// reasoning back beside its calls, such as `DeepSeek`, receive it with
 /// [`Dialect::send_fields`](crate::backend::Dialect::send_fields).)
 ///
 /// # When a loop is stopped
-/// By an error, by a drop of the future, or with the whole process: no call that has run is run again. The start of
-/// each call is noted in the record before its handler is called, and its result when the handler has ended; where the
-/// manager [saves by itself](crate::Builder::autosave), the start is on the disk before the handler is called.
-/// [`resume_tools`](ConversationManager::resume_tools), in this process or after loading the file, runs the calls that
-/// have not run and sends all results. A call that was started and has no result has an unknown outcome: the handler may
-/// have done its work or not. It is an error of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and run again
-/// only with [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](ConversationManager::open_calls) shows what is known.
+/// After an error, a dropped future or a killed process, no call that has run is run again. The
+/// start of each call is recorded before its handler is called, and its result when the handler has
+/// ended; with [autosave](crate::Builder::autosave), the start is on the disk before the handler is
+/// called. [`resume_tools`](ConversationManager::resume_tools), in this process or after loading
+/// the file, runs the calls that have not run and sends all results. A call that was started and
+/// has no result has an unknown outcome: the handler may have done its work or not. It is an error
+/// of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and runs again only with
+/// [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](ConversationManager::open_calls) shows
+/// the state of each call.
 ///
-/// Some servers whose models think demand what they thought back with the results of their calls, in the field in which
-/// they gave it (`DeepSeek` and Moonshot in `reasoning_content`), and refuse the request without it. Such fields are kept in
-/// the record, and sent by [`Dialect::send_fields`](crate::Dialect::send_fields) or a [preset](crate::Dialect::preset).
+/// Some servers of reasoning models require the reasoning back with the results of the calls, in
+/// the field in which they sent it (`DeepSeek` and Moonshot in `reasoning_content`), and refuse the
+/// request without it. Such fields are kept in the record, and sent with
+/// [`Dialect::send_fields`](crate::Dialect::send_fields) or a [preset](crate::Dialect::preset).
 ///
 /// # Errors
-/// Awaited, those of an [`Exchange`]; [`ErrorKind::Limit`] when the model still calls after the last round;
-/// [`ErrorKind::ToolFailed`] when a handler failed and the loop stops there; [`ErrorKind::OutcomeUnknown`], before
-/// anything is run; [`ErrorKind::Io`] or [`ErrorKind::Conflict`] when the start of a call could not be saved, which is
-/// then not run. The record then ends in the calls, and [`resume_tools`](ConversationManager::resume_tools) goes on.
+/// When awaited, those of an [`Exchange`], and:
+/// - [`ErrorKind::Limit`] if the model still calls after the last round.
+/// - [`ErrorKind::ToolFailed`] if a handler failed and the loop stops at failures.
+/// - [`ErrorKind::OutcomeUnknown`], before anything is run, if a call was started earlier and has
+///   no result.
+/// - [`ErrorKind::Io`] or [`ErrorKind::Conflict`] if the start of a call could not be saved; the
+///   call is then not run.
+///
+/// The record then ends in the calls, and [`resume_tools`](ConversationManager::resume_tools)
+/// continues.
 ///
 /// # Examples
 /// ```
@@ -70,7 +80,7 @@ use crate::text::counted;
 #[must_use = "the calls are run when the loop is awaited"]
 pub struct ToolLoop {
     first: Option<Exchange>,
-    /// Every further one: the manager, and what goes with each request.
+    /// The template of every further exchange: the manager, and what is added to each request.
     next: Exchange,
     how: HowToRun,
     rounds: usize,
@@ -95,40 +105,47 @@ impl ToolLoop {
         }
     }
 
-    /// How often results may be sent. Default 10.
+    /// The most rounds, that is, how often results may be sent. Default 10.
     pub fn rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
         self
     }
 
-    /// How many calls run at the same time. Default: all of a reply. Results are sent in the order of the calls.
+    /// The most calls to run at the same time. Default: all calls of a reply. Results are sent in
+    /// the order of the calls.
+    ///
+    /// Set it to 1 for handlers that ask a person, or that must not overlap.
     pub fn parallel(mut self, calls: NonZeroUsize) -> Self {
         self.how.parallel = calls.get();
         self
     }
 
-    /// Ends the loop with [`ErrorKind::ToolFailed`] when a handler fails. Calls that run at the same time are waited for,
-    /// so that their results are kept; no others are started. The failed call has no result, and
+    /// Ends the loop with [`ErrorKind::ToolFailed`] if a handler fails. Default: the failure is
+    /// sent to the model as the result. Calls that run at the same time are waited for, so that
+    /// their results are kept; no others are started. The failed call has no result, and
     /// [`resume_tools`](ConversationManager::resume_tools) runs it again.
     pub fn stop_on_error(mut self) -> Self {
         self.how.stops_on_error = true;
         self
     }
 
-    /// Runs calls again that were started and have no result, because a loop or its process was stopped while their
-    /// handlers ran. Default: they are an error of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
+    /// Runs calls again that were started and have no result, because a loop or its process was
+    /// stopped while their handlers ran. Default: they are an error of the kind
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
     pub fn rerun_unknown(mut self) -> Self {
         self.how.reruns_unknown = true;
         self
     }
 
-    /// Streams every reply, and shows its parts as they come. A reply that breaks off is not kept in part.
+    /// Streams every reply and passes its events to `show` as they arrive. A reply that breaks off
+    /// is not kept in part.
     pub fn on_event(mut self, show: impl FnMut(&ChatEvent) + Send + 'static) -> Self {
         self.on_event = Some(Box::new(show));
         self
     }
 
-    /// Sends a message with every request of the loop, directly before what is asked; see [`Exchange::context`].
+    /// Sends a message with every request of the loop, directly before the required messages; see
+    /// [`Exchange::context`].
     pub fn context(self, message: impl Into<Message>) -> Self {
         let message = message.into();
         self.each(|exchange| exchange.context(message.clone()))
@@ -184,7 +201,10 @@ impl ToolLoop {
 }
 
 fn too_many(rounds: usize) -> Error {
-    let detail = format!("the model still calls tools after {}; the calls are in the record", counted(rounds, "round"));
+    let detail = format!(
+        "the model still calls tools after {}; the calls are in the record, and `resume_tools` continues",
+        counted(rounds, "round")
+    );
     Error::new(ErrorKind::Limit, detail)
 }
 

@@ -6,6 +6,7 @@ use futures_lite::future::{block_on, yield_now};
 use super::*;
 use crate::backend::{BackendError, ChatEvent, ChatReply, FinishReason, Scripted};
 use crate::budget::TokenBudget;
+use crate::error::ErrorKind;
 use crate::message::{Role, ToolCall};
 use crate::tokens::CounterFn;
 
@@ -218,7 +219,7 @@ impl Log {
         self.0.lock().unwrap().push(call.id().unwrap_or_default().to_owned());
     }
 
-    /// What was begun since somebody last asked.
+    /// The calls started since the last look.
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
@@ -377,7 +378,7 @@ fn an_unknown_outcome_may_be_said_by_hand() {
     assert!(error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("1 call without a result: `2`"));
     let error = block_on(chat.send("b").into_future()).unwrap_err();
     assert!(
-        error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("`resume_tools` goes on"),
+        error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("continue with `resume_tools`"),
         "{error}"
     );
 }
@@ -415,7 +416,8 @@ fn a_round_stays_with_its_branch() {
     log.take();
     block_on(chat.resume_tools(log.echo()).rerun_unknown().into_future()).unwrap();
     assert_eq!(log.take(), ["2"]);
-    // Gone back behind the exchange that recorded the results: they are on another branch, and no call runs again.
+    // Gone back to before the exchange that recorded the results: they are on another branch, and
+    // no call runs again.
     chat.switch(calls).unwrap();
     script.then("done again");
     block_on(chat.resume_tools(log.echo()).into_future()).unwrap();

@@ -1,5 +1,5 @@
-//! Spans and events for `tracing`. No message text is in them, and so errors are in them as `Debug` writes them: without
-//! what a server said, which may quote the conversation.
+//! Spans and events for `tracing`. They contain no message text, so errors are written by `Debug`:
+//! without a server's explanation, which may quote the conversation.
 
 use tracing::field::Empty;
 use tracing::{Span, debug, info_span, warn};
@@ -8,7 +8,7 @@ use super::Shared;
 use super::reply::Reply;
 use crate::error::Error;
 
-/// The span of an exchange; what is not known yet is recorded when it ends.
+/// The span of an exchange; fields that are not known yet are recorded when it ends.
 pub(super) fn exchange(shared: &Shared) -> Span {
     let (model, strategy) = (&*shared.setup.model.name, shared.setup.strategy.spec());
     info_span!(
@@ -59,7 +59,7 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
     }
 }
 
-/// Inside the span of the exchange, where it is still there.
+/// Inside the span of the exchange, if it still exists.
 pub(super) fn unsaved(error: &Error) {
     warn!(?error, "the conversation could not be saved");
 }

@@ -1,4 +1,5 @@
-//! An exchange under way: planned, asked, and committed whole or not at all.
+//! `Transaction`: an exchange in progress. It is planned, sent, and committed completely or not at
+//! all.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,37 +22,37 @@ use crate::plan::Plan;
 use crate::request::ChatRequest;
 use crate::tokens::{Dollars, Forecast};
 
-/// It holds the turn. Dropped before it is committed, it leaves the record as it was.
+/// Holds the send permit. Dropping it before the commit leaves the record unchanged.
 pub(super) struct Transaction {
     turn: Arc<SendPermit>,
     exchange: Exchange,
     started: Instant,
-    /// When the request was sent that is answered.
+    /// When the request was sent.
     asked: Instant,
     planned: Planned,
     forecast: Forecast,
-    /// Requests that were refused as too long, and planned again.
+    /// Earlier requests, which were refused as too long and planned again.
     attempts: Vec<Attempt>,
     span: Span,
     is_told: bool,
 }
 
-/// What will be sent.
+/// The request to send.
 pub(super) struct Planned {
-    /// The record with what is asked behind it.
+    /// The record with the new messages.
     pub(super) staged: Conversation,
     pub(super) plan: Plan,
     /// The calls for summaries that were made first.
     pub(super) summaries: Vec<SummaryCall>,
 }
 
-/// What became of an exchange.
+/// The effects of a commit.
 struct Committed {
     asked: ItemId,
     item_id: ItemId,
-    /// Tokens at the start of the request that the one before had too.
+    /// How many tokens at the start of the request equal the start of the previous one.
     repeated: u64,
-    /// The items that the request before had sent and this one did not.
+    /// The items that the previous request sent and this one did not.
     evicted: Vec<ItemId>,
 }
 
@@ -59,12 +60,12 @@ struct Committed {
 pub(super) struct Events {
     pub(super) first: ChatEvent,
     pub(super) rest: EventStream,
-    /// From the request to the first part.
+    /// The time from the request to the first part.
     pub(super) waited: Duration,
 }
 
 impl Transaction {
-    /// Waits for its turn, unless it has it, and plans.
+    /// Waits for the send permit, unless it is given, and plans.
     pub(super) async fn open(exchange: Exchange, turn: Option<Arc<SendPermit>>) -> Result<Self> {
         let started = Instant::now();
         let turn = match turn {
@@ -100,7 +101,7 @@ impl Transaction {
         self.call(|backend, request| backend.complete(request)).await
     }
 
-    /// The first part of the reply, and the rest as it comes.
+    /// The first part of the reply, and the rest while it arrives.
     pub(super) async fn ask_for_events(&mut self) -> Result<Events> {
         let begin = |backend: &dyn ChatBackend, request| -> BoxFuture<'static, _> {
             let stream = backend.stream(request);
@@ -116,7 +117,7 @@ impl Transaction {
         Ok(Events { first, rest, waited: self.asked.elapsed() })
     }
 
-    /// Sends the request; once more, planned again, where it is too long.
+    /// Sends the request; if it is too long, plans it again and sends it once more.
     async fn call<T>(
         &mut self,
         send: impl Fn(&dyn ChatBackend, ChatRequest) -> BoxFuture<'static, Result<T, BackendError>>,
@@ -140,13 +141,14 @@ impl Transaction {
         }
     }
 
-    /// Learns from a request that was too long, and plans again; whether the new plan is smaller.
+    /// Learns from a request that was too long, and plans again. Returns whether the new plan is
+    /// smaller.
     fn plan_smaller(&mut self, error: &BackendError) -> bool {
         let (shared, before) = (Arc::clone(&self.turn.shared), self.planned.plan.tokens().total());
         shared.learn_overflow(&self.forecast, &self.planned.plan, error);
         let known = shared.state(|state| state.guess);
         if error.limit().is_none_or(|tokens| tokens == 0) {
-            // Where the answer has no number, a smaller request than this one is the best guess.
+            // If the answer states no number, a smaller request than this one is the best guess.
             let guess = self.exchange.window_for(self.forecast.estimated.tokens / 4 * 3);
             shared.state(|state| state.guess = guess);
         }
@@ -166,7 +168,7 @@ impl Transaction {
         }
     }
 
-    /// The error of a backend, with what had come of the reply.
+    /// The error of a backend, with the part of the reply that has arrived.
     pub(super) fn refused(&mut self, error: BackendError, partial: Option<Message>) -> Error {
         let error = error.or_attempt(self.asked.elapsed());
         let attempts = [&self.attempts, error.attempts()].concat();
@@ -191,7 +193,7 @@ impl Transaction {
         error
     }
 
-    /// Makes the staged record with the reply behind it the record, and saves it.
+    /// Makes the staged record with the reply the current one, and saves it.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
         let shared = Arc::clone(&self.turn.shared);
         let mut reply = reply.or_attempt(self.asked.elapsed());
@@ -244,7 +246,7 @@ impl Transaction {
         }
     }
 
-    /// Takes in the bill of a reply; what it cost, if that is known.
+    /// Records the bill of a reply. Returns its cost, if that is known.
     fn pay(&self, reply: &ChatReply, failed: bool) -> Option<Dollars> {
         let shared = &self.turn.shared;
         if let Some(usage) = &reply.usage {
@@ -267,18 +269,19 @@ impl Transaction {
         }
     }
 
-    /// Records what had come of a reply, marked as incomplete, and begins to save it.
+    /// Records the part of a reply that has arrived, marked as incomplete, and starts to save it.
     pub(super) fn commit_partial(&self, partial: &Message) {
         let shared = &self.turn.shared;
         if let Ok(committed) = shared.commit(&self.planned, &partial.clone().incomplete()) {
             self.tell_evicted(&committed.evicted);
-            // A drop cannot wait for it.
+            // A drop cannot wait for the save.
             shared.save_later();
         }
     }
 }
 
-/// An exchange that was recorded and is being saved. Dropped meanwhile, it is told all the same.
+/// An exchange that was recorded and is being saved. If it is dropped meanwhile, observers are
+/// still told.
 struct Saving<'a> {
     transaction: &'a Transaction,
     reply: &'a Reply,
@@ -297,24 +300,24 @@ impl Drop for Saving<'_> {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if !self.is_told {
-            // Only an answer is waited for: a request is under way.
+            // The only wait is for an answer, so a request was in flight and may be billed.
             self.turn.shared.spend_on_reply(self.attempts.len() + 1, None, true);
-            let error = Error::new(ErrorKind::Interrupted, "the exchange was dropped before its reply was whole");
+            let error = Error::new(ErrorKind::Interrupted, "the exchange was dropped before its reply was complete");
             self.turn.shared.tell_failed(&self.span, &error);
         }
     }
 }
 
-/// Why there is nobody to ask, and the ways out.
-const NO_BACKEND: &str = "the manager was built without one: state it with `Builder::backend`, or build the crate with its \
+/// The error if there is no backend.
+const NO_BACKEND: &str = "the manager was built without one: set it with `Builder::backend`, or build the crate with its \
     feature `openai`, under which the default is the endpoint that OPENAI_BASE_URL and OPENAI_API_KEY name";
 
 fn nothing_came() -> BackendError {
-    BackendError::interrupted("the stream ended before anything came")
+    BackendError::interrupted("the stream ended before anything arrived")
 }
 
-/// The message of a reply as it is recorded; an error when somebody else said it, its calls cannot be used, or nothing is
-/// in it.
+/// The message of a reply as it is recorded; an error if its role is not the assistant's, its calls
+/// cannot be used, or it is empty.
 fn usable(reply: &ChatReply) -> Result<Message, (ErrorKind, String)> {
     if *reply.message.role() != Role::Assistant {
         return Err((ErrorKind::Malformed, "the reply is not an assistant's message".to_owned()));
@@ -345,7 +348,7 @@ impl Shared {
         self.setup.observers.tell(|observer| observer.failed(&id, error));
     }
 
-    /// Makes the staged record the record, with the reply behind it.
+    /// Makes the staged record with the reply the current one.
     fn commit(&self, planned: &Planned, reply: &Message) -> Result<Committed> {
         let Planned { staged, plan, .. } = planned;
         let mut staged = staged.clone();
@@ -365,7 +368,7 @@ impl Shared {
 }
 
 impl State {
-    /// The items of the path that the request before sent and this one does not.
+    /// The items of the path that the previous request sent and this one does not.
     fn evicted(&mut self, staged: &Conversation, sent: Vec<ItemId>) -> Vec<ItemId> {
         let before = std::mem::replace(&mut self.sent, sent);
         let path = staged.path();

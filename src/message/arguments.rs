@@ -1,31 +1,32 @@
-//! What the arguments of a function's call are: judged here and nowhere else.
+//! Classifies the arguments of a function call. No other module judges them.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// The member under which a server is sent arguments that are not a JSON object, as text.
+/// The member that carries arguments which are not a JSON object, as text, to a server.
 pub(crate) const INVALID: &str = "invalid_arguments";
 
-/// The deepest nesting that is not looked at twice: `serde_json` itself reads values of up to 128.
+/// The deepest nesting that needs no second check: `serde_json` itself reads values of up to 128
+/// levels.
 const CERTAINLY_READ: usize = 100;
 
-/// The arguments of a function's call. The API has one JSON object there.
+/// What the arguments of a function call are. The API requires one JSON object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
-    /// Nothing, white space, or `null`: the call has no arguments.
+    /// Empty, white space, or `null`: the call has no arguments.
     Empty,
     /// One JSON object.
     Object,
     /// A text that ends in the middle of a value.
     Cut,
-    /// A text that is complete and not a JSON object, with the reason.
+    /// A complete text that is not a JSON object, with the reason.
     Invalid(String),
 }
 
 impl Arguments {
-    /// Judges arguments as a model wrote them.
+    /// Classifies arguments as a model wrote them.
     pub(crate) fn of(text: &str) -> Self {
         let text = text.trim_ascii();
         if text.is_empty() || text == "null" {
@@ -39,7 +40,7 @@ impl Arguments {
         }
     }
 
-    /// Why they are not a JSON object; `None` where they are one, or empty.
+    /// Why they are not a JSON object; `None` if they are one, or are empty.
     pub(crate) fn fault(self) -> Option<String> {
         match self {
             Self::Empty | Self::Object => None,
@@ -49,8 +50,8 @@ impl Arguments {
     }
 }
 
-/// The arguments as a server is sent them, always a JSON object: `{}` where there are none, and text that is not a JSON
-/// object as the one member of an object, so that the model still sees what it wrote.
+/// The arguments as they are sent, always a JSON object: `{}` if there are none; text that is not a
+/// JSON object is sent as the value of a single member, so that the model still sees what it wrote.
 pub(crate) fn as_sent(text: &str) -> Cow<'_, str> {
     match Arguments::of(text) {
         Arguments::Object => Cow::Borrowed(text),
@@ -59,7 +60,8 @@ pub(crate) fn as_sent(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether the text is one JSON value that any reader takes: no half of a surrogate pair, and not nested without end.
+/// Checks that the text is one JSON value that any reader accepts: no half of a surrogate pair, and
+/// not nested too deep.
 fn check(text: &str) -> serde_json::Result<()> {
     serde_json::from_str::<IgnoredAny>(text)?;
     let nesting = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
@@ -69,7 +71,7 @@ fn check(text: &str) -> serde_json::Result<()> {
     Ok(())
 }
 
-/// Whether the text ends in a number that is not complete, which `serde_json` does not report as an end.
+/// Whether the text ends in an incomplete number, which `serde_json` does not report as an end.
 fn ends_in_a_number(text: &str) -> bool {
     text.ends_with(['-', '+', '.', 'e', 'E'])
         && serde_json::from_str::<IgnoredAny>(&format!("{text}0")).is_err_and(|error| error.is_eof())

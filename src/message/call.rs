@@ -1,4 +1,4 @@
-//! What an assistant message asks tools to do.
+//! `ToolCall` and `FunctionCall`: the calls of an assistant message.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,10 +11,11 @@ use super::object::{Known, Member, Object, known, text_or_raw};
 use crate::halves::mended;
 use crate::json::RawJson;
 
-/// The name that a call without one is sent with.
+/// The name that is sent for a call without one.
 const UNNAMED: &str = "unnamed";
 
-/// One call of a tool, a function's or a custom tool's, as the model wrote it: the arguments stay as they are.
+/// One call of a tool, either a function or a custom tool. Its arguments are kept as the model
+/// wrote them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ToolCall(Object<CallMember>);
 
@@ -26,7 +27,7 @@ enum CallMember {
     Custom(Option<FunctionCall>),
 }
 
-/// The name and arguments inside a call, and the value of the deprecated `function_call`.
+/// The name and arguments inside a call; also the value of the deprecated `function_call`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FunctionCall(Object<FunctionMember>);
 
@@ -60,24 +61,25 @@ impl ToolCall {
         ]))
     }
 
-    /// The call's id, if it has one. Ids can repeat within a conversation: pair by position.
+    /// The call's id, if it has one. Ids may repeat within a conversation, so pair calls and
+    /// results by position.
     pub fn id(&self) -> Option<&str> {
         self.0.find(|member| if let CallMember::Id(id) = member { id.as_deref() } else { None })
     }
 
-    /// `function`, `custom`, or another kind; `function` when the call does not say.
+    /// `function`, `custom`, or another kind; `function` if the call does not state one.
     pub fn kind(&self) -> &str {
         let stated = self.0.find(|member| if let CallMember::Type(kind) = member { kind.as_deref() } else { None });
         stated.unwrap_or("function")
     }
 
-    /// The tool's name; empty when the call has none.
+    /// The tool's name; empty if the call has none.
     pub fn name(&self) -> &str {
         self.call().map_or("", FunctionCall::name)
     }
 
-    /// The arguments of a function, byte for byte as the model wrote them (`{}` where it wrote none, and U+FFFD for half a
-    /// character), or the input of a custom tool.
+    /// The arguments of a function, byte for byte as the model wrote them (`{}` if it wrote none,
+    /// and U+FFFD for half a character), or the input of a custom tool.
     pub fn arguments(&self) -> Cow<'_, str> {
         match self.call() {
             Some(call) if !self.is_custom() => call.arguments(),
@@ -86,12 +88,13 @@ impl ToolCall {
         }
     }
 
-    /// Why the arguments of a function are not the JSON object that the API has there, as the model may be told; `None`
-    /// where they are one, and for custom tools, whose input is free text.
+    /// Why the arguments of a function are not a JSON object, in words that the model can be given;
+    /// `None` if they are one, and for custom tools, whose input is free text.
     ///
-    /// [`run_tools`](crate::ConversationManager::run_tools) answers such a call with this text and does not run it. Who
-    /// runs calls by hand can do the same. Servers are sent such arguments as text inside an object,
-    /// `{"invalid_arguments": "…"}`, because strict ones refuse a request whose calls have no JSON.
+    /// [`run_tools`](crate::ConversationManager::run_tools) answers such a call with this text and
+    /// does not run it. A program that runs calls by hand can do the same. Servers receive such
+    /// arguments as text inside an object, `{"invalid_arguments": "…"}`, because strict servers
+    /// refuse calls without JSON.
     ///
     /// # Examples
     /// ```
@@ -105,22 +108,22 @@ impl ToolCall {
         self.judged()?.fault()
     }
 
-    /// Any other member, as it stands in the JSON.
+    /// Any other member, as JSON.
     pub fn get(&self, key: &str) -> Option<&RawJson> {
         self.0.other(key)
     }
 
-    /// What the arguments of a function are; `None` for calls of another kind.
+    /// The class of a function's arguments; `None` for calls of another kind.
     pub(crate) fn judged(&self) -> Option<Arguments> {
         self.is_function().then(|| self.call().map_or(Arguments::Empty, FunctionCall::judged))
     }
 
-    /// Whether a function or a custom tool is called, and not said which.
+    /// Whether it calls a function or a custom tool without naming it.
     pub(crate) fn is_nameless(&self) -> bool {
         (self.is_function() || self.is_custom()) && self.name().trim().is_empty()
     }
 
-    /// Whether there is nothing in it: no id, no name and no arguments.
+    /// Whether it is empty: no id, no name and no arguments.
     pub(crate) fn is_blank(&self) -> bool {
         self.is_nameless() && self.stated_id().is_none() && self.written().is_empty()
     }
@@ -135,7 +138,7 @@ impl ToolCall {
         Self(self.0.with(Member::Known(CallMember::Id(Some(id.into())))))
     }
 
-    /// The arguments or input as they were written; empty where there are none.
+    /// The arguments or input as written; empty if there are none.
     pub(crate) fn written(&self) -> &str {
         self.call().map_or("", FunctionCall::written)
     }
@@ -146,19 +149,20 @@ impl ToolCall {
         self.with_call(call.with_written(text, self.is_custom()))
     }
 
-    /// The deprecated call of a function as one of a tool.
+    /// The deprecated function call as a tool call.
     pub(crate) fn of_function(call: &FunctionCall) -> Self {
         Self(Object::new(vec![Member::Known(CallMember::Function(Some(call.clone())))]))
     }
 
-    /// Whether strict servers take it as it stands, its id aside.
+    /// Whether strict servers accept it unchanged, apart from its id.
     pub(crate) fn is_as_sent(&self) -> bool {
         let is_known = self.is_function() || self.is_custom();
         let has_kind = self.0.find(|member| if let CallMember::Type(kind) = member { kind.as_deref() } else { None });
         !is_known || has_kind.is_some() && self.call().is_some_and(|call| call.is_as_sent(self.is_custom()))
     }
 
-    /// The call as strict servers take it: with a kind, a name, and arguments that are the text of a JSON object.
+    /// The call as strict servers accept it: with a kind, a name, and the text of a JSON object as
+    /// arguments.
     pub(crate) fn as_sent(&self) -> Self {
         if self.is_as_sent() {
             return self.clone();
@@ -173,7 +177,7 @@ impl ToolCall {
             || self.call().is_none() && self.kind() == "custom"
     }
 
-    /// Kinds that only some servers have may call a function too.
+    /// Whether it calls a function; kinds that only some servers have may do so too.
     fn is_function(&self) -> bool {
         !self.is_custom() && (self.call().is_some() || self.kind() == "function")
     }
@@ -187,7 +191,8 @@ impl ToolCall {
         self.0.find(CallMember::call)
     }
 
-    /// Whether it is a call as the specification has it: of the kind that it says, with arguments that are text.
+    /// Whether it is a call as the specification has it: of the kind that it states, with arguments
+    /// that are text.
     pub(crate) fn is_understood(&self) -> bool {
         let is_of_kind = self.0.find(|member| match (member, self.kind()) {
             (CallMember::Function(Some(call)), "function") | (CallMember::Custom(Some(call)), "custom") => Some(call),
@@ -228,14 +233,14 @@ impl FunctionCall {
         ]))
     }
 
-    /// The function's name; empty when there is none.
+    /// The function's name; empty if there is none.
     pub fn name(&self) -> &str {
         let name = self.0.find(|member| if let FunctionMember::Name(name) = member { name.as_deref() } else { None });
         name.unwrap_or("")
     }
 
-    /// The arguments as text, `{}` where there are none; arguments that a server wrote as JSON instead of text come as that
-    /// JSON's text.
+    /// The arguments as text, `{}` if there are none. Arguments that a server wrote as JSON instead
+    /// of text are returned as the text of that JSON.
     pub fn arguments(&self) -> Cow<'_, str> {
         match self.written() {
             "" => Cow::Borrowed("{}"),
@@ -257,7 +262,7 @@ impl FunctionCall {
         self.name().trim().is_empty()
     }
 
-    /// The arguments, or a custom tool's input, as they were written; empty where there are none.
+    /// The arguments, or a custom tool's input, as written; empty if there are none.
     fn written(&self) -> &str {
         let text = self.0.find(|member| match member {
             FunctionMember::Arguments(text) | FunctionMember::Input(text) => Some(&**text),
@@ -273,7 +278,7 @@ impl FunctionCall {
         Self(self.0.with(Member::Known(member)))
     }
 
-    /// Whether strict servers take it as it stands.
+    /// Whether strict servers accept it unchanged.
     pub(crate) fn is_as_sent(&self, is_custom: bool) -> bool {
         let arguments = self.0.find(|member| match member {
             FunctionMember::Arguments(text) => Some(&**text).filter(|_| !is_custom),
@@ -284,7 +289,7 @@ impl FunctionCall {
         !self.is_nameless() && arguments.is_some_and(is_taken)
     }
 
-    /// The call as strict servers take it.
+    /// The call as strict servers accept it.
     pub(crate) fn as_sent(&self, is_custom: bool) -> Self {
         let text = if is_custom { Cow::Borrowed(self.written()) } else { as_sent(self.written()) };
         let sent = self.with_written(&text, is_custom);
@@ -299,7 +304,7 @@ impl FunctionCall {
         self.0.find(|member| (!matches!(member, FunctionMember::Name(_))).then_some(())).is_some()
     }
 
-    /// What it holds beside its name and arguments.
+    /// The members other than name and arguments.
     pub(crate) fn foreign(&self) -> Vec<RawJson> {
         let has_text = self.has_text();
         let is_arguments = |key: &str| match key {
@@ -354,7 +359,8 @@ impl<'de> Deserialize<'de> for FunctionCall {
 }
 
 impl FunctionMember {
-    /// Arguments without half characters: they are JSON themselves, in which a handler or a server could not read one.
+    /// Arguments without half characters. They are JSON themselves, and neither a handler nor a
+    /// server could parse a half in them.
     fn of_arguments(text: &str) -> Self {
         Self::Arguments(mended(text).text.into())
     }

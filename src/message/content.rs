@@ -1,4 +1,4 @@
-//! What a message says: text, or a list of parts.
+//! `Content` and `Part`: the text, images and other parts of a message.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,8 @@ pub enum Content {
 }
 
 impl Content {
-    /// All text, that of parts joined with nothing between, as the API counts it. Parts that are not text give none.
+    /// All text of the content; the texts of parts are joined without a separator, as the API
+    /// counts them. Parts that are not text are skipped.
     pub fn text(&self) -> Cow<'_, str> {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
@@ -34,7 +35,7 @@ impl Content {
         }
     }
 
-    /// The parts; none when the content is plain text.
+    /// The parts; empty if the content is plain text.
     pub fn parts(&self) -> &[Part] {
         match self {
             Self::Text(_) => &[],
@@ -115,7 +116,8 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// One part of a content: text, an image, audio, a file, a refusal, or a kind that this crate does not know.
+/// One part of a content: text, image, audio, file, refusal, or a kind that this crate does not
+/// know.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Part(Object<PartMember>);
 
@@ -130,21 +132,21 @@ enum PartMember {
     ImageUrl(RawJson),
 }
 
-/// How closely a model looks at an image.
+/// How closely a model looks at an image. It decides what the image costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ImageDetail {
-    /// The model decides.
+    /// The model decides. This is the API's default.
     #[default]
     Auto,
-    /// A small version of the image, for few tokens.
+    /// A small version of the image, for few tokens: enough to tell what it shows.
     Low,
-    /// The image as it is, up to what the model takes.
+    /// The image in its full size, up to the model's limit: needed to read text in it.
     High,
 }
 
 impl ImageDetail {
-    /// The word that the API has for it.
+    /// The API's word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -178,16 +180,18 @@ impl Part {
         Self::of("text", Member::Known(PartMember::Text(text.into())))
     }
 
-    /// An image, by address or as a `data:` URL.
+    /// An image, given by its address or as a `data:` URL.
     pub fn image(url: &str) -> Self {
         Self::of_image(serde_json::json!({ "url": url }))
     }
 
-    /// An image, by address or as a `data:` URL, that the model looks at as closely as `detail` says.
+    /// An image, given by its address or as a `data:` URL, which the model looks at as closely as
+    /// `detail` says.
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ChatCost, ImageDetail, Message, Part};
+    /// use turnwise::message::{ImageDetail, Part};
+    /// use turnwise::{ChatCost, Message};
     ///
     /// let image = Part::image_with_detail("https://example.com/cat.png", ImageDetail::Low);
     /// let message = Message::user(vec![Part::from_text("What is this?"), image]);
@@ -197,13 +201,13 @@ impl Part {
         Self::of_image(serde_json::json!({ "url": url, "detail": detail.as_str() }))
     }
 
-    /// A part of any kind: `{"type": kind, kind: value}`, as `input_audio` and `file` are. It is the same part that
-    /// reading this JSON gives: `text`, `refusal` and `image_url` are the kinds that this crate knows. The kind `type`
-    /// has no value, as an object has each key once.
+    /// A part of any kind: `{"type": kind, kind: value}`, the form of `input_audio` and `file`. It
+    /// equals the part that is read from this JSON; the kinds `text`, `refusal` and `image_url` are
+    /// typed. A part of the kind `type` has no value, because an object has each key once.
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{Part, RawJson};
+    /// use turnwise::message::{Part, RawJson};
     ///
     /// assert_eq!(Part::new("text", "Hello!".into()), Part::from_text("Hello!"));
     /// let file = Part::new("file", RawJson::new(r#"{"file_id": "file-1"}"#)?);
@@ -283,7 +287,7 @@ impl Part {
         self.image_json().and_then(|raw| raw.parse().ok())
     }
 
-    /// The value of `image_url`, be it an image as the API has it or not.
+    /// The value of `image_url`, even if it is not an image as the API has it.
     pub(crate) fn image_json(&self) -> Option<&RawJson> {
         self.0.find(|member| if let PartMember::ImageUrl(raw) = member { Some(raw) } else { None })
     }
@@ -293,7 +297,7 @@ impl Part {
         self.0.others()
     }
 
-    /// Any other member, as it stands in the JSON.
+    /// Any other member, as JSON.
     pub fn get(&self, key: &str) -> Option<&RawJson> {
         self.0.other(key)
     }

@@ -1,8 +1,9 @@
-//! One chat-completions message, lossless.
+//! `Message`: one chat-completions message, without loss.
 //!
-//! A message is JSON exactly as the API has it. The members that the specification knows are typed; everything else is
-//! kept as raw JSON in its place, so that what came in goes out: the same values, the same order of keys, numbers digit
-//! for digit, a call's arguments byte for byte (invariant 9).
+//! A message is JSON exactly as the API has it. The members that the specification knows are typed.
+//! Everything else is kept as raw JSON in its place, so that a message is written as it was read:
+//! the same values, the same order of keys, numbers digit for digit, and a call's arguments byte
+//! for byte (invariant 9).
 
 mod arguments;
 mod call;
@@ -19,7 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
-use crate::json::{RawJson, described};
+pub use crate::json::RawJson;
+use crate::json::described;
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
@@ -29,11 +31,12 @@ pub(crate) use content::SIZE;
 pub use content::{Content, ImageDetail, ImageUrl, Part};
 use role::KeptRole;
 pub use role::Role;
-pub(crate) use sent::{call_faults, made_id, with_legal_calls};
+pub(crate) use sent::{call_faults, has_legal_calls, made_id, with_legal_calls};
 
 /// One chat-completions message. A clone shares the text.
 ///
-/// `Debug` prints lengths, not text. It parses through `serde_json` (from text, or from a [`serde_json::Value`]).
+/// `Debug` prints lengths, not text. It is deserialized by `serde_json` only, from text or from a
+/// [`serde_json::Value`].
 ///
 /// # Examples
 /// ```
@@ -62,37 +65,47 @@ enum MessageMember {
     Audio(RawJson),
 }
 
+/// Whether a message keeps a member, of which `keep` decides about those outside the specification.
+fn is_retained(member: &Member<MessageMember>, keep: impl Fn(&str) -> bool) -> bool {
+    match member {
+        Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
+        Member::Known(_) => true,
+        Member::Other(other) => keep(&other.0),
+    }
+}
+
 impl Message {
     /// A message of any role.
     pub fn new(role: impl Into<Role>, content: impl Into<Content>) -> Self {
         Self(Object::new(vec![
-            // However it was made, a role that the specification has is that role.
+            // Every constructor maps the name of a known role to that role.
             Member::Known(MessageMember::Role(Role::from(role.into().as_str()).into())),
             Member::Known(MessageMember::Content(Some(content.into()))),
         ]))
     }
 
-    /// Instructions.
+    /// Instructions for the model.
     pub fn system(content: impl Into<Content>) -> Self {
         Self::new(Role::System, content)
     }
 
-    /// Instructions, as newer models call them.
+    /// Instructions for the model, under the name that newer models use.
     pub fn developer(content: impl Into<Content>) -> Self {
         Self::new(Role::Developer, content)
     }
 
-    /// What the person says.
+    /// A message of the user.
     pub fn user(content: impl Into<Content>) -> Self {
         Self::new(Role::User, content)
     }
 
-    /// What the model says.
+    /// A message of the model.
     pub fn assistant(content: impl Into<Content>) -> Self {
         Self::new(Role::Assistant, content)
     }
 
-    /// What the model asks tools to do; the content is null. [`with_content`](Self::with_content) adds text beside it.
+    /// A message in which the model calls tools; its content is null.
+    /// [`with_content`](Self::with_content) adds text beside the calls.
     pub fn calls(calls: impl IntoIterator<Item = ToolCall>) -> Self {
         Self(Object::new(vec![
             Member::Known(MessageMember::Role(Role::Assistant.into())),
@@ -101,7 +114,7 @@ impl Message {
         ]))
     }
 
-    /// What the model said as a reply has it: the content is null where it said nothing.
+    /// A message of the model as in a reply: without text, the content is null.
     pub(crate) fn said(text: &str) -> Self {
         Self(Object::new(vec![
             Member::Known(MessageMember::Role(Role::Assistant.into())),
@@ -118,29 +131,30 @@ impl Message {
         ]))
     }
 
-    /// Reads one message from JSON text. Half a character, such as the escape `\ud83d` without its other half, is read as
-    /// U+FFFD.
+    /// Reads one message from JSON text. Half a character, such as the escape `\ud83d` without its
+    /// other half, is read as U+FFFD.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidMessage`] when the text is not JSON or not a message: no `role`, a known member of a wrong
-    /// type, a key twice.
+    /// [`ErrorKind::InvalidMessage`] if the text is not JSON or not a message: no `role`, a known
+    /// member of a wrong type, or a key that occurs twice.
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(&mended(text).text).map_err(|e| Error::new(ErrorKind::InvalidMessage, described(&e)))
     }
 
-    /// Adds text as a part behind the content there is.
+    /// Adds text as a part after the existing content.
     #[must_use]
     pub fn and_text(self, text: &str) -> Self {
         self.and_part(Part::from_text(text))
     }
 
-    /// Adds an image by its address or as a `data:` URL, behind the content there is.
+    /// Adds an image, by its address or as a `data:` URL, after the existing content.
     #[must_use]
     pub fn image_url(self, url: &str) -> Self {
         self.and_part(Part::image(url))
     }
 
-    /// Adds an image that the model looks at as closely as `detail` says, behind the content there is.
+    /// Adds an image that the model looks at as closely as `detail` says, after the existing
+    /// content.
     #[must_use]
     pub fn image_with_detail(self, url: &str, detail: ImageDetail) -> Self {
         self.and_part(Part::image_with_detail(url, detail))
@@ -192,7 +206,7 @@ impl Message {
         Self(self.0.with(Member::Known(MessageMember::Name(Some(name.into())))))
     }
 
-    /// The same message said by somebody else.
+    /// The same message with another role.
     #[must_use]
     pub(crate) fn with_role(self, role: Role) -> Self {
         Self(self.0.with(Member::Known(MessageMember::Role(role.into()))))
@@ -204,10 +218,11 @@ impl Message {
         Self(self.0.filter(|member| !matches!(member, Member::Known(MessageMember::Name(_)))))
     }
 
-    /// The same message with a member that is not in the specification.
+    /// The same message with a member that is not in the specification, such as a vendor's field.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidMessage`] when the key is one of the specification's and the value has a wrong type.
+    /// [`ErrorKind::InvalidMessage`] if the key is in the specification and the value has a wrong
+    /// type.
     pub fn with_field(self, key: &str, value: impl Into<RawJson>) -> Result<Self> {
         let one = format!("{{{}:{}}}", serde_json::Value::from(key), value.into().as_str());
         let member = MessageMember::read_one(&one)
@@ -215,19 +230,19 @@ impl Message {
         Ok(Self(self.0.with(member)))
     }
 
-    /// The same message marked as a reply that did not come to its end: `"status": "incomplete"`, as the Responses API
-    /// has it. It stays in the record and is not sent.
+    /// The same message marked as an incomplete reply: `"status": "incomplete"`, as in the
+    /// Responses API. The mark stays in the record and is not sent.
     #[must_use]
     pub(crate) fn incomplete(self) -> Self {
         self.clone().with_field("status", serde_json::Value::from("incomplete")).unwrap_or(self)
     }
 
-    /// Whether it is a reply that did not come to its end, kept on request.
+    /// Whether it is an incomplete reply that was kept on request.
     pub fn is_incomplete(&self) -> bool {
         self.get("status").is_some_and(|status| status.as_str() == r#""incomplete""#)
     }
 
-    /// The same message with other texts: those of its content for which `change` gives one.
+    /// The same message with replaced texts: those of its content for which `change` returns one.
     pub(crate) fn map_texts(&self, mut change: impl FnMut(&str) -> Option<String>) -> Self {
         match self.content() {
             Some(Content::Text(text)) => {
@@ -244,19 +259,19 @@ impl Message {
         }
     }
 
-    /// What a model thought before it answered, where a member of the message holds it as text.
+    /// The model's reasoning before the answer, if a member of the message holds it as text.
     pub(crate) fn reasoning(&self) -> Option<String> {
         let text = |name: &&str| self.get(name)?.parse::<String>().ok().filter(|text| !text.is_empty());
         ["reasoning_content", "reasoning"].iter().find_map(text)
     }
 
-    /// Whether it holds what a model thought before it answered.
+    /// Whether it holds the model's reasoning.
     pub(crate) fn has_reasoning(&self) -> bool {
         self.without_reasoning() != *self
     }
 
-    /// The same message without what a model thought before it answered: members that hold it, a `<think>` block at the
-    /// start of the text, and parts that hold it beside others.
+    /// The same message without the model's reasoning: without the members that hold it, a
+    /// `<think>` block at the start of the text, and parts that hold it beside others.
     pub(crate) fn without_reasoning(&self) -> Self {
         const MEMBERS: [&str; 3] = ["reasoning", "reasoning_content", "thinking"];
         const PARTS: [&str; 3] = ["thinking", "redacted_thinking", "reasoning"];
@@ -277,8 +292,8 @@ impl Message {
         }
     }
 
-    /// The message with those of its members that are in the specification, and others that `keep` accepts. A list of
-    /// calls that is empty or null goes too.
+    /// The message with the members of the specification and others that `keep` accepts. An empty
+    /// or null list of calls is removed too.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
         let is_kept = |member: &Member<MessageMember>| match member {
             Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
@@ -294,21 +309,27 @@ impl Message {
         kept
     }
 
-    /// Who speaks.
+    /// Whether [`retain`](Self::retain) leaves it as it is.
+    pub(crate) fn retains_all(&self, keep: impl Fn(&str) -> bool) -> bool {
+        self.0.all(|member| is_retained(member, &keep))
+    }
+
+    /// The role of the author.
     pub fn role(&self) -> &Role {
         const NO_ROLE: &Role = &Role::User;
-        // Every constructor and the parser put a role in.
+        // Every constructor and the parser set a role.
         self.0
             .find(|member| if let MessageMember::Role(role) = member { Some(&**role) } else { None })
             .unwrap_or(NO_ROLE)
     }
 
-    /// The content; `None` when it is null or absent.
+    /// The content; `None` if it is null or absent.
     pub fn content(&self) -> Option<&Content> {
         self.0.find(|member| if let MessageMember::Content(content) = member { content.as_ref() } else { None })
     }
 
-    /// All text of the content, that of parts joined with nothing between; empty when there is none.
+    /// All text of the content; the texts of parts are joined without a separator. Empty if there
+    /// is none.
     pub fn text(&self) -> Cow<'_, str> {
         self.content().map_or(Cow::Borrowed(""), Content::text)
     }
@@ -318,7 +339,7 @@ impl Message {
         self.0.find(|member| if let MessageMember::Name(name) = member { name.as_deref() } else { None })
     }
 
-    /// The calls of an assistant message; empty when there are none.
+    /// The tool calls of an assistant message; empty if there are none.
     pub fn tool_calls(&self) -> &[ToolCall] {
         self.0
             .find(|member| if let MessageMember::ToolCalls(calls) = member { calls.as_deref() } else { None })
@@ -335,7 +356,7 @@ impl Message {
         self.0.find(|member| if let MessageMember::Refusal(text) = member { text.as_deref() } else { None })
     }
 
-    /// The deprecated single call of a function.
+    /// The deprecated single function call.
     pub fn function_call(&self) -> Option<&FunctionCall> {
         self.0.find(|member| if let MessageMember::FunctionCall(call) = member { call.as_ref() } else { None })
     }
@@ -346,17 +367,18 @@ impl Message {
         audio.filter(|raw| raw.as_str() != "null")
     }
 
-    /// Whether it is the result of a call, of a tool or of a function.
-    pub(crate) fn is_result(&self) -> bool {
+    /// Whether it is the result of a tool call or a function call.
+    pub fn is_result(&self) -> bool {
         matches!(self.role(), Role::Tool | Role::Function)
     }
 
-    /// Whether the message asks for calls, of tools or of a function, that the next messages must answer.
+    /// Whether the message calls tools or a function, so that the next messages must be the
+    /// results.
     pub fn has_calls(&self) -> bool {
         !self.tool_calls().is_empty() || self.function_call().is_some()
     }
 
-    /// A member that is not in the specification, as it stands in the JSON.
+    /// A member that is not in the specification, as JSON.
     pub fn get(&self, key: &str) -> Option<&RawJson> {
         self.0.other(key)
     }
@@ -419,7 +441,7 @@ impl<'de> Deserialize<'de> for Message {
 }
 
 impl MessageMember {
-    /// Reads an object of one member, without the check for a role.
+    /// Reads an object of one member, without requiring a role.
     fn read_one(text: &str) -> serde_json::Result<Member<Self>> {
         struct One;
         impl<'de> serde::de::Visitor<'de> for One {

@@ -1,5 +1,5 @@
-//! One mechanism for every lossless object of this module: a JSON object as the list of its members, in its own order.
-//! Members that we know are typed, all others are raw JSON.
+//! The mechanism behind every lossless object of this module: a JSON object as the list of its
+//! members, in its own order. Known members are typed, all others are raw JSON.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,10 +13,10 @@ use crate::json::RawJson;
 
 /// The known members of one kind of object.
 pub(crate) trait Known: Sized {
-    /// What the object is called in an error.
+    /// The name of the object in errors.
     const WHAT: &'static str;
 
-    /// Reads the value of `key`; `None`, with the value unread, when the key is not one of ours.
+    /// Reads the value of `key`; `None`, with the value unread, if the key is not known.
     fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Member<Self>>, A::Error>;
 
     /// The member's key.
@@ -25,7 +25,7 @@ pub(crate) trait Known: Sized {
     /// Writes the member's value.
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// Refuses an object that lacks what it must have; the text says what is missing.
+    /// Checks that required members are present; the text of the error says what is missing.
     fn check(_members: &[Member<Self>]) -> Result<(), &'static str> {
         Ok(())
     }
@@ -66,7 +66,7 @@ impl<K: Known> Object<K> {
         Self(members.into())
     }
 
-    /// The first known member that `pick` accepts.
+    /// The first known member for which `pick` returns a value.
     pub(crate) fn find<'a, T>(&'a self, pick: impl Fn(&'a K) -> Option<T>) -> Option<T> {
         self.known().find_map(pick)
     }
@@ -92,19 +92,24 @@ impl<K: Known> Object<K> {
         })
     }
 
-    /// The same object with the members that `keep` accepts; itself when it accepts all.
+    /// Whether `holds` is true of every member.
+    pub(crate) fn all(&self, holds: impl Fn(&Member<K>) -> bool) -> bool {
+        self.0.iter().all(holds)
+    }
+
+    /// The same object with the members that `keep` accepts; itself if it accepts all.
     pub(crate) fn filter(&self, keep: impl Fn(&Member<K>) -> bool) -> Self
     where
         K: Clone,
     {
-        if self.0.iter().all(&keep) {
+        if self.all(&keep) {
             self.clone()
         } else {
             Self(self.0.iter().filter(|member| keep(member)).cloned().collect())
         }
     }
 
-    /// The same object with `member` in the place of the one with its key, or at the end.
+    /// The same object with `member` replacing the one with its key, or added at the end.
     pub(crate) fn with(&self, member: Member<K>) -> Self
     where
         K: Clone,
@@ -167,14 +172,14 @@ impl<'de, K: Known> Deserialize<'de> for Object<K> {
     }
 }
 
-/// A key that is there twice.
+/// The first key that occurs twice.
 pub(crate) fn twice<'a>(keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut keys: Vec<&str> = keys.collect();
     keys.sort_unstable();
     keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
-/// Reads a value that may be null into the typed member made by `make`.
+/// Reads a value, which may be null, into the typed member that `make` creates.
 pub(crate) fn known<'de, A, K, T>(map: &mut A, make: impl FnOnce(T) -> K) -> Result<Option<Member<K>>, A::Error>
 where
     A: MapAccess<'de>,
@@ -183,7 +188,7 @@ where
     Ok(Some(Member::Known(make(map.next_value()?))))
 }
 
-/// Reads a value that is text by the specification and something else in the wild: text is typed, anything else kept.
+/// Reads a value that the specification says is text: text is typed, anything else is kept as JSON.
 pub(crate) fn text_or_raw<'de, A, K: Known>(
     key: &str,
     map: &mut A,
@@ -195,7 +200,7 @@ where
     Ok(Some(text_or_other(key, map.next_value()?, make)))
 }
 
-/// A value that is text by the specification: text is typed, anything else kept.
+/// As [`text_or_raw`], for a value that was read already.
 pub(crate) fn text_or_other<K: Known>(key: &str, raw: RawJson, make: impl FnOnce(Box<str>) -> K) -> Member<K> {
     match raw.parse::<Box<str>>() {
         Ok(text) => Member::Known(make(text)),

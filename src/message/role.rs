@@ -1,18 +1,18 @@
-//! Who speaks.
+//! `Role`: the author of a message.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The role of a message. Roles that this crate does not know are kept as they are.
+/// The role of a message. Unknown roles are kept unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// Instructions.
+    /// Instructions for the model.
     System,
-    /// Instructions, as newer models call them.
+    /// Instructions for the model, under the name that newer models use.
     Developer,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
@@ -38,13 +38,15 @@ impl Role {
         }
     }
 
-    /// Whether a leading message of this role belongs to the head: system and developer.
+    /// Whether a leading message of this role belongs to the head, as system and developer messages
+    /// do.
     pub fn is_instruction(&self) -> bool {
         matches!(self, Self::System | Self::Developer)
     }
 }
 
-/// A role as a message keeps it: in two words, so that the members of a message are no larger than its text's.
+/// A role in the two words that a message stores, so that the members of a message are no larger
+/// than a text.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum KeptRole {
     Known(&'static Role),

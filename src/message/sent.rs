@@ -1,5 +1,5 @@
-//! Calls and their results as strict servers take them: each call with an id of its own, a name, and arguments that are
-//! a JSON object; each result with the id of its call. The record keeps what came.
+//! Makes calls and their results legal for strict servers: each call has a unique id, a name, and a
+//! JSON object as arguments; each result has the id of its call. The record is not changed.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -8,11 +8,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::object::Member;
 use super::{FunctionCall, Message, MessageMember, Role, ToolCall};
 
-/// What some servers demand of an id: nine letters and digits.
+/// The length of the ids that some servers require: nine letters and digits.
 const ID_LENGTH: usize = 9;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// An id made of a number, in a form that every server takes.
+/// An id made from a number, in a form that every server accepts.
 pub(crate) fn made_id(mut number: u64) -> String {
     let digit = |_| {
         let digit = DIGITS[(number % 62) as usize];
@@ -22,17 +22,19 @@ pub(crate) fn made_id(mut number: u64) -> String {
     (0..ID_LENGTH).map(digit).collect()
 }
 
-/// The ids that the last calls are sent with, in their order, by those that were written; none where they are the same.
+/// The ids that the last calls are sent with, in their order, by their original ids; empty if they
+/// are the same.
 type Ids = HashMap<String, VecDeque<String>>;
 
-/// The messages with calls and results that strict servers take. Those that are so already are not touched.
+/// The messages with calls and results that strict servers accept. Messages that are legal already
+/// are not changed.
 pub(crate) fn with_legal_calls(mut messages: Vec<Message>) -> Vec<Message> {
     let mut made = HashSet::new();
     let mut ids = Ids::new();
     for message in &mut messages {
         if message.has_calls() {
             ids.clear();
-            if !is_legal(message) {
+            if !has_legal_calls(message) {
                 *message = legal(message, &mut made, &mut ids);
             }
         } else if *message.role() == Role::Tool && !ids.is_empty() {
@@ -45,7 +47,8 @@ pub(crate) fn with_legal_calls(mut messages: Vec<Message>) -> Vec<Message> {
     messages
 }
 
-/// What is not as the API has it in the calls of a message, and what is sent instead: a sentence for each fault.
+/// What in the calls of a message is not as the API has it, and what is sent instead: one sentence
+/// for each fault.
 pub(crate) fn call_faults(message: &Message) -> Vec<String> {
     let mut faults = Vec::new();
     let mut seen = HashSet::new();
@@ -78,12 +81,13 @@ fn call_fault(name: &str, is_nameless: bool, invalid: Option<String>) -> Vec<Str
     nameless.into_iter().chain(invalid).collect()
 }
 
-fn is_legal(message: &Message) -> bool {
+/// Whether strict servers take the calls of a message as they are, if it has any.
+pub(crate) fn has_legal_calls(message: &Message) -> bool {
     let calls = message.tool_calls();
     let has_own_id = |(index, call): (usize, &ToolCall)| {
         call.stated_id().is_some_and(|id| calls[..index].iter().all(|before| before.stated_id() != Some(id)))
     };
-    // Few messages have many calls; those are looked up.
+    // Only the rare message with many calls needs a set.
     let have_ids = match calls.len() {
         0..=16 => calls.iter().enumerate().all(has_own_id),
         _ => calls.iter().filter_map(ToolCall::stated_id).collect::<HashSet<_>>().len() == calls.len(),
@@ -120,7 +124,8 @@ fn legal(message: &Message, made: &mut HashSet<String>, ids: &mut Ids) -> Messag
     sent
 }
 
-/// An id that depends on nothing but the message, of which `print` is the hash, unless the same message was sent before.
+/// An id that depends only on the message, whose hash is `print`, unless the same message was sent
+/// before.
 fn new_id(print: u64, index: usize, written: &HashSet<&str>, made: &mut HashSet<String>) -> String {
     let ids = (0_u32..).map(|again| made_id(xxh3_64(format!("{print} {index} {again}").as_bytes())));
     let mut free = ids.filter(|id| !written.contains(&**id) && !made.contains(id));
@@ -135,7 +140,7 @@ impl Message {
         Self(self.0.with(Member::Known(MessageMember::ToolCalls(Some(calls.into())))))
     }
 
-    /// The result of the deprecated call of a function.
+    /// The result of the deprecated function call.
     pub(crate) fn function_result(call: &FunctionCall, content: super::Content) -> Self {
         Self::new(Role::Function, content).with_name(call.name())
     }

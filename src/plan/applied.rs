@@ -1,4 +1,4 @@
-//! What a draft leaves of the path, for the next step of a ladder and for the plan.
+//! `Applied`: a draft applied to the path, for the next step of a ladder and for the plan.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,15 +8,15 @@ use super::draft::{Draft, Fate, Reason};
 use super::shrink::Shrink;
 use super::summary::SummaryUse;
 
-/// What was taken away: groups that are left out, and groups that are sent smaller.
+/// The effect of a draft: groups that are left out, and groups that are shortened.
 #[derive(Debug)]
 pub(crate) struct Applied {
     /// In order, without overlaps.
     evicted: Vec<Evicted>,
-    /// In order; none of them evicted or sent anyway.
+    /// In order; none of them evicted or required.
     shrunk: Vec<Smaller>,
     summary: Option<SummaryUse>,
-    /// All that was drafted, for a ladder that is a step of another.
+    /// Everything that was drafted, for a ladder that is a step of another one.
     draft: Draft,
 }
 
@@ -25,28 +25,28 @@ struct Evicted {
     groups: Range<usize>,
     fate: Fate,
     reason: Reason,
-    /// Tokens of all ranges up to and with this one.
+    /// The tokens of all ranges up to and including this one.
     sum: u64,
 }
 
-/// A group that is sent smaller.
+/// A group that is shortened.
 #[derive(Debug)]
 pub(crate) struct Smaller {
     pub(crate) group: usize,
     pub(crate) ways: Vec<Shrink>,
     pub(crate) reason: Reason,
-    /// What it costs then.
+    /// Its cost in shortened form.
     pub(crate) tokens: u64,
-    /// Tokens saved by all up to and with this one.
+    /// The tokens saved by all groups up to and including this one.
     pub(super) sum: u64,
 }
 
 impl Applied {
-    /// Nothing is taken away.
+    /// No effect.
     pub(crate) const NOTHING: &'static Self =
         &Self { evicted: Vec::new(), shrunk: Vec::new(), summary: None, draft: Draft::NOTHING };
 
-    /// What a draft evicts; `whole` tells what groups cost.
+    /// The evictions of a draft; `whole` returns the cost of groups.
     pub(super) fn evicting(draft: &Draft, summary: Option<SummaryUse>, whole: impl Fn(Range<usize>) -> u64) -> Self {
         let mut sum = 0_u64;
         let summarized = summary.iter().map(|summary| (summary.groups.clone(), Reason::Summary));
@@ -59,12 +59,13 @@ impl Applied {
         Self { evicted: evicted.collect(), shrunk: Vec::new(), summary, draft: draft.clone() }
     }
 
-    /// The same with groups that are sent smaller, in order.
+    /// The same, with shortened groups, in order.
     pub(super) fn with_shrunk(self, shrunk: Vec<Smaller>) -> Self {
         Self { shrunk, ..self }
     }
 
-    /// Tokens taken away from the groups in a range; `whole` tells what groups cost that are left whole.
+    /// How many tokens are taken away from the groups in a range; `whole` returns the cost of
+    /// groups in full.
     pub(crate) fn tokens(&self, groups: Range<usize>, whole: impl Fn(Range<usize>) -> u64) -> u64 {
         if self.evicted.is_empty() && self.shrunk.is_empty() {
             return 0;
@@ -87,7 +88,7 @@ impl Applied {
         evicted.saturating_add(saved(groups.end).saturating_sub(saved(groups.start)))
     }
 
-    /// How a group is made smaller.
+    /// How a group is shortened.
     pub(crate) fn ways(&self, group: usize) -> &[Shrink] {
         self.shrunk.binary_search_by_key(&group, |one| one.group).map_or(&[], |index| &self.shrunk[index].ways)
     }
@@ -96,7 +97,7 @@ impl Applied {
         self.evicted_up_to(group).is_some()
     }
 
-    /// The end of the range with which a group is left out; `None` when it is not.
+    /// The end of the range with which a group is left out; `None` if it is not left out.
     pub(crate) fn evicted_up_to(&self, group: usize) -> Option<usize> {
         let index = self.evicted.partition_point(|one| one.groups.end <= group);
         self.evicted.get(index).filter(|one| one.groups.contains(&group)).map(|one| one.groups.end)
@@ -110,7 +111,7 @@ impl Applied {
         &self.draft
     }
 
-    /// The summary that is sent, if one is.
+    /// The summary that is sent, if any.
     pub(crate) fn summary(&self) -> Option<&SummaryUse> {
         self.summary.as_ref()
     }
@@ -120,7 +121,8 @@ impl Applied {
     }
 }
 
-/// The ranges in order and without overlaps; of two that overlap the one named first has the common part.
+/// The ranges in order and without overlaps; if two overlap, the one named first gets the common
+/// part.
 pub(crate) fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, Reason)> {
     let mut starts: Vec<usize> = (0..named.len()).collect();
     starts.sort_by_key(|&index| named[index].0.start);
@@ -128,7 +130,7 @@ pub(crate) fn disjoint(named: &[(Range<usize>, Reason)]) -> Vec<(Range<usize>, R
     let mut bounds: Vec<usize> = named.iter().flat_map(|(range, _)| [range.start, range.end]).collect();
     bounds.sort_unstable();
     bounds.dedup();
-    // The ranges that hold the bound, the one named first on top.
+    // The ranges that contain the bound, with the one named first on top.
     let mut open = BinaryHeap::new();
     let mut out: Vec<(Range<usize>, Reason)> = Vec::with_capacity(named.len());
     for pair in bounds.windows(2) {

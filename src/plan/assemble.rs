@@ -1,4 +1,4 @@
-//! The messages of a request, in order, and what its parts cost.
+//! `Assembly`: the messages of a request, in order, and what its parts cost.
 
 use super::plan::Part;
 use super::runs::Run;
@@ -8,7 +8,7 @@ use crate::ledger::Sums;
 use crate::message::Message;
 use crate::tokens::{ChatCost, Count};
 
-/// A request in the making.
+/// A request being assembled.
 pub(super) struct Assembly {
     pub(super) messages: Vec<Message>,
     pub(super) parts: Vec<Part>,
@@ -33,7 +33,7 @@ impl Assembly {
     }
 }
 
-/// Where the messages of groups come from.
+/// The sources of the messages of groups.
 pub(super) struct Sources<'a> {
     pub(super) path: Path<'a>,
     pub(super) sums: &'a Sums,
@@ -43,7 +43,7 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Adds what is sent of the groups, with `inserts` before the groups they name.
+    /// Adds the sent messages of the groups, with `inserts` before the groups that they name.
     pub(super) fn add(&self, runs: &[Run], inserts: impl IntoIterator<Item = Insert>, request: &mut Assembly) {
         let mut inserts: Vec<Insert> = inserts.into_iter().collect();
         inserts.sort_by_key(|insert| insert.before);
@@ -67,9 +67,9 @@ impl Sources<'_> {
     }
 }
 
-/// Messages that are of no group.
+/// Messages that do not belong to a group.
 pub(super) struct Insert {
-    /// The group that they stand before.
+    /// The group that they precede.
     pub(super) before: usize,
     pub(super) messages: Vec<Message>,
     pub(super) cost: Count,

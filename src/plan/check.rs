@@ -1,4 +1,4 @@
-//! What every strategy must hold to, ours and yours.
+//! `check`: what every strategy must hold to, the built-in ones and your own.
 
 use std::fmt;
 
@@ -10,13 +10,14 @@ use crate::ledger::Ledger;
 use crate::message::{Message, Role};
 use crate::tokens::ChatCost;
 
-/// A promise that a strategy does not keep. `Display` says which, and on what.
+/// A promise that a strategy breaks. `Display` says which one, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// The promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism`, `idempotence` or `start`.
+    /// The name of the promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism`,
+    /// `idempotence` or `start`.
     pub promise: &'static str,
-    /// What was found.
+    /// What was found instead.
     pub found: String,
 }
 
@@ -28,13 +29,16 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// Tries a strategy on a conversation: its plan is within the budget, keeps the order, is legal, accounts for every
-/// message, is the same with a fresh cache and a used one, and leaves what it sends as it is when that is all there is. Where
-/// the planner is asked to [start with a user message](Planner::start_on_user), its request does.
-/// A refusal because of the budget breaks no promise. Call it on many conversations under many budgets.
+/// Tests a strategy on a conversation. Its plan must be within the budget, keep the order, be
+/// legal, account for every message, be the same with a fresh cache and a used one, and leave what
+/// it sends unchanged when that is the whole conversation. If the planner must [start with a user
+/// message](Planner::start_on_user), its request must do so too.
+///
+/// A refusal because of the budget breaks no promise. Call it on many conversations with many
+/// budgets.
 ///
 /// # Errors
-/// The first promise that is broken.
+/// The first broken promise.
 ///
 /// # Examples
 /// ```
@@ -67,7 +71,7 @@ pub fn check(
 }
 
 fn is_refusal(error: &Error) -> bool {
-    // A conversation of which nothing can be sent is no strategy's fault.
+    // A conversation of which nothing can be sent is not the strategy's fault.
     matches!(error.kind(), ErrorKind::OverBudget | ErrorKind::PinsOverBudget | ErrorKind::InvalidMessage)
 }
 
@@ -90,18 +94,20 @@ impl Trial<'_> {
         self.planner.plan(conversation, &mut Ledger::new(), self.strategy, cache)
     }
 
-    /// What is sent costs what the plan says, and no more than is allowed.
+    /// The request costs what the plan says, and no more than is allowed.
     fn budget(&self, plan: &Plan) -> Result<(), Violation> {
-        let (said, limit) = (plan.tokens().total(), plan.budget().limit);
+        let said = plan.tokens().total();
+        let limit = plan.budget().limit;
         let counted = self.planner.cost().messages(plan.messages()).total().tokens;
         match (said == counted, said <= limit) {
-            (false, _) => broken("budget", format!("the plan says {said} tokens, its messages cost {counted}")),
-            (_, false) => broken("budget", format!("{said} tokens, and {limit} may be sent")),
+            (false, _) => broken("budget", format!("the plan says {said} tokens, but its messages cost {counted}")),
+            (_, false) => broken("budget", format!("{said} tokens, but at most {limit} may be sent")),
             _ => Ok(()),
         }
     }
 
-    /// A request that must start with a user message does, and keeps the promises about its size and its parts.
+    /// A request that must start with a user message does so, and keeps the promises about its size
+    /// and its parts.
     fn start(&self, conversation: &Conversation) -> Result<(), Violation> {
         let plan = match self.plan(conversation, &mut StrategyCache::default()) {
             Ok(plan) => plan,
@@ -117,7 +123,8 @@ impl Trial<'_> {
         }
     }
 
-    /// The same plan again, with a fresh cache and with one that saw other states of the conversation.
+    /// The plan is repeated with a fresh cache, and with one that was used for other states of the
+    /// conversation.
     fn determinism(&self, plan: &Plan, conversation: &Conversation) -> Result<(), Violation> {
         let expected = text(plan);
         let mut used = StrategyCache::default();
@@ -126,7 +133,7 @@ impl Trial<'_> {
         let some = leaves.len().div_ceil(4).max(1);
         for leaf in leaves.iter().skip(some - 1).step_by(some) {
             other.switch(*leaf).map_err(fails)?;
-            // Whether that one can be sent does not matter here.
+            // It does not matter here whether that one can be sent.
             let _ = self.plan(&other, &mut used);
         }
         for (cache, what) in [(&mut StrategyCache::default(), "a fresh"), (&mut used, "a used")] {
@@ -139,8 +146,8 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// What was sent, taken for the whole conversation, is sent whole; unless it is above the high mark, where a strategy
-    /// may go on trimming.
+    /// What was sent, as a conversation of its own, is sent completely, unless it is above the high
+    /// mark, where a strategy may continue to trim.
     fn idempotence(&self, plan: &Plan) -> Result<(), Violation> {
         if plan.tokens().total() > plan.budget().high {
             return Ok(());
@@ -158,7 +165,8 @@ impl Trial<'_> {
     }
 }
 
-/// What a plan sends as a conversation of its own, in the order of the record, with the same head and pins.
+/// The messages that a plan sends as a conversation of its own, in the order of the record, with
+/// the same head and pins.
 fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
     let (head, path) = plan.messages().split_at(plan.head_len());
     let mut sent = Conversation::new();
@@ -166,7 +174,7 @@ fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
     let mut places: Vec<_> =
         sent_groups(plan).map(|(_, position, reason)| (position, *reason == Reason::Pin)).collect();
     if let Some(summary) = plan.summary() {
-        // No result stands on the other side of the end of what a summary stands for than its calls.
+        // A summary's range never ends between calls and their results.
         let end = plan.record().path().positions(summary.groups.clone()).end;
         let before = places.iter().filter(|(position, _)| *position < end).count();
         places.insert(before, (end, false));
@@ -182,11 +190,11 @@ fn as_sent(plan: &Plan) -> Result<Conversation, Error> {
     Ok(sent)
 }
 
-/// Whether each call has one result, directly behind it, and no result stands anywhere else.
+/// Whether each call has one result, directly after it, and there are no other results.
 fn is_legal(messages: &[Message]) -> bool {
     let mut rest = messages;
     while let Some((first, behind)) = rest.split_first() {
-        let results = behind.iter().take_while(|message| is_result(message)).count();
+        let results = behind.iter().take_while(|message| message.is_result()).count();
         let group =
             Conversation::from_messages(rest[..=results].iter().filter(|one| !one.role().is_instruction()).cloned());
         let calls = group.path().group(0);
@@ -200,11 +208,7 @@ fn is_legal(messages: &[Message]) -> bool {
     true
 }
 
-fn is_result(message: &Message) -> bool {
-    message.is_result()
-}
-
-/// The messages of the path that are sent, in order: their groups, their positions, and why they are sent.
+/// The messages of the path that are sent, in order, with group, position and reason.
 fn sent_groups(plan: &Plan) -> impl Iterator<Item = (usize, usize, &Reason)> {
     let path = plan.record().path();
     let runs = plan.runs().iter().filter(|run| run.fate.is_sent());
@@ -214,26 +218,29 @@ fn sent_groups(plan: &Plan) -> impl Iterator<Item = (usize, usize, &Reason)> {
     })
 }
 
-/// Where the summary stands among the messages.
+/// The index of the summary among the messages.
 fn summary_index(plan: &Plan) -> Option<usize> {
     let end = plan.summary()?.groups.end;
     Some(plan.head_len() + sent_groups(plan).filter(|(group, ..)| *group < end).count())
 }
 
-/// The runs hold every message of the path once; what they send is what is sent, in order, and it is legal.
+/// The runs contain every message of the path once, and what they send equals the request, in
+/// order, and is legal.
 fn account(plan: &Plan) -> Result<(), Violation> {
-    let (runs, path) = (plan.runs(), plan.record().path());
+    let runs = plan.runs();
+    let path = plan.record().path();
     let mut next = 0;
     for run in runs {
         if run.groups.start != next {
-            return broken("sum", format!("the run behind group {next} begins with {}", run.groups.start));
+            return broken("sum", format!("the run after group {next} begins with {}", run.groups.start));
         }
         next = run.groups.end;
     }
-    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.positions.clone().chain(run.apart.clone())).collect();
+    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.indexes.clone().chain(run.apart.clone())).collect();
     held.sort_unstable();
-    if next != path.groups() || !held.iter().copied().eq(0..path.len()) {
-        return broken("sum", format!("runs of {} messages, and the path has {}", held.len(), path.len()));
+    let all = plan.head_len() + path.len();
+    if next != path.groups() || !held.iter().copied().eq(0..all) {
+        return broken("sum", format!("the runs hold {} messages, and the input has {all}", held.len()));
     }
     let roles = sent_groups(plan).filter_map(|(_, position, _)| Some(path.item(position)?.message().role()));
     let expected = path.head().iter().map(crate::message::Message::role).chain(roles);
@@ -249,7 +256,7 @@ fn account(plan: &Plan) -> Result<(), Violation> {
     }
 }
 
-/// All of a plan that can be seen.
+/// All visible parts of a plan as text.
 fn text(plan: &Plan) -> String {
     let json = serde_json::to_string(plan).unwrap_or_default();
     format!("{json}\n{}\n{:?}", plan.explain(), plan.marks)

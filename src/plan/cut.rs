@@ -1,21 +1,22 @@
-//! What must be answered, made smaller when it is longer than there is room.
+//! `cut_to_fit`: shortens what must be answered when it is longer than the room for it.
 
 use super::runs::Shortened;
 use super::shrink::{Shrink, Shrinker};
+use crate::bisect::first_where;
 use crate::conversation::{Group, Path};
 use crate::ledger::Sums;
 use crate::message::Message;
 use crate::tokens::{ChatCost, is_parallel};
 
-/// No text is cut to less than this, in tokens: what is left would say nothing. The results of parallel calls have it
-/// together, as the result of a single call has it alone.
+/// No text is cut to fewer tokens than this, because the rest would be meaningless. The results of
+/// parallel calls share this minimum, which the result of a single call has alone.
 const LEAST: u64 = 64;
-/// No result of parallel calls is cut to less than this.
+/// No result of parallel calls is cut to fewer tokens than this.
 const LEAST_OF_MANY: u64 = 8;
-/// How many lengths are tried between the shortest and one that was too long.
+/// How many lengths are tried between the minimum and one that was too long.
 const MOST_TRIES: usize = 4;
 
-/// Groups that may be cut, and the room that they have.
+/// Groups that may be cut, and the room for them.
 pub(super) struct ToCut<'a> {
     pub(super) path: Path<'a>,
     pub(super) groups: &'a [usize],
@@ -33,18 +34,19 @@ struct Text {
 }
 
 impl Text {
-    /// What is left of it where texts are cut to `length`.
+    /// What remains of it if texts are cut to `length`.
     fn cut_to(self, length: u64) -> u64 {
         self.tokens.min(length.max(self.least))
     }
 }
 
-/// Cuts the longest texts of groups to one length, so that together they fit into the room; `None` when they cannot.
+/// Cuts the longest texts of groups to one common length, so that together they fit into the room;
+/// `None` if they cannot fit.
 pub(super) fn cut_to_fit(to_cut: &ToCut<'_>) -> Option<Vec<Shortened>> {
     let texts = to_cut.texts();
     let whole: u64 = to_cut.groups.iter().map(|&group| to_cut.sums.group(group).tokens).sum();
     let around = whole.saturating_sub(texts.iter().map(|text| text.tokens).sum());
-    // Nearly always a token less of a text is a token less of the request.
+    // Nearly always, a token less in a text is a token less in the request.
     let guess = to_cut.room.checked_sub(around).and_then(|room| common_length(&texts, room));
     if let Some(cuts) = guess.and_then(|length| to_cut.at_most(&texts, length)) {
         return Some(cuts);
@@ -64,7 +66,7 @@ impl ToCut<'_> {
         texts
     }
 
-    /// The groups with no text longer than `length`, and what they cost together.
+    /// The groups with no text longer than `length`, and their total cost.
     fn at(&self, length: u64) -> (Vec<Shortened>, u64) {
         let cut = |&group: &usize| {
             let how = Shrink::Ends { tokens: length.max(least(self.path.group(group))) };
@@ -82,7 +84,8 @@ impl ToCut<'_> {
         (tokens <= self.room).then(|| cuts.into_iter().filter(is_cut).collect())
     }
 
-    /// Texts of `length`, or a little less: texts that were counted as parts may cost a little more together.
+    /// Texts of `length` or slightly less, because texts counted in parts may cost a little more
+    /// together.
     fn at_most(&self, texts: &[Text], mut length: u64) -> Option<Vec<Shortened>> {
         loop {
             let (cuts, tokens) = self.at(length);
@@ -95,15 +98,20 @@ impl ToCut<'_> {
         }
     }
 
-    /// The greatest length that is found between the shortest, if that fits, and one that is too long. A token of a text
-    /// may cost more than one: in parallel results all that is not ASCII is escaped.
+    /// The greatest fitting length found between the minimum, if that fits, and one that is too
+    /// long. A token of a text may cost more than one token: in parallel results everything outside
+    /// ASCII is escaped.
     fn between(&self, texts: &[Text], whole: u64) -> Option<Vec<Shortened>> {
         let sum = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>();
         let (cuts, mut tokens) = self.at(LEAST_OF_MANY);
         let mut best = self.fits((cuts, tokens))?;
-        let (mut enough, mut too_much) = (sum(LEAST_OF_MANY), (sum(u64::MAX), whole));
+        let mut enough = sum(LEAST_OF_MANY);
+        // A length of all texts that is too much, and what the groups cost then.
+        let mut too_much = sum(u64::MAX);
+        let mut too_dear = whole;
         for _ in 0..MOST_TRIES {
-            let (more, costs) = (too_much.0.saturating_sub(enough), too_much.1.saturating_sub(tokens));
+            let more = too_much.saturating_sub(enough);
+            let costs = too_dear.saturating_sub(tokens);
             let part = u128::from(more) * u128::from(self.room - tokens) / u128::from(costs.max(1));
             let Some(length) = common_length(texts, enough + u64::try_from(part).unwrap_or(more)) else { break };
             if sum(length) <= enough {
@@ -111,15 +119,22 @@ impl ToCut<'_> {
             }
             let (cuts, found) = self.at(length);
             match self.fits((cuts, found)) {
-                Some(cuts) => (best, tokens, enough) = (cuts, found, sum(length)),
-                None => too_much = (sum(length), found),
+                Some(cuts) => {
+                    best = cuts;
+                    tokens = found;
+                    enough = sum(length);
+                }
+                None => {
+                    too_much = sum(length);
+                    too_dear = found;
+                }
             }
         }
         Some(best)
     }
 }
 
-/// The shortest that a text of a group is cut to.
+/// The minimum length for a text of a group.
 fn least(group: Group<'_>) -> u64 {
     match group.first().filter(|first| is_parallel(first)) {
         Some(_) => (LEAST / (group.positions().len() as u64).saturating_sub(1).max(1)).max(LEAST_OF_MANY),
@@ -134,21 +149,11 @@ fn each_text(message: &Message, mut take: impl FnMut(&str)) {
     });
 }
 
-/// The greatest length to which all texts can be cut so that they have `room` tokens together.
+/// The greatest length to which all texts can be cut so that together they have at most `room`
+/// tokens.
 fn common_length(texts: &[Text], room: u64) -> Option<u64> {
     let fits = |length: u64| texts.iter().map(|text| text.cut_to(length)).sum::<u64>() <= room;
     let longest = texts.iter().map(|text| text.tokens.max(text.least)).max().unwrap_or(LEAST);
-    let (mut enough, mut too_much) = (LEAST_OF_MANY, longest + 1);
-    if !fits(enough) {
-        return None;
-    }
-    while too_much - enough > 1 {
-        let middle = enough.midpoint(too_much);
-        if fits(middle) {
-            enough = middle;
-        } else {
-            too_much = middle;
-        }
-    }
-    Some(enough)
+    let too_long = first_where(LEAST_OF_MANY..longest + 1, |length| !fits(length));
+    (too_long > LEAST_OF_MANY).then(|| too_long - 1)
 }

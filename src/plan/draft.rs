@@ -1,4 +1,4 @@
-//! What a strategy answers.
+//! `Draft`: what a strategy answers. `Fate` and `Reason`: what happens to a message, and why.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,8 +12,9 @@ use super::summary::SummaryRequest;
 use crate::conversation::SummaryId;
 use crate::message::Role;
 
-/// What a strategy wants: which groups to leave out, which to make smaller, and which positions to find again. Everything
-/// not named is kept, and what must be sent is kept whole though it is named.
+/// The decision of a strategy: which groups to leave out, which to shorten, and which positions to
+/// find again. Groups that are not named are kept, and required groups are kept in full even if
+/// they are named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Draft {
@@ -43,7 +44,7 @@ impl Draft {
         Self::default()
     }
 
-    /// Leaves out a range of groups. Where ranges overlap, the one named first gives the reason.
+    /// Leaves out a range of groups. If ranges overlap, the one named first gives the reason.
     pub fn evict(mut self, groups: Range<usize>, why: Reason) -> Self {
         if !groups.is_empty() {
             self.evictions.push((groups, why));
@@ -51,8 +52,8 @@ impl Draft {
         self
     }
 
-    /// Says why a range of groups is kept: [`Reason::Fits`] where nothing is said. Where ranges overlap, the one named
-    /// first gives the reason.
+    /// Gives the reason why a range of groups is kept; the default is [`Reason::Fits`]. If ranges
+    /// overlap, the one named first gives the reason.
     pub fn because(mut self, groups: Range<usize>, why: Reason) -> Self {
         if !groups.is_empty() {
             self.reasons.push((groups, why));
@@ -60,33 +61,39 @@ impl Draft {
         self
     }
 
-    /// Makes a group smaller; where one is named more than once, in one way after the other. A group that is left out too
-    /// is left out, and one that would not become smaller is kept as it is.
+    /// Shortens a group. If a group is named more than once, it is shortened in each way, one after
+    /// the other. A group that is also left out is left out, and one that would not become smaller
+    /// is kept as it is.
     pub fn shrink(mut self, group: usize, how: Shrink, why: Reason) -> Self {
         self.shrinks.push((group, how, why));
         self
     }
 
-    /// Sends a summary in the place of the groups that it stands for, as a message of this role behind those of them that
-    /// must be sent. One summary at most: of two the first is taken.
+    /// Sends a summary in place of the groups that it stands for, as a message of this role, after
+    /// those of them that are required. A draft has at most one summary: the first one counts.
     pub fn summarized(mut self, by: SummaryId, role: Role) -> Self {
         self.summary = self.summary.or(Some((by, role)));
         self
     }
 
-    /// Says that a summary would be worth making. The plan is sent as it is when it is not made.
+    /// Requests a summary that would be worth making. If it is not made, the plan is sent as it is.
     pub fn request_summary(mut self, request: SummaryRequest) -> Self {
         self.summary_request = Some(request);
         self
     }
 
-    /// The same draft with what the steps of a ladder did.
+    /// The tokens of messages that it asks a model to summarize.
+    pub(crate) fn price(&self) -> u64 {
+        self.summary_request.as_ref().map_or(0, |request| request.tokens)
+    }
+
+    /// The same draft, with what the steps of a ladder did.
     pub(crate) fn with_steps(self, steps: Vec<Step>) -> Self {
         Self { steps, ..self }
     }
 
-    /// Both drafts as one, with the steps of the first; the second one's marks get a prefix. Of two evictions of a group the
-    /// first gives the reason.
+    /// Joins two drafts, with the steps of the first. The second one's marks get a prefix. If both
+    /// evict a group, the first gives the reason.
     pub(crate) fn and(mut self, other: Self, prefix: &str) -> Self {
         self.evictions.extend(other.evictions);
         self.reasons.extend(other.reasons);
@@ -97,8 +104,8 @@ impl Draft {
         self
     }
 
-    /// Asks to find a group again: [`View::mark`](super::View::mark) of a later plan points at it, once this plan was
-    /// committed.
+    /// Marks a group to find it again: after this plan is committed,
+    /// [`View::mark`](super::View::mark) of a later plan returns it.
     pub fn mark(mut self, name: impl Into<Cow<'static, str>>, group: usize) -> Self {
         self.marks.push((name.into(), group));
         self
@@ -110,28 +117,28 @@ impl Draft {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Fate {
-    /// It is sent as it stands.
+    /// It is sent in full.
     Kept,
-    /// It is sent smaller than it is.
+    /// It is sent in a shortened form.
     Shrunk,
-    /// A summary is sent in its place.
+    /// A summary is sent in place of it.
     Summarized,
-    /// It is not sent.
+    /// It is left out.
     Evicted,
 }
 
 impl Fate {
-    /// Whether something of its own words is sent.
+    /// Whether any of its own text is sent.
     pub fn is_sent(self) -> bool {
         matches!(self, Self::Kept | Self::Shrunk)
     }
 }
 
-/// Why messages are sent, or not. In JSON the name in brackets.
+/// Why messages are sent or not. The name in JSON is in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// It leads the conversation (`head`).
+    /// It belongs to the head (`head`).
     Head,
     /// It is pinned (`pin`).
     Pin,
@@ -139,33 +146,33 @@ pub enum Reason {
     Pending,
     /// It fits (`fits`).
     Fits,
-    /// It has to do with the question (`recalled`).
+    /// It is related to the question (`recalled`).
     Recalled,
-    /// It is older than what fits (`budget`).
+    /// It is older than the messages that fit (`budget`).
     Budget,
-    /// It is older than the number of messages or turns asked for (`count`).
+    /// It is older than the requested number of messages or turns (`count`).
     Count,
-    /// It stands before the first user message that is sent (`start`).
+    /// It comes before the first user message that is sent (`start`).
     Start,
-    /// The request begins with this user message, as was asked for (`leads`).
+    /// It is the user message that the request must begin with (`leads`).
     Leads,
-    /// It stands between the beginning and the end that are kept (`middle`).
+    /// It is between the beginning and the end that are kept (`middle`).
     Middle,
-    /// It has less to do with the question than what fits (`unrelated`).
+    /// It is less related to the question than the messages that fit (`unrelated`).
     Unrelated,
-    /// Results of calls that are done with (`cleared`).
+    /// Its old tool results are replaced by a note (`cleared`).
     Cleared,
-    /// What the model thought before it answered (`reasoning`).
+    /// The model's reasoning is left out (`reasoning`).
     Reasoning,
-    /// Parts of it are kept (`excerpt`).
+    /// Only parts of it are sent (`excerpt`).
     Excerpt,
-    /// A summary stands for it (`summary`).
+    /// It is replaced by a summary (`summary`).
     Summary,
-    /// A result that answers no call before it (`orphan`).
+    /// It is a result without a call before it (`orphan`).
     Orphan,
-    /// Calls of which at least one has no result (`unanswered`).
+    /// It has calls of which at least one has no result (`unanswered`).
     Unanswered,
-    /// A strategy's own reason, a few words.
+    /// A strategy's own reason, in a few words.
     Other(Cow<'static, str>),
 }
 
@@ -202,18 +209,18 @@ impl fmt::Display for Reason {
             Self::Pin => "pinned",
             Self::Pending => "to be answered",
             Self::Fits => "fits",
-            Self::Recalled => "has to do with the question",
+            Self::Recalled => "related to the question",
             Self::Budget => "older than what fits",
             Self::Count => "beyond the number asked for",
             Self::Start => "before the first user message sent",
-            Self::Leads => "the user message to begin with",
+            Self::Leads => "the user message that starts the request",
             Self::Middle => "between the beginning and the end",
-            Self::Unrelated => "less to do with the question than what fits",
-            Self::Cleared => "results of calls that are done with",
-            Self::Reasoning => "without what the model thought",
-            Self::Excerpt => "parts of it",
-            Self::Summary => "a summary stands for it",
-            Self::Orphan => "a result that no call waits for",
+            Self::Unrelated => "less related to the question than what fits",
+            Self::Cleared => "old tool results",
+            Self::Reasoning => "reasoning left out",
+            Self::Excerpt => "only parts of it",
+            Self::Summary => "replaced by a summary",
+            Self::Orphan => "a result without a call",
             Self::Unanswered => "a call without its result",
             Self::Other(words) => words,
         })

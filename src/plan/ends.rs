@@ -1,11 +1,17 @@
-//! The beginning and the end of a long text.
+//! `ends`: the beginning and the end of a long text, within a number of tokens.
 
 use crate::text::thousands;
 use crate::tokens::ChatCost;
 
-/// The beginning and the end of a text in at most `most` tokens, with the number of tokens left out between them, or `…`
-/// where that number would take half of the room; `None` when the text is no longer than that, or would not become shorter.
+/// The beginning and the end of a text, in at most `most` tokens, with the number of tokens left
+/// out between them, or `…` if that number would take half of the room. `None` if the text is not
+/// longer than that, or would not become shorter.
 pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
+    ends_around(text, most, cost, marker)
+}
+
+/// [`ends`] with another text between them, made from the number of tokens.
+pub(crate) fn ends_around(text: &str, most: u64, cost: &ChatCost, marker: impl Fn(u64) -> String) -> Option<String> {
     let all = cost.text(text).tokens;
     if all <= most {
         return None;
@@ -18,7 +24,8 @@ pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
         let first = prefix(text, room.div_ceil(2), all, cost);
         let last = suffix(&text[first..], room / 2, all, cost) + first;
         let gone = cost.text(&text[first..last]).tokens;
-        let (start, end) = (text[..first].trim_end(), text[last..].trim_start());
+        let start = text[..first].trim_end();
+        let end = text[last..].trim_start();
         let cut = format!("{start}{space}{}{space}{end}", between(gone));
         let tokens = cost.text(&cut).tokens;
         if tokens <= most {
@@ -33,7 +40,8 @@ fn marker(tokens: u64) -> String {
     format!("[… {} tokens left out …]", thousands(tokens))
 }
 
-/// Where a beginning of at most `want` tokens ends, in bytes; after white space where there is some near.
+/// Where a beginning of at most `want` tokens ends, in bytes; after white space if there is any
+/// nearby.
 fn prefix(text: &str, want: u64, all: u64, cost: &ChatCost) -> usize {
     let mut end = share(text, want, all);
     while end > 0 {
@@ -62,7 +70,7 @@ fn suffix(text: &str, want: u64, all: u64, cost: &ChatCost) -> usize {
     text.len()
 }
 
-/// The bytes of `text` that `want` of its `all` tokens take, at a character boundary.
+/// How many bytes of `text`, up to a character boundary, correspond to `want` of its `all` tokens.
 fn share(text: &str, want: u64, all: u64) -> usize {
     let bytes = text.len() as u128 * u128::from(want) / u128::from(all.max(1));
     floor(text, usize::try_from(bytes).unwrap_or(text.len()).min(text.len()))

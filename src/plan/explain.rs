@@ -1,16 +1,16 @@
-//! A plan in words and columns.
+//! `Plan::explain`: a plan as text for a person.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::draft::Fate;
 use super::plan::{Moved, Plan};
 use super::refuse::messages;
-use super::step::TrimsTo;
-use crate::budget::Limit;
+use super::runs::Run;
 use crate::text::{counted, thousands};
 
 impl Plan {
-    /// A text for a person: what was kept, what was not, why, and the arithmetic.
+    /// A text for people: what is sent, what is not, why, and the arithmetic.
     pub fn explain(&self) -> impl fmt::Display + '_ {
         Explain(self)
     }
@@ -21,40 +21,29 @@ struct Explain<'a>(&'a Plan);
 impl fmt::Display for Explain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
-        let (head, path) = (plan.head_len(), plan.record().path());
-        let (total, evicted) = (head + path.len(), plan.evicted());
+        let total: usize = plan.runs().iter().map(Run::messages).sum();
         let figure = |tokens: u64| format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens));
         writeln!(
             f,
             "{}: sends {} of {}, {} of {} tokens",
             plan.strategy(),
-            total - evicted,
+            total - plan.evicted(),
             counted(total, "message"),
             figure(plan.tokens().total()),
             thousands(plan.budget().limit),
         )?;
-        let budget = plan.budget();
-        match plan.trims_to {
-            TrimsTo::LowMark => writeln!(f, "  {budget}")?,
-            TrimsTo::HighMark => writeln!(f, "  {}; trims above {}", Limit(budget), thousands(budget.high))?,
-            TrimsTo::Nothing => writeln!(f, "  {}; refuses above {}", Limit(budget), thousands(budget.limit))?,
-        }
+        writeln!(f, "  {}", plan.budget())?;
         steps(f, plan)?;
         let width = total.to_string().len();
-        if head > 0 {
-            line(f, Fate::Kept, 0..head, head, width, &figure(plan.tokens().head), "always sent first")?;
-        }
         for run in plan.runs() {
             let mut why = run.reason.to_string();
             if run.saved > 0 {
                 why = format!("{why}, {} saved", figure(run.saved));
             }
             if !run.apart.is_empty() {
-                let apart: Vec<usize> = run.apart.iter().map(|position| position + head).collect();
-                why = format!("{why}; with {}", messages(&apart));
+                why = format!("{why}; with {}", messages(&run.apart));
             }
-            let span = run.positions.start + head..run.positions.end + head;
-            line(f, run.fate, span, run.messages(), width, &figure(run.tokens), &why)?;
+            line(f, run, width, &figure(run.tokens), &why)?;
         }
         moved(f, plan)?;
         let tokens = plan.tokens();
@@ -81,10 +70,9 @@ impl fmt::Display for Explain<'_> {
         match plan.summary_request() {
             Some(request) => write!(
                 f,
-                "\n  worth a summary of at most {} tokens: {} of about {} tokens",
-                thousands(request.most),
-                counted(usize::try_from(request.calls).unwrap_or(usize::MAX), "call"),
-                thousands(request.tokens / request.calls.max(1))
+                "\n  worth a summary: {} tokens of messages in at most {}",
+                thousands(request.tokens),
+                thousands(request.most)
             ),
             None => Ok(()),
         }
@@ -100,7 +88,11 @@ fn steps(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
         match step.saved {
             Some(saved) => {
                 let tokens = if saved == 1 { "token saved " } else { "tokens saved" };
-                writeln!(f, "{:>9} {tokens}  {}", thousands(saved), step.price)?;
+                let price = match step.price {
+                    0 => "free".to_owned(),
+                    price => format!("{} tokens to summarize", thousands(price)),
+                };
+                writeln!(f, "{:>9} {tokens}  {price}", thousands(saved))?;
             }
             None => writeln!(f, "not needed")?,
         }
@@ -108,7 +100,7 @@ fn steps(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     Ok(())
 }
 
-/// Which results are sent before messages that stand before them.
+/// Which results are sent before messages that precede them in the record.
 fn moved(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     let moved: Vec<Moved> = plan.moved().collect();
     for same in moved.chunk_by(|one, next| one.calls == next.calls) {
@@ -119,25 +111,18 @@ fn moved(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     Ok(())
 }
 
-fn line(
-    f: &mut fmt::Formatter<'_>,
-    fate: Fate,
-    span: std::ops::Range<usize>,
-    messages: usize,
-    width: usize,
-    tokens: &str,
-    why: &str,
-) -> fmt::Result {
-    let (sign, word) = match fate {
+fn line(f: &mut fmt::Formatter<'_>, run: &Run, width: usize, tokens: &str, why: &str) -> fmt::Result {
+    let (sign, word) = match run.fate {
         Fate::Kept => ('+', "sent"),
         Fate::Shrunk => ('~', "shorter"),
         Fate::Summarized => ('=', "summary"),
         Fate::Evicted => ('-', "left out"),
     };
-    let span = match span.len() {
-        1 => format!("{:>width$}{:>pad$}", span.start, "", pad = width + 1),
-        _ => format!("{:>width$}-{:<width$}", span.start, span.end - 1),
+    let Range { start, end } = run.indexes;
+    let span = match end - start {
+        1 => format!("{start:>width$}{:>pad$}", "", pad = width + 1),
+        _ => format!("{start:>width$}-{:<width$}", end - 1),
     };
-    let count = counted(messages, "message");
+    let count = counted(run.messages(), "message");
     writeln!(f, "  {sign} {span}  {word:<8}  {count:>13} {tokens:>9} tokens  {why}")
 }

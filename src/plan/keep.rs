@@ -1,4 +1,4 @@
-//! What would have to change for a message to be sent.
+//! `Plan::to_keep`: the smallest change that would send a given message.
 
 use std::fmt;
 
@@ -8,50 +8,52 @@ use super::refuse::describe_group;
 use super::runs::{Decided, PlanInput, history};
 use super::view::RequiredGroups;
 use super::{Strategy, StrategyCache};
+use crate::bisect::first_where;
 use crate::conversation::{GroupState, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::thousands;
 
-/// What would have to change for a message to be sent. `Display` says it in a sentence or two.
+/// What would have to change for a message to be sent. `Display` describes it in a sentence or two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToKeep {
     what: String,
     /// How many messages its group has.
     pub messages: usize,
-    /// What its group costs.
+    /// The cost of its group.
     pub tokens: u64,
-    /// Whether it is sent as it is.
+    /// What happens to it in the plan.
     pub fate: Fate,
-    /// Why.
+    /// The reason for that.
     pub reason: Reason,
-    /// The tokens that the limit lacks for it to be pinned; 0 when it can be. `None` when a pin is of no use.
+    /// By how many tokens a pin would exceed the limit; 0 if it can be pinned. `None` if a pin
+    /// would not help.
     pub pin_lacks: Option<u64>,
-    /// The smallest limit for the prompt at which the strategy keeps it, if there is one.
+    /// The smallest limit of the prompt at which the strategy keeps it, if there is one.
     pub limit: Option<u64>,
     state: GroupState,
-    /// What is kept free beside the prompt.
+    /// The tokens kept free beside the prompt.
     kept_free: u64,
 }
 
 impl Plan {
-    /// What would have to change for an item to be sent. `strategy` is the one that drafted the plan: it is asked again
-    /// under larger limits, whose high and low marks are the same parts of them.
+    /// What would have to change for an item to be sent. `strategy` must be the one that drafted
+    /// the plan: it is asked again under larger limits, with proportional high and low marks.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when the item is not on the planned path, [`ErrorKind::InvalidStrategy`] when `strategy` is
-    /// another one.
+    /// [`ErrorKind::NotFound`] if the item is not on the planned path;
+    /// [`ErrorKind::InvalidStrategy`] if `strategy` is another one.
     pub fn to_keep(&self, item: ItemId, strategy: &dyn Strategy) -> Result<ToKeep> {
         let path = self.record().path();
         if strategy.spec() != self.spec {
-            let detail = format!("the plan was drafted by `{}`, and `{}` is asked", self.spec, strategy.spec());
+            let detail = format!("the plan was drafted by `{}`, not by `{}`", self.spec, strategy.spec());
             return Err(Error::new(ErrorKind::InvalidStrategy, detail));
         }
         let position = path.position(item).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("item {item} is not on the path of {} items", path.len()))
         })?;
         let group = path.group_at(position);
-        let run = self.runs.iter().find(|run| run.groups.contains(&group));
+        let run = self.run_of(group);
         let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
         let tokens = self.sums.group(group).tokens;
         let can_be_kept = fate != Fate::Kept && path.group(group).state() == GroupState::Ready;
@@ -79,8 +81,8 @@ impl Plan {
         })
     }
 
-    /// The tokens that the limit lacks for an item to be pinned. `None` when a request with the pin could not start with a
-    /// user message, and must.
+    /// By how many tokens a pin on an item would exceed the limit. `None` if the request must start
+    /// with a user message and could not do so with the pin.
     fn pin_lacks(&self, item: ItemId, group: usize, input: PlanInput<'_>) -> Result<Option<u64>> {
         if self.starts_on_user && self.record().path().turn_of(group).is_none() {
             return Ok(None);
@@ -91,25 +93,14 @@ impl Plan {
         Ok(Some(PlanInput { must: &must, ..input }.fixed().saturating_sub(self.budget.limit)))
     }
 
-    /// Bisects between this limit and the one under which the whole path fits.
+    /// The smallest limit at which a group is kept, between this one and the one under which the whole path fits.
     fn limit_to_keep(&self, group: usize, input: PlanInput<'_>, strategy: &dyn Strategy) -> Option<u64> {
         let whole = input.before + self.sums.tokens(0..self.record().path().groups());
-        let (mut too_small, mut enough) =
-            (self.budget.limit, self.budget.limit_for(whole).max(self.budget.limit.saturating_add(1)));
+        let least = self.budget.limit.saturating_add(1);
+        let enough = self.budget.limit_for(whole).max(least);
         let mut cache = StrategyCache::default();
         let mut keeps_at = |limit| self.keeps_at(limit, group, input, strategy, &mut cache);
-        if !keeps_at(enough) {
-            return None;
-        }
-        while enough - too_small > 1 {
-            let middle = too_small.midpoint(enough);
-            if keeps_at(middle) {
-                enough = middle;
-            } else {
-                too_small = middle;
-            }
-        }
-        Some(enough)
+        keeps_at(enough).then(|| first_where(least..enough, keeps_at))
     }
 
     fn keeps_at(
@@ -143,19 +134,19 @@ impl fmt::Display for ToKeep {
         write!(f, "{}, {} tokens, {verb}: {}.", self.what, thousands(self.tokens), self.reason)?;
         match (self.fate, self.state) {
             (Fate::Kept, _) => return Ok(()),
-            (_, GroupState::Orphan) => return f.write_str(" No request can hold it."),
-            (_, GroupState::Open) => return f.write_str(" Each of its calls needs a result directly behind it."),
+            (_, GroupState::Orphan) => return f.write_str(" No request may contain it."),
+            (_, GroupState::Open) => return f.write_str(" Each of its calls needs a result directly after it."),
             (_, GroupState::Ready) => {}
         }
         match self.pin_lacks {
-            Some(0) => f.write_str(" Pin it, and others make room.")?,
-            Some(lacks) => write!(f, " A pin would need {} tokens more than the limit.", thousands(lacks))?,
+            Some(0) => f.write_str(" Pin it to send it; other messages will be dropped to make room.")?,
+            Some(lacks) => write!(f, " A pin would exceed the limit by {} tokens.", thousands(lacks))?,
             None => {}
         }
         match (self.limit, &self.reason) {
             (Some(limit), _) => write!(f, " Or allow {} tokens.", thousands(limit.saturating_add(self.kept_free))),
             (None, Reason::Count) => f.write_str(" Or ask for more messages or turns."),
-            (None, Reason::Start) => f.write_str(" Or let the request begin with another message than a user's."),
+            (None, Reason::Start) => f.write_str(" Or let the request begin with a message that is not a user's."),
             _ => Ok(()),
         }
     }

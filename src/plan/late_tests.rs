@@ -1,4 +1,4 @@
-//! Results that somebody spoke before: sent behind their calls, decided about with them.
+//! Late results: they are sent directly after their calls, and decided about together with them.
 
 use super::*;
 use crate::conversation::ItemId;
@@ -82,7 +82,7 @@ fn a_pin_takes_the_group_along_and_nothing_of_what_was_said_between() {
     let sent = plan(&talk, 180, "window:messages=0");
     assert_eq!(texts(&sent), ["", "result a", "result b", "next"]);
     let run = sent.runs().iter().find(|run| run.reason == Reason::Pin).unwrap();
-    assert_eq!((run.positions.clone(), &*run.apart, run.messages()), (3..5, &[6][..], 3));
+    assert_eq!((run.indexes.clone(), &*run.apart, run.messages()), (3..5, &[6][..], 3));
     assert!(sent.explain().to_string().contains("pinned; with message 6"), "{}", sent.explain());
     talk.unpin(ItemId::from_index(6));
     talk.pin(ItemId::from_index(5)).unwrap();
@@ -100,7 +100,7 @@ fn runs_do_not_hold_results_of_calls_in_other_runs() {
     talk.push(Message::system("three"));
     talk.push(Message::assistant("Done."));
     let sent = plan(&talk, 45, "window");
-    let runs: Vec<_> = sent.runs().iter().map(|run| (run.groups.clone(), run.positions.clone(), &*run.apart)).collect();
+    let runs: Vec<_> = sent.runs().iter().map(|run| (run.groups.clone(), run.indexes.clone(), &*run.apart)).collect();
     let none = &[][..];
     assert_eq!(runs, [(0..4, 0..5, &[7][..]), (4..6, 5..7, none), (6..7, 8..9, none), (7..8, 9..10, none)]);
     assert_eq!(sent.evicted(), 6);

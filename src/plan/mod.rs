@@ -1,8 +1,15 @@
-//! The engine: what a strategy sees, what it answers, and how a plan is made of that.
+//! The planner: what a strategy sees, what it answers, and the plan that is made of it.
 //!
-//! A [`Strategy`] is pure and synchronous. It sees a [`View`] and answers with a [`Draft`], which can name groups to
-//! leave out and nothing else. The [`Planner`] makes the [`Plan`]: it adds head, pins and what must be answered, leaves
-//! out what would not be legal, and refuses what does not fit.
+//! - [`Planner`] makes a [`Plan`] for a conversation and a [`ResolvedBudget`]; [`trim`] does so for a list of messages.
+//!   [`Extras`] are what one request holds beside the conversation.
+//! - A [`Strategy`] sees a [`View`] and answers with a [`Draft`]: which groups to leave out, to [shrink](Shrink) or to
+//!   replace by a summary. It can name nothing else, knows no clock and no files, and keeps an index in a
+//!   [`StrategyCache`]. [`Required`] says why a group is sent whatever it answers.
+//! - A [`Plan`] has the request, its cost ([`RequestTokens`]), and every message with its [`Fate`] and [`Reason`], in
+//!   [`Run`]s or one by one ([`Decision`]). [`Moved`] and [`Warning`] tell what is sent in another way than it was
+//!   recorded, [`Step`] what each strategy of a ladder saved, [`ToKeep`] what would have to change for a message to be sent.
+//! - [`SummaryUse`] is the summary that a plan sends, [`SummaryRequest`] one that would be worth making.
+//! - [`check()`] tries a strategy on a conversation; a [`Violation`] is a promise that it breaks.
 
 mod applied;
 mod assemble;
@@ -27,6 +34,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::error::Result;
@@ -36,23 +44,25 @@ use crate::tokens::ChatCost;
 
 pub use check::{Violation, check};
 pub use draft::{Draft, Fate, Reason};
-pub(crate) use ends::ends;
+pub(crate) use ends::ends_around;
 pub use keep::ToKeep;
 pub(crate) use plan::RequestFingerprint;
-pub use plan::{Decision, Moved, Plan, RequestTokens, Row, Warning};
+pub use plan::{Decision, Moved, Plan, RequestTokens, Warning};
 pub use planner::{Extras, Planner};
 pub use runs::Run;
 pub use shrink::Shrink;
-pub use step::{Step, StepPrice, TrimsTo};
+pub use step::Step;
+pub(crate) use summary::INTRODUCTION;
 pub use summary::{SummaryRequest, SummaryUse};
 pub use view::{Required, View};
 
 /// Decides which groups of a conversation are sent.
 ///
-/// The same view gives the same draft: a strategy knows neither clock nor chance nor files, and compares integers.
+/// The same view must give the same draft: a strategy uses no clock, no random numbers and no
+/// files, and compares integers. Test one of your own with [`check`](check()).
 ///
 /// # Examples
-/// A strategy that leaves out every group of calls but the newest:
+/// A strategy that leaves out all groups with tool calls, except required ones such as the newest:
 /// ```
 /// use std::borrow::Cow;
 /// use turnwise::{Draft, StrategyCache, Reason, Result, Strategy, View};
@@ -65,26 +75,21 @@ pub use view::{Required, View};
 ///         "no-tools".into()
 ///     }
 ///
-///     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
 ///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
 ///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
 ///     }
 /// }
 /// ```
 pub trait Strategy: Send + Sync + fmt::Debug {
-    /// Name and options as on the command line (`window:turns=5`); marks are kept under it.
+    /// Name and options, as on the command line (`window:turns=5`); marks are stored under it.
     fn spec(&self) -> Cow<'static, str>;
 
-    /// What is left out.
+    /// Decides what is left out or shortened.
     ///
     /// # Errors
-    /// Whatever keeps the strategy from deciding; the plan then fails with it.
+    /// Any error of the strategy; planning then fails with it.
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft>;
-
-    /// Down to where it trims, for plans to say; nothing is decided by it.
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::LowMark
-    }
 }
 
 macro_rules! draft_through {
@@ -97,27 +102,23 @@ macro_rules! draft_through {
             fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
                 (**self).draft(view, cache)
             }
-
-            fn trims_to(&self) -> TrimsTo {
-                (**self).trims_to()
-            }
         }
     )*};
 }
 
 draft_through!(&S, Box<S>);
 
-/// A cache for one strategy on one conversation, such as an index; kept by the caller from plan to plan. A draft must
-/// not depend on what is in it.
+/// A cache for one strategy and one conversation, such as an index. The caller keeps it from plan
+/// to plan. A draft must not depend on its content.
 #[derive(Default)]
 pub struct StrategyCache {
     own: Option<Box<dyn Any + Send + Sync>>,
-    /// The planner's: groups that were made smaller.
+    /// The planner's own part: groups that were shortened.
     shrinker: shrink::Shrinker,
 }
 
 impl StrategyCache {
-    /// The value of type `T`, made if there is none yet, in the place of one of another type.
+    /// The value of type `T`, which is created if there is none, and replaces one of another type.
     pub fn get<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
         if !self.own.as_ref().is_some_and(|value| value.is::<T>()) {
             self.own = Some(Box::<T>::default());
@@ -135,15 +136,16 @@ impl fmt::Debug for StrategyCache {
     }
 }
 
-/// The plan for a list of messages, for programs that have a loop of their own. Counted for the budget's model, or with
-/// `o200k_base` when it was made without one.
+/// Plans a request for a list of messages, for programs with a loop of their own. Tokens are
+/// counted for the budget's model, or with `o200k_base` if the budget was made without one.
 ///
-/// Nothing is remembered between calls, so a low mark is of no use unless you set one: as much is kept as fits, and all
-/// is counted each time. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`] counts once and repeats more of the
-/// last request.
+/// Nothing is remembered between calls: everything is counted each time, and as much is kept as
+/// fits, unless you set a low mark. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`]
+/// counts each text once, and its requests repeat more of the previous one.
 ///
 /// # Errors
-/// As [`Planner::plan`], and [`ErrorKind::InvalidBudget`](crate::ErrorKind::InvalidBudget).
+/// Those of [`Planner::plan`], and [`ErrorKind::InvalidBudget`](crate::ErrorKind::InvalidBudget) if
+/// the budget contradicts itself.
 ///
 /// # Examples
 /// ```

@@ -34,7 +34,7 @@ fn round(talk: &mut Conversation, ids: &[&str], result: &str) {
     }
 }
 
-/// Something said before, a question, and so many rounds of a call with its result.
+/// An earlier message, a question, and this many rounds of a call with its result.
 fn in_a_loop(question: &str, rounds: usize) -> Conversation {
     let mut talk = Conversation::from_messages(["before", question].map(Message::user));
     (0..rounds).for_each(|number| round(&mut talk, &[&format!("call_{number}")], "abcdef"));

@@ -1,4 +1,20 @@
-//! The only maker of plans.
+//! `Planner`: turns a conversation, a budget and a strategy into a `Plan`.
+//!
+//! # How a plan is made
+//! [`Planner::plan_with`] goes from the top to the bottom of this list, and never back:
+//!
+//! 1. **Required groups.** The ledger gives the cost of every group. Pins, what the next request must answer and, where
+//!    the request starts with a user message, that message are sent whatever the strategy says (`view.rs`).
+//! 2. **Refuse or shorten.** What is required and does not fit is an error with the numbers (`refuse.rs`), unless cutting
+//!    the longest texts of what must be answered makes it fit (`cut.rs`).
+//! 3. **Draft.** The strategy sees a `View` of the path and names what to leave out, to shrink, or to replace by a summary.
+//! 4. **Apply.** The draft is applied to the path: overlaps are settled, and groups made smaller are counted
+//!    (`applied.rs`, `shrink.rs`).
+//! 5. **Runs.** Every group gets a fate and a reason. What is required is kept, and what is not legal is left out, whatever
+//!    was drafted (`runs.rs`). Where the sum is over the limit all the same, the plan is refused.
+//! 6. **Assemble.** The messages in order: head, what is sent of the path with the summary, context for this request
+//!    (`assemble.rs`).
+//! 7. **Fit.** The server's dialect fits the messages; a figure that this changes is an estimate.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -8,7 +24,7 @@ use super::cut::{ToCut, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Plan, RequestTokens};
 use super::refuse::{kept_too_much, refuse_another_start, refuse_what_cannot_fit};
-use super::runs::{Decided, PlanInput, Shortened, history};
+use super::runs::{Decided, PlanInput, Run, Shortened, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
 use super::{Strategy, StrategyCache};
@@ -21,8 +37,8 @@ use crate::message::Message;
 use crate::request::{Params, Tool};
 use crate::tokens::{ChatCost, Count};
 
-/// Turns a strategy's wishes into a [`Plan`] that can be sent: adds head, pins and what must be answered, leaves out
-/// what is not legal, checks the sum, and refuses with numbers.
+/// Turns a strategy's draft into a [`Plan`] that can be sent: adds head, pins and pending messages,
+/// leaves out what is not legal, checks the sum, and otherwise fails with the numbers.
 ///
 /// # Examples
 /// ```
@@ -46,31 +62,35 @@ pub struct Planner {
     starts_on_user: bool,
 }
 
-/// What one request holds beside the conversation. It is counted, sent and shown in the plan; no record ever holds it.
+/// What one request contains in addition to the conversation. It is counted, sent and shown in the
+/// plan, and never recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extras {
-    /// Messages (search results, the date) directly before what the request must answer.
+    /// Messages directly before the required ones at the end, such as search results or the date.
     pub context: Vec<Message>,
-    /// Parameters in the place of the planner's.
+    /// Parameters that replace the planner's.
     pub params: Params,
 }
 
 impl Extras {
-    /// Refuses calls and results, which belong together and have no place between others.
+    /// Refuses calls and results, which belong together and cannot be context.
     fn check(&self) -> Result<()> {
         let is_of_a_call = |message: &&Message| message.has_calls() || message.is_result();
         match self.context.iter().find(is_of_a_call) {
             None => Ok(()),
             Some(message) => {
                 let what = if message.has_calls() { "calls" } else { "a call's result" };
-                Err(Error::new(ErrorKind::InvalidMessage, format!("the context holds {what}; push them, or send them")))
+                Err(Error::new(
+                    ErrorKind::InvalidMessage,
+                    format!("the context contains {what}; push or send them instead"),
+                ))
             }
         }
     }
 }
 
-/// What a request costs whatever is decided about the path.
+/// The cost of a request that does not depend on the path.
 struct Overhead {
     head: Count,
     tools: Count,
@@ -100,7 +120,7 @@ impl Planner {
     /// A planner that counts with `cost` and sends no more than `budget`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidBudget`] when the budget contradicts itself.
+    /// [`ErrorKind::InvalidBudget`] if the budget contradicts itself.
     pub fn new(cost: ChatCost, budget: &TokenBudget) -> Result<Self> {
         let budget = budget.resolve()?;
         Ok(Self {
@@ -115,30 +135,32 @@ impl Planner {
         })
     }
 
-    /// Sends these tool definitions with every request, and counts them.
+    /// Sends these tool definitions with every request, and counts them. Default: none.
     #[must_use]
     pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
         self.tools = tools.into_iter().collect();
         self
     }
 
-    /// Names the model in every request.
+    /// Names the model in every request. Default: none.
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.model = Some(name.into());
         self
     }
 
-    /// Sends these parameters with every request.
+    /// Sends these parameters with every request. Those that cost tokens are counted. Default:
+    /// none.
     #[must_use]
     pub fn params(mut self, params: Params) -> Self {
         self.params = params;
         self
     }
 
-    /// Fits the messages of every plan to a server, and the name of the parameter for the longest reply. Default:
-    /// [`Dialect::default`], which leaves out what the specification does not have. Members that the wire sends beside it are
-    /// counted. Calls are sent as every server takes them ([`Dialect::fit`]).
+    /// Adapts every plan to a server: its messages, and the name of the parameter for the longest
+    /// reply. Default: [`Dialect::default`], which leaves out members outside the specification.
+    /// Members that the dialect sends in addition are counted. Calls are always sent in a form that
+    /// every server accepts ([`Dialect::fit`]).
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.cost = dialect.cost(self.cost);
@@ -146,25 +168,28 @@ impl Planner {
         self
     }
 
-    /// Refuses a message that must be answered and is longer than there is room. Default: its longest texts are cut to
-    /// beginning and end, to no less than 64 tokens each (the results of parallel calls: together, and 8 each), and the plan
-    /// says so.
+    /// Refuses a required message that is longer than the room. Default: its longest texts are
+    /// shortened to beginning and end, to no fewer than 64 tokens each (the results of parallel
+    /// calls share these, with at least 8 each), and the plan says so.
+    ///
+    /// Use it if a shortened document would be worse than an error.
     #[must_use]
     pub fn never_cut(mut self) -> Self {
         self.never_cut = true;
         self
     }
 
-    /// Begins every request with a user message behind the head, whatever the strategy, as servers want that require
-    /// roles to alternate. Default: off.
+    /// Begins every request with a user message after the head, whatever the strategy drafts, for
+    /// servers that require roles to alternate. Default: off.
     ///
-    /// What stands before the first user message that a strategy sends is left out, with the reason
-    /// [`Start`](super::Reason::Start). Where that would be a pin or what the request must answer, the user message of its
-    /// turn is sent too, with the reason [`Leads`](super::Reason::Leads); it may be cut as what must be answered is. Other
-    /// instructions may stand between the head and the user message: a summary, or context for one request. A summary in
-    /// the user's name is a user message to begin with; no other role but an instruction's is sent there.
+    /// Messages before the first user message that a strategy sends are left out, with the reason
+    /// [`Start`](super::Reason::Start). If a pin or a pending message would be left out, the user
+    /// message of its turn is sent too, with the reason [`Leads`](super::Reason::Leads); it may be
+    /// shortened like pending messages. Other instructions may come between the head and the user
+    /// message: a summary, or context for one request. A summary with the role `user` counts as a
+    /// user message; other roles are not allowed there.
     ///
-    /// Where no user message stands before what must be sent (a pinned greeting, say), planning fails with
+    /// If no user message precedes a required one (such as a pinned greeting), planning fails with
     /// [`ErrorKind::InvalidMessage`].
     ///
     /// # Examples
@@ -186,7 +211,7 @@ impl Planner {
     /// The same planner, trimming above another part of the limit.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidBudget`] when `part` is not between 0 and 1.
+    /// [`ErrorKind::InvalidBudget`] if `part` is not between 0 and 1.
     pub(crate) fn trimming_above(&self, part: f64) -> Result<Self> {
         Ok(Self { budget: self.budget.trimming_above(part)?, ..self.clone() })
     }
@@ -201,29 +226,32 @@ impl Planner {
         &self.budget
     }
 
-    /// What every request holds beside its messages.
+    /// What every request contains beside its messages.
     pub(crate) fn fixed(&self) -> (&Arc<[Tool]>, &Params) {
         (&self.tools, &self.params)
     }
 
-    /// How requests are fitted to a server.
+    /// The dialect of its requests.
     pub(crate) fn dialect_in_use(&self) -> &Dialect {
         &self.dialect
     }
 
-    /// How requests are counted.
+    /// The cost rules of its requests.
     pub fn cost(&self) -> &ChatCost {
         &self.cost
     }
 
-    /// The plan of the request that the conversation, as it stands, asks for. Nothing in the record changes; the ledger
-    /// learns the costs that it did not know.
+    /// Plans the next request of the conversation. Nothing in the record changes; the ledger stores
+    /// the costs that it did not know.
     ///
     /// # Errors
-    /// [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`] when what must be sent, or what the strategy keeps,
-    /// does not fit, with the numbers; [`ErrorKind::InvalidMessage`] when there is nothing to send, when the context holds
-    /// calls or results, or when the request cannot [start with a user message](Self::start_on_user) and must;
-    /// [`ErrorKind::InvalidStrategy`] when the draft names groups that do not exist; and what the strategy itself says.
+    /// - [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`], with the numbers, if the
+    ///   required messages, or those that the strategy keeps, do not fit.
+    /// - [`ErrorKind::InvalidMessage`] if there is nothing to send, if the context contains calls
+    ///   or results, or if the request must [start with a user message](Self::start_on_user) and
+    ///   cannot.
+    /// - [`ErrorKind::InvalidStrategy`] if the draft names groups that do not exist.
+    /// - Any error of the strategy itself.
     pub fn plan(
         &self,
         conversation: &Conversation,
@@ -234,10 +262,10 @@ impl Planner {
         self.plan_with(conversation, ledger, strategy, cache, &Extras::default())
     }
 
-    /// As [`plan`](Self::plan), with what this request holds beside the conversation.
+    /// As [`plan`](Self::plan), with additional messages and parameters for this request only.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan).
+    /// Those of [`plan`](Self::plan).
     pub fn plan_with(
         &self,
         conversation: &Conversation,
@@ -247,6 +275,7 @@ impl Planner {
         extras: &Extras,
     ) -> Result<Plan> {
         extras.check()?;
+        let path = conversation.path();
         let params = self.dialect.fit_params(self.params.and(&extras.params));
         let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
         let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
@@ -257,7 +286,7 @@ impl Planner {
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         let before = fixed.tokens();
-        let cuts = self.cuts(conversation.path(), before, &must, &sums, cache)?;
+        let cuts = self.cuts(path, before, &must, &sums, cache)?;
         let input = PlanInput {
             record: conversation,
             sums: &sums,
@@ -275,7 +304,7 @@ impl Planner {
         let Assembly { messages, parts, is_exact } = self.assemble(&input, &decided, &fixed, extras, cache);
         if self.starts_on_user {
             let first = decided.runs.iter().find(|run| run.fate.is_sent()).map(|run| run.groups.start);
-            refuse_another_start(conversation.path(), &messages, first)?;
+            refuse_another_start(path, &messages, first)?;
         }
         let (messages, unfitted, is_as_counted) = self.fit(messages);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
@@ -287,7 +316,7 @@ impl Planner {
             spec: strategy.spec().into_owned(),
             budget: self.budget,
             tokens: RequestTokens { estimated, ..tokens },
-            runs: decided.runs,
+            runs: Run::of_head(path.head().len(), tokens.head).into_iter().chain(decided.runs).collect(),
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
             params,
@@ -299,12 +328,11 @@ impl Planner {
             summary: decided.summary,
             summary_request: decided.draft.summary_request,
             steps: decided.steps,
-            trims_to: strategy.trims_to(),
         })
     }
 
-    /// The messages in order: head, what is sent of the path with a summary in it, and the context before what must be
-    /// answered.
+    /// The messages in order: the head, the sent messages of the path with a summary among them,
+    /// and the context before the required messages at the end.
     fn assemble(
         &self,
         input: &PlanInput<'_>,
@@ -320,14 +348,14 @@ impl Planner {
             summary.and_then(|summary| self.insert(summary, &decided.draft, input.record)),
             Some(Insert { before: pending, messages: extras.context.clone(), cost: fixed.context }),
         ];
-        let (smaller, shrinker) = (&*decided.smaller, &cache.shrinker);
-        let sources = Sources { path, sums: input.sums, smaller, shrinker, cost: &self.cost };
+        let sources =
+            Sources { path, sums: input.sums, smaller: &decided.smaller, shrinker: &cache.shrinker, cost: &self.cost };
         let mut request = Assembly::new(path.head(), fixed.head + fixed.tools);
         sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
         request
     }
 
-    /// Where a summary stands: behind all that it stands for.
+    /// The place of a summary: after everything that it stands for.
     fn insert(&self, summary: &SummaryUse, draft: &Draft, conversation: &Conversation) -> Option<Insert> {
         let found = conversation.summaries().find(|one| one.id == summary.id)?;
         let (_, role) = draft.summary.as_ref()?;
@@ -336,8 +364,9 @@ impl Planner {
         Some(Insert { before: summary.groups.end, messages: vec![message], cost })
     }
 
-    /// Refuses what cannot fit, and says what of the pending part must be cut for the rest to fit: results first, then the
-    /// newest group, and the user message of its turn only where that is not enough.
+    /// Refuses what cannot fit, and decides which pending messages must be shortened so that the
+    /// rest fits: results first, then the newest group, and the user message of its turn only if
+    /// that is not enough.
     fn cuts(
         &self,
         path: Path<'_>,
@@ -360,14 +389,17 @@ impl Planner {
         let cuts = (1..=order.len()).find_map(|count| {
             let (groups, whole) = order.split_at(count);
             let room = room.checked_sub(whole.iter().map(|&group| sums.group(group).tokens).sum())?;
-            let (cost, shrinker) = (&self.cost, &cache.shrinker);
-            cut_to_fit(&ToCut { path, groups, room, sums, cost, shrinker })
+            cut_to_fit(&ToCut { path, groups, room, sums, cost: &self.cost, shrinker: &cache.shrinker })
         });
         cuts.ok_or(refused)
     }
 
-    /// The messages as they are sent, those before where their number changed, and whether they cost what was counted.
+    /// The messages as they are sent; the original ones if their number changed; and whether they
+    /// cost what was counted.
     fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
+        if self.dialect.leaves(&messages) {
+            return (messages, None, true);
+        }
         let fitted = self.dialect.fit(&messages);
         let is_as_counted = Dialect::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));

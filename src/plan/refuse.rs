@@ -1,4 +1,4 @@
-//! Refusals, with the numbers.
+//! Refusals of requests that do not fit, with the numbers.
 
 use super::Required;
 use super::view::RequiredGroups;
@@ -9,8 +9,8 @@ use crate::ledger::Sums;
 use crate::message::{Message, Role};
 use crate::text::{counted, thousands};
 
-/// Refuses when what must be sent does not fit: head and tools (`before`, with priming), then the pins, then what must
-/// be answered.
+/// Refuses if the required messages do not fit: head and tools (`before`, with priming), then the
+/// pins, then the pending messages.
 pub(super) fn refuse_what_cannot_fit(
     path: Path<'_>,
     before: u64,
@@ -22,7 +22,14 @@ pub(super) fn refuse_what_cannot_fit(
     let pins = of(Required::Pin);
     let pending = of(Required::Pending).saturating_add(of(Required::Leads));
     let Some(room) = budget.limit.checked_sub(before) else {
-        return refuse(ErrorKind::OverBudget, None, "head, tools and priming need", before, budget.limit, budget);
+        return refuse(
+            ErrorKind::OverBudget,
+            None,
+            "the head, the tools and the opening of the reply need",
+            before,
+            budget.limit,
+            budget,
+        );
     };
     let Some(room) = room.checked_sub(pins) else {
         return refuse(ErrorKind::PinsOverBudget, None, "the pinned messages need", pins, room, budget);
@@ -37,7 +44,7 @@ pub(super) fn refuse_what_cannot_fit(
         _ => format!("{} must be sent and need", describe_group(path, largest)),
     };
     let room = room.saturating_sub(pending - alone);
-    let what = if pins > 0 { format!("beside {} tokens of pins, {what}", thousands(pins)) } else { what };
+    let what = if pins > 0 { format!("besides {} tokens of pins, {what}", thousands(pins)) } else { what };
     refuse(ErrorKind::OverBudget, Some(largest), &what, alone, room, budget)
 }
 
@@ -49,12 +56,12 @@ fn refuse(
     room: u64,
     budget: &ResolvedBudget,
 ) -> Result<()> {
-    let detail = format!("{what} {} tokens, and there is room for {}: {budget}", thousands(tokens), thousands(room));
+    let detail = format!("{what} {} tokens, but only {} are available: {budget}", thousands(tokens), thousands(room));
     Err(Error::new(kind, detail).over(OverBudget::new(group, tokens, room)))
 }
 
-/// Refuses a request that does not begin with a user message, head and other instructions aside. `first` is the first group
-/// that is sent.
+/// Refuses a request that does not begin with a user message after the head and other instructions.
+/// `first` is the first group that is sent.
 pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], first: Option<usize>) -> Result<()> {
     let Some(message) = messages.iter().find(|message| !message.role().is_instruction()) else { return Ok(()) };
     if *message.role() == Role::User {
@@ -62,7 +69,7 @@ pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], first: 
     }
     let found = match first.filter(|&first| path.group(first).first() == Some(message)) {
         Some(first) => {
-            format!("{}, and no user message stands before it that could be sent", describe_group(path, first))
+            format!("{}, and no user message before it can be sent", describe_group(path, first))
         }
         None => format!("a context message of the role `{}`", message.role().as_str()),
     };
@@ -73,17 +80,17 @@ pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], first: 
     Err(Error::new(ErrorKind::InvalidMessage, detail))
 }
 
-/// What is said to a strategy that keeps more than may be sent.
+/// The error for a strategy that keeps more than may be sent.
 pub(super) fn kept_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> Error {
     let detail = format!(
-        "the strategy `{spec}` keeps {} tokens, and at most {} may be sent",
+        "the strategy `{spec}` keeps {} tokens, but at most {} may be sent",
         thousands(total),
         thousands(budget.limit),
     );
     Error::new(ErrorKind::OverBudget, detail).over(OverBudget::new(None, total, budget.limit))
 }
 
-/// A group in words: which messages of the input it is, and whose.
+/// Describes a group: its messages by index, and their role.
 pub(super) fn describe_group(path: Path<'_>, group: usize) -> String {
     let head = path.head().len();
     let indexes: Vec<usize> = path.group(group).positions().map(|position| position + head).collect();
@@ -94,7 +101,7 @@ pub(super) fn describe_group(path: Path<'_>, group: usize) -> String {
     }
 }
 
-/// Messages by their indexes: `message 3`, `messages 1 to 2 and 4`.
+/// Lists messages by index: `message 3`, `messages 1 to 2 and 4`.
 pub(super) fn messages(indexes: &[usize]) -> String {
     const MOST: usize = 8;
     let mut spans = indexes.chunk_by(|one, next| one + 1 == *next).map(|span| match span {

@@ -1,6 +1,10 @@
-//! A draft made whole: every group of the path in a run, with a fate and a reason.
+//! `Run`: adjacent messages with one fate and reason. Turns a draft into runs of the whole
+//! path.
 
 use std::ops::Range;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use super::applied::{Applied, disjoint};
 use super::draft::{Draft, Fate, Reason};
@@ -16,34 +20,74 @@ use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
 
-/// Groups side by side on the path that share a fate and a reason.
+/// Adjacent messages of the input with the same fate and reason: the head, or whole groups of the path.
+///
+/// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of `indexes`, `to` is
+/// exclusive; `apart` and `saved` are left out where they are empty or 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {
-    /// The groups, by index on the path.
+    /// The groups, by index on the path; none in the run of the head.
     pub groups: Range<usize>,
-    /// Their items, by position on the path: the head is not counted.
-    pub positions: Range<usize>,
-    /// Those of their items that stand behind other runs' on the path, by position: results that somebody spoke before.
+    /// The messages, by index: the head's messages first, then the path.
+    pub indexes: Range<usize>,
+    /// The indexes of its messages that come after those of other runs: results that somebody spoke before.
     pub apart: Vec<usize>,
-    /// What they cost; where they are sent smaller, what is sent.
+    /// Their cost; if they are shortened, the cost of what is sent.
     pub tokens: u64,
-    /// What was saved by sending them smaller.
+    /// How many tokens were saved by shortening them.
     pub saved: u64,
     /// Whether they are sent.
     pub fate: Fate,
-    /// Why.
+    /// The reason for that.
     pub reason: Reason,
 }
 
 impl Run {
     /// The number of its messages.
     pub fn messages(&self) -> usize {
-        self.positions.len() + self.apart.len()
+        self.indexes.len() + self.apart.len()
+    }
+
+    /// Whether it holds the message with this index.
+    pub fn contains(&self, index: usize) -> bool {
+        self.indexes.contains(&index) || self.apart.contains(&index)
+    }
+
+    /// The head, which is always sent.
+    pub(super) fn of_head(messages: usize, tokens: u64) -> Option<Self> {
+        let head = Self {
+            groups: 0..0,
+            indexes: 0..messages,
+            apart: Vec::new(),
+            tokens,
+            saved: 0,
+            fate: Fate::Kept,
+            reason: Reason::Head,
+        };
+        (messages > 0).then_some(head)
     }
 }
 
-/// What a draft stands on, whatever the budget.
+impl Serialize for Run {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut run = serializer.serialize_struct("Run", 7)?;
+        run.serialize_field("from", &self.indexes.start)?;
+        run.serialize_field("to", &self.indexes.end)?;
+        if !self.apart.is_empty() {
+            run.serialize_field("apart", &self.apart)?;
+        }
+        run.serialize_field("messages", &self.messages())?;
+        run.serialize_field("tokens", &self.tokens)?;
+        if self.saved > 0 {
+            run.serialize_field("saved", &self.saved)?;
+        }
+        run.serialize_field("reason", &self.reason)?;
+        run.end()
+    }
+}
+
+/// The input of a plan that does not depend on the budget.
 #[derive(Clone, Copy)]
 pub(super) struct PlanInput<'a> {
     pub(super) record: &'a Conversation,
@@ -52,13 +96,13 @@ pub(super) struct PlanInput<'a> {
     pub(super) cost: &'a ChatCost,
     /// Tokens of head, tools and priming.
     pub(super) before: u64,
-    /// Groups that must be answered and are too long to be sent whole.
+    /// Required groups that are too long to be sent in full.
     pub(super) cuts: &'a [Shortened],
     /// Whether the request must begin with a user message.
     pub(super) starts_on_user: bool,
 }
 
-/// A group that must be sent and is made smaller to fit.
+/// A required group that is shortened to fit.
 #[derive(Clone, Debug)]
 pub(super) struct Shortened {
     pub(super) group: usize,
@@ -66,11 +110,11 @@ pub(super) struct Shortened {
     pub(super) tokens: u64,
 }
 
-/// What became of a draft.
+/// The decisions about the whole path.
 pub(super) struct Decided {
     pub(super) draft: Draft,
     pub(super) runs: Vec<Run>,
-    /// The groups that are sent smaller, in order, and how.
+    /// The groups that are shortened, in order, and how.
     pub(super) smaller: Vec<(usize, Vec<Shrink>)>,
     /// The summary that is sent.
     pub(super) summary: Option<SummaryUse>,
@@ -86,8 +130,9 @@ impl PlanInput<'_> {
         strategy: &dyn Strategy,
         cache: &mut StrategyCache,
     ) -> Result<Decided> {
-        let (path, spec) = (self.record.path(), strategy.spec());
-        // The strategy has the rest of its cache to itself.
+        let path = self.record.path();
+        let spec = strategy.spec();
+        // The strategy gets the cache without the planner's part.
         let shrinker = std::mem::take(&mut cache.shrinker);
         let view = View {
             conversation: self.record,
@@ -108,8 +153,11 @@ impl PlanInput<'_> {
             draft.summary = draft.summary.map(|(id, role)| (id, self.role_of_summary(role)));
             let left = view.apply(&draft);
             let after = view.behind(&left).request();
-            let only = || vec![Step::taken(&spec, view.request(), after, draft.summary_request.as_ref())];
-            let steps = if draft.steps.is_empty() { only() } else { draft.steps.clone() };
+            let steps = if draft.steps.is_empty() {
+                vec![Step::taken(&spec, view.request(), after, draft.price())]
+            } else {
+                draft.steps.clone()
+            };
             Ok(if self.starts_on_user { self.start_on_user(&view, draft, steps, after) } else { (draft, left, steps) })
         });
         cache.shrinker = shrinker;
@@ -120,8 +168,8 @@ impl PlanInput<'_> {
         Ok(Decided { runs: self.runs(&left, &draft), draft, smaller, summary: left.summary().cloned(), steps })
     }
 
-    /// Leaves out what stands before the first user message that a draft sends; a step of its own, where that saves
-    /// something of the `before` tokens.
+    /// Leaves out what comes before the first user message that a draft sends. This is a step of
+    /// its own if it saves any of the `before` tokens.
     fn start_on_user(
         &self,
         view: &View<'_>,
@@ -130,18 +178,18 @@ impl PlanInput<'_> {
         before: u64,
     ) -> (Draft, Applied, Vec<Step>) {
         let first = self.first_user_sent(&view.apply(&draft));
-        // A summary in the user's name is a user message to begin with.
+        // A summary with the role `user` counts as a user message.
         let summary = draft.summary.as_ref().filter(|(_, role)| *role == Role::User);
         let summary = summary.and_then(|(id, role)| view.summary_use(*id, role)).map(|summary| summary.groups.end);
         let start = first.into_iter().chain(summary).min().unwrap_or(0);
         let draft = draft.evict(0..start, Reason::Start);
         let left = view.apply(&draft);
         let after = view.behind(&left).request();
-        let own = (after < before).then(|| Step::taken("start-on-user", before, after, None));
+        let own = (after < before).then(|| Step::taken("start-on-user", before, after, 0));
         (draft, left, steps.into_iter().chain(own).collect())
     }
 
-    /// The first group that is a user message and sent.
+    /// The first group that is a user message and is sent.
     fn first_user_sent(&self, left: &Applied) -> Option<usize> {
         let path = self.record.path();
         let is_user = |group: usize| path.group(group).first().is_some_and(|first| *first.role() == Role::User);
@@ -159,22 +207,25 @@ impl PlanInput<'_> {
         must
     }
 
-    /// The role in which a summary is sent: where it may be the first message, no other than a user's or an instruction.
+    /// The role in which a summary is sent: if it may be the first message, only the user's or an
+    /// instruction's.
     fn role_of_summary(&self, role: Role) -> Role {
         if self.starts_on_user && !role.is_instruction() { Role::User } else { role }
     }
 
-    /// Tokens of head, tools, priming and what must be sent.
+    /// The tokens of head, tools, priming and required groups.
     pub(super) fn fixed(&self) -> u64 {
         let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().groups()));
         let saved = |cut: &Shortened| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
         whole.saturating_sub(self.cuts.iter().map(saved).sum())
     }
 
-    /// The whole path in runs of groups that share a fate and a reason.
+    /// The whole path in runs of groups with the same fate and reason.
     fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
-        let (groups, fixed_groups) = (self.record.path().groups(), self.fixed_groups(applied));
-        let (mut fixed_groups, mut evicted) = (fixed_groups.into_iter().peekable(), applied.evicted().peekable());
+        let groups = self.record.path().groups();
+        let fixed_groups = self.fixed_groups(applied);
+        let mut fixed_groups = fixed_groups.into_iter().peekable();
+        let mut evicted = applied.evicted().peekable();
         let reasons = disjoint(&draft.reasons);
         let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
         let mut group = 0;
@@ -201,8 +252,8 @@ impl PlanInput<'_> {
         runs.placed()
     }
 
-    /// The groups that stand alone, in order: those that must be sent, those that cannot be, and those that are sent
-    /// smaller.
+    /// The groups that are not part of ranges, in order: required ones, those that cannot be sent,
+    /// and shortened ones.
     fn fixed_groups(&self, applied: &Applied) -> Vec<FixedGroup> {
         let path = self.record.path();
         let must = self.must.iter().map(|must| {
@@ -231,25 +282,25 @@ impl PlanInput<'_> {
     }
 }
 
-/// A group that no eviction decides about.
+/// A group that evictions do not affect.
 struct FixedGroup {
     group: usize,
     fate: Fate,
     reason: Reason,
-    /// What it costs, where that is not the cost of the whole group.
+    /// Its cost, if it differs from the cost of the whole group.
     tokens: Option<u64>,
 }
 
 struct Runs<'a> {
     path: Path<'a>,
     sums: &'a Sums,
-    /// Why groups are kept, in order; those before the last group are passed over.
+    /// The reasons for keeping groups, in order; those before the last group are skipped.
     reasons: &'a [(Range<usize>, Reason)],
     made: Vec<Run>,
 }
 
 impl Runs<'_> {
-    /// Adds groups that are kept, for the reasons that were given.
+    /// Adds groups that are kept, with the given reasons.
     fn add_kept(&mut self, groups: Range<usize>) {
         let mut from = groups.start;
         while from < groups.end {
@@ -269,8 +320,8 @@ impl Runs<'_> {
         }
     }
 
-    /// Adds groups to the last run, or to a new one where fate or reason is another, or where results of calls in an
-    /// earlier run stand in between: the positions of a run have no gaps.
+    /// Adds groups to the last run, or to a new one if fate or reason differ, or if results of an
+    /// earlier run's calls are in between: the positions of a run have no gaps.
     fn add(&mut self, groups: Range<usize>, fate: Fate, reason: &Reason, tokens: Option<u64>) {
         let alike = self.made.last().filter(|last| last.fate == fate && last.reason == *reason);
         let start = alike.map_or(groups.start, |last| last.groups.start);
@@ -293,7 +344,7 @@ impl Runs<'_> {
         }
     }
 
-    /// The groups of a range that have results of groups before `start` directly before them.
+    /// The groups of a range directly after results of groups before `start`.
     fn gaps(&self, groups: &Range<usize>, start: usize) -> Vec<usize> {
         let before = self.path.in_place(groups.start.saturating_sub(1)).end;
         let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
@@ -303,38 +354,39 @@ impl Runs<'_> {
     }
 
     fn run(&self, groups: Range<usize>, fate: Fate, reason: Reason, tokens: Option<u64>) -> Run {
-        // Sums leave out what cannot be sent; alone, it has its cost too.
+        // The sums skip groups that cannot be sent; such a group has a cost of its own.
         let whole = match groups.len() {
             1 => self.sums.group(groups.start).tokens,
             _ => self.sums.tokens(groups.clone()),
         };
         let tokens = tokens.unwrap_or(whole);
         let saved = whole.saturating_sub(tokens);
-        Run { groups, positions: 0..0, apart: Vec::new(), tokens, saved, fate, reason }
+        Run { groups, indexes: 0..0, apart: Vec::new(), tokens, saved, fate, reason }
     }
 
-    /// The runs with their positions.
+    /// The runs with the indexes of their messages.
     fn placed(self) -> Vec<Run> {
         let Self { path, mut made, .. } = self;
+        let head = path.head().len();
         for run in &mut made {
-            let (first, behind) = (run.groups.start, run.groups.end);
-            run.positions = path.positions(run.groups.clone());
-            let last = path.in_place(behind.saturating_sub(1)).end;
-            if path.late_between(last..run.positions.end, first).next().is_some() {
-                run.positions.end = last;
+            let mut positions = path.positions(run.groups.clone());
+            let last = path.in_place(run.groups.end.saturating_sub(1)).end;
+            if path.late_between(last..positions.end, run.groups.start).next().is_some() {
+                positions.end = last;
             }
-            run.apart = path.late_of(run.groups.clone(), run.positions.end).collect();
+            run.apart = path.late_of(run.groups.clone(), positions.end).map(|position| head + position).collect();
+            run.indexes = head + positions.start..head + positions.end;
         }
         made
     }
 }
 
-/// Tokens of the runs that are sent.
+/// The tokens of the runs that are sent.
 pub(super) fn history(runs: &[Run]) -> u64 {
     runs.iter().filter(|run| run.fate.is_sent()).fold(0, |sum, run| sum.saturating_add(run.tokens))
 }
 
-/// Refuses a draft that names groups that do not exist.
+/// Checks that a draft names only existing groups.
 fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
     let evicted = draft.evictions.iter().chain(&draft.reasons).map(|(range, _)| range.end);
     let shrunk = draft.shrinks.iter().map(|(group, ..)| group.saturating_add(1));
@@ -342,7 +394,8 @@ fn check_groups(draft: &Draft, spec: &str, groups: usize) -> Result<()> {
     match evicted.chain(shrunk).chain(marked).max() {
         Some(end) if end > groups => {
             let last = end - 1;
-            let detail = format!("the draft of `{spec}` names group {last}, and the path has {groups}, from 0");
+            let detail =
+                format!("the draft of `{spec}` names group {last}, but the path has {groups} groups, numbered from 0");
             Err(Error::new(ErrorKind::InvalidStrategy, detail))
         }
         _ => Ok(()),

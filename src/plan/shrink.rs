@@ -1,4 +1,5 @@
-//! Messages made smaller. A strategy says how; only this file writes the texts.
+//! `Shrink`: how a group is made smaller. `Shrinker`: writes the shorter texts and remembers
+//! what they cost.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,23 +11,26 @@ use crate::message::{Message, Role};
 use crate::text::thousands;
 use crate::tokens::{ChatCost, Count};
 
-/// How a group is made smaller without being left out. The record keeps it whole.
+/// How a group is shortened without being left out. The record keeps it in full.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Shrink {
-    /// In the place of each tool result stands how many tokens it had.
+    /// Each tool result is replaced by a note of how many tokens it had.
     ClearResults,
-    /// What a model thought before it answered is left out: the members `reasoning`, `reasoning_content` and `thinking`, a
-    /// `<think>` block at the start of the text, and parts of the kinds `thinking`, `redacted_thinking` and `reasoning`.
+    /// The model's reasoning is removed: the members `reasoning`, `reasoning_content` and
+    /// `thinking`, a `<think>` block at the start of the text, and parts of the kinds `thinking`,
+    /// `redacted_thinking` and `reasoning`.
     DropReasoning,
-    /// Of texts longer than this the beginning and the end are kept, with the number of tokens between.
+    /// Of longer texts only the beginning and the end are kept, with the number of tokens left out
+    /// between them.
     Ends {
         /// The most tokens of one text.
         tokens: u64,
     },
-    /// Of the text of a lone message these ranges of bytes are kept, in order, with `[…]` for each gap.
+    /// Of the text of a single message only these ranges of bytes are kept, in order, with `[…]`
+    /// for each gap.
     Excerpt {
-        /// Ranges that neither overlap nor touch, at character boundaries; others are ignored.
+        /// Ranges at character boundaries that neither overlap nor touch; others are ignored.
         ranges: Arc<[Range<usize>]>,
     },
 }
@@ -71,34 +75,34 @@ fn excerpt(text: &str, ranges: &[Range<usize>]) -> String {
     out.trim_end_matches('\n').to_owned()
 }
 
-/// A group as it is sent, smaller than it is.
+/// A group in shortened form.
 #[derive(Clone, Debug)]
 pub(super) struct Shrunk {
     pub(super) messages: Arc<[Message]>,
     pub(super) count: Count,
 }
 
-/// Groups that were made smaller and counted, so that no plan does it again.
+/// Groups that were shortened and counted, so that no plan does it again.
 #[derive(Debug, Default)]
 pub(super) struct Shrinker {
-    /// Most conversations have nothing here.
+    /// Most conversations have no such groups.
     known: Mutex<Option<Box<Known>>>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     cost_id: String,
-    /// By the last item of the group, which vouches for the others.
+    /// By the last item of the group, which identifies the others.
     groups: HashMap<(Stamp, Vec<Shrink>), Shrunk>,
     /// Summaries by their text.
     summaries: HashMap<String, Count>,
 }
 
-/// More than any request holds; then all are forgotten.
+/// More than any request needs; above it, everything is forgotten.
 const MOST_KNOWN: usize = 4_096;
 
 impl Shrinker {
-    /// Looks at what is known of this cost, with room for one more.
+    /// Accesses the entries for this cost rule, with room for one more.
     fn known<T>(&self, cost: &ChatCost, look: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.get_or_insert_default();
@@ -108,13 +112,13 @@ impl Shrinker {
         look(known)
     }
 
-    /// What a summary costs as a message.
+    /// The cost of a summary as a message.
     pub(super) fn count(&self, message: &Message, cost: &ChatCost) -> Count {
         let text = message.text().into_owned();
         self.known(cost, |known| *known.summaries.entry(text).or_insert_with(|| cost.group([message])))
     }
 
-    /// A group made smaller in these ways, one after the other.
+    /// A group shortened in these ways, one after the other.
     pub(super) fn shrink(&self, group: Group<'_>, ways: &[Shrink], cost: &ChatCost) -> Shrunk {
         let Some(last) = group.last_item() else { return Shrunk { messages: Arc::from([]), count: Count::ZERO } };
         let make = || {

@@ -1,4 +1,5 @@
-//! Summaries in plans: the one that stands for old groups, and the one that would be worth making.
+//! `SummaryUse`: the summary that is sent for old groups. `SummaryRequest`: the one that would
+//! be worth making.
 
 use std::ops::Range;
 
@@ -11,48 +12,53 @@ use crate::message::{Message, Role};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryUse {
-    /// Which one.
+    /// The summary.
     pub id: SummaryId,
-    /// The groups it stands for, by index on the path. Those that must be sent are sent all the same.
+    /// The groups that it stands for, by index on the path. Required ones among them are sent all
+    /// the same.
     #[serde(skip)]
     pub groups: Range<usize>,
-    /// What it costs as a message.
+    /// Its cost as a message.
     pub tokens: u64,
 }
 
-/// A summary that would be worth making; carried by a plan, which can be sent whether or not it is made.
+/// A summary that would be worth making. The plan that carries it can be sent whether or not the
+/// summary is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryRequest {
-    /// The groups to be summarized, by index on the path.
+    /// The groups to summarize, by index on the path.
     #[serde(skip)]
     pub groups: Range<usize>,
-    /// The summary of what stands before them, to be carried over.
+    /// The summary of the groups before them, to be included.
     pub previous: Option<SummaryId>,
-    /// What they cost.
+    /// What they cost. How many calls it takes to read them is the summarizer's to say: see
+    /// [`Summarizer::limit`](crate::manager::Summarizer::limit).
     pub tokens: u64,
     /// The most tokens that the summary may have.
     pub most: u64,
-    /// How many calls of a model it takes, roughly.
-    pub calls: u64,
 }
 
-const INTRODUCTION: &str = include_str!("../prompts/introduction.txt");
+/// The line before a summary that has none of its own.
+pub(crate) const INTRODUCTION: &str = include_str!("../prompts/introduction.txt");
 
 /// A summary as it is sent.
 pub(crate) fn message(summary: &Summary, role: &Role, conversation: &Conversation) -> Message {
     let path = conversation.path();
     let end = path.position(summary.last).map_or(0, |last| last + 1);
     let start = path.position(summary.first).unwrap_or(end);
-    let introduction = INTRODUCTION.trim_end().replace("{messages}", &(end - start).to_string());
+    let introduction = summary.introduction.as_deref().unwrap_or(INTRODUCTION);
+    let introduction = introduction.trim_end().replace("{messages}", &(end - start).to_string());
     Message::new(role.clone(), format!("{introduction}\n{}", summary.text))
 }
 
-/// The groups that a summary stands for, if it begins and ends where groups do.
+/// The groups that a summary stands for, if it begins and ends at group boundaries.
 pub(super) fn groups_of(summary: &Summary, conversation: &Conversation) -> Option<Range<usize>> {
     let path = conversation.path();
-    let (first, last) = (path.position(summary.first)?, path.position(summary.last)?);
-    let (start, end) = (path.group_at(first), path.group_behind(last));
+    let first = path.position(summary.first)?;
+    let last = path.position(summary.last)?;
+    let start = path.group_at(first);
+    let end = path.group_behind(last);
     let is_whole = path.positions(start..end) == (first..last + 1) && !path.is_split(start) && !path.is_split(end);
     is_whole.then_some(start..end)
 }

@@ -1,7 +1,8 @@
-//! A saved conversation run again, turn by turn, with its recorded replies.
+//! Replays a saved conversation turn by turn, with its recorded replies.
 //!
-//! Before each recorded reply, and at the end when the conversation waits for one, the request is planned that a
-//! program with this strategy and budget would have sent. The same conversation and settings give the same requests.
+//! Before each recorded reply, and at the end if the conversation waits for one, the request is
+//! planned that a program with this strategy and budget would have sent. The same conversation and
+//! settings give the same requests.
 
 use serde::Serialize;
 
@@ -9,46 +10,47 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Ledger;
 use crate::message::{Message, Role};
-use crate::plan::{Fate, Plan, Planner, Row, Strategy, StrategyCache};
+use crate::plan::{Fate, Plan, Planner, Run, Strategy, StrategyCache};
 
-/// One conversation run again under one strategy.
+/// The replay of one conversation under one strategy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Replay {
-    /// The requests in order.
+    /// The requests, in order.
     pub requests: Vec<Request>,
     /// Their sums.
     pub totals: Totals,
 }
 
-/// One request of a replay; a line of JSON.
+/// One request of a replay; serialized as one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Request {
     /// Its number, from 1.
     pub request: usize,
-    /// The index of the reply that it got, the head included; of the reply that is missing, at the end.
+    /// The index of the reply that it got, counting the head; for the last request, of the missing
+    /// reply.
     pub reply: usize,
-    /// What was sent, or why nothing was.
+    /// The plan, or why it was refused.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// What became of a request of a replay.
+/// The result of planning one request of a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It can be sent.
+    /// The request can be sent.
     Planned(Planned),
-    /// It is over budget.
+    /// The request is over budget.
     #[non_exhaustive]
     Refused {
-        /// The planner's words.
+        /// The planner's error message.
         refused: String,
-        /// The tokens that were needed.
+        /// The tokens that are needed.
         needed: u64,
-        /// The tokens that there were for it.
+        /// The tokens that are available.
         room: u64,
     },
 }
@@ -57,45 +59,45 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Planned {
-    /// What it costs.
+    /// The tokens of the request.
     pub tokens: u64,
     /// Whether that is an estimate.
     pub estimated: bool,
-    /// Tokens at its start that the request before it had at its start too.
+    /// How many tokens at its start equal the start of the previous request.
     pub prefix: u64,
-    /// What is sent, in runs.
-    pub kept: Vec<Row>,
-    /// What is sent smaller than it is, in runs.
+    /// The messages that are sent, in runs.
+    pub kept: Vec<Run>,
+    /// The messages that are sent in a shortened form, in runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub shrunk: Vec<Row>,
-    /// What a summary stands for, in runs.
+    pub shrunk: Vec<Run>,
+    /// The messages that a summary stands for, in runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub summarized: Vec<Row>,
-    /// What is not, in runs.
-    pub evicted: Vec<Row>,
+    pub summarized: Vec<Run>,
+    /// The messages that are left out, in runs.
+    pub evicted: Vec<Run>,
 }
 
-/// Sums over the requests of one or many replays under one strategy.
+/// Sums over the requests of one or more replays under one strategy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Totals {
-    /// Conversations run again.
+    /// Replayed conversations.
     pub conversations: usize,
     /// Requests in all.
     pub requests: usize,
-    /// Requests over budget, which were not counted below.
+    /// Requests over budget, which are not part of the figures below.
     pub refused: usize,
     /// Prompt tokens in all.
     pub tokens: u64,
     /// Prompt tokens of the largest request.
     pub largest: u64,
-    /// Tokens at the start of requests that the request before had too.
+    /// How many tokens at the start of requests repeated the previous request.
     pub prefix: u64,
-    /// Tokens of all requests that had one before them.
+    /// The tokens of all requests that had a previous one.
     pub prefix_of: u64,
     /// Whether a figure is an estimate.
     pub estimated: bool,
-    /// Messages of each conversation's last request; a request over budget sends none.
+    /// Messages in each conversation's last request; a request over budget contains none.
     pub messages: Share,
     /// User messages in it.
     pub turns: Share,
@@ -103,7 +105,7 @@ pub struct Totals {
     pub results: Share,
 }
 
-/// How many there are, of how many.
+/// A number out of a total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Share {
@@ -129,8 +131,8 @@ impl Totals {
         self.results.add(other.results);
     }
 
-    /// The part of the prompt tokens, from 0 to 1, that the request before had at its start; `None` with fewer than two
-    /// requests.
+    /// The part of the prompt tokens, from 0 to 1, that repeated the start of the previous request;
+    /// `None` with fewer than two requests.
     #[allow(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn prefix_share(&self) -> Option<f64> {
         (self.prefix_of > 0).then(|| self.prefix as f64 / self.prefix_of as f64)
@@ -144,13 +146,13 @@ impl Share {
     }
 }
 
-/// Runs the current path of a conversation again under a strategy. Marks that the conversation holds are not used;
-/// nothing in it changes.
+/// Replays the current path of a conversation under a strategy. The conversation's marks are not
+/// used, and nothing in it changes.
 ///
-/// A request over budget is part of the result, and the replay goes on behind it.
+/// A request over budget is part of the result, and the replay continues after it.
 ///
 /// # Errors
-/// Whatever a plan fails with besides the budget, as a strategy of yours may.
+/// Any error of planning other than a request over budget, such as one of a custom strategy.
 ///
 /// # Examples
 /// ```
@@ -171,7 +173,7 @@ pub fn replay(
     planner: &Planner,
     strategy: &dyn Strategy,
 ) -> Result<Replay> {
-    let mut run = Run::new(conversation);
+    let mut run = Rerun::new(conversation);
     for item in conversation.path().items() {
         if *item.message().role() == Role::Assistant && run.waits_for_reply() {
             run.request(ledger, planner, strategy)?;
@@ -184,10 +186,11 @@ pub fn replay(
     Ok(run.finish())
 }
 
-struct Run {
-    /// The record with the path as far as it was run.
+/// A replay under way.
+struct Rerun {
+    /// The record, with the path as far as it was replayed.
     record: Conversation,
-    /// The record as the last request found it.
+    /// The record at the time of the last request.
     asked: Conversation,
     cache: StrategyCache,
     last: Option<Plan>,
@@ -195,7 +198,7 @@ struct Run {
     totals: Totals,
 }
 
-impl Run {
+impl Rerun {
     fn new(conversation: &Conversation) -> Self {
         let mut record = conversation.clone();
         record.clear();
@@ -211,7 +214,7 @@ impl Run {
         }
     }
 
-    /// Whether the path ends with something that a model answers.
+    /// Whether the path ends with a message that a model answers.
     fn waits_for_reply(&self) -> bool {
         self.record.path().messages().next_back().is_some_and(|message| *message.role() != Role::Assistant)
     }
@@ -234,14 +237,15 @@ impl Run {
 
     fn planned(&mut self, plan: Plan) -> Planned {
         let prefix = self.last.as_ref().map(|last| plan.prefix_shared_with(last));
+        let runs = |fate: Fate| plan.runs().iter().filter(|run| run.fate == fate).cloned().collect();
         let planned = Planned {
             tokens: plan.tokens().total(),
             estimated: plan.tokens().estimated,
             prefix: prefix.unwrap_or(0),
-            kept: plan.rows(Fate::Kept),
-            shrunk: plan.rows(Fate::Shrunk),
-            summarized: plan.rows(Fate::Summarized),
-            evicted: plan.rows(Fate::Evicted),
+            kept: runs(Fate::Kept),
+            shrunk: runs(Fate::Shrunk),
+            summarized: runs(Fate::Summarized),
+            evicted: runs(Fate::Evicted),
         };
         self.totals.tokens += planned.tokens;
         self.totals.largest = self.totals.largest.max(planned.tokens);
@@ -262,7 +266,7 @@ impl Run {
         }
     }
 
-    /// Counts what the last request holds of what there is: nothing, when it was refused.
+    /// Counts how many of the messages the last request contains; none, if it was refused.
     fn finish(mut self) -> Replay {
         let is_sent = self.requests.last().is_some_and(|last| matches!(last.outcome, Outcome::Planned(_)));
         let sent = self.last.as_ref().filter(|_| is_sent).map_or(&[][..], Plan::messages);

@@ -1,4 +1,4 @@
-//! Results of calls that are done with.
+//! `ClearTools`: replaces old tool results by their size.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,21 @@ use super::options::{FREE, Listed, Options, Reader};
 use super::sweep::Sweep;
 use crate::conversation::Group;
 use crate::error::Result;
-use crate::plan::Shrink;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Draft, Reason, Shrink, Strategy, StrategyCache, View};
 
-/// Puts how many tokens they had in the place of old tool results, once a request passes the high mark. The calls stay,
-/// so that the model knows what it did. It leaves nothing out, so that alone it may keep too much: a step for a
-/// [`Ladder`](super::Ladder).
+/// Replaces old tool results by a note of how many tokens they had, once a request exceeds the high
+/// mark. The calls stay, so that the model knows what it did. Nothing is left out, so on its own it
+/// may keep too much: use it as a step of a [`Ladder`](super::Ladder).
 ///
-/// The results are cleared up to a mark, which stays where it is until the request passes the high mark again.
+/// The results are cleared up to a mark, which does not move until a request exceeds the high mark
+/// again.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ClearTools, Ladder, SlidingWindow};
+///
+/// let strategy = Ladder::new().step(ClearTools::default().keep(5)).step(SlidingWindow::tokens());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct ClearTools {
@@ -25,26 +30,29 @@ pub struct ClearTools {
 }
 
 impl Default for ClearTools {
-    /// All but the newest three groups of calls, whatever is saved.
+    /// Clears all but the newest three groups of calls, however little that saves.
     fn default() -> Self {
         Self { keep: 3, named: Vec::new(), least: 0 }
     }
 }
 
 impl ClearTools {
-    /// Keeps the results of the newest `groups` of calls. Default 3.
+    /// Keeps the results of the newest `groups` groups of calls. Default 3.
     pub fn keep(mut self, groups: usize) -> Self {
         self.keep = groups;
         self
     }
 
-    /// Keeps all results of these tools.
+    /// Keeps all results of these tools, such as those that read instructions. Default: none.
     pub fn keep_tools<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.named.extend(names.into_iter().map(str::to_owned));
         self
     }
 
-    /// Does nothing where that would save fewer tokens. Default 0.
+    /// Does nothing if that would save fewer tokens than this. Default 0.
+    ///
+    /// Clearing changes the start of a request, which a provider's prompt cache then cannot reuse;
+    /// a minimum avoids that for small savings.
     pub fn at_least(mut self, tokens: u64) -> Self {
         self.least = tokens;
         self
@@ -55,9 +63,11 @@ impl ClearTools {
         calls.iter().any(|call| self.named.iter().any(|name| name == call.name()))
     }
 
-    /// The first of the newest groups of calls that are kept. Those further back than a request reaches do not matter.
+    /// The first of the newest groups of calls that are kept. Groups further back than a request
+    /// reaches do not matter.
     fn end(&self, view: &View<'_>) -> usize {
-        let (path, groups) = (view.path(), view.path().groups());
+        let path = view.path();
+        let groups = view.path().groups();
         let within_reach = |&group: &usize| !view.is_over(view.tokens(group + 1..groups));
         let calls = (0..groups).rev().take_while(within_reach).filter(|&group| path.group(group).has_calls());
         match self.keep.checked_sub(1) {
@@ -70,7 +80,7 @@ impl ClearTools {
 pub(super) const LISTED: Listed = Listed {
     name: "clear-tools",
     takes: "keep=N, named=TOOL+TOOL, least=TOKENS",
-    about: "a step of a ladder: old tool results cleared, nothing left out",
+    about: "a step of a ladder: old tool results replaced by a note, nothing left out",
     price: FREE,
     read: Reader::Options(|options| Ok(Box::new(ClearTools::from_options(options)?))),
 };
@@ -102,15 +112,16 @@ impl Strategy for ClearTools {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let wants = |group: usize| path.group(group).has_calls() && !self.keeps(path.group(group));
-        let (how, why) = (Shrink::ClearResults, Reason::Cleared);
-        let sweep = Sweep { mark: "cleared", how, why, least: self.least, wants: &wants };
+        let sweep = Sweep {
+            mark: "cleared",
+            how: Shrink::ClearResults,
+            why: Reason::Cleared,
+            least: self.least,
+            wants: &wants,
+        };
         Ok(sweep.draft(view, self.end(view)))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }

@@ -1,4 +1,4 @@
-//! What models thought before they answered.
+//! `DropReasoning`: leaves out what models thought before they answered in earlier turns.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,18 @@ use super::options::{FREE, Listed, Reader};
 use super::sweep::Sweep;
 use crate::error::Result;
 use crate::message::Role;
-use crate::plan::Shrink;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Draft, Reason, Shrink, Strategy, StrategyCache, View};
 
-/// Leaves out what the model thought in earlier turns, once a request passes the high mark: `<think>` blocks, and members
-/// that hold reasoning where they are sent at all. A step for a [`Ladder`](super::Ladder), as
-/// [`ClearTools`](super::ClearTools) is.
+/// Leaves out the model's reasoning of earlier turns, once a request exceeds the high mark:
+/// `<think>` blocks, and members that hold reasoning, if they are sent at all. Use it as a step of
+/// a [`Ladder`](super::Ladder), like [`ClearTools`](super::ClearTools).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropReasoning;
 
 pub(super) const LISTED: Listed = Listed {
     name: "drop-reasoning",
     takes: "no options",
-    about: "a step of a ladder: earlier thoughts dropped, nothing left out",
+    about: "a step of a ladder: earlier reasoning dropped, nothing else left out",
     price: FREE,
     read: Reader::Options(|_| Ok(Box::new(DropReasoning))),
 };
@@ -30,7 +27,7 @@ impl Strategy for DropReasoning {
         "drop-reasoning".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let thinks = |group: usize| {
             let mut messages = path.group(group).messages();
@@ -38,12 +35,8 @@ impl Strategy for DropReasoning {
         };
         let turn = view.newest().and_then(|newest| path.turn_of(newest));
         let end = turn.map_or(path.groups(), |turn| path.turn(turn).start);
-        let (how, why) = (Shrink::DropReasoning, Reason::Reasoning);
-        let sweep = Sweep { mark: "dropped", how, why, least: 0, wants: &thinks };
+        let sweep =
+            Sweep { mark: "dropped", how: Shrink::DropReasoning, why: Reason::Reasoning, least: 0, wants: &thinks };
         Ok(sweep.draft(view, end))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }

@@ -1,20 +1,20 @@
-//! No trimming.
+//! `Everything`: no trimming.
 
 use std::borrow::Cow;
 
 use super::options::{FREE, Listed, Reader};
 use crate::error::Result;
-use crate::plan::{Draft, Strategy, StrategyCache, TrimsTo, View};
+use crate::plan::{Draft, Strategy, StrategyCache, View};
 
-/// Keeps everything that can be sent. A conversation that does not fit is refused: with
-/// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget) by the planner.
+/// Keeps everything that can be sent. If a conversation does not fit, planning fails with
+/// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget). Use it as the baseline of a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Everything;
 
 pub(super) const LISTED: Listed = Listed {
     name: "everything",
     takes: "no options",
-    about: "all of it, or nothing when that is too long",
+    about: "the whole conversation, or an error if it does not fit",
     price: FREE,
     read: Reader::Options(|_| Ok(Box::new(Everything))),
 };
@@ -24,11 +24,7 @@ impl Strategy for Everything {
         "everything".into()
     }
 
-    fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, _view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         Ok(Draft::keep_all())
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::Nothing
     }
 }

@@ -1,4 +1,4 @@
-//! The beginning and the end.
+//! `HeadTail`: keeps the first messages and the newest.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,9 @@ use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 
-/// Keeps the first messages, where a task is often stated, and the newest groups that fit beside them. The cut behind
-/// the middle is sticky, as that of [`SlidingWindow`](super::SlidingWindow).
+/// Keeps the first messages, where a task is often stated, and the newest groups that fit beside
+/// them. The cut after the middle stays in place as that of [`SlidingWindow`](super::SlidingWindow)
+/// does.
 ///
 /// # Examples
 /// ```
@@ -26,19 +27,20 @@ pub struct HeadTail {
 }
 
 impl Default for HeadTail {
-    /// The first two messages.
+    /// Keeps the first two messages.
     fn default() -> Self {
         Self::messages(2)
     }
 }
 
 impl HeadTail {
-    /// Keeps at most the first `count` messages behind the head, in whole groups and as far as they fit.
+    /// Keeps at most the first `count` messages after the head, in whole groups and as far as they
+    /// fit. Default 2.
     pub fn messages(count: usize) -> Self {
         Self { first: count }
     }
 
-    /// How many groups the beginning has.
+    /// The number of groups at the beginning.
     fn beginning(self, view: &View<'_>) -> usize {
         let path = view.path();
         let mut messages = 0;
@@ -65,8 +67,8 @@ impl Strategy for HeadTail {
         format!("head-tail:first={}", self.first).into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
-        if !view.is_holding() && !view.is_over(view.tokens(0..view.path().groups())) {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let beginning = self.beginning(view);

@@ -1,4 +1,4 @@
-//! Strategies one after the other, as far as is needed.
+//! `Ladder`: several strategies, one after the other, as far as needed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,14 +9,13 @@ use super::drop_reasoning::DropReasoning;
 use super::options::{Listed, Parse, Reader};
 use super::summarize::Summarize;
 use crate::error::Result;
-use crate::plan::Draft;
-use crate::plan::Step;
-use crate::plan::View;
-use crate::plan::{Strategy, StrategyCache, TrimsTo};
+use crate::plan::{Draft, Step, Strategy, StrategyCache, View};
 
-/// Strategies in order of price. Each sees what the last one left, and runs only while the request passes the high mark.
+/// Strategies in order of price. Each continues from what the previous one left, and runs only
+/// while the request exceeds the high mark.
 ///
-/// What was decided for an earlier request holds while that is enough, so that requests repeat the start of the last one.
+/// Earlier decisions are kept as long as they are enough, so that requests begin like the previous
+/// one.
 ///
 /// # Examples
 /// ```
@@ -33,8 +32,8 @@ pub struct Ladder {
 }
 
 impl Default for Ladder {
-    /// Clears old tool results, leaves out old reasoning, then [summarizes](Summarize): until there is a summary, the newest
-    /// messages that fit are sent.
+    /// Clears old tool results, leaves out old reasoning, then [summarizes](Summarize). Until there
+    /// is a summary, the newest messages that fit are sent.
     fn default() -> Self {
         let steps = Self::new().step(ClearTools::default()).step(DropReasoning).step(Summarize::rolling());
         steps.named("ladder")
@@ -42,28 +41,29 @@ impl Default for Ladder {
 }
 
 impl Ladder {
-    /// No steps: everything is kept.
+    /// A ladder without steps, which keeps everything.
     pub fn new() -> Self {
         Self { name: None, steps: Vec::new() }
     }
 
-    /// The same with one more step behind the others.
+    /// The same ladder with one more step at the end.
     pub fn step(mut self, strategy: impl Strategy + 'static) -> Self {
         self.name = None;
         self.steps.push(Arc::new(strategy));
         self
     }
 
-    /// The same under a name of its own.
+    /// The same ladder under a name of its own.
     pub(super) fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// What the steps draft one after the other, and whether that is enough.
+    /// The drafts of the steps one after the other, and whether they are enough.
     fn run(&self, view: &View<'_>, caches: &mut [StrategyCache], is_holding: bool) -> Result<(Draft, bool)> {
-        let (mut own, mut tokens) = (self.unneeded(), view.request());
-        // With what is drafted by a ladder of which this one is a step.
+        let mut own = self.unneeded();
+        let mut tokens = view.request();
+        // Starts from the draft of the ladder of which this one is a step.
         let mut whole = view.drafted().clone();
         let mut left = view.apply(&whole);
         for (number, (step, cache)) in self.steps.iter().zip(caches).enumerate() {
@@ -76,7 +76,7 @@ impl Ladder {
             left = view.apply(&whole);
             let after = view.behind(&left).request();
             if !is_holding || after != tokens {
-                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.summary_request.as_ref());
+                own.steps[number] = Step::taken(&step.spec(), tokens, after, draft.price());
             }
             own = own.and(draft, &format!("{number}/"));
             tokens = after;
@@ -84,7 +84,7 @@ impl Ladder {
         Ok((own, tokens <= view.budget().high))
     }
 
-    /// All is kept, and no step was needed for it.
+    /// Keeps everything, with all steps marked as not needed.
     fn unneeded(&self) -> Draft {
         Draft::keep_all().with_steps(self.steps.iter().map(|step| Step::not_needed(&step.spec())).collect())
     }
@@ -92,14 +92,14 @@ impl Ladder {
 
 pub(super) const LISTED: Listed = Listed {
     name: "ladder",
-    takes: "steps with `/` between them",
-    about: "clear-tools, drop-reasoning, summarize, or steps of yours, as far as needed",
+    takes: "steps separated by `/`",
+    about: "clear-tools, drop-reasoning, summarize, or your own steps, as far as needed",
     price: "that of its steps",
     read: Reader::Text(|steps, parse| Ok(Box::new(Ladder::from_steps(steps, parse)?))),
 };
 
 impl Ladder {
-    /// Reads steps with `/` between them; the default ladder where there are none.
+    /// Reads steps separated by `/`; the default ladder if there are none.
     fn from_steps(steps: &str, parse: Parse) -> Result<Self> {
         if steps.is_empty() {
             return Ok(Self::default());
@@ -117,17 +117,13 @@ impl Strategy for Ladder {
     }
 
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
-        if !view.is_holding() && view.request() <= view.budget().high {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(self.unneeded());
         }
         let caches = cache.get::<Vec<StrategyCache>>();
         caches.resize_with(self.steps.len(), StrategyCache::default);
         let (held, is_enough) = self.run(view, caches, true)?;
         if view.is_holding() || is_enough { Ok(held) } else { Ok(self.run(view, caches, false)?.0) }
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        self.steps.last().map_or(TrimsTo::Nothing, |step| step.trims_to())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Strategies by their names: `window:turns=5`, as the command line and configuration files write them.
+//! `STRATEGIES`: the strategies by name. `parse`: reads one as the command line writes it
+//! (`window:turns=5`).
 
 use super::options::{Listed, Options, Reader, invalid};
 use super::{clear_tools, drop_reasoning, everything, head_tail, ladder, recall, summarize, tools, window};
@@ -19,11 +20,12 @@ pub const STRATEGIES: &[Listed] = &[
     ladder::LISTED,
 ];
 
-/// Reads a strategy as it is written on the command line: `name` or `name:key=value,key=value`. [`STRATEGIES`] lists the
-/// names with their options.
+/// Reads a strategy as written on the command line: `name` or `name:key=value,key=value`.
+/// [`STRATEGIES`] lists the names and options.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidStrategy`](crate::ErrorKind::InvalidStrategy) with the nearest name, or with what the option takes.
+/// [`ErrorKind::InvalidStrategy`](crate::ErrorKind::InvalidStrategy) for an unknown name or option;
+/// the message has the nearest name, or what the option takes.
 ///
 /// # Examples
 /// ```
@@ -52,5 +54,8 @@ fn unknown(name: &str) -> Error {
         Some(near) => format!("did you mean `{near}`? "),
         None => String::new(),
     };
-    invalid(format!("no strategy is called `{name}`; {near}there are {}", names.collect::<Vec<_>>().join(", ")))
+    invalid(format!(
+        "no strategy is called `{name}`; {near}the strategies are {}",
+        names.collect::<Vec<_>>().join(", ")
+    ))
 }

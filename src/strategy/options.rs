@@ -1,11 +1,11 @@
-//! What a strategy says of itself for the list of strategies, and its options, `key=value,key=value`, taken one by one.
+//! `Listed`: a strategy's entry in the list. `Options`: reads `key=value,key=value`.
 
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Strategy;
 
-/// A strategy that can be chosen by its name.
+/// A strategy that can be selected by name.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Listed {
@@ -15,7 +15,7 @@ pub struct Listed {
     pub takes: &'static str,
     /// What it sends.
     pub about: &'static str,
-    /// What it costs beside the request.
+    /// Its price in addition to the request.
     pub price: &'static str,
     #[serde(skip)]
     pub(super) read: Reader,
@@ -24,19 +24,19 @@ pub struct Listed {
 /// Reads a strategy by its name and options.
 pub(super) type Parse = fn(&str) -> Result<Box<dyn Strategy>>;
 
-/// How a strategy is made from what follows its name.
+/// How a strategy is created from the text after its name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reader {
-    /// From options, `key=value,key=value`.
+    /// From options: `key=value,key=value`.
     Options(fn(&mut Options<'_>) -> Result<Box<dyn Strategy>>),
-    /// From any text; strategies in it are read by the function that is given.
+    /// From any text; strategies inside it are read by the function that is passed.
     Text(fn(&str, Parse) -> Result<Box<dyn Strategy>>),
 }
 
-/// The price of a strategy that asks no model.
+/// The price of a strategy that calls no model.
 pub(super) const FREE: &str = "free";
 
-/// Options that were not taken yet. [`finish`](Self::finish) refuses those that nobody took.
+/// Options that have not been used yet. [`finish`](Self::finish) refuses those that remain.
 #[derive(Debug)]
 pub(super) struct Options<'a> {
     name: &'a str,
@@ -52,7 +52,7 @@ impl<'a> Options<'a> {
                 .split_once('=')
                 .ok_or_else(|| invalid(format!("`{name}` has the option `{option}`; write `key=value`")))?;
             if rest.iter().any(|(known, _)| *known == key) {
-                return Err(invalid(format!("`{name}` has `{key}` twice")));
+                return Err(invalid(format!("`{name}` has the option `{key}` twice")));
             }
             rest.push((key, value));
         }
@@ -64,7 +64,7 @@ impl<'a> Options<'a> {
         Some(self.rest.remove(index).1)
     }
 
-    /// Takes an option if it has this value.
+    /// Uses an option if it has this value.
     pub(super) fn take_if(&mut self, key: &str, value: &str) -> bool {
         let is_there = self.rest.contains(&(key, value));
         self.rest.retain(|option| *option != (key, value));
@@ -74,7 +74,7 @@ impl<'a> Options<'a> {
     pub(super) fn number(&mut self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let number = value.parse().map_err(|e| {
-            invalid(format!("`{}` has `{key}={value}`, and a whole number is needed", self.name)).because(e)
+            invalid(format!("`{}` has `{key}={value}`; it must be a whole number", self.name)).because(e)
         })?;
         Ok(Some(number))
     }
@@ -82,11 +82,11 @@ impl<'a> Options<'a> {
     pub(super) fn percent(&mut self, key: &str) -> Result<Option<u8>> {
         let Some(percent) = self.number(key)? else { return Ok(None) };
         let part = u8::try_from(percent).ok().filter(|&percent| percent <= 100);
-        let wrong = || invalid(format!("`{}` has `{key}={percent}`; 0 to 100 (percent) is allowed", self.name));
+        let wrong = || invalid(format!("`{}` has `{key}={percent}`; it must be 0 to 100 (percent)", self.name));
         part.ok_or_else(wrong).map(Some)
     }
 
-    /// Refuses options that are left; `takes` says which ones there are.
+    /// Refuses options that remain; `takes` lists the known ones.
     pub(super) fn finish(self, takes: &str) -> Result<()> {
         let Some((key, _)) = self.rest.first() else { return Ok(()) };
         Err(invalid(format!("`{}` does not take `{key}`; it takes {takes}", self.name)))

@@ -53,7 +53,7 @@ impl Strategy for Told {
         "told".into()
     }
 
-    fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, _view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         Ok(self.0.clone())
     }
 }
@@ -86,14 +86,14 @@ fn a_plan_is_explained_line_by_line() {
     let plan = plan(&damaged(), 118, &SlidingWindow::tokens());
     insta::assert_snapshot!(plan.explain(), @"
     window: sends 7 of 10 messages, 117 of 118 tokens
-      limit 118 tokens; trims above 118 down to 118
+      limit 118 tokens
       +  0     sent          1 message        13 tokens  always sent first
       +  1     sent          1 message        19 tokens  pinned
       -  2     left out      1 message        14 tokens  older than what fits
       +  3-4   sent         2 messages        36 tokens  fits
       -  5     left out      1 message        22 tokens  a call without its result
       +  6     sent          1 message        14 tokens  fits
-      -  7     left out      1 message        10 tokens  a result that no call waits for
+      -  7     left out      1 message        10 tokens  a result without a call
       +  8     sent          1 message        12 tokens  fits
       +  9     sent          1 message        20 tokens  to be answered
       13 for the head + 0 for tools + 101 for history + 3 to open the reply = 117 tokens
@@ -109,7 +109,7 @@ fn a_plan_in_json_counts_from_the_heads_first_message() {
     insta::assert_snapshot!(rest.replace("},", "},\n"), @r#"
     {"strategy":"window","budget":{"limit":118,"high":118,"low":118,"reply_reserve":0,"tools":0,"margin":0},
     "tokens":117,"parts":{"head":13,"tools":0,"history":101,"overhead":3,"estimated":false},
-    "steps":[{"strategy":"window","saved":14,"price":{"calls":0,"tokens":0}}],"kept":[{"from":0,"to":1,"messages":1,"tokens":13,"reason":"head"},
+    "steps":[{"strategy":"window","saved":14,"price":0}],"kept":[{"from":0,"to":1,"messages":1,"tokens":13,"reason":"head"},
     {"from":1,"to":2,"messages":1,"tokens":19,"reason":"pin"},
     {"from":3,"to":5,"messages":2,"tokens":36,"reason":"fits"},
     {"from":6,"to":7,"messages":1,"tokens":14,"reason":"fits"},
@@ -131,14 +131,14 @@ fn what_would_keep_a_message_is_said_in_a_sentence() {
     said.push(says(98, &HeadTail::messages(1), 2));
     insta::assert_snapshot!(said.join("\n"), @"
     message 1 (user), 19 tokens, is sent: pinned.
-    message 2 (assistant), 14 tokens, is not sent: older than what fits. Pin it, and others make room. Or allow 131 tokens.
+    message 2 (assistant), 14 tokens, is not sent: older than what fits. Pin it to send it; other messages will be dropped to make room. Or allow 131 tokens.
     messages 3 to 4 (assistant with 1 result), 36 tokens, are sent: fits.
-    message 5 (assistant), 22 tokens, is not sent: a call without its result. Each of its calls needs a result directly behind it.
-    message 7 (tool), 10 tokens, is not sent: a result that no call waits for. No request can hold it.
+    message 5 (assistant), 22 tokens, is not sent: a call without its result. Each of its calls needs a result directly after it.
+    message 7 (tool), 10 tokens, is not sent: a result without a call. No request may contain it.
     message 8 (assistant), 12 tokens, is sent: fits.
     message 9 (user), 20 tokens, is sent: to be answered.
-    message 8 (assistant), 12 tokens, is not sent: beyond the number asked for. Pin it, and others make room. Or ask for more messages or turns.
-    messages 3 to 4 (assistant with 1 result), 36 tokens, are not sent: between the beginning and the end. Pin it, and others make room. Or allow 117 tokens.
+    message 8 (assistant), 12 tokens, is not sent: beyond the number asked for. Pin it to send it; other messages will be dropped to make room. Or ask for more messages or turns.
+    messages 3 to 4 (assistant with 1 result), 36 tokens, are not sent: between the beginning and the end. Pin it to send it; other messages will be dropped to make room. Or allow 117 tokens.
     ");
     let window = SlidingWindow::tokens();
     assert_eq!(plan(&talk, 110, &window).to_keep(id(9), &window).unwrap_err().kind(), ErrorKind::NotFound);
@@ -149,7 +149,7 @@ fn a_pin_that_does_not_fit_says_what_it_lacks() {
     let big = Conversation::from_messages([Message::assistant("x".repeat(96)), Message::user("abcdef")]);
     let to_keep = plan(&big, 50, &SlidingWindow::tokens()).to_keep(id(0), &SlidingWindow::tokens()).unwrap();
     assert_eq!((to_keep.pin_lacks, to_keep.limit, to_keep.tokens), (Some(63), Some(113), 100));
-    insta::assert_snapshot!(to_keep, @"message 0 (assistant), 100 tokens, is not sent: older than what fits. A pin would need 63 tokens more than the limit. Or allow 113 tokens.");
+    insta::assert_snapshot!(to_keep, @"message 0 (assistant), 100 tokens, is not sent: older than what fits. A pin would exceed the limit by 63 tokens. Or allow 113 tokens.");
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn what_must_be_sent_is_sent_though_a_draft_leaves_it_out() {
 fn a_draft_that_names_groups_that_do_not_exist_is_invalid() {
     let error = told(Draft::keep_all().evict(2..4, Reason::Budget), 3).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidStrategy);
-    assert_eq!(error.detail(), "the draft of `told` names group 3, and the path has 3, from 0");
+    assert_eq!(error.detail(), "the draft of `told` names group 3, but the path has 3 groups, numbered from 0");
     assert!(told(Draft::keep_all().evict(9..9, Reason::Budget), 3).is_ok(), "an empty range names none");
 }
 
@@ -431,7 +431,7 @@ fn a_prefix_is_shared_as_far_as_the_groups_are_the_same() {
 }
 
 #[test]
-fn a_memo_keeps_one_value_and_makes_another_type_anew() {
+fn a_cache_keeps_one_value_and_makes_another_type_anew() {
     let mut cache = StrategyCache::default();
     *cache.get::<u32>() += 5;
     assert_eq!((*cache.get::<u32>(), format!("{cache:?}")), (5, "StrategyCache(filled)".to_owned()));
@@ -467,20 +467,20 @@ fn a_name_or_option_that_does_not_exist_is_said() {
     for (spec, said) in [
         (
             "",
-            "no strategy is called ``; there are everything, window, head-tail, recall, tools, clear-tools, drop-reasoning, summarize, ladder",
+            "no strategy is called ``; the strategies are everything, window, head-tail, recall, tools, clear-tools, drop-reasoning, summarize, ladder",
         ),
         (
             "windw",
-            "no strategy is called `windw`; did you mean `window`? there are everything, window, head-tail, recall, tools, clear-tools, drop-reasoning, summarize, ladder",
+            "no strategy is called `windw`; did you mean `window`? the strategies are everything, window, head-tail, recall, tools, clear-tools, drop-reasoning, summarize, ladder",
         ),
         ("everything:x=1", "`everything` does not take `x`; it takes no options"),
         ("window:first=1", "`window` does not take `first`; it takes messages=N or turns=N, start=user"),
         ("window:messages=1,turns=2", "`window` takes `messages` or `turns`, not both"),
-        ("window:turns=few", "`window` has `turns=few`, and a whole number is needed"),
-        ("window:turns=-1", "`window` has `turns=-1`, and a whole number is needed"),
+        ("window:turns=few", "`window` has `turns=few`; it must be a whole number"),
+        ("window:turns=-1", "`window` has `turns=-1`; it must be a whole number"),
         ("window:turns", "`window` has the option `turns`; write `key=value`"),
-        ("window:start=assistant", "`window` has `start=assistant`; `start=user` is allowed"),
-        ("head-tail:first=", "`head-tail` has `first=`, and a whole number is needed"),
+        ("window:start=assistant", "`window` has `start=assistant`; only `start=user` is allowed"),
+        ("head-tail:first=", "`head-tail` has `first=`; it must be a whole number"),
         ("head-tail:last=1", "`head-tail` does not take `last`; it takes first=N"),
     ] {
         let error: Error = parse(spec).unwrap_err();

@@ -1,4 +1,4 @@
-//! A summary of what is old, and the newest messages.
+//! `Summarize`: a summary of old messages, and the newest ones whole.
 
 use std::borrow::Cow;
 
@@ -6,22 +6,27 @@ use super::options::{Listed, Options, Reader};
 use super::window::{mark_cut, sticky_cut};
 use crate::error::Result;
 use crate::message::Role;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
-use crate::plan::{Strategy, StrategyCache};
-use crate::plan::{SummaryRequest, SummaryUse};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, SummaryRequest, SummaryUse, View};
 
-/// Sends a summary of the old messages, and the newest ones whole. The strategy only sizes the summary; a manager's
-/// [`Summarizer`](crate::manager::Summarizer) makes it, and carries the last one over into the next.
+/// Sends a summary of the old messages, and the newest ones in full. The strategy only decides the
+/// size of the summary; a manager's [`Summarizer`](crate::manager::Summarizer) makes it, and
+/// includes the previous one in the next.
 ///
-/// Until there is one, or where none can be had, the newest messages that fit are sent, as
-/// [`SlidingWindow`](super::SlidingWindow) sends them. What is summarized stays in the record. Pins inside it are sent in
-/// full, before the summary.
+/// Until there is a summary, or if none can be made, the newest messages that fit are sent, as by
+/// [`SlidingWindow`](super::SlidingWindow). Summarized messages stay in the record. Pins among them
+/// are sent in full, before the summary.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Strategy, Summarize};
+///
+/// let strategy = Summarize::rolling().tokens(200).role("user");
+/// assert_eq!(strategy.spec(), "summarize:tokens=200,role=user");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Summarize {
     most: u64,
-    chunk: u64,
     role: Role,
 }
 
@@ -32,34 +37,29 @@ impl Default for Summarize {
 }
 
 const MOST: u64 = 400;
-const CHUNK: u64 = 4_000;
 
 impl Summarize {
-    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; made of at most 4,000 tokens a call;
-    /// sent as a system message.
+    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; sent as a system message.
     pub fn rolling() -> Self {
-        Self { most: MOST, chunk: CHUNK, role: Role::System }
+        Self { most: MOST, role: Role::System }
     }
 
-    /// The most tokens that the summary may have. Default 400.
+    /// The most tokens of the summary. Default 400.
+    ///
+    /// Raise it if details get lost; every request then has less room for messages.
     pub fn tokens(mut self, most: u64) -> Self {
         self.most = most.max(1);
         self
     }
 
-    /// How many tokens of messages one call of the summarizer takes in, to tell what a summary would cost. Default 4,000.
-    pub fn chunk(mut self, tokens: u64) -> Self {
-        self.chunk = tokens.max(1);
-        self
-    }
-
-    /// The role in which the summary is sent: `user` suits templates that allow one system message only. Default `system`.
+    /// The role of the summary. Default `system`; `user` suits templates that allow only one system
+    /// message.
     pub fn role(mut self, role: impl Into<Role>) -> Self {
         self.role = role.into();
         self
     }
 
-    /// The newest summary of the path's beginning that leaves room for something else.
+    /// The newest summary of the path's beginning that leaves room for anything else.
     fn known(&self, view: &View<'_>) -> Option<SummaryUse> {
         let newest = view.newest()?;
         let from_start = view.summaries().filter(|(_, groups)| groups.start == 0 && groups.end <= newest);
@@ -72,23 +72,23 @@ impl Summarize {
         let most = self.most.min(view.budget().limit / 4).max(1);
         let end = whole_stretch(view, start, view.tail(start, view.room().saturating_sub(most)));
         let tokens = view.tokens(start..end);
-        // What is hardly longer than its summary is not worth a call.
+        // Text that is hardly longer than its summary is not worth a call.
         let is_worth_it = tokens > most;
-        let (groups, previous) = (start..end, known.map(|known| known.id));
-        is_worth_it.then(|| SummaryRequest { groups, previous, tokens, most, calls: tokens.div_ceil(self.chunk) })
+        let previous = known.map(|known| known.id);
+        is_worth_it.then_some(SummaryRequest { groups: start..end, previous, tokens, most })
     }
 }
 
-/// The end of what can be summarized up to `end`: a summary stands for items side by side, so that calls whose results
-/// stand behind it stay outside.
+/// The end of what can be summarized up to `end`: a summary stands for adjacent items, so calls
+/// with late results after the range are excluded.
 fn whole_stretch(view: &View<'_>, start: usize, end: usize) -> usize {
     (start..=end).rev().find(|&end| !view.path().is_split(end)).unwrap_or(start)
 }
 
 pub(super) const LISTED: Listed = Listed {
     name: "summarize",
-    takes: "tokens=N, chunk=N, role=NAME",
-    about: "a summary of what is old, and the newest messages",
+    takes: "tokens=N, role=NAME",
+    about: "a summary of the old messages, and the newest ones in full",
     price: "1 call now and then",
     read: Reader::Options(|options| Ok(Box::new(Summarize::from_options(options)?))),
 };
@@ -98,9 +98,6 @@ impl Summarize {
         let mut summarize = Self::rolling();
         if let Some(tokens) = options.number("tokens")? {
             summarize = summarize.tokens(tokens as u64);
-        }
-        if let Some(tokens) = options.number("chunk")? {
-            summarize = summarize.chunk(tokens as u64);
         }
         if let Some(role) = options.take("role") {
             summarize = summarize.role(role);
@@ -112,17 +109,15 @@ impl Summarize {
 impl Strategy for Summarize {
     fn spec(&self) -> Cow<'static, str> {
         let most = (self.most != MOST).then(|| format!("tokens={}", self.most));
-        let chunk = (self.chunk != CHUNK).then(|| format!("chunk={}", self.chunk));
         let role = (self.role != Role::System).then(|| format!("role={}", self.role.as_str()));
-        match [most, chunk, role].into_iter().flatten().collect::<Vec<_>>() {
+        match [most, role].into_iter().flatten().collect::<Vec<_>>() {
             options if options.is_empty() => "summarize".into(),
             options => format!("summarize:{}", options.join(",")).into(),
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
-        let groups = view.path().groups();
-        if !view.is_holding() && !view.is_over(view.tokens(0..groups)) {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+        if !view.is_holding() && !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let known = self.known(view);

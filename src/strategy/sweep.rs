@@ -1,8 +1,6 @@
-//! Steps that make old groups smaller, up to a mark that moves only when it must.
+//! `Sweep`: makes old groups smaller, up to a mark that moves only when it must.
 
-use crate::plan::Shrink;
-use crate::plan::View;
-use crate::plan::{Draft, Reason};
+use crate::plan::{Draft, Reason, Shrink, View};
 
 /// What a sweep does, and to which groups.
 pub(super) struct Sweep<'a> {
@@ -10,20 +8,20 @@ pub(super) struct Sweep<'a> {
     pub(super) mark: &'static str,
     pub(super) how: Shrink,
     pub(super) why: Reason,
-    /// Sweeps that would save less, in tokens, are not made.
+    /// A sweep that would save fewer tokens than this is not made.
     pub(super) least: u64,
     pub(super) wants: &'a dyn Fn(usize) -> bool,
 }
 
 impl Sweep<'_> {
-    /// Makes groups before `end` smaller, or before the mark while what was decided holds.
+    /// Shortens groups before `end`; or before the mark, as long as the earlier decision holds.
     pub(super) fn draft(&self, view: &View<'_>, end: usize) -> Draft {
         let groups = view.path().groups();
         let marked = view.mark(self.mark);
         if view.is_holding() {
             return marked.map_or_else(Draft::keep_all, |marked| self.shrink(view, marked).0);
         }
-        if !view.is_over(view.tokens(0..groups)) {
+        if !view.needs_trim() {
             return Draft::keep_all();
         }
         let (draft, saved) = self.shrink(view, end);
@@ -34,7 +32,8 @@ impl Sweep<'_> {
         }
     }
 
-    /// Newest first, as far back as a request can reach; with what it saves.
+    /// Shortens groups from the newest back, as far as a request can reach. Returns the draft and
+    /// what it saves.
     fn shrink(&self, view: &View<'_>, end: usize) -> (Draft, u64) {
         let mut draft = Draft::keep_all();
         let mut saved = 0;

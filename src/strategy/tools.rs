@@ -1,4 +1,4 @@
-//! `tools`: a ladder of two steps that clears old tool results and then slides a window.
+//! `tools`: a ladder of two steps, which clears old tool results and then applies a window.
 
 use super::options::{FREE, Listed, Options, Reader};
 use super::{ClearTools, Ladder, SlidingWindow, clear_tools};
@@ -8,7 +8,7 @@ use crate::plan::Strategy;
 pub(super) const LISTED: Listed = Listed {
     name: "tools",
     takes: clear_tools::LISTED.takes,
-    about: "how long old tool results were in their place, then as window",
+    about: "old tool results replaced by a note of their length, then as window",
     price: FREE,
     read: Reader::Options(|options| Ok(Box::new(from_options(options)?))),
 };

@@ -1,4 +1,5 @@
-//! The newest messages.
+//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: a cut that stays where it is while
+//! it can.
 
 use std::borrow::Cow;
 
@@ -6,11 +7,13 @@ use super::options::{FREE, Listed, Options, Reader, invalid};
 use crate::error::Result;
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 
-/// Keeps the newest groups that fit. Once the request passed the high mark and was cut down to the low one, the cut
-/// stays where it is until the high mark is passed again, so that requests repeat the start of the last one.
+/// Keeps the newest groups that fit. Once a request has exceeded the high mark and was trimmed to
+/// the low one, the cut stays in place until the high mark is exceeded again, so that requests
+/// begin like the previous one.
 ///
-/// A number of messages or turns is an upper limit; the budget always rules. What the request must answer is not one of
-/// the messages, and its turn not one of the turns. Whole groups only: a number of messages rounds down.
+/// A number of messages or turns is an upper limit; the budget always applies. Required messages do
+/// not count as messages, nor their turn as a turn. Only whole groups are kept, so a number of
+/// messages is rounded down.
 ///
 /// # Examples
 /// ```
@@ -39,24 +42,25 @@ enum Most {
 const CUT: &str = "cut";
 
 impl SlidingWindow {
-    /// As much as the budget allows.
+    /// The newest groups that fit into the budget. Use it if only the budget matters.
     pub fn tokens() -> Self {
         Self::default()
     }
 
-    /// At most the newest `count` messages before what the request must answer.
+    /// At most the newest `count` messages, in addition to the required ones.
     pub fn messages(count: usize) -> Self {
         Self { most: Most::Messages(count), ..Self::default() }
     }
 
-    /// At most the newest `count` turns before the one that the request goes on with.
+    /// At most the newest `count` turns, in addition to the current one.
     pub fn turns(count: usize) -> Self {
         Self { most: Most::Turns(count), ..Self::default() }
     }
 
-    /// Begins with a user message: what stands before the first one kept is left out too. Off by default. Inside a turn
-    /// its own user message counts as the start, also where it does not fit. [`Planner::start_on_user`](crate::Planner::start_on_user)
-    /// holds for every strategy, and sends that user message too.
+    /// Begins with a user message: messages before the first user message that is kept are left out
+    /// too. Default: off. Inside a turn, the turn's own user message counts as the start, even if
+    /// it does not fit. [`Planner::start_on_user`](crate::Planner::start_on_user) applies to every
+    /// strategy, and sends that user message too.
     pub fn start_on_user(mut self) -> Self {
         self.start_on_user = true;
         self
@@ -86,13 +90,13 @@ impl SlidingWindow {
     }
 }
 
-/// The first group from which on there are at most `count` messages that need not be sent anyway.
+/// The first group from which on there are at most `count` messages in optional groups.
 fn newest_messages(view: &View<'_>, count: usize) -> usize {
     let path = view.path();
     let mut left = count;
     for group in (0..path.groups()).rev().filter(|&group| view.is_optional(group)) {
         if view.is_over(view.tokens(group..path.groups())) {
-            // The budget cuts here or later, so that the count decides nothing any more.
+            // The budget cuts here or later, so the count no longer matters.
             return 0;
         }
         match left.checked_sub(path.group(group).positions().len()) {
@@ -103,8 +107,9 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
     0
 }
 
-/// Where a tail is cut that shares the budget with `beside` tokens, not before `floor`: nowhere while all fits under the
-/// high mark; where it was cut last time while that does; else as early as the low mark allows.
+/// Where to cut a tail that shares the budget with `beside` tokens, not before `floor`: no cut if
+/// everything fits under the high mark; the last cut if what follows it fits; otherwise as early as
+/// the low mark allows.
 pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
     let is_over = |from| view.is_over(beside + view.tokens(from..view.path().groups()));
     if view.is_holding() {
@@ -114,12 +119,13 @@ pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
         return floor;
     }
     let fresh = view.tail(floor, view.room().saturating_sub(beside));
-    // A cut behind the fresh one was made for a smaller budget or a longer path.
+    // A mark after the fresh cut was made for a smaller budget or a longer path.
     let last = view.mark(CUT).filter(|last| (floor..fresh).contains(last));
     last.filter(|&last| !is_over(last)).unwrap_or(fresh)
 }
 
-/// Marks a cut, where it moved and can stay: without room between the marks the next request moves it again.
+/// Marks a cut that has moved and can stay. Without room between the marks, the next request would
+/// move it again.
 pub(super) fn mark_cut(view: &View<'_>, draft: Draft, cut: usize) -> Draft {
     let cannot_stay = view.budget().low >= view.budget().high || cut >= view.path().groups();
     if cannot_stay || cut == view.mark(CUT).unwrap_or(0) { draft } else { draft.mark(CUT, cut) }
@@ -144,7 +150,7 @@ impl SlidingWindow {
         match options.take("start") {
             None => Ok(window),
             Some("user") => Ok(window.start_on_user()),
-            Some(other) => Err(invalid(format!("`window` has `start={other}`; `start=user` is allowed"))),
+            Some(other) => Err(invalid(format!("`window` has `start={other}`; only `start=user` is allowed"))),
         }
     }
 }
@@ -164,7 +170,7 @@ impl Strategy for SlidingWindow {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let floor = self.floor(view);
         let cut = sticky_cut(view, floor, 0);
         let start = self.start(view, cut);

@@ -1,4 +1,5 @@
-//! What counts tokens.
+//! `TokenCounter`, the trait of everything that counts tokens; and `CounterFn`, a counter from a
+//! function.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,27 +7,35 @@ use std::sync::Arc;
 use super::Count;
 
 /// Counts the tokens of a text.
+///
+/// Implement it for a tokenizer that this crate does not have; [`CounterFn`] makes one from a
+/// function.
 pub trait TokenCounter: Send + Sync {
-    /// The name that costs counted with it are stored under; another way to count needs another name.
+    /// The name under which its counts are stored. A counter that counts differently needs another
+    /// name.
     fn id(&self) -> &str;
 
-    /// The tokens of ordinary text: spellings of special tokens count as text. It never panics, whatever the text.
+    /// Counts ordinary text: the spellings of special tokens count as text. It must not panic for
+    /// any text.
     fn count(&self, text: &str) -> Count;
 
-    /// The count if it is at most `limit` tokens. A counter that can tell earlier does not read the whole text.
+    /// The count if it is at most `limit` tokens. A counter that can decide earlier need not read
+    /// the whole text.
     fn count_within(&self, text: &str, limit: u64) -> Option<Count> {
         Some(self.count(text)).filter(|count| count.tokens <= limit)
     }
 
-    /// Counts a beginning of `text` whose count stands however the text goes on: its length in bytes, and its count. For
-    /// counting a text that is still arriving ([`StreamedCount`](super::StreamedCount)); the longer the beginning, the
-    /// less is counted again. A counter that does not say has none.
+    /// Counts a beginning of `text` whose count does not depend on the rest, and returns its length
+    /// in bytes and its count. It is used to count a text that is still arriving
+    /// ([`StreamedCount`](super::StreamedCount)); the longer the beginning, the less is counted
+    /// again. Default: an empty beginning.
     fn count_settled(&self, text: &str) -> (usize, Count) {
         let _ = text;
         (0, Count::ZERO)
     }
 
-    /// Begins to load what the counter needs, so that the first count need not wait. Returns at once.
+    /// Starts to load what the counter needs, so that the first count need not wait. Returns at
+    /// once.
     fn warm(&self) {}
 }
 
@@ -58,11 +67,11 @@ macro_rules! count_through {
 
 count_through!(&C, Box<C>, Arc<C>);
 
-/// A [`TokenCounter`] from a function, for tests and for tokenizers of your own.
+/// A [`TokenCounter`] from a function, for tests and for custom tokenizers.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{CounterFn, TokenCounter};
+/// use turnwise::tokens::{CounterFn, TokenCounter};
 ///
 /// let words = CounterFn::new("words", |text| text.split_whitespace().count() as u64);
 /// assert_eq!(words.count("two words").tokens, 2);

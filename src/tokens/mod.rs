@@ -1,4 +1,12 @@
-//! From text to tokens: counters, what the chat format adds, and what is known about models.
+//! Counting tokens: counters, the cost of the chat format, and the table of models.
+//!
+//! - [`count()`] and [`count_request`] count at once; a [`ChatCost`] counts for any model, with a [`Breakdown`] of [`Count`]s.
+//! - A [`TokenCounter`] counts text: [`Tiktoken`] in an [`Encoding`], [`Approximate`] without one, [`CounterFn`] with a
+//!   function. [`StreamedCount`] counts a text that arrives in parts. A [`Family`] says what the format adds, an
+//!   [`ImageRule`] what images cost.
+//! - [`Models`] is the table of [`Model`]s; [`Prices`] has the [`Price`] of each, in [`Dollars`].
+//! - [`Calibration`] learns from bills: [`Learned`] is what is known of one model at one server, a [`Forecast`] what the next
+//!   bill will be, an [`Anchor`] the request that it starts from, [`LastBill`] that of a conversation.
 
 mod approximate;
 mod calibration;
@@ -32,12 +40,12 @@ pub use rules::{Family, ImageRule, ToolRule};
 pub use streamed::StreamedCount;
 pub use tiktoken::Tiktoken;
 
-/// A number of tokens, and whether it is known to be what the API counts.
+/// A number of tokens, and whether it is known to equal the API's count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// Tokens.
+    /// The number of tokens.
     pub tokens: u64,
-    /// False when the number is an estimate.
+    /// `false` if the number is an estimate.
     pub exact: bool,
 }
 
@@ -45,7 +53,7 @@ impl Count {
     /// No tokens, exactly.
     pub const ZERO: Self = Self::exact(0);
 
-    /// A number that is known.
+    /// A number that is known to be exact.
     pub const fn exact(tokens: u64) -> Self {
         Self { tokens, exact: true }
     }
@@ -83,7 +91,8 @@ impl fmt::Display for Count {
     }
 }
 
-/// What each part of a whole request costs, counted for the model that it names; for another one use a [`ChatCost`].
+/// The cost of each part of a request, counted for the model that it names; for another model use a
+/// [`ChatCost`].
 ///
 /// # Examples
 /// ```
@@ -98,8 +107,8 @@ pub fn count_request(request: &ChatRequest) -> Breakdown {
     ChatCost::for_model(request.model.as_deref().unwrap_or_default()).request(request)
 }
 
-/// What a list of messages costs as a request, counted with `o200k_base`. For another model, tools or single figures use
-/// a [`ChatCost`].
+/// The cost of a list of messages as a request, counted with `o200k_base`. For another model, for
+/// tools or for single figures, use a [`ChatCost`].
 ///
 /// # Examples
 /// ```

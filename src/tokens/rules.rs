@@ -1,4 +1,4 @@
-//! How families of models bill what is not text.
+//! `Family` and `ImageRule`: how families of models frame messages and bill images.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Family {
-    /// GPT-3.5, GPT-4, GPT-4o, GPT-4.1 and models like them.
+    /// GPT-3.5, GPT-4, GPT-4o, GPT-4.1 and similar models.
     #[default]
     Chat,
-    /// GPT-5 and later, and the o-series, which think before they answer.
+    /// GPT-5 and later, and the o-series, which reason before they answer.
     Reasoning,
     /// o3-mini, which thinks before it answers and frames messages and tools as [`Chat`](Self::Chat) does, but for the
     /// tokens that open the reply.
@@ -25,18 +25,19 @@ pub enum Family {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ImageRule {
-    /// A base, which is the whole cost at low detail, and so much for each tile of 512 by 512 pixels.
+    /// A base cost, which is the whole cost at low detail, plus a fixed cost per tile of 512 by 512
+    /// pixels.
     Tiles {
         /// Tokens for any image.
         base: u64,
-        /// Tokens for each tile.
+        /// Tokens per tile.
         tile: u64,
     },
-    /// By patches of 32 by 32 pixels.
+    /// A cost per patch of 32 by 32 pixels.
     Patches {
-        /// Tokens a patch, in thousandths.
+        /// Thousandths of a token per patch.
         per_thousand: u64,
-        /// The most patches that an image is scaled to.
+        /// The most patches per image; larger images are scaled down.
         most: u64,
     },
 }

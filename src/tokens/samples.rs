@@ -1,4 +1,4 @@
-//! Texts for tests of counters: real ones, and mixes of what tokenizers treat in some way of its own.
+//! Texts for tests of counters: real ones, and mixes of characters that tokenizers treat specially.
 
 use std::sync::LazyLock;
 
@@ -155,7 +155,7 @@ pub(super) static REAL: LazyLock<String> = LazyLock::new(|| {
     .concat()
 });
 
-/// A mix of at most so many fragments.
+/// A mix of at most `most` fragments.
 pub(super) fn mixed(chance: &mut Rng, most: usize) -> String {
     let mut text = String::new();
     for _ in 0..chance.usize(1..=most) {
@@ -167,7 +167,7 @@ pub(super) fn mixed(chance: &mut Rng, most: usize) -> String {
     text
 }
 
-/// A part of a real text, of at most so many bytes.
+/// A part of a real text, of at most `most` bytes.
 pub(super) fn real(chance: &mut Rng, most: usize) -> &'static str {
     let floor = |at: usize| (0..=at).rev().find(|&at| REAL.is_char_boundary(at)).unwrap_or(0);
     let start = chance.usize(..REAL.len());

@@ -1,21 +1,24 @@
-//! Where a text can be cut so that the counts of its parts add up, for every encoding this crate knows.
+//! Finds places where a text can be cut so that the counts of its parts add up, for every encoding
+//! of this crate.
 //!
-//! Both encodings first cut a text into words with a regular expression, and count each word alone. A cut is exact where
-//! no word can cross it and no word before it looks past it. [`is_exact`] knows such places by the two characters beside
-//! them:
+//! Both encodings first cut a text into words with a regular expression, and count each word alone.
+//! A cut is exact if no word can cross it and no word before it looks past it. [`is_exact`]
+//! recognises such places by the two characters beside them:
 //!
-//! - Behind a newline, before anything but white space and `/`. Words that hold a newline end with it, or go on with
-//!   white space or (in `o200k_base`, behind punctuation) with `/`.
-//! - Before white space that is no newline, behind anything but white space. Such white space can only begin a word.
-//! - Between a letter and a sign of punctuation other than the apostrophe: only an apostrophe goes on behind letters.
-//!   Scripts without spaces and minified JSON have these.
+//! - After a newline, before anything but white space and `/`. Words that hold a newline end with
+//!   it, or continue with white space or (in `o200k_base`, after punctuation) with `/`.
+//! - Before white space that is not a newline, after anything but white space. Such white space can
+//!   only begin a word.
+//! - Between a letter and a punctuation mark other than the apostrophe: only an apostrophe
+//!   continues a word after letters. Scripts without spaces and minified JSON have these.
 //!
-//! Only runs of white space look ahead (`\s+(?!\S)`, `\s++$`): the first rule's run ends with its last newline whatever
+//! Only runs of white space look ahead (`\s+(?!\S)`, `\s++$`): a run at the first kind of place
+//! ends with its last newline whatever follows, and no run ends at the other two.
 //! follows, and the other two do not end one.
 
-/// The longest piece that is handed to a tokenizer, in bytes: long enough to hardly ever cut where no cut is exact, short
-/// enough to bound the time for words without an end and to stay clear of the white space that makes `tiktoken-rs` panic
-/// (999,999 characters).
+/// The longest piece that is passed to a tokenizer, in bytes: long enough that a cut at an inexact
+/// place is rare, short enough to bound the time for endless words and to stay below the white
+/// space that makes `tiktoken-rs` panic (999,999 characters).
 pub(super) const LONGEST: usize = 64 * 1024;
 
 /// Whether a cut between two characters is exact.
@@ -30,12 +33,13 @@ fn is_newline(character: char) -> bool {
     matches!(character, '\n' | '\r')
 }
 
-/// A letter in every version of Unicode that the tokenizers' tables may have: Latin, kana, Han, Hangul.
+/// A letter in every Unicode version that the tokenizers' tables may have: Latin, kana, Han,
+/// Hangul.
 fn is_letter(character: char) -> bool {
     matches!(character, 'a'..='z' | 'A'..='Z' | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='龥' | '가'..='힣')
 }
 
-/// Punctuation that can only begin a word behind a letter: not the apostrophe.
+/// Punctuation that always begins a new word after a letter, so not the apostrophe.
 fn is_punctuation(character: char) -> bool {
     match character {
         '\'' => false,
@@ -44,7 +48,7 @@ fn is_punctuation(character: char) -> bool {
     }
 }
 
-/// The last exact cut, in bytes; the text may go on in any way.
+/// The last exact cut, in bytes, whatever text follows.
 pub(super) fn last(text: &str) -> Option<usize> {
     let mut characters = text.char_indices().rev();
     let (mut at, mut after) = characters.next()?;
@@ -52,15 +56,17 @@ pub(super) fn last(text: &str) -> Option<usize> {
         if is_exact(before, after) {
             return Some(at);
         }
-        (at, after) = (start, before);
+        at = start;
+        after = before;
     }
     None
 }
 
-/// A text in pieces that can be counted alone, cut where it is exact as far as that is possible.
+/// A text in pieces that can be counted alone, cut at exact places as far as possible.
 pub(super) struct Pieces<'a> {
     rest: &'a str,
-    /// Pieces end at the last exact cut within so many bytes; where there is none, within [`LONGEST`]; or else there.
+    /// Pieces end at the last exact cut within this many bytes; if there is none, within
+    /// [`LONGEST`]; otherwise at that length.
     wanted: usize,
 }
 
@@ -68,24 +74,25 @@ pub(super) struct Pieces<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece<'a> {
     pub(super) text: &'a str,
-    /// Whether it ends where no cut is exact. That depends on the text only, not on the length that is wanted.
+    /// Whether it ends at an inexact place. That depends on the text only, not on the wanted
+    /// length.
     pub(super) is_torn: bool,
 }
 
 impl Piece<'_> {
-    /// What more text behind it leaves as it is.
+    /// The part that is not affected by text that follows.
     pub(super) fn up_to_last_cut(self) -> Self {
         Self { text: &self.text[..last(self.text).unwrap_or(0)], is_torn: false }
     }
 }
 
 impl<'a> Pieces<'a> {
-    /// As few as possible.
+    /// As few pieces as possible.
     pub(super) fn new(text: &'a str) -> Self {
         Self::of(LONGEST, text)
     }
 
-    /// Pieces of at most `wanted` bytes, as far as there are exact cuts.
+    /// Pieces of at most `wanted` bytes, if there are exact cuts.
     pub(super) fn of(wanted: usize, text: &'a str) -> Self {
         Self { rest: text, wanted }
     }
@@ -105,7 +112,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// The last exact cut within so many bytes; the end of the text is one.
+/// The last exact cut within this many bytes; the end of the text is one.
 fn cut_within(text: &str, most: usize) -> Option<usize> {
     if text.len() <= most {
         return Some(text.len());
@@ -115,7 +122,7 @@ fn cut_within(text: &str, most: usize) -> Option<usize> {
     last(&text[..end + next])
 }
 
-/// The last place between two characters within so many bytes.
+/// The last character boundary within this many bytes.
 fn floor(text: &str, most: usize) -> usize {
     (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }

@@ -1,23 +1,25 @@
-//! Counting a text while it arrives.
+//! `StreamedCount`: counts a text while it arrives.
 
 use std::fmt;
 
 use super::{Count, TokenCounter};
 
-/// Up to so many bytes that are not settled are counted anew each time.
+/// Up to this many unsettled bytes are counted again each time.
 const SHORT: usize = 1024;
 
-/// The count of a text that arrives in parts, at any time, without counting it anew.
+/// The count of a text that arrives in parts, available at any time without counting all of it
+/// again.
 ///
-/// What no further text can change is counted once; only what is behind it is counted again, with [`Tiktoken`] some
-/// bytes. The count is that of the whole text, with one exception: in a run without end (more than 1 KiB without a place
-/// to cut) it is an estimate, marked as one, that is put right each time the run has grown by a quarter and at the end.
+/// The part that no further text can change is counted once; only the rest is counted again, with
+/// [`Tiktoken`] a few bytes. The result equals the count of the whole text, with one exception: in
+/// a run of more than 1 KiB without an exact place to cut it is an estimate, marked as one, which
+/// is corrected each time the run has grown by a quarter, and at the end.
 ///
 /// [`Tiktoken`]: super::Tiktoken
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, StreamedCount, Tiktoken};
+/// use turnwise::tokens::{Encoding, StreamedCount, Tiktoken};
 ///
 /// let mut reply = StreamedCount::new(Tiktoken::new(Encoding::O200kBase));
 /// reply.push("Hel");
@@ -30,12 +32,12 @@ const SHORT: usize = 1024;
 pub struct StreamedCount<C> {
     counter: C,
     settled: Count,
-    /// The text that is not settled.
+    /// The text whose count may still change.
     tail: String,
-    /// Bytes of the tail that `tail_count` is for.
+    /// How many bytes of the tail `tail_count` covers.
     counted: usize,
     tail_count: Count,
-    /// Length of the tail when it was last counted as a whole.
+    /// The length of the tail when it was last counted completely.
     whole: usize,
 }
 
@@ -79,7 +81,8 @@ impl<C: TokenCounter> StreamedCount<C> {
         self.settled += count;
         self.tail.drain(..end);
         self.tail_count = self.counter.count(&self.tail);
-        (self.counted, self.whole) = (self.tail.len(), self.tail.len());
+        self.counted = self.tail.len();
+        self.whole = self.tail.len();
     }
 }
 

@@ -1,4 +1,5 @@
-//! The default counter: a tokenizer, and what keeps it from slow and deadly texts.
+//! `Tiktoken`: the default counter, with protection against texts on which the tokenizer is slow or
+//! panics.
 
 use std::thread;
 
@@ -8,24 +9,27 @@ use super::{Count, TokenCounter};
 
 /// The longest token of both encodings, in bytes.
 const LONGEST_TOKEN: u64 = 128;
-/// Added for each cut that is not exact, so that such counts err upwards. The parts of a word mostly have more tokens than
-/// the whole, but byte pair encoding is not optimal: of 4,800,000 cuts in random text of 24 kinds, in both encodings, one
-/// in a hundred saved a token, and none more than three.
+/// Added for each inexact cut, so that such counts are too high rather than too low. The parts of a
+/// word usually have more tokens than the whole, but byte pair encoding is not optimal: of
+/// 4,800,000 cuts in random text of 24 kinds, in both encodings, one in a hundred saved a token,
+/// and none more than three.
 const FOR_A_TEAR: u64 = 4;
-/// How far is counted before it is asked whether the limit is passed, in bytes.
+/// How many bytes are counted between two checks of the limit.
 const STEP: usize = 8 * 1024;
 
-/// Counts with the tokenizer of an encoding. The vocabulary (about 50 MB for `o200k_base`, 0.2 s to load) is loaded at
-/// the first count, once for the whole process, and never when every count is already known.
+/// Counts with the tokenizer of an encoding. The vocabulary (about 50 MB for `o200k_base`, 0.2 s to
+/// load) is loaded at the first count, once per process, and not at all if every count is known
+/// already.
 ///
-/// Counts are exact but for a text with more than 64 KiB on end in which no cut is exact (a megabyte of one letter, say):
-/// it is cut there all the same, which bounds the time, and its count is marked as an estimate.
+/// Counts are exact, except for a text with a stretch of more than 64 KiB without an exact place to
+/// cut (such as a megabyte of one letter): it is cut there all the same, which bounds the time, and
+/// its count is marked as an estimate.
 ///
 /// With the feature `fast-tokens` it counts the same, faster.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, Tiktoken, TokenCounter};
+/// use turnwise::tokens::{Encoding, Tiktoken, TokenCounter};
 ///
 /// let counter = Tiktoken::new(Encoding::O200kBase);
 /// assert_eq!(counter.count("Hello, world").tokens, 3);
@@ -56,7 +60,8 @@ impl TokenCounter for Tiktoken {
     }
 
     fn count_within(&self, text: &str, limit: u64) -> Option<Count> {
-        let (mut count, mut left) = (Count::ZERO, text.len());
+        let mut count = Count::ZERO;
+        let mut left = text.len();
         let fits = |count: Count, left: usize| count.tokens + (left as u64).div_ceil(LONGEST_TOKEN) <= limit;
         let mut pieces = Pieces::of(STEP, text);
         while fits(count, left) {
@@ -68,7 +73,8 @@ impl TokenCounter for Tiktoken {
     }
 
     fn count_settled(&self, text: &str) -> (usize, Count) {
-        let (mut end, mut settled) = (0, Count::ZERO);
+        let mut end = 0;
+        let mut settled = Count::ZERO;
         let mut pieces = Pieces::new(text).peekable();
         while let Some(piece) = pieces.next() {
             // More text may move the end of the last piece.
@@ -111,8 +117,9 @@ mod tokenizer {
 
     use super::{Count, Encoding};
 
-    /// An apostrophe and a long s: to the pattern a contraction like `'s`, which `tiktoken` 4.1.2 does not see. The one
-    /// kind of difference to `tiktoken-rs` in eight million random strings: `a'\u{17f}'redon` has six tokens, not five.
+    /// An apostrophe and a long s: the pattern treats them as a contraction like `'s`, but
+    /// `tiktoken` 4.1.2 does not. This is the only kind of difference from `tiktoken-rs` in eight
+    /// million random strings: `a'\u{17f}'redon` has six tokens, not five.
     const OTHERWISE_CUT: &str = "'\u{17f}";
 
     static O200K_BASE: LazyLock<CoreBpe> = LazyLock::new(tiktoken::encoding::o200k_base);

@@ -1,4 +1,4 @@
-//! Where in a file the damage is.
+//! Finds the place of damage in a file.
 
 use std::collections::BTreeMap;
 
@@ -31,13 +31,13 @@ impl<'a> Place<'a> {
         serde_json::from_str(self.value).unwrap_or_default()
     }
 
-    /// The value of a member; the object itself where it has none of that name.
+    /// The value of a member; the object itself if it has no member of that name.
     pub(super) fn member(self, name: &str) -> Self {
         self.members().get(name).map_or(self, |value| self.at(value.get()))
     }
 
-    /// The member of an object that cannot be read, or the element of that member. `read` reads the object: a member alone
-    /// is read as an object in which all others are missing.
+    /// The member of an object that cannot be read, or the element of that member. `read` reads the
+    /// object: to test one member, it reads an object in which all others are missing.
     pub(super) fn unreadable(self, read: impl Fn(&str) -> Option<serde_json::Error>) -> Self {
         let fails = |key: &str, value: &str| {
             let key = serde_json::Value::from(key);
@@ -51,7 +51,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Refuses zeros at the end of a file, as a crash leaves them where the file's length was stored and its content was not.
+/// Refuses zeros at the end of a file. A crash leaves them if the file's length was stored before
+/// its content.
 pub(super) fn refuse_zeros(text: &str) -> Result<()> {
     let whole = text.trim_end_matches(['\0', '\n', '\r', ' ', '\t']);
     let zeros = text[whole.len()..].bytes().filter(|&byte| byte == 0).count();
@@ -60,12 +61,12 @@ pub(super) fn refuse_zeros(text: &str) -> Result<()> {
     }
     let zeros = crate::text::counted(zeros, "zero byte");
     let rest = if whole.trim().is_empty() {
-        let detail = format!("{zeros} and no text: a crash before anything of it was written leaves that");
+        let detail = format!("the file has {zeros} and no text, as after a crash before its content was written");
         return Err(Error::new(ErrorKind::Damaged, detail).at(position(text, 0)));
     } else if serde_json::from_str::<serde::de::IgnoredAny>(whole).is_ok() {
-        format!("after a whole JSON value, as a crash leaves them; the first {} bytes are the value", whole.len())
+        format!("after a complete JSON value, as after a crash; keep its first {} bytes", whole.len())
     } else {
-        "after text that ends in the middle of a value: a crash has kept only its beginning".to_owned()
+        "after text that ends in the middle of a value, as after a crash that kept only its beginning".to_owned()
     };
     let detail = format!("the file ends in {zeros} {rest}");
     Err(Error::new(ErrorKind::Damaged, detail).at(position(text, whole.len())))

@@ -1,8 +1,9 @@
-//! The file of one conversation: the one place that decides whether a save may replace what is there.
+//! `FileStore`: the file of one conversation, and the only place that decides whether a save may
+//! replace it.
 //!
-//! A save takes the lock beside the file, looks at what the file holds now, and replaces it only when that is what the
-//! caller has read or written ([`Known`]). Look and replacement happen under the lock, so that of two programs one waits
-//! and then sees what the other has written.
+//! A save takes the lock beside the file, reads what the file holds now, and replaces it only if
+//! that is what the caller has read or written ([`Known`]). Both happen under the lock, so one of
+//! two programs waits and then sees what the other has written.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -14,31 +15,43 @@ use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::Transcript;
-use super::lock::Lock;
-use super::replace::{Replacement, finish_interrupted};
+use super::lock::{LOCK, Lock};
+use super::replace::{Replacement, finish_interrupted, remove, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a file held at some time, by its content: neither time nor size nor the inode's number tells two quick saves apart.
+/// The content of a file at some time, by length and hash. Neither time nor size nor inode number
+/// can distinguish two quick saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Revision {
+pub(crate) enum FileRevision {
     /// There was no file, or an empty one.
     Absent,
     /// Length and hash of the content.
     Content(u64, u128),
 }
 
-/// The files that the holder of a conversation has read or saved, each with what it held then.
+/// The files that the owner of a conversation has read or saved, each with its content at that
+/// time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known(BTreeMap<Place, Revision>);
+pub(crate) struct Known(BTreeMap<Place, FileRevision>);
 
 impl Known {
+    /// A file that held something, as [`revision`](Self::revision) has written it.
+    pub(crate) fn at(file: &TranscriptFile, revision: &str) -> Option<Self> {
+        Some(Self(BTreeMap::from([(file.place.clone(), FileRevision::read_from(revision)?)])))
+    }
+
+    /// What a file held when it was read or saved, as text; `None` where there was none.
+    pub(crate) fn revision(&self, file: &TranscriptFile) -> Option<String> {
+        self.0.get(&file.place)?.written()
+    }
+
     /// Whether a file was read or saved.
-    pub(crate) fn has(&self, file: &FileStore) -> bool {
+    pub(crate) fn has(&self, file: &TranscriptFile) -> bool {
         self.0.contains_key(&file.place)
     }
 }
 
-/// [`Known`] of a value that is saved through a shared reference. A copy remembers on its own.
+/// [`Known`] for a value that is saved through a shared reference. A copy keeps its own.
 #[derive(Debug, Default)]
 pub(super) struct Memory(Mutex<Known>);
 
@@ -58,18 +71,20 @@ impl Clone for Memory {
     }
 }
 
-/// What a save may replace. A file that is missing or empty can always be written.
+/// What a save may replace. A missing or empty file can always be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replaces {
-    /// What was read or saved before, and has not changed since.
+    /// A file that was read or saved before and is unchanged since.
     Known,
-    /// As `Known`; and any file that was neither read nor saved before, if it loads.
+    /// As `Known`, and any file that was neither read nor saved before, if it loads.
     KnownOrUnseen,
+    /// What was read or saved before, as long as it is there and has not changed; else nothing.
+    Exactly,
     /// Any file that loads.
     Anything,
 }
 
-/// Where a file is: no link is left on the way to it, and its folder exists.
+/// The place of a file: all links in its path are resolved, and its folder exists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) folder: PathBuf,
@@ -81,9 +96,9 @@ impl Place {
         self.folder.join(&self.name)
     }
 
-    /// A hidden file beside it, for use by every program that saves here.
+    /// A hidden file beside it, under the same name for every program that saves here.
     pub(super) fn beside(&self, suffix: &str) -> PathBuf {
-        // File systems allow names of 255 bytes.
+        // File systems allow names of up to 255 bytes.
         const LONGEST: usize = 220;
         let bytes = self.name.as_encoded_bytes();
         let hashed = OsString::from(format!("turnwise-{:016x}", xxh3_64(bytes)));
@@ -97,22 +112,22 @@ impl Place {
 
 /// A file to load a conversation from, or to save it to.
 #[derive(Debug)]
-pub(crate) struct FileStore {
+pub(crate) struct TranscriptFile {
     /// Its name as the caller gave it, for messages.
     shown: PathBuf,
     place: Place,
 }
 
-impl FileStore {
-    /// Follows links to the file, whether it exists or not.
+impl TranscriptFile {
+    /// Resolves links to the file, whether it exists or not.
     pub(crate) fn at(file: &Path) -> Result<Self> {
         let place = place(file).map_err(|e| Error::io(format_args!("saving {}", file.display()), e))?;
         Ok(Self { shown: file.to_owned(), place })
     }
 
-    /// Reads a transcript and remembers what was read; `None` where there is no file or an empty one.
+    /// Reads a transcript and remembers what was read; `None` if the file is missing or empty.
     pub(crate) fn load(file: &Path) -> Result<Option<Transcript>> {
-        // A pipe has a name and no place; it is read all the same.
+        // A pipe has no place that could be resolved, but it can be read.
         let store = Self::at(file).ok();
         let mut attempts = 0..3;
         loop {
@@ -132,10 +147,10 @@ impl FileStore {
             match (read, &store) {
                 (Ok(read), _) if read.is_log => return Ok(Some(read)),
                 (Ok(read), Some(store)) => {
-                    let known = BTreeMap::from([(store.place.clone(), Revision::of(&bytes))]);
+                    let known = BTreeMap::from([(store.place.clone(), FileRevision::of(&bytes))]);
                     return Ok(Some(Transcript { known: Memory::of(Known(known)), ..read }));
                 }
-                // Somebody is writing it in place just now.
+                // Another program is writing it in place at the moment.
                 (Err(_), Some(store))
                     if store.place.beside(super::replace::WHOLE).exists() && attempts.next().is_some() => {}
                 (read, _) => return read.map(Some),
@@ -143,7 +158,7 @@ impl FileStore {
         }
     }
 
-    /// Replaces what the file holds, all of it or nothing, and remembers what it holds then.
+    /// Replaces the file completely or not at all, and remembers its new content.
     pub(crate) fn save(&self, text: &str, known: &mut Known, replaces: Replaces) -> Result<()> {
         self.refuse_special()?;
         let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
@@ -152,9 +167,9 @@ impl FileStore {
         let check = || self.check(expected, replaces);
         check()?;
         let done = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
-        // Whatever went wrong, nobody else has written here meanwhile.
+        // Whatever failed, no other program has written the file meanwhile.
         let holds = match &done {
-            Ok(()) => Ok(Revision::of(text.as_bytes())),
+            Ok(()) => Ok(FileRevision::of(text.as_bytes())),
             Err(_) => self.revision(),
         };
         if let Ok(holds) = holds {
@@ -163,13 +178,27 @@ impl FileStore {
         done.map_err(|failed| failed.at(|e| self.failed(e)))
     }
 
-    /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known before.
+    /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known in
+    /// advance.
     pub(crate) fn try_to_save(&self, known: &mut Known) -> Result<()> {
         self.refuse_special()?;
         let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
         self.settle(known)?;
         self.check(known.0.get(&self.place).copied(), Replaces::Known)?;
         Replacement::new(&self.place, b"", lock.is_held()).map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
+    }
+
+    /// Removes the file and its lock; whether it was there.
+    pub(crate) fn delete(&self) -> Result<bool> {
+        self.refuse_special()?;
+        let failed = |e| Error::io(format_args!("deleting {}", self.shown.display()), e);
+        let _lock = Lock::take(&self.place).map_err(failed)?;
+        finish_interrupted(&self.place).map_err(failed)?;
+        let was_there = remove(&self.place.path()).map_err(failed)?;
+        // Who waits for the lock notices that its file is gone, and makes another.
+        remove(&self.place.beside(LOCK)).map_err(failed)?;
+        sync_folder(&self.place.folder).map_err(failed)?;
+        Ok(was_there)
     }
 
     fn refuse_special(&self) -> Result<()> {
@@ -183,8 +212,8 @@ impl FileStore {
         Error::io(format_args!("saving {}", self.shown.display()), error)
     }
 
-    /// Ends a save that was killed while it wrote in place, if there was one. It is tried only: a file that cannot be
-    /// mended is read as it is.
+    /// Completes a save that was killed while it wrote in place, if there was one. This is only an
+    /// attempt: a file that cannot be repaired is read as it is.
     fn finish_interrupted(&self) {
         if self.place.beside(super::replace::WHOLE).exists()
             && let Ok(_lock) = Lock::take(&self.place)
@@ -205,38 +234,43 @@ impl FileStore {
         Ok(())
     }
 
-    /// What the file holds now.
-    fn revision(&self) -> Result<Revision> {
+    /// The current content of the file.
+    fn revision(&self) -> Result<FileRevision> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
         let mut file = match File::open(self.place.path()) {
             Ok(file) => file,
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(Revision::Absent),
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(FileRevision::Absent),
             Err(e) => return Err(reading(e)),
         };
-        Revision::read(&mut file).map_err(reading)
+        FileRevision::read(&mut file).map_err(reading)
     }
 
-    /// Refuses to replace what the caller has not seen, or what may be all that is left of something.
-    fn check(&self, expected: Option<Revision>, replaces: Replaces) -> Result<()> {
+    /// Refuses to replace what the caller has not seen, or what may be the only copy of something.
+    fn check(&self, expected: Option<FileRevision>, replaces: Replaces) -> Result<()> {
         let now = self.revision()?;
         let file = self.shown.display();
         match (now, expected, replaces) {
-            // A file that is gone takes nothing with it.
-            (Revision::Absent, _, _) => Ok(()),
-            (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen) if now == expected => Ok(()),
-            (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen) => Err(Error::new(
+            (FileRevision::Absent, Some(FileRevision::Content(..)), Replaces::Exactly) => {
+                Err(Error::new(ErrorKind::Conflict, format!("{file} is gone since it was read or saved here")))
+            }
+            // Replacing a missing file loses nothing.
+            (FileRevision::Absent, _, _) => Ok(()),
+            (_, Some(expected), Replaces::Known | Replaces::KnownOrUnseen | Replaces::Exactly) if now == expected => {
+                Ok(())
+            }
+            (_, Some(_), Replaces::Known | Replaces::KnownOrUnseen | Replaces::Exactly) => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
-                    "{file} was changed by somebody else since it was read or saved here; \
+                    "{file} was modified since it was last read or saved here; \
                      load it again, or save under another name"
                 ),
             )),
-            (_, None, Replaces::Known) => match self.refuse_to_lose() {
+            (_, None, Replaces::Known | Replaces::Exactly) => match self.refuse_to_lose() {
                 Err(error) if error.kind() == ErrorKind::ForeignFormat => Err(error),
                 _ => Err(Error::new(
                     ErrorKind::Conflict,
                     format!(
-                        "{file} holds something that was neither read nor saved here; load it, or save under another name"
+                        "{file} has content that was neither read nor saved here; load it, or save under another name"
                     ),
                 )),
             },
@@ -244,17 +278,18 @@ impl FileStore {
         }
     }
 
-    /// Why a log is not replaced, though it loads: its program will append to it.
-    fn is_never_written(&self) -> Error {
+    /// The error for replacing a log. Although it loads, it is not replaced, because its program
+    /// will append to it.
+    pub(crate) fn is_never_written(&self) -> Error {
         let detail = format!(
-            "{} is a log with a message a line, which is read and never written; save under another name, or make an array of \
-             messages of it first (`jq -s . LOG > OTHER.json`)",
+            "{} is a log with one message per line, which is never overwritten; save under another name, or convert it to an \
+             array of messages first (`jq -s . LOG > OTHER.json`)",
             self.shown.display()
         );
         Error::new(ErrorKind::ForeignFormat, detail)
     }
 
-    /// Refuses to replace a file that does not load: it may be all that is left of something.
+    /// Refuses to replace a file that does not load, because it may be the only copy of something.
     fn refuse_to_lose(&self) -> Result<()> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
         let bytes = fs::read(self.place.path()).map_err(reading)?;
@@ -264,7 +299,7 @@ impl FileStore {
             Err(error) if error.kind() == ErrorKind::NewerFormat => Err(error),
             Err(error) => {
                 let detail = format!(
-                    "{} is not a transcript that loads and is left as it is ({}); \
+                    "{} cannot be loaded as a transcript and was not changed ({}); \
                      move it away or save under another name",
                     self.shown.display(),
                     error.detail()
@@ -275,7 +310,19 @@ impl FileStore {
     }
 }
 
-impl Revision {
+impl FileRevision {
+    fn written(self) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::Content(len, hash) => Some(format!("{len}-{hash:032x}")),
+        }
+    }
+
+    fn read_from(revision: &str) -> Option<Self> {
+        let (len, hash) = revision.split_once('-')?;
+        Some(Self::Content(len.parse().ok()?, u128::from_str_radix(hash, 16).ok()?))
+    }
+
     pub(super) fn of(content: &[u8]) -> Self {
         let mut hash = Xxh3::new();
         hash.update(content);
@@ -304,7 +351,7 @@ impl Revision {
     }
 }
 
-/// Follows links to the file that they name, whether it exists or not, and finds its folder.
+/// Resolves links to the file that they name, whether it exists or not, and finds its folder.
 fn place(file: &Path) -> io::Result<Place> {
     const MOST_LINKS: usize = 40;
     let mut file = file.to_path_buf();
@@ -316,13 +363,13 @@ fn place(file: &Path) -> io::Result<Place> {
         }
         file = file.parent().unwrap_or(Path::new("")).join(link);
     }
-    let name = file.file_name().ok_or_else(|| io::Error::other("it is not the name of a file"))?.to_owned();
+    let name = file.file_name().ok_or_else(|| io::Error::other("it does not name a file"))?.to_owned();
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let folder = folder.canonicalize().map_err(|e| match e.kind() {
-        IoKind::NotFound | IoKind::NotADirectory => io::Error::new(e.kind(), "there is no such folder"),
+        IoKind::NotFound | IoKind::NotADirectory => io::Error::new(e.kind(), "its folder does not exist"),
         _ => e,
     })?;
     Ok(Place { folder, name })

@@ -1,4 +1,4 @@
-//! Many conversations in one file, one at a time.
+//! `Transcripts`: reads many conversations from one file, one at a time.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,18 +10,20 @@ use super::source::{Lines, Source};
 use super::{Transcript, log};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Reads the conversations of a file one after the other: JSON Lines (a transcript, a request's body or an array of
-/// messages a line), or one such value over as many lines as it likes. A log with one message a line is one conversation.
-/// The file is UTF-8, or UTF-16, which is read as a whole.
+/// Reads the conversations of a file one after the other. The file is JSON Lines (one transcript,
+/// request body or array of messages per line), or a single such value over any number of lines. A
+/// log with one message per line is one conversation. The encoding is UTF-8, or UTF-16, which is
+/// read at once.
 ///
-/// A line that cannot be read is an error with its place in the file, and reading goes on behind it. A file that does not
-/// begin with JSON is one error, and so is one of another program or API ([`ErrorKind::ForeignFormat`]). The last line of
-/// a log may be torn, which is an error behind the conversation; another line of it that cannot be read is an error in the
-/// place of the conversation, which would have a hole.
+/// A line that cannot be read is an error with its place in the file, and reading continues after
+/// it. A file that does not begin with JSON is a single error, and so is a file of another program
+/// or API ([`ErrorKind::ForeignFormat`]). If the last line of a log is incomplete, the error comes
+/// after the conversation; any other unreadable line makes the log an error, because the
+/// conversation would have a gap.
 ///
 /// # Examples
 /// ```
-/// use turnwise::Transcripts;
+/// use turnwise::transcript::Transcripts;
 ///
 /// let lines = "[{\"role\":\"user\",\"content\":\"a\"}]\n[{\"role\":\"user\",\"content\":\"b\"}]\n";
 /// let texts: Result<Vec<_>, _> = Transcripts::new(lines.as_bytes())
@@ -37,11 +39,11 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub struct Transcripts<R> {
     source: Source<R>,
-    /// Whether nothing could be read yet.
+    /// Whether nothing has been read yet.
     is_first: bool,
     has_read: bool,
     is_done: bool,
-    /// What is to be said behind the last conversation.
+    /// An error to return after the last conversation.
     left: Option<Error>,
 }
 
@@ -49,7 +51,7 @@ impl Transcripts<BufReader<File>> {
     /// Opens a file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be opened.
+    /// [`ErrorKind::Io`] if it cannot be opened.
     pub fn open(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
         let opened = File::open(file).map_err(|e| Error::io(format_args!("reading {}", file.display()), e))?;
@@ -63,7 +65,8 @@ impl<R: BufRead> Transcripts<R> {
         Self { source: Source::new(reader), is_first: true, has_read: false, is_done: false, left: None }
     }
 
-    /// The next value: a line; everything when the first line does not hold a whole one, or is a message.
+    /// The next value: a line; or the whole file if its first line holds no complete value, or is a
+    /// message.
     fn next_lines(&mut self) -> Result<Option<Lines>> {
         let Some(mut lines) = self.source.line()? else { return Ok(None) };
         if self.is_first && (is_torn(lines.as_bytes()) || lines.text().is_ok_and(|text| log::is_log(text.as_str()))) {
@@ -83,14 +86,14 @@ impl<R: BufRead> Transcripts<R> {
             text.read()?
         };
         if file.is_log && !self.is_first {
-            let detail = "a message behind lines that are whole conversations; a file holds one or the other";
+            let detail = "a message after lines that are whole conversations; a file must have one kind of line";
             return Err(Error::new(ErrorKind::InvalidMessage, detail));
         }
         file.warnings.extend(lines.warning.clone());
         Ok(file)
     }
 
-    /// An error with its place, where it is one line's of many.
+    /// An error with its place, if it belongs to one line of many.
     fn placed(&self, error: Error, lines: &Lines) -> Error {
         match error.position() {
             None if !self.is_done && error.kind() != ErrorKind::NewerFormat => lines.error(error),
@@ -99,7 +102,7 @@ impl<R: BufRead> Transcripts<R> {
     }
 }
 
-/// Whether a text is the beginning of a JSON value and not all of it.
+/// Whether a text is the incomplete beginning of a JSON value.
 fn is_torn(text: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(text).is_err_and(|error| error.is_eof())
 }
@@ -125,7 +128,8 @@ impl<R: BufRead> Iterator for Transcripts<R> {
         let read = self.read(&lines).map_err(|error| self.placed(error, &lines));
         match &read {
             Ok(_) => self.has_read = true,
-            // One error for a file that is not JSON Lines, or all of another format, not one for each line.
+            // A file that is not JSON Lines, or is in another format, is one error, and not one per
+            // line.
             Err(error) => {
                 let is_json = serde_json::from_slice::<IgnoredAny>(lines.as_bytes()).is_ok();
                 let is_foreign = error.kind() == ErrorKind::ForeignFormat && !self.has_read;

@@ -1,4 +1,4 @@
-//! The lock that is held while a file is looked at and replaced.
+//! `Lock`: held while a file is checked and replaced.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind as IoKind};
@@ -8,23 +8,27 @@ use std::time::{Duration, Instant};
 
 use super::file::Place;
 
-/// How long a save waits for another one of the same file.
+/// How long a save waits for another save of the same file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An operating system's lock on a file of its own beside the target, which stays there: the target itself is replaced
-/// by each save, and a lock on it with it. A program that is killed loses its locks.
+/// The suffix of a lock file, beside its target.
+pub(super) const LOCK: &str = ".lock";
+
+/// An operating system's lock on a file of its own beside the target. The lock file stays there:
+/// each save replaces the target, and a lock on the target would be replaced with it. A program
+/// that is killed loses its locks.
 pub(super) struct Lock {
-    /// `None` where the file system has no locks.
+    /// `None` if the file system has no locks.
     held: Option<File>,
 }
 
 impl Lock {
-    /// Waits for others that save to the same file.
+    /// Waits for other programs that save to the same file.
     ///
     /// # Errors
-    /// What the system says when the lock file cannot be opened, and that it took too long.
+    /// The system's error if the lock file cannot be opened, or an error if it took too long.
     pub(super) fn take(place: &Place) -> io::Result<Self> {
-        let path = place.beside(".lock");
+        let path = place.beside(LOCK);
         let target = std::fs::metadata(place.path()).ok();
         let end = Instant::now() + PATIENCE;
         loop {
@@ -32,25 +36,27 @@ impl Lock {
             if !wait_until(&file, end).map_err(|e| busy(e, &path))? {
                 return Ok(Self { held: None });
             }
-            // Who deletes a lock file that somebody waits for must not make two holders of it.
+            // A lock file that is deleted while another program waits for it must not lead to two
+            // holders.
             if is_at(&file, &path) {
                 return Ok(Self { held: Some(file) });
             }
         }
     }
 
-    /// Whether it keeps others out.
+    /// Whether it keeps other programs out.
     pub(super) fn is_held(&self) -> bool {
         self.held.is_some()
     }
 }
 
-/// Waits for a lock on a file that is written in place; whether there are locks there.
+/// Waits for a lock on a file that is written in place. Returns whether the file system has locks.
 pub(super) fn wait_for(file: &File) -> io::Result<bool> {
     wait_until(file, Instant::now() + PATIENCE)
 }
 
-/// Asks again and again, as a lock that is waited for in the system cannot be given up. Whether the file system has locks.
+/// Polls for the lock, because a blocking wait cannot be cancelled. Returns whether the file system
+/// has locks.
 fn wait_until(file: &File, end: Instant) -> io::Result<bool> {
     let mut pause = Duration::from_millis(1);
     loop {
@@ -69,7 +75,7 @@ fn wait_until(file: &File, end: Instant) -> io::Result<bool> {
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
-    // ENOLCK, which network file systems without a lock service give, has no kind of its own.
+    // ENOLCK, from network file systems without a lock service, has no `ErrorKind` of its own.
     const NO_LOCKS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) { 37 } else { 77 };
     error.kind() == IoKind::Unsupported || cfg!(unix) && error.raw_os_error() == Some(NO_LOCKS)
 }
@@ -80,19 +86,20 @@ fn busy(error: io::Error, lock: &Path) -> io::Error {
     }
     let seconds = PATIENCE.as_secs();
     let detail =
-        format!("another program has held {} for {seconds} seconds; try again when it is done", lock.display());
+        format!("another program has held {} for {seconds} seconds; try again when it has finished", lock.display());
     io::Error::new(IoKind::TimedOut, detail)
 }
 
-/// Opens the lock file, or makes it. It is always empty.
+/// Opens the lock file, or creates it. It is always empty.
 fn open(path: &Path, target: Option<&Metadata>) -> io::Result<File> {
     loop {
-        // Not created and opened in one: in folders that all may write to, Linux refuses that for others' files.
+        // Opened and created in two steps, because in world-writable folders Linux refuses
+        // `O_CREAT` on files of other users.
         match OpenOptions::new().read(true).write(true).open(path) {
             Err(e) if e.kind() == IoKind::NotFound => {}
             Err(e) if e.kind() == IoKind::PermissionDenied && path.exists() => {
                 let detail = format!(
-                    "{} may not be opened ({e}); it needs the owner and permissions of its file",
+                    "no permission to open the lock file {} ({e}); give it the owner and permissions of its target",
                     path.display()
                 );
                 return Err(io::Error::new(e.kind(), detail));
@@ -119,20 +126,20 @@ fn open(path: &Path, target: Option<&Metadata>) -> io::Result<File> {
     }
 }
 
-/// Lets those who may write the target take the lock, and nobody else.
+/// Lets everyone who may write the target take the lock, and nobody else.
 #[cfg(unix)]
 fn share(lock: &File, target: Option<&Metadata>, is_new: bool) {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
     let Ok(own) = lock.metadata() else { return };
-    // Never that of a file that is something else than a lock.
+    // Never change a file that is not a lock file.
     if !own.is_file() || own.len() > 0 || own.nlink() > 1 {
         return;
     }
-    // A new file will get the permissions that the new lock has.
+    // A new file will get the same permissions as the new lock file.
     let writers = target.map_or(own.mode(), MetadataExt::mode) & 0o022;
     let wanted = 0o600 | writers | (writers << 1);
     let mode = if is_new { wanted } else { own.mode() & 0o777 | wanted };
-    // Whoever may not change it has opened it all the same.
+    // If its permissions cannot be changed, the lock file is open all the same.
     if let Some(group) = target.map(MetadataExt::gid).filter(|group| *group != own.gid()) {
         let _ = fchown(lock, None, Some(group));
     }
@@ -144,7 +151,7 @@ fn share(lock: &File, target: Option<&Metadata>, is_new: bool) {
 #[cfg(not(unix))]
 fn share(_lock: &File, _target: Option<&Metadata>, _is_new: bool) {}
 
-/// Whether a path still names an open file, and is no link.
+/// Whether a path still names an open file, and is not a link.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -152,7 +159,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     open.is_file() && (open.dev(), open.ino()) == (there.dev(), there.ino())
 }
 
-/// Elsewhere a file that is open cannot be replaced.
+/// On other systems an open file cannot be replaced.
 #[cfg(not(unix))]
 fn is_at(_file: &File, _path: &Path) -> bool {
     true

@@ -1,4 +1,4 @@
-//! A log of a chat: one conversation, a message a line.
+//! Reads a log: one conversation with one message per line.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Deserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Transcript, Warning, foreign, shape};
+use super::{Transcript, Warning, formats, outline};
 use crate::body::{byte_of, position, read_message};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,15 +14,15 @@ use crate::halves::mended;
 use crate::json::described;
 use crate::message::Message;
 
-/// What a log holds.
+/// The content of a log.
 pub(super) struct Log {
     pub(super) file: Transcript,
-    /// Why its last line was not read: somebody may still be writing it.
+    /// Why its last line was not read; another program may still be writing it.
     pub(super) torn: Option<Error>,
 }
 
-/// Whether a text begins with a message that stands by itself: an object with a `role` and no `messages`. Of a body
-/// nothing behind that key is read.
+/// Whether a text begins with a message on its own: an object with a `role` and without `messages`.
+/// Of a request body, nothing after that key is parsed.
 pub(super) fn is_log(text: &str) -> bool {
     struct Message;
     impl<'de> Visitor<'de> for Message {
@@ -48,8 +48,8 @@ pub(super) fn is_log(text: &str) -> bool {
         && serde_json::Deserializer::from_str(&mended(text).text).deserialize_map(Message).unwrap_or(false)
 }
 
-/// Reads the messages of a log. A line that is torn is passed over where it is the last one, and an error elsewhere: a
-/// conversation with a hole is another one.
+/// Reads the messages of a log. An incomplete last line is skipped; any other unreadable line is an
+/// error, because the conversation would have a gap.
 pub(super) fn read(text: &str) -> Result<Log> {
     let (mut raw, mut messages, mut torn) = (Vec::new(), Vec::new(), None);
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
@@ -71,7 +71,7 @@ pub(super) fn read(text: &str) -> Result<Log> {
             }
         }
     }
-    let found = if messages.iter().any(foreign::is_odd) { foreign::in_messages(&raw) } else { None };
+    let found = if messages.iter().any(formats::is_odd) { formats::in_log(text, &raw) } else { None };
     if let Some(found) = found {
         return Err(found.error(text));
     }
@@ -80,18 +80,18 @@ pub(super) fn read(text: &str) -> Result<Log> {
     Ok(Log { file: Transcript { is_log: true, warnings, ..Transcript::new(conversation) }, torn })
 }
 
-/// What is to be said of a log with a line that is no message, where its lines are another program's.
+/// The error for a log with a line that is not a message, if its lines belong to another program.
 fn of_another(text: &str) -> Option<Error> {
-    foreign::in_messages(&shape::values(text).collect::<Vec<_>>()).map(|found| found.error(text))
+    formats::in_log(text, &outline::values(text).collect::<Vec<_>>()).map(|found| found.error(text))
 }
 
 fn message(text: &str, value: &RawValue, index: usize) -> Result<Message> {
     let is_conversation =
-        value.get().starts_with('[') || shape::Object::of(value).is_some_and(|object| object.has("messages"));
+        value.get().starts_with('[') || outline::Object::of(value).is_some_and(|object| object.has("messages"));
     if !is_conversation {
         return read_message(text, value, index);
     }
     let byte = value.get().as_ptr() as usize - text.as_ptr() as usize;
-    let detail = "a whole conversation behind lines that are one message each; a file holds one or the other";
+    let detail = "a whole conversation after lines that are one message each; a file must have one kind of line";
     Err(Error::new(ErrorKind::InvalidMessage, detail).at(position(text, byte)))
 }

@@ -1,24 +1,28 @@
-//! One conversation as a file.
+//! `Transcript`: one conversation as a file.
 //!
-//! The native form is a JSON object. A format number comes first; `messages` holds the head and the path as
-//! chat-completions messages, so that `jq .messages` gives what any other tool can use; the model, the tools and
-//! whatever else the file had stay where they were; all that is this crate's own stands in `turnwise_record`: the tree,
-//! times, pins, summaries, marks, the ledger with each message's hash and length, what was spent, and what bills have taught.
+//! The native form is a JSON object. A format number comes first. `messages` holds the head and the
+//! path as chat-completions messages, so that `jq .messages` prints what any other tool can use.
+//! The model, the tools and all other members of the file stay where they were. Everything specific
+//! to this crate is in `turnwise_record`: the tree, times, pins, summaries, marks, the ledger with
+//! each message's hash and length, the spending, and what bills have taught.
 //!
-//! A request's body, a bare array of messages, and a log with a message a line load too, and JSON Lines of the first three
-//! ([`Transcripts`]). Files are UTF-8, or UTF-16 with a byte order mark; a save writes UTF-8. Half a character (a lone
-//! surrogate) is read as U+FFFD, and [`Transcript::warnings`] tells of it. A file of another program or API is recognised by
-//! its shape and refused by name ([`ErrorKind::ForeignFormat`]).
+//! A request body, a bare array of messages, and a log with one message per line are read too, and
+//! so are JSON Lines of the first three ([`Transcripts`]). Files are UTF-8, or UTF-16 with a byte
+//! order mark; a save writes UTF-8. Half a character (a lone surrogate) is read as U+FFFD and
+//! reported by [`Transcript::warnings`]. A file of another program or API is recognised by its
+//! shape and refused by name ([`ErrorKind::ForeignFormat`]).
 
+mod change;
+mod changes;
 mod damage;
 mod file;
-mod foreign;
+pub mod formats;
 mod lines;
 mod lock;
 mod log;
 mod native;
+mod outline;
 mod replace;
-mod shape;
 mod source;
 mod text;
 mod warning;
@@ -38,25 +42,26 @@ use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
 
+pub use crate::ledger::Counted;
+pub use change::Change;
 use damage::Place;
 use file::Memory;
-pub(crate) use file::{FileStore, Known, Replaces};
+pub(crate) use file::{Known, Replaces, TranscriptFile};
 pub use lines::Transcripts;
 use text::Text;
 pub use warning::Warning;
 
-/// The format that this version writes, and the newest that it reads.
+/// The format that this version writes, and the newest that it can read.
 pub const FORMAT: u64 = 1;
 
-/// The member of a file that says how its requests are fitted to their server: an older version keeps it as it keeps
-/// other members that it does not know.
+/// The member of a file with its dialect. An older version keeps it like other unknown members.
 const WIRE_KEY: &str = "turnwise_dialect";
 
-/// The text of a file's bytes: UTF-8, or UTF-16 as PowerShell 5 writes it, without a byte order mark. Half a character (a
-/// lone surrogate) becomes U+FFFD.
+/// Decodes the bytes of a file: UTF-8, or UTF-16 as PowerShell 5 writes it, and removes a byte
+/// order mark. Half a character (a lone surrogate) becomes U+FFFD.
 ///
 /// # Errors
-/// [`ErrorKind::Damaged`] when the bytes are not text in one of these encodings, with the place.
+/// [`ErrorKind::Damaged`], with the place, if the bytes are not text in one of these encodings.
 ///
 /// # Examples
 /// ```
@@ -85,15 +90,15 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
 pub struct Transcript {
     /// The record.
     pub conversation: Conversation,
-    /// The costs that are known.
+    /// The known costs.
     pub ledger: Ledger,
-    /// What its calls have cost.
+    /// The cost of its calls.
     pub spending: Spending,
-    /// What bills have taught about counts. A clone of the transcript shares it.
+    /// What bills have taught about counts. Clones of the transcript share it.
     pub calibration: Calibration,
     /// The last bill.
     pub last_bill: Option<Box<LastBill>>,
-    /// The model that the file names.
+    /// The model named in the file.
     pub model: Option<String>,
     /// The tool definitions.
     pub tools: Vec<Tool>,
@@ -101,7 +106,7 @@ pub struct Transcript {
     pub extra: Vec<(String, RawJson)>,
     /// The order of the file's members.
     keys: Vec<String>,
-    /// The files that it was loaded from or saved to, as they were then.
+    /// The files that it was loaded from or saved to, with their content at that time.
     known: Memory,
     warnings: Vec<Warning>,
     /// Whether it was read from a log, which is never written.
@@ -109,27 +114,31 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// A transcript of a conversation that has no file yet.
+    /// A transcript of a conversation without a file.
     pub fn new(conversation: Conversation) -> Self {
         Self { conversation, ..Self::default() }
     }
 
-    /// Reads a transcript: the native form, a request's body, an array of messages, or messages one a line.
+    /// Reads a transcript: the native form, a request body, an array of messages, or one message
+    /// per line.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] when the text is torn or not JSON, with line, column and byte; [`ErrorKind::NewerFormat`];
-    /// [`ErrorKind::ForeignFormat`] when it is a conversation of another program or API, which the error names;
-    /// [`ErrorKind::InvalidMessage`] when the JSON is not one of these forms, with the place.
+    /// - [`ErrorKind::Damaged`], with line, column and byte, if the text is truncated or not JSON.
+    /// - [`ErrorKind::NewerFormat`] if a newer version has written it.
+    /// - [`ErrorKind::ForeignFormat`] if it is a conversation of another program or API, which the
+    ///   message names.
+    /// - [`ErrorKind::InvalidMessage`], with the place, if the JSON has none of these forms.
     pub fn from_json(text: &str) -> Result<Self> {
         Text::plain(text).read()
     }
 
-    /// What whoever loaded it should know: half characters that were replaced, a part of the file that is kept and not
-    /// used. Empty for nearly all files, and for a transcript that was not loaded.
+    /// What a user should know about the file: half characters that were replaced, parts that are
+    /// kept and not used. Empty for nearly all files, and for a transcript that was not loaded.
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{Transcript, Warning};
+    /// use turnwise::transcript::Warning;
+    /// use turnwise::Transcript;
     ///
     /// let file = Transcript::from_json(r#"[{"role": "user", "content": "cut \ud83d"}]"#)?;
     /// assert_eq!(file.conversation.path().item(0).unwrap().message().text(), "cut \u{fffd}");
@@ -140,23 +149,25 @@ impl Transcript {
         &self.warnings
     }
 
-    /// Whether it was read from a log with a message a line. Such a file is read and never written: its program will
-    /// append to it, and could not read the native form. [`save`](Self::save) to another name works.
+    /// Whether it was read from a log with one message per line. Such a file is never written,
+    /// because its program will append to it and could not read the native form.
+    /// [`save`](Self::save) to another name works.
     pub fn is_log(&self) -> bool {
         self.is_log
     }
 
-    /// Those of the file's other members that cost tokens in a request: `response_format`, `tool_choice`, `functions` and
-    /// `function_call`.
+    /// The parameters in the file that cost tokens in a request: `response_format`, `tool_choice`,
+    /// `functions` and `function_call`.
     pub fn costly_params(&self) -> Params {
         self.extra.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect()
     }
 
-    /// How its requests are fitted to their server, as it was saved with it; the default where nothing was. Chats save it,
-    /// so that whoever counts or plans the conversation later counts what is sent.
+    /// The dialect saved in the file; the default if there is none. Chats save it, so that a later
+    /// count or plan of the conversation counts what is sent.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidDialect`] when another version has written something that this one does not know.
+    /// [`ErrorKind::InvalidDialect`] if another version has written options that this one does not
+    /// know.
     pub fn dialect(&self) -> Result<Dialect> {
         match self.extra.iter().find(|(key, _)| key == WIRE_KEY).and_then(|(_, value)| value.parse::<String>().ok()) {
             Some(written) => written.parse(),
@@ -164,7 +175,7 @@ impl Transcript {
         }
     }
 
-    /// Saves with the conversation how its requests are fitted to their server.
+    /// Sets the dialect that is saved with the conversation.
     pub fn set_dialect(&mut self, dialect: &Dialect) {
         let is_default = *dialect == Dialect::default();
         let known = self.extra.iter().position(|(key, _)| key == WIRE_KEY);
@@ -176,18 +187,18 @@ impl Transcript {
         }
     }
 
-    /// The native form, a message a line.
+    /// The native form, with one message per line.
     pub fn to_json(&self) -> String {
         native::write(self)
     }
 
-    /// Loads a file that holds one conversation, in UTF-8 or in UTF-16, and remembers what the file held.
+    /// Loads a file with one conversation, in UTF-8 or UTF-16, and remembers the file's content.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] when it cannot be read, and as [`from_json`](Self::from_json).
+    /// [`ErrorKind::Io`] if it cannot be read, and those of [`from_json`](Self::from_json).
     pub fn load(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
-        FileStore::load(file)?.ok_or_else(|| match fs::metadata(file) {
+        TranscriptFile::load(file)?.ok_or_else(|| match fs::metadata(file) {
             Ok(_) => empty(),
             Err(e) => Error::io(format_args!("reading {}", file.display()), e),
         })
@@ -198,48 +209,58 @@ impl Transcript {
         Text::of_file(bytes)?.read()
     }
 
-    /// Saves the native form, all of it or nothing, and remembers what the file holds then. A body or an array of messages
-    /// that was there becomes the native form, in UTF-8 whatever it was in.
+    /// Saves the native form, completely or not at all, and remembers the file's new content. A
+    /// request body or an array of messages is replaced by the native form, in UTF-8 whatever its
+    /// encoding was.
     ///
-    /// A file that this transcript was loaded from or saved to is replaced only while nobody else has changed it: of two
-    /// programs that load, change and save one file, the second gets [`ErrorKind::Conflict`] and loses nothing. Any other
-    /// file is replaced, if it is one that [`load`](Self::load) reads. [`replace`](Self::replace) overwrites what others
-    /// have saved.
+    /// A file that this transcript was loaded from or saved to is replaced only if nobody else has
+    /// changed it since: of two programs that load, change and save one file, the second gets
+    /// [`ErrorKind::Conflict`] and loses nothing. Any other file is replaced if
+    /// [`load`](Self::load) can read it. [`replace`](Self::replace) overwrites what others have
+    /// saved.
     ///
-    /// The text is written beside the file, flushed to the disk and moved into its place, under a lock on a small file
-    /// `.NAME.lock` beside it. That file stays; it may be deleted while no program saves there. Permissions stay, owner and
-    /// group where the system allows it, and a link is followed. A file with several names (hard links), a file that is a
-    /// mount point, and one whose owner cannot be kept are written in place. It waits for at most ten seconds for others
-    /// that save to the same file.
+    /// The text is written beside the file, flushed to the disk and moved into place, under a lock
+    /// on a small file `.NAME.lock` beside it. That file stays; it may be deleted while no program
+    /// is saving. Permissions are kept, and owner and group if the system allows it; a link is
+    /// followed. A file with several names (hard links), a mount point, and a file whose owner
+    /// cannot be kept are written in place. A save waits for at most ten seconds for others of the
+    /// same file.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] when somebody else has changed the file since it was loaded or saved;
-    /// [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] when it holds something that [`load`](Self::load) would
-    /// refuse, and [`ErrorKind::ForeignFormat`] when it is a log with a message a line, which is read and never written: it is
-    /// left as it is. [`ErrorKind::Io`] when it is not a regular file, or writing fails.
+    /// - [`ErrorKind::Conflict`] if the file was modified since it was last loaded or saved.
+    /// - [`ErrorKind::Damaged`] or [`ErrorKind::NewerFormat`] if it holds something that
+    ///   [`load`](Self::load) would refuse, and [`ErrorKind::ForeignFormat`] if it is a log with
+    ///   one message per line. The file is not changed.
+    /// - [`ErrorKind::Io`] if it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
+        self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
 
-    /// As [`save`](Self::save), also where somebody else has changed the file meanwhile: what they saved is gone.
+    /// As [`save`](Self::save), but overwrites what others have saved meanwhile: their version is
+    /// lost.
     ///
     /// # Errors
-    /// As [`save`](Self::save), without [`ErrorKind::Conflict`].
+    /// Those of [`save`](Self::save), except [`ErrorKind::Conflict`].
     pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::Anything))
+        self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::Anything))
     }
 
-    /// Whether it was loaded from or saved to a file.
-    pub(crate) fn knows(&self, file: &Path) -> bool {
-        FileStore::at(file).is_ok_and(|file| self.known.with(|known| known.has(&file)))
+    /// The files that it was loaded from or saved to.
+    pub(crate) fn known(&self) -> Known {
+        self.known.with(|known| known.clone())
     }
 
-    /// The files that it was loaded from or saved to; it forgets them.
+    /// Removes and returns the files that it was loaded from or saved to.
     pub(crate) fn take_known(&mut self) -> Known {
         self.known.with(std::mem::take)
     }
 
-    pub(crate) fn save_to(&self, file: &FileStore, known: &mut Known, replaces: Replaces) -> Result<()> {
+    /// A copy that shares nothing that changes, and knows of no file.
+    pub(crate) fn detached(&self) -> Self {
+        Self { calibration: self.calibration.detached(), known: Memory::default(), ..self.clone() }
+    }
+
+    pub(crate) fn save_to(&self, file: &TranscriptFile, known: &mut Known, replaces: Replaces) -> Result<()> {
         file.save(&self.to_json(), known, replaces)
     }
 }
@@ -254,8 +275,8 @@ fn parse(text: &str) -> Result<Transcript> {
     let messages = body.messages.take().ok_or_else(|| needed("an object whose `messages` is null"))?;
     let roles = Warning::of_roles(&messages);
     let native = (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY));
-    let is_odd = matches!(native, (None, None)) && foreign::is_odd_body(&body, &messages);
-    if let Some(found) = is_odd.then(|| foreign::in_text(text)).flatten() {
+    let is_odd = matches!(native, (None, None)) && formats::is_odd_body(&body, &messages);
+    if let Some(found) = is_odd.then(|| formats::detect(text)).flatten() {
         return Err(found.error(text));
     }
     let restored = match native {
@@ -266,7 +287,7 @@ fn parse(text: &str) -> Result<Transcript> {
                 Some(_) => (native::FORMAT_KEY, native::RECORD_KEY),
                 None => (native::RECORD_KEY, native::FORMAT_KEY),
             };
-            let detail = format!("the file has `{has}` and no `{lacks}`");
+            let detail = format!("the file has `{has}` but no `{lacks}`");
             return Err(Error::new(ErrorKind::Damaged, detail).at(Place::of(text).member(has).position()));
         }
     };
@@ -277,39 +298,58 @@ fn parse(text: &str) -> Result<Transcript> {
     Ok(Transcript { model: body.model, tools, extra: body.extra, keys: body.keys, warnings, ..restored })
 }
 
-/// Reads a text that is neither a body nor an array of messages.
+/// Reads a text that is neither a request body nor an array of messages.
 fn other(text: &str, read: Result<Body>) -> Result<Transcript> {
     if log::is_log(text) {
         let log = log::read(text)?;
         return log.torn.map_or(Ok(log.file), Err);
     }
-    if let Some(found) = foreign::in_text(text) {
+    if let Some(found) = formats::detect(text) {
         return Err(found.error(text));
     }
-    let body = read.map_err(|error| foreign::not_json(text).unwrap_or(error))?;
+    let body = read.map_err(|error| not_json(text).unwrap_or(error))?;
     let found: Vec<String> = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect();
     Err(match &*found.join(", ") {
-        "" => needed("an empty object, with no `messages`"),
-        keys => needed(&format!("an object with {keys} and no `messages`")),
+        "" => needed("an empty object without `messages`"),
+        keys => needed(&format!("an object with {keys} but without `messages`")),
     })
+}
+
+/// The error for a text that begins no object and no list, and is not other JSON either: YAML, CSV,
+/// Markdown.
+fn not_json(text: &str) -> Option<Error> {
+    let first = text.trim_start().chars().next().filter(|first| !matches!(first, '{' | '['))?;
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return None;
+    }
+    let detail = format!(
+        "the file is not JSON: it begins with `{}`; expected JSON with chat-completions messages: a transcript, a \
+         request body, an array of messages, or one of these or one message per line",
+        first.escape_debug()
+    );
+    Some(Error::new(ErrorKind::Damaged, detail))
 }
 
 fn needed(found: &str) -> Error {
     let detail =
-        format!("{found}; a transcript, a request's body, an array of messages, or messages one a line are needed");
+        format!("{found}; expected a transcript, a request body, an array of messages, or one message per line");
     Error::new(ErrorKind::InvalidMessage, detail)
 }
 
-/// How many half characters stand inside the arguments of calls, which are JSON in a JSON string.
+/// How many half characters are inside the arguments of calls, which are JSON in a JSON string.
 fn halves_in_arguments(text: &str) -> usize {
-    let calls = |message: shape::Object<'_>| {
+    let calls = |message: outline::Object<'_>| {
         let called = message.objects("tool_calls").filter_map(|call| call.object("function"));
         let arguments = called.chain(message.object("function_call")).filter_map(|call| call.text("arguments"));
         arguments.map(|arguments| Halves::of(&arguments).count()).sum::<usize>()
     };
-    shape::messages(text).into_iter().filter_map(shape::Object::of).map(calls).sum()
+    outline::messages(text).into_iter().filter_map(outline::Object::of).map(calls).sum()
 }
 
 fn empty() -> Error {
     Error::new(ErrorKind::Damaged, "the file is empty").at(position("", 0))
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod change_tests;

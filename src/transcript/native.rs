@@ -1,4 +1,4 @@
-//! The native form: what stands beside the messages.
+//! The native form: everything in the file beside the messages.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -21,7 +21,7 @@ use crate::tokens::Calibration;
 pub(super) const FORMAT_KEY: &str = "turnwise";
 pub(super) const RECORD_KEY: &str = "turnwise_record";
 
-/// Everything of the record that `messages` does not say.
+/// Everything in the record that `messages` does not contain.
 #[derive(Serialize, Deserialize)]
 struct Record {
     id: String,
@@ -30,7 +30,7 @@ struct Record {
     metadata: Metadata,
     /// How many of `messages` are the head.
     head: usize,
-    /// How many ids belong to items that were purged.
+    /// How many ids belong to purged items.
     #[serde(default, skip_serializing_if = "is_zero")]
     purged: usize,
     /// The ids of the path, in runs.
@@ -39,7 +39,7 @@ struct Record {
     times: Vec<Timestamp>,
     #[serde(default, skip_serializing_if = "ReplacedHeads::is_empty")]
     replaced_heads: ReplacedHeads,
-    /// Texts of those messages of the head that stay when it is replaced.
+    /// Texts of the head's messages that stay when it is replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     constraints: Vec<String>,
     /// The items that are not on the path.
@@ -49,13 +49,13 @@ struct Record {
     pins: Vec<ItemId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     summaries: Vec<Summary>,
-    /// How many summaries there ever were.
+    /// The number of summaries ever attached.
     #[serde(default)]
     next_summary: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     marks: Vec<Mark>,
-    /// What is known of calls whose results are not among the messages yet. A version that does not know this member
-    /// loads the file without it.
+    /// The state of calls whose results are not among the messages yet. A version that does not
+    /// know this member loads the file without it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tool_rounds: Vec<Round>,
     #[serde(default)]
@@ -64,7 +64,7 @@ struct Record {
     spending: Spending,
     #[serde(default, skip_serializing_if = "Calibration::is_empty")]
     calibration: Calibration,
-    /// Only a start for forecasts: one that cannot be read is none.
+    /// Only a starting point for forecasts, so an unreadable one is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_bill: Option<RawJson>,
 }
@@ -88,14 +88,15 @@ struct Off {
 struct Columns {
     /// Hash and length of each message.
     prints: Vec<Option<Fingerprint>>,
-    /// By cost id: tokens of the group that ends with the item; below zero an estimate.
+    /// By cost id: the tokens of the group that ends with the item; negative for an estimate.
     costs: BTreeMap<String, Vec<Packed>>,
-    /// By cost id: print of the head and the tools together, tokens of the head, tokens of the tools.
+    /// By cost id: the fingerprint of head and tools together, the tokens of the head, the tokens
+    /// of the tools.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     heads: BTreeMap<String, (Fingerprint, Packed, Packed)>,
 }
 
-/// Refuses a newer format before anything else is looked at. A text that cannot be read is left to whoever reads it.
+/// Refuses a newer format before anything else is read. An unreadable text is left to the caller.
 pub(super) fn check_format(text: &str) -> Result<()> {
     #[derive(Deserialize)]
     struct Format {
@@ -107,7 +108,8 @@ pub(super) fn check_format(text: &str) -> Result<()> {
     let Ok(Format { turnwise: Some(format) }) = serde_json::from_str(text) else { return Ok(()) };
     match format.parse::<u64>() {
         Ok(format) if format > FORMAT => {
-            let detail = format!("the file is in format {format}, and this version reads up to {FORMAT}");
+            let detail =
+                format!("the file has format {format}, and this version reads up to {FORMAT}; update turnwise");
             Err(Error::new(ErrorKind::NewerFormat, detail))
         }
         Ok(_) => Ok(()),
@@ -127,7 +129,7 @@ pub(super) fn write(transcript: &Transcript) -> String {
     format!("{{\n{}\n}}\n", lines.join(",\n"))
 }
 
-/// The keys that are not this crate's own: those of the file in their order, then what has come since.
+/// The keys that do not belong to this crate: those of the file in their order, then new ones.
 fn keys(transcript: &Transcript) -> Vec<&str> {
     let in_file = transcript.keys.iter().map(String::as_str);
     let added = transcript.extra.iter().map(|(key, _)| &**key).chain(["model", "tools", "messages"]);
@@ -141,7 +143,7 @@ fn value(transcript: &Transcript, key: &str, extra: &HashMap<&str, &RawJson>) ->
         ("messages", _) => Some(messages(&transcript.conversation)),
         ("model", Some(model)) => Some(json(model)),
         ("tools", _) if !transcript.tools.is_empty() => Some(json(&transcript.tools)),
-        // An empty list that the file had.
+        // An empty list that was in the file.
         ("tools", _) if transcript.keys.iter().any(|known| known == key) => extra().or_else(|| Some("[]".to_owned())),
         _ => extra(),
     }
@@ -242,7 +244,7 @@ impl Serialize for ReplacedHeads {
     }
 }
 
-/// A list of lists in older files, of changes since.
+/// Older files have a list of lists, newer ones a list of changes.
 impl<'de> Deserialize<'de> for ReplacedHeads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
@@ -268,14 +270,14 @@ pub(super) fn restore(messages: Vec<Message>, record: &RawJson, text: &str) -> R
 }
 
 fn build(mut messages: Vec<Message>, record: Record) -> Result<Transcript, Damage> {
-    // Before the runs are expanded: a file can claim any number.
+    // Checked before the runs are expanded, because a file can claim any number.
     let on_path = record.path.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.len()));
     if on_path.and_then(|on_path| on_path.checked_add(record.head)) != Some(messages.len())
         || on_path != Some(record.times.len())
     {
         let detail = format!(
-            "`messages` holds {} messages, and `{RECORD_KEY}` describes {} of the head and {} behind it; \
-             without `{FORMAT_KEY}` and `{RECORD_KEY}` the file loads as a request's body",
+            "`messages` holds {} messages, and `{RECORD_KEY}` describes {} of the head and {} after it; \
+             without `{FORMAT_KEY}` and `{RECORD_KEY}` the file loads as a request body",
             messages.len(),
             record.head,
             record.times.len(),

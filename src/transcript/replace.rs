@@ -1,31 +1,32 @@
-//! Writes a file whole, or not at all: beside it first, then moved into its place.
+//! Writes a file completely or not at all: the text is written beside it first, then moved into
+//! place.
 //!
-//! A file that must stay the same file (a hard link, a mount point of its own, a file whose owner we may not give to
-//! another one) is written in place, as editors do. The whole text then stays beside it until the file is on the disk, and
-//! whoever comes next after a kill finishes the work.
+//! A file that must stay the same file (a hard link, a mount point, a file whose owner cannot be
+//! given to a new one) is written in place, as editors do. The whole text stays beside it until the
+//! file is on the disk, so that after a kill the next load or save completes the work.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind as IoKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::file::{Place, Revision};
+use super::file::{FileRevision, Place};
 use super::lock::wait_for;
 use crate::error::{Error, Result};
 
-/// The file that is being written, under the lock: one that is found was left by a writer that was killed.
+/// The file being written, under the lock. An existing one was left by a writer that was killed.
 const TEMPORARY: &str = ".turnwise-tmp";
 /// The whole text of a file that is being written in place.
 pub(super) const WHOLE: &str = ".turnwise-new";
 
 /// Why a file was not replaced.
 pub(super) enum Failed {
-    /// What it holds must not be replaced.
+    /// Its content must not be replaced.
     Refused(Error),
     Io(io::Error),
 }
 
 impl Failed {
-    /// The error, with what was being done.
+    /// The error, with the operation that failed.
     pub(super) fn at(self, doing: impl FnOnce(io::Error) -> Error) -> Error {
         match self {
             Self::Refused(error) => error,
@@ -40,12 +41,12 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// A new text of a file, on the disk and not yet in its place. Dropped, it is gone.
+/// The new text of a file, on the disk but not in place yet. Dropping it removes it.
 pub(super) struct Replacement<'a> {
     place: &'a Place,
     text: &'a [u8],
     temporary: Temporary,
-    /// Whether the file must be written in place, so that it stays what it is.
+    /// Whether the file must be written in place.
     stays: bool,
 }
 
@@ -56,7 +57,7 @@ impl<'a> Replacement<'a> {
             remove(&path)?;
             path
         } else {
-            // Another writer may be at work.
+            // Without locks, another writer may be active.
             place.beside(&format!(".turnwise-{:016x}", fastrand::u64(..)))
         };
         let old = fs::metadata(place.path()).ok();
@@ -68,7 +69,7 @@ impl<'a> Replacement<'a> {
         Ok(Self { place, text, temporary, stays })
     }
 
-    /// Puts it in the place of the file. `check` says whether what the file holds may still be replaced.
+    /// Moves it into place. `check` decides whether the file's content may still be replaced.
     pub(super) fn put(mut self, check: impl Fn() -> Result<()>) -> Result<(), Failed> {
         let path = self.place.path();
         let opened = self.stays.then(|| open_to_write(&path)).and_then(io::Result::ok);
@@ -85,19 +86,21 @@ impl<'a> Replacement<'a> {
     }
 
     fn write_in_place(mut self, mut file: File, check: impl Fn() -> Result<()>) -> Result<(), Failed> {
-        // The file has other names, or stands in other folders: the lock beside this one does not keep all others out.
+        // The file has other names or mounts, and the lock beside this one does not cover them.
         wait_for(&file)?;
         check().map_err(Failed::Refused)?;
         let whole = self.place.beside(WHOLE);
         self.temporary.move_to(&whole)?;
         sync_folder(&self.place.folder)?;
         overwrite(&mut file, self.text)?;
-        Ok(remove(&whole)?)
+        remove(&whole)?;
+        Ok(())
     }
 }
 
-/// Finishes what a killed writer began to write in place. What the file held and holds now, when it was torn.
-pub(super) fn finish_interrupted(place: &Place) -> io::Result<Option<(Revision, Revision)>> {
+/// Completes what a killed writer began to write in place. Returns the old and the new content if
+/// the file was incomplete.
+pub(super) fn finish_interrupted(place: &Place) -> io::Result<Option<(FileRevision, FileRevision)>> {
     let whole = place.beside(WHOLE);
     let text = match fs::read(&whole) {
         Ok(text) => text,
@@ -112,7 +115,7 @@ pub(super) fn finish_interrupted(place: &Place) -> io::Result<Option<(Revision, 
             file.read_to_end(&mut found)?;
             if is_torn(&found, &text) {
                 overwrite(&mut file, &text)?;
-                mended = Some((Revision::of(&found), Revision::of(&text)));
+                mended = Some((FileRevision::of(&found), FileRevision::of(&text)));
             }
         }
         Err(e) if e.kind() == IoKind::NotFound => {}
@@ -122,7 +125,7 @@ pub(super) fn finish_interrupted(place: &Place) -> io::Result<Option<(Revision, 
     Ok(mended)
 }
 
-/// Whether a file holds the beginning of a text, and perhaps zeros after it, as a crash leaves it.
+/// Whether a file holds the beginning of a text, perhaps followed by zeros, as after a crash.
 fn is_torn(found: &[u8], text: &[u8]) -> bool {
     let end = found.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     found != text && text.starts_with(&found[..end])
@@ -139,14 +142,16 @@ fn overwrite(file: &mut File, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file; whether there was one.
+pub(super) fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != IoKind::NotFound => Err(e),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == IoKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
-/// A file that is removed when it is dropped before it was moved to where it belongs.
+/// A file that is removed if it is dropped before it was moved into place.
 struct Temporary {
     path: PathBuf,
     file: File,
@@ -154,9 +159,9 @@ struct Temporary {
 }
 
 impl Temporary {
-    /// For the owner alone: the text may be private.
+    /// Readable by the owner only, because the text may be private.
     fn create(path: PathBuf) -> io::Result<Self> {
-        // Without the name of the file, which says nothing to anybody.
+        // Without the name of the temporary file, which means nothing to a user.
         let file = for_owner().open(&path).map_err(|e| io::Error::from(e.kind()))?;
         Ok(Self { path, file, is_moved: false })
     }
@@ -195,11 +200,11 @@ fn for_owner() -> OpenOptions {
     new_file()
 }
 
-/// Who owns a file and what may be done with it: those of the file that is replaced, or of any new file.
+/// The owner and permissions for a file: those of the file that is replaced, or of a new file.
 #[cfg(unix)]
 struct Permissions {
     mode: u32,
-    /// User, group and number of names.
+    /// User, group, and number of hard links.
     old: Option<(u32, u32, u64)>,
 }
 
@@ -210,13 +215,13 @@ impl Permissions {
         if let Some(old) = old {
             return Ok(Self { mode: old.mode() & 0o7777, old: Some((old.uid(), old.gid(), old.nlink())) });
         }
-        // Only a new file can tell what a new file gets here.
+        // The permissions of a new file are only known from creating one.
         let probe = new_file().open(temporary).map_err(|e| io::Error::from(e.kind()))?;
         let probe = Temporary { path: temporary.to_owned(), file: probe, is_moved: false };
         Ok(Self { mode: probe.file.metadata()?.mode() & 0o7777, old: None })
     }
 
-    /// Whether the new file is as good as the old one.
+    /// Applies them to the new file. Returns whether it is equivalent to the old one.
     fn give_to(&self, file: &File) -> io::Result<bool> {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
         let own = file.metadata()?;
@@ -225,7 +230,7 @@ impl Permissions {
             let has_user = own.uid() == user || fchown(file, Some(user), None).is_ok();
             let has_group = own.gid() == group || fchown(file, None, Some(group)).is_ok();
             if !has_group {
-                // What the old group was allowed is not for another one.
+                // The permissions of the old group do not apply to another group.
                 mode = mode & !0o070 | (mode & 0o007) << 3;
             }
             if !(has_user && has_group) {
@@ -255,9 +260,9 @@ impl Permissions {
     }
 }
 
-/// Makes a rename last. Not every folder can be flushed; then it is as durable as the system makes it.
+/// Makes a rename durable. Not every folder can be flushed; then durability depends on the system.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     let is_refused =
         |e: &io::Error| matches!(e.kind(), IoKind::PermissionDenied | IoKind::InvalidInput | IoKind::Unsupported);
     match File::open(folder).and_then(|folder| folder.sync_all()) {
@@ -267,6 +272,6 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }

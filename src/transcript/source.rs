@@ -1,4 +1,4 @@
-//! The lines of a file, in whatever encoding it is.
+//! `Source`: the lines of a file in any supported encoding.
 
 use std::io::{BufRead, Cursor, Read};
 
@@ -7,18 +7,18 @@ use super::text::{Text, no_text};
 use crate::encoding::{Encoding, HEAD};
 use crate::error::{Error, Position, Result};
 
-/// Gives the lines of a file as bytes of UTF-8, and keeps count of where they stand in it.
+/// Returns the lines of a file as UTF-8 bytes, and keeps track of their places in it.
 #[derive(Debug)]
 pub(super) struct Source<R> {
-    /// What was read ahead to tell the encoding; all of a file in UTF-16, decoded.
+    /// The bytes read ahead to detect the encoding; for UTF-16, the whole file, decoded.
     ahead: Cursor<Vec<u8>>,
     reader: R,
-    /// Once it is known.
+    /// The encoding, once it is known.
     encoding: Option<Encoding>,
     /// Lines and bytes of the file before the next line.
     lines: usize,
     bytes: usize,
-    /// What is to be said of the file with its first line.
+    /// A warning to report with the first line.
     warning: Option<Warning>,
 }
 
@@ -56,7 +56,7 @@ impl<R: BufRead> Source<R> {
         }
     }
 
-    /// Adds all that is left of the file to some lines.
+    /// Adds the rest of the file to some lines.
     pub(super) fn add_rest(&mut self, lines: &mut Lines) -> Result<()> {
         let had = lines.bytes.len();
         self.ahead.read_to_end(&mut lines.bytes).map_err(failed)?;
@@ -72,7 +72,7 @@ impl<R: BufRead> Source<R> {
         self.bytes += len(self.encoding.unwrap_or(Encoding::Utf8), bytes);
     }
 
-    /// Looks at the first bytes, once.
+    /// Detects the encoding from the first bytes, once.
     fn encoding(&mut self) -> Result<Encoding> {
         if let Some(encoding) = self.encoding {
             return Ok(encoding);
@@ -94,12 +94,12 @@ impl<R: BufRead> Source<R> {
 }
 
 impl Lines {
-    /// Bytes that are UTF-8, in all likelihood.
+    /// The bytes, most likely UTF-8.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The text, which knows its places in the file.
+    /// The text, with its place in the file.
     pub(super) fn text(&self) -> Result<Text<'_>> {
         let (lines, bytes) = self.before;
         Text::of_line(self.encoding, self.bytes.trim_ascii_end(), lines, bytes)
@@ -112,7 +112,7 @@ impl Lines {
     }
 }
 
-/// How many bytes of a file hold these bytes of UTF-8.
+/// The length of these UTF-8 bytes in the file's encoding.
 fn len(encoding: Encoding, bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Ok(text) => encoding.len(text),

@@ -1,4 +1,4 @@
-//! The text of a file, which knows its places in the bytes of that file.
+//! `Text`: the text of a file or of a line, which knows its place in the file's bytes.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ pub(super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// A text that comes from no file.
+    /// A text that is not from a file.
     pub(super) fn plain(text: &'a str) -> Self {
         let decoded = Decoded { text: Cow::Borrowed(text), halves: 0, first_half: None, joined: Vec::new() };
         Self { encoding: Encoding::Utf8, decoded, lines: 0, bytes: 0 }
@@ -33,7 +33,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The text of some lines that stand behind so many lines and bytes of a file in this encoding; they are UTF-8 by now.
+    /// The text of some lines of a file in this encoding, after this many lines and bytes; the
+    /// lines are UTF-8 already.
     pub(super) fn of_line(encoding: Encoding, text: &'a [u8], lines: usize, bytes: usize) -> Result<Self> {
         match Encoding::Utf8.decode(text) {
             Ok(decoded) => Ok(Self { encoding, decoded, lines, bytes }),
@@ -49,7 +50,8 @@ impl<'a> Text<'a> {
         self.decoded.text
     }
 
-    /// What is to be said of half characters: those of the bytes, and so many more of which the first stands at a byte.
+    /// The warning about half characters: those in the bytes, and `escaped` more, of which the
+    /// first is at `first`.
     pub(super) fn warning(&self, escaped: usize, first: Option<usize>) -> Option<Warning> {
         let count = self.decoded.halves + escaped;
         let first = self.decoded.first_half.into_iter().chain(first).min().map(|byte| self.place(byte));
@@ -61,7 +63,8 @@ impl<'a> Text<'a> {
         self.read_with(super::parse)
     }
 
-    /// A conversation of which the text holds a message a line, up to a line that is torn, and why that is.
+    /// A conversation with one message per line, up to an incomplete line, and the error for that
+    /// line.
     pub(super) fn read_log(&self) -> Result<(Transcript, Option<Error>)> {
         let mut torn = None;
         let file = self.read_with(|text| {
@@ -92,7 +95,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Where a byte of the text stands in the file.
+    /// The place in the file of a byte of the text.
     pub(super) fn place(&self, byte: usize) -> Position {
         let byte = byte.min(self.as_str().len());
         let before = &self.as_str().as_bytes()[..byte];
@@ -113,17 +116,15 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Why bytes are no text at all.
+/// The error for bytes that are not text.
 pub(super) fn no_text(what: &str) -> Error {
     Error::new(ErrorKind::Damaged, format!("the file is {what}"))
 }
 
-/// Bytes that are no text from some byte on.
+/// The error for bytes that stop being valid text.
 fn undecoded(encoding: Encoding, bytes: &[u8], valid: usize, (lines, before): (usize, usize)) -> Error {
     let detail = match encoding {
-        Encoding::Utf8 => {
-            "the file is not UTF-8; in Windows-1252 or another encoding, `iconv -f WINDOWS-1252 -t UTF-8` converts it"
-        }
+        Encoding::Utf8 => "the file is not UTF-8; convert it, such as with `iconv -f WINDOWS-1252 -t UTF-8`",
         Encoding::Utf16Little | Encoding::Utf16Big => "the file is UTF-16 and ends in the middle of a character",
     };
     let error = Error::new(ErrorKind::Damaged, detail);

@@ -1,4 +1,4 @@
-//! What the reader of a file should know about it.
+//! `Warning`: what a user should know about a file that loads.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,36 +7,37 @@ use crate::error::Position;
 use crate::message::{Message, Role};
 use crate::text::counted;
 
-/// Something about a file that loads, and that whoever loads it should know: text that had to be replaced, or a part
+/// A fact about a loaded file that its user should know: text that had to be replaced, or a part
 /// that is kept and not used.
 ///
-/// `Display` says it in a sentence that can be shown to a user.
+/// `Display` is a sentence that can be shown to a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The file holds half characters (lone surrogates, such as the escape `\ud83d` without its other half), and each was
-    /// replaced by U+FFFD.
+    /// The file contains half characters (lone surrogates, such as the escape `\ud83d` without its
+    /// other half). Each was replaced by U+FFFD.
     #[non_exhaustive]
     HalfCharacters {
         /// How many there are.
         count: usize,
-        /// Where the first one stands; `None` where all are inside the arguments of calls.
+        /// The place of the first one; `None` if all are inside the arguments of calls.
         first: Option<Position>,
     },
-    /// The file has instructions in a member `system` beside `messages`, which chat completions do not know: they are kept
-    /// in the file and neither counted nor sent.
+    /// The file has instructions in a member `system` beside `messages`, which chat completions do
+    /// not have: they are kept in the file and neither counted nor sent.
     SystemMember,
-    /// Messages have roles that chat completions do not know, such as `agent`. They are kept and sent as they are, and most
-    /// servers refuse them.
+    /// Messages have roles that chat completions do not have, such as `agent`. They are kept and
+    /// sent unchanged, and most servers refuse them.
     #[non_exhaustive]
     UnknownRoles {
-        /// Each such role with the index of the first message that has it, in the order of the messages.
+        /// Each such role, with the index of the first message that has it, in the order of the
+        /// messages.
         roles: Vec<(String, usize)>,
     },
 }
 
 impl Warning {
-    /// What is to be said of the roles of messages.
+    /// The warning about the roles of messages, if any is unknown.
     pub(super) fn of_roles(messages: &[Message]) -> Option<Self> {
         let mut seen = HashSet::new();
         let roles: Vec<(String, usize)> = messages
@@ -51,7 +52,7 @@ impl Warning {
     }
 }
 
-/// Names the first few roles, each with its first message.
+/// Lists the first few roles, each with its first message.
 fn write_roles(f: &mut fmt::Formatter<'_>, roles: &[(String, usize)]) -> fmt::Result {
     const MOST: usize = 5;
     const LONGEST: usize = 40;
@@ -78,13 +79,13 @@ impl fmt::Display for Warning {
             Self::UnknownRoles { roles } => {
                 write_roles(f, roles)?;
                 f.write_str(
-                    ", which chat completions do not know: it is kept and sent as it is, and most servers refuse it; the \
+                    ", which chat completions do not have: it is kept and sent unchanged, and most servers refuse it; the \
                      roles are `system`, `developer`, `user`, `assistant`, `tool` and `function`",
                 )
             }
             Self::SystemMember => f.write_str(
-                "`system` beside `messages` is not a part of chat completions: it is kept in the file, and neither counted nor sent; \
-                 instructions are the first message, of the role `system`",
+                "`system` beside `messages` is not part of chat completions: it is kept in the file, and neither counted nor sent; \
+                 put instructions into the first message, with the role `system`",
             ),
         }
     }

@@ -1,6 +1,7 @@
 //! What must stay: the system prompt, rules, pins, and what belongs to a branch.
 
-use turnwise::{Conversation, ErrorKind, Mark, Message, Role, TokenBudget, ToolCall, Transcript};
+use turnwise::conversation::Mark;
+use turnwise::{Conversation, ErrorKind, Message, Role, TokenBudget, ToolCall, Transcript};
 
 use crate::{TRIMMING, assert_legal, each_real_plan, ids, long_talk, plan, plan_within, texts};
 

@@ -50,7 +50,7 @@ fn nothing_is_trimmed_below_the_mark_that_was_set() {
         assert!(trimmed.evicted() > 0, "{spec}");
         let high = trimmed.budget().high.to_string();
         let said = trimmed.explain().to_string().replace(',', "");
-        assert!(said.contains(&format!("trims above {high}")), "{said}");
+        assert!(said.contains(&format!("high mark {high}")), "{said}");
     }
 }
 
@@ -58,7 +58,7 @@ fn nothing_is_trimmed_below_the_mark_that_was_set() {
 #[test]
 fn head_tools_and_calls_count_against_the_limit() {
     let weather = r#"{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}"#;
-    let tools = [Tool::new(turnwise::RawJson::new(weather).unwrap())];
+    let tools = [Tool::new(turnwise::message::RawJson::new(weather).unwrap())];
     let mut talk = Conversation::from_messages([Message::system("Be brief."), Message::user("Is it going to rain?")]);
     talk.push(Message::calls([ToolCall::function("c", "weather", r#"{"city": "Oslo", "days": [1, 2, 3]}"#)]));
     talk.push(Message::tool("c", "It rains."));

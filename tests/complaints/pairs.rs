@@ -1,8 +1,9 @@
 //! Calls and their results.
 
 use turnwise::backend::Scripted;
+use turnwise::message::Part;
 use turnwise::{
-    Conversation, ConversationManager, ErrorKind, Fate, Message, Part, Reason, TokenBudget, ToolCall, Transcript,
+    Conversation, ConversationManager, ErrorKind, Fate, Message, Reason, TokenBudget, ToolCall, Transcript,
 };
 
 use crate::{TRIMMING, assert_legal, each_real_plan, ids, long_talk, plan, plan_on_user, plan_within};

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use futures_lite::future::{block_on, poll_once, yield_now};
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason, Usage};
 use turnwise::manager::Summarizer;
+use turnwise::tokens::CounterFn;
 use turnwise::{
-    ChatRequest, Conversation, ConversationManager, CounterFn, Fate, Message, Reply, SlidingWindow, Summarize,
-    TokenBudget, Transcript,
+    ChatRequest, Conversation, ConversationManager, Fate, Message, Reply, SlidingWindow, Summarize, TokenBudget,
+    Transcript,
 };
 
 use crate::{bytes, long_talk};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use turnwise::plan::check;
+use turnwise::plan::{Run, check};
 use turnwise::strategy::parse;
-use turnwise::{ChatCost, Conversation, Fate, Ledger, Message, Plan, Planner, Reason, Run, StrategyCache};
+use turnwise::{ChatCost, Conversation, Fate, Ledger, Message, Plan, Planner, Reason, StrategyCache};
 
 use crate::each_case;
 use crate::generate::{self, chance};

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use fastrand::Rng;
-use turnwise::{Conversation, FunctionCall, ItemId, Message, Part, RawJson, Tool, ToolCall};
+use turnwise::message::{FunctionCall, Part, RawJson};
+use turnwise::{Conversation, ItemId, Message, Tool, ToolCall};
 
 /// A conversation as messages, and the positions on its path that are pinned.
 pub(crate) struct Talk {
@@ -67,7 +68,7 @@ struct Writer {
     legacy: bool,
     /// Percent of groups that are damaged.
     broken: u8,
-    /// Percent of exchanges in which somebody speaks before the results are there.
+    /// Percentage of exchanges with a message before the results.
     interrupted: u8,
     /// Percent of messages that follow one of their own role.
     doubled: u8,
@@ -202,7 +203,8 @@ impl Writer {
         self.results(results, rng);
     }
 
-    /// Adds results, with what somebody says meanwhile: mostly a user, seldom a reply, behind which no result counts.
+    /// Adds results, with messages in between: mostly a user's, rarely a reply, after which no
+    /// result counts.
     fn results(&mut self, mut results: Vec<Message>, rng: &mut Rng) {
         if chance(rng, self.interrupted) {
             for _ in 0..rng.usize(1..4) {

@@ -2,7 +2,8 @@
 //! formula of costs, own idea of what must be sent.
 
 use serde_json::Value;
-use turnwise::{Conversation, Decision, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, ResolvedBudget, Tool};
+use turnwise::plan::{Decision, ResolvedBudget};
+use turnwise::{Conversation, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, Tool};
 
 pub(crate) type Counter = fn(&str) -> u64;
 
@@ -15,7 +16,7 @@ pub(crate) enum State {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    /// In the order in which they are sent: a result may stand behind messages of other groups.
+    /// In the order in which they are sent: a late result comes after messages of other groups.
     pub(crate) positions: Vec<usize>,
     pub(crate) state: State,
     pub(crate) tokens: u64,
@@ -121,7 +122,7 @@ impl Input {
         self.groups[group].state == State::Ready && !self.pins.contains(&group) && !self.pending.contains(&group)
     }
 
-    /// The user message of the turn that the request goes on with.
+    /// The user message of the turn that the request continues.
     fn asked(&self) -> Option<usize> {
         let newest = *self.pending.last()?;
         (0..=newest).rev().find(|&group| self.groups[group].is_user)
@@ -539,7 +540,8 @@ impl Asked<'_> {
         hold!(broken, 2, legal, "the request is not legal");
     }
 
-    /// The results that are said to be moved are those that stand behind other messages than their calls and results.
+    /// The results reported as moved are those that come after other messages than their calls and
+    /// results.
     fn judge_moved(&self, plan: &Plan, broken: &mut Broken) {
         let head = self.input.head.len();
         let sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept).flat_map(|run| run.groups.clone());
@@ -557,7 +559,11 @@ impl Asked<'_> {
     fn judge_runs(&self, plan: &Plan, broken: &mut Broken) -> Vec<bool> {
         let groups = &self.input.groups;
         let mut sent = Vec::with_capacity(groups.len());
-        for run in plan.runs() {
+        let head = self.input.head.len();
+        let (of_head, runs) = plan.runs().split_at(usize::from(head > 0));
+        let is_head = of_head.iter().all(|run| run.reason == Reason::Head && run.indexes == (0..head));
+        hold!(broken, 2, is_head, "the head's run is {of_head:?}");
+        for run in runs {
             let expected = groups.get(run.groups.clone()).unwrap_or(&[]);
             hold!(broken, 2, run.groups.start == sent.len(), "a run starts with group {}", run.groups.start);
             hold!(broken, 2, !expected.is_empty(), "a run of groups {:?}", run.groups);
@@ -566,21 +572,28 @@ impl Asked<'_> {
             }
             let mut positions: Vec<usize> = expected.iter().flat_map(|group| group.positions.clone()).collect();
             positions.sort_unstable();
-            let own = run.positions.clone().chain(run.apart.iter().copied());
-            hold!(broken, 2, own.eq(positions), "a run of positions {:?} and {:?}", run.positions, run.apart);
-            let is_apart = run.apart.first().is_none_or(|apart| *apart > run.positions.end);
-            hold!(broken, 2, is_apart, "{:?} follow {:?} directly", run.apart, run.positions);
+            let own = run.indexes.clone().chain(run.apart.iter().copied());
+            hold!(
+                broken,
+                2,
+                own.eq(positions.iter().map(|at| head + at)),
+                "a run of messages {:?} and {:?}",
+                run.indexes,
+                run.apart
+            );
+            let is_apart = run.apart.first().is_none_or(|apart| *apart > run.indexes.end);
+            hold!(broken, 2, is_apart, "{:?} follow {:?} directly", run.apart, run.indexes);
             let tokens: u64 = expected.iter().map(|group| group.tokens).sum();
             hold!(broken, 2, run.tokens == tokens, "a run of {} tokens, not {tokens}", run.tokens);
             sent.extend(run.groups.clone().map(|_| run.fate == Fate::Kept));
         }
         hold!(broken, 2, sent.len() == groups.len(), "runs of {} groups, there are {}", sent.len(), groups.len());
-        for pair in plan.runs().windows(2) {
+        for pair in runs.windows(2) {
             let differ = pair[0].fate != pair[1].fate || pair[0].reason != pair[1].reason;
-            let is_gap = pair[0].positions.end < pair[1].positions.start;
+            let is_gap = pair[0].indexes.end < pair[1].indexes.start;
             hold!(broken, 2, differ || is_gap, "two runs side by side have the same reason");
         }
-        for run in plan.runs() {
+        for run in runs {
             for group in run.groups.clone().filter(|&group| group < groups.len()) {
                 let expected = match groups[group].state {
                     State::Open => Some((Fate::Evicted, Reason::Unanswered)),
@@ -690,7 +703,7 @@ impl Asked<'_> {
                 }
             }
             Kind::Turns { most, .. } => {
-                // Turns count from 1; 0 is what stands before the first user message.
+                // Turns count from 1; 0 is everything before the first user message.
                 let turn = |group: usize| groups[..=group].iter().filter(|group| group.is_user).count();
                 let asked = self.input.asked().map_or(0, turn);
                 let is_within = |group: usize| match turn(group) {
@@ -719,7 +732,7 @@ impl Asked<'_> {
     }
 }
 
-/// Whether every call is answered once, directly behind it, and no result stands alone.
+/// Whether every call is answered once, directly after it, and there are no other results.
 pub(crate) fn is_legal(messages: &[Message]) -> bool {
     let values: Vec<Value> = messages.iter().map(|message| serde_json::to_value(message).unwrap()).collect();
     let mut open: Vec<(bool, Option<&str>)> = Vec::new();

@@ -6,11 +6,10 @@ use std::sync::LazyLock;
 use std::thread;
 
 use fastrand::Rng;
-use turnwise::Strategy;
-use turnwise::strategy;
+use turnwise::tokens::CounterFn;
 use turnwise::{
-    ChatCost, Conversation, CounterFn, Error, Fate, HeadTail, Ledger, Message, Plan, Planner, Reason, Recall, Role,
-    Run, SlidingWindow, StrategyCache, TokenBudget,
+    ChatCost, Conversation, Error, Fate, HeadTail, Ledger, Message, Plan, Planner, Reason, Recall, Role, SlidingWindow,
+    Strategy, StrategyCache, TokenBudget, strategy,
 };
 
 use crate::generate::{self, Talk, chance};
@@ -410,8 +409,7 @@ fn try_to_keep(on_user: bool) {
             planner.plan(conversation, &mut ledger, &window, &mut StrategyCache::default())
         };
         let fate_at = |plan: &Plan, position: usize| {
-            let holds = |run: &&Run| run.positions.contains(&position) || run.apart.contains(&position);
-            plan.runs().iter().find(holds).unwrap().fate
+            plan.runs().iter().find(|run| run.contains(plan.head_len() + position)).unwrap().fate
         };
         let (Ok(first), false) = (plan(&conversation, limit), input.path.is_empty()) else { return };
         let position = rng.usize(0..input.path.len());

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use turnwise::{Conversation, ItemId, Mark, Message};
+use turnwise::conversation::Mark;
+use turnwise::{Conversation, ItemId, Message};
 
 use crate::generate::{self, pick};
 use crate::judge::json_of;
@@ -122,7 +123,9 @@ fn assert_as_rebuilt(conversation: &Conversation) {
     for turn in 0..=path.turns() {
         assert_eq!(path.turn(turn), fresh.turn(turn), "turn {turn}");
     }
-    let faults = |path: turnwise::Path<'_>| path.faults(0).map(turnwise::Group::index).collect::<Vec<_>>();
+    let faults = |path: turnwise::conversation::Path<'_>| {
+        path.faults(0).map(turnwise::conversation::Group::index).collect::<Vec<_>>()
+    };
     assert_eq!(faults(path), faults(fresh));
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use turnwise::tokens::{Count, TokenCounter};
 use turnwise::{
-    ChatCost, Conversation, Count, Everything, HeadTail, Ledger, Message, Plan, Planner, SlidingWindow, StrategyCache,
-    TokenBudget, TokenCounter, Tool, ToolCall,
+    ChatCost, Conversation, Everything, HeadTail, Ledger, Message, Plan, Planner, SlidingWindow, StrategyCache,
+    TokenBudget, Tool, ToolCall,
 };
 
 use crate::each_case;

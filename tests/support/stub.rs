@@ -1,4 +1,5 @@
-//! A server for one test: canned answers in order, and the requests that came. No test file uses all of it.
+//! A server for one test: canned answers in order, and the requests that were received. No test
+//! file uses all of it.
 #![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

@@ -29,7 +29,7 @@ struct Ran {
 }
 
 impl Ran {
-    /// The messages of the second request behind the question, as JSON.
+    /// The messages of the second request after the question, as JSON.
     fn sent(&self) -> &[Value] {
         &self.requests[1]["messages"].as_array().unwrap()[1..]
     }

@@ -13,9 +13,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
-use turnwise::{
-    ChatRequest, ConversationManager, CounterFn, ErrorKind, Message, Outcome, TokenBudget, ToolCall, Transcript,
-};
+use turnwise::manager::Outcome;
+use turnwise::tokens::CounterFn;
+use turnwise::{ChatRequest, ConversationManager, ErrorKind, Message, TokenBudget, ToolCall, Transcript};
 
 const FOLDER: &str = "TURNWISE_KILLED_IN";
 const RERUN: &str = "TURNWISE_RERUN";
@@ -39,7 +39,7 @@ impl ChatBackend for Agent {
     }
 }
 
-/// Not a test by itself: the process that is killed.
+/// Not a test on its own: the process that is killed.
 #[test]
 fn process_to_kill() {
     if let Some(folder) = std::env::var_os(FOLDER) {

@@ -1,5 +1,5 @@
-//! What `turnwise count` takes on a saved transcript, from its start to its end: `cargo bench -p turnwise-cli`. For
-//! comparison it runs itself as a child process that only loads the vocabulary.
+//! The time of `turnwise count` on a saved transcript, from start to end: `cargo bench -p
+//! turnwise-cli`. For comparison it runs itself as a child process that only loads the vocabulary.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../../../benches/common/mod.rs"]

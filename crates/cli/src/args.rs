@@ -1,101 +1,154 @@
-//! What can be asked on the command line.
+//! The command line: commands, options, and the text of `--help`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// What of a saved conversation fits a token budget, and why.
+/// Fits saved conversations into a token budget, and explains what is sent and why.
 ///
-/// FILE is a transcript, a request's body, an array of chat-completions messages, JSON Lines of these, or a log with one
-/// message a line; `-` is the standard input. Files of other programs and APIs are refused by name. Only `chat` needs an
-/// endpoint.
+/// FILE is a transcript, a request body, an array of chat-completions messages, JSON Lines of
+/// these, or a log with one message per line; `-` is the standard input. Conversations in the
+/// formats of other programs and APIs are refused by name, with advice on how to convert them. Only
+/// `chat` and `replay --live` need an endpoint.
 #[derive(Parser)]
 #[command(name = "turnwise", version, about, arg_required_else_help = true, infer_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// A JSON file with models to add to those that are known, or to put in their place [default: `TURNWISE_MODELS`]
+    /// A JSON file with models to add to the built-in ones, or to replace them [default:
+    /// `TURNWISE_MODELS`]
+    ///
+    /// Use it for a model that `turnwise models` does not list, so that its window, encoding and
+    /// price are known.
     #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     pub(crate) models: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Runs conversations again under several strategies and puts them side by side
+    /// Replays conversations under several strategies and shows the results side by side
+    ///
+    /// Every request of the recorded conversations is planned again, as if the budget had applied
+    /// from the start. Use it to choose a strategy before anything is sent.
+    #[command(after_help = "Example:\n  turnwise compare chat.json -s window -s recall --budget 4000")]
     Compare(Compare),
-    /// Explains what of a conversation is sent, and why
+    /// Explains what one request would hold, and why
+    ///
+    /// Lists which messages are sent, shortened, summarized or left out, with the reason and the
+    /// tokens of each.
+    #[command(after_help = "Example:\n  turnwise plan chat.json --budget 4000 --query \"And now?\"")]
     Plan(Plan),
-    /// Prints the messages that are sent, as JSON for a pipe
+    /// Prints the messages that would be sent, as a JSON array
+    ///
+    /// Use it to trim a conversation in a pipeline, in front of any client. With --body it prints
+    /// the whole request.
+    #[command(after_help = "Example:\n  turnwise trim chat.json --budget 4000 --body > request.json")]
     Trim(Trim),
-    /// Counts tokens by message
+    /// Counts the tokens of each message, of the tools and of the reply schema
+    ///
+    /// A figure with `~` is an estimate.
+    #[command(after_help = "Examples:\n  turnwise count chat.json --model gpt-4o\n  turnwise count --text notes.txt")]
     Count(Count),
-    /// Shows a conversation: its turns, calls and branches
+    /// Shows a conversation: its turns, tool calls and branches
+    ///
+    /// The index in front of each message is what --pin and --keep of other commands take.
+    #[command(after_help = "Example:\n  turnwise show chat.json --full")]
     Show(Show),
-    /// Runs conversations again, turn by turn: a line of JSON for each request
+    /// Replays conversations turn by turn: one line of JSON for each request
+    ///
+    /// Use it with --diff to see whether a new version, budget or strategy plans differently, or
+    /// with --live to ask a model the recorded questions again.
+    #[command(after_help = "Example:\n  turnwise replay chat.json --budget 4000 > old.jsonl\n  \
+                            turnwise replay chat.json --budget 4000 --diff old.jsonl")]
     Replay(Replay),
-    /// Lists what is known about models, or tells all about one
+    /// Lists the known models, or prints everything known about one
+    #[command(after_help = "Examples:\n  turnwise models\n  turnwise models gpt-4o")]
     Models(Models),
     /// Lists the strategies, their options and what they cost
-    Strategies(Strategies),
-    /// Lists the servers whose differences are known, for --dialect
-    Dialects(Dialects),
-    /// Chats with a model; the endpoint and key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`
     ///
-    /// In the chat, /help lists commands: another reply, branches, pins, the plan. Ctrl-C stops a reply.
+    /// What it lists can be given to --strategy.
+    #[command(after_help = "Example:\n  turnwise strategies --json")]
+    Strategies(Strategies),
+    /// Lists the servers whose differences from the specification are known, for --dialect
+    #[command(after_help = "Example:\n  turnwise dialects --json")]
+    Dialects(Dialects),
+    /// Chats with a model; `OPENAI_BASE_URL` and `OPENAI_API_KEY`, also in `.env`, name the
+    /// endpoint and key
+    ///
+    /// In the chat, /help lists the commands: another reply, branches, pins, the plan. Ctrl-C stops
+    /// a reply.
     #[cfg(feature = "openai")]
+    #[command(after_help = "Example:\n  turnwise chat rivers.json --model gpt-4o-mini")]
     Chat(Chat),
 }
 
 #[derive(Args)]
 pub(crate) struct Input {
-    /// Only the conversation with this number (from 1) or `id`, of a file with many
+    /// Use only the conversation with this number (from 1) or `id`, of a file with many [default:
+    /// all]
+    ///
+    /// For example --only 6 for the sixth line of a JSON Lines file.
     #[arg(long, value_name = "N|ID", global = true, allow_negative_numbers = true)]
     pub(crate) only: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct Strategies {
-    /// Print JSON, a line for each
+    /// Print JSON, one line for each strategy
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Dialects {
-    /// Print JSON, a line for each
+    /// Print JSON, one line for each dialect
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// How a server differs from `OpenAI`'s API. What is sent follows from it, and so does what is counted.
+/// How a server differs from `OpenAI`'s API. It decides what is sent, and therefore what is
+/// counted.
 #[derive(Args)]
-#[command(next_help_heading = "How the server differs (a chat's file keeps it)")]
+#[command(next_help_heading = "How the server differs (saved in a chat's file)")]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
 pub(crate) struct DialectArgs {
-    /// The server, such as deepseek or vllm, or a list of these and the options below; `turnwise dialects` lists them. In the
-    /// place of what the file says [default: the file's, or openai]
+    /// The server, such as deepseek or vllm; `turnwise dialects` lists them [default: the file's,
+    /// or openai]
+    ///
+    /// Replaces what the file names. Options can be added after a comma, such as
+    /// deepseek,one-system.
     #[arg(long, value_name = "NAME[,OPTION…]")]
     pub(crate) dialect: Option<String>,
     /// Send all system messages as one, at the start
+    ///
+    /// For servers that answer "System message must be at the beginning".
     #[arg(long)]
     pub(crate) one_system: bool,
-    /// Put neighbours of the same role into one message
+    /// Join consecutive messages of the same role into one
+    ///
+    /// For servers that require roles to alternate.
     #[arg(long)]
     pub(crate) merge_roles: bool,
-    /// Send this field of messages back, such as `reasoning_content`; can be repeated
+    /// Send this vendor field of messages back, such as `reasoning_content`; can be repeated
+    ///
+    /// Fields outside the chat-completions specification are left out by default, because strict
+    /// servers refuse them. Some servers require theirs to be returned.
     #[arg(long, value_name = "NAME")]
     pub(crate) send_field: Vec<String>,
-    /// Send developer messages as system messages
+    /// Send developer messages as system messages, for servers that do not know the role
+    /// `developer`
     #[arg(long)]
     pub(crate) developer_as_system: bool,
-    /// Send system messages as user messages
+    /// Send system messages as user messages, for servers without system messages
     #[arg(long)]
     pub(crate) system_as_user: bool,
-    /// Leave out the names of authors
+    /// Leave out the names of authors, for servers that refuse the field `name`
     #[arg(long)]
     pub(crate) omit_names: bool,
-    /// State the longest reply as `max_tokens`, its older name
+    /// State the longest reply as `max_tokens` instead of `max_completion_tokens`
+    ///
+    /// For servers that know only the older name.
     #[arg(long)]
     pub(crate) max_tokens: bool,
 }
@@ -104,41 +157,63 @@ pub(crate) struct DialectArgs {
 #[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
 pub(crate) struct Budget {
     /// Count for this model, and send as much as its window allows [default: the file's model]
+    ///
+    /// For example --model gpt-4o.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Send at most this many tokens
+    /// Send at most this many tokens [default: the model's window]
+    ///
+    /// Use it to spend less than the window allows, or for a model whose window is not known. For
+    /// example --budget 4000. `compare` without --budget and --model takes half of the longest
+    /// conversation.
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     pub(crate) budget: Option<u64>,
-    /// Keep so many of them free for the reply [default: in a window the longest reply, at most a quarter; else none]
+    /// Keep this many tokens free for the reply [default: the longest reply, at most a quarter of
+    /// the window; with --budget none]
+    ///
+    /// The prompt may use what remains of the window or budget.
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     pub(crate) reserve: Option<u64>,
-    /// Trim nothing up to this part of the budget [default: 1.0]
+    /// Do not trim a request up to this part of the budget, from 0 to 1 [default: 1.0]
+    ///
+    /// For example --high 0.8 starts trimming at 3,200 of 4,000 tokens.
     #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     pub(crate) high: Option<f64>,
-    /// Trim down to this part of the budget; 1.0 keeps as much as fits [default: 0.7]
+    /// Trim down to this part of the budget, from 0 to 1; 1.0 keeps as much as fits [default: 0.7]
+    ///
+    /// A low value trims more at a time and less often, so that most requests begin like the
+    /// previous one and a prompt cache can reuse them.
     #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     pub(crate) low: Option<f64>,
-    /// Refuse what must be answered and is too long, instead of cutting its longest texts to beginning and end
+    /// Refuse a message that must be sent and is too long, instead of shortening it to its
+    /// beginning and end
     #[arg(long)]
     pub(crate) never_cut: bool,
-    /// Begin every request with a user message, for servers that require it: what stands before is left out
+    /// Begin every request with a user message, for servers that require it; earlier messages are
+    /// left out
     #[arg(long)]
     pub(crate) start_on_user: bool,
 }
 
-/// How one conversation is planned.
+/// The options that decide how one conversation is planned.
 #[derive(Args)]
 pub(crate) struct How {
-    /// A strategy, such as window:turns=5 or recall; `turnwise strategies` lists them
+    /// The strategy, which decides what is left out; `turnwise strategies` lists them
+    ///
+    /// For example window:turns=5, head-tail:first=2 or recall.
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
-    /// The user message that is sent next
+    /// The user message that would be sent next [default: none, the conversation is planned as it
+    /// ends]
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) query: Option<String>,
-    /// Pin the message with this index: it is sent whatever the strategy says; can be repeated
+    /// Always send the message with this index (`show` prints them); can be repeated
     #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
     pub(crate) pin: Vec<usize>,
-    /// Send what this summary stands for, as far as it fits, instead of it (`show` has the numbers); can be repeated
+    /// Send the messages of this summary, as far as they fit, instead of the summary; can be
+    /// repeated
+    ///
+    /// `show` prints the numbers of summaries.
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) expand: Vec<usize>,
     #[command(flatten)]
@@ -147,20 +222,23 @@ pub(crate) struct How {
 
 #[derive(Args)]
 pub(crate) struct Rules {
-    /// State what holds for the whole conversation ("Answer in French."): one more system message of the head, so that the
-    /// indexes behind it are one higher; can be repeated
+    /// Add a system message that is always sent, such as "Answer in French."; can be repeated
+    ///
+    /// It belongs to the head, so the indexes of the messages after it are one higher.
     #[arg(long, value_name = "TEXT")]
     pub(crate) constrain: Vec<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct Compare {
-    /// Files with conversations
+    /// The files with conversations
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
-    /// A strategy to compare; can be repeated [default: a choice of all kinds]
+    /// A strategy to compare; can be repeated [default: seven of all kinds]
+    ///
+    /// For example -s window:turns=5 -s recall. `turnwise strategies` lists them.
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]")]
     pub(crate) strategy: Vec<String>,
     #[command(flatten)]
@@ -176,29 +254,32 @@ pub(crate) struct Compare {
 
 #[derive(Args)]
 pub(crate) struct Plan {
-    #[command(flatten)]
-    pub(crate) planned: Planned,
-    /// Say what would have to change for the message with this index to be sent
+    /// Explain what would have to change for the message with this index to be sent
+    ///
+    /// `show` and `plan` print the indexes.
     #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
     pub(crate) keep: Option<usize>,
     /// Print JSON
     #[arg(long, conflicts_with = "keep")]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) planned: Planned,
 }
 
 #[derive(Args)]
 pub(crate) struct Trim {
-    #[command(flatten)]
-    pub(crate) planned: Planned,
-    /// Print the whole body of the request, with the model, the tools and all other members of the file
+    /// Print the whole body of the request: the model, the tools and all other members of the file
+    /// too
     #[arg(long)]
     pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) planned: Planned,
 }
 
-/// What `plan` and `trim` have in common.
+/// The options that `plan` and `trim` share.
 #[derive(Args)]
 pub(crate) struct Planned {
-    /// The file with the conversation
+    /// The file with the conversation; `-` is the standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
@@ -212,15 +293,17 @@ pub(crate) struct Planned {
 
 #[derive(Args)]
 pub(crate) struct Count {
-    /// The file with the conversation
+    /// The file with the conversation; `-` is the standard input
     #[arg(required_unless_present = "text")]
     pub(crate) file: Option<PathBuf>,
-    /// Count the file as plain text; without a file the standard input
+    /// Count the file as plain text; without a file, the standard input
     #[arg(long, conflicts_with = "only")]
     pub(crate) text: bool,
     #[command(flatten)]
     pub(crate) input: Input,
     /// Count for this model [default: the file's model]
+    ///
+    /// For example --model gpt-4o. Without a known model, tokens are estimated with `o200k_base`.
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Print JSON
@@ -232,21 +315,21 @@ pub(crate) struct Count {
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// The file with the conversation
+    /// The file with the conversation; `-` is the standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) input: Input,
-    /// Print all of every message
+    /// Print every message in full, instead of its beginning
     #[arg(long)]
     pub(crate) full: bool,
-    /// Only this summary, with the messages that it stands for
+    /// Print only this summary, with the messages that it stands for
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) summary: Option<usize>,
 }
 
 #[derive(Args)]
 pub(crate) struct Models {
-    /// A model's name, as it would be asked for, or a part of the names to list
+    /// A model's full name, or a part of the names to list [default: all models]
     pub(crate) name: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -256,34 +339,44 @@ pub(crate) struct Models {
 #[cfg(feature = "openai")]
 #[derive(Args)]
 pub(crate) struct Chat {
-    /// The file that the chat is saved to after every exchange and command; when it is there, the chat goes on. Its tools are
-    /// sent, other parameters that stand in it are kept and not sent
+    /// The file that the chat is saved to after every exchange and command
+    ///
+    /// If the file exists, the chat in it continues. Its tools are sent; its other parameters are
+    /// kept and not sent. Without a file nothing is saved until /save.
     pub(crate) file: Option<PathBuf>,
     /// The model [default: the file's, or `OPENAI_MODEL`]
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// The system prompt [default: the file's]
+    /// The system prompt, such as "Be brief." [default: the file's]
     #[arg(long)]
     pub(crate) system: Option<String>,
-    /// A strategy, such as window:turns=5 or recall; `turnwise strategies` lists them
+    /// The strategy, which decides what is left out; `turnwise strategies` lists them
+    ///
+    /// For example window:turns=5, head-tail:first=2 or recall.
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
     /// Send at most this many tokens [default: the model's window]
+    ///
+    /// A model whose window is not known needs it. For example --budget 8000.
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     pub(crate) budget: Option<u64>,
-    /// The longest reply
+    /// The longest reply to ask for [default: the server decides]
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     pub(crate) max_reply: Option<u64>,
-    /// Begin every request with a user message, for servers that require it: what stands before is left out
+    /// Begin every request with a user message, for servers that require it; earlier messages are
+    /// left out
     #[arg(long)]
     pub(crate) start_on_user: bool,
     /// A parameter of every request, such as temperature=0; can be repeated
+    ///
+    /// The value is JSON: write a text in quotes, such as 'user="me"'.
     #[arg(long, value_name = "NAME=JSON")]
     pub(crate) param: Vec<String>,
-    /// Wait for whole replies, for servers that do not stream
+    /// Wait for the whole reply instead of printing it as it arrives, for servers that do not
+    /// stream
     #[arg(long)]
     pub(crate) no_stream: bool,
-    /// Show what the model thinks before it answers, where the server tells
+    /// Print the model's reasoning before the answer, if the server sends it
     #[arg(long)]
     pub(crate) show_reasoning: bool,
     #[command(flatten)]
@@ -292,19 +385,23 @@ pub(crate) struct Chat {
 
 #[derive(Args)]
 pub(crate) struct Replay {
-    /// Files with conversations
+    /// The files with conversations
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) input: Input,
-    /// A strategy, such as window:turns=5 or recall; `turnwise strategies` lists them
+    /// The strategy, which decides what is left out; `turnwise strategies` lists them
+    ///
+    /// For example window:turns=5, head-tail:first=2 or recall.
     #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
     pub(crate) strategy: String,
-    /// Say at which request this replay first differs from one that was saved, and end with 1
+    /// Report the first request that differs from a saved replay, and exit with 1
     #[arg(long, value_name = "OTHER.jsonl")]
     pub(crate) diff: Option<PathBuf>,
-    /// Send the user's messages to an endpoint (as `chat` does), and print the new replies beside the old; calls of tools are
-    /// not run, and the next question leaves them out
+    /// Send the recorded user messages to an endpoint, as `chat` does, and print the new replies
+    /// beside the old
+    ///
+    /// Tools are not run, and the next question leaves their calls out.
     #[cfg(feature = "openai")]
     #[arg(long, conflicts_with = "diff")]
     pub(crate) live: bool,

@@ -1,12 +1,13 @@
-//! `turnwise compare`
+//! `turnwise compare`: conversations replayed under several strategies, as a table.
 
 use std::io::Write;
 
 use comfy_table::Table;
 use serde::Serialize;
+use turnwise::plan::ResolvedBudget;
 use turnwise::replay::{Share, Totals};
 use turnwise::strategy::parse;
-use turnwise::{Models, Planner, ResolvedBudget, SlidingWindow, Strategy, TokenBudget, replay};
+use turnwise::{Models, Planner, SlidingWindow, Strategy, TokenBudget, replay};
 
 use crate::args::{Budget, Compare, DialectArgs};
 use crate::dialects::dialect_of;
@@ -20,7 +21,7 @@ const CHOICE: [&str; 7] =
 
 #[derive(Serialize)]
 struct Comparison {
-    /// `None` when the conversations have budgets of their own.
+    /// `None` if the conversations have different budgets.
     budget: Option<ResolvedBudget>,
     strategies: Vec<Row>,
 }
@@ -60,8 +61,8 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
     Ok(())
 }
 
-/// Half of what the longest conversation costs or, where the largest request must hold more than that, so much and a
-/// quarter: so that there is something to compare.
+/// The default budget, chosen so that something must be left out: half of the longest conversation.
+/// If the largest request must hold more than that, it is that request plus a quarter.
 fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models) -> Result<(u64, &'static str)> {
     let (mut longest, mut must) = (0, 0);
     for Loaded { name, file } in conversations {
@@ -82,7 +83,7 @@ fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models)
     Ok(if half >= must {
         (half, " (half of the longest; --budget or --model sets it)")
     } else {
-        (must + must / 4, " (what the largest request must hold and a quarter; --budget or --model sets it)")
+        (must + must / 4, " (what the largest request must hold, plus a quarter; --budget or --model sets it)")
     })
 }
 
@@ -120,16 +121,16 @@ fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()>
     write!(out, "{}", counted(conversations, "conversation"))?;
     match comparison.budget {
         Some(budget) => writeln!(out, ", {budget}{how}\n")?,
-        None => writeln!(out, ", each with its own model's window\n")?,
+        None => writeln!(out, ", each limited by its model's window\n")?,
     }
     write_table(out, &rows(comparison))?;
     writeln!(
         out,
-        "\n{DIM}messages, turns, results: what each conversation's last request holds of what there is\n\
-         repeated: the part of a request that the one before began with too, which a prompt cache can reuse{DIM:#}"
+        "\n{DIM}messages, turns, results: how many of the recorded ones each conversation's last request holds\n\
+         repeated: the share of a request that repeats the start of the previous one, which a prompt cache can reuse{DIM:#}"
     )?;
     if comparison.strategies.iter().any(|row| row.totals.refused > 0) {
-        writeln!(out, "{DIM}( ) without the requests over budget, which cannot be sent{DIM:#}")?;
+        writeln!(out, "{DIM}( ) excludes the requests over budget, which cannot be sent{DIM:#}")?;
     }
     if comparison.strategies.iter().any(|row| row.totals.estimated) {
         writeln!(out, "{DIM}{ESTIMATED}{DIM:#}")?;

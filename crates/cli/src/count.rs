@@ -1,10 +1,11 @@
-//! `turnwise count`
+//! `turnwise count`: the tokens of each message, of the tools and of the reply schema.
 
 use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use turnwise::{Breakdown, ChatRequest, Dialect, Message, Models, Transcript};
+use turnwise::tokens::Breakdown;
+use turnwise::{ChatRequest, Dialect, Message, Models, Transcript};
 
 use crate::args;
 use crate::dialects::dialect_of;
@@ -52,7 +53,8 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
         if is_fitted {
             request.messages = dialect.fit(&request.messages);
         }
-        // What a saved transcript knows needs no vocabulary, which takes longer to load than all else.
+        // A saved transcript holds its counts. With them the vocabulary, the slowest part, is not
+        // loaded.
         let known = file.ledger.breakdown(&file.conversation, &file.tools, &request.params, &cost);
         let known = known.filter(|_| !is_fitted);
         let breakdown = known.unwrap_or_else(|| cost.request(&request));
@@ -75,7 +77,7 @@ struct TextReport {
     estimated: bool,
 }
 
-/// A text on its own, without what a message adds.
+/// Counts plain text, without the tokens that a message adds.
 fn text(out: &mut impl Write, args: &args::Count, models: &Models, file: &Path) -> Result<()> {
     let text = input::text(file)?;
     let count = input::cost(models, args.model.as_deref(), &Transcript::default()).text(&text);
@@ -86,7 +88,7 @@ fn text(out: &mut impl Write, args: &args::Count, models: &Models, file: &Path) 
     if !count.exact {
         let why = match &args.model {
             Some(model) => format!("the encoding of {} is not known", clean(model)),
-            None => "--model NAME counts for a model".to_owned(),
+            None => "use --model NAME to count for a model".to_owned(),
         };
         writeln!(out, "{DIM}~ estimated: counted with o200k_base; {why}{DIM:#}")?;
     }
@@ -102,7 +104,7 @@ fn whole(file: &Transcript) -> ChatRequest {
 }
 
 fn report<'a>(messages: &'a [Message], breakdown: &Breakdown) -> Report<'a> {
-    let row = |(index, (message, count)): (usize, (&'a Message, &turnwise::Count))| Row {
+    let row = |(index, (message, count)): (usize, (&'a Message, &turnwise::tokens::Count))| Row {
         index,
         role: message.role().as_str(),
         tokens: count.tokens,
@@ -120,7 +122,7 @@ fn report<'a>(messages: &'a [Message], breakdown: &Breakdown) -> Report<'a> {
 
 fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> Result<()> {
     let most = breakdown.messages.iter().map(|count| count.tokens).max().unwrap_or(0).max(1);
-    let mut table = table(&["message", "role", "tokens", "", "begins"], &[1, 3, 4]);
+    let mut table = table(&["message", "role", "tokens", "", "starts with"], &[1, 3, 4]);
     for (index, (message, count)) in messages.iter().zip(&breakdown.messages).enumerate() {
         let length = usize::try_from(count.tokens * BAR as u64 / most).unwrap_or(BAR);
         table.add_row([
@@ -135,7 +137,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
     let total = breakdown.total();
     let schema = match breakdown.format.tokens {
         0 => String::new(),
-        _ => format!(" + {} in the schema of the reply", figure(breakdown.format)),
+        _ => format!(" + {} in the reply schema", figure(breakdown.format)),
     };
     writeln!(
         out,
@@ -151,12 +153,12 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
     Ok(())
 }
 
-fn figure(count: turnwise::Count) -> String {
+fn figure(count: turnwise::tokens::Count) -> String {
     let about = if count.exact { "" } else { "~" };
     format!("{about}{}", thousands(count.tokens))
 }
 
-/// The start of what a message says, and the calls it makes.
+/// The start of a message's text, and its tool calls.
 pub(crate) fn said(message: &Message) -> String {
     const WIDTH: usize = 60;
     let parts = message.content().map_or(&[][..], turnwise::Content::parts).iter();

@@ -1,9 +1,10 @@
-//! `turnwise dialects`, and the options that say how a server differs.
+//! `turnwise dialects`, and the options that describe how a server differs.
 
 use std::io::Write;
 
 use serde::Serialize;
-use turnwise::{Dialect, Preset, Transcript};
+use turnwise::backend::Preset;
+use turnwise::{Dialect, Transcript};
 
 use crate::args;
 use crate::failure::{Failure, Result};
@@ -27,20 +28,20 @@ pub(crate) fn run(args: &args::Dialects) -> Result<()> {
     if args.json {
         rows.into_iter().try_for_each(|row| json_line(&mut out, &row))?;
     } else {
-        let mut table = table(&["dialect", "options", "known from"], &[1, 2]);
+        let mut table = table(&["dialect", "options", "source"], &[1, 2]);
         for Row { dialect, options, source } in rows {
             table.add_row([dialect, &options, source]);
         }
         write_table(&mut out, &table)?;
-        let how = "openai: nothing differs; a list such as deepseek,one-system adds options to a server";
+        let how = "openai: no differences; add options after a comma, such as deepseek,one-system";
         writeln!(out, "\n{DIM}{how}{DIM:#}")?;
     }
     out.flush()?;
     Ok(())
 }
 
-/// How requests of a file are fitted to their server: what the command line asks for in the place of what the file says, or
-/// added to it.
+/// The dialect that requests of a file are fitted to: `--dialect`, or else the file's, with the
+/// other options added.
 pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
     let dialect = match (&asked.dialect, file) {
         (Some(dialect), _) => dialect.parse()?,

@@ -1,4 +1,4 @@
-//! How the program ends when something goes wrong.
+//! `Failure`: why the program ends early, how that is reported, and the exit code.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -8,19 +8,19 @@ use turnwise::ErrorKind;
 
 use crate::sanitize::{clean, clean_lines};
 
-/// Why the program ends early, or with something left undone.
+/// Why the program ends early, or with part of the work undone.
 pub(crate) enum Failure {
-    /// The command line does not parse; the text has lines of its own: 2.
+    /// The command line does not parse. The text is clap's, with its own line breaks. Exit code 2.
     Mistake(String),
-    /// What was asked for cannot be done: 2.
+    /// The request is invalid, such as an unknown model. Exit code 2.
     Usage(String),
-    /// Something failed on the way: 1.
+    /// An operation failed. Exit code 1.
     Failed(String),
-    /// Something failed, and was said, and the rest was done: 1, or 2 when nothing could be done.
+    /// Failures that were reported already. The code is 1, or 2 if nothing could be done.
     Said(u8),
-    /// The output cannot be written, and so nothing more is tried: 1.
+    /// The output cannot be written, so nothing more is tried. Exit code 1.
     Output(String),
-    /// The reader of the output went away, which is its right: 0.
+    /// The reader of the output closed it, as `head` does. This is no error: exit code 0.
     ClosedPipe,
 }
 
@@ -31,7 +31,7 @@ impl Failure {
         Self::Usage(message.into())
     }
 
-    /// Says where it happened.
+    /// Puts the place of the failure in front of its message.
     pub(crate) fn within(self, place: impl Display) -> Self {
         match self {
             Self::Usage(message) => Self::Usage(format!("{place}: {message}")),
@@ -40,7 +40,7 @@ impl Failure {
         }
     }
 
-    /// What went wrong, where there is something to say.
+    /// The message, if there is one that was not reported yet.
     #[cfg(feature = "openai")]
     pub(crate) fn message(&self) -> Option<&str> {
         match self {
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Says it, and how the program ends with it.
+    /// Reports the failure on the standard error and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
             Self::ClosedPipe => ExitCode::SUCCESS,
@@ -72,23 +72,23 @@ impl Failure {
     }
 }
 
-/// What an error says to somebody at a terminal: as it prints itself, with the option that would help in the place of what
-/// the library has for it.
+/// An error's message for the terminal: the advice names a command-line option where the library's
+/// own text names a method.
 fn told(error: &turnwise::Error) -> String {
     let place = error.position().map_or_else(String::new, |position| format!(" ({position})"));
-    let advice = error.advice().and_then(turnwise::Advice::on_command_line);
+    let advice = error.advice().and_then(turnwise::error::Advice::on_command_line);
     let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
     format!("{}: {}{place}{advice}", error.kind(), error.detail())
 }
 
-/// Says something about a conversation that does not keep it from being used.
+/// Reports something about a conversation that can be used all the same.
 pub(crate) fn warn(conversation: &str, warning: impl Display) {
     say(&clean(&format!("turnwise: {conversation}: {warning}")));
     say("\n");
 }
 
 fn say(text: &str) {
-    // There is nobody left to tell when the standard error is closed too.
+    // If the standard error is closed too, there is no other place to report it.
     let _ = write!(anstream::stderr(), "{text}");
 }
 

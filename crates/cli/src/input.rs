@@ -1,25 +1,25 @@
-//! Files in, with what they are to be planned with.
+//! Reading conversations from files, and the planner that their options ask for.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
 
-use turnwise::{
-    ChatCost, Conversation, Dialect, Models, Planner, Summary, TokenBudget, Transcript, Transcripts, transcript,
-};
+use turnwise::conversation::Summary;
+use turnwise::transcript::Transcripts;
+use turnwise::{ChatCost, Conversation, Dialect, Models, Planner, TokenBudget, Transcript, transcript};
 
 use crate::args;
 use crate::dialects::dialect_of;
 use crate::failure::{self, Failure, Result};
 use crate::text::counted;
 
-/// A conversation of a file, with a name for people.
+/// A conversation of a file, with a name to print.
 pub(crate) struct Loaded {
     pub(crate) name: String,
     pub(crate) file: Transcript,
 }
 
-/// The conversations of files one after the other, those that `--only` asks for.
+/// The conversations of the files in order, limited to those that `--only` names.
 pub(crate) fn conversations<'a>(
     files: &'a [PathBuf],
     input: &args::Input,
@@ -27,7 +27,7 @@ pub(crate) fn conversations<'a>(
     chosen(files, input).map(|(_, loaded)| loaded)
 }
 
-/// The same, each with the index of its file. What is to be said of a conversation goes to the standard error.
+/// As [`conversations`], each with the index of its file. Warnings go to the standard error.
 fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
     let only = input.only.clone();
     let mut is_missing = only.is_some();
@@ -41,7 +41,7 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
                 last = last.max(*number);
                 match loaded {
                     Ok(loaded) => *only == number.to_string() || Some(only) == id(&loaded.file).as_ref(),
-                    // Line that cannot be read is somebody else's business, unless it is the one that is asked for.
+                    // Skip unreadable lines, unless one was asked for.
                     Err(_) => *only == number.to_string() || *number == 0,
                 }
             }),
@@ -59,7 +59,7 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
                 let wanted: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
                 let wanted = wanted.join(", ");
                 let message =
-                    format!("{wanted}: no conversation has the number or id `{only}`; the numbers go from 1 to {last}");
+                    format!("{wanted}: no conversation has the number or id `{only}`; the numbers are 1 to {last}");
                 Some((0, Err(Failure::usage(message))))
             }
             (None, _) => {
@@ -74,7 +74,7 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
     })
 }
 
-/// Says what is to be said of a conversation, unless that would be too much; whether there is anything.
+/// Reports the warnings of a conversation if `is_said`. Returns whether there are any.
 pub(crate) fn warn(loaded: &Loaded, is_said: bool) -> bool {
     for warning in loaded.file.warnings().iter().filter(|_| is_said) {
         failure::warn(&loaded.name, warning);
@@ -82,7 +82,7 @@ pub(crate) fn warn(loaded: &Loaded, is_said: bool) -> bool {
     !loaded.file.warnings().is_empty()
 }
 
-/// The conversations of a file with their numbers; 0 for a file that cannot be opened.
+/// The conversations of a file, numbered from 1; 0 is a file that cannot be opened.
 fn of_file(path: &Path) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)> + '_> {
     let reader: Box<dyn BufRead> = match path.to_str() {
         Some("-") => Box::new(stdin().lock()),
@@ -113,7 +113,7 @@ pub(crate) fn text(path: &Path) -> Result<String> {
     Ok(text.into_owned())
 }
 
-/// Errors of one file that are said; of the others only how many there are.
+/// How many errors of one file are reported; of the rest, only the number.
 const MOST_SAID: usize = 5;
 
 /// The lines of a file that could not be read.
@@ -124,7 +124,7 @@ struct Unread {
 }
 
 impl Unread {
-    /// Counts one more, and says it if it is among the first.
+    /// Counts one more, and reports it if it is among the first.
     fn add(&mut self, files: &[PathBuf], file: usize, failure: &Failure) {
         if file != self.file {
             self.end(files);
@@ -136,7 +136,7 @@ impl Unread {
         }
     }
 
-    /// Says how many more there were in the file.
+    /// Reports how many more there were in the file.
     fn end(&mut self, files: &[PathBuf]) {
         let more = std::mem::take(&mut self.lines).saturating_sub(MOST_SAID);
         if let Some(file) = files.get(self.file).filter(|_| more > 0) {
@@ -146,8 +146,9 @@ impl Unread {
     }
 }
 
-/// Does something with each conversation of the files. One that fails is said and does not keep the others from their turn;
-/// of the lines of a file that cannot be read the first few are said, and how many more there are.
+/// Does something with each conversation of the files. A failure is reported, and the rest
+/// continue. Of the unreadable lines of a file only the first few are reported, and then how many
+/// more there are.
 pub(crate) fn for_each(
     files: &[PathBuf],
     input: &args::Input,
@@ -190,7 +191,7 @@ fn id(file: &Transcript) -> Option<String> {
     file.extra.iter().find(|(key, _)| key == "id").and_then(|(_, id)| id.parse().ok())
 }
 
-/// States the rules of the command line in a conversation.
+/// Adds the constraints of the command line to a conversation.
 pub(crate) fn constrain(file: &mut Transcript, rules: &args::Rules) -> Result<()> {
     for rule in &rules.constrain {
         if rule.trim().is_empty() {
@@ -201,19 +202,19 @@ pub(crate) fn constrain(file: &mut Transcript, rules: &args::Rules) -> Result<()
     Ok(())
 }
 
-/// The summary with this number, of those that stand for messages of the path.
+/// The summary with this number, among those that stand for messages of the path.
 pub(crate) fn summary(conversation: &Conversation, number: usize) -> Result<&Summary> {
     conversation.summaries().find(|summary| summary.id.index() == number).ok_or_else(|| {
         let known: Vec<String> = conversation.summaries().map(|summary| summary.id.index().to_string()).collect();
         let there = match &*known {
-            [] => "it has none".to_owned(),
-            known => format!("it has {}", known.join(", ")),
+            [] => "it has no summaries".to_owned(),
+            known => format!("they are {}", known.join(", ")),
         };
-        Failure::usage(format!("no summary of this conversation has the number {number}; {there}"))
+        Failure::usage(format!("this conversation has no summary {number}; {there}"))
     })
 }
 
-/// The model to count for: the one asked for, else the file's.
+/// The cost rules of the model that was asked for, or else of the file's.
 pub(crate) fn cost(models: &Models, asked: Option<&str>, file: &Transcript) -> ChatCost {
     ChatCost::for_model(models.find(asked.or(file.model.as_deref()).unwrap_or("")))
 }
@@ -242,19 +243,19 @@ pub(crate) fn planner(
     })
 }
 
-/// The planner for requests that are fitted to a server.
+/// The planner, with requests fitted to a server.
 pub(crate) fn fitted(planner: Planner, dialect: &Dialect) -> Planner {
-    // The default one would only repeat what a planner does by itself.
+    // The default dialect is what a planner uses anyway.
     if *dialect == Dialect::default() { planner } else { planner.dialect(dialect.clone()) }
 }
 
-/// The budget that was asked for, or a model's.
+/// The budget that was asked for, or else the model's.
 pub(crate) fn budget(models: &Models, asked: &args::Budget, model: Option<&str>) -> Result<TokenBudget> {
     let mut budget = match (asked.budget, model) {
         (Some(tokens), _) => TokenBudget::limit(tokens),
         (None, Some(model)) => TokenBudget::for_model(models.find(model))?,
         (None, None) => {
-            let message = "how much may be sent? the file names no model; give --budget TOKENS or --model NAME";
+            let message = "no budget: the file names no model; pass --budget TOKENS or --model NAME";
             return Err(Failure::usage(message));
         }
     };

@@ -1,4 +1,4 @@
-//! `turnwise replay --live`
+//! `turnwise replay --live`: the recorded questions asked again at an endpoint.
 
 use std::future::IntoFuture;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
 use crate::output::{Named, json_line, stdout};
 
-/// A question, with the reply that was recorded and the one that came now.
+/// A question with the recorded reply and the new one.
 #[derive(Serialize)]
 struct Beside<'a> {
     question: usize,
@@ -26,10 +26,10 @@ struct Beside<'a> {
     billed: Option<u64>,
 }
 
-/// Sends the user's side of conversations to an endpoint, and writes the new replies beside the old. A question that
-/// fails ends its conversation; the others have their turn.
+/// Sends the user messages of conversations to an endpoint, and writes the new replies beside the
+/// old. A question that fails ends its conversation; the others continue.
 pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
-    // A missing `.env` is no mistake.
+    // A missing `.env` is fine.
     let _ = dotenvy::dotenv();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut out = stdout(true);
@@ -49,7 +49,7 @@ fn ask(chat: &ConversationManager, loaded: Loaded, runtime: &Runtime, out: &mut 
         let old = messages.rfind(|message| *message.role() == Role::Assistant && !message.has_calls());
         let reply = runtime.block_on(chat.send(question.clone()).into_future())?;
         if reply.message.has_calls() {
-            // Nobody runs them; the record keeps them beside the path.
+            // Tools are not run here. The call stays in the record, on a branch of its own.
             chat.switch(reply.asked)?;
         }
         let value = &Beside {
@@ -66,10 +66,10 @@ fn ask(chat: &ConversationManager, loaded: Loaded, runtime: &Runtime, out: &mut 
     Ok(())
 }
 
-/// A manager whose record has what stands before the first question.
+/// A manager whose record holds the messages before the first question.
 fn manager(args: &args::Replay, models: &Models, file: &Transcript) -> Result<ConversationManager> {
     let model = args.budget.model.clone().or_else(|| std::env::var("OPENAI_MODEL").ok()).or_else(|| file.model.clone());
-    let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
+    let model = model.ok_or_else(|| Failure::usage("no model: pass --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).strategy(parse(&args.strategy)?);
     let budget = input::budget(models, &args.budget, Some(&model))?;
     let setup = setup.backend(OpenAi::from_env()).budget(budget).tools(file.tools.iter().cloned());

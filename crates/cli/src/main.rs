@@ -1,4 +1,4 @@
-//! The command line: a thin client of the library.
+//! The `turnwise` program: parses the command line, runs one command, and reports its failure.
 
 mod args;
 #[cfg(feature = "openai")]
@@ -32,7 +32,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(cli) => run(&cli),
-        // Help and version, asked for: to the standard output.
+        // Help and the version were asked for, so they go to the standard output.
         Err(help) if !help.use_stderr() => help.print().map_err(Failure::from),
         Err(mistake) => Err(Failure::Mistake(mistake.render().to_string())),
     };
@@ -60,11 +60,11 @@ fn run(cli: &Cli) -> failure::Result<()> {
 }
 
 fn table(cli: &Cli) -> failure::Result<Cow<'static, Models>> {
-    // An empty variable is as good as none.
+    // An empty variable counts as unset.
     let variable = || std::env::var_os("TURNWISE_MODELS").filter(|file| !file.is_empty()).map(PathBuf::from);
     let Some(file) = cli.models.clone().or_else(variable) else { return Ok(Cow::Borrowed(Models::builtin())) };
     Models::from_file(&file).map(Cow::Owned).map_err(|e| match e.kind() {
-        // It names the file itself.
+        // The message of an I/O error names the file already.
         ErrorKind::Io => Failure::from(e),
         _ => Failure::from(e).within(file.display()),
     })

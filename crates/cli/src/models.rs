@@ -1,4 +1,4 @@
-//! `turnwise models`
+//! `turnwise models`: the model table, or one model in full.
 
 use std::io::Write;
 
@@ -57,7 +57,7 @@ fn list(out: &mut impl Write, mut models: Vec<&Model>, json: bool) -> Result<()>
         ]);
     }
     write_table(out, &table)?;
-    writeln!(out, "\n{DIM}{}; prices for a million tokens; empty: not known{DIM:#}", counted(count, "model"))?;
+    writeln!(out, "\n{DIM}{}; prices per million tokens; empty: not known{DIM:#}", counted(count, "model"))?;
     Ok(())
 }
 
@@ -105,17 +105,17 @@ fn tools(rule: ToolRule) -> String {
 fn images(rule: ImageRule) -> String {
     match rule {
         ImageRule::Tiles { base, tile } => {
-            format!("{} tokens and {} for each tile of 512 pixels", thousands(base), thousands(tile))
+            format!("{} tokens, plus {} for each tile of 512 pixels", thousands(base), thousands(tile))
         }
         ImageRule::Patches { per_thousand, most } => {
             let (each, most) = (thousands(per_thousand), thousands(most));
-            format!("{each} tokens for 1,000 patches of 32 pixels, at most {most} patches an image")
+            format!("{each} tokens per 1,000 patches of 32 pixels, at most {most} patches per image")
         }
-        _ => "a rule that this program does not know".to_owned(),
+        _ => "a rule unknown to this program".to_owned(),
     }
 }
 
-/// What a million tokens cost: of the prompt, of the prompt and cached, and of the reply.
+/// The price of a million tokens: of the prompt, of a cached prompt, and of the reply.
 fn million(price: Price) -> [Option<Dollars>; 3] {
     const MILLION: u64 = 1_000_000;
     let cached = price.cached.map(|_| price.of(MILLION, MILLION, 0));
@@ -126,5 +126,5 @@ fn prices(price: Price, provider: Option<&str>) -> String {
     let of = ["prompt", "cached prompt", "reply"].into_iter().zip(million(price));
     let each: Vec<_> = of.filter_map(|(what, dollars)| Some(format!("{} {what}", dollars?))).collect();
     let at = provider.map_or_else(String::new, |provider| format!(", at {provider}"));
-    format!("{} for a million tokens{at}", each.join(", "))
+    format!("{} per million tokens{at}", each.join(", "))
 }

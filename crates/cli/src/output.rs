@@ -1,4 +1,4 @@
-//! What goes to the terminal: cleaned of what could deceive the reader, in columns, in color where that is wanted.
+//! Output to the terminal: tables, previews, JSON lines, and color if the terminal shows it.
 
 use std::io::{BufWriter, Write};
 
@@ -11,13 +11,13 @@ use crate::sanitize::clean;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
-/// How much of a role is shown: roles may be anything.
+/// How many characters of a role are shown; a role may be any text.
 pub(crate) const ROLE: usize = 12;
 pub(crate) const ESTIMATED: &str =
-    "~ estimated: something that the formula was never checked on, media, or a model whose encoding is not known";
+    "~ estimated: includes media, something the formula was never verified on, or a model whose encoding is not known";
 
-/// The standard output, buffered: as it is for JSON, else with styles where somebody sees them (not under `NO_COLOR`,
-/// not in a pipe).
+/// The standard output, buffered. JSON is written unchanged; other text is styled, except in a pipe
+/// and under `NO_COLOR`.
 pub(crate) fn stdout(json: bool) -> Box<dyn Write> {
     if json {
         Box::new(BufWriter::new(std::io::stdout().lock()))
@@ -26,7 +26,7 @@ pub(crate) fn stdout(json: bool) -> Box<dyn Write> {
     }
 }
 
-/// A value with the name of its conversation, for a line of JSON.
+/// A value with the name of its conversation, as one JSON object.
 #[derive(Serialize)]
 pub(crate) struct Named<'a, T> {
     pub(crate) conversation: &'a str,
@@ -41,7 +41,7 @@ pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<
     Ok(())
 }
 
-/// The start of a text on one line, at most `width` characters.
+/// The start of a text on one line: at most `width` characters.
 pub(crate) fn preview(text: &str, width: usize) -> String {
     let mut words = String::new();
     let mut length = 0;
@@ -60,7 +60,7 @@ pub(crate) fn preview(text: &str, width: usize) -> String {
     clean(&words).into_owned()
 }
 
-/// A table whose columns are right-aligned from the second on, but for those named in `left`.
+/// A table whose columns are right-aligned, except the first and those in `left`.
 pub(crate) fn table(header: &[&str], left: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());
@@ -74,7 +74,7 @@ pub(crate) fn table(header: &[&str], left: &[usize]) -> Table {
     table
 }
 
-/// Writes a table, its header in bold.
+/// Writes a table with its header in bold.
 pub(crate) fn write_table(out: &mut impl Write, table: &Table) -> Result<()> {
     for (index, line) in table.lines().enumerate() {
         match index {

@@ -1,4 +1,4 @@
-//! `turnwise plan` and `turnwise trim`
+//! `turnwise plan` and `turnwise trim`: one request explained, or printed.
 
 use std::io::Write;
 
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
         writeln!(out, "{gap}{BOLD}{}{BOLD:#}\n{text}", clean(&loaded.name))?;
         let last = loaded.file.conversation.path().messages().next_back();
         if last.is_some_and(|last| *last.role() == Role::Assistant && !last.has_calls()) {
-            writeln!(out, "  {DIM}ends with a reply; --query TEXT adds the message that comes next{DIM:#}")?;
+            writeln!(out, "  {DIM}ends with a reply; --query TEXT adds the next user message{DIM:#}")?;
         }
         Ok(())
     })?;
@@ -58,7 +58,7 @@ pub(crate) fn trim(args: &args::Trim, models: &Models) -> Result<()> {
     Ok(())
 }
 
-/// The request of a plan with the members that the file has beside the messages.
+/// The request of a plan, with the other members of the file's body added.
 fn whole_body(plan: &Plan, file: &Transcript) -> ChatRequest {
     let mut request = plan.request();
     let of_file: Params = file.extra.iter().cloned().collect();
@@ -95,13 +95,13 @@ fn to_keep(plan: &Plan, strategy: &dyn Strategy, conversation: &Conversation, me
     })
 }
 
-/// The item of a message by its index; `None` in the head.
+/// The item of the message with this index; `None` if it belongs to the head.
 fn item(conversation: &Conversation, message: usize) -> Result<Option<ItemId>> {
     let (head, path) = (conversation.head().len(), conversation.path());
     let Some(position) = message.checked_sub(head) else { return Ok(None) };
     let item = path.item(position).ok_or_else(|| {
         let last = (head + path.len()).saturating_sub(1);
-        Failure::usage(format!("there is no message {message}; they go from 0 to {last}"))
+        Failure::usage(format!("there is no message {message}; the indexes are 0 to {last}"))
     })?;
     Ok(Some(item.id()))
 }

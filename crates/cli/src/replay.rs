@@ -1,4 +1,4 @@
-//! `turnwise replay`
+//! `turnwise replay`: one line of JSON for each request, and the comparison with a saved replay.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
 use crate::output::{Named, json_line, stdout};
 
-/// The last line.
+/// The last line of the output.
 #[derive(Serialize)]
 struct Last<'a> {
     summary: Summary<'a>,
@@ -68,7 +68,7 @@ fn write(args: &args::Replay, models: &Models, out: &mut impl Write) -> Result<(
     json_line(out, &Last { summary })
 }
 
-/// Says where a replay first differs from an earlier one in a file.
+/// Fails with the first difference from an earlier replay in a file.
 fn compare(new: &[u8], file: &Path) -> Result<()> {
     let other = &*file.to_string_lossy();
     let failed = |e: std::io::Error| Failure::Failed(format!("{other}: {e}"));
@@ -81,7 +81,7 @@ fn compare(new: &[u8], file: &Path) -> Result<()> {
     }
     match old.next() {
         None => Ok(()),
-        Some(_) => Err(Failure::Failed(format!("{other} goes on behind the last line of this replay"))),
+        Some(_) => Err(Failure::Failed(format!("{other} continues after the last line of this replay"))),
     }
 }
 

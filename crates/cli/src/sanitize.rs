@@ -1,13 +1,14 @@
-//! Text of others made harmless for a terminal.
+//! Makes text of files and servers safe to print on a terminal.
 
 use std::borrow::Cow;
 
-/// A text for one line, without the characters that move the cursor, change the terminal, or reorder what is read.
+/// One line of text, without characters that move the cursor, change the terminal, or reorder what
+/// is read.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     replaced(text, deceives)
 }
 
-/// A text of many lines, likewise.
+/// As [`clean`], but keeps line breaks and tabs.
 pub(crate) fn clean_lines(text: &str) -> Cow<'_, str> {
     replaced(text, |c| deceives(c) && c != '\n' && c != '\t')
 }

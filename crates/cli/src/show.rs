@@ -1,9 +1,10 @@
-//! `turnwise show`
+//! `turnwise show`: the messages, branches and summaries of a conversation.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use turnwise::{Conversation, GroupState, ItemId, Message, Summary, Transcript};
+use turnwise::conversation::{GroupState, Summary};
+use turnwise::{Conversation, ItemId, Message, Transcript};
 
 use crate::args;
 use crate::count::said;
@@ -62,7 +63,7 @@ fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Re
         let state = match group.state() {
             GroupState::Ready => "",
             GroupState::Open => "a call has no result",
-            GroupState::Orphan => "a result without its call",
+            GroupState::Orphan => "the call of this result is missing",
         };
         let pinned = if pins.contains(&item.id()) { "pinned" } else { "" };
         let note = [pinned, state].into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(", ");
@@ -94,11 +95,11 @@ fn line(out: &mut impl Write, index: usize, message: &Message, note: &str, full:
     Ok(())
 }
 
-/// What is not on the path.
+/// Prints branches other than the current one, and the summaries.
 fn beside(out: &mut impl Write, conversation: &Conversation) -> Result<()> {
     let others: Vec<_> = conversation.branches().filter(|branch| !branch.is_current).collect();
     if !others.is_empty() {
-        writeln!(out, "\nother branches, by the item they end with")?;
+        writeln!(out, "\nother branches, named by the item they end with")?;
     }
     for branch in others {
         let last = conversation.get(branch.leaf).map_or(String::new(), |item| said(item.message()));
@@ -112,7 +113,7 @@ fn beside(out: &mut impl Write, conversation: &Conversation) -> Result<()> {
     Ok(())
 }
 
-/// A summary in full, and the messages that it stands for.
+/// Prints a summary in full, and the messages that it stands for.
 fn summary(out: &mut impl Write, conversation: &Conversation, summary: &Summary, full: bool) -> Result<()> {
     let by = summary.model.as_deref().map_or(String::new(), |model| format!(", by {}", clean(model)));
     writeln!(out, "{DIM}{}{by}{DIM:#}", stands_for(conversation, summary))?;
@@ -132,7 +133,7 @@ fn stands_for(conversation: &Conversation, summary: &Summary) -> String {
     format!("summary {} of messages {first} to {last}", summary.id.index())
 }
 
-/// An item of the path as the index of its message, the head included.
+/// The index of an item's message, counting the head.
 fn index_of(conversation: &Conversation, item: ItemId) -> usize {
     let path = conversation.path();
     path.head().len() + path.position(item).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `turnwise strategies`
+//! `turnwise strategies`: the table of strategies.
 
 use std::io::Write;
 

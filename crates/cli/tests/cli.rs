@@ -38,7 +38,7 @@ fn models() {
     assert_eq!((&json[0]["like"], &json[0]["price"]["cached"]), (&json!("gpt-4o-mini"), &json!("0.075")));
     assert_eq!(turnwise("models claude-sonnet-4- --json").json().len(), 2);
     let error = turnwise("models gtp-5").fails(2);
-    assert!(error.contains("near names: gpt-5") && error.contains("--models FILE"), "{error}");
+    assert!(error.contains("similar names: gpt-5") && error.contains("--models FILE"), "{error}");
 }
 
 #[test]

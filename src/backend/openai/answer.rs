@@ -1,4 +1,4 @@
-//! Reads what a server answers.
+//! Reads a server's answer within the limits of time and size.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::halves::mended;
 use crate::json::{RawJson, described};
 use crate::message::Message;
 
-/// The largest answer that is read, in bytes: some thousand times the longest reply of a model.
+/// The largest answer that is read, in bytes: about a thousand times the longest reply of a model.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-/// How much is read of a body that says why a request failed, in bytes: its reason is a line.
+/// How many bytes of an error answer are read; its explanation is short.
 const LARGEST_ERROR: usize = 256 * 1024;
 
-/// A body that could not be read to its end.
+/// Why a body could not be read to its end.
 pub(super) enum Unread {
     Broken(reqwest::Error),
     Stalled(Duration),
@@ -31,7 +31,7 @@ pub(super) enum Unread {
 /// An answer that is being read.
 pub(super) struct Answer {
     response: reqwest::Response,
-    /// How long nothing may come once something has.
+    /// The longest pause, once data has arrived.
     idle: Duration,
     read: usize,
     turn: YieldBudget,
@@ -42,8 +42,8 @@ impl Answer {
         Self { response, idle, read: 0, turn: YieldBudget::default() }
     }
 
-    /// The next bytes; none at the end. The first ones may take as long as the attempt does. Other tasks and timers have
-    /// their turn in between, also where there is always more to read.
+    /// The next bytes; `None` at the end. The first ones may take as long as the attempt may. Other
+    /// tasks and timers get their turn in between, even if there is always more to read.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Unread> {
         let chunk = match self.read {
             0 => self.response.chunk().await,
@@ -56,7 +56,7 @@ impl Answer {
         if self.read > LARGEST { Err(Unread::TooLarge) } else { Ok(chunk) }
     }
 
-    /// The rest of the body behind what was read of it.
+    /// The whole body; `body` is the part that was read already.
     async fn rest(&mut self, mut body: Vec<u8>) -> Result<Vec<u8>, Unread> {
         while let Some(chunk) = self.chunk().await? {
             body.extend_from_slice(&chunk);
@@ -64,23 +64,23 @@ impl Answer {
         Ok(body)
     }
 
-    /// The reply in the body, of which some was read.
+    /// The reply in the body; `begun` is the part that was read already.
     pub(super) async fn reply(&mut self, begun: Vec<u8>) -> Result<ChatReply, BackendError> {
         let (body, status) = (self.rest(begun).await?, self.response.status().as_u16());
         beside(body.len(), move || read(status, &body)).await?
     }
 
-    /// How many bytes have come.
+    /// How many bytes have arrived.
     pub(super) fn len(&self) -> usize {
         self.read
     }
 
-    /// Reads what is left, if it comes soon, so that the connection can be used again.
+    /// Reads the rest if it arrives soon, so that the connection can be used again.
     pub(super) async fn end(mut self) {
         let _ = timeout(Duration::from_secs(1), async { while let Ok(Some(_)) = self.chunk().await {} }).await;
     }
 
-    /// What the body says of a failure.
+    /// The error that the body describes.
     pub(super) async fn error(mut self) -> BackendError {
         let status = self.response.status().as_u16();
         let mut body = Vec::new();
@@ -103,12 +103,12 @@ impl From<Unread> for BackendError {
         match unread {
             Unread::TooLarge => Self::malformed(format!("the answer is longer than {} MiB", LARGEST / (1024 * 1024))),
             Unread::Stalled(time) => {
-                Self::timeout(format!("the answer stopped coming for {} seconds", time.as_secs_f32()))
+                Self::timeout(format!("no further part of the answer arrived within {} seconds", time.as_secs_f32()))
             }
-            // The address may hold a key.
+            // The address may contain a key.
             Unread::Broken(error) => {
                 if error.is_timeout() {
-                    Self::timeout("the answer stopped coming").with_source(error.without_url())
+                    Self::timeout("no further part of the answer arrived in time").with_source(error.without_url())
                 } else {
                     Self::unavailable("the answer broke off").with_source(error.without_url())
                 }
@@ -117,8 +117,8 @@ impl From<Unread> for BackendError {
     }
 }
 
-/// What is read of a completion. The bill and the reason are read by themselves: a server writes what it likes there,
-/// also values that are nested too deep to be read, and that is no reason to lose a reply.
+/// The parts of a completion that are read. Usage and finish reason are parsed separately: servers
+/// put anything there, even values nested too deep to be parsed, and that must not lose a reply.
 #[derive(Deserialize)]
 struct Completion<'a> {
     #[serde(borrow)]
@@ -134,7 +134,7 @@ struct Choice<'a> {
     finish_reason: Option<&'a RawValue>,
 }
 
-/// The reply in the body of a success, every field kept.
+/// The reply in the body of a successful answer, with every field kept.
 pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> {
     let decoded = Encoding::Utf8
         .decode(body)
@@ -146,7 +146,7 @@ pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> 
 }
 
 fn completed(status: u16, body: &str) -> Result<ChatReply, BackendError> {
-    // Some servers report errors with the status of a success.
+    // Some servers report errors with a status of success.
     let failed = |why: String| {
         if is_error(body) { BackendError::status(status, body) } else { BackendError::malformed(why).with_body(body) }
     };

@@ -1,18 +1,20 @@
-//! What keeps a large answer from holding up the tasks and timers of its executor.
+//! Keeps a large answer from blocking the other tasks and timers of its executor.
 
 use crate::backend::BackendError;
 
-/// From this many bytes on, work is done on a thread for blocking work: the time it takes can be noticed.
+/// Work on at least this many bytes takes noticeable time, and is done on a thread for blocking
+/// work.
 const LARGE: usize = 256 * 1024;
 
-/// After this many bytes other tasks have their turn.
+/// After this many bytes, other tasks get their turn.
 const TURN: usize = 64 * 1024;
 
-/// What a read costs beside its bytes.
+/// The cost of a read in addition to its bytes.
 const READ: usize = 64;
 
-/// Does work that takes time in proportion to a number of bytes: here where they are few, otherwise on a thread for
-/// blocking work. A time limit around it then ends the wait, and nobody else waits.
+/// Does work whose time is proportional to a number of bytes: here if there are few, otherwise on a
+/// thread for blocking work. A time limit around it then ends the wait without delaying other
+/// tasks.
 pub(super) async fn beside<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -31,12 +33,12 @@ pub(super) async fn beside<T: Send + 'static>(
     }
 }
 
-/// How much was read since other tasks had their turn.
+/// How many bytes were read since other tasks got their turn.
 #[derive(Debug, Default)]
 pub(super) struct YieldBudget(usize);
 
 impl YieldBudget {
-    /// Lets others have their turn, where enough was read.
+    /// Lets other tasks run if enough was read.
     pub(super) async fn spend(&mut self, bytes: usize) {
         self.0 += bytes + READ;
         if self.0 >= TURN {

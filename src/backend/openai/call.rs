@@ -1,4 +1,4 @@
-//! One exchange with a server: the only retry loop.
+//! One exchange with a server, with the only retry loop.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use super::endpoint::Clients;
 use super::retry::{Retry, retry_after};
 use crate::backend::{Attempt, BackendError, BoxFuture};
 
-/// Reads what it is to read of an answer that is a success. An error that may pass is tried again.
+/// Reads a successful answer. An error that may be temporary leads to another attempt.
 pub(super) type Read<T> = fn(Answer) -> BoxFuture<'static, Result<T, BackendError>>;
 
-/// What was read of an answer, and the requests that it took.
+/// What was read of an answer, and the requests that were needed.
 pub(super) type Outcome<T> = Result<(T, Vec<Attempt>), BackendError>;
 
-/// Our body, how its answer is read, and a place for what was read.
+/// The body of a request, how to read its answer, and where the result is put.
 pub(super) struct Call<T> {
     pub(super) body: Bytes,
     pub(super) clients: Clients,
@@ -30,7 +30,7 @@ pub(super) struct Call<T> {
 }
 
 impl<T: Send + 'static> Call<T> {
-    /// Has `async-openai` address the request, and sends it in its place.
+    /// Lets `async-openai` address the request, and sends it instead.
     pub(super) async fn send(self, model: String) -> Outcome<T> {
         let client = self.clients.addressing.clone();
         let call = Arc::new(self);
@@ -50,8 +50,8 @@ impl<T: Send + 'static> Call<T> {
         }
     }
 
-    /// Sends until there is an answer, and leaves what was read in its place. `async-openai` is told that there is
-    /// nothing to read.
+    /// Sends until there is an answer, and stores what was read. `async-openai` receives an error
+    /// instead of an answer.
     async fn run(self: Arc<Self>, factory: HttpRequestFactory) -> Result<reqwest::Response, OpenAIError> {
         let started = Instant::now();
         let mut attempts = Vec::new();
@@ -80,7 +80,8 @@ impl<T: Send + 'static> Call<T> {
         Err(OpenAIError::InvalidArgument("the answer was read by the HTTP service".to_owned()))
     }
 
-    /// One request: the status of the answer, if there was one, and what was read of it.
+    /// Makes one request. Returns the status of the answer, if there was one, and what was read of
+    /// it.
     async fn attempt(&self, factory: &HttpRequestFactory, left: Duration) -> (Option<u16>, Result<T, BackendError>) {
         let mut request = match factory.build().await {
             Ok(request) => request,
@@ -92,7 +93,7 @@ impl<T: Send + 'static> Call<T> {
         *request.body_mut() = Some(self.body.clone().into());
         let (url, server) = (request.url().to_string(), server(request.url()));
         let (time, began) = (self.retry.attempt_time.min(left), Instant::now());
-        let late = || BackendError::timeout(format!("no whole answer within {} seconds", time.as_secs_f32()));
+        let late = || BackendError::timeout(format!("no complete answer within {} seconds", time.as_secs_f32()));
         let response = match tokio::time::timeout(time, self.clients.http.execute(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return (None, Err(unreachable(&server, error))),
@@ -110,7 +111,7 @@ impl<T: Send + 'static> Call<T> {
     }
 }
 
-/// Name and port alone: what else stands in the address may hold a key.
+/// Host and port only: other parts of the address may contain a key.
 fn server(url: &reqwest::Url) -> String {
     match (url.host_str(), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -127,7 +128,7 @@ fn unreachable(server: &str, error: reqwest::Error) -> BackendError {
     BackendError::unavailable(why).with_source(error)
 }
 
-/// What the others followed from: that a connection was refused, a name is not known, a certificate is not valid.
+/// The original cause: a refused connection, an unknown name, an invalid certificate.
 fn first_cause(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => first_cause(cause),
@@ -135,7 +136,7 @@ fn first_cause(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// The error without an address, which may hold a key.
+/// The error without an address, which may contain a key.
 fn without_url(error: OpenAIError) -> OpenAIError {
     match error {
         OpenAIError::Reqwest(error) => OpenAIError::Reqwest(error.without_url()),

@@ -1,4 +1,4 @@
-//! Where requests go, and what keeps them from going there.
+//! `Endpoint`: the server's address, its keys, and the HTTP client, or why there is none.
 
 use std::env::VarError;
 use std::error::Error;
@@ -15,18 +15,19 @@ use crate::backend::secrets::{Secrets, address};
 #[derive(Clone)]
 pub(super) struct Endpoint {
     config: Arc<dyn Config>,
-    /// Made when they are first needed: certificates are read for them, and whoever only plans needs none.
+    /// Created on first use, because that reads certificates, and a program that only plans needs
+    /// none.
     clients: Arc<OnceLock<Result<Clients, Refusal>>>,
-    /// The base URL without what may be a key.
+    /// The base URL without anything that may be a key.
     pub(super) shown: Arc<str>,
 }
 
-/// What reaches a server.
+/// The clients that reach a server.
 #[derive(Clone)]
 pub(super) struct Clients {
-    /// Knows where to send, and with which headers.
+    /// Knows the address and the headers.
     pub(super) addressing: async_openai::Client<Arc<dyn Config>>,
-    /// Sends.
+    /// Sends the requests.
     pub(super) http: reqwest::Client,
     /// The keys that are sent, which no error may show.
     pub(super) secrets: Secrets,
@@ -41,7 +42,7 @@ impl Endpoint {
         Self { config: Arc::new(config), clients: Arc::default(), shown }
     }
 
-    /// What reaches the server; the key is to be [checked](Self::check_key) before.
+    /// The clients of the server. [Check the key](Self::check_key) first.
     pub(super) fn clients(&self) -> Result<Clients, Refusal> {
         let made = || {
             let http = http(self.config.api_base().starts_with("http://"))?;
@@ -51,12 +52,12 @@ impl Endpoint {
         self.clients.get_or_init(made).clone()
     }
 
-    /// The endpoint that variables name.
+    /// The endpoint that environment variables name.
     pub(super) fn of_variables(get: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, Refusal> {
         let read = |name: &str| match get(name) {
             Ok(value) => Ok(Some(value.trim().to_owned())),
             Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(_)) => Err(format!("{name} is not text")),
+            Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid UTF-8")),
         };
         let base = read("OPENAI_BASE_URL")?;
         if base.as_deref() == Some("") {
@@ -65,7 +66,7 @@ impl Endpoint {
         let base = base.as_deref().unwrap_or(OPENAI_API_BASE).trim_end_matches('/');
         check_base(base).map_err(|why| format!("OPENAI_BASE_URL: {why}"))?;
         let key = read("OPENAI_API_KEY")?.unwrap_or_default();
-        // Organization and project are OpenAI's business and no other server's.
+        // Organization and project are sent only to OpenAI, not to other servers.
         let of_account = |name: &str| -> Result<String, Refusal> {
             let value = if base == OPENAI_API_BASE { read(name)?.unwrap_or_default() } else { String::new() };
             match HeaderValue::from_str(&value) {
@@ -77,7 +78,8 @@ impl Endpoint {
         Ok(Self::new(config(base, &key).with_org_id(organization).with_project_id(project)))
     }
 
-    /// Refuses keys that cannot be sent, on which `async-openai` would panic, and none where one is needed.
+    /// Refuses a key that cannot be sent, on which `async-openai` would panic, and a missing key if
+    /// one is needed.
     pub(super) fn check_key(&self) -> Result<(), &'static str> {
         let config = &self.config;
         if HeaderValue::from_str(config.api_key().expose_secret()).is_err() {
@@ -93,11 +95,12 @@ impl Endpoint {
     }
 }
 
-/// What keeps a request from `OpenAI`, and the ways out.
+/// Why a request cannot be sent to `OpenAI`, and what to do.
 const NO_KEY: &str = "no key for OpenAI (https://api.openai.com/v1): set OPENAI_API_KEY, or OPENAI_BASE_URL to the address \
     of another server, such as http://127.0.0.1:8080/v1, which may need no key";
 
-/// What of a configuration is secret: its key, and what its headers and its address have under names of keys.
+/// The secrets of a configuration: its key, and values of headers and address parameters that have
+/// names of keys.
 fn secrets(config: &dyn Config) -> Secrets {
     let is_secret =
         |name: &str| ["key", "auth", "token", "secret", "sig", "cookie"].iter().any(|part| name.contains(part));
@@ -114,17 +117,19 @@ fn secrets(config: &dyn Config) -> Secrets {
     Secrets::new(std::iter::once(key).chain(of_headers).chain(of_query).chain(password))
 }
 
-/// A configuration without what the environment says of `OpenAI`.
+/// A configuration that ignores the environment variables for `OpenAI`.
 pub(super) fn config(base: &str, key: &str) -> OpenAIConfig {
     let config = OpenAIConfig::new().with_org_id("").with_project_id("");
     config.with_api_base(base.trim().trim_end_matches('/')).with_api_key(key.trim())
 }
 
-/// A client that follows no redirect: one would take the conversation, and headers with keys, to another place.
+/// A client that follows no redirects, which would send the conversation, and headers with keys,
+/// elsewhere.
 fn http(is_plain: bool) -> Result<reqwest::Client, Refusal> {
     let refusal = |error: &dyn Error| -> Refusal { format!("no HTTP client: {}", with_causes(error)).into() };
     let tls = match tls::of_system() {
-        // No TLS is possible without the system's certificates, and a server without TLS needs none.
+        // TLS is impossible without the system's certificates, but a server without TLS does not
+        // need them.
         Err(_) if is_plain => tls::without_certificates(),
         of_system => of_system,
     };
@@ -146,11 +151,11 @@ pub(super) fn check_base(base: &str) -> Result<(), Refusal> {
     if is_address {
         Ok(())
     } else {
-        Err(format!("the base URL is {}; one like http://127.0.0.1:8080/v1 is needed", shown(base)).into())
+        Err(format!("the base URL is {}; use one like http://127.0.0.1:8080/v1", shown(base)).into())
     }
 }
 
-/// As much of what should be an address as holds no key: no user, path or query.
+/// The part of an invalid address that contains no key: no user, path or query.
 fn shown(base: &str) -> String {
     let (scheme, rest) = base.split_once("://").map_or(("", base), |(scheme, rest)| (scheme, rest));
     let place = rest.split(['/', '?', '#']).next().unwrap_or_default();

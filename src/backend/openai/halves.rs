@@ -1,9 +1,10 @@
-//! Characters whose halves come in two chunks of a stream.
+//! Characters that are split between two chunks of a stream.
 //!
-//! A chunk may end a text with the escape of half a character, and the next chunk begin with the other half. A `String`
-//! holds neither, so that each half is carried as two characters in its place: one that means nothing and is in no real
-//! text ([`MARK`]), and one for the half. However the texts of the reply are put together, halves that meet are joined
-//! afterwards, and what is left alone becomes U+FFFD. A stream without halves is not touched.
+//! A chunk may end a text with the escape of half a character, and the next chunk may begin with
+//! the other half. A `String` can hold neither. Each half is therefore replaced by two characters
+//! while the reply is put together: a marker that occurs in no real text ([`MARK`]), and one that
+//! stands for the half. Afterwards, halves that meet are joined, and single ones become U+FFFD. A
+//! stream without halves is not changed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,22 +12,22 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::backend::{ChatEvent, ToolCallDelta};
 use crate::halves;
 
-/// What stands before a half: a noncharacter, which Unicode keeps for the inside of programs.
+/// The marker before a half: a noncharacter, which Unicode reserves for internal use.
 const MARK: char = '\u{fdd0}';
-/// The private character that stands for the first of all halves.
+/// The private-use character that stands for the lowest of all halves.
 const FIRST: u32 = 0xe000;
-/// As many bytes as an escape has, so that places in a chunk stay what they are.
+/// The length of an escape in bytes, so that positions in a chunk stay the same.
 const LENGTH: usize = MARK.len_utf8() + 3;
 
 /// The halves of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
     has_any: bool,
-    /// The half at the end of the events so far, by what they are events of.
+    /// The halves at the end of the events so far, by kind of event.
     held: BTreeMap<Kind, String>,
 }
 
-/// A text of a reply that is told in pieces.
+/// A text of a reply that arrives in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Text,
@@ -36,7 +37,7 @@ enum Kind {
 }
 
 impl Halves {
-    /// A chunk in which halves are carried.
+    /// The chunk with its halves replaced by their two characters.
     pub(super) fn carried<'a>(&mut self, chunk: &'a str) -> Cow<'a, str> {
         let mut halves = halves::Halves::of(chunk).peekable();
         if halves.peek().is_none() {
@@ -54,7 +55,8 @@ impl Halves {
         Cow::Owned(out)
     }
 
-    /// Joins the halves in the events from `first` on. One at the end of an event waits for the next event of its kind.
+    /// Joins the halves in the events from `first` on. A half at the end of an event waits for the
+    /// next event of its kind.
     pub(super) fn settle(&mut self, events: &mut VecDeque<ChatEvent>, first: usize) {
         if !self.has_any {
             return;
@@ -87,7 +89,7 @@ impl Halves {
         (!is_empty || names_a_call).then_some(event)
     }
 
-    /// The halves that still waited when the stream ended.
+    /// The halves that were still waiting when the stream ended.
     pub(super) fn rest(&mut self) -> Vec<ChatEvent> {
         let event = |(kind, half): (Kind, String)| {
             let text = joined(&half).0;
@@ -103,7 +105,7 @@ impl Halves {
         std::mem::take(&mut self.held).into_iter().map(event).collect()
     }
 
-    /// The JSON of the whole reply with its halves joined, and how many were left alone.
+    /// The JSON of the whole reply with its halves joined, and the number of single ones.
     pub(super) fn whole(&self, json: Vec<u8>) -> (Vec<u8>, usize) {
         match std::str::from_utf8(&json) {
             Ok(text) if self.has_any => {
@@ -115,18 +117,19 @@ impl Halves {
     }
 }
 
-/// Whether a text has a first half at this byte.
+/// Whether the text has the first half of a character at this byte.
 fn is_first_half(text: &str, at: usize) -> bool {
     text.get(at..).and_then(carried_half).is_some_and(|unit| unit < 0xdc00)
 }
 
-/// The half that is carried at the start of a text.
+/// The half that the start of a text stands for.
 fn carried_half(text: &str) -> Option<u16> {
     let half = u32::from(text.strip_prefix(MARK)?.chars().next()?).checked_sub(FIRST)?;
     u16::try_from(half).ok().filter(|half| *half < 0x800).map(|half| 0xd800 + half)
 }
 
-/// A text whose halves are joined where two of them meet, and U+FFFD elsewhere; and how many these are.
+/// The text with halves joined where two of them meet, and U+FFFD elsewhere; and the number of
+/// those.
 fn joined(text: &str) -> (String, usize) {
     let (mut out, mut left, mut alone) = (String::with_capacity(text.len()), text, 0);
     while let Some(at) = left.find(MARK) {

@@ -1,4 +1,4 @@
-//! Puts the increments of a streamed object together.
+//! Merges the increments of a streamed JSON object.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,42 +9,44 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A JSON object as it stands in a text: its members in their order, their values unread.
+/// A JSON object as written in a text: its members in their order, with unparsed values.
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// A JSON value that grows by what more of it comes: text and lists are appended, objects member by member; of anything
-/// else the last value that is not null counts. Of text that names something ([`NAMES`]) the first value that is not
-/// empty counts.
+/// A JSON value that grows as increments arrive: text and lists are appended, objects are merged
+/// member by member; of anything else the last value that is not null is kept. Of text that names
+/// something ([`NAMES`]) the first value that is not empty is kept.
 ///
+/// `OpenAI`'s own clients merge the members of a `delta` in this way.
 /// `OpenAI`'s own clients put the members of a `delta` together in this way.
 ///
-/// A server decides how deep and how wide its values are, so that each byte is looked at only a few times: a list is
-/// never taken apart, and an object inside another one is taken apart only when more of it comes, down to [`DEEPEST`].
+/// A server decides how deep and how wide its values are, so each byte is examined only a few
+/// times: a list is never parsed, and an object inside another one is parsed only when an increment
+/// of it arrives, down to [`DEEPEST`].
 #[derive(Debug)]
 pub(super) enum Merged {
     Text(String),
     /// A list, as the text between its brackets.
     List(String),
     Object(Members),
-    /// A list of values that were put together here.
+    /// A list of values that were merged here.
     Items(Vec<Merged>),
-    /// A value as it came.
+    /// An unchanged value.
     Other(Box<RawValue>),
 }
 
-/// The members of an object, in the order in which they first came.
+/// The members of an object, in the order in which they first arrived.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     list: Vec<(Arc<str>, Merged)>,
-    /// Where each member stands in the list; empty while they are [`FEW`].
+    /// The position of each member in the list; empty while there are at most [`FEW`].
     places: HashMap<Arc<str>, usize>,
 }
 
-/// Members whose text names something, so that more of it is no addition.
+/// Members whose text names something, so that an increment repeats it instead of extending it.
 const NAMES: &[&str] = &["format", "id", "name", "object", "role", "status", "type"];
 
-/// How many levels of objects grow member by member. Of a deeper object the last value counts. Servers use three or four;
-/// a byte that is this deep is looked at once for each level.
+/// How many levels of objects are merged member by member. Of a deeper object the last value is
+/// kept. Servers use three or four; a byte at this depth is examined once for each level.
 const DEEPEST: usize = 32;
 
 /// Up to this many members are searched one by one, which is faster than an index.
@@ -62,18 +64,18 @@ impl Merged {
         }
     }
 
-    /// A value of which objects are not taken apart.
+    /// A value whose objects are not parsed.
     fn plain(value: &RawValue) -> Self {
         let text = value.get();
         match text.as_bytes().first() {
-            // Half of a surrogate pair is text that no Rust string holds.
+            // No Rust string can hold half of a surrogate pair.
             Some(b'"') => serde_json::from_str(text).map_or_else(|_| Self::whole(value), Self::Text),
             Some(b'[') => Self::List(between_brackets(text).to_owned()),
             _ => Self::whole(value),
         }
     }
 
-    /// A value as it is.
+    /// An unchanged value.
     pub(super) fn whole(value: &RawValue) -> Self {
         Self::Other(value.to_owned())
     }
@@ -86,7 +88,8 @@ impl Merged {
         self.is_null() || matches!(self, Self::Text(text) if text.is_empty())
     }
 
-    /// Adds more of the value, which is not null, and of its members down to `depth` levels below it.
+    /// Adds an increment that is not null to the value, merging its members down to `depth` levels
+    /// below it.
     fn extend(&mut self, more: &RawValue, depth: usize) {
         if let Some(deeper) = depth.checked_sub(1)
             && let Some(object) = Object::of(more)
@@ -107,7 +110,7 @@ impl Merged {
         }
     }
 
-    /// The members of an object, where the value is one.
+    /// The members, if the value is an object.
     fn taken_apart(&mut self) -> Option<&mut Members> {
         if let Self::Other(value) = self {
             let mut members = Members::default();
@@ -120,7 +123,7 @@ impl Merged {
         }
     }
 
-    /// Writes the value as JSON, and frees it on the way.
+    /// Writes the value as JSON, freeing it on the way.
     pub(super) fn write(self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
             Self::Text(text) => serde_json::to_writer(out, &text),
@@ -157,12 +160,12 @@ impl Members {
         object
     }
 
-    /// More of some members.
+    /// Adds increments of several members.
     pub(super) fn extend<'a>(&mut self, members: impl IntoIterator<Item = (&'a str, &'a RawValue)>) {
         members.into_iter().for_each(|(key, more)| self.grow(key, more, DEEPEST));
     }
 
-    /// More of a member, whose objects are taken apart.
+    /// Adds an increment of a member, whose objects are parsed.
     pub(super) fn add(&mut self, key: &str, more: &RawValue) {
         match self.get_mut(key) {
             Some(value) if value.is_empty() && more.get() != "null" => *value = Merged::new(more),
@@ -181,7 +184,7 @@ impl Members {
         }
     }
 
-    /// More of a member that is text.
+    /// Adds text to a member.
     pub(super) fn add_text(&mut self, key: &str, more: &str) {
         match self.get_mut(key) {
             Some(Merged::Text(text)) => text.push_str(more),
@@ -189,7 +192,7 @@ impl Members {
         }
     }
 
-    /// A member's value in the place of the one so far.
+    /// Replaces a member's value.
     pub(super) fn set(&mut self, key: &str, value: Merged) {
         match self.get_mut(key) {
             Some(old) => *old = value,
@@ -197,11 +200,11 @@ impl Members {
         }
     }
 
-    /// A member's value in the place of the one so far, where it is not null.
+    /// Replaces a member's value, unless the new one is null.
     pub(super) fn renew(&mut self, key: &str, value: &RawValue) {
         match self.get_mut(key) {
             Some(_) if value.get() == "null" => {}
-            // Most members of a chunk are those of the one before.
+            // Most members of a chunk repeat those of the chunk before.
             Some(Merged::Other(old)) if old.get() == value.get() => {}
             Some(old) => *old = Merged::whole(value),
             None => self.push(key, Merged::whole(value)),
@@ -213,7 +216,7 @@ impl Members {
         self.get(key).is_some_and(|value| !value.is_empty())
     }
 
-    /// Puts these members first, in this order, with the values given where they have none.
+    /// Moves these members to the front, in this order, and gives missing ones these values.
     pub(super) fn lead<const N: usize>(&mut self, first: [(&str, Merged); N]) {
         let mut rest = std::mem::take(&mut self.list);
         for (key, default) in first {
@@ -235,7 +238,7 @@ impl Members {
         self.index();
     }
 
-    /// Makes the index where it has become worth one.
+    /// Builds the index once there are enough members for it.
     fn index(&mut self) {
         if self.places.is_empty() && self.list.len() > FEW {
             let places = self.list.iter().enumerate().map(|(place, (key, _))| (Arc::clone(key), place));
@@ -259,7 +262,7 @@ impl Members {
         self.place(key).map(|place| &mut self.list[place].1)
     }
 
-    /// A member's text, where it is not empty.
+    /// A member's text, if it is not empty.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         match self.get(key)? {
             Merged::Text(text) if !text.is_empty() => Some(text),
@@ -267,7 +270,7 @@ impl Members {
         }
     }
 
-    /// The object that a member is.
+    /// A member, if it is an object.
     pub(super) fn object(&self, key: &str) -> Option<&Self> {
         match self.get(key)? {
             Merged::Object(members) => Some(members),
@@ -279,7 +282,7 @@ impl Members {
         self.list.is_empty()
     }
 
-    /// Writes the object as JSON, and frees it on the way.
+    /// Writes the object as JSON, freeing it on the way.
     pub(super) fn write(self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         out.push(b'{');
         for (index, (key, value)) in self.list.into_iter().enumerate() {
@@ -329,7 +332,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The object that a value is, if it is one.
+    /// The value, if it is an object.
     pub(super) fn of(value: &'a RawValue) -> Option<Self> {
         if !value.get().starts_with('{') {
             return None;
@@ -341,18 +344,18 @@ impl<'a> Object<'a> {
         self.0.iter().map(|(key, value)| (&**key, *value))
     }
 
-    /// A member's value, where it is not null.
+    /// A member's value, if it is not null.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.iter().find_map(|(known, value)| (known == key && value.get() != "null").then_some(value))
     }
 
-    /// A member's text, where it is not empty.
+    /// A member's text, if it is not empty.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         text(self.get(key)?)
     }
 }
 
-/// The text that a value is, where it is not empty.
+/// The value, if it is a text that is not empty.
 pub(super) fn text(value: &RawValue) -> Option<String> {
     if !value.get().starts_with('"') {
         return None;

@@ -1,13 +1,13 @@
-//! `OpenAI`'s API, and all that speak it, over `async-openai`.
+//! `OpenAi`: a backend for `OpenAI`'s API and every compatible server, on top of `async-openai`.
 //!
-//! `async-openai` knows where to send and with which keys; what is sent is our own JSON, and the reply is read from the
-//! raw body, so that nothing that it does not know is lost. An HTTP service of ours stands in the place of its own: it
-//! takes the request that `async-openai` has addressed, puts our body in, sends it, and keeps the answer. It also holds
-//! the only retry loop.
+//! `async-openai` provides addresses and headers only. The body is our own JSON, and the reply is
+//! parsed from the raw answer, so that fields it does not know are not lost. An HTTP service of
+//! ours takes the place of its own: it receives the request that `async-openai` has addressed,
+//! inserts our body, sends it, and keeps the answer. It also contains the only retry loop.
 //!
-//! The re-export of [`async_openai`] is for building a client's configuration with the version used here; it may change
-//! in any release. (Its own `Client` panics in a program that has installed no TLS provider: this crate does not choose one
-//! for the process.)
+//! Use the re-export of [`async_openai`] to build a client's configuration with the same version;
+//! it may change in any release. (Its own `Client` panics in a program that has installed no TLS
+//! provider: this crate does not choose one for the process.)
 
 mod answer;
 mod beside;
@@ -45,24 +45,44 @@ pub use retry::Retry;
 
 /// A chat-completions endpoint.
 ///
-/// Each attempt has a time limit of 300 seconds, and of 60 seconds in which nothing comes in the middle of an answer
-/// ([`Retry::idle_time`]); an answer that says to come back later, a failing server and a broken connection are tried
-/// again, at most three times in all and for at most 600 seconds. Of a stream that holds up to its first event; from then
-/// on nothing is sent again, and a stream that breaks off is an error of the kind
-/// [`Interrupted`](crate::ErrorKind::Interrupted). [`Retry::stream_time`] limits a whole stream; without it one may take as
-/// long as it likes. A stream is whole when the model has said why it stopped, whatever
-/// becomes of the connection then. Dropping it closes the connection. An answer longer than 64 MiB is an error. Redirects
+/// **Time limits and retries.** An attempt may take 300 seconds, of which at most 60 seconds may
+/// pass without data in the middle of an answer ([`Retry::idle_time`]). A server that asks to come
+/// back later, a failing server and a broken connection are tried again, at most three times and
+/// for at most 600 seconds in all.
+///
+/// **Streams.** The limits above hold up to the first event; after it nothing is sent again, and a
+/// stream that breaks off is an error of the kind [`Interrupted`](crate::ErrorKind::Interrupted).
+/// [`Retry::stream_time`] limits a whole stream; by default there is no limit. A stream is complete
+/// as soon as the model has said why it stopped, even if the connection breaks then. Dropping the
+/// stream closes the connection.
+///
+/// An answer longer than 64 MiB is an error. Redirects are not followed.
 /// are not followed.
 ///
-/// A streamed reply is put together as the completion that would have come in one: [`ChatReply::raw`] is that completion,
-/// and members that are not known are in it. In what a stream adds to, text and lists are appended; of members beside it
-/// the last value counts.
+/// A streamed reply is put together into the completion that the server would have sent without
+/// streaming: [`ChatReply::raw`] is that completion, including unknown members. Text and lists in
+/// its deltas are appended; of members outside them the last value is kept.
 ///
-/// What keeps requests from being sent (no key for `OpenAI`, no certificates for HTTPS, a base URL that is none, no tokio
-/// runtime) is an error of the kind [`NoBackend`](crate::ErrorKind::NoBackend) of each send, and never of planning.
+/// A request that cannot be sent (no key for `OpenAI`, no certificates for HTTPS, an invalid base
+/// URL, no tokio runtime) is an error of the kind [`NoBackend`](crate::ErrorKind::NoBackend) of
+/// each send, never of planning.
 ///
 /// # Panics
 /// A send panics in a tokio runtime whose clock is not enabled (`enable_time`).
+///
+/// # Examples
+/// A server of your own, for a model that is not in the table:
+/// ```
+/// use turnwise::backend::openai::OpenAi;
+/// use turnwise::{ConversationManager, TokenBudget};
+///
+/// let server = OpenAi::at("http://127.0.0.1:8080/v1", "");
+/// let chat = ConversationManager::builder("smollm2")
+///     .backend(server)
+///     .budget(TokenBudget::limit(2_000))
+///     .build()?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct OpenAi {
     endpoint: Result<Endpoint, Refusal>,
@@ -71,24 +91,25 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// The endpoint that the environment names: `OPENAI_BASE_URL` (default: `OpenAI`'s own) with the key
-    /// `OPENAI_API_KEY`, which local servers do not need. `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID` go to `OpenAI`'s own
-    /// alone.
+    /// The endpoint that the environment names: `OPENAI_BASE_URL` (default: `OpenAI`'s own) with
+    /// the key `OPENAI_API_KEY`, which local servers do not need. `OPENAI_ORG_ID` and
+    /// `OPENAI_PROJECT_ID` are sent only to `OpenAI` itself.
     pub fn from_env() -> Self {
         Self::of(Endpoint::of_variables(|name| std::env::var(name)))
     }
 
-    /// An endpoint by its base URL (`http://127.0.0.1:8080/v1`) and key, which may be empty.
+    /// The endpoint with this base URL (such as `http://127.0.0.1:8080/v1`) and key, which may be
+    /// empty.
     pub fn at(base_url: &str, key: &str) -> Self {
         Self::of(check_base(base_url.trim()).map(|()| Endpoint::new(config(base_url, key))))
     }
 
-    /// Any configuration of `async-openai`: Azure, custom headers. (`OpenAIConfig::new` reads the environment, also
-    /// `OPENAI_ADMIN_KEY`.)
+    /// The endpoint of any configuration of `async-openai`, such as for Azure or custom headers.
+    /// (`OpenAIConfig::new` reads the environment, including `OPENAI_ADMIN_KEY`.)
     ///
     /// # Panics
-    /// A send panics where the configuration's `headers` do: those of `async-openai` on an organization or project that
-    /// cannot stand in a header.
+    /// A send panics if the configuration's `headers` do: those of `async-openai` panic on an
+    /// organization or project that is not a valid header value.
     pub fn new(config: impl Config + 'static) -> Self {
         Self::of(Ok(Endpoint::new(config)))
     }
@@ -97,15 +118,16 @@ impl OpenAi {
         Self { endpoint, retry: Retry::default(), overflow_words: Arc::default() }
     }
 
-    /// When a request is tried again.
+    /// Sets the time limits and retries.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Words of this server's errors that say that a request is longer than the model's window, where they are none of
-    /// those that are known. They take the place of words set before.
+    /// Adds texts in this server's errors that mean "the request is longer than the model's
+    /// window". Use it if the server's wording is not recognised. They replace texts that were set
+    /// before.
     #[must_use]
     pub fn overflow_words<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
         self.overflow_words = words.into_iter().map(str::to_owned).collect();
@@ -117,10 +139,10 @@ impl OpenAi {
         endpoint.check_key().map_err(BackendError::no_backend)?;
         let clients = endpoint.clients().map_err(|why| BackendError::no_backend(&*why))?;
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(BackendError::no_backend("a request over HTTP needs a tokio runtime around it"));
+            return Err(BackendError::no_backend("a request over HTTP needs a tokio runtime; send it from inside one"));
         }
         let body = serde_json::to_vec(&request)
-            .map_err(|e| BackendError::malformed("the request has no JSON").with_source(e))?;
+            .map_err(|e| BackendError::malformed("the request cannot be written as JSON").with_source(e))?;
         let Self { retry, overflow_words, .. } = self;
         let (body, outcome) = (body.into(), Mutex::default());
         let call = Call { body, clients, retry, overflow_words, read, outcome };

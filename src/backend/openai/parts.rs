@@ -1,12 +1,12 @@
-//! Content that is streamed as text or as a list of parts.
+//! Merges content that is streamed as text or as a list of parts.
 
 use serde_json::value::RawValue;
 
 use super::merge::{Members, Merged, Object, text};
 use crate::backend::ChatEvent;
 
-/// A content as it comes: text, or parts where one has come. Neighbours that are both text, or both thinking, are one
-/// part, as they are in a reply that is not streamed.
+/// Streamed content: text, or parts as soon as one has arrived. Consecutive parts that are both
+/// text, or both thinking, become one part, as in a reply that is not streamed.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     text: String,
@@ -16,16 +16,17 @@ pub(super) struct Content {
 #[derive(Debug)]
 enum Part {
     Text(Members),
-    /// What a model thinks, a content itself, as Mistral has it; and the members beside it.
+    /// The model's reasoning, which is content itself, as Mistral sends it; and the members beside
+    /// it.
     Thinking(Members, Content),
     Other(Box<RawValue>),
 }
 
-/// How many levels of thoughts within thoughts are read. Servers send one; a part that is deeper is kept as it is.
+/// How many levels of nested reasoning are read. Servers send one; a deeper part is kept unchanged.
 const DEEPEST: usize = 16;
 
 impl Content {
-    /// Takes more, and says what it was: text and thoughts.
+    /// Adds an increment and returns its text and reasoning as events.
     pub(super) fn add(&mut self, more: &RawValue) -> Vec<ChatEvent> {
         self.add_within(more, DEEPEST)
     }
@@ -88,13 +89,13 @@ impl Content {
         (!thought.is_empty()).then_some(ChatEvent::Reasoning(thought))
     }
 
-    /// Null where there is nothing.
+    /// Whether there is nothing, so that the content is null.
     pub(super) fn is_empty(&self) -> bool {
         self.text.is_empty() && self.parts.is_empty()
     }
 }
 
-/// What a part of a thought says, a thought within it included.
+/// The text of a part of reasoning, including reasoning nested in it.
 fn words(event: &ChatEvent) -> Option<&str> {
     match event {
         ChatEvent::Text(text) | ChatEvent::Reasoning(text) => Some(text),

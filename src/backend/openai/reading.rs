@@ -1,4 +1,4 @@
-//! Reads a reply that is streamed.
+//! Reads a streamed reply as events, within the time limits.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,25 +13,25 @@ use super::streamed::{Streamed, Taken};
 use crate::backend::stream::EventStream;
 use crate::backend::{Attempt, BackendError, ChatEvent, ChatReply};
 
-/// How long is waited for the bill once the model has said that it is done.
+/// How long to wait for the usage after the model has given a finish reason.
 const FOR_THE_BILL: Duration = Duration::from_secs(5);
-/// How long is waited for the end of the stream once the bill is there.
+/// How long to wait for the end of the stream after the usage has arrived.
 const FOR_THE_END: Duration = Duration::from_secs(1);
 
 /// The time limits of a stream that has begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How much later than the one before an event may come.
+    /// The longest time between two events.
     pub(super) event: Duration,
-    /// How long the whole stream may take, and when that is over.
+    /// The longest time of the whole stream, and when it is over.
     pub(super) whole: Option<(Duration, Instant)>,
 }
 
-/// The beginning of an answer to a request for a stream.
+/// The beginning of the answer to a request for a stream.
 pub(super) enum Begun {
-    /// From servers that do not stream.
+    /// A whole reply, from servers that do not stream.
     Whole(Box<ChatReply>),
-    /// The first event is there, or the end.
+    /// A stream whose first event has arrived, or that is empty.
     Events(Box<Reading>),
 }
 
@@ -41,13 +41,13 @@ pub(super) struct Reading {
     events: Events,
     reply: Streamed,
     ready: VecDeque<ChatEvent>,
-    /// When to stop once the model has said that it is done.
+    /// When to stop reading, after the model has given a finish reason.
     until: Option<Instant>,
     is_over: bool,
 }
 
 impl Begun {
-    /// Reads up to the first event, so that what fails before it can be tried again.
+    /// Reads up to the first event, so that an earlier failure can be tried again.
     pub(super) async fn read(mut answer: Answer) -> Result<Self, BackendError> {
         let mut begun = Vec::new();
         let first = loop {
@@ -59,7 +59,8 @@ impl Begun {
                 break first;
             }
         };
-        // No event begins like that, but JSON does, and a gateway's page. Content types are less sure.
+        // No event begins like this, but JSON and a gateway's page do. Content types are less
+        // reliable.
         if matches!(first, Some(b'{' | b'[' | b'<')) {
             return answer.reply(begun).await.map(|reply| Self::Whole(Box::new(reply)));
         }
@@ -71,7 +72,7 @@ impl Begun {
 }
 
 impl Reading {
-    /// The events, as long as they come within the limits.
+    /// The events, as long as they arrive within the limits.
     pub(super) fn events(self: Box<Self>, mut attempts: Vec<Attempt>, limits: Limits) -> EventStream {
         let (begun, first) = (Instant::now(), attempts.last().map(|attempt| attempt.elapsed).unwrap_or_default());
         let mut attempts = move || {
@@ -99,9 +100,9 @@ impl Reading {
         Box::pin(events.map(enter).fuse())
     }
 
-    /// The next event; none at the end.
+    /// The next event; `None` at the end.
     async fn next(&mut self, limits: Limits) -> Result<Option<ChatEvent>, BackendError> {
-        // Who reads events that are all there would never wait otherwise.
+        // If all events have arrived already, reading them would otherwise never yield.
         tokio::task::consume_budget().await;
         if let Some(event) = self.ready.pop_front() {
             return Ok(Some(event));
@@ -121,11 +122,12 @@ impl Reading {
         Ok(self.ready.pop_front())
     }
 
-    /// Ends the stream where its time is over: the reply is whole where the model has said that it is done.
+    /// Ends the stream if its time is over: the reply is complete if the model has given a finish
+    /// reason.
     fn cut(&mut self, limits: Limits) -> Result<(), BackendError> {
         self.end().map_err(|_| {
             let time = limits.whole.map_or(Duration::ZERO, |(time, _)| time);
-            BackendError::timeout(format!("the streamed reply was not whole within {} seconds", time.as_secs_f32()))
+            BackendError::timeout(format!("the streamed reply was not complete within {} seconds", time.as_secs_f32()))
         })
     }
 
@@ -142,7 +144,7 @@ impl Reading {
 
     async fn read(&mut self) -> Result<(), BackendError> {
         let chunk = match self.until {
-            // The reply is whole, whatever becomes of the connection.
+            // The reply is complete, so a broken connection does not matter.
             Some(until) if until <= Instant::now() => None,
             Some(until) => timeout_at(until, self.answer.chunk()).await.ok().and_then(Result::ok).flatten(),
             None => self.answer.chunk().await.map_err(broken_off)?,
@@ -151,7 +153,7 @@ impl Reading {
             self.events.push(&bytes);
             return Ok(());
         }
-        // A last event whose end was not written counts if it is whole.
+        // The last event counts without its closing line if it is complete.
         if let Some(event) = self.events.rest().filter(Event::is_whole) {
             self.take(event).await?;
         }
@@ -168,7 +170,7 @@ impl Reading {
         let taken;
         (self.reply, self.ready, taken) = beside(length, take).await?;
         if self.reply.is_finished() {
-            // Some servers say so too early: where more has come, more may follow.
+            // Some servers report the end too early: if more has arrived, more may follow.
             let is_more = !self.ready.is_empty();
             let wait = if self.reply.has_usage() && !is_more { FOR_THE_END } else { FOR_THE_BILL };
             let until = Instant::now() + wait;
@@ -182,14 +184,14 @@ impl Reading {
         }
     }
 
-    /// Nothing more comes.
+    /// Handles the end of the stream.
     fn end(&mut self) -> Result<(), BackendError> {
         self.is_over = true;
         self.ready.extend(self.reply.rest());
         if self.reply.is_finished() {
             Ok(())
         } else {
-            Err(BackendError::interrupted("the stream ended before the model said that it was done"))
+            Err(BackendError::interrupted("the stream ended without a finish reason"))
         }
     }
 
@@ -203,9 +205,9 @@ impl Reading {
 
 fn broken_off(unread: Unread) -> BackendError {
     match unread {
-        // The address may hold a key.
+        // The address may contain a key.
         Unread::Broken(error) if !error.is_timeout() => {
-            BackendError::interrupted("the connection broke before the reply was whole")
+            BackendError::interrupted("the connection broke before the reply was complete")
                 .with_source(error.without_url())
         }
         other => other.into(),

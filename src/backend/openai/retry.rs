@@ -1,8 +1,18 @@
-//! When a request is tried again.
+//! `Retry`: when a request is tried again, and the time limits of a request.
 
 use std::time::{Duration, SystemTime};
 
-/// When a request is tried again.
+/// When a request is tried again, and how long it may take.
+///
+/// # Examples
+/// One attempt of at most 20 seconds, for an interactive program:
+/// ```
+/// use std::time::Duration;
+/// use turnwise::backend::openai::{OpenAi, Retry};
+///
+/// let retry = Retry::never().attempt_time(Duration::from_secs(20));
+/// let backend = OpenAi::at("http://127.0.0.1:8080/v1", "").retry(retry);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Retry {
@@ -30,44 +40,48 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Tries once.
+    /// One attempt only. Use it if the caller has a retry loop of its own.
     pub fn never() -> Self {
         Self::default().attempts(1)
     }
 
-    /// How often a request is made at most; at least once. Default 3.
+    /// The most attempts, at least one. Default 3.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// How long one attempt may take; where the reply is streamed, up to its first event, and from then on from one event
-    /// to the next. Default 300 seconds.
+    /// The longest time of one attempt. For a streamed reply, the longest time up to its first
+    /// event, and then between two events. Default 300 seconds.
     pub fn attempt_time(mut self, time: Duration) -> Self {
         self.attempt_time = time;
         self
     }
 
-    /// How long all attempts together may take; where the reply is streamed, up to its first event
+    /// The longest time of all attempts together. For a streamed reply, up to its first event
     /// ([`stream_time`](Self::stream_time) limits all of it). Default 600 seconds.
     pub fn total_time(mut self, time: Duration) -> Self {
         self.total_time = time;
         self
     }
 
-    /// How long a server may send nothing in the middle of an answer. The beginning of one may take as long as the attempt.
-    /// Default 60 seconds.
+    /// The longest pause in the middle of an answer. The beginning of one may take as long as the
+    /// attempt. Default 60 seconds.
+    ///
+    /// Lower it to notice a stalled server sooner; raise it for a slow local model.
     pub fn idle_time(mut self, time: Duration) -> Self {
         self.idle_time = time;
         self
     }
 
-    /// How long a streamed reply may take in all, from the beginning of the send to the end of the reply. Default: no limit,
-    /// since a long answer may take long; a server that keeps sending a little, or goes on after it has said that the
-    /// reply is done, is then ended by the largest size of an answer alone.
+    /// The longest time of a whole streamed reply, from the beginning of the send. Default: no
+    /// limit, since a long answer may take long. Without a limit, a server that keeps sending a
+    /// little, or continues after its finish reason, is stopped only by the largest size of an
+    /// answer.
     ///
-    /// A stream that is not done in this time ends with an error of the kind [`Timeout`](crate::ErrorKind::Timeout). Where
-    /// the model has said by then why it stopped, what has come is the reply.
+    /// A stream that is not complete in this time ends with an error of the kind
+    /// [`Timeout`](crate::ErrorKind::Timeout). If the model has given a finish reason by then, the
+    /// part that has arrived is the reply.
     ///
     /// # Examples
     /// ```
@@ -82,25 +96,26 @@ impl Retry {
         self
     }
 
-    /// The first wait; each further one is twice as long. Default 0.5 seconds.
+    /// The first wait between two attempts; each further one is twice as long. Default 0.5 seconds.
     pub fn first_wait(mut self, wait: Duration) -> Self {
         self.first_wait = wait;
         self
     }
 
-    /// The longest wait, also where the server asks for a longer one. Default 30 seconds.
+    /// The longest wait between two attempts, even if the server asks for a longer one. Default 30
+    /// seconds.
     pub fn longest_wait(mut self, wait: Duration) -> Self {
         self.longest_wait = wait;
         self
     }
 
-    /// How long to wait after the attempt with this number, from 1; up to a quarter less, so that many clients do not come
-    /// back at once.
+    /// How long to wait after the attempt with this number, from 1. A random part of up to a
+    /// quarter is subtracted, so that many clients do not come back at once.
     pub(super) fn wait(&self, attempt: u32, asked: Option<Duration>) -> Duration {
         let doubled = self.first_wait.saturating_mul(1 << (attempt - 1).min(16));
         let wait = asked.map_or(doubled, |asked| asked.max(doubled)).min(self.longest_wait);
         match asked {
-            // Not before the time that was asked for, where that is allowed at all.
+            // Not earlier than the server asked for, if that is allowed at all.
             Some(asked) if asked < wait => asked.max(wait.mul_f64(0.75 + 0.25 * fastrand::f64())),
             Some(_) => wait,
             None => wait.mul_f64(0.75 + 0.25 * fastrand::f64()),

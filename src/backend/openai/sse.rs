@@ -1,51 +1,51 @@
-//! Server-sent events, read as their bytes come.
+//! Parses server-sent events from bytes as they arrive.
 //!
-//! The format is the one of <https://html.spec.whatwg.org/multipage/server-sent-events.html>, with one thing more:
-//! llama.cpp writes failures in a field `error` of their own, where others write `data`. Crates for it give neither that
-//! field nor the bytes that are left when a stream breaks off.
+//! The format is that of <https://html.spec.whatwg.org/multipage/server-sent-events.html>, with one
+//! addition: llama.cpp writes failures in a field `error`, where others write `data`. Existing
+//! crates provide neither that field nor the bytes that are left when a stream breaks off.
 
 /// One event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
-    /// Whether it says of itself that it is an error.
+    /// Whether the event is named as an error.
     pub(super) is_error: bool,
     /// Its data, lines joined by newlines.
     pub(super) data: Vec<u8>,
 }
 
 impl Event {
-    /// Whether its data is not torn, by what stands in chunks: JSON, or the word for the end.
+    /// Whether its data is complete for a chunk: JSON, or the word for the end.
     pub(super) fn is_whole(&self) -> bool {
         let data = self.data.trim_ascii();
         data == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
     }
 }
 
-/// Reads events from bytes that come in pieces of any size.
+/// Parses events from bytes that arrive in pieces of any size.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     buffer: Vec<u8>,
-    /// Where the first line that was not read begins.
+    /// The start of the first line that was not parsed.
     start: usize,
-    /// Where to look for its end: the bytes before have none.
+    /// Where to continue the search for its end; the bytes before have none.
     searched: usize,
     has_begun: bool,
-    /// The last line ended with `\r`: a `\n` that follows belongs to it.
+    /// Whether the last line ended with `\r`, so that a following `\n` belongs to it.
     after_return: bool,
     event: Event,
     has_data: bool,
 }
 
-/// From this many bytes on, a line's value is taken out of the buffer rather than copied.
+/// A line's value of at least this many bytes is moved out of the buffer instead of copied.
 const LONG: usize = 64 * 1024;
 
 impl Events {
-    /// Begins with these bytes.
+    /// A parser that starts with these bytes.
     pub(super) fn new(bytes: Vec<u8>) -> Self {
         Self { buffer: bytes, ..Self::default() }
     }
 
-    /// Takes more bytes.
+    /// Adds bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
         self.searched -= self.start;
@@ -53,7 +53,7 @@ impl Events {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next event that is whole.
+    /// The next complete event.
     pub(super) fn next(&mut self) -> Option<Event> {
         while let Some(end) = self.line_end() {
             let line = self.start..end;
@@ -70,7 +70,7 @@ impl Events {
         None
     }
 
-    /// What is left when no more bytes come: an event whose end was not written, or half of one.
+    /// The rest at the end of the bytes: an event without its closing line, or part of one.
     pub(super) fn rest(&mut self) -> Option<Event> {
         if self.start < self.buffer.len() {
             let line = self.start..self.buffer.len();
@@ -113,12 +113,12 @@ impl Events {
                     self.event.data = self.cut_out(place.end - length..place.end);
                 }
             }
-            // Comments (which have no name), ids, times to wait: nothing that a reply needs.
+            // Comments (which have no name), ids and retry times are not needed for a reply.
             _ => {}
         }
     }
 
-    /// Takes bytes that were read out of the buffer, and all before them.
+    /// Removes parsed bytes from the buffer, with everything before them.
     fn cut_out(&mut self, place: std::ops::Range<usize>) -> Vec<u8> {
         let rest = self.buffer.split_off(place.end);
         let mut bytes = std::mem::replace(&mut self.buffer, rest);

@@ -1,4 +1,4 @@
-//! A reply put together from the chunks of a stream.
+//! Builds a reply from the chunks of a stream.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -16,30 +16,32 @@ use crate::encoding::Encoding;
 use crate::halves::mended;
 use crate::json::described;
 
-/// A reply as far as its chunks have come. At its end it is written as the completion that a server would have sent in
-/// one, and read as one, so that both ways give the same message.
+/// A reply as far as its chunks have arrived. At the end it is written as the completion that the
+/// server would have sent without streaming, and read like one, so that both ways give the same
+/// message.
 ///
-/// Members that are not known are kept: those of a `delta` and of log probabilities grow ([`Merged`]), of all others the
-/// last value counts.
+/// Unknown members are kept: those of a `delta` and of log probabilities grow ([`Merged`]); of all
+/// others the last value is kept.
 #[derive(Debug, Default)]
 pub(super) struct Streamed {
-    /// Of the chunks.
+    /// The members of the chunks.
     outer: Members,
-    /// Of the choice with the index 0; the others are not read.
+    /// The members of the choice with the index 0; other choices are ignored.
     choice: Members,
     message: Members,
     content: Content,
     calls: Vec<Members>,
-    /// How far the arguments of each call have come.
+    /// How complete the arguments of each call are.
     arguments: Vec<Nesting>,
-    /// Calls whose name came again without arguments after theirs were complete: an end, or the beginning of another call.
+    /// Calls whose name was repeated without arguments after theirs were complete: the end, or the
+    /// beginning of another call.
     named_again: HashSet<usize>,
-    /// Where the newest call with each index stands.
+    /// The position of the newest call with each index.
     newest: HashMap<u64, usize>,
     halves: Halves,
 }
 
-/// What a chunk tells of a call.
+/// The part of a chunk that belongs to a call.
 struct Piece {
     id: Option<String>,
     name: Option<String>,
@@ -49,14 +51,14 @@ struct Piece {
 /// What an event was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// A chunk, or nothing.
+    /// A chunk, or an event without content.
     More,
-    /// The word for the end.
+    /// The end marker, `[DONE]`.
     Last,
 }
 
 impl Streamed {
-    /// Takes an event, and puts what it says behind `events`.
+    /// Handles an event, appending what it contains to `events`.
     pub(super) fn take_event(
         &mut self,
         event: &Event,
@@ -75,12 +77,13 @@ impl Streamed {
         }
     }
 
-    /// Takes a chunk, and puts what it says behind `events`.
+    /// Handles a chunk, appending what it contains to `events`.
     fn take(&mut self, whole: &str, events: &mut VecDeque<ChatEvent>) -> Result<(), BackendError> {
         let first = events.len();
         let chunk = self.halves.carried(whole);
         let taken = match (self.take_carried(&chunk, events), chunk) {
-            // What is said of a failure is said by its own words.
+            // Report the failure of the chunk as the server sent it, not of the text with replaced
+            // halves.
             (Err(_), Cow::Owned(_)) => Self::default().take_carried(&mended(whole).text, &mut VecDeque::new()),
             (taken, _) => taken,
         };
@@ -123,11 +126,11 @@ impl Streamed {
         for (key, value) in choice.iter() {
             match key {
                 "delta" => self.take_delta(value, events),
-                // Servers that have the whole reply at once put it into one chunk.
+                // Servers that have the whole reply already put it into one chunk.
                 "message" if self.is_empty() => self.take_delta(value, events),
                 "message" => {}
                 "logprobs" => self.choice.add(key, value),
-                // Empty until the end, on some servers.
+                // Some servers send an empty value until the end.
                 "finish_reason" if value.get() == "\"\"" => {}
                 _ => self.choice.renew(key, value),
             }
@@ -143,7 +146,7 @@ impl Streamed {
                 "tool_calls" => self.take_calls(value, events),
                 "function_call" => self.take_function(value, events),
                 "reasoning_content" | "reasoning" => {
-                    // Servers that write both write the same.
+                    // Servers that write both members write the same text in them.
                     let thought = text(value).filter(|_| !std::mem::replace(&mut has_thought, true));
                     events.extend(thought.map(ChatEvent::Reasoning));
                     self.message.add(key, value);
@@ -189,15 +192,15 @@ impl Streamed {
             }
         }
         if self.calls.is_empty() {
-            // All there is of them where there are none.
+            // Keep a list of calls that is empty.
             self.message.renew("tool_calls", list);
         } else {
-            // Their place among the members.
+            // Reserve the position of the calls among the members.
             self.message.set("tool_calls", Merged::Items(Vec::new()));
         }
     }
 
-    /// Where a call stands, or a new place for one: servers leave out the index, or number all calls 0.
+    /// The position of a call, or a new one: servers leave out the index, or number all calls 0.
     fn place(&mut self, index: Option<u64>, piece: &Piece) -> usize {
         let (id, name) = (piece.id.as_deref(), piece.name.as_deref());
         let known = match index {
@@ -222,8 +225,8 @@ impl Streamed {
         })
     }
 
-    /// The name that a piece without one was given by the piece before it, where that began another call of the same
-    /// function, with the `function` to begin that call with.
+    /// The name that the previous piece gave to a nameless piece, if that piece began another call
+    /// of the same function; with the `function` member to begin that call with.
     fn repeated_name(&mut self, index: Option<u64>, piece: &Piece) -> Option<(String, Box<RawValue>)> {
         let place = *self.newest.get(&index?)?;
         let name = name_of(&self.calls[place])?.to_owned();
@@ -239,8 +242,9 @@ impl Streamed {
         Some((name, function))
     }
 
-    /// Whether a piece with the index of a call belongs to another one, going by its name: servers number all calls 0 and
-    /// give them no ids. Other servers repeat name and id with each piece of one call, also with an empty one at its end.
+    /// Whether a piece with the index of a call belongs to another one, judged by its name: some
+    /// servers number all calls 0 and give them no ids. Others repeat name and id with each piece
+    /// of a call, even with an empty one at its end.
     fn is_another(&self, place: usize, piece: &Piece) -> bool {
         let (Some(known), Some(name)) = (name_of(&self.calls[place]), &piece.name) else { return false };
         let is_same_id = piece.id.is_some() && piece.id.as_deref() == self.calls[place].text("id");
@@ -248,7 +252,7 @@ impl Streamed {
         name != known || begins_anew && !is_same_id
     }
 
-    /// The deprecated single call.
+    /// Handles the deprecated single call.
     fn take_function(&mut self, value: &RawValue, events: &mut VecDeque<ChatEvent>) {
         if let Some(function) = Object::of(value) {
             let is_new = self.message.object("function_call").and_then(|known| known.text("name")).is_none();
@@ -263,17 +267,17 @@ impl Streamed {
         self.message.is_empty() && self.content.is_empty() && self.calls.is_empty()
     }
 
-    /// Whether the model has said that it is done.
+    /// Whether the model has given a finish reason.
     pub(super) fn is_finished(&self) -> bool {
         self.choice.has("finish_reason")
     }
 
-    /// Whether the bill has come.
+    /// Whether the usage has arrived.
     pub(super) fn has_usage(&self) -> bool {
         self.outer.has("usage")
     }
 
-    /// What is left to be told when nothing more comes.
+    /// The events that are left at the end of the stream.
     pub(super) fn rest(&mut self) -> Vec<ChatEvent> {
         self.halves.rest()
     }
@@ -282,13 +286,13 @@ impl Streamed {
     pub(super) fn whole(mut self) -> Result<ChatReply, BackendError> {
         let (halves, mut written) = (std::mem::take(&mut self.halves), Vec::new());
         let done = self.completion().and_then(|completion| completion.write(&mut written));
-        done.map_err(|e| BackendError::malformed("the reply has no JSON").with_source(e))?;
+        done.map_err(|e| BackendError::malformed("the reply cannot be written as JSON").with_source(e))?;
         let (written, alone) = halves.whole(written);
         let reply = read(200, &written)?;
         Ok(ChatReply { half_characters: reply.half_characters + alone, ..reply })
     }
 
-    /// The completion that a server would have sent in one.
+    /// The completion that the server would have sent without streaming.
     fn completion(mut self) -> serde_json::Result<Members> {
         let null = || Merged::whole(RawValue::NULL);
         for call in &mut self.calls {
@@ -316,8 +320,9 @@ impl Streamed {
     }
 }
 
-/// Whether an object that is no chunk is an error without the member `error`: `{"detail": "…"}` of `FastAPI`, or
-/// `{"message": "…", "code": 500}`. Codes of success do not count: some proxies write them between chunks.
+/// Whether an object that is not a chunk is an error without the member `error`: `{"detail": "…"}`
+/// of `FastAPI`, or `{"message": "…", "code": 500}`. Codes of success do not count, because some
+/// proxies write them between chunks.
 fn is_bare_error(object: &Object<'_>) -> bool {
     if ["choices", "id", "usage"].iter().any(|name| object.get(name).is_some()) {
         return false;
@@ -337,7 +342,7 @@ fn name_of(call: &Members) -> Option<&str> {
     ["function", "custom"].iter().find_map(|kind| call.object(kind)?.text("name"))
 }
 
-/// More of the arguments; some servers write JSON in the place of its text.
+/// More of the arguments; some servers write the JSON itself instead of text.
 fn arguments(function: &Object<'_>) -> String {
     let value = function.get("arguments").or_else(|| function.get("input"));
     value

@@ -1,4 +1,4 @@
-//! Passages of long messages, where the messages do not fit whole.
+//! `Selection`: what is sent so far, with passages of long messages that do not fit whole.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ use crate::plan::Shrink;
 
 /// Messages with more tokens are long.
 const LONG: u64 = 150;
-/// With fewer tokens for passages there are none.
+/// With less room for passages, there are none.
 const LEAST_ROOM: u64 = 150;
-/// Passages are taken from so many of the best long messages, and from more while these have not [`PLENTY`] times the
-/// tokens that passages may have.
+/// Passages are taken from this many of the best long messages, and from more while these have
+/// fewer than [`PLENTY`] times the tokens that passages may have.
 const TEXTS: usize = 8;
 const PLENTY: u64 = 4;
 
@@ -27,15 +27,15 @@ const PLENTY: u64 = 4;
 struct Segmented {
     stamp: Stamp,
     pieces: Vec<Piece>,
-    /// The words of all pieces, one piece behind the other, each with its own in order.
+    /// The words of all pieces, one piece after the other; those of each piece are sorted.
     words: Vec<Key>,
     /// Where each piece's words are.
     words_of: Vec<Range<usize>>,
-    /// What an excerpt costs beside pieces and marks.
+    /// The cost of an excerpt in addition to pieces and marks.
     wrapper: u64,
 }
 
-/// The messages that were cut, by group, so that none is tokenized again.
+/// The long messages that were divided, by group, so that none is tokenized again.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     cost_id: String,
@@ -44,7 +44,7 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// What is known about this path, as it is counted now.
+    /// The segments for this path, under the current cost rules.
     pub(super) fn texts<'a>(&'a mut self, view: &'a View<'a>, index: &'a mut Index, stem: Stem) -> Texts<'a> {
         if self.cost_id != view.cost_id() || self.stem != stem {
             *self = Self { cost_id: view.cost_id().to_owned(), stem, known: BTreeMap::new() };
@@ -59,13 +59,13 @@ pub(super) struct Texts<'a> {
     view: &'a View<'a>,
     index: &'a mut Index,
     known: &'a mut BTreeMap<usize, Segmented>,
-    /// Tokens of the mark of a gap.
+    /// The tokens of the mark for a gap.
     mark: u64,
 }
 
 impl Texts<'_> {
-    /// Whether a group is a long message of which parts can be sent: lone, plain text, no call or result, and not made
-    /// smaller already.
+    /// Whether a group is a long message that may be sent in part: a single message of plain text,
+    /// neither a call nor a result, and not shortened already.
     fn is_long(&self, group: usize) -> bool {
         let view = self.view;
         view.tokens(group..group + 1) > LONG
@@ -75,13 +75,14 @@ impl Texts<'_> {
             && view.path().group(group).first().is_some_and(is_plain)
     }
 
-    /// Segments a long message, once.
+    /// Divides a long message, once.
     fn cut(&mut self, group: usize) -> Option<&Segmented> {
         let item = self.view.path().group(group).last_item().filter(|_| self.is_long(group))?;
         if self.known.get(&group).is_none_or(|cut| cut.stamp != item.stamp()) {
             let text = item.message().text();
             let pieces = pieces::cut(&text, |part| self.view.count(part));
-            let (mut words, mut words_of) = (Vec::new(), Vec::with_capacity(pieces.len()));
+            let mut words = Vec::new();
+            let mut words_of = Vec::with_capacity(pieces.len());
             for piece in &pieces {
                 let start = words.len();
                 self.index.read_keys(&text[piece.range.clone()], &mut words);
@@ -94,14 +95,16 @@ impl Texts<'_> {
         self.known.get(&group)
     }
 
-    /// These pieces of a long message, unless they cost as much as all of it.
+    /// An excerpt with these pieces of a long message, unless it costs as much as the whole
+    /// message.
     fn excerpt(&mut self, group: usize, pieces: impl IntoIterator<Item = usize>) -> Option<Excerpt> {
         let how = excerpt(pieces::ranges(&self.cut(group)?.pieces, pieces));
         let tokens = self.view.shrunk(group, &how);
         (tokens < self.view.tokens(group..group + 1)).then_some(Excerpt { how, tokens })
     }
 
-    /// The pieces of long messages that have to do with a query. Each is worth its own score times its message's.
+    /// The pieces of long messages that are related to a query. The value of a piece is its own
+    /// score times its message's.
     fn offers(&mut self, query: &Query, scored: &[(usize, u64)]) -> Vec<Offer> {
         for (group, _) in scored {
             self.cut(*group);
@@ -118,7 +121,7 @@ impl Texts<'_> {
                 let words = &cut.words[words.clone()];
                 let norm = score::norm(words.len() as u64, texts, all);
                 let parts = wanted.clone().map(|(word, _, weighed)| score::part(*weighed, count(words, *word), norm));
-                // Both have binary digits to spare.
+                // Both scores have spare binary digits.
                 let score = (u128::from(whole) * u128::from(parts.sum::<u64>())) >> 8;
                 offers.push(Offer {
                     text: group,
@@ -141,7 +144,7 @@ fn excerpt(ranges: Vec<Range<usize>>) -> Shrink {
     Shrink::Excerpt { ranges: ranges.into() }
 }
 
-/// How often a word stands among sorted ones.
+/// How often a word occurs among sorted ones.
 fn count(words: &[Key], word: Key) -> u64 {
     let start = words.partition_point(|other| *other < word);
     words[start..].partition_point(|other| *other == word) as u64
@@ -154,13 +157,13 @@ pub(super) struct Excerpt {
     pub(super) tokens: u64,
 }
 
-/// What is sent so far, without what must be.
+/// The selection so far, without the required groups.
 pub(super) struct Selection<'a> {
     view: &'a View<'a>,
-    /// All groups from here on are sent, those that have an excerpt by it.
+    /// All groups from here on are sent; those with an excerpt in part.
     pub(super) start: usize,
     pub(super) excerpts: BTreeMap<usize, Excerpt>,
-    /// Tokens that are left.
+    /// The remaining tokens.
     pub(super) room: u64,
 }
 
@@ -172,19 +175,22 @@ impl<'a> Selection<'a> {
         Self { view, start, excerpts: BTreeMap::new(), room }
     }
 
-    /// Goes on with the first piece of each long message while the newest groups have no more than `share` tokens.
+    /// Adds the first piece of each long message before the newest groups, while these have at most
+    /// `share` tokens.
     pub(super) fn add_heads(&mut self, texts: &mut Texts<'_>, share: u64) {
         let mut left = share.saturating_sub(self.view.tokens(self.start..self.view.path().groups()));
         while let Some(group) = self.start.checked_sub(1).filter(|_| left >= pieces::SMALL) {
             let head = texts.excerpt(group, [0]);
             let tokens = head.as_ref().map_or_else(|| self.view.tokens(group..self.start), |head| head.tokens);
             let (Some(rest), Some(room)) = (left.checked_sub(tokens), self.room.checked_sub(tokens)) else { break };
-            (left, self.room, self.start) = (rest, room, group);
+            left = rest;
+            self.room = room;
+            self.start = group;
             self.excerpts.extend(head.map(|head| (group, head)));
         }
     }
 
-    /// Adds the best passages of long messages, in so many percent of the room that is left.
+    /// Adds the best passages of long messages, in this percentage of the remaining room.
     pub(super) fn add_passages(&mut self, texts: &mut Texts<'_>, query: &Query, scored: &[(usize, u64)], part: u8) {
         let room = percent(self.room, part);
         if room < LEAST_ROOM {
@@ -222,7 +228,8 @@ impl<'a> Selection<'a> {
         }
     }
 
-    /// What it costs to send a group whole, on top of an excerpt; `None` when it is sent whole.
+    /// The cost of sending a group in full, in addition to its excerpt; `None` if it is sent in
+    /// full already.
     pub(super) fn price(&self, group: usize) -> Option<u64> {
         let whole = self.view.tokens(group..group + 1);
         match self.excerpts.get(&group) {
@@ -231,8 +238,8 @@ impl<'a> Selection<'a> {
         }
     }
 
-    /// Gives what is left of the room to the newest groups that are not sent whole, and those directly before them. An
-    /// excerpt that must stay one does not end them.
+    /// Gives the remaining room to the newest groups that are not sent in full, and those directly
+    /// before them. An excerpt that cannot be completed does not end them.
     pub(super) fn lengthen(&mut self, chosen: &[usize]) {
         for group in (0..self.view.path().groups()).rev() {
             let is_chosen = chosen.binary_search(&group).is_ok();

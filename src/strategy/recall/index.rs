@@ -1,4 +1,5 @@
-//! Which group holds which word how often. It grows and shrinks a group at a time, at the end.
+//! `Index`: which group holds which word how often. It grows and shrinks at its end, a group at
+//! a time.
 
 use std::collections::HashMap;
 
@@ -14,23 +15,23 @@ pub(super) struct Index {
     stem: Stem,
     words: Words,
     groups: Vec<Indexed>,
-    /// The terms of all groups, one group behind the other, each with its own in order.
+    /// The terms of all groups, one group after the other; those of each group are sorted.
     terms_of: Vec<u32>,
     ids: HashMap<Key, u32>,
     terms: Vec<Term>,
-    /// The words of all groups, counted as often as they stand there.
+    /// The number of words of all groups, counting repetitions.
     length: u64,
-    /// Room for the terms of the group that is being added.
+    /// A buffer for the terms of the group that is being added.
     found: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Indexed {
-    /// The newest item of the groups up to and with this one.
+    /// The newest item of the groups up to and including this one.
     stamp: Stamp,
-    /// Where its terms end.
+    /// The end of its terms.
     end: usize,
-    /// Its words, counted as often as they stand there.
+    /// The number of its words, counting repetitions.
     length: u32,
 }
 
@@ -40,7 +41,7 @@ struct Term {
     postings: Vec<Posting>,
 }
 
-/// A group that holds a word, and how often.
+/// A group that contains a word, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Posting {
     pub(super) group: u32,
@@ -67,7 +68,7 @@ impl Index {
         }
     }
 
-    /// Makes it the index of this path: forgets the groups that changed, from the end, and reads those that are new.
+    /// Updates the index to this path: removes changed groups from the end, and reads new ones.
     pub(super) fn update(&mut self, path: Path<'_>, stem: Stem) {
         if self.stem != stem {
             *self = Self::new(stem);
@@ -80,8 +81,8 @@ impl Index {
         }
     }
 
-    /// Whether the last group stands on the path as it was read. Items with the same stamp have the same items before
-    /// them, so it vouches for all groups before it.
+    /// Whether the last group is on the path unchanged. Items with the same stamp have the same
+    /// items before them, so this holds for all groups before it too.
     fn stands(&self, path: Path<'_>, last: &Indexed) -> bool {
         path.newest_item(self.groups.len() - 1).is_some_and(|newest| newest.stamp() == last.stamp)
     }
@@ -102,7 +103,7 @@ impl Index {
         self.found = found;
     }
 
-    /// The terms of all that is said in a message: its text, its author's name, its calls.
+    /// Collects the terms of a message: its text, its author's name, its calls.
     fn read(&mut self, message: &Message, found: &mut Vec<u32>) {
         let Self { words, ids, terms, .. } = self;
         let mut take = |text: &str| words.each(text, &mut |word: &str| found.push(term(ids, terms, Key::of(word))));
@@ -112,7 +113,8 @@ impl Index {
         let calls = message.tool_calls().iter().map(|call| (call.name(), call.arguments()));
         for (name, arguments) in calls.chain(message.function_call().map(|call| (call.name(), call.arguments()))) {
             take(name);
-            // As text, an escaped character would stick to the word behind it: `\nParis`.
+            // Parsed first, because in the raw text an escaped character would join the next word:
+            // `\nParis`.
             match serde_json::from_str(&arguments) {
                 Ok(arguments) => each_text(&arguments, &mut take),
                 Err(_) => take(&arguments),
@@ -124,7 +126,8 @@ impl Index {
         let Some(last) = self.groups.pop() else { return };
         self.length -= u64::from(last.length);
         let start = self.groups.last().map_or(0, |before| before.end);
-        // Terms are numbered as they appear, so those that only this group has are the last ones.
+        // Terms are numbered in the order of appearance, so those that only this group has are the
+        // last ones.
         for id in self.terms_of.drain(start..).rev() {
             let term = &mut self.terms[id as usize];
             term.postings.pop();
@@ -135,27 +138,27 @@ impl Index {
         }
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     pub(super) fn groups(&self) -> usize {
         self.groups.len()
     }
 
-    /// The words of a group, counted as often as they stand there.
+    /// The number of words of a group, counting repetitions.
     pub(super) fn length(&self, group: usize) -> u64 {
         self.groups.get(group).map_or(0, |group| u64::from(group.length))
     }
 
-    /// The words of all groups, counted so.
+    /// The number of words of all groups, counting repetitions.
     pub(super) fn total_length(&self) -> u64 {
         self.length
     }
 
-    /// The groups that hold a word, in order.
+    /// The groups that contain a word, in order.
     pub(super) fn postings(&self, word: Key) -> &[Posting] {
         self.ids.get(&word).map_or(&[], |&id| &self.terms[id as usize].postings)
     }
 
-    /// Adds the words of a text, as often as they stand there, in order.
+    /// Adds the words of a text, with repetitions, in order.
     pub(super) fn read_keys(&mut self, text: &str, into: &mut Vec<Key>) {
         self.words.each(text, &mut |word: &str| into.push(Key::of(word)));
     }
@@ -177,7 +180,7 @@ fn term(ids: &mut HashMap<Key, u32>, terms: &mut Vec<Term>, key: Key) -> u32 {
     })
 }
 
-/// The keys and texts of a JSON value.
+/// Visits the keys and texts of a JSON value.
 fn each_text(value: &Value, take: &mut impl FnMut(&str)) {
     match value {
         Value::String(text) => take(text),
@@ -191,7 +194,7 @@ fn each_text(value: &Value, take: &mut impl FnMut(&str)) {
     }
 }
 
-/// A count in four bytes; more groups or words do not fit a machine.
+/// A count in four bytes; more groups or words do not fit into memory.
 fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,5 @@
-//! What has to do with the question.
+//! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own
+//! groups.
 
 mod excerpts;
 mod index;
@@ -12,22 +13,23 @@ use std::collections::BinaryHeap;
 
 use super::options::{FREE, Listed, Options, Reader, invalid};
 use crate::error::{Error, Result};
-use crate::plan::{Draft, Reason, Strategy, StrategyCache, TrimsTo, View};
+use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 use excerpts::{Segments, Selection};
 use index::Index;
 use query::Query;
 use score::Scores;
 use terms::Stem;
 
-/// Keeps the groups that share words with the user message to be answered, and the newest ones: a part of the room is
-/// always theirs, and all that is left. A question that says little by itself ("And what was it?") is looked up with
-/// words of the user messages before it; one that shares no word with the conversation gets the newest groups.
+/// Keeps the groups that share words with the user message to be answered, and the newest groups: a
+/// part of the room is always reserved for these, and they get what remains. A question that says
+/// little on its own ("And what was it?") is looked up with words of the user messages before it.
+/// If a question shares no word with the conversation, the newest groups are sent.
 ///
-/// Of long messages that do not fit, passages are sent: those that have to do with the question, and the first one of the
-/// newest, so that the model sees its own last answer.
+/// Of long messages that do not fit, passages are sent: those that are related to the question, and
+/// the first one of the newest messages, so that the model sees its own last answer.
 ///
-/// Each request has other messages, so a provider's prompt cache finds little to reuse, and the low mark is not used:
-/// what is trimmed is filled up to the high mark.
+/// Each request has other messages, so a provider's prompt cache finds little to reuse. The low
+/// mark is therefore not used: a trimmed request is filled up to the high mark.
 ///
 /// # Examples
 /// ```
@@ -52,10 +54,11 @@ pub struct Recall {
     stem: Stem,
 }
 
-/// Percent of the room that the newest groups always have: with the question a good quarter of the budget, within which
-/// nothing is lost that a window would send. 15 would find some one point more of what is older (docs/internals/recall.md).
+/// The percentage of the room reserved for the newest groups: with the question, about a quarter of
+/// the budget, within which nothing is lost that a window would send. 15 would find about one point
+/// more of what is older (docs/internals/recall.md).
 const TAIL: u8 = 26;
-/// Percent of the room left beside the newest groups that passages have.
+/// The percentage for passages of the room left beside the newest groups.
 const EXCERPTS: u8 = 10;
 
 impl Default for Recall {
@@ -65,31 +68,37 @@ impl Default for Recall {
 }
 
 impl Recall {
-    /// 26 % of the room for the newest groups, 10 % of the rest for passages of long messages, and English endings.
+    /// The defaults: 26 % of the room for the newest groups, 10 % of the rest for passages of long
+    /// messages, and English endings removed.
     pub fn new() -> Self {
         Self { tail: TAIL, excerpts: EXCERPTS, stem: Stem::English }
     }
 
-    /// Percent of the room that the newest groups always have. Default 26; above 100 counts as 100.
+    /// The percentage of the room reserved for the newest groups. Default 26; above 100 counts as
+    /// 100.
+    ///
+    /// Raise it for conversations that rarely return to old topics; lower it to find more of what
+    /// is older.
     pub fn tail(self, percent: u8) -> Self {
         Self { tail: percent.min(100), ..self }
     }
 
-    /// Percent of the room left beside the newest groups for passages of messages over 150 tokens; nothing while that is
-    /// under 150 tokens. As much of the whole room may be taken for the newest groups, the long ones by their first passage,
-    /// where they do not fit whole. Default 10, 0 for whole messages only; above 100 counts as 100.
+    /// The percentage for passages of messages over 150 tokens, of the room left beside the newest
+    /// groups; there are no passages if that is less than 150 tokens. The same percentage of the
+    /// whole room may be used for the newest groups if they do not fit in full, with the first
+    /// passage of each long one. Default 10; 0 sends only whole messages; above 100 counts as 100.
     pub fn excerpts(self, percent: u8) -> Self {
         Self { excerpts: percent.min(100), ..self }
     }
 
-    /// Compares words as they are written: `books` does not find `book`. For conversations in other languages, where
-    /// cutting off English endings makes different words the same.
+    /// Compares words as written: `books` does not find `book`. Use it for conversations in other
+    /// languages, where removing English endings would make different words equal.
     pub fn without_stemming(self) -> Self {
         Self { stem: Stem::None, ..self }
     }
 }
 
-/// What is kept between plans.
+/// The data kept between plans.
 #[derive(Debug, Default)]
 struct Cache {
     index: Index,
@@ -97,16 +106,18 @@ struct Cache {
     cuts: Segments,
 }
 
-/// A group that may be kept: the more its score is worth for its tokens the sooner, of two alike the newer.
+/// A group that may be kept. A higher score for its tokens comes first; of two equal ones, the
+/// newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     worth: u64,
     group: usize,
-    /// What it costs on top of what is sent of it already.
+    /// Its cost in addition to what is sent of it already.
     price: u64,
 }
 
-/// A score by the square root of the tokens: between the best and the most.
+/// A score divided by the square root of the tokens: a compromise between the best groups and the
+/// most groups.
 fn worth(score: u128, tokens: u64) -> u64 {
     let root = (tokens.clamp(1, 1 << 40) << 16).isqrt();
     u64::try_from((score << 16) / u128::from(root)).unwrap_or(u64::MAX)
@@ -116,7 +127,7 @@ fn percent(of: u64, percent: u8) -> u64 {
     u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(of)
 }
 
-/// Takes the best candidates that fit, and no other; sorted.
+/// Takes the best candidates that fit, skipping others; returns them sorted.
 fn choose(candidates: Vec<Candidate>, room: &mut u64) -> Vec<usize> {
     let least = candidates.iter().map(|candidate| candidate.price).min().unwrap_or(0);
     let mut best = BinaryHeap::from(candidates);
@@ -133,8 +144,8 @@ fn choose(candidates: Vec<Candidate>, room: &mut u64) -> Vec<usize> {
     chosen
 }
 
-/// Where a request must start with a user message: that of the first group's turn, if there is room for it. Without it the
-/// planner would leave that group out.
+/// If a request must start with a user message: that of the first group's turn, if there is room
+/// for it. Without it, the planner would leave that group out.
 fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Selection<'_>) -> Option<usize> {
     let path = view.path();
     let tail = (sent.start..path.groups()).find(|&group| view.is_optional(group));
@@ -149,7 +160,7 @@ fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Selection<'_>) -> Option<
     is_wanted.then_some(asked)
 }
 
-/// All that was not chosen is left out.
+/// Leaves out everything that was not chosen.
 fn draft(chosen: &[usize], leads: Option<usize>, sent: Selection) -> Draft {
     let mut draft =
         leads.map_or_else(Draft::keep_all, |leads| Draft::keep_all().because(leads..leads + 1, Reason::Leads));
@@ -193,9 +204,9 @@ impl Recall {
         match options.take("stem") {
             None | Some("english") => Ok(recall),
             Some("none") => Ok(recall.without_stemming()),
-            Some(other) => Err(invalid(format!(
-                "`recall` has `stem={other}`; `stem=english` (the default) and `stem=none` are allowed"
-            ))),
+            Some(other) => {
+                Err(invalid(format!("`recall` has `stem={other}`; it must be `english` (the default) or `none`")))
+            }
         }
     }
 }
@@ -212,8 +223,7 @@ impl Strategy for Recall {
     }
 
     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
-        let groups = view.path().groups();
-        if view.is_holding() || !view.is_over(view.tokens(0..groups)) {
+        if view.is_holding() || !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
         let Cache { index, scores, cuts } = cache.get();
@@ -222,7 +232,7 @@ impl Strategy for Recall {
         let query = Query::of(view.path(), turn, index);
         let scored = scores.of(index, &query);
         let mut texts = cuts.texts(view, index, self.stem);
-        let room = view.whole_room();
+        let room = view.budget().high.saturating_sub(view.required_tokens());
         let mut sent = Selection::tail(view, room, percent(room, self.tail));
         sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
@@ -237,10 +247,6 @@ impl Strategy for Recall {
         chosen.splice(0..0, leads);
         sent.lengthen(&chosen);
         Ok(draft(&chosen, leads, sent))
-    }
-
-    fn trims_to(&self) -> TrimsTo {
-        TrimsTo::HighMark
     }
 }
 

@@ -1,23 +1,25 @@
-//! Long texts in pieces that can be understood alone, and the choice among them.
+//! Splits long texts into pieces that can be understood alone, and chooses among them.
 
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// A piece of a text: where it stands in bytes, and its tokens, counted part by part (an upper bound in practice).
+/// A piece of a text: its range in bytes, and its tokens, counted part by part (in practice an
+/// upper bound).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) range: Range<usize>,
     pub(super) tokens: u64,
 }
 
-/// Pieces with fewer tokens take what follows, as long as both have fewer than [`FULL`].
+/// A piece with fewer tokens is joined with the next one, as long as both have fewer than [`FULL`].
 pub(super) const SMALL: u64 = 24;
-/// Prose with more tokens is cut into sentences.
+/// Prose with more tokens is divided into sentences.
 const FULL: u64 = 96;
-/// Anything with more tokens is cut into lines, and those every so many characters.
+/// Anything with more tokens is divided into lines, and those after a fixed number of characters.
 const MOST: u64 = 400;
 const MOST_CHARACTERS: usize = 300;
-/// A line or sentence of so many bytes is not counted in one, so that no text is tokenized twice.
+/// A line or sentence of this many bytes is not counted at once, so that no text is tokenized
+/// twice.
 const LONG_LINE: usize = 4 * MOST_CHARACTERS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +38,12 @@ struct Block {
     kind: Kind,
 }
 
-/// Segments a text into pieces that cover it: blocks of code, items of lists, headings with what follows, paragraphs, tables.
-/// `count` gives the tokens of a text; each byte is counted once, or twice in a line without an end.
+/// Divides a text into pieces that cover it: blocks of code, items of lists, headings with what
+/// follows, paragraphs, tables. `count` returns the tokens of a text; each byte is counted once, or
+/// twice in an endless line.
 pub(super) fn cut(text: &str, count: impl Fn(&str) -> u64) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
-    // A heading, or a sentence that announces what comes (`Here is an example:`), is not left alone.
+    // A heading, or a sentence that announces something (`Here is an example:`), is not left alone.
     let mut announces = false;
     for block in blocks(text) {
         let parts = parts_of(text, &block, &count);
@@ -92,7 +95,7 @@ fn parts_of(text: &str, block: &Block, count: &impl Fn(&str) -> u64) -> Vec<Piec
     parts
 }
 
-/// A range in chunks of so many characters.
+/// A range in chunks of a fixed number of characters.
 fn chunks(text: &str, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let mut start = range.start;
     std::iter::from_fn(move || {
@@ -113,10 +116,12 @@ fn line_ends(text: &str) -> Vec<usize> {
     lines.collect()
 }
 
-/// Behind the white space that follows a full stop, and behind one that needs none.
+/// The end of each sentence: after the white space that follows a full stop, and after a stop that
+/// needs none.
 fn sentence_ends(text: &str) -> Vec<usize> {
     let mut ends = Vec::new();
-    let (mut is_stopped, mut is_in_gap) = (false, false);
+    let mut is_stopped = false;
+    let mut is_in_gap = false;
     for (at, character) in text.char_indices() {
         if character.is_whitespace() {
             is_in_gap = is_stopped || character == '\n';
@@ -125,7 +130,7 @@ fn sentence_ends(text: &str) -> Vec<usize> {
                 ends.push(at);
             }
             is_in_gap = matches!(character, '。' | '！' | '？');
-            // A quote or bracket behind the stop belongs to the sentence.
+            // A quote or bracket after the stop belongs to the sentence.
             is_stopped = matches!(character, '.' | '!' | '?' | '…' | '।')
                 || (is_stopped && matches!(character, '"' | '\'' | ')' | ']' | '”' | '’' | '»' | '*' | '_'));
         }
@@ -140,14 +145,16 @@ fn sentence_ends(text: &str) -> Vec<usize> {
 fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut fence: Option<&str> = None;
-    let (mut at, mut is_closed) = (0, true);
+    let mut at = 0;
+    let mut is_closed = true;
     for line in text.split_inclusive('\n') {
         let range = at..at + line.len();
         at = range.end;
         let last = blocks.last_mut();
         if let Some(open) = fence {
             if closes(line, open) {
-                (fence, is_closed) = (None, true);
+                fence = None;
+                is_closed = true;
             }
             if let Some(last) = last {
                 last.range.end = range.end;
@@ -173,7 +180,7 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// Whether a line of this kind begins a block directly behind a line of the other.
+/// Whether a line of kind `next` begins a block directly after a line of kind `last`.
 fn begins(last: Kind, next: Kind) -> bool {
     match next {
         Kind::Item | Kind::Heading => true,
@@ -182,7 +189,7 @@ fn begins(last: Kind, next: Kind) -> bool {
     }
 }
 
-/// The kind of a line outside of code; `None` of a blank one.
+/// The kind of a line outside of code; `None` for a blank one.
 fn kind_of(line: &str) -> Option<Kind> {
     let line = line.trim();
     let first = line.chars().next()?;
@@ -213,19 +220,19 @@ fn closes(line: &str, open: &str) -> bool {
     line.starts_with(open) && line.trim_start_matches(&open[..1]).is_empty()
 }
 
-/// A piece that may be sent, of whichever text, by how much it is worth.
+/// A piece of some text that may be sent, with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
-    /// The text, by a number of the caller's: of equal offers the one with the larger number is taken.
+    /// The caller's number of the text; of equal offers, the one with the larger number is taken.
     pub(super) text: usize,
-    /// The piece's index in it.
+    /// The index of the piece in the text.
     pub(super) piece: usize,
     pub(super) worth: u64,
     pub(super) tokens: u64,
 }
 
-/// The best offers that fit into `room` tokens, by text and piece. Each text that is taken from costs `wrapper` once, and
-/// each gap in it `mark`.
+/// The best offers that fit into `room` tokens, by text and piece. Each text that is used costs
+/// `wrapper` once, and each gap in it `mark`.
 pub(super) fn choose(mut offers: Vec<Offer>, mut room: u64, wrapper: impl Fn(usize) -> u64, mark: u64) -> Vec<Offer> {
     offers.sort_unstable_by_key(|offer| (Reverse(offer.worth), Reverse(offer.text), offer.piece));
     let mut chosen: std::collections::BTreeMap<(usize, usize), Offer> = std::collections::BTreeMap::new();
@@ -234,7 +241,8 @@ pub(super) fn choose(mut offers: Vec<Offer>, mut room: u64, wrapper: impl Fn(usi
         let is_new = chosen.range((offer.text, 0)..=(offer.text, usize::MAX)).next().is_none();
         let beside = [offer.piece.checked_sub(1), offer.piece.checked_add(1)].into_iter().flatten();
         let joined = beside.filter(|&piece| chosen.contains_key(&(offer.text, piece))).count() as u64;
-        // Alone a piece has a gap before and behind it; each neighbour closes one of those that are paid already.
+        // A piece alone has a gap before and after it; each neighbour closes one of the gaps that
+        // are paid already.
         let gaps = if is_new { 2 * mark } else { mark };
         let price = offer.tokens + if is_new { wrapper(offer.text) } else { 0 } + gaps;
         let back = joined * mark;
@@ -246,7 +254,7 @@ pub(super) fn choose(mut offers: Vec<Offer>, mut room: u64, wrapper: impl Fn(usi
     chosen.into_values().collect()
 }
 
-/// The ranges of the chosen pieces, in order; neighbours join.
+/// The ranges of the chosen pieces, in order; adjacent ones are joined.
 pub(super) fn ranges(pieces: &[Piece], chosen: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for piece in chosen.into_iter().filter_map(|index| pieces.get(index)) {

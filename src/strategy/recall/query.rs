@@ -1,33 +1,33 @@
-//! Which words are asked for.
+//! `Query`: the words that are asked for.
 
 use super::index::Index;
 use super::terms::Key;
 use crate::conversation::Path;
 use crate::message::Message;
 
-/// Weight of a word of the question itself: weights are in eighths.
+/// The weight of a word of the question itself; weights are in eighths.
 pub(super) const WHOLE: u64 = 8;
-/// A question with so many words that the conversation knows speaks for itself.
+/// A question with this many words known to the conversation needs no help.
 const ENOUGH: usize = 4;
-/// How many earlier user messages lend words to one that does not.
+/// How many earlier user messages lend words to a question that has fewer.
 const MOST_LENDERS: usize = 3;
 /// How many words each of them lends.
 const MOST_LENT: usize = 12;
 
-/// The words of the user message that is to be answered and, where it says little by itself (`And what was it?`),
-/// words of the user messages before it.
+/// The words of the user message to be answered and, if it says little on its own (`And what was
+/// it?`), words of the user messages before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
     /// Each word once, with its weight.
     pub(super) words: Vec<(Key, u64)>,
-    /// The group that asks. It is no answer to itself.
+    /// The group with the question, which is not an answer to itself.
     pub(super) asked: Option<usize>,
-    /// The groups whose words were borrowed, which are no answers to them.
+    /// The groups whose words were borrowed, which are not answers to them.
     pub(super) lenders: Vec<usize>,
 }
 
 impl Query {
-    /// The query of a turn of the path that is indexed.
+    /// The query for a turn of the indexed path.
     pub(super) fn of(path: Path<'_>, turn: Option<usize>, index: &mut Index) -> Self {
         let asked = turn.map(|turn| path.turn(turn).start);
         let mut query = Self { asked, ..Self::default() };
@@ -45,7 +45,8 @@ impl Query {
         query
     }
 
-    /// Takes the rarest words of a user message. The fewer are known already, the more they weigh.
+    /// Borrows the rarest words of a user message. The fewer words are known already, the more they
+    /// weigh.
     fn borrow(&mut self, index: &mut Index, path: Path<'_>, lender: usize) {
         let weight = WHOLE / 2 * (ENOUGH - self.words.len()) as u64 / ENOUGH as u64;
         let mut words: Vec<(usize, String)> =
@@ -60,12 +61,13 @@ impl Query {
         self.lenders.push(lender);
     }
 
-    /// Whether a word of this weight counts in a group: one that lent words is no answer to them.
+    /// Whether a word of this weight counts in a group: a group that lent words is not an answer to
+    /// them.
     pub(super) fn may_find(&self, group: usize, weight: u64) -> bool {
         weight == WHOLE || !self.lenders.contains(&group)
     }
 
-    /// How many groups hold a word, the one that asks left aside.
+    /// How many groups contain a word, not counting the group with the question.
     pub(super) fn held_by(&self, index: &Index, word: Key) -> usize {
         let postings = index.postings(word);
         let is_asked = |asked: usize| postings.binary_search_by_key(&asked, |posting| posting.group as usize).is_ok();

@@ -50,12 +50,12 @@ fn what_shares_words_with_the_question_is_sent_and_the_room_filled_to_the_high_m
     assert_eq!(plan.tokens().total(), 3 + 6 * 16);
     insta::assert_snapshot!(plan.explain(), @"
     recall:tail=26: sends 16 of 101 messages, 99 of 100 tokens
-      limit 100 tokens; trims above 100
-      -   0-17   left out    18 messages       108 tokens  less to do with the question than what fits
-      +  18-22   sent         5 messages        30 tokens  has to do with the question
-      -  23-57   left out    35 messages       210 tokens  less to do with the question than what fits
-      +  58-62   sent         5 messages        30 tokens  has to do with the question
-      -  63-94   left out    32 messages       192 tokens  less to do with the question than what fits
+      limit 100 tokens; high mark 100, low mark 70
+      -   0-17   left out    18 messages       108 tokens  less related to the question than what fits
+      +  18-22   sent         5 messages        30 tokens  related to the question
+      -  23-57   left out    35 messages       210 tokens  less related to the question than what fits
+      +  58-62   sent         5 messages        30 tokens  related to the question
+      -  63-94   left out    32 messages       192 tokens  less related to the question than what fits
       +  95-99   sent         5 messages        30 tokens  fits
       + 100      sent          1 message         6 tokens  to be answered
       0 for the head + 0 for tools + 96 for history + 3 to open the reply = 99 tokens
@@ -153,11 +153,11 @@ fn the_spec_can_be_read_back() {
     }
     for (spec, said) in [
         ("recal", "did you mean `recall`?"),
-        ("recall:tail=101", "`tail=101`; 0 to 100 (percent) is allowed"),
-        ("recall:tail=x", "a whole number is needed"),
-        ("recall:excerpts=101", "`excerpts=101`; 0 to 100 (percent) is allowed"),
-        ("recall:excerpts=none", "a whole number is needed, or `no`"),
-        ("recall:stem=latin", "`stem=latin`; `stem=english` (the default) and `stem=none` are allowed"),
+        ("recall:tail=101", "`tail=101`; it must be 0 to 100 (percent)"),
+        ("recall:tail=x", "it must be a whole number"),
+        ("recall:excerpts=101", "`excerpts=101`; it must be 0 to 100 (percent)"),
+        ("recall:excerpts=none", "it must be a whole number, or `no`"),
+        ("recall:stem=latin", "`stem=latin`; it must be `english` (the default) or `none`"),
         ("recall:turns=1", "it takes tail=PERCENT, excerpts=PERCENT or no, stem=none"),
     ] {
         let error = parse(spec).unwrap_err().to_string();

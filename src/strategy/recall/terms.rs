@@ -1,4 +1,4 @@
-//! From text to the words that are compared.
+//! `Words`: the words of a text, as they are compared.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,17 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What is cut off the end of words, so that `books` finds `book`.
+/// What is removed from the end of words, so that `books` finds `book`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stem {
     /// English endings (Snowball's stemmer).
     #[default]
     English,
-    /// Nothing.
+    /// Nothing is removed.
     None,
 }
 
-/// A word as the index knows it.
+/// A word in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key(u64);
 
@@ -27,10 +27,11 @@ impl Key {
     }
 }
 
-/// Longer words (hashes, data in base64) are compared whole.
+/// Longer words (hashes, base64 data) are not stemmed.
 const LONGEST_STEMMED: usize = 40;
 
-/// Words that say nothing about what a sentence is about, sorted. The last lines are what an apostrophe leaves behind.
+/// Words that say nothing about the topic of a sentence, sorted. The last lines are the rests after
+/// an apostrophe.
 const STOP_WORDS: [&str; 134] = [
     "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
     "been", "before", "being", "between", "both", "but", "by", "can", "could", "d", "did", "do", "does", "doing",
@@ -43,8 +44,8 @@ const STOP_WORDS: [&str; 134] = [
     "which", "while", "who", "whom", "whose", "why", "will", "with", "would", "yes", "yet", "you", "your", "yours",
 ];
 
-/// Finds the words of texts: runs of letters, marks and digits, in lower case, without stop words and endings. Where a
-/// script writes no spaces, each pair of characters is a word.
+/// Finds the words of texts: runs of letters, marks and digits, in lower case, without stop words
+/// and endings. In a script without spaces, each pair of characters is a word.
 pub(super) struct Words {
     stemmer: Option<Stemmer>,
     lower: String,
@@ -61,7 +62,7 @@ impl Words {
 
     /// Calls `found` with every word of a text, in order.
     pub(super) fn each(&mut self, text: &str, found: &mut impl FnMut(&str)) {
-        // One spelling for what looks the same: composed letters, full-width digits, ligatures.
+        // Normalizes characters that look the same: composed letters, full-width digits, ligatures.
         let text = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.nfkc().collect::<String>()) };
         for run in text.split(|character| !is_of_word(character)).filter(|run| !run.is_empty()) {
             if run.is_ascii() {
@@ -83,7 +84,7 @@ impl Words {
         }
     }
 
-    /// A run that spaces or punctuation set apart; a name of a program (`userName`) also by its parts.
+    /// A run between spaces or punctuation; a program's identifier (`userName`) also by its parts.
     fn spaced(&mut self, run: &str, found: &mut impl FnMut(&str)) {
         self.one(run, found);
         let mut start = 0;
@@ -123,11 +124,11 @@ fn is_of_word(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_alphanumeric();
     }
-    // Vowel signs and accents that follow their letter belong to it.
+    // Vowel signs and accents belong to the letter that they follow.
     character.is_alphanumeric() || is_combining_mark(character)
 }
 
-/// Whether a character's script sets no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
+/// Whether a character's script has no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
 fn is_unspaced(character: char) -> bool {
     matches!(character,
         '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3005}'..='\u{3007}'
@@ -135,7 +136,7 @@ fn is_unspaced(character: char) -> bool {
         | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
 }
 
-/// Each pair of neighbours; a character that is alone, alone.
+/// Each pair of adjacent characters; a single character on its own.
 fn pairs(run: &str, found: &mut impl FnMut(&str)) {
     let ends = || run.char_indices().map(|(at, character)| at + character.len_utf8());
     let starts = run.char_indices().map(|(at, _)| at);
@@ -145,8 +146,8 @@ fn pairs(run: &str, found: &mut impl FnMut(&str)) {
     starts.zip(ends().skip(1)).for_each(|(start, end)| found(&run[start..end]));
 }
 
-/// Where a small letter stands before a capital (`user|Name`), or a capital before one that begins a word
-/// (`HTTP|Server`).
+/// The positions where a lower-case letter precedes a capital (`user|Name`), or a capital precedes
+/// one that begins a word (`HTTP|Server`).
 fn humps(run: &str) -> impl Iterator<Item = usize> {
     let bytes = run.as_bytes();
     (1..bytes.len()).filter(move |&at| {

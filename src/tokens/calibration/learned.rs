@@ -1,4 +1,4 @@
-//! What is known of one model at one server, and what follows from it.
+//! `Learned`: what is known of one model at one server. `Forecast`: what its next bill will be.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,25 +8,28 @@ use serde::{Deserialize, Serialize};
 use super::line::Line;
 use super::misses::Misses;
 use super::{LARGEST, ONE, scaled};
+use crate::bisect::first_where;
 use crate::text::{counted, thousands};
 use crate::tokens::Count;
 
-/// Before bills are known a forecast may fall short by a tenth; what is left of it fades over this many bills.
+/// Before any bill, a forecast may fall short by a tenth; this allowance fades over this many
+/// bills.
 const FADES_OVER: u64 = 8;
 const AT_FIRST: i64 = ONE / 10;
-/// What a message can cost more than we think whatever its size.
+/// How many tokens a message may cost beyond our count, whatever its size.
 const FRAMING: u64 = 4;
-/// Of requests that are more than so many times as large as any that was billed, errors of forecasts say nothing.
+/// For requests more than this many times as large as any that was billed, the errors of forecasts
+/// say nothing.
 const REACH: u64 = 8;
 
-/// What was learned from the bills of one model at one server. `Display` says it in a line.
+/// What was learned from the bills of one model at one server. `Display` prints it in one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Learned {
     bills: u64,
     #[serde(flatten)]
     line: Line,
-    /// What the bill was more than each forecast that started from an earlier one, and than those of first requests.
+    /// By how much bills exceeded the forecasts that had an anchor, and those of first requests.
     #[serde(skip_serializing_if = "Misses::is_empty")]
     misses: Misses,
     #[serde(skip_serializing_if = "Misses::is_empty")]
@@ -35,44 +38,45 @@ pub struct Learned {
     largest: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
-    /// What an older version kept instead of `misses`; taken over when it is read.
+    /// The field that an older version had instead of `misses`; converted when it is read.
     #[serde(skip_serializing)]
     errors: VecDeque<i64>,
 }
 
-/// A request of a conversation with its bill: what forecasts start from.
+/// Our count of a request and its bill, which the conversation's next forecast starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Anchor {
-    /// What we counted, in tokens.
+    /// Our count, in tokens.
     pub estimated: u64,
     /// The tokens of the prompt that were billed.
     pub billed: u64,
 }
 
-/// What a bill will be.
+/// The expected bill of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Forecast {
-    /// What we count.
+    /// Our count.
     pub estimated: Count,
-    /// The tokens of the prompt that will be billed.
+    /// The tokens of the prompt that are expected to be billed.
     pub tokens: u64,
-    /// What the bill may be more than that: at most one of a hundred is more still.
+    /// How much higher the bill may be: at most one bill in a hundred exceeds it.
     pub margin: u64,
     /// Whether it starts from an earlier bill of the conversation.
     pub anchored: bool,
 }
 
 impl Forecast {
-    /// The forecast and its margin.
+    /// The forecast plus its margin.
     pub fn most(&self) -> u64 {
         self.tokens.saturating_add(self.margin)
     }
 }
 
 impl Learned {
-    /// What the bill of a request will be that we count as `estimated`; the anchor is the conversation's last bill.
+    /// The expected bill of a request that we count as `estimated`; the anchor is the
+    /// conversation's last bill.
     pub fn forecast(&self, estimated: Count, anchor: Option<&Anchor>) -> Forecast {
         let tokens = self.expected(estimated.tokens, anchor);
         let change = signed(estimated.tokens) - anchor.map_or(0, |anchor| signed(anchor.estimated));
@@ -81,7 +85,7 @@ impl Learned {
         Forecast { estimated, tokens, margin, anchored: anchor.is_some() }
     }
 
-    /// The bill of a request of `tokens` by our count.
+    /// The expected bill of a request of `tokens` by our count.
     fn expected(&self, tokens: u64, anchor: Option<&Anchor>) -> u64 {
         let line = self.line.drawn();
         let start = Anchor { estimated: 0, billed: line.offset.unsigned_abs() };
@@ -91,7 +95,7 @@ impl Learned {
         u64::try_from(expected.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// What the bill may be more than expected.
+    /// How much higher than expected the bill may be.
     fn margin(&self, estimated: Count, is_anchored: bool) -> u64 {
         let is_off = !self.misses.is_empty() && self.mean_error() > 0
             || self.worst(estimated.tokens, is_anchored) > 0
@@ -103,28 +107,29 @@ impl Learned {
         self.error_bar(estimated.tokens, is_anchored).saturating_add(FRAMING)
     }
 
-    /// What a token of our count costs, in millionths of a billed one.
+    /// What a token of our count costs, in millionths of a billed token.
     pub fn ratio(&self) -> u64 {
         self.line.drawn().ratio.unsigned_abs()
     }
 
-    /// The tokens in every request that we do not count, such as a prompt that the server adds to ours.
+    /// The tokens of every request that we do not count, such as a prompt that the server adds.
     pub fn offset(&self) -> u64 {
         self.line.drawn().offset.unsigned_abs()
     }
 
-    /// How many bills it was learned from.
+    /// The number of bills that it was learned from.
     pub fn bills(&self) -> u64 {
         self.bills
     }
 
-    /// How far the last forecasts with an anchor were off, up or down, on average: in millionths of our count.
+    /// The mean error of the recent forecasts with an anchor, too high or too low, in millionths of
+    /// our count.
     pub fn mean_error(&self) -> u64 {
         self.misses.mean_part()
     }
 
-    /// What the bill of a request of `tokens` by our count may be more than its forecast, in tokens; with an anchor or
-    /// without.
+    /// By how many tokens the bill of a request of `tokens` by our count may exceed its forecast,
+    /// with or without an anchor.
     pub fn error_bar(&self, tokens: u64, is_anchored: bool) -> u64 {
         let fading = AT_FIRST.unsigned_abs() * FADES_OVER.saturating_sub(self.bills) / FADES_OVER;
         let fading = u128::from(tokens) * u128::from(fading) / u128::from(ONE.unsigned_abs());
@@ -137,28 +142,22 @@ impl Learned {
         if is_anchored { anchored } else { anchored.max(self.first_misses.worst(tokens)) }
     }
 
-    /// The tokens that a request may have, as the server said when one had more: most servers mean prompt and reply.
+    /// The largest size of a request, as the server reported when a request exceeded it. Most
+    /// servers mean prompt and reply together.
     pub fn limit(&self) -> Option<u64> {
         self.limit
     }
 
-    /// The largest request by our count whose bill stays within `room` tokens, margin included; at most `room`. No margin
-    /// is taken for what is more than eight times as large as any request that was billed, and the ratio counts there as far
-    /// as bills have shown it: a few small bills say nothing about a request that fills a window.
+    /// The largest request by our count whose bill stays within `room` tokens, margin included; at
+    /// most `room`. For requests more than eight times as large as any that was billed, no margin
+    /// is applied, and the ratio only as far as bills have confirmed it: a few small bills say
+    /// nothing about a request that fills a window.
     pub fn fitting(&self, room: u64, exact: bool, anchor: Option<&Anchor>) -> u64 {
-        let fits = |tokens: u64| self.most(Count { tokens, exact }, anchor) <= room;
-        if fits(room) {
-            return room;
-        }
-        let (mut fitting, mut too_large) = (0, room);
-        while too_large - fitting > 1 {
-            let middle = fitting + (too_large - fitting) / 2;
-            if fits(middle) { fitting = middle } else { too_large = middle }
-        }
-        fitting
+        let is_too_large = |tokens: u64| self.most(Count { tokens, exact }, anchor) > room;
+        if is_too_large(room) { first_where(1..room, is_too_large).saturating_sub(1) } else { room }
     }
 
-    /// The most that a request is taken to cost when it must fit.
+    /// The highest bill to assume for a request that must fit.
     pub(super) fn most(&self, estimated: Count, anchor: Option<&Anchor>) -> u64 {
         let within_reach = estimated.tokens.min(self.largest.saturating_mul(REACH));
         let expected = self.expected(within_reach, anchor);
@@ -170,7 +169,8 @@ impl Learned {
 
     pub(super) fn learn(&mut self, forecast: &Forecast, billed: u64, anchor: Option<&Anchor>) {
         let estimated = forecast.estimated;
-        let (counted, bill) = (signed(estimated.tokens), signed(billed));
+        let counted = signed(estimated.tokens);
+        let bill = signed(billed);
         match anchor {
             Some(anchor) => self.line.learn_change(counted - signed(anchor.estimated), bill - signed(anchor.billed)),
             None => self.line.learn_first(counted, bill, estimated.exact),
@@ -179,12 +179,12 @@ impl Learned {
         if forecast.anchored {
             self.misses.push(missed, estimated.tokens);
         } else if self.bills > 0 {
-            // The very first bill is what the line is drawn from: no forecast was made.
+            // The very first bill defines the line; there was no forecast.
             self.first_misses.push(missed, estimated.tokens);
         }
         self.bills = self.bills.saturating_add(1);
         self.largest = self.largest.max(estimated.tokens);
-        // A longer one was answered.
+        // The limit is wrong if a longer request was answered.
         self.limit = self.limit.filter(|limit| *limit >= billed);
     }
 
@@ -200,25 +200,28 @@ impl Learned {
         self.limit = limit;
     }
 
-    /// What was read from a file, within the bounds that learning keeps.
+    /// The values read from a file, forced into the bounds that learning keeps.
     pub(super) fn checked(self) -> Self {
         let limit = self.limit.filter(|limit| *limit > 0);
         if self.largest > 0 || self.bills == 0 {
-            let (misses, first_misses) = (self.misses.checked(), self.first_misses.checked());
+            let misses = self.misses.checked();
+            let first_misses = self.first_misses.checked();
             return Self { line: self.line.checked(), misses, first_misses, limit, errors: VecDeque::new(), ..self };
         }
-        // An older version took what the first bills had beside the messages for a ratio. A few bills later that is
-        // forgotten; before that it is better to start afresh.
+        // An older version counted what first bills have in addition to the messages towards the
+        // ratio. After a few more bills that no longer matters; before that, it is better to start
+        // again.
         if self.bills <= FADES_OVER {
             return Self { limit, ..Self::default() };
         }
         let misses = Misses::from_parts(self.errors);
-        let (line, largest) = (self.line.checked(), LARGEST.unsigned_abs());
+        let line = self.line.checked();
+        let largest = LARGEST.unsigned_abs();
         Self { bills: self.bills, line, misses, largest, limit, ..Self::default() }
     }
 }
 
-/// Tokens as a signed number that can be added and subtracted without care.
+/// Tokens as a signed number, small enough to add and subtract without overflow.
 fn signed(tokens: u64) -> i64 {
     i64::try_from(tokens).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }
@@ -226,7 +229,8 @@ fn signed(tokens: u64) -> i64 {
 impl fmt::Display for Learned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bills = usize::try_from(self.bills).unwrap_or(usize::MAX);
-        let (ratio, error) = (self.ratio() / 1_000, self.mean_error() / 1_000);
+        let ratio = self.ratio() / 1_000;
+        let error = self.mean_error() / 1_000;
         let bar = self.error_bar(self.largest, true).saturating_mul(1_000) / self.largest.max(1);
         write!(f, "{}.{:03} tokens billed for each of ours", ratio / 1_000, ratio % 1_000)?;
         if self.offset() > 0 {

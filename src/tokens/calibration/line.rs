@@ -1,35 +1,38 @@
-//! The line that bills follow: so many tokens for each of ours, and so many more in every request.
+//! `Line`: the line that bills follow: so many tokens for each of ours, and so many more in
+//! every request.
 
 use serde::{Deserialize, Serialize};
 
 use super::{LARGEST, ONE, scaled};
 
-/// A ratio outside of these is a server's odd way to count rather than a tokenizer: the densest of those recorded, Thai and
-/// Chinese on a small English vocabulary, cost 3.4 times our count.
+/// A ratio outside of these bounds is a server's odd way of counting and not a tokenizer: the
+/// densest of those recorded, Thai and Chinese on a small English vocabulary, cost 3.4 times our
+/// count.
 const RATIOS: (i64, i64) = (ONE / 4, 8 * ONE);
-/// What a ratio of 1 weighs before anything is known: as much as one change by so many tokens. Between 16 and 64 the mean
-/// error over 43 recorded conversations is the same to 0.03 points.
+/// The weight of the assumed ratio of 1: that of one change by this many tokens. Between 16 and 64
+/// the mean error over 43 recorded conversations is the same to 0.03 points.
 const PRIOR: i64 = 32;
-/// Of the weight of earlier changes so much is left at each new one, in parts of 32.
+/// How much of the weight of earlier changes remains at each new one, in parts of 32.
 const LEFT: i64 = 31;
-/// Of the weight of earlier first bills so much is left at each new one, in parts of 8.
+/// How much of the weight of earlier first bills remains at each new one, in parts of 8.
 const FIRSTS_LEFT: i64 = 7;
-/// What a first bill weighs, so that parts of it are whole numbers.
+/// The weight of a first bill, chosen so that parts of it are whole numbers.
 const WEIGHT: i64 = 2_000;
-/// What an offset of 0 weighs before anything is known: a four-hundredth of a first bill, so that a small first bill is
-/// explained by an offset and one of thousands of tokens by the ratio.
+/// The weight of the assumed offset of 0: a four-hundredth of a first bill, so that a small first
+/// bill is explained by an offset and one of thousands of tokens by the ratio.
 const NO_OFFSET: i64 = WEIGHT / 400;
-/// Above this size a first bill strays from the line in proportion to its size, and weighs less.
+/// Above this size, the error of a first bill grows with its size, so it weighs less.
 const LARGE_FIRST: i64 = 512;
-/// Tokens by which a bill strays from the line.
+/// The usual distance of a bill from the line, in tokens.
 const STRAYS: i64 = 10;
 
-/// Sums over bills, from which the line follows by least squares. Changes between two bills of a conversation tell the
-/// ratio whatever else is billed; the first bills of conversations tell the offset.
+/// Sums over bills, from which the line follows by least squares. Changes between two bills of a
+/// conversation give the ratio, whatever else is billed; the first bills of conversations give the
+/// offset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Line {
-    /// Changes of our count times changes of the bill, and times themselves, older ones weighing less.
+    /// Changes of our count times changes of the bill, and times themselves; older ones weigh less.
     products: i64,
     squares: i64,
     #[serde(skip_serializing_if = "Firsts::is_empty")]
@@ -43,36 +46,39 @@ struct Firsts {
     weight: i64,
     counts: i64,
     bills: i64,
-    /// Of counts times themselves, and times bills.
+    /// Of counts times themselves, and of counts times bills.
     squares: i64,
     products: i64,
 }
 
-/// The line as it is drawn.
+/// The fitted line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Drawn {
-    /// What a token of our count costs, in millionths of a billed one.
+    /// What a token of our count costs, in millionths of a billed token.
     pub(super) ratio: i64,
-    /// Tokens in every request beside those that we count.
+    /// The tokens of every request that we do not count.
     pub(super) offset: i64,
-    /// What the ratio may be more than that, in millionths, as long as too few bills tell it from the offset.
+    /// By how many millionths the ratio may be higher, as long as too few bills separate it from
+    /// the offset.
     pub(super) doubt: i64,
-    /// The ratio as far as it is known from bills and not assumed: 1 where they tell nothing about it.
+    /// The ratio as far as bills confirm it: 1 if they say nothing about it.
     pub(super) certain_ratio: i64,
 }
 
 impl Line {
-    /// Takes in a change of our count and of the bill.
+    /// Learns from a change of our count and of the bill.
     pub(super) fn learn_change(&mut self, counted: i64, billed: i64) {
-        let (counted, billed) = (bounded(counted), bounded(billed));
+        let counted = bounded(counted);
+        let billed = bounded(billed);
         self.products = scaled(self.products, LEFT, LEFT + 1) + counted * billed;
         self.squares = scaled(self.squares, LEFT, LEFT + 1) + counted * counted;
     }
 
-    /// Takes in the first bill of a conversation. Where our count claims to be exact, all that was billed beside it is
-    /// the offset.
+    /// Learns from the first bill of a conversation. If our count claims to be exact, everything
+    /// billed beyond it is the offset.
     pub(super) fn learn_first(&mut self, counted: i64, billed: i64, is_exact: bool) {
-        let (counted, billed) = (bounded(counted), bounded(billed));
+        let counted = bounded(counted);
+        let billed = bounded(billed);
         let (counted, billed) = if is_exact { (0, billed - counted) } else { (counted, billed) };
         self.firsts.add(counted, billed);
     }
@@ -85,7 +91,7 @@ impl Line {
         let weight = i128::from(firsts.weight + NO_OFFSET);
         let squares = with_prior(self.squares) + i128::from(firsts.squares);
         let products = with_prior(self.products) + i128::from(firsts.products);
-        // Rounding may make it 0 where it is small.
+        // Rounding may make a small one 0.
         let determinant = (squares * weight - counts * counts).max(1);
         let without_offset = ratio(products * one / squares);
         let with_offset = ratio((products * weight - bills * counts) * one / determinant);
@@ -101,7 +107,7 @@ impl Line {
         Drawn { ratio: with_offset, offset, doubt, certain_ratio: certain(with_offset, known) }
     }
 
-    /// What was read from a file, within the bounds that learning keeps.
+    /// The values read from a file, forced into the bounds that learning keeps.
     pub(super) fn checked(mut self) -> Self {
         let most = LARGEST * LARGEST * (LEFT + 1);
         self.products = self.products.clamp(-most, most);
@@ -113,9 +119,11 @@ impl Line {
 
 impl Firsts {
     fn add(&mut self, counted: i64, billed: i64) {
-        let (all, size) = (i128::from(WEIGHT), i128::from(counted.max(LARGE_FIRST)));
+        let all = i128::from(WEIGHT);
+        let size = i128::from(counted.max(LARGE_FIRST));
         let weighted = |number: i128| whole(all * number * i128::from(LARGE_FIRST * LARGE_FIRST) / (size * size));
-        let (counted, billed) = (i128::from(counted), i128::from(billed));
+        let counted = i128::from(counted);
+        let billed = i128::from(billed);
         let older = |sum: i64| scaled(sum, FIRSTS_LEFT, FIRSTS_LEFT + 1);
         self.weight = older(self.weight) + weighted(1);
         self.counts = older(self.counts) + weighted(counted);
@@ -128,8 +136,8 @@ impl Firsts {
         *self == Self::default()
     }
 
-    /// Sums that can belong together: nothing is less than 0 but bills, and the square of a sum not more than the sum of
-    /// the squares.
+    /// Makes the sums consistent: only bills may be negative, and the square of a sum is at most
+    /// the sum of the squares.
     fn checked(self) -> Self {
         let most = LARGEST * LARGE_FIRST * WEIGHT * 8;
         let positive = |sum: i64| sum.clamp(0, most);
@@ -149,7 +157,7 @@ fn ratio(millionths: i128) -> i64 {
     whole(millionths.clamp(RATIOS.0.into(), RATIOS.1.into()))
 }
 
-/// A ratio of which so much is known, what was assumed at first included.
+/// The part of a ratio that is known from this weight, which includes the assumed one.
 fn certain(ratio: i64, known: i128) -> i64 {
     let assumed = i128::from(PRIOR * PRIOR) * i128::from(WEIGHT);
     ONE + whole(i128::from(ratio - ONE) * (known - assumed).max(0) / known.max(1))

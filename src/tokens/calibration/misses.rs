@@ -1,4 +1,4 @@
-//! What forecasts fell short by.
+//! `Misses`: what forecasts fell short by.
 
 use std::collections::VecDeque;
 
@@ -6,16 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{ONE, scaled};
 
-/// So many are remembered.
+/// How many misses are remembered.
 const REMEMBERED: usize = 64;
-/// Sizes and misses are no larger than this, so that the square of one times the other is a number.
+/// The largest size or miss, chosen so that the square of one times the other does not overflow.
 const LARGEST_SIZE: u64 = 1 << 40;
-/// A bill is at most so many times our count more than its forecast.
+/// A bill exceeds its forecast by at most this many times our count.
 const LARGEST_PART: i64 = 8;
-/// What an older version kept, parts of a request without its size, is taken for misses of requests of this size.
+/// The fields of an older version, parts of a request without its size, are treated as misses of
+/// requests of this size.
 const OLDER_SIZE: u64 = 1_000;
 
-/// The last misses, newest last: of each what the bill was more than the forecast, and our count of the request.
+/// The last misses, newest last: by how much the bill exceeded the forecast, and our count of the
+/// request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Misses(VecDeque<(i64, u64)>);
@@ -32,27 +34,27 @@ impl Misses {
         self.0.is_empty()
     }
 
-    /// From what an older version kept: parts of the request in millionths.
+    /// Converts the fields of an older version: parts of the request in millionths.
     pub(super) fn from_parts(parts: impl IntoIterator<Item = i64>) -> Self {
         let miss = |part: i64| (scaled(part, OLDER_SIZE.cast_signed(), ONE), OLDER_SIZE);
         Self(parts.into_iter().map(miss).collect()).checked()
     }
 
-    /// What was read from a file, within the bounds that learning keeps.
+    /// The values read from a file, forced into the bounds that learning keeps.
     pub(super) fn checked(mut self) -> Self {
         self.0.truncate(REMEMBERED);
         Self(self.0.into_iter().map(within_bounds).collect())
     }
 
-    /// How far forecasts were off, up or down, on average: in millionths of our count.
+    /// The mean error of forecasts, too high or too low, in millionths of our count.
     pub(super) fn mean_part(&self) -> u64 {
         let part = |(missed, size): &(i64, u64)| scaled(missed.abs(), ONE, size.cast_signed()).unsigned_abs();
         self.0.iter().map(part).sum::<u64>().checked_div(self.0.len() as u64).unwrap_or(0)
     }
 
-    /// What the forecast of a request of `size` tokens would have fallen short by if it had missed as badly as the worst
-    /// of these. A miss grows with the square root of the size, as a sum of independent errors does: what a few tokens
-    /// taught does not become a part of a whole window.
+    /// The shortfall of a forecast for a request of `size` tokens, if it missed as badly as the
+    /// worst of these. A miss grows with the square root of the size, as a sum of independent
+    /// errors does, so that a miss of a few tokens does not become a share of a whole window.
     pub(super) fn worst(&self, size: u64) -> u64 {
         let weighs = |&(missed, size): &(i64, u64)| (squared(missed), u128::from(size));
         let short = self.0.iter().filter(|(missed, _)| *missed > 0).map(weighs);

@@ -1,9 +1,11 @@
-//! What bills teach about our counts: how far they are off for a model at a server, and what the next bill will be.
+//! `Calibration`: what bills teach about our counts: how far they are off for a model at a server,
+//! and what the next bill will be.
 //!
-//! The last bill of a conversation is the anchor: the next one will be that, and what was added less what was removed
-//! since then by our count, times a ratio. The first bill of a conversation has no anchor: it will be our count times the
-//! ratio, and an offset, which is what the server adds to every request. What a forecast may fall short by is the worst that
-//! the last bills did, and half as much again.
+//! The last bill of a conversation is its anchor. The next bill is expected to be the anchor, plus
+//! what was added and minus what was removed since then by our count, times a ratio. The first bill
+//! of a conversation has no anchor. It is expected to be our count times the ratio, plus an offset,
+//! which is what the server adds to every request. The margin of a forecast is the worst shortfall
+//! of the recent forecasts, plus half of it.
 
 mod last_bill;
 mod learned;
@@ -21,7 +23,8 @@ pub use learned::{Anchor, Forecast, Learned};
 
 /// One, in millionths.
 const ONE: i64 = 1_000_000;
-/// A change or a bill counts as at most this; more than any window, and its square times 32 is below 2^53.
+/// The largest size that a change or a bill is counted with; larger than any window, and 32 times
+/// its square is below 2^53.
 const LARGEST: i64 = 10_000_000;
 
 fn scaled(number: i64, by: i64, of: i64) -> i64 {
@@ -29,16 +32,17 @@ fn scaled(number: i64, by: i64, of: i64) -> i64 {
     i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// What was learned about models at servers, to be shared: clones are handles to the same table.
+/// What was learned about models at servers. Clones share the same table.
 ///
-/// In JSON a list of what was learned; a list that cannot be read is none.
+/// In JSON it is a list; a list that cannot be read is treated as empty.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Anchor, Calibration, Count};
+/// use turnwise::tokens::{Anchor, Calibration, Count};
 ///
 /// let calibration = Calibration::new();
-/// let (model, server) = ("smollm2", "http://127.0.0.1:8080/v1");
+/// let model = "smollm2";
+/// let server = "http://127.0.0.1:8080/v1";
 /// // Before anything is known a forecast is our own count.
 /// let first = calibration.of(model, server).forecast(Count::estimated(200), None);
 /// assert_eq!(first.tokens, 200);
@@ -52,18 +56,19 @@ pub struct Calibration(Arc<Mutex<Table>>);
 type Table = BTreeMap<(String, String), Learned>;
 
 impl Calibration {
-    /// Nothing is known yet.
+    /// An empty calibration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What is known of a model at a server; the latter is named by its base URL.
+    /// What is known of a model at a server, which is named by its base URL.
     pub fn of(&self, model: &str, server: &str) -> Learned {
         self.table().get(&key(model, server)).cloned().unwrap_or_default()
     }
 
-    /// Takes in the bill of a request that a forecast was made for, and returns the anchor of the conversation's next
-    /// forecast. `anchor` is the one that this forecast was made with. A bill of 0 tokens is none, and changes nothing.
+    /// Learns from the bill of a request that a forecast was made for, and returns the anchor of
+    /// the conversation's next forecast. `anchor` is the one that this forecast was made with. A
+    /// bill of 0 tokens is ignored.
     pub fn learn(
         &self,
         model: &str,
@@ -79,7 +84,8 @@ impl Calibration {
         Some(Anchor { estimated: forecast.estimated.tokens, billed })
     }
 
-    /// Takes in what a server says that a request of this model may have: [`Learned::limit`]. A limit of 0 tokens is none.
+    /// Learns the limit that a server reports for a request to this model: [`Learned::limit`]. A
+    /// limit of 0 tokens is ignored.
     pub fn learn_limit(&self, model: &str, server: &str, tokens: u64) {
         if tokens > 0 {
             self.table().entry(key(model, server)).or_default().learn_limit(tokens);
@@ -96,13 +102,14 @@ impl Calibration {
         self.table().clear();
     }
 
-    /// Models, servers and what is known of them, in their order.
+    /// All models and servers, sorted, with what is known of them.
     pub fn all(&self) -> Vec<(String, String, Learned)> {
         let rows = self.table();
         rows.iter().map(|((model, server), learned)| (model.clone(), server.clone(), learned.clone())).collect()
     }
 
-    /// A table of its own with what is known of one model at one server: what is stored with a conversation.
+    /// A separate table with what is known of one model at one server, to be stored with a
+    /// conversation.
     #[must_use]
     pub fn part(&self, model: &str, server: &str) -> Self {
         let key = key(model, server);
@@ -110,7 +117,18 @@ impl Calibration {
         Self(Arc::new(Mutex::new(row.into_iter().map(|learned| (key.clone(), learned)).collect())))
     }
 
-    /// Takes over what another table knows better: of each model and server that which rests on more bills.
+    /// A table of its own with everything that is known now.
+    pub(crate) fn detached(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.table().clone())))
+    }
+
+    /// Whether both are handles to one table.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Adopts what another table knows better: for each model and server, the entry that is based
+    /// on more bills.
     pub fn merge(&self, other: &Self) {
         let theirs = other.all();
         let mut table = self.table();
@@ -139,7 +157,7 @@ impl fmt::Debug for Calibration {
     }
 }
 
-/// One line of the list.
+/// One entry of the list.
 #[derive(Serialize, Deserialize)]
 struct Row {
     model: String,

@@ -1,4 +1,5 @@
-//! Calls of tools and their results: one call at a time, several as one unit, and the deprecated functions.
+//! The cost of tool calls and their results: single calls, parallel calls as one unit, and the
+//! deprecated functions.
 
 use std::collections::HashMap;
 
@@ -24,23 +25,25 @@ const PER_UNIT: u64 = 20;
 const AFTER_FUNCTION_CALL: u64 = 3;
 const FUNCTION_RESULT_LESS: u64 = 1;
 
-/// The names of the functions that were called, by the ids of the calls; of calls with the same id the first.
+/// The names of the called functions, by the ids of the calls; for calls with the same id, the
+/// first.
 pub(super) type Names<'a> = HashMap<Option<&'a str>, &'a str>;
 
 pub(super) fn names(message: &Message) -> Names<'_> {
     message.tool_calls().iter().rev().map(|call| (call.id(), call.name())).collect()
 }
 
-/// Whether a message and the results behind it are billed as one unit.
+/// Whether a message and the results after it are billed as one unit.
 pub(crate) fn is_parallel(message: &Message) -> bool {
     message.tool_calls().len() > 1
 }
 
-/// What a unit costs.
+/// The cost of a unit.
 pub(super) struct Unit {
     pub(super) calls: Count,
     pub(super) results: Count,
-    /// For each result: its length in the text of the results, and what it costs beside that text.
+    /// For each result: its length in the joined text of the results, and its cost beside that
+    /// text.
     pub(super) shares: Vec<(usize, Count)>,
 }
 
@@ -49,7 +52,8 @@ impl Unit {
         self.calls + self.results + self.shares.iter().map(|(_, beside)| *beside).sum()
     }
 
-    /// For each message what it adds to the total: the tokens of the results in proportion to their length.
+    /// What each message adds to the total; the tokens of the results are divided in proportion to
+    /// their length.
     pub(super) fn each(&self) -> Vec<Count> {
         let whole: u128 = self.shares.iter().map(|(length, _)| *length as u128).sum::<u128>().max(1);
         let up_to = |length: u128| u64::try_from(u128::from(self.results.tokens) * length / whole).unwrap_or(u64::MAX);
@@ -76,7 +80,7 @@ impl Family {
 }
 
 impl ChatCost {
-    /// Several calls with all their results.
+    /// The cost of several calls with all their results.
     pub(super) fn unit(&self, calls: &Message, results: &[&Message]) -> Unit {
         let sent: Vec<ToolCall> = calls.tool_calls().iter().map(ToolCall::as_sent).collect();
         let uses: Option<Vec<String>> = sent.iter().map(tool_use).collect();
@@ -99,7 +103,8 @@ impl ChatCost {
         }
     }
 
-    /// One message outside a unit. A result is billed with the name of the function that it answers.
+    /// The cost of a message outside a unit. A result is billed with the name of the function that
+    /// it answers.
     pub(super) fn message(&self, message: &Message, names: &Names<'_>) -> Count {
         if *message.role() == Role::Tool {
             let name = names.get(&message.tool_call_id()).copied().or(message.name()).unwrap_or("");
@@ -131,7 +136,8 @@ impl ChatCost {
         (name + arguments + around + self.beside_call(&call)).estimated_if(!is_named)
     }
 
-    /// What a call holds beside name and arguments: estimated, as all calls are that are not a function's.
+    /// The cost of a call beside name and arguments: estimated, as for all calls that do not call a
+    /// function.
     fn beside_call(&self, call: &ToolCall) -> Count {
         let foreign: Count = call.foreign().iter().map(|value| self.foreign(value)).sum();
         foreign.estimated_if(call.kind() != "function" || !call.is_understood())
@@ -145,14 +151,15 @@ impl ChatCost {
     }
 }
 
-/// A call as the parallel tool is called with it; `None` when the input of a custom tool is not JSON.
+/// A call in the form that the parallel tool takes; `None` if the input of a custom tool is not
+/// JSON.
 fn tool_use(call: &ToolCall) -> Option<String> {
     let arguments = Json::parse(&call.arguments())?.written(Style::CompactAscii);
     let name = Json::String(format!("{NAMESPACE}{}", call.name()).into()).written(Style::CompactAscii);
     Some(format!("{{\"recipient_name\":{name},\"parameters\":{arguments}}}"))
 }
 
-/// A result as one of several: its value if it is JSON, or else its text as a string.
+/// A result as one of several: its value if it is JSON, otherwise its text as a string.
 fn result_in_unit(text: &str) -> String {
     Json::parse(text).unwrap_or_else(|| Json::String(text.into())).written(Style::SpacedAscii)
 }

@@ -1,4 +1,5 @@
-//! The head as one unit: the leading instructions, the tool definitions, the schema of the answer.
+//! The cost of the head as one unit: the leading instructions, the tool definitions, and the schema
+//! of the answer.
 
 use super::ChatCost;
 use super::calls::NAMESPACE;
@@ -29,10 +30,10 @@ const NAMED_FUNCTION: u64 = 4;
 /// The members of a request that cost tokens as part of the head.
 const COSTLY: [&str; 6] = ["response_format", "tool_choice", "functions", "function_call", "prediction", "modalities"];
 
-/// What a head holds beside its messages.
+/// The parts of a head beside its messages.
 pub(super) struct Sections {
     tools: Option<Section>,
-    /// Tokens of `tool_choice` or `function_call`.
+    /// The tokens of `tool_choice` or `function_call`.
     choice: Count,
     /// Tokens of parameters that no rule explains.
     other: Count,
@@ -88,8 +89,8 @@ impl Sections {
 }
 
 impl ChatCost {
-    /// What the sections add to a request whose leading instructions begin with `first`. Each is joined to that message,
-    /// and tokens may join across the seam.
+    /// What the sections add to a request whose leading instructions begin with `first`. Each is
+    /// joined to that message, and tokens may merge across the seam.
     pub(super) fn added_by(&self, sections: &Sections, first: Option<&Message>) -> Added {
         let Sections { tools, choice, other, format } = sections;
         if tools.is_none() && format.is_none() {
@@ -192,7 +193,7 @@ fn difference(whole: Count, part: Count) -> Count {
     Count { tokens: whole.tokens.saturating_sub(part.tokens), exact: whole.exact && part.exact }
 }
 
-/// All functions as the model reads them; `None` when there are none.
+/// All functions as the model reads them; `None` if there are none.
 fn section(tools: &[Tool], functions: &[Json]) -> Option<Section> {
     if tools.is_empty() && functions.is_empty() {
         return None;
@@ -219,7 +220,7 @@ impl Section {
     fn push_tool(&mut self, tool: &Json) {
         match (tool.get("function"), tool.text("type")) {
             (Some(function), _) => self.push(function, Layout::Tools),
-            // A definition without its wrapper is what several servers take.
+            // Several servers accept a definition without its wrapper.
             (None, None | Some("function")) => self.push(tool, Layout::Tools),
             // Nothing is known of how others are laid out, such as a custom tool with its grammar.
             (None, Some(_)) => self.push_unknown(&tool.written(Style::Compact)),

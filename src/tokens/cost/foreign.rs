@@ -1,8 +1,10 @@
-//! What a request holds that this crate does not know: JSON is priced by its text, as an upper estimate.
+//! The cost of members that this crate does not know: JSON is counted by its text, as an upper
+//! estimate.
 //!
-//! A server may show such a value to the model as it stands, take the text out of it, or leave it out. The text is what
-//! it can cost at most, but for data in base64: as text a picture of a megabyte would cost 700,000 tokens, which no
-//! server bills for a picture. Data is priced by what it is, or by its length.
+//! A server may show such a value to the model unchanged, extract the text from it, or ignore it.
+//! The text is the most that it can cost, except for base64 data: as text, a picture of a megabyte
+//! would cost 700,000 tokens, which no server bills for a picture. Data is counted by what it is,
+//! or by its length.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,15 +18,16 @@ use super::image_size::{Size, data_of_url, size_of_data};
 use crate::json::RawJson;
 use crate::tokens::Count;
 
-/// Media whose size is not known, for which no formula is public: audio, files, a video by its address.
+/// The cost of media of unknown size without a public formula: audio, files, a video given by its
+/// address.
 pub(super) const MEDIA: u64 = 500;
-/// Base64 that is shorter is counted as text.
+/// Shorter base64 is counted as text.
 const SHORTEST_DATA: usize = 512;
 /// Characters of base64 for a token, where it is not known what they are: less than most PDFs have.
 const DATA_PER_TOKEN: u64 = 64;
 
 impl ChatCost {
-    /// What a value that is not understood costs.
+    /// The cost of a value that is not understood.
     pub(super) fn foreign(&self, value: &RawJson) -> Count {
         self.read(value).count
     }
@@ -37,7 +40,8 @@ impl ChatCost {
         if is_nothing(value) { Foreign::default() } else { Foreign { count, has_data: !shown.data.is_empty() } }
     }
 
-    /// Reads a member of a part. What `input_audio` and `file` hold as data is priced by that, whatever it looks like.
+    /// Reads a member of a part. The data in `input_audio` and `file` is counted as such, whatever
+    /// it looks like.
     pub(super) fn read_member(&self, part: &str, key: &str, value: &RawJson) -> Foreign {
         let (field, about) = match (part, key) {
             ("input_audio", "input_audio") => ("data", "format"),
@@ -57,7 +61,7 @@ impl ChatCost {
         Foreign { count: Count::estimated(tokens) + others, has_data: true }
     }
 
-    /// A value that stands for media of some kind, here or elsewhere.
+    /// The cost of a value that stands for media of some kind, embedded or linked.
     pub(super) fn media(&self, kind: &str, value: Count) -> Count {
         let least = match kind {
             kind if kind.contains("image") => image::cost_of(None, self.images).tokens,
@@ -76,7 +80,7 @@ impl ChatCost {
     }
 }
 
-/// What values cost that are not understood, and whether there is data in them that was priced as what it is.
+/// The cost of values that are not understood, and whether data in them was counted as what it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Foreign {
     pub(super) count: Count,
@@ -97,7 +101,7 @@ impl Add for Foreign {
     }
 }
 
-/// Whether a value says nothing.
+/// Whether a value is empty.
 pub(super) fn is_nothing(value: &RawJson) -> bool {
     matches!(value.as_str(), "null" | "[]" | "{}" | "\"\"")
 }
@@ -142,13 +146,13 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=' | b'\n' | b'\r')
 }
 
-/// Whether letters and digits are mixed as they are in base64, and not as in a long word or a number.
+/// Whether letters and digits are mixed as in base64, unlike in a long word or a number.
 fn is_mixed(data: &str) -> bool {
     let part = |is: fn(&u8) -> bool| data.bytes().filter(is).count() * 100 / data.len().max(1);
     part(u8::is_ascii_uppercase) >= 5 && part(u8::is_ascii_lowercase) >= 5 && part(u8::is_ascii_digit) >= 2
 }
 
-/// The text of JSON with the escapes of its strings undone and without its data.
+/// The text of JSON, with the escapes of its strings decoded and without its data.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shown {
     text: String,
@@ -156,7 +160,7 @@ struct Shown {
 }
 
 impl Shown {
-    /// Goes from string to string, however deep they are nested.
+    /// Goes from string to string, however deeply they are nested.
     fn of(json: &str) -> Self {
         if let Some((string, "")) = json.strip_prefix('"').and_then(split_string) {
             let mut shown = Self::default();
@@ -186,7 +190,7 @@ impl Shown {
     }
 }
 
-/// What stands in a string whose first quote was read, and what follows its last one.
+/// The content of a string whose opening quote was read, and the text after its closing quote.
 fn split_string(text: &str) -> Option<(&str, &str)> {
     let mut is_escaped = false;
     let end = text.bytes().position(|byte| {

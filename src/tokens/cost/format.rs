@@ -1,4 +1,5 @@
-//! What a `response_format` costs: the schema that the answer must have, as JSON in the instructions.
+//! The cost of a `response_format`: the schema of the answer, which becomes JSON in the
+//! instructions.
 
 use super::familiar::is_familiar_reply;
 use super::json::{Json, Style};
@@ -42,7 +43,7 @@ fn pruned(schema: &Json) -> Json {
         Json::Object(members) => {
             let kept = members.iter().filter(|(key, _)| !DROPPED.contains(&&**key));
             let pruned_member = |(key, value): &(Box<str>, Json)| match (&**key, value) {
-                // The keys of these are names, not keywords.
+                // The keys of these objects are names, not keywords.
                 ("properties" | "$defs" | "definitions", Json::Object(named)) => {
                     let named = named.iter().map(|(name, schema)| (name.clone(), pruned(schema)));
                     (key.clone(), Json::Object(named.collect()))

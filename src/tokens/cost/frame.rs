@@ -1,4 +1,4 @@
-//! One message: its frame, role, name, content.
+//! The cost of one message: its frame, role, name and content.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::tokens::rules::Family;
 /// Tokens around every message, of all models but those that search (`OpenAI` cookbook, "How to count tokens with
 /// tiktoken"; exact in 486 of 488 recorded bills of text; those that search have none in 3 of 3).
 const PER_MESSAGE: u64 = 3;
-/// The role of a message is one token, for all roles that the format knows.
+/// The role of a message is one token, for every known role.
 const PER_ROLE: u64 = 1;
 /// Tokens around a name (cookbook). A name that is the role costs this alone (fitted on 5 recorded bills; the cookbook's
 /// formula is one too high for them).
@@ -26,8 +26,8 @@ const CHANNEL: u64 = 2;
 /// o3, o4, and 4 of o3-mini).
 const REPLY_PRIMING: u64 = 3;
 const REASONING_REPLY_PRIMING: u64 = 2;
-/// Ids, and names of results, cost nothing. The API takes none that is longer; what somebody hides in a longer one
-/// (signatures, whole results) is counted.
+/// Ids, and names of results, cost nothing. The API accepts none that is longer; text hidden in a
+/// longer one (signatures, whole results) is counted.
 const LONGEST_ID: usize = 64;
 /// Members of a part that say where a provider's cache may begin, which is nothing that a model reads (1 recorded bill of
 /// OpenAI's), and the size of an image, which is not sent.
@@ -49,12 +49,12 @@ impl Family {
 }
 
 impl ChatCost {
-    /// A message that is no call and no result.
+    /// The cost of a message that is neither a call nor a result.
     pub(super) fn plain(&self, message: &Message) -> Count {
         self.frame(message) + self.name(message) + self.said(message)
     }
 
-    /// What stands around a message whatever it says.
+    /// The tokens around a message, whatever its content.
     pub(super) fn frame(&self, message: &Message) -> Count {
         let channel = self.channel(message);
         match message.role() {
@@ -78,12 +78,12 @@ impl ChatCost {
         count.estimated_if(self.family != Family::Chat)
     }
 
-    /// What a message says, without its calls.
+    /// The cost of a message's content, without its calls.
     pub(crate) fn said(&self, message: &Message) -> Count {
         self.text(&message.text()) + self.beside_text(message)
     }
 
-    /// What a message says that is not in its text.
+    /// The cost of a message's content that is not text.
     pub(super) fn beside_text(&self, message: &Message) -> Count {
         let parts = message.content().map_or(&[][..], Content::parts);
         let parts: Count = parts.iter().map(|part| self.part(part)).sum();
@@ -108,7 +108,7 @@ impl ChatCost {
         self.fields.iter().filter_map(|name| message.get(name)).map(|value| self.foreign(value)).sum()
     }
 
-    /// What is sent and has no place in a message of this role, and ids that are longer than ids are.
+    /// The cost of members that do not belong in a message of this role, and of overlong ids.
     fn misplaced(&self, message: &Message) -> Count {
         let is_result = message.is_result();
         let calls = message.tool_calls().iter();
@@ -116,14 +116,14 @@ impl ChatCost {
         let function = message.function_call().filter(|_| is_result || message.tool_calls().len() > 1);
         let function = function.and_then(|call| serde_json::to_value(call.as_sent(false)).ok());
         let ids = message.tool_calls().iter().filter_map(|call| call.id()).chain(message.tool_call_id());
-        // Names of parallel calls are left out where one of them cannot be read.
+        // The names of parallel calls are omitted if one of the calls cannot be parsed.
         let called = message.tool_calls().iter().filter(|_| message.tool_calls().len() > 1).map(ToolCall::name);
         let names = message.name().filter(|_| *message.role() == Role::Tool).into_iter().chain(called);
         let long = ids.chain(names).filter(|id| id.len() > LONGEST_ID).map(RawJson::from);
         calls.chain(function).map(RawJson::from).chain(long).map(|value| self.foreign(&value)).sum()
     }
 
-    /// What a part costs beside its `text`, which is counted with the message's.
+    /// The cost of a part beside its `text`, which is counted with the message's.
     fn part(&self, part: &Part) -> Count {
         let refusal = part.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
         let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
@@ -150,7 +150,8 @@ impl ChatCost {
         }
     }
 
-    /// An image, and what its object holds beside address and detail. An address on its own is an image to some servers.
+    /// The cost of an image, and of members of its object other than address and detail. To some
+    /// servers an address alone is an image.
     fn image(&self, part: &Part, value: &RawJson) -> Count {
         let Some(image) = part.image_url() else {
             let Foreign { count, has_data } = self.read(value);

@@ -1,23 +1,25 @@
-//! What an image costs.
+//! The cost of an image.
 
 use super::image_size::{Size, size_of};
 use crate::message::ImageUrl;
 use crate::tokens::Count;
 use crate::tokens::rules::ImageRule;
 
-/// How GPT-4o bills images: for models whose rule is not known.
+/// How GPT-4o bills images; used for models whose rule is not known.
 const USUAL: ImageRule = ImageRule::Tiles { base: 85, tile: 170 };
-/// An image whose size is not known: one of 3:2. On models that bill tiles it costs as much as any larger photo of 3:2 or
-/// 16:9, on those that bill patches as much as any image, so that a guess seldom exceeds a budget.
+/// An image of unknown size is assumed to have 3:2. On models that bill tiles it costs as much as
+/// any larger photo of 3:2 or 16:9; on those that bill patches, as much as any image. So a guess
+/// rarely makes a request exceed the budget.
 const TYPICAL: Size = Size { width: 1536, height: 1024 };
-/// An image is first fitted into a square with this side (`OpenAI` vision guide).
+/// An image is first scaled to fit a square with this side (`OpenAI` vision guide).
 const LARGEST_SIDE: u64 = 2048;
-/// Then, where tiles are billed, its shorter side down to this one.
+/// Then, if tiles are billed, its shorter side is scaled down to this one.
 const SHORTER_SIDE: u64 = 768;
 /// The side of a tile and of a patch, in pixels.
 const TILE: u64 = 512;
 const PATCH: u64 = 32;
-/// What patch models bill beside the patches. In no document; it fits all 8 recorded bills with a known size.
+/// What patch models bill beside the patches. It is not documented; it fits all 8 recorded bills
+/// with a known size.
 const PER_PATCHED_IMAGE: u64 = 1;
 
 /// The cost of an image. It is exact when the rule is known, and the size from the data of the URL or because it was
@@ -89,7 +91,8 @@ impl Size {
         self.scaled(most, self.width.min(self.height))
     }
 
-    /// Scaled by `to / from` when that makes it smaller; parts of a pixel are dropped.
+    /// The size multiplied by `to / from` if that makes it smaller; fractions of a pixel are
+    /// dropped.
     fn scaled(self, to: u64, from: u64) -> Self {
         if from <= to {
             return self;
@@ -103,8 +106,8 @@ impl Size {
         self.width.div_ceil(side).saturating_mul(self.height.div_ceil(side))
     }
 
-    /// The patches of the image, scaled down until no more than `most` cover it and one side is a whole number of them
-    /// (the vision guide's two steps).
+    /// The patches of the image, scaled down until at most `most` cover it and one side is a whole
+    /// number of them (the vision guide's two steps).
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_sign_loss,
@@ -116,7 +119,7 @@ impl Size {
         let shrink = (most as f64 / (width * height)).sqrt();
         let (wide, high) = (width * shrink, height * shrink);
         let whole = (wide.floor() / wide).min(high.floor() / high);
-        // What is whole by the arithmetic may be a hair above in floating point.
+        // A number that is whole in exact arithmetic may be slightly larger in floating point.
         let up = |patches: f64| (patches - 1e-6).ceil().max(1.0) as u64;
         (up(wide * whole) * up(high * whole)).min(most)
     }

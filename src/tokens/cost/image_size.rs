@@ -1,14 +1,15 @@
-//! How large an image in a `data:` URL is, from the first bytes of its file. Only the bytes that are looked at are
-//! decoded, wherever in the file they are, so that a picture of many megabytes costs no more than a small one.
+//! Finds the size of an image in a `data:` URL from the first bytes of its file. Only the bytes
+//! that are needed are decoded, wherever they are, so a picture of many megabytes takes no longer
+//! than a small one.
 
-/// Pixels.
+/// A size in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) width: u64,
     pub(super) height: u64,
 }
 
-/// The size of the image in a `data:` URL. What the URL says of the format is not believed.
+/// The size of the image in a `data:` URL. The format that the URL states is ignored.
 pub(super) fn size_of(url: &str) -> Option<Size> {
     size_of_data(data_of_url(url)?)
 }
@@ -20,7 +21,8 @@ pub(super) fn data_of_url(url: &str) -> Option<&str> {
     kind.ends_with(";base64").then_some(data.get(1..)?)
 }
 
-/// The size of a PNG, JPEG, GIF or WebP image in base64, the formats that the API takes.
+/// The size of a PNG, JPEG, GIF or WebP image in base64; these are the formats that the API
+/// accepts.
 pub(super) fn size_of_data(data: &str) -> Option<Size> {
     let file = Base64(data.as_bytes());
     let (width, height) = match file.bytes(0)? {
@@ -33,12 +35,13 @@ pub(super) fn size_of_data(data: &str) -> Option<Size> {
     (width > 0 && height > 0).then_some(Size { width, height })
 }
 
-/// Bytes of a URL in which the comma must come.
+/// How many bytes of a URL are searched for the comma.
 const LONGEST_KIND: usize = 256;
-/// Segments of a JPEG before the one with the size; files from cameras have some dozens.
+/// How many segments of a JPEG may precede the one with the size; files from cameras have some
+/// dozens.
 const MOST_SEGMENTS: usize = 4_096;
 
-/// A file in base64, of which any byte can be read.
+/// A file in base64 with access to any byte.
 #[derive(Clone, Copy)]
 pub(super) struct Base64<'a>(&'a [u8]);
 
@@ -72,7 +75,7 @@ impl Base64<'_> {
         (at..at.checked_add(len)?).rev().try_fold(0, |number, at| Some(number << 8 | u64::from(self.byte(at)?)))
     }
 
-    /// Lossy, lossless and extended files keep it in three ways.
+    /// Lossy, lossless and extended files store it in three ways.
     fn webp(self) -> Option<(u64, u64)> {
         match &self.bytes::<4>(12)? {
             b"VP8 " => Some((self.little(26, 2)? & 0x3fff, self.little(28, 2)? & 0x3fff)),
@@ -105,7 +108,7 @@ impl Base64<'_> {
     }
 }
 
-/// The six bits of a character, of either alphabet.
+/// The six bits of a character, in either alphabet.
 fn sextet(character: u8) -> Option<u8> {
     Some(match character {
         b'A'..=b'Z' => character - b'A',

@@ -1,10 +1,11 @@
-//! JSON with its keys in order and its numbers as they were written, and the ways in which servers write it again.
+//! `Json`: JSON with the original order of keys and digits of numbers, and the styles in which
+//! servers write it again.
 
 use std::fmt::Write;
 
 use crate::json::RawJson;
 
-/// The deepest value that is taken apart; `serde_json` draws the line for its own values at the same depth.
+/// The deepest value that is parsed; `serde_json` has the same limit for its own values.
 const DEEPEST: usize = 128;
 
 /// One JSON value.
@@ -20,16 +21,16 @@ pub(super) enum Json {
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    /// Nothing between tokens, text as it is.
+    /// No space between tokens, text unchanged.
     Compact,
-    /// Nothing between tokens, and escapes for all that is not ASCII.
+    /// No space between tokens, and escapes for everything outside ASCII.
     CompactAscii,
-    /// A space behind commas and colons, and escapes for all that is not ASCII: what Python writes when not told otherwise.
+    /// A space after commas and colons, and escapes for everything outside ASCII: Python's default.
     SpacedAscii,
 }
 
 impl Json {
-    /// Reads a text; `None` when it is not one JSON value or is nested too deep.
+    /// Parses a text; `None` if it is not one JSON value or is nested too deep.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Self::of(&RawJson::new(text).ok()?)
     }
@@ -55,7 +56,7 @@ impl Json {
         }
     }
 
-    /// The members of an object; none of anything else.
+    /// The members of an object; empty for anything else.
     pub(super) fn members(&self) -> &[(Box<str>, Self)] {
         match self {
             Self::Object(members) => members,
@@ -63,7 +64,7 @@ impl Json {
         }
     }
 
-    /// The items of an array; none of anything else.
+    /// The items of an array; empty for anything else.
     pub(super) fn items(&self) -> &[Self] {
         match self {
             Self::Array(items) => items,
@@ -139,12 +140,12 @@ fn write_string(text: &str, style: Style, out: &mut String) {
 
 fn write_escapes(character: char, out: &mut String) {
     for unit in character.encode_utf16(&mut [0; 2]) {
-        // Writing into a string cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(out, "\\u{unit:04x}");
     }
 }
 
-/// Takes compact, valid JSON apart.
+/// Parses compact, valid JSON.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -168,7 +169,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands between two brackets.
+    /// The items between two brackets.
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut items = Vec::new();
         self.at += 1;

@@ -1,9 +1,10 @@
-//! What a chat request costs: the tokens of its texts and what the format adds.
+//! `ChatCost`: the cost of a chat request: the tokens of its texts and of the chat format.
 //!
-//! The constants stand in the rooms where they are used, each with its source. Most were fitted on recorded answers of
-//! the API, which say how many tokens were billed; `benches/accuracy.rs` checks them against such recordings. What no
-//! recording has shown is counted as well as can be and marked as an estimate. What this crate does not know is counted by
-//! its text.
+//! The constants are defined where they are used, each with its source. Most were fitted to
+//! recorded answers of the API, which state how many tokens were billed; `benches/accuracy.rs`
+//! checks them against such recordings. Where no recording exists, the count is the best
+//! approximation and marked as an estimate. Members that this crate does not know are counted by
+//! their text.
 
 mod calls;
 mod data;
@@ -37,7 +38,8 @@ pub(crate) use calls::is_parallel;
 /// Part of the id under which costs are stored; to be raised whenever a constant or a rule here changes.
 const FORMULA: &str = "5";
 
-/// Counts messages as one family of models bills them: a [`TokenCounter`] and the rules of the chat format.
+/// Counts messages as one family of models bills them: a [`TokenCounter`] with the rules of the
+/// chat format.
 ///
 /// # Examples
 /// ```
@@ -60,20 +62,20 @@ pub struct ChatCost {
     id: Arc<str>,
 }
 
-/// What each part of a request costs.
+/// The cost of each part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Breakdown {
-    /// Each message, in order. Parallel calls and their results are billed as one; of what the results cost together
-    /// each has a share by its length.
+    /// Each message, in order. Parallel calls and their results are billed as one unit; the cost of
+    /// its results is divided among them by length.
     pub messages: Vec<Count>,
-    /// The leading system and developer messages: a part of `messages`.
+    /// The leading system and developer messages, which are also part of `messages`.
     pub head: Count,
-    /// The tool definitions, and which of them must be called.
+    /// The tool definitions and `tool_choice`.
     pub tools: Count,
-    /// The schema that the reply must have.
+    /// The schema of the reply (`response_format`).
     pub format: Count,
-    /// What opens the reply.
+    /// The tokens that open the reply.
     pub overhead: Count,
 }
 
@@ -85,15 +87,17 @@ impl Breakdown {
 }
 
 impl Default for ChatCost {
-    /// With `o200k_base`, the encoding of `OpenAI`'s models since GPT-4o, as those models bill that do not reason.
+    /// Counts with `o200k_base`, the encoding of `OpenAI`'s models since GPT-4o, by the rules of
+    /// models that do not reason.
     fn default() -> Self {
         Self::new(Tiktoken::new(Encoding::O200kBase))
     }
 }
 
 impl ChatCost {
-    /// The cost for a model, by name or as it is known. A model whose encoding is not known is counted with `o200k_base`,
-    /// and every figure says that it is estimated, as it does where hosts of the model add what nobody sees.
+    /// The cost rules of a model, given by name or as a [`Model`]. If its encoding is not known, it
+    /// is counted with `o200k_base`, and every figure is marked as an estimate; so are those of
+    /// models whose hosts add text to requests.
     pub fn for_model(model: impl Into<Model>) -> Self {
         let Model { encoding, estimated, family, images, tools, .. } = model.into();
         let counter = Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase));
@@ -101,7 +105,8 @@ impl ChatCost {
         Self { family, images, tools, is_exact, ..Self::new(counter) }.identified()
     }
 
-    /// The cost with a counter of your own, framed as [`Family::Chat`], for models whose way to bill images is not known.
+    /// The rules of [`Family::Chat`] with a custom counter, for models whose image billing is not
+    /// known.
     pub fn new(counter: impl TokenCounter + 'static) -> Self {
         let cost = Self {
             counter: Arc::new(counter),
@@ -115,13 +120,14 @@ impl ChatCost {
         cost.identified()
     }
 
-    /// The same with the frame of another family of models.
+    /// The same with the rules of another family of models. Default: [`Family::Chat`].
     #[must_use]
     pub fn family(self, family: Family) -> Self {
         Self { family, ..self }.identified()
     }
 
-    /// The same with images billed by `rule`.
+    /// The same with images billed by `rule`. Without one, images are billed as by GPT-4o and
+    /// marked as estimates.
     #[must_use]
     pub fn images(self, rule: ImageRule) -> Self {
         Self { images: Some(rule), ..self }.identified()
@@ -142,10 +148,10 @@ impl ChatCost {
         Self { tools: Some(rule), ..self }.identified()
     }
 
-    /// The same for a server that is sent these members of messages too, such as `reasoning_content`: their texts are
-    /// counted, as estimates. Other members that the specification does not have are not counted, because
-    /// [`Dialect::default`](crate::backend::Dialect) does not send them; whoever sends them with a client of their own names them
-    /// here.
+    /// The same for a server that also receives these members of messages, such as
+    /// `reasoning_content`: their texts are counted, as estimates. Other members outside the
+    /// specification are not counted, because [`Dialect::default`](crate::backend::Dialect) does
+    /// not send them. If your own client sends them, name them here.
     #[must_use]
     pub fn fields<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let fields = names.into_iter().map(str::to_owned).collect();
@@ -186,17 +192,17 @@ impl ChatCost {
         &*self.counter
     }
 
-    /// The counter, shared.
+    /// The counter, as a shared pointer.
     pub(crate) fn shared_counter(&self) -> Arc<dyn TokenCounter> {
         Arc::clone(&self.counter)
     }
 
-    /// Whether figures can be exact: the encoding is the model's own.
+    /// Whether figures can be exact, that is, whether the encoding is the model's own.
     pub fn is_exact(&self) -> bool {
         self.is_exact
     }
 
-    /// A text on its own.
+    /// Counts a text on its own.
     pub fn text(&self, text: &str) -> Count {
         if text.is_empty() {
             return Count::ZERO;
@@ -205,19 +211,19 @@ impl ChatCost {
         Count { exact: count.exact && self.is_exact, ..count }
     }
 
-    /// The tokens that open the reply, once in a request.
+    /// The tokens that open the reply, once per request.
     pub fn priming(&self) -> Count {
         Count::exact(self.family.priming())
     }
 
-    /// A group: a lone message, or calls and all their results. Parallel calls are one unit with their results, and
-    /// cost something else than the sum of the messages.
+    /// The cost of a group: a single message, or calls and all their results. Parallel calls are
+    /// one unit with their results, and do not cost the sum of the messages.
     pub fn group<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> Count {
         let messages: Vec<&Message> = messages.into_iter().collect();
         self.each(&messages, |unit, out| out.push(unit.total())).into_iter().sum()
     }
 
-    /// What `messages` add to a group that begins with `before`, which has one call at most.
+    /// What `messages` add to a group that begins with `before`, which has at most one call.
     pub(crate) fn added<'a>(
         &self,
         before: Option<&'a Message>,
@@ -227,14 +233,15 @@ impl ChatCost {
         messages.into_iter().map(|message| self.message(message, &names)).sum()
     }
 
-    /// The head as one unit: the leading system and developer messages, the tool definitions, and those members of the
-    /// request that cost tokens (`response_format`, `tool_choice`, and the deprecated `functions` and `function_call`).
+    /// The cost of the head as one unit: the leading system and developer messages, the tool
+    /// definitions, and the parameters that cost tokens (`response_format`, `tool_choice`, and the
+    /// deprecated `functions` and `function_call`).
     pub fn head(&self, head: &[Message], tools: &[Tool], params: &[(String, RawJson)]) -> Count {
         let [messages, added] = self.head_and_sections(head, tools, params);
         messages + added
     }
 
-    /// The head's messages on their own, and what the rest of the unit adds to them.
+    /// The cost of the head's messages alone, and what the rest of the unit adds to them.
     pub(crate) fn head_and_sections(
         &self,
         head: &[Message],
@@ -245,12 +252,12 @@ impl ChatCost {
         [self.group(head), added.tools + added.format]
     }
 
-    /// A list of messages as a request without tools.
+    /// The cost of a list of messages as a request without tools.
     pub fn messages(&self, messages: &[Message]) -> Breakdown {
         self.breakdown(messages, &[], &[])
     }
 
-    /// A whole request.
+    /// The cost of a whole request.
     pub fn request(&self, request: &ChatRequest) -> Breakdown {
         self.breakdown(&request.messages, &request.tools, &request.params)
     }
@@ -272,7 +279,7 @@ impl ChatCost {
         }
     }
 
-    /// The costs of messages in order; those of a unit of parallel calls are what `unit` makes of it.
+    /// The costs of messages in order; `push_unit` adds those of a unit of parallel calls.
     fn each(&self, messages: &[&Message], push_unit: impl Fn(&calls::Unit, &mut Vec<Count>)) -> Vec<Count> {
         let mut counts = Vec::with_capacity(messages.len());
         let mut names = Names::default();

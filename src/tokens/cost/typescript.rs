@@ -1,4 +1,4 @@
-//! A function's parameters as the TypeScript-like text that the model reads.
+//! Renders a function's parameters as the TypeScript-like text that the model reads.
 //!
 //! The rules were found by fitting recorded bills: 83 of them at first, and the tools of 190 more definitions later
 //! (GPT-3.5, GPT-4, GPT-4o, GPT-4.1, GPT-5). Where those say nothing, the rules follow the open renderer of the same
@@ -14,10 +14,11 @@ use super::schema::{Resolver, Schema};
 /// JSON Schema has seven types.
 const MOST_TYPES: usize = 7;
 
-/// How definitions are laid out.
+/// The layout of definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// Those of `tools`: nothing is indented, and an object in which nothing has a comment is written on one line.
+    /// That of `tools`: no indentation, and an object without comments inside is written on one
+    /// line.
     Tools,
     /// Those of the deprecated `functions`: a line for each property, indented by two spaces a depth, and no comments or
     /// `const` below the first. All 21 recorded bills with `functions` follow it; 20 of them are of 2023.
@@ -193,10 +194,10 @@ impl<'a> Renderer<'a> {
 }
 
 struct Property {
-    /// Comment lines.
+    /// Comment lines before the property.
     above: String,
     declaration: String,
-    /// A comment on the same line.
+    /// A comment on the same line, after the property.
     behind: String,
 }
 

@@ -1,4 +1,4 @@
-//! What is known about models: window, longest reply, encoding, how they bill.
+//! The table of models: window, longest reply, encoding and billing of each.
 
 mod names;
 mod price;
@@ -16,15 +16,15 @@ pub use price::{Dollars, Price};
 pub use prices::Prices;
 pub use table::Models;
 
-/// How the command line is told the window of a model that is not known.
+/// The command line's advice if a model's window is not known.
 pub(crate) const STATE_A_BUDGET: &str =
-    "say how many tokens may be sent (--budget TOKENS), or describe the model in a file (--models FILE)";
+    "set how many tokens may be sent (--budget TOKENS), or describe the model in a file (--models FILE)";
 
-/// How a model cuts text into tokens.
+/// How a model divides text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// GPT-4o and everything since.
+    /// GPT-4o and every later model.
     #[serde(rename = "o200k_base")]
     O200kBase,
     /// GPT-4, GPT-4 turbo and GPT-3.5.
@@ -48,13 +48,15 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// What is known about one model. Window and encoding are two questions: either may be unknown.
+/// What is known about one model. Window and encoding are separate facts: either may be unknown.
 ///
-/// Whatever asks for a model takes a name, which is looked up in the [built-in table](Models::builtin), or one of these.
+/// A function that takes a model accepts a name, which is looked up in the [built-in
+/// table](Models::builtin), or a `Model`.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Encoding, Model, TokenBudget};
+/// use turnwise::tokens::Encoding;
+/// use turnwise::{Model, TokenBudget};
 ///
 /// let mut own = Model::new("our-finetune");
 /// own.window = Some(32_768);
@@ -66,19 +68,20 @@ impl fmt::Display for Encoding {
 #[serde(from = "Row")]
 #[non_exhaustive]
 pub struct Model {
-    /// Its name; of a model that was looked up the name that was asked for.
+    /// Its name; if the model was looked up, the name that was asked for.
     pub name: String,
-    /// The model of the table whose facts these are, where it has another name.
+    /// The model of the table whose facts these are, if it has another name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub like: Option<String>,
-    /// Whose API [`price`](Self::price) is of, as it stands before the name: `openai`.
+    /// The provider whose API has this [`price`](Self::price), written as before a model's name:
+    /// `openai`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// Tokens of prompt and reply together, if known. Where the provider states no more than a limit for each, the limit
-    /// for the prompt.
+    /// Tokens of prompt and reply together, if known. If the provider states only separate limits,
+    /// it is the limit of the prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
-    /// The longest prompt in tokens, where it is known to be less than the window.
+    /// The longest prompt in tokens, if it is known to be less than the window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_input: Option<u64>,
     /// The longest reply in tokens, if known.
@@ -87,10 +90,11 @@ pub struct Model {
     /// The encoding, if known; otherwise tokens are estimates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// Whether figures are estimates although the encoding is known: hosts send more than they are sent.
+    /// Whether figures are estimates although the encoding is known, because hosts add text to
+    /// requests.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
-    /// How its messages are framed; [`Family::Chat`] where it is not known.
+    /// The rules by which its messages are billed; [`Family::Chat`] if they are not known.
     pub family: Family,
     /// How it bills images, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,15 +105,16 @@ pub struct Model {
     /// What its tokens cost at the provider's own API, if known: short prompts at the usual speed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-    /// What else there is to know.
+    /// Further remarks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Where this is from, and of when.
+    /// Where these facts are from, and from when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
-/// A model as it is written: what is left out is not known, or is as with the model that it is like.
+/// An entry of the table as written: an omitted member is unknown, or has the value of the model in
+/// `like`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -132,7 +137,7 @@ struct Row {
 impl Row {
     fn over(self, mut base: Model) -> Model {
         if let Some(window) = self.window {
-            // A window that was made smaller bounds what is not stated again.
+            // A smaller window also bounds limits that are not stated again.
             base.max_input = base.max_input.filter(|longest| *longest < window);
             base.max_output = base.max_output.map(|longest| longest.min(window));
         }
@@ -187,7 +192,7 @@ impl From<&Model> for Model {
 }
 
 impl Model {
-    /// A model of which nothing is known yet.
+    /// A model without any known facts.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -207,8 +212,8 @@ impl Model {
         }
     }
 
-    /// Looks a model up in the built-in table; [`Models::get`] says how names are understood. Of a model that is not in it
-    /// nothing is known.
+    /// Looks a model up in the built-in table; [`Models::get`] explains how names are understood. A
+    /// model that is not in it has no known facts.
     ///
     /// # Examples
     /// ```
@@ -221,16 +226,17 @@ impl Model {
         Models::builtin().find(name)
     }
 
-    /// The window.
+    /// The window, or an error if it is not known.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] when it is not known, with near names and the ways to state it.
+    /// [`ErrorKind::UnknownModel`] if it is not known; the message has similar names and the ways
+    /// to state the window.
     pub fn known_window(&self) -> Result<u64> {
         self.window.ok_or_else(|| {
             let why = self.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
             let near = if self.like.is_none() && self.source.is_none() { self.near() } else { Vec::new() };
-            let near = if near.is_empty() { String::new() } else { format!("; near names: {}", near.join(", ")) };
-            let way = "say how many tokens may be sent (`TokenBudget::limit`), or describe the model (`Models`)";
+            let near = if near.is_empty() { String::new() } else { format!("; similar names: {}", near.join(", ")) };
+            let way = "set how many tokens may be sent (`TokenBudget::limit`), or describe the model (`Models`)";
             let detail = format!("the window of `{}` is not known{why}{near}", self.name);
             Error::new(ErrorKind::UnknownModel, detail).advise(Some(Advice::new(way, STATE_A_BUDGET)))
         })
@@ -241,13 +247,13 @@ impl Model {
         nearest(&asked, Models::builtin().iter().map(|model| &*model.name), 3)
     }
 
-    /// What contradicts itself.
+    /// Checks the facts for contradictions.
     fn check(&self) -> Result<(), String> {
         if self.name.trim().is_empty() {
             return Err("a model needs a name".to_owned());
         }
         if let Some((what, _)) = self.limits().into_iter().find(|(_, limit)| *limit == Some(0)) {
-            return Err(format!("`{what}` is 0; a limit that is not known is left out"));
+            return Err(format!("`{what}` is 0; leave out a limit that is not known"));
         }
         let Some(window) = self.window else { return Ok(()) };
         match self.limits().into_iter().find(|(_, limit)| limit.is_some_and(|limit| limit > window)) {
@@ -261,7 +267,7 @@ impl Model {
     }
 }
 
-/// The names most like `asked`, best first, leaving out those that are not alike.
+/// The names most similar to `asked`, best first, without those that are not similar.
 pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
     let mut alike: Vec<(f64, &str)> =
         names.map(|name| (strsim::jaro_winkler(asked, name), name)).filter(|(score, _)| *score > 0.8).collect();

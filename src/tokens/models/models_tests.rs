@@ -198,7 +198,7 @@ fn where_the_server_sets_the_window_none_is_claimed() {
         assert_eq!(model.window, None, "{name}");
     }
     let error = Model::find("llama3.1:8b").known_window().unwrap_err().to_string();
-    assert!(error.contains("num_ctx") && !error.contains("near names"), "{error}");
+    assert!(error.contains("num_ctx") && !error.contains("similar names"), "{error}");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn an_unknown_window_names_near_models_and_the_way_out() {
     let error = Model::find("gtp-4o").known_window().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownModel);
     let text = error.to_string();
-    assert!(text.contains("near names: gpt-4o") && text.contains("TokenBudget::limit"), "{text}");
+    assert!(text.contains("similar names: gpt-4o") && text.contains("TokenBudget::limit"), "{text}");
 }
 
 // Tables of one's own
@@ -308,7 +308,7 @@ fn a_table_that_is_wrong_is_refused_with_model_and_place() {
             2,
             "the model `x`: `max_output` is 20, more than the window of 10",
         ),
-        ("{\"models\": [{\"name\": \"x\"},\n{\"name\": \"X\"}]}", 2, "the model `X` is there twice"),
+        ("{\"models\": [{\"name\": \"x\"},\n{\"name\": \"X\"}]}", 2, "the model `X` occurs twice"),
         ("{\"models\": [\n{\"name\": \"x\", \"like\": \"gpt-9\"}]}", 2, "is like `gpt-9`, which is not in the table"),
         ("{\"models\": [{\"name\": \" \"}]}", 1, "a model needs a name"),
         ("{\"models\": [\n{\"name\": \"x\"", 2, "the text ends in the middle"),

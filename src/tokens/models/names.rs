@@ -1,21 +1,21 @@
-//! How names of models are read: what stands before and behind the name that the table has.
+//! Parses model names: what precedes and follows the name that the table has.
 
-/// A name as the table looks it up.
+/// A name to be looked up in the table.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Candidate<'a> {
-    /// What stands before the name: a provider, a region, `ft:`.
+    /// The text before the name: a provider, a region, `ft:`.
     pub(super) before: &'a str,
-    /// The name, with what may stand behind it.
+    /// The name, with text that may follow it.
     pub(super) name: &'a str,
 }
 
-/// The spelling under which names are compared: in lower case, and `claude-3.5` is `claude-3-5`.
+/// The spelling in which names are compared: lower case, with `claude-3.5` as `claude-3-5`.
 pub(super) fn spelling(name: &str) -> String {
     name.trim().to_lowercase().replace(['.', '_'], "-")
 }
 
-/// The whole name, then what is left of it without providers before slashes, without the `ft:` of a fine-tuned model,
-/// and without the region and vendor of Amazon Bedrock.
+/// The whole name; then the name without providers before slashes, without the `ft:` of a
+/// fine-tuned model, and without the region and vendor of Amazon Bedrock.
 pub(super) fn candidates(asked: &str) -> Vec<Candidate<'_>> {
     let asked = asked.trim();
     let at = |start: usize, end: usize| Candidate { before: &asked[..start], name: &asked[start..end] };
@@ -56,15 +56,16 @@ fn without_vendor(name: &str) -> Option<&str> {
     VENDORS.contains(&vendor).then_some(rest)
 }
 
-/// Where a name may end and a date or a variant begin, from the end to the start.
+/// The places where a name may end and a date or a variant may begin, from the end to the start.
 pub(super) fn cuts(name: &str) -> impl Iterator<Item = (&str, &str)> {
     let whole = std::iter::once((name, ""));
     whole.chain(name.rmatch_indices(['-', '@', ':']).map(|(at, _)| name.split_at(at)))
 }
 
-/// What follows a colon and is the same model: variants of `OpenRouter`. A size (`:8b`) or a window (`:28k`) is not.
+/// Suffixes after a colon that mean the same model: variants of `OpenRouter`. A size (`:8b`) or a
+/// window (`:28k`) does not.
 const ROUTES: [&str; 7] = ["beta", "exacto", "floor", "free", "nitro", "online", "thinking"];
-/// Words behind a name that change neither its window nor its encoding.
+/// Words after a name that change neither its window nor its encoding.
 const WORDS: [&str; 18] = [
     "awq",
     "bf16",
@@ -86,7 +87,8 @@ const WORDS: [&str; 18] = [
     "preview",
 ];
 
-/// Whether what stands behind a name, as it is spelled, leaves it the same model: dates, versions, sizes and a few words.
+/// Whether the text after a name, in the spelling of the table, leaves it the same model: dates,
+/// versions, sizes and a few words.
 pub(super) fn is_variant(behind: &str) -> bool {
     let (behind, route) = behind.split_once(':').unwrap_or((behind, ""));
     let is_route = route.is_empty() || ROUTES.contains(&route) || is_number(route, &[1]);
@@ -95,7 +97,7 @@ pub(super) fn is_variant(behind: &str) -> bool {
 }
 
 fn are_variants(mut parts: &[&str]) -> bool {
-    // A loop, as a name may come from a file and have any number of parts.
+    // A loop and no recursion, because a name from a file may have any number of parts.
     loop {
         parts = match parts {
             [] => return true,
@@ -122,15 +124,15 @@ fn is_version(part: &str) -> bool {
     part.strip_prefix('v').is_some_and(|number| is_number(number, &[1]))
 }
 
-/// `70b`, `8x7b`, `a3b`, `128e`: parameters in all or active, experts.
+/// `70b`, `8x7b`, `a3b`, `128e`: parameters in total or active, and experts.
 fn is_size(part: &str) -> bool {
     let Some(number) = part.strip_suffix(['b', 'e']) else { return false };
     let number = number.strip_prefix('a').unwrap_or(number);
     number.split('x').all(|number| is_number(number, &[1, 2, 3]))
 }
 
-/// Whether a name is of the kind of `OpenAI`'s reasoning models, be it known or not: `gpt-5` and later (`gpt-35` is Azure's
-/// 3.5), and the o-series.
+/// Whether a name, known or not, is that of one of `OpenAI`'s reasoning models: `gpt-5` and later
+/// (`gpt-35` is Azure's 3.5), and the o-series.
 pub(super) fn is_reasoning(name: &str) -> bool {
     let number = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     match (name.strip_prefix("gpt-"), name.strip_prefix('o')) {

@@ -1,4 +1,4 @@
-//! What tokens cost in money: integers from the table to the sum.
+//! `Price` and `Dollars`: the price of tokens, in integers from the table to the sum.
 
 use std::fmt;
 use std::iter::Sum;
@@ -6,9 +6,11 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a model's tokens cost, in millionths of a dollar for a million tokens: 2,500,000 is $2.50 for a million.
+/// The price of a model's tokens, in millionths of a dollar per million tokens: 2,500,000 is $2.50
+/// per million.
 ///
-/// In JSON the prices are dollars for a million tokens, as decimal text: `{"input": "2.50", "output": "10"}`.
+/// In JSON, prices are dollars per million tokens, as decimal text: `{"input": "2.50", "output":
+/// "10"}`.
 ///
 /// # Examples
 /// ```
@@ -21,25 +23,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// Prompt tokens.
+    /// The price of prompt tokens.
     #[serde(with = "decimal")]
     pub input: u64,
-    /// Prompt tokens that the provider had in its cache; `None`: they cost as much as the others.
+    /// The price of prompt tokens from the provider's cache; `None` if they cost as much as others.
     #[serde(default, with = "optional_decimal", skip_serializing_if = "Option::is_none")]
     pub cached: Option<u64>,
-    /// Tokens of the reply.
+    /// The price of reply tokens.
     #[serde(with = "decimal")]
     pub output: u64,
 }
 
 impl Price {
-    /// Nothing: the price of a model of one's own.
+    /// Free of charge: the price of a model that you host yourself.
     pub const FREE: Self = Self { input: 0, cached: None, output: 0 };
 
-    /// What an exchange costs. `cached` is a part of the `prompt` tokens, as providers report it.
+    /// The cost of an exchange. `cached` is a part of the `prompt` tokens, as providers report it.
     pub fn of(&self, prompt: u64, cached: u64, completion: u64) -> Dollars {
         let cached = cached.min(prompt);
-        // Millionths of a dollar for a million tokens are millionths of a millionth for one.
+        // Millionths of a dollar per million tokens are picodollars per token.
         let part = |tokens: u64, price: u64| Dollars(tokens.saturating_mul(price));
         part(prompt - cached, self.input)
             + part(cached, self.cached.unwrap_or(self.input))
@@ -47,9 +49,9 @@ impl Price {
     }
 }
 
-/// An amount of money in millionths of a millionth of a dollar; it saturates at some 18 million dollars.
+/// An amount of money in picodollars (10^-12 dollars); it saturates at about 18 million dollars.
 ///
-/// `Display` prints all its digits (`$0.0000045`), or as many as asked for (`{:.2}`), rounded half up.
+/// `Display` prints all digits (`$0.0000045`), or as many as asked for (`{:.2}`), rounded half up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dollars(u64);
 
@@ -57,10 +59,10 @@ const DIGITS: usize = 12;
 const DOLLAR: u64 = 1_000_000_000_000;
 
 impl Dollars {
-    /// Nothing.
+    /// No dollars.
     pub const ZERO: Self = Self(0);
 
-    /// The amount in millionths of a millionth of a dollar.
+    /// The amount in picodollars.
     pub fn picodollars(self) -> u64 {
         self.0
     }
@@ -105,12 +107,12 @@ impl Serialize for Dollars {
 impl<'de> Deserialize<'de> for Dollars {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let wrong = || format!("an amount is dollars as decimal text, such as \"0.0015\", not `{text}`");
+        let wrong = || format!("an amount must be dollars as decimal text, such as \"0.0015\", not `{text}`");
         parsed(&text, DOLLAR, DIGITS).map(Self).ok_or_else(|| serde::de::Error::custom(wrong()))
     }
 }
 
-/// A number of `unit`ths as decimal text, with two digits behind the point or as many as are needed.
+/// A number of `unit`ths as decimal text, with two digits after the point or as many as are needed.
 fn digits(amount: u64, unit: u64, width: usize) -> String {
     let fraction = format!("{:0width$}", amount % unit);
     let needed = fraction.trim_end_matches('0').len().max(2);
@@ -130,7 +132,8 @@ fn rounded(amount: u64, digits: usize) -> String {
 const MICRO: usize = 6;
 const MILLION: u64 = 1_000_000;
 
-/// Decimal text such as `2.50` in `unit`ths; `None` for anything else, more than `width` digits behind the point included.
+/// Parses decimal text such as `2.50` as `unit`ths; `None` for anything else, including more than
+/// `width` digits after the point.
 fn parsed(text: &str, unit: u64, width: usize) -> Option<u64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -152,7 +155,7 @@ mod decimal {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let wrong =
-            || format!("a price is dollars for a million tokens as decimal text, such as \"2.50\", not `{text}`");
+            || format!("a price must be dollars per million tokens as decimal text, such as \"2.50\", not `{text}`");
         parsed(&text, MILLION, MICRO).ok_or_else(|| serde::de::Error::custom(wrong()))
     }
 }

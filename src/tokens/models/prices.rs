@@ -1,4 +1,4 @@
-//! Which price holds for a model.
+//! `Prices`: the price of each model.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Model, Price};
 
-/// What models cost: the price that each is [known](Model::price) to have, unless another was set for its name.
+/// The prices of models: the one that the [table](Model::price) has, unless another was set for the
+/// name.
 ///
-/// In JSON only the prices that were set: `{"our-finetune": {"input": "0.50", "output": "1.50"}}`.
+/// In JSON it holds only the prices that were set: `{"our-finetune": {"input": "0.50", "output":
+/// "1.50"}}`.
 ///
 /// # Examples
 /// ```
-/// use turnwise::{Model, Price, Prices};
+/// use turnwise::tokens::{Price, Prices};
+/// use turnwise::Model;
 ///
 /// let prices = Prices::default().set("our-finetune", Price { input: 500_000, cached: None, output: 1_500_000 });
 /// assert_eq!(prices.of(&Model::find("our-finetune")).map(|price| price.output), Some(1_500_000));
@@ -27,13 +30,13 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// The same prices, with another one for the model of exactly this name.
+    /// The same prices, with this one for the model of exactly this name.
     pub fn set(mut self, name: impl Into<String>, price: Price) -> Self {
         self.own.insert(name.into(), price);
         self
     }
 
-    /// What a model costs; `None` where that is not known.
+    /// The price of a model; `None` if it is not known.
     pub fn of(&self, model: &Model) -> Option<Price> {
         self.own.get(&model.name).copied().or(model.price)
     }

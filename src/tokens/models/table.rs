@@ -1,4 +1,4 @@
-//! The table of models: the built-in one, and what is added to it.
+//! `Models`: the built-in table of models, with additions.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ use crate::tokens::{Family, ToolRule};
 
 static BUILTIN: LazyLock<Models> = LazyLock::new(|| {
     let empty = Models { by_spelling: BTreeMap::new() };
-    // A test reads the file; a program must not fail over it.
+    // A test parses the file; a program must not fail because of it.
     empty.with(include_str!("models.json")).unwrap_or(Models { by_spelling: BTreeMap::new() })
 });
 
-/// Hosts whose server decides how long a prompt may be, and cuts longer ones without saying so.
+/// Hosts whose server decides how long a prompt may be, and silently cuts longer ones.
 const HOSTS_WITH_A_WINDOW: [&str; 2] = ["ollama", "ollama_chat"];
 /// Hosts that may change tools before a model reads them: 14 of 174 recorded bills were of other tools than were sent.
 const HOSTS_THAT_RELAY: [&str; 6] =
     ["copilot", "github", "github_copilot", "openrouter", "portkey", "vercel_ai_gateway"];
 
-/// A table of models: the [built-in](Self::builtin) one, or one with models of your own.
+/// A table of models: the [built-in](Self::builtin) one, or one with models of your own added.
 ///
 /// # Examples
 /// ```
@@ -38,7 +38,8 @@ const HOSTS_THAT_RELAY: [&str; 6] =
 ///     { "name": "llama3.1:8b", "window": 16384 }
 /// ] }"#)?;
 /// let model = models.find("llama3.1:8b");
-/// let (budget, cost) = (TokenBudget::for_model(&model)?, ChatCost::for_model(&model));
+/// let budget = TokenBudget::for_model(&model)?;
+/// let cost = ChatCost::for_model(&model);
 /// assert_eq!((budget.resolve()?.limit, cost.is_exact()), (12_288, false));
 /// assert_eq!(models.find("support-prod").window, Some(128_000));
 /// # Ok::<(), turnwise::Error>(())
@@ -56,25 +57,26 @@ impl Default for Models {
 }
 
 impl Models {
-    /// The table that this crate comes with.
+    /// The built-in table of this crate.
     pub fn builtin() -> &'static Self {
         &BUILTIN
     }
 
-    /// The built-in table with the models of a JSON text, which take the place of those with the same name:
-    /// `{"models": [{"name": …, "window": …}, …]}`, with the members of [`Model`]. `like` names a model whose facts hold
-    /// but for those that are stated.
+    /// The built-in table with models from a JSON text, which replace those of the same name:
+    /// `{"models": [{"name": …, "window": …}, …]}`, with the members of [`Model`]. `like` names a
+    /// model whose facts apply, except those that are stated.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] with the place, when the text is not such a table, names a model twice or contradicts itself.
+    /// [`ErrorKind::Damaged`], with the place, if the text is not such a table, names a model twice
+    /// or contradicts itself.
     pub fn from_json(text: &str) -> Result<Self> {
         Self::default().with(text)
     }
 
-    /// The built-in table with the models of a file, as [`from_json`](Self::from_json).
+    /// The built-in table with models from a file, as [`from_json`](Self::from_json).
     ///
     /// # Errors
-    /// [`ErrorKind::Io`], and as [`from_json`](Self::from_json).
+    /// [`ErrorKind::Io`] if the file cannot be read, and those of [`from_json`](Self::from_json).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text =
@@ -82,7 +84,7 @@ impl Models {
         Self::from_json(text.trim_start_matches('\u{feff}'))
     }
 
-    /// Adds a model, in the place of the one with the same name, which is handed back.
+    /// Adds a model. If it replaces one with the same name, that one is returned.
     pub fn insert(&mut self, model: Model) -> Option<Model> {
         self.by_spelling.insert(spelling(&model.name), model)
     }
@@ -108,11 +110,12 @@ impl Models {
 
     /// The model with this name, under the name that was asked for.
     ///
-    /// Understood are capitals, providers before the name (`openrouter/openai/gpt-4o`, `eu.anthropic.claude-…`), the name
-    /// of a fine-tuned model (`ft:gpt-4o:…`), and behind it dates, versions, sizes and a few words that make no
-    /// difference (`-2024-08-06`, `-latest`, `@001`, `:free`, `-70b-instruct`). Anything else may be another model:
-    /// `gpt-4o-ultra` is not `gpt-4o`. [`Model::like`] says which one was taken. The price is left out where another
-    /// host, a route (`:free`) or a fine-tuned model makes it another one.
+    /// Upper case is accepted, and so are providers before the name (`openrouter/openai/gpt-4o`,
+    /// `eu.anthropic.claude-…`), the name of a fine-tuned model (`ft:gpt-4o:…`), and, after the
+    /// name, dates, versions, sizes and a few words that make no difference (`-2024-08-06`,
+    /// `-latest`, `@001`, `:free`, `-70b-instruct`). Anything else may be another model:
+    /// `gpt-4o-ultra` is not `gpt-4o`. [`Model::like`] names the model that was found. The price is
+    /// left out if another host, a route (`:free`) or fine-tuning changes it.
     pub fn get(&self, name: &str) -> Option<Model> {
         candidates(name).into_iter().find_map(|candidate| {
             let known = self.same(&spelling(candidate.name))?;
@@ -120,10 +123,10 @@ impl Models {
         })
     }
 
-    /// The model that a name, as it is spelled, stands for.
+    /// The model that a name stands for, in the spelling of the table.
     fn same(&self, name: &str) -> Option<&Model> {
         let (known, behind) = cuts(name).find_map(|(name, behind)| Some((self.by_spelling.get(name)?, behind)))?;
-        // Where the window is the server's business, all sizes are one model and other names are not.
+        // If the server decides on the window, all sizes are one model and other names are not.
         let is_same = match known.window {
             Some(_) => is_variant(behind),
             None => behind.is_empty() || behind.starts_with(':'),
@@ -136,14 +139,14 @@ impl Models {
         self.by_spelling.values()
     }
 
-    /// This table and the rows of a JSON text.
+    /// This table with the entries of a JSON text.
     fn with(mut self, text: &str) -> Result<Self> {
         let rows = rows(text)?;
         let mut names = std::collections::HashSet::new();
         if let Some((row, at)) = rows.iter().find(|(row, _)| !names.insert(spelling(&row.name))) {
-            return Err(wrong(text, *at, format!("the model `{}` is there twice", row.name)));
+            return Err(wrong(text, *at, format!("the model `{}` occurs twice", row.name)));
         }
-        // Those that stand on others after the others.
+        // Entries that refer to others are added after them.
         let (others, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(row, _)| row.like.is_some());
         for (row, at) in first.into_iter().chain(others) {
             let base = match &row.like {
@@ -173,7 +176,8 @@ fn asked(known: &Model, name: &str, candidate: &Candidate<'_>) -> Model {
         model.tools = model.tools.or(Some(ToolRule::LIKE_OPENAI));
     }
     if hosts().any(|host| HOSTS_WITH_A_WINDOW.contains(&host)) {
-        (model.window, model.max_input) = (None, None);
+        model.window = None;
+        model.max_input = None;
     }
     if name != known.name {
         model.like = Some(known.name.clone());
@@ -182,7 +186,7 @@ fn asked(known: &Model, name: &str, candidate: &Candidate<'_>) -> Model {
     model
 }
 
-/// The rows of a table, each with the byte where it begins.
+/// The entries of a table, each with the byte where it begins.
 fn rows(text: &str) -> Result<Vec<(Row, usize)>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -206,7 +210,7 @@ fn rows(text: &str) -> Result<Vec<(Row, usize)>> {
     table.models.into_iter().enumerate().map(row).collect()
 }
 
-/// What an entry that cannot be read is called: its name, if it has one.
+/// What to call an entry that cannot be parsed: its name, if it has one.
 fn entry(index: usize, raw: &RawValue) -> String {
     #[derive(Deserialize)]
     struct Named<'a> {

@@ -1,4 +1,4 @@
-//! Commands that change the conversation. What they did is saved at once.
+//! Chat commands that change the conversation. Each change is saved at once.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ impl Session<'_> {
         let before = self.leaf();
         match (self.change(ConversationManager::undo)?, before) {
             (Some(undone), Some(before)) => {
-                note(format_args!("back to before “{}”; /switch {before} returns to it", self.words(undone)));
+                note(format_args!("went back to before “{}”; /switch {before} returns to it", self.words(undone)));
             }
             _ => note("there is nothing to undo"),
         }
@@ -32,7 +32,7 @@ impl Session<'_> {
         let before = self.leaf();
         self.change(ConversationManager::clear)?;
         match before {
-            Some(before) => note(format_args!("begins again; /switch {before} returns to what was said")),
+            Some(before) => note(format_args!("starts again; /switch {before} returns to the earlier messages")),
             None => note("there is nothing to clear"),
         }
         Ok(())
@@ -45,21 +45,21 @@ impl Session<'_> {
         let messages = counted(self.chat.snapshot().path().len(), "message");
         match self.leaf() {
             Some(leaf) => note(format_args!("now at {leaf} after {messages}: “{}”", self.words(leaf))),
-            None => note("now before the first message"),
+            None => note("now at the start, before the first message"),
         }
         Ok(())
     }
 
     pub(super) fn fork(&mut self, at: Option<ItemId>, file: String) -> Result<()> {
-        let at = at.or(self.leaf()).ok_or_else(|| Failure::usage("there is nothing to fork yet"))?;
+        let at = at.or(self.leaf()).ok_or_else(|| Failure::usage("there is no message to fork at yet"))?;
         let fork = self.chat.fork(at)?;
         fork.save(&file).map_err(|e| taken(&file, e))?;
         let before = match &self.file {
-            Some(before) => format!("{} stays as it is", before.display()),
-            None => "the one before has no file".to_owned(),
+            Some(before) => format!("{} is unchanged", before.display()),
+            None => "the earlier conversation has no file".to_owned(),
         };
         let messages = counted(fork.snapshot().path().len(), "message");
-        note(format_args!("goes on in {file} after {messages}; {before}"));
+        note(format_args!("continues in {file} after {messages}; {before}"));
         self.chat = fork;
         self.file = Some(file.into());
         self.is_file_lost.set(false);
@@ -68,13 +68,13 @@ impl Session<'_> {
 
     pub(super) fn pin(&self, id: ItemId) -> Result<()> {
         self.change(|chat| chat.pin(id))?;
-        note(format_args!("sent with every request: {id} “{}”", self.words(id)));
+        note(format_args!("always sent from now on: {id} “{}”", self.words(id)));
         Ok(())
     }
 
     pub(super) fn unpin(&self, id: ItemId) -> Result<()> {
         if self.change(|chat| chat.unpin(id))? {
-            note(format_args!("{id} is sent as far as it fits"));
+            note(format_args!("{id} is no longer pinned; it is sent if it fits"));
         } else {
             note(format_args!("{id} was not pinned"));
         }
@@ -83,7 +83,7 @@ impl Session<'_> {
 
     pub(super) fn set_system(&self, text: &str) -> Result<()> {
         self.change(|chat| chat.set_system(text))?;
-        note("the system prompt is replaced");
+        note("the system prompt was replaced");
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Session<'_> {
                 Ok(position.map_or(0, |position| position + 1))
             })
         })?;
-        note(format_args!("holds from now on; /lift {number} takes it back"));
+        note(format_args!("sent with every request from now on; /lift {number} withdraws it"));
         Ok(())
     }
 
@@ -104,36 +104,39 @@ impl Session<'_> {
         let all = record.constraints().count();
         let constraint = number.checked_sub(1).and_then(|index| record.constraints().nth(index)).ok_or_else(|| {
             let allowed = match all {
-                0 => "none was stated".to_owned(),
-                all => format!("they go from 1 to {all}; /constrain lists them"),
+                0 => "none is set".to_owned(),
+                all => format!("the numbers are 1 to {all}; /constrain lists them"),
             };
             Failure::usage(format!("there is no constraint {number}: {allowed}"))
         })?;
         self.change(|chat| chat.edit_record(|record| Ok(record.lift(constraint))))?;
-        note(format_args!("taken back: “{constraint}”"));
+        note(format_args!("withdrawn: “{constraint}”"));
         Ok(())
     }
 
-    /// As an editor writes a file: a copy, or the chat's own file where it has none.
+    /// Saves a copy, or gives a chat without a file this one. A chat whose own file was taken over
+    /// by another program moves to the new file.
     pub(super) fn save_to(&mut self, file: String) -> Result<()> {
         self.save_copy(&file)?;
         match &self.file {
             Some(own) if *own == Path::new(&file) => note(format_args!("saved to {file}")),
             Some(own) if self.is_file_lost.take() => {
                 let own = own.display();
-                note(format_args!("saved to {file}, and goes on there; {own} stays as somebody else has left it"));
+                note(format_args!(
+                    "saved to {file}; the chat continues there, and {own} keeps the other program's version"
+                ));
                 self.file = Some(file.into());
             }
             Some(own) => note(format_args!("a copy is saved to {file}; the chat stays in {}", own.display())),
             None => {
-                note(format_args!("saved to {file}, from now on after every change"));
+                note(format_args!("saved to {file}; from now on the chat is saved there after every change"));
                 self.file = Some(file.into());
             }
         }
         Ok(())
     }
 
-    /// Saves to a file that is free, or holds an earlier copy of this conversation.
+    /// Saves to a new file, or over an earlier copy of this conversation.
     fn save_copy(&self, file: &str) -> Result<()> {
         match self.chat.save(file) {
             Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -149,23 +152,23 @@ impl Session<'_> {
         }
     }
 
-    /// The beginning of a message.
+    /// The beginning of a message's text.
     fn words(&self, id: ItemId) -> String {
         self.chat.snapshot().get(id).map(Item::message).map_or_else(String::new, said)
     }
 }
 
-/// Whether all that was said in a conversation was said in another state of it too.
+/// Whether every message of `copy` is also in `own`, an other state of the same conversation.
 fn is_in(copy: &Conversation, own: &Conversation) -> bool {
     copy.id() == own.id()
         && copy.items().all(|item| own.get(item.id()).is_some_and(|known| known.message() == item.message()))
 }
 
-/// Why nothing is saved to a file that holds something else.
+/// The error for a file that holds something else.
 fn taken(file: &str, error: Error) -> Failure {
     match error.kind() {
         ErrorKind::Conflict => {
-            Failure::usage(format!("{file}: something else stands there, and stays as it is; choose another name"))
+            Failure::usage(format!("{file}: the file has other content and was not changed; choose another name"))
         }
         _ => error.into(),
     }

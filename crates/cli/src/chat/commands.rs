@@ -1,4 +1,4 @@
-//! What a line says: something to the model, or a command.
+//! Parsing of an input line: a message for the model, or a command.
 
 use turnwise::ItemId;
 
@@ -6,9 +6,9 @@ use crate::failure::{Failure, Result};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Nothing at all.
+    /// A blank line.
     Empty,
-    /// Something to the model.
+    /// A message for the model.
     Say(String),
     Do(Command),
 }
@@ -37,7 +37,7 @@ pub(super) enum Command {
     Quit,
 }
 
-/// A command that there is.
+/// A chat command: its name, arguments, help text and parser.
 pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) takes: &'static str,
@@ -59,26 +59,21 @@ const NEWEST: usize = 20;
 
 pub(super) const KNOWN: [Known; 20] = [
     known("help", "", "lists the commands", |rest| alone(rest, Command::Help)),
-    known("retry", "", "sends the message again that failed or was stopped", |rest| alone(rest, Command::Retry)),
+    known("retry", "", "sends again the message that failed or was stopped", |rest| alone(rest, Command::Retry)),
     known("regenerate", "", "asks for another reply to your last message; the old one stays as a branch", |rest| {
         alone(rest, Command::Regenerate)
     }),
-    known(
-        "edit",
-        "[#ID] TEXT",
-        "puts TEXT in the place of your last message, or of #ID, and asks from there",
-        |rest| {
-            let (id, text) = leading_id(rest);
-            Some(Command::Edit(id, given(text)?))
-        },
-    ),
+    known("edit", "[#ID] TEXT", "replaces your last message, or #ID, with TEXT and asks from there", |rest| {
+        let (id, text) = leading_id(rest);
+        Some(Command::Edit(id, given(text)?))
+    }),
     known("undo", "", "goes back to before your last message", |rest| alone(rest, Command::Undo)),
-    known("clear", "", "begins again under the same system prompt", |rest| alone(rest, Command::Clear)),
-    known("branches", "", "lists the branches and where you are", |rest| alone(rest, Command::Branches)),
-    known("switch", "#ID", "goes over to the branch that ends with #ID, or back to #ID", |rest| {
+    known("clear", "", "starts again with the same system prompt", |rest| alone(rest, Command::Clear)),
+    known("branches", "", "lists the branches and marks the current one", |rest| alone(rest, Command::Branches)),
+    known("switch", "#ID", "changes to the branch that ends with #ID, or goes back to #ID", |rest| {
         Some(Command::Switch(id(rest)?))
     }),
-    known("fork", "[#ID] FILE", "goes on in a new conversation from here or from #ID, saved to FILE", |rest| {
+    known("fork", "[#ID] FILE", "continues in a new conversation from here or from #ID, saved to FILE", |rest| {
         let (id, file) = leading_id(rest);
         Some(Command::Fork(id, given(file)?))
     }),
@@ -89,24 +84,26 @@ pub(super) const KNOWN: [Known; 20] = [
     known("pin", "#ID", "sends a message with every request, whatever the strategy says", |rest| {
         Some(Command::Pin(id(rest)?))
     }),
-    known("unpin", "#ID", "takes a pin out", |rest| Some(Command::Unpin(id(rest)?))),
+    known("unpin", "#ID", "removes a pin", |rest| Some(Command::Unpin(id(rest)?))),
     known("system", "[TEXT]", "replaces the system prompt, or shows it", |rest| Some(Command::System(given(rest)))),
-    known("constrain", "[TEXT]", "states what always holds, or lists what was stated", |rest| {
+    known("constrain", "[TEXT]", "sets a rule that is always sent, or lists the rules", |rest| {
         Some(Command::Constrain(given(rest)))
     }),
-    known("lift", "N", "takes the constraint number N back", |rest| Some(Command::Lift(rest.parse().ok()?))),
+    known("lift", "N", "withdraws rule N of /constrain", |rest| Some(Command::Lift(rest.parse().ok()?))),
     known("plan", "[TEXT]", "explains what would be sent with TEXT, and why", |rest| {
         Some(Command::Plan(rest.to_owned()))
     }),
     known("tokens", "", "counts the conversation", |rest| alone(rest, Command::Tokens)),
-    known("report", "", "tells what the last exchange did", |rest| alone(rest, Command::Report)),
+    known("report", "", "shows what the last exchange did and what all of them cost", |rest| {
+        alone(rest, Command::Report)
+    }),
     known("save", "FILE", "saves a copy; without a file of its own, the chat is saved there from now on", |rest| {
         Some(Command::Save(given(rest)?))
     }),
     known("quit", "", "ends the chat", |rest| alone(rest, Command::Quit)),
 ];
 
-/// Reads a line. Two slashes at its start are one that is sent.
+/// Parses a line. Two slashes at its start send a line that begins with one.
 pub(super) fn read(line: &str) -> Result<Line> {
     let line = line.trim();
     match line {
@@ -130,15 +127,17 @@ fn unknown(name: &str) -> Failure {
         KNOWN.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.4);
     let advice =
         nearest.map_or_else(|| "/help lists them".to_owned(), |known| format!("did you mean /{}?", known.name));
-    Failure::usage(format!("there is no command /{name}; {advice} (to send a line that begins with a slash, write //)"))
+    Failure::usage(format!(
+        "there is no command /{name}; {advice} (to send a line that begins with a slash, type // instead)"
+    ))
 }
 
 fn misused(known: &Known, rest: &str) -> Failure {
     let Known { name, takes, about, .. } = known;
     match (*takes, rest) {
-        ("", _) => Failure::usage(format!("/{name} takes nothing behind it: it {about}")),
-        (takes, "") => Failure::usage(format!("/{name} {takes}: {about}")),
-        (takes, rest) => Failure::usage(format!("`{rest}` cannot be read; /{name} {takes}: {about}")),
+        ("", _) => Failure::usage(format!("/{name} takes no arguments: it {about}")),
+        (takes, "") => Failure::usage(format!("/{name} needs {takes}: it {about}")),
+        (takes, rest) => Failure::usage(format!("`{rest}` is not valid; write /{name} {takes}: it {about}")),
     }
 }
 
@@ -150,12 +149,12 @@ fn given(rest: &str) -> Option<String> {
     (!rest.is_empty()).then(|| rest.to_owned())
 }
 
-/// `#7`, or `7`.
+/// Parses `#7` or `7`.
 fn id(rest: &str) -> Option<ItemId> {
     rest.strip_prefix('#').unwrap_or(rest).parse().ok().map(ItemId::from_index)
 }
 
-/// `#7` at the start of what is given, and the rest of it.
+/// Splits off an id such as `#7` at the start of the arguments.
 fn leading_id(rest: &str) -> (Option<ItemId>, &str) {
     let (first, others) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     match first.strip_prefix('#').and_then(id) {
@@ -221,6 +220,6 @@ mod tests {
         for line in ["/edit", "/edit #3", "/switch", "/switch first", "/fork #3", "/history all", "/lift", "/save"] {
             assert!(mistake(line).contains(": "), "{}", mistake(line));
         }
-        assert!(mistake("/undo 2").contains("takes nothing"));
+        assert!(mistake("/undo 2").contains("takes no arguments"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a person does: lines, and Ctrl-C.
+//! Input of a chat: lines from the standard input, and Ctrl-C.
 
 use std::future::{Future, pending};
 use std::io::{self, BufRead, stdin};
@@ -17,7 +17,8 @@ pub(super) enum Next {
     CtrlC,
 }
 
-/// Lines as they are asked for, read on a thread of their own: a read cannot be given up, and Ctrl-C must not wait for it.
+/// The lines of the standard input, read on a thread of their own: a blocking read cannot be
+/// cancelled, and Ctrl-C must not wait for it.
 pub(super) struct Input {
     lines: mpsc::Receiver<io::Result<Vec<u8>>>,
 }
@@ -52,7 +53,7 @@ impl Input {
     }
 }
 
-/// What comes of it, or `None` when Ctrl-C came first: it is dropped then.
+/// The result of `work`, or `None` if Ctrl-C was pressed first; `work` is dropped then.
 pub(super) async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Option<T> {
     let ctrl_c = async {
         if tokio::signal::ctrl_c().await.is_err() {

@@ -1,18 +1,19 @@
-//! The conversation that a command line asks for.
+//! Opens the conversation that the command line names.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
 use turnwise::backend::openai::OpenAi;
+use turnwise::message::RawJson;
 use turnwise::strategy::parse;
-use turnwise::{Builder, ConversationManager, Models, RawJson, TokenBudget, Transcript};
+use turnwise::{Builder, ConversationManager, Models, TokenBudget, Transcript};
 
 use crate::args::Chat;
 use crate::dialects::dialect_of;
 use crate::failure::{Failure, Result};
 use crate::input::{Loaded, warn};
 
-/// The conversation of the file, or a new one. The chat saves it itself, after commands too.
+/// The conversation of the file, or a new one. The session saves it, also after commands.
 pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
     let file = match &args.file {
         Some(name) => load(name).map_err(|failure| failure.within(name.display()))?,
@@ -20,7 +21,7 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     };
     let of_file = || file.as_ref().and_then(|file| file.model.clone());
     let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
-    let model = model.ok_or_else(|| Failure::usage("which model? give --model NAME or set OPENAI_MODEL"))?;
+    let model = model.ok_or_else(|| Failure::usage("no model: pass --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
     let inside = |failure| args.file.iter().map(|file| file.display()).fold(failure, Failure::within);
     let within = |e| inside(Failure::from(e));
@@ -32,7 +33,7 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     };
     let chat = chat.map_err(within)?;
     if let Some(name) = &args.file {
-        // Before a reply is paid for that could not be kept.
+        // Fail now, before paying for a reply that could not be saved.
         chat.check_save(name).map_err(within)?;
     }
     Ok(chat)
@@ -53,27 +54,30 @@ fn with_options(setup: Builder, args: &Chat) -> Result<Builder> {
         setup = setup.max_completion_tokens(tokens);
     }
     for param in &args.param {
-        let invalid = |why: &str| Failure::usage(format!("--param {param}: {why}; write NAME=JSON"));
-        let (name, value) = param.split_once('=').ok_or_else(|| invalid("no `=`"))?;
+        let invalid =
+            |why: &str| Failure::usage(format!("--param {param}: {why}; write NAME=JSON, such as temperature=0"));
+        let (name, value) = param.split_once('=').ok_or_else(|| invalid("`=` is missing"))?;
         setup = setup.param(name, RawJson::new(value).map_err(|e| invalid(e.detail()))?);
     }
     Ok(setup)
 }
 
-/// The conversation that goes on, if there is one.
+/// The conversation of an existing file; `None` if the file is missing or empty.
 fn load(name: &Path) -> Result<Option<Transcript>> {
     if name == Path::new("-") {
-        return Err(Failure::usage("a chat is saved to a file, and reads what is said from the standard input"));
+        return Err(Failure::usage(
+            "`-` cannot be a chat's file: the messages are read from the standard input; name a file",
+        ));
     }
     match std::fs::metadata(name) {
         Ok(found) if !found.is_file() => {
-            Err(Failure::Failed("a chat is saved to a regular file, and this is none".into()))
+            Err(Failure::Failed("not a regular file, and a chat can only be saved to one".into()))
         }
         Ok(found) if found.len() > 0 => old(name).map(Some),
         Ok(_) => Ok(None),
         Err(e) if e.kind() == ErrorKind::NotFound => match missing_folder(name) {
             Some(missing) => {
-                Err(Failure::Failed(format!("there is no folder {} to save the chat in", missing.display())))
+                Err(Failure::Failed(format!("the folder {} does not exist; create it first", missing.display())))
             }
             None => Ok(None),
         },
@@ -84,8 +88,8 @@ fn load(name: &Path) -> Result<Option<Transcript>> {
 fn old(name: &Path) -> Result<Transcript> {
     let file = Transcript::load(name)?;
     if file.is_log() {
-        let why = "a log with a message a line is read and never written; `jq -s . FILE > OTHER.json` makes a file that a chat can \
-                   go on in";
+        let why = "a log with one message per line is never written to; convert it with \
+                   `jq -s . FILE > OTHER.json` and chat in OTHER.json";
         return Err(Failure::Failed(why.into()));
     }
     let loaded = Loaded { name: name.display().to_string(), file };
@@ -93,7 +97,7 @@ fn old(name: &Path) -> Result<Transcript> {
     Ok(loaded.file)
 }
 
-/// The folder of a file, if it is not there.
+/// The folder of a file, if it does not exist.
 fn missing_folder(name: &Path) -> Option<&Path> {
     let folder = name.parent()?;
     (!folder.as_os_str().is_empty() && !folder.is_dir()).then_some(folder)

@@ -1,4 +1,4 @@
-//! A reply as it comes, and what is said beside it.
+//! Printing of replies as they arrive, and of remarks on the standard error.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr};
@@ -12,19 +12,20 @@ use crate::output::{DIM, stdout};
 use crate::sanitize::clean_lines;
 use crate::text::{counted, thousands};
 
-/// Says something beside the conversation.
+/// Writes to the standard error.
 pub(super) fn say(text: &str) {
-    // There is nobody left to tell when the standard error is closed.
+    // If the standard error is closed, there is no other place to report it.
     let _ = write!(anstream::stderr(), "{text}").and_then(|()| stderr().flush());
 }
 
-/// A remark of a line.
+/// Writes one line in parentheses to the standard error.
 pub(super) fn note(text: impl Display) {
     say(&format!("{DIM}({}){DIM:#}\n", clean_lines(&text.to_string())));
 }
 
-/// Prints a reply while it comes: its text to the standard output, each part as it is there, all else beside it.
-/// Characters are cleaned one by one, so that a part may end anywhere, in the middle of a control sequence too.
+/// Prints a reply while it arrives: its text to the standard output, everything else to the
+/// standard error. Characters are cleaned one by one, so a part may end anywhere, even inside a
+/// control sequence.
 pub(super) struct Live {
     out: Box<dyn Write>,
     shows_reasoning: bool,
@@ -40,7 +41,7 @@ enum Shown {
 }
 
 impl Live {
-    /// With `is_person`, a sign of waiting until something comes.
+    /// Starts with a sign of waiting if a person is at a terminal.
     pub(super) fn start(is_person: bool, shows_reasoning: bool) -> Self {
         let waits = is_person && stderr().is_terminal();
         if waits {
@@ -77,7 +78,7 @@ impl Live {
         }
     }
 
-    /// Ends the line: of a whole reply, or of as much as came.
+    /// Ends the line after a whole reply, or after the part that arrived.
     pub(super) fn end(mut self, is_whole: bool) -> Result<()> {
         let last = self.last;
         self.turn_to(Shown::Nothing);
@@ -89,12 +90,12 @@ impl Live {
     }
 }
 
-/// What is worth knowing about a reply.
+/// Prints what is worth knowing about a reply: trimming, summaries, refusals, cut-offs.
 pub(super) fn remarks(reply: &Reply) {
     summaries(&reply.report.summaries);
     trimmed(&reply.report.plan);
     if let Some(why) = reply.refusal() {
-        note(format_args!("the model refuses: {why}"));
+        note(format_args!("the model refused: {why}"));
     }
     if reply.is_cut_off() {
         note("the reply was cut off");
@@ -118,23 +119,24 @@ fn summaries(calls: &[SummaryCall]) {
         note(format_args!("older messages were summarized: {}", of(&taken)));
     }
     if let Some(why) = refused.last().and_then(|call| call.refused.as_ref()) {
-        note(format_args!("a summary was asked for and not taken, as {why}: {}", of(&refused)));
+        note(format_args!("a summary was requested and not used, because {why}: {}", of(&refused)));
     }
 }
 
-/// Tokens as a plan counts them, with `~` where they are an estimate.
+/// A number of tokens, with `~` if the plan's counts are estimates.
 pub(super) fn figure(plan: &Plan, tokens: u64) -> String {
     format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens))
 }
 
 fn trimmed(plan: &Plan) {
     let runs = plan.runs();
-    let count = |fate: Fate| runs.iter().filter(|run| run.fate == fate).map(turnwise::Run::messages).sum::<usize>();
+    let count =
+        |fate: Fate| runs.iter().filter(|run| run.fate == fate).map(turnwise::plan::Run::messages).sum::<usize>();
     let (left_out, shorter) = (plan.evicted(), count(Fate::Shrunk));
     if left_out + shorter == 0 {
         return;
     }
-    let all = plan.head_len() + runs.iter().map(turnwise::Run::messages).sum::<usize>();
+    let all = runs.iter().map(turnwise::plan::Run::messages).sum::<usize>();
     let sent = thousands((all - left_out) as u64);
     let summary = if plan.summary().is_some() { " and a summary" } else { "" };
     let shortened = match shorter {

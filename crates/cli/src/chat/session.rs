@@ -1,10 +1,11 @@
-//! The chat: a line, what it asks for, and the file that is never behind.
+//! The chat's loop: reads a line, does what it asks for, and saves the file.
 
 use std::cell::Cell;
 use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 
-use turnwise::{ConversationManager, ErrorKind, Exchange, GroupState, Item, ItemId, Message, Reply, Role, ToolCall};
+use turnwise::conversation::GroupState;
+use turnwise::{ConversationManager, ErrorKind, Exchange, Item, ItemId, Message, Reply, Role, ToolCall};
 
 use super::commands::{self, Command, Line};
 use super::input::{Input, Next, unless_interrupted};
@@ -14,7 +15,7 @@ use crate::args::Chat;
 use crate::failure::{Failure, Result};
 use crate::text::counted;
 
-/// How a program ends that Ctrl-C ended, as a shell says it.
+/// The exit code of a program that Ctrl-C ended, as shells report it.
 const INTERRUPTED: u8 = 130;
 
 pub(super) struct Session<'a> {
@@ -27,14 +28,14 @@ pub(super) struct Session<'a> {
     pub(super) last: Option<Reply>,
     /// Why the last exchange failed, if it did.
     pub(super) last_failure: Option<String>,
-    /// What was asked in vain.
+    /// The last request without a recorded reply, for `/retry`.
     unanswered: Option<Ask>,
     has_failed: bool,
-    /// Whether somebody else has changed the file, so that the chat cannot go on in it.
+    /// Whether another program has changed the file, so that the chat can no longer be saved there.
     pub(super) is_file_lost: Cell<bool>,
 }
 
-/// What is asked of the model.
+/// A request to the model.
 #[derive(Clone)]
 enum Ask {
     Say(String),
@@ -66,7 +67,7 @@ impl<'a> Session<'a> {
             self.prompt("> ");
             let line = match input.next().await? {
                 Next::Line(line) => line,
-                // It may have been meant for a reply that had just ended.
+                // The person may have meant to stop a reply that had just ended.
                 Next::CtrlC if self.is_person && !is_warned => {
                     is_warned = true;
                     say("\n");
@@ -93,7 +94,7 @@ impl<'a> Session<'a> {
         if self.has_failed { Err(Failure::Said(1)) } else { Ok(()) }
     }
 
-    /// Does what a line asks for; whether the chat goes on.
+    /// Does what a line asks for. Returns whether the chat continues.
     async fn obey(&mut self, line: &str) -> Result<bool> {
         match commands::read(line)? {
             Line::Empty => {}
@@ -108,7 +109,9 @@ impl<'a> Session<'a> {
         match command {
             Command::Retry => match self.unanswered.clone() {
                 Some(ask) => self.ask(ask).await,
-                None => Err(Failure::usage("nothing failed or was stopped; /regenerate asks for another reply")),
+                None => Err(Failure::usage(
+                    "there is no failed or stopped message to retry; /regenerate asks for another reply",
+                )),
             },
             Command::Regenerate => self.ask(Ask::Again).await,
             Command::Edit(id, text) => self.ask(Ask::Edit(id, text)).await,
@@ -139,7 +142,7 @@ impl<'a> Session<'a> {
         let exchange = self.exchange(&ask)?;
         let start = self.leaf();
         let mut live = Live::start(self.is_person, self.args.show_reasoning);
-        // What is interrupted is dropped, and that keeps what had come.
+        // Dropping the exchange on Ctrl-C records the part of the reply that has arrived.
         let answer = unless_interrupted(receive(exchange, !self.args.no_stream, &mut live)).await;
         let is_recorded = self.leaf() != start;
         if !is_recorded {
@@ -165,18 +168,18 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The item before a user's message: the last one's of the path, or that of `id`.
+    /// The item before a user message: before the last one of the path, or before `id`.
     fn question(&self, id: Option<ItemId>) -> Result<Option<ItemId>> {
         let record = self.chat.snapshot();
         let is_question = |item: &&Item| *item.message().role() == Role::User;
         let Some(id) = id else {
             let last = record.path().items().rfind(is_question).map(Item::parent);
-            return last.ok_or_else(|| Failure::usage("there is no message of yours to edit"));
+            return last.ok_or_else(|| Failure::usage("you have sent no message that could be edited"));
         };
         let item = record.get(id).ok_or_else(|| Failure::usage(format!("there is no message {id}")))?;
         if !is_question(&item) {
             let role = item.message().role();
-            return Err(Failure::usage(format!("{id} is a message of the {role}; only yours can be edited")));
+            return Err(Failure::usage(format!("{id} has the role {role}; only user messages can be edited")));
         }
         Ok(item.parent())
     }
@@ -194,13 +197,13 @@ impl<'a> Session<'a> {
                 self.failed(&failure);
                 self.last_failure = failure.message().map(str::to_owned);
                 if is_recorded {
-                    note("what had come is kept, marked as incomplete; /regenerate asks again");
+                    note("the part that arrived is kept, marked as incomplete; /regenerate asks again");
                 } else {
                     note("nothing is recorded; /retry sends it again");
                 }
             }
-            None if is_recorded => note("stopped; what had come is kept, marked as incomplete"),
-            None => note("stopped before anything came; nothing is recorded, /retry sends it again"),
+            None if is_recorded => note("stopped; the part that arrived is kept, marked as incomplete"),
+            None => note("stopped before anything arrived; nothing is recorded, /retry sends it again"),
         }
         Ok(())
     }
@@ -209,7 +212,7 @@ impl<'a> Session<'a> {
         self.chat.snapshot().leaf()
     }
 
-    /// Makes an item the end of the path, or the path empty.
+    /// Makes an item the end of the path; `None` makes the path empty.
     pub(super) fn go(&self, to: Option<ItemId>) -> Result<()> {
         match to {
             Some(leaf) => self.chat.switch(leaf)?,
@@ -218,7 +221,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Goes back to before calls at the end that nobody answered: tools are not run here. The record keeps them.
+    /// Tools are not run here: if the path ends with open calls, goes back to before them. They
+    /// stay in the record.
     pub(super) fn leave_open_calls(&self) -> Result<()> {
         let record = self.chat.snapshot();
         let path = record.path();
@@ -228,7 +232,7 @@ impl<'a> Session<'a> {
         }
         let calls = last.first().map_or(&[][..], Message::tool_calls);
         let names: Vec<&str> = calls.iter().map(ToolCall::name).collect();
-        note(format_args!("calls of tools are not run here and are left out: {}", names.join(", ")));
+        note(format_args!("tools are not run here; these calls are left out: {}", names.join(", ")));
         let before =
             last.positions().next().and_then(|first| first.checked_sub(1)).and_then(|before| path.item(before));
         self.go(before.map(Item::id))
@@ -239,7 +243,7 @@ impl<'a> Session<'a> {
         self.chat.save(file).map_err(|error| {
             self.is_file_lost.set(error.kind() == ErrorKind::Conflict);
             match error.kind() {
-                ErrorKind::Conflict => Failure::Failed(format!("{error}: /save NAME goes on in another file")),
+                ErrorKind::Conflict => Failure::Failed(format!("{error}; /save NAME continues in another file")),
                 _ => error.into(),
             }
         })
@@ -253,12 +257,12 @@ impl<'a> Session<'a> {
     fn greet(&self) {
         let goes_on = match self.chat.turn_count() {
             0 => String::new(),
-            turns => format!("goes on after {}; ", counted(turns, "turn")),
+            turns => format!("continues after {}; ", counted(turns, "turn")),
         };
         self.prompt(&format!("{goes_on}/help lists commands; Ctrl-C stops a reply; /quit or Ctrl-D ends the chat\n"));
     }
 
-    /// Says something to a person only.
+    /// Writes a text only if a person is at the terminal.
     fn prompt(&self, text: &str) {
         if self.is_person {
             say(text);
@@ -266,7 +270,8 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The reply, shown as it comes. Dropped or broken off, what had come of a stream is recorded.
+/// The reply, printed as it arrives. If this is dropped or the stream breaks, the part that arrived
+/// is recorded.
 async fn receive(exchange: Exchange, streams: bool, live: &mut Live) -> Result<Reply> {
     if !streams {
         let reply = exchange.await?;

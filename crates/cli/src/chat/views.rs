@@ -1,9 +1,10 @@
-//! Commands that show something, on the standard output.
+//! Chat commands that print something to the standard output.
 
 use std::io::Write;
 
 use turnwise::backend::{Attempt, Usage};
-use turnwise::{ConversationManager, Item, Reply, Report};
+use turnwise::manager::Report;
+use turnwise::{ConversationManager, Item, Reply};
 
 use super::commands::KNOWN;
 use super::printing::{figure, note};
@@ -40,7 +41,7 @@ pub(super) fn branches(chat: &ConversationManager) -> Result<()> {
         Some(leaf) if !is_at_end => {
             let last = record.get(leaf).map(Item::message).map_or_else(String::new, said);
             let (leaf, length) = (leaf.to_string(), counted(record.path().len(), "message"));
-            writeln!(out, "{leaf:>6}  {DIM}{length:>11}{DIM:#}  {last}  <- here, on the way to others")?;
+            writeln!(out, "{leaf:>6}  {DIM}{length:>11}{DIM:#}  {last}  <- here; other branches continue from it")?;
         }
         Some(_) => {}
         None => writeln!(out, "        {DIM}{:>11}{DIM:#}  <- here", counted(0, "message"))?,
@@ -49,7 +50,7 @@ pub(super) fn branches(chat: &ConversationManager) -> Result<()> {
     Ok(())
 }
 
-/// The newest messages with their index, as a plan names them, and their id, as commands do.
+/// The newest messages, with the index that plans use and the id that commands take.
 pub(super) fn history(chat: &ConversationManager, newest: usize) -> Result<()> {
     let mut out = stdout(false);
     let record = chat.snapshot();
@@ -94,7 +95,7 @@ pub(super) fn system(chat: &ConversationManager) -> Result<()> {
 pub(super) fn constraints(chat: &ConversationManager) -> Result<()> {
     let record = chat.snapshot();
     if record.constraints().next().is_none() {
-        note("no constraint was stated");
+        note("there are no constraints");
     }
     let mut out = stdout(false);
     for (number, text) in (1..).zip(record.constraints()) {
@@ -110,7 +111,7 @@ pub(super) fn plan(chat: &ConversationManager, text: &str) -> Result<()> {
     writeln!(out, "{}", clean_lines(&plan.explain().to_string()))?;
     out.flush()?;
     if text.is_empty() {
-        note("with an empty message; /plan TEXT plans TEXT");
+        note("planned with an empty message; /plan TEXT plans with TEXT");
     }
     Ok(())
 }
@@ -134,7 +135,7 @@ pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>, failure: 
     }
     match last {
         Some(reply) => exchange(&mut out, reply)?,
-        None if failure.is_none() => note("no exchange since the chat was opened"),
+        None if failure.is_none() => note("there was no exchange since the chat was opened"),
         None => {}
     }
     let spending = chat.spending();
@@ -154,10 +155,10 @@ fn exchange(out: &mut impl Write, reply: &Reply) -> Result<()> {
     writeln!(out, "{}", clean(plan.lines().next().unwrap_or_default()))?;
     let (forecast, most) = (thousands(report.forecast.tokens), thousands(report.forecast.most()));
     writeln!(out, "  forecast {forecast} tokens, at most {most}; {}", bill(reply.usage.as_ref()))?;
-    writeln!(out, "  the first {} tokens as in the request before", thousands(report.repeated))?;
+    writeln!(out, "  the first {} tokens repeat the previous request", thousands(report.repeated))?;
     writeln!(out, "  {}", times(report))?;
     for call in &report.summaries {
-        let taken = call.refused.as_ref().map_or_else(String::new, |why| format!(", not taken: {why}"));
+        let taken = call.refused.as_ref().map_or_else(String::new, |why| format!(", not used: {why}"));
         let tokens = figure(&report.plan, call.tokens);
         writeln!(out, "  a summary of {tokens} tokens; {}{}", bill(call.usage.as_ref()), clean(&taken))?;
     }
@@ -168,7 +169,7 @@ fn exchange(out: &mut impl Write, reply: &Reply) -> Result<()> {
 }
 
 fn bill(usage: Option<&Usage>) -> String {
-    let Some(usage) = usage else { return "no bill came".to_owned() };
+    let Some(usage) = usage else { return "the server reported no usage".to_owned() };
     let part = |tokens: u64, what: &str| match tokens {
         0 => String::new(),
         tokens => format!(" ({} {what})", thousands(tokens)),
@@ -187,5 +188,5 @@ fn times(report: &Report) -> String {
     let attempts: Vec<String> = report.attempts.iter().map(attempt).collect();
     let requests = counted(attempts.len(), "request");
     let (first, attempts) = (first.unwrap_or_default(), attempts.join(", "));
-    format!("{requests} ({attempts}), {first}all after {:.1} s", report.elapsed.as_secs_f64())
+    format!("{requests} ({attempts}), {first}complete after {:.1} s", report.elapsed.as_secs_f64())
 }

@@ -25,7 +25,7 @@ fn each(folder: &TempDir, stub: &Stub, inputs: &[&str]) -> Vec<(String, String)>
 #[test]
 fn a_file_that_cannot_be_saved_is_said_before_anything_is_asked() {
     let (folder, stub) = (TempDir::new().unwrap(), stub());
-    for (file, why) in [("missing/talk.json", "there is no folder missing"), (".", "regular file")] {
+    for (file, why) in [("missing/talk.json", "the folder missing does not exist"), (".", "regular file")] {
         let ran = turnwise(&folder, &stub, &format!("chat {file} --model gpt-4o"), "a\n");
         assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), String::new()));
         assert!(text(&ran.stderr).contains(why), "{}", text(&ran.stderr));
@@ -65,7 +65,7 @@ fn an_edit_that_fails_changes_nothing() {
         (TempDir::new().unwrap(), Stub::new([Answer::says("one"), no.clone(), no, Answer::says("two")]));
     let ran = turnwise(&folder, &stub, CHAT, "a\n/edit b\n/regenerate\n/edit #1 c\n/edit #7 c\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), "one\n".to_owned()));
-    assert!(text(&ran.stderr).contains("#1 is a message of the assistant"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("#1 has the role assistant"), "{}", text(&ran.stderr));
     assert!(text(&ran.stderr).contains("there is no message #7"), "{}", text(&ran.stderr));
     assert_eq!(said(&folder, "talk.json"), ["a", "one"]);
     assert_eq!(stub.seen().len(), 3);
@@ -83,7 +83,7 @@ fn a_fork_goes_on_in_a_file_of_its_own() {
     let before = std::fs::read(folder.path().join("other.json")).unwrap();
     let ran = turnwise(&folder, &stub, CHAT, "/fork other.json\n/save other.json\n/save copy.json\n/save copy.json\n");
     assert_eq!(ran.status.code(), Some(1));
-    assert_eq!(text(&ran.stderr).matches("something else stands there").count(), 2, "{}", text(&ran.stderr));
+    assert_eq!(text(&ran.stderr).matches("the file has other content").count(), 2, "{}", text(&ran.stderr));
     assert_eq!(text(&ran.stderr).matches("a copy is saved to copy.json").count(), 2, "{}", text(&ran.stderr));
     assert_eq!(std::fs::read(folder.path().join("other.json")).unwrap(), before);
 }
@@ -114,7 +114,7 @@ fn pins_constraints_and_the_system_prompt_are_saved_at_once() {
     assert_eq!(told[2].0, "    1  In French.\n");
     assert!(told[2].1.contains("#0 was not pinned"), "{}", told[2].1);
     let ran = turnwise(&folder, &stub, CHAT, "/lift 2\n/pin #99\n");
-    assert!(text(&ran.stderr).contains("there is no constraint 2: they go from 1 to 1"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("there is no constraint 2: the numbers are 1 to 1"), "{}", text(&ran.stderr));
     assert!(text(&ran.stderr).contains("no item #99"), "{}", text(&ran.stderr));
 }
 
@@ -122,7 +122,7 @@ fn pins_constraints_and_the_system_prompt_are_saved_at_once() {
 fn clear_begins_again_and_the_way_back_is_said() {
     let (folder, stub) = (TempDir::new().unwrap(), stub());
     let told = each(&folder, &stub, &["a\n/clear\n", "/branches\n", "b\n", "/switch 1\n"]);
-    assert!(told[0].1.contains("/switch #1 returns to what was said"), "{}", told[0].1);
+    assert!(told[0].1.contains("/switch #1 returns to the earlier messages"), "{}", told[0].1);
     assert!(told[1].0.ends_with("0 messages  <- here\n"), "{}", told[1].0);
     assert!(stub.seen()[1].body.contains(r#""messages":[{"role":"user","content":"b"}]"#));
     assert_eq!(said(&folder, "talk.json"), ["a", "one"]);
@@ -133,9 +133,12 @@ fn what_would_be_sent_and_what_was_done_can_be_looked_at() {
     let (folder, stub) = (TempDir::new().unwrap(), stub());
     let told = each(&folder, &stub, &["/report\na\n/plan and now?\n/plan\n/tokens\n/report\n"]);
     let (out, err) = &told[0];
-    assert!(err.contains("no exchange since the chat was opened") && err.contains("/plan TEXT plans TEXT"), "{err}");
+    assert!(
+        err.contains("no exchange since the chat was opened") && err.contains("/plan TEXT plans with TEXT"),
+        "{err}"
+    );
     assert!(out.contains("window: sends 3 of 3 messages, ") && out.contains("to be answered\n"), "{out}");
-    assert!(out.contains("the conversation: 2 messages, ") && out.contains("no bill came\n"), "{out}");
+    assert!(out.contains("the conversation: 2 messages, ") && out.contains("the server reported no usage\n"), "{out}");
     assert!(out.contains("  1 request (200), ") && !out.contains("  cost $"), "{out}");
     assert_eq!((stub.seen().len(), said(&folder, "talk.json").len()), (1, 2), "nothing was sent or recorded");
 

@@ -24,7 +24,7 @@ fn a_reply_that_has_not_begun_is_given_up_and_the_chat_goes_on() {
         assert_eq!(talk.hear('\n'), "two\n");
         let ended = talk.end();
         assert_eq!((ended.status.code(), text(&ended.stdout)), (Some(0), String::new()));
-        assert!(text(&ended.stderr).contains("stopped before anything came"), "{}", text(&ended.stderr));
+        assert!(text(&ended.stderr).contains("stopped before anything arrived"), "{}", text(&ended.stderr));
         assert_eq!(said(&folder, "talk.json"), ["second", "two"]);
     }
 }
@@ -43,7 +43,7 @@ fn of_a_reply_that_has_begun_what_came_is_kept() {
     assert_eq!((talk.hear('\n'), talk.hear('\n')), (" \n".to_owned(), "two\n".to_owned()));
     let ended = talk.end();
     assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
-    assert!(text(&ended.stderr).contains("stopped; what had come is kept, marked as incomplete"));
+    assert!(text(&ended.stderr).contains("stopped; the part that arrived is kept, marked as incomplete"));
     assert_eq!(said(&folder, "talk.json"), ["Rivers?", "The Elbe, ", "Go on.", "two"]);
     let marked = |file: &str| {
         let file = saved(&folder, file);

@@ -1,4 +1,4 @@
-//! The program, with a server of the test's own behind it.
+//! Runs the program against a server of the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
@@ -59,7 +59,7 @@ pub(crate) fn stop() -> String {
     r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned()
 }
 
-/// A chat that somebody talks to.
+/// A chat with a person at the other end.
 pub(crate) struct Talk {
     child: Child,
     input: Option<ChildStdin>,

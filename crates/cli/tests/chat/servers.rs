@@ -1,4 +1,4 @@
-//! Servers differ: what somebody at a terminal reads of that, and the options for it.
+//! Servers that differ: what a person at a terminal reads about that, and the options that help.
 
 use tempfile::TempDir;
 

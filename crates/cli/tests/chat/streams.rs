@@ -40,7 +40,7 @@ fn a_reply_that_breaks_off_is_kept_as_far_as_it_came_and_said() {
     let ran = turnwise(&folder, &stub, CHAT, "A river?\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), "The Elbe\n".to_owned()));
     assert!(text(&ran.stderr).contains("turnwise: "), "{}", text(&ran.stderr));
-    assert!(text(&ran.stderr).contains("what had come is kept, marked as incomplete"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("the part that arrived is kept, marked as incomplete"), "{}", text(&ran.stderr));
     assert!(saved(&folder, "talk.json").conversation.path().messages().last().unwrap().is_incomplete());
     let again = turnwise(&folder, &stub, CHAT, "/regenerate\n");
     assert_eq!((again.status.code(), said(&folder, "talk.json").pop()), (Some(0), Some("The Oder.".to_owned())));

@@ -110,7 +110,8 @@ fn without_certificates_a_plain_server_answers_and_a_secure_one_is_an_error() {
     };
     let plain = run(&[("OPENAI_BASE_URL", &*url)]);
     assert_eq!(text(&plain.stdout), "hi\n", "{}", text(&plain.stderr));
-    // Where the system does not look for certificates in files there is an error all the same: nobody answers there.
+    // On systems that do not read certificates from files there is an error all the same: nobody
+    // answers there.
     let secure = run(&[("OPENAI_BASE_URL", "https://127.0.0.1:9/v1")]);
     assert_eq!(secure.status.code(), Some(1), "{}", text(&secure.stderr));
     assert!(!text(&secure.stderr).contains("panicked"), "{}", text(&secure.stderr));
@@ -157,7 +158,7 @@ fn what_failed_is_sent_again_on_request() {
     let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "one\n/retry\n/retry\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), "yes\n".to_owned()));
     assert_eq!(said(&folder, "talk.json"), ["one", "yes"]);
-    assert!(text(&ran.stderr).contains("nothing failed"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("no failed or stopped message"), "{}", text(&ran.stderr));
 }
 
 #[test]

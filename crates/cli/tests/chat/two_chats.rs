@@ -29,7 +29,7 @@ fn the_second_of_two_chats_begun_on_a_new_file_says_conflict_and_names_the_way_o
     let ended = second.end();
     assert_eq!(ended.status.code(), Some(1));
     let told = text(&ended.stderr);
-    assert!(told.contains("conflict: new.json") && told.contains("/save NAME goes on in another file"), "{told}");
+    assert!(told.contains("conflict: new.json") && told.contains("/save NAME continues in another file"), "{told}");
     assert_eq!(said(&folder, "new.json"), ["from the first", "re"]);
 }
 
@@ -62,11 +62,11 @@ fn after_a_conflict_save_moves_the_chat_to_another_file() {
     }
     let told = text(&second.end().stderr);
     assert!(
-        told.contains("saved to mine.json, and goes on there; new.json stays as somebody else has left it"),
+        told.contains("saved to mine.json; the chat continues there, and new.json keeps the other program's version"),
         "{told}"
     );
     assert_eq!(told.matches("conflict: ").count(), 2, "{told}");
-    assert_eq!(told.matches("something else stands there").count(), 1, "{told}");
+    assert_eq!(told.matches("the file has other content").count(), 1, "{told}");
     assert_eq!(told.matches("a copy is saved to copy.json").count(), 2, "{told}");
     assert_eq!(said(&folder, "new.json"), ["from the first", "re"]);
     for file in ["mine.json", "copy.json"] {
@@ -82,7 +82,7 @@ fn a_copy_in_which_somebody_went_on_is_not_replaced() {
     run(CHAT, "a\n/save copy.json\n");
     run("chat copy.json --model m --budget 4000", "in the copy\n");
     let ran = run(CHAT, "b\n/save copy.json\n");
-    assert!(text(&ran.stderr).contains("something else stands there"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("the file has other content"), "{}", text(&ran.stderr));
     assert_eq!(said(&folder, "copy.json"), ["a", "re", "in the copy", "re"]);
 }
 

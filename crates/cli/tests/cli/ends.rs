@@ -48,7 +48,7 @@ fn a_misspelt_strategy_is_said_before_a_missing_file() {
 #[test]
 fn a_message_that_is_not_there_cannot_be_kept() {
     let error = turnwise("plan tau_airline.jsonl --only 1 --budget 3000 --keep 26").fails(2);
-    assert!(error.contains("no message 26") && error.contains("from 0 to 25"), "{error}");
+    assert!(error.contains("no message 26") && error.contains("are 0 to 25"), "{error}");
 }
 
 #[test]

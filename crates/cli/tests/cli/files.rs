@@ -106,7 +106,11 @@ fn other_files_are_refused_with_the_reason_and_the_place() {
         &["not UTF-8", "iconv", "line 1, column 31"],
     );
     refuses("words.json", "Dear diary,\nnothing happened.\n", &["damaged file", "line 1"]);
-    refuses("other.json", r#"{"name": "x", "version": 1}"#, &["invalid message", "`name`, `version`", "no `messages`"]);
+    refuses(
+        "other.json",
+        r#"{"name": "x", "version": 1}"#,
+        &["invalid message", "`name`, `version`", "without `messages`"],
+    );
     refuses("number.json", "5", &["invalid message", "an object or an array"]);
     refuses(
         "shape.json",
@@ -125,11 +129,11 @@ fn other_files_are_refused_with_the_reason_and_the_place() {
 
 #[test]
 fn an_object_without_anything_is_refused_in_words_that_make_sense() {
-    refuses("nothing.json", "{}", &["no `messages`"]);
+    refuses("nothing.json", "{}", &["without `messages`"]);
     for (name, text) in [("nothing.json", "{}"), ("null.json", r#"{"messages": null}"#)] {
         let files = Files::new().with(name, text);
         let error = turnwise("count").arg(name).inside(files.path()).fails(1);
-        assert!(!error.contains("  ") && !error.contains("`messages` and no `messages`"), "{error}");
+        assert!(!error.contains("  ") && !error.contains("`messages` but without `messages`"), "{error}");
     }
 }
 

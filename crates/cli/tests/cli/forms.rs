@@ -95,12 +95,11 @@ fn a_message_a_line_is_one_conversation() {
 fn messages_and_conversations_in_one_file_are_told_apart() {
     let (message, body) = (talk(1)[0].to_string(), json!({ "messages": talk(2) }).to_string());
     let error = turnwise("count -").stdin(format!("{message}\n{body}\n")).fails(1);
-    assert!(error.contains("a whole conversation behind lines that are one message each"), "{error}");
+    assert!(error.contains("a whole conversation after lines that are one message each"), "{error}");
     let ran = turnwise("count - --json").stdin(format!("{body}\n{message}\n")).run();
     assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 1));
     assert!(
-        ran.err.contains("a message behind lines that are whole conversations")
-            && ran.err.contains("(line 2, column 1")
+        ran.err.contains("a message after lines that are whole conversations") && ran.err.contains("(line 2, column 1")
     );
 }
 
@@ -119,7 +118,7 @@ fn files_of_other_programs_are_refused_by_name_with_one_error() {
         ("anthropic_body.json", "Anthropic's Messages API (message 1 has a part of the type `tool_use`)"),
         ("chatgpt.json", "an export of ChatGPT"),
         ("codex.jsonl", "a session (rollout) of Codex"),
-        ("batch_input.jsonl", "`jq -c '.body'` takes it out of there"),
+        ("batch_input.jsonl", "`jq -c '.body'` extracts it"),
     ] {
         for command in COMMANDS {
             let error = turnwise(command).arg(format!("foreign/{file}")).fails(1);

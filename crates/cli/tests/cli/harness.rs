@@ -15,7 +15,7 @@ pub(crate) struct Run {
     stdin: Vec<u8>,
 }
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,

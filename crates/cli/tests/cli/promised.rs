@@ -104,7 +104,7 @@ fn only_takes_a_number_or_an_id() {
         assert_ne!(with("1").out(), second);
         for missing in ["0", "7", "-1", "task23"] {
             let (error, named) = (with(missing).fails(2), format!("`{missing}`"));
-            assert!(["from 1 to 6", "tau_airline.jsonl", &*named].iter().all(|words| error.contains(words)), "{error}");
+            assert!(["are 1 to 6", "tau_airline.jsonl", &*named].iter().all(|words| error.contains(words)), "{error}");
         }
     }
 }
@@ -141,12 +141,12 @@ fn what_a_summary_stands_for_is_listed_and_sent_on_request() {
     assert_eq!(plan("--expand 0 --expand 1")["summary"], Value::Null);
     assert_eq!(run("show talk.json").out(), show, "nothing is written");
     for (line, there) in
-        [("plan --budget 300 talk.json --expand 2", "it has 0, 1"), ("show talk.json --summary 7", "it has 0, 1")]
+        [("plan --budget 300 talk.json --expand 2", "they are 0, 1"), ("show talk.json --summary 7", "they are 0, 1")]
     {
         let error = run(line).fails(2);
-        assert!(error.contains("no summary of this conversation has the number") && error.contains(there), "{error}");
+        assert!(error.contains("this conversation has no summary") && error.contains(there), "{error}");
     }
-    assert!(run("show other.json --summary 0").fails(2).contains("it has none"));
+    assert!(run("show other.json --summary 0").fails(2).contains("it has no summaries"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! JSON looked at from outside: which members it has and of what kind they are, before anybody reads it as something.
+//! `Object`: JSON seen by its members and their types, before it is interpreted.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// An object: its members, their values unread.
+/// An object: its members with unparsed values.
 #[derive(Debug)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -16,7 +16,7 @@ impl<'a> Object<'a> {
         if value.get().starts_with('{') { serde_json::from_str(value.get()).ok() } else { None }
     }
 
-    /// A member, where it is not null.
+    /// A member, if it is not null.
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let member = self.0.iter().find(|(name, _)| name == key);
         member.map(|(_, value)| *value).filter(|value| value.get() != "null")
@@ -34,7 +34,7 @@ impl<'a> Object<'a> {
         keys.iter().any(|key| self.has(key))
     }
 
-    /// The first of some members that is there.
+    /// The first of these members that exists.
     pub(super) fn first_of<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
         keys.iter().find(|key| self.has(key)).copied()
     }
@@ -50,7 +50,7 @@ impl<'a> Object<'a> {
         self.get(key).is_some_and(|value| value.get().starts_with('"'))
     }
 
-    /// Whether a member is one of some texts.
+    /// Whether a member is one of these texts.
     pub(super) fn is_one_of(&self, key: &str, texts: &[&str]) -> bool {
         self.text(key).is_some_and(|text| texts.contains(&&*text))
     }
@@ -63,7 +63,7 @@ impl<'a> Object<'a> {
         self.get(key).is_some_and(|value| value.get().starts_with('['))
     }
 
-    /// The elements of a list; none where the member is no list.
+    /// The elements of a list; empty if the member is not a list.
     pub(super) fn list(&self, key: &str) -> Vec<&'a RawValue> {
         self.get(key).map(elements).unwrap_or_default()
     }
@@ -98,17 +98,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// The elements of a list; none where a value is no list.
+/// The elements of a list; empty if the value is not a list.
 pub(super) fn elements(list: &RawValue) -> Vec<&RawValue> {
     if list.get().starts_with('[') { serde_json::from_str(list.get()).unwrap_or_default() } else { Vec::new() }
 }
 
-/// The JSON values of a text, up to one that is torn.
+/// The JSON values of a text, up to the first incomplete one.
 pub(super) fn values(text: &str) -> impl Iterator<Item = &RawValue> {
     serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().map_while(Result::ok)
 }
 
-/// What stands where messages should: the elements of an array, of a member `messages`, or the values of a log.
+/// The values in the place of messages: the elements of an array or of a member `messages`, or the
+/// values of a log.
 pub(super) fn messages(text: &str) -> Vec<&RawValue> {
     let mut values = values(text).peekable();
     let Some(first) = values.peek() else { return Vec::new() };
