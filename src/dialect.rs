@@ -264,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_an_image_stays_behind() {
+        let asked = Message::user("x").image_url("https://example.com/a.png").size(640, 480);
+        assert_eq!(
+            fitted(&Dialect::default(), &[asked]),
+            r#"[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}]"#
+        );
+    }
+
+    #[test]
     fn one_system_message_and_alternating_roles_are_made_on_request() {
         let messages = [
             Message::system("a"),

@@ -13,6 +13,7 @@
 
 mod applied;
 mod assemble;
+mod assumed;
 mod check;
 mod cut;
 mod draft;
