@@ -6,7 +6,7 @@ mod spec;
 
 use std::collections::BTreeSet;
 
-use crate::message::{Content, Message, Part, Role, with_legal_calls};
+use crate::message::{Content, Message, Part, Role, has_legal_calls, with_legal_calls};
 use crate::request::Params;
 use crate::tokens::ChatCost;
 
@@ -162,6 +162,14 @@ impl Dialect {
         messages
     }
 
+    /// Whether [`fit`](Self::fit) leaves all messages as they are. It does for nearly every request, and asking costs less
+    /// than fitting.
+    pub(crate) fn leaves(&self, messages: &[Message]) -> bool {
+        let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
+        let is_left = |message: &Message| message.retains_all(is_kept) && has_legal_calls(message);
+        self.switches.is_empty() && messages.iter().all(is_left)
+    }
+
     /// The cost rules with the vendor fields that this dialect sends.
     pub fn cost(&self, cost: ChatCost) -> ChatCost {
         if self.fields.is_empty() { cost } else { cost.fields(self.fields()) }
@@ -250,8 +258,18 @@ mod tests {
         let reply = r#"{"role":"assistant","reasoning":"r","content":"x","tool_calls":[],"prefix":false}"#;
         let reply = [Message::from_json(reply).unwrap()];
         assert_eq!(fitted(&Dialect::default(), &reply), r#"[{"role":"assistant","content":"x"}]"#);
+        assert!(!Dialect::default().leaves(&reply));
         let named = Dialect::default().send_fields(["reasoning"]);
         assert_eq!(fitted(&named, &reply), r#"[{"role":"assistant","reasoning":"r","content":"x"}]"#);
+    }
+
+    #[test]
+    fn the_size_of_an_image_stays_behind() {
+        let asked = Message::user("x").image_url("https://example.com/a.png").size(640, 480);
+        assert_eq!(
+            fitted(&Dialect::default(), &[asked]),
+            r#"[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}]"#
+        );
     }
 
     #[test]
@@ -272,6 +290,7 @@ mod tests {
         assert_eq!(fitted(&Dialect::default(), &messages), serde_json::to_string(&messages).unwrap());
         assert!(Dialect::keeps_cost(&messages, &Dialect::default().fit(&messages)));
         assert!(!Dialect::keeps_cost(&messages, &sent));
+        assert!(Dialect::default().leaves(&messages) && !dialect.leaves(&messages));
     }
 
     #[test]

@@ -139,9 +139,22 @@ impl Ledger {
         Sums(self.columns[index].sums.clone())
     }
 
-    /// The cost of the head's messages, and of the tools and the schema, counted once for each
-    /// head.
+    /// What the head's messages cost, and what tools and schema add to them, counted once for each head. A schema for the
+    /// reply costs some tokens more for each earlier reply that is sent, which is not known here: an estimate, if there is
+    /// any history.
     pub(crate) fn head(
+        &mut self,
+        conversation: &Conversation,
+        tools: &Arc<[Tool]>,
+        params: &[(String, RawJson)],
+        cost: &ChatCost,
+    ) -> [Count; 2] {
+        let [head, added] = self.head_alone(conversation, tools, params, cost);
+        let is_estimate = conversation.path().groups() > 1 && ChatCost::is_paid_for_each_reply(params);
+        [head, Count { exact: added.exact && !is_estimate, ..added }]
+    }
+
+    fn head_alone(
         &mut self,
         conversation: &Conversation,
         tools: &Arc<[Tool]>,

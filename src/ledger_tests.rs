@@ -82,7 +82,7 @@ fn each_way_to_count_has_a_column() {
     assert_eq!(other.total(&mut ledger, &talk), (10, 2));
     talk.push("x");
     assert_eq!((other.total(&mut ledger, &talk), one.total(&mut ledger, &talk)), ((15, 1), (15, 1)));
-    assert_eq!(ledger.cost_ids().collect::<Vec<_>>(), ["one/c/4", "other/c/4"]);
+    assert_eq!(ledger.cost_ids().collect::<Vec<_>>(), ["one/c/5", "other/c/5"]);
 }
 
 #[test]
@@ -180,6 +180,20 @@ fn the_head_is_counted_once_for_each_head() {
     talk.set_system("abcdef");
     assert_eq!(head(&talk, &tools, &[]), [10, added]);
     assert_eq!(head(&talk, &Arc::from([]), &[]), [10, 0]);
+}
+
+#[test]
+fn a_schema_costs_more_for_each_earlier_reply_so_a_head_with_history_is_an_estimate() {
+    let (bench, mut ledger) = (Bench::new("bytes"), Ledger::new());
+    let schema = r#"{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object"}}}"#;
+    let params = [("response_format".to_owned(), RawJson::new(schema).unwrap())];
+    let mut talk = Conversation::from_messages([Message::system("s"), Message::user("x")]);
+    let mut added = |talk: &Conversation| ledger.head(talk, &Arc::from([]), &params, &bench.cost)[1];
+    let first = added(&talk);
+    assert!(first.exact);
+    talk.push(Message::assistant("{}"));
+    talk.push(Message::user("y"));
+    assert_eq!(added(&talk), Count::estimated(first.tokens));
 }
 
 #[test]
@@ -292,7 +306,7 @@ fn a_call_that_was_edited_in_the_file_takes_its_results_along() {
 fn columns_that_are_too_long_short_or_strange_do_no_harm() {
     let bench = Bench::new("bytes");
     let talk = talk(3);
-    let column = |len| vec![("bytes/c/4".to_owned(), vec![Packed::new(Count::exact(5)); len])];
+    let column = |len| vec![("bytes/c/5".to_owned(), vec![Packed::new(Count::exact(5)); len])];
     for (len, counted) in [(0, 3), (1, 2), (3, 0), (9, 0)] {
         let mut restored = Ledger::restore(&talk, &prints(&talk), column(len));
         assert_eq!(bench.total(&mut restored, &talk), (15, counted), "{len} costs");

@@ -201,11 +201,11 @@ impl ToolCall {
         is_of_kind.is_some_and(FunctionCall::has_text) && self.foreign().is_empty()
     }
 
-    /// The members other than id, kind, name and arguments. The `index` of a call is its position
-    /// in a stream, which a model does not read.
+    /// What it holds beside its id, kind, name and arguments. The `index` of a call is its place in a stream, and nothing
+    /// that a model reads; nor is a member that is null.
     pub(crate) fn foreign(&self) -> Vec<RawJson> {
         let is_index = |key: &str, value: &RawJson| key == "index" && value.parse::<u64>().is_ok();
-        let others = self.0.others().filter(|(key, value)| !is_index(key, value));
+        let others = self.0.others().filter(|(key, value)| !is_index(key, value) && value.as_str() != "null");
         let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
         let kind = Some(self.kind()).filter(|kind| !matches!(*kind, "function" | "custom")).map(RawJson::from);
         let mut bodies = self.0.known().filter_map(CallMember::call);
@@ -312,7 +312,7 @@ impl FunctionCall {
             "input" => !has_text && self.0.other("arguments").is_none(),
             _ => false,
         };
-        let others = self.0.others().filter(|(key, _)| !is_arguments(key));
+        let others = self.0.others().filter(|(key, value)| !is_arguments(key) && value.as_str() != "null");
         let others = others.flat_map(|(key, value)| [RawJson::from(key), value.clone()]);
         let texts = self.0.known().filter_map(|member| match member {
             FunctionMember::Arguments(text) | FunctionMember::Input(text) => Some(&**text),

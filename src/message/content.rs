@@ -121,6 +121,9 @@ impl<'de> Deserialize<'de> for Content {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Part(Object<PartMember>);
 
+/// The member that holds the size of an image. It is kept in the record and never sent.
+pub(crate) const SIZE: &str = "image_size";
+
 #[derive(Clone, PartialEq, Eq)]
 enum PartMember {
     Type(Box<str>),
@@ -216,6 +219,39 @@ impl Part {
             return Self(Object::new(vec![Member::Known(PartMember::Type(kind.into()))]));
         }
         Self::of(kind, PartMember::from_value(kind, value))
+    }
+
+    /// The same image with its size in pixels, for counting: see [`Message::size`](super::Message::size).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ChatCost, Message, Part};
+    ///
+    /// let image = Part::image("https://example.com/cat.png").with_size(640, 480);
+    /// assert_eq!(image.size(), Some((640, 480)));
+    /// let total = ChatCost::for_model("gpt-4o").messages(&[Message::user(vec![image])]).total();
+    /// assert_eq!((total.tokens, total.exact), (432, true));
+    /// ```
+    #[must_use]
+    pub fn with_size(&self, width: u32, height: u32) -> Self {
+        let size = serde_json::json!({ "width": width, "height": height });
+        Self(self.0.with(Member::other(SIZE, size.into())))
+    }
+
+    /// The size that was stated for the image, in pixels: width and height.
+    pub fn size(&self) -> Option<(u32, u32)> {
+        #[derive(Deserialize)]
+        struct Size {
+            width: u32,
+            height: u32,
+        }
+        let Size { width, height } = self.get(SIZE)?.parse().ok()?;
+        (width > 0 && height > 0).then_some((width, height))
+    }
+
+    /// The part without the size that was stated for it, which is not sent.
+    pub(crate) fn without_size(&self) -> Self {
+        Self(self.0.filter(|member| !matches!(member, Member::Other(other) if &*other.0 == SIZE)))
     }
 
     /// The same part with another text.

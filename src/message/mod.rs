@@ -8,6 +8,7 @@
 mod arguments;
 mod call;
 mod content;
+mod convert;
 mod object;
 mod role;
 mod sent;
@@ -21,16 +22,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
 pub use crate::json::RawJson;
-use crate::json::described;
+use crate::text::described;
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 
 pub(crate) use arguments::Arguments;
 pub use call::{FunctionCall, ToolCall};
+pub(crate) use content::SIZE;
 pub use content::{Content, ImageDetail, ImageUrl, Part};
 use role::KeptRole;
 pub use role::Role;
-pub(crate) use sent::{call_faults, made_id, with_legal_calls};
+pub(crate) use sent::{call_faults, has_legal_calls, made_id, with_legal_calls};
 
 /// One chat-completions message. A clone shares the text.
 ///
@@ -62,6 +64,15 @@ enum MessageMember {
     Refusal(Option<Box<str>>),
     FunctionCall(Option<FunctionCall>),
     Audio(RawJson),
+}
+
+/// Whether a message keeps a member, of which `keep` decides about those outside the specification.
+fn is_retained(member: &Member<MessageMember>, keep: impl Fn(&str) -> bool) -> bool {
+    match member {
+        Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
+        Member::Known(_) => true,
+        Member::Other(other) => keep(&other.0),
+    }
 }
 
 impl Message {
@@ -150,7 +161,28 @@ impl Message {
         self.and_part(Part::image_with_detail(url, detail))
     }
 
-    /// Adds a part after the existing content; existing text becomes the first part.
+    /// Says how large the image is that was added last, in pixels. Of an image by its address nothing else tells, and then
+    /// a large one is assumed. The size is kept in the record as a member `image_size` of the part, and is not sent.
+    /// Nothing changes if there is no image.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ChatCost, Message};
+    ///
+    /// let cost = ChatCost::for_model("gpt-4o-mini");
+    /// let question = Message::user("What is this?").image_url("https://example.com/cat.png");
+    /// assert_eq!(cost.messages(&[question.clone()]).total().to_string(), "~36,846");
+    /// assert_eq!(cost.messages(&[question.size(640, 480)]).total().to_string(), "14,178");
+    /// ```
+    #[must_use]
+    pub fn size(self, width: u32, height: u32) -> Self {
+        let mut parts = self.content().map_or(&[][..], Content::parts).to_vec();
+        let Some(image) = parts.iter_mut().rev().find(|part| part.image_json().is_some()) else { return self };
+        *image = image.with_size(width, height);
+        self.with_content(parts)
+    }
+
+    /// Adds a part behind the content there is; text so far becomes the first part.
     #[must_use]
     pub fn and_part(self, part: Part) -> Self {
         let mut parts = match self.content() {
@@ -269,7 +301,18 @@ impl Message {
             Member::Known(_) => true,
             Member::Other(other) => keep(&other.0),
         };
-        Self(self.0.filter(is_kept))
+        let kept = Self(self.0.filter(is_kept));
+        let parts = kept.content().map_or(&[][..], Content::parts);
+        if parts.iter().any(|part| part.get(SIZE).is_some()) {
+            let parts: Vec<Part> = parts.iter().map(Part::without_size).collect();
+            return kept.with_content(parts);
+        }
+        kept
+    }
+
+    /// Whether [`retain`](Self::retain) leaves it as it is.
+    pub(crate) fn retains_all(&self, keep: impl Fn(&str) -> bool) -> bool {
+        self.0.all(|member| is_retained(member, &keep))
     }
 
     /// The role of the author.

@@ -64,7 +64,7 @@ impl fmt::Display for Explain<'_> {
             tokens.overhead,
             figure(tokens.total())
         )?;
-        for warning in plan.warnings() {
+        for warning in plan.warnings().iter().chain(&plan.assumed_images()) {
             write!(f, "\n  ! {warning}")?;
         }
         match plan.summary_request() {

@@ -13,6 +13,7 @@
 
 mod applied;
 mod assemble;
+mod assumed;
 mod check;
 mod cut;
 mod draft;
@@ -32,6 +33,7 @@ mod view;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
@@ -74,7 +76,7 @@ pub use view::{Required, View};
 ///         "no-tools".into()
 ///     }
 ///
-///     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
 ///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
 ///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
 ///     }
@@ -105,7 +107,7 @@ macro_rules! draft_through {
     )*};
 }
 
-draft_through!(&S, Box<S>);
+draft_through!(&S, Box<S>, Arc<S>);
 
 /// A cache for one strategy and one conversation, such as an index. The caller keeps it from plan
 /// to plan. A draft must not depend on its content.

@@ -36,7 +36,7 @@ pub use cost::{Breakdown, ChatCost};
 pub use counter::{CounterFn, TokenCounter};
 pub use models::{Dollars, Encoding, Model, Models, Price, Prices};
 pub(crate) use models::{STATE_A_BUDGET, nearest};
-pub use rules::{Family, ImageRule};
+pub use rules::{Family, ImageRule, ToolRule};
 pub use streamed::StreamedCount;
 pub use tiktoken::Tiktoken;
 

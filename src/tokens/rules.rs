@@ -12,6 +12,12 @@ pub enum Family {
     Chat,
     /// GPT-5 and later, and the o-series, which reason before they answer.
     Reasoning,
+    /// o3-mini, which thinks before it answers and frames messages and tools as [`Chat`](Self::Chat) does, but for the
+    /// tokens that open the reply.
+    #[serde(rename = "o3-mini")]
+    O3Mini,
+    /// The search-preview models, which bill the texts of messages and nothing around them.
+    Search,
 }
 
 /// How a model bills an image.
@@ -34,4 +40,21 @@ pub enum ImageRule {
         /// The most patches per image; larger images are scaled down.
         most: u64,
     },
+}
+
+/// How a model bills tools whose layout is not known: the section of tools as `OpenAI` lays it out, times a factor, and a
+/// constant for the instructions that a vendor adds once a request has tools. Every such figure is an estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ToolRule {
+    /// Tokens for any request with tools.
+    pub base: u64,
+    /// What the definitions cost, in hundredths of what they cost at `OpenAI`.
+    pub percent: u64,
+}
+
+impl ToolRule {
+    /// As at `OpenAI`, but as an estimate: for hosts that may change the request before the model reads it.
+    pub const LIKE_OPENAI: Self = Self { base: 0, percent: 100 };
 }

@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use turnwise::tokens::{Dollars, Family, ImageRule, Price};
-use turnwise::{Model, Models};
+use turnwise::{Dollars, Family, ImageRule, Model, Models, Price, ToolRule};
 
 use crate::args;
 use crate::failure::Result;
@@ -74,6 +73,7 @@ fn tell(out: &mut impl Write, model: &Model) -> Result<()> {
         ("encoding", Some(encoding.to_owned())),
         ("family", Some(family(model.family).to_owned())),
         ("images", model.images.map(images)),
+        ("tools", model.tools.map(tools)),
         ("price", model.price.map(|price| prices(price, model.provider.as_deref()))),
         ("note", model.note.clone()),
         ("source", model.source.clone()),
@@ -92,8 +92,14 @@ fn tokens(limit: Option<u64>) -> String {
 fn family(family: Family) -> &'static str {
     match family {
         Family::Reasoning => "reasoning",
+        Family::O3Mini => "o3-mini",
+        Family::Search => "search",
         _ => "chat",
     }
+}
+
+fn tools(rule: ToolRule) -> String {
+    format!("an estimate: {} tokens and {} % of what OpenAI bills for them", thousands(rule.base), rule.percent)
 }
 
 fn images(rule: ImageRule) -> String {
@@ -102,7 +108,8 @@ fn images(rule: ImageRule) -> String {
             format!("{} tokens, plus {} for each tile of 512 pixels", thousands(base), thousands(tile))
         }
         ImageRule::Patches { per_thousand, most } => {
-            let (each, most) = (thousands(per_thousand), thousands(most));
+            let each = thousands(per_thousand);
+            let most = thousands(most);
             format!("{each} tokens per 1,000 patches of 32 pixels, at most {most} patches per image")
         }
         _ => "a rule unknown to this program".to_owned(),

@@ -23,10 +23,7 @@ use crate::tokens::Count;
 pub(super) const MEDIA: u64 = 500;
 /// Shorter base64 is counted as text.
 const SHORTEST_DATA: usize = 512;
-/// Characters of base64 per token. For sound: none of the usual formats has more than 700 in a
-/// tenth of a second, for which `OpenAI` bills a token. For other data, such as a PDF, whose pages
-/// are billed as text and as images, nothing is known: 64 are fewer than most PDFs have per token.
-const SOUND_PER_TOKEN: u64 = 512;
+/// Characters of base64 for a token, where it is not known what they are: less than most PDFs have.
 const DATA_PER_TOKEN: u64 = 64;
 
 impl ChatCost {
@@ -38,7 +35,7 @@ impl ChatCost {
     /// Reads a value that is not understood.
     pub(super) fn read(&self, value: &RawJson) -> Foreign {
         let shown = Shown::of(value.as_str());
-        let data: Count = shown.data.iter().map(|data| self.data(data)).sum();
+        let data: Count = shown.data.iter().map(|data| Count::estimated(self.data(data))).sum();
         let count = (self.text(&shown.text) + data).estimated_if(true);
         if is_nothing(value) { Foreign::default() } else { Foreign { count, has_data: !shown.data.is_empty() } }
     }
@@ -46,34 +43,39 @@ impl ChatCost {
     /// Reads a member of a part. The data in `input_audio` and `file` is counted as such, whatever
     /// it looks like.
     pub(super) fn read_member(&self, part: &str, key: &str, value: &RawJson) -> Foreign {
-        let (field, per_token) = match (part, key) {
-            ("input_audio", "input_audio") => ("data", SOUND_PER_TOKEN),
-            ("file", "file") => ("file_data", DATA_PER_TOKEN),
+        let (field, about) = match (part, key) {
+            ("input_audio", "input_audio") => ("data", "format"),
+            ("file", "file") => ("file_data", "filename"),
             _ => return self.read(value),
         };
         let members: BTreeMap<String, &RawValue> = value.parse().unwrap_or_default();
-        let data = members.get(field).and_then(|data| serde_json::from_str::<String>(data.get()).ok());
-        let Some(data) = data.filter(|data| !data.is_empty()) else { return self.read(value) };
-        let length = data_of_url(&data).unwrap_or(&data).len() as u64;
-        let others = members.iter().filter(|(key, _)| *key != field);
+        let member = |key: &str| serde_json::from_str::<String>(members.get(key)?.get()).ok();
+        let Some(data) = member(field).filter(|data| !data.is_empty()) else { return self.read(value) };
+        let data = data_of_url(&data).unwrap_or(&data);
+        let tokens = match part {
+            "file" => self.file(data),
+            _ => self.sound(data, member(about).as_deref()),
+        };
+        let others = members.iter().filter(|(key, _)| *key != field && *key != about);
         let others: Count = others.map(|(key, value)| self.text(key) + self.foreign(&RawJson::from(*value))).sum();
-        Foreign { count: Count::estimated(MEDIA + length / per_token) + others, has_data: true }
+        Foreign { count: Count::estimated(tokens) + others, has_data: true }
     }
 
     /// The cost of a value that stands for media of some kind, embedded or linked.
     pub(super) fn media(&self, kind: &str, value: Count) -> Count {
         let least = match kind {
             kind if kind.contains("image") => image::cost_of(None, self.images).tokens,
+            "file" => self.page().unwrap_or(MEDIA),
             _ => MEDIA,
         };
         Count::estimated(value.tokens.max(least))
     }
 
-    fn data(&self, data: &Data) -> Count {
+    fn data(&self, data: &Data) -> u64 {
         match data {
-            Data::Image(size) => Count::estimated(image::cost_of(Some(*size), self.images).tokens),
-            Data::Sound(length) => Count::estimated(MEDIA + length / SOUND_PER_TOKEN),
-            Data::Other(length) => Count::estimated(MEDIA + length / DATA_PER_TOKEN),
+            Data::Image(size) => image::cost_of(Some(*size), self.images).tokens,
+            Data::Sound(sound) => self.sound(sound, None),
+            Data::Other(length) => MEDIA + length / DATA_PER_TOKEN,
         }
     }
 }
@@ -109,12 +111,12 @@ pub(super) fn is_media(kind: &str) -> bool {
     ["image", "audio", "video", "file", "document", "media"].iter().any(|media| kind.contains(media))
 }
 
-/// Base64 data in a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Base64 in a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Data {
     Image(Size),
-    /// Sound, with the length in characters.
-    Sound(u64),
+    Sound(Box<str>),
+    /// With its length in characters.
     Other(u64),
 }
 
@@ -133,7 +135,7 @@ impl Data {
         let is_sound = ["UklGR", "SUQz", "//s", "//v", "T2dnU", "ZkxhQ"].iter().any(|start| data.starts_with(start));
         let length = data.len() as u64;
         if is_sound {
-            Some(Self::Sound(length))
+            Some(Self::Sound(data.into()))
         } else {
             (of_url.is_some() || is_mixed(data)).then_some(Self::Other(length))
         }
@@ -228,14 +230,14 @@ mod tests {
     fn data_in_base64_is_no_text() {
         let png = "iVBORw0KGgoAAAANSUhEUgAAAIAAAABACAYAAADS1n9/";
         let image = Data::Image(Size { width: 128, height: 64 });
-        assert_eq!(shown(&format!(r#"{{"url":"data:image/png;base64,{png}"}}"#)).data, [image]);
+        assert_eq!(shown(&format!(r#"{{"url":"data:image/png;base64,{png}"}}"#)).data, std::slice::from_ref(&image));
         assert_eq!(shown(&format!(r#"{{"data":"{png}{}"}}"#, "aB3/".repeat(128))).data, [image]);
         let bytes = "q0xZ9+/a".repeat(100);
         assert_eq!(
             shown(&format!(r#"{{"a":"{bytes}"}}"#)),
             Shown { text: r#"{"a":""}"#.into(), data: vec![Data::Other(800)] }
         );
-        assert_eq!(shown(&format!(r#""UklGRgAA{bytes}""#)).data, [Data::Sound(808)]);
+        assert_eq!(shown(&format!(r#""UklGRgAA{bytes}""#)).data, [Data::Sound(format!("UklGRgAA{bytes}").into())]);
         let words = "The river is wide here. ".repeat(100);
         for text in [&words, &"x".repeat(5_000), &"Größe".repeat(500), &"0123456789".repeat(100), "q0xZ9+/a"] {
             assert_eq!(shown(&format!("\"{text}\"")).text, *text);

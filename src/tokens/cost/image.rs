@@ -22,19 +22,32 @@ const PATCH: u64 = 32;
 /// with a known size.
 const PER_PATCHED_IMAGE: u64 = 1;
 
-/// The cost of an image. It is exact if the rule is known and the URL's data contains the size.
-pub(super) fn cost(image: &ImageUrl<'_>, rule: Option<ImageRule>) -> Count {
-    let is_low = image.detail.as_deref() == Some("low");
-    let size = size_of(&image.url);
+/// The cost of an image. It is exact when the rule is known, and the size from the data of the URL or because it was
+/// stated.
+pub(super) fn cost(image: &ImageUrl<'_>, stated: Option<Size>, rule: Option<ImageRule>) -> Count {
+    let is_low = is_low(image);
+    let size = size_of(&image.url).or(stated);
     let tokens = tokens(size.unwrap_or(TYPICAL), rule.unwrap_or(USUAL), is_low);
-    let is_size_needed = !(is_low && matches!(rule, Some(ImageRule::Tiles { .. })));
-    // No recorded bill shows the effect of low detail on a larger image for a model that bills
-    // patches.
+    let is_size_needed = is_size_needed(is_low, rule);
+    // No recorded bill shows what low detail does to a larger image on a model that bills patches.
     let is_seen = !is_low || !is_size_needed || size.is_some_and(|size| size.width.max(size.height) <= TILE);
     Count { tokens, exact: rule.is_some() && (size.is_some() || !is_size_needed) && is_seen }
 }
 
-/// The cost of an image in a part of another kind, whose detail is not known.
+/// Whether an image is counted at a size that nobody knows.
+pub(super) fn is_size_assumed(image: &ImageUrl<'_>, stated: Option<Size>, rule: Option<ImageRule>) -> bool {
+    size_of(&image.url).or(stated).is_none() && is_size_needed(is_low(image), rule)
+}
+
+fn is_low(image: &ImageUrl<'_>) -> bool {
+    image.detail.as_deref() == Some("low")
+}
+
+fn is_size_needed(is_low: bool, rule: Option<ImageRule>) -> bool {
+    !(is_low && matches!(rule, Some(ImageRule::Tiles { .. })))
+}
+
+/// An image in a part of another kind, whose detail is not known.
 pub(super) fn cost_of(size: Option<Size>, rule: Option<ImageRule>) -> Count {
     Count::estimated(tokens(size.unwrap_or(TYPICAL), rule.unwrap_or(USUAL), false))
 }
@@ -52,9 +65,21 @@ fn tokens(size: Size, rule: ImageRule, is_low: bool) -> u64 {
                 few if few <= most => few,
                 _ => fitted.patches_within(most),
             };
-            patches.saturating_mul(per_thousand).div_ceil(1_000).saturating_add(PER_PATCHED_IMAGE)
+            times(patches, per_thousand).saturating_add(PER_PATCHED_IMAGE)
         }
     }
+}
+
+/// Patches times their multiplier, rounded up, in floating point as the server does it: 300 times 1.62 is a hair above
+/// 486 and costs 487 (all 4 recorded bills where that matters).
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "neither is negative, and what is too large for an integer becomes the largest"
+)]
+fn times(patches: u64, per_thousand: u64) -> u64 {
+    (patches as f64 * (per_thousand as f64 / 1_000.0)).ceil() as u64
 }
 
 impl Size {
@@ -130,6 +155,7 @@ mod tests {
             let expected = (patches * 1_620_u64).div_ceil(1_000) + 1;
             assert_eq!(high(width, height, GPT_4_1_MINI), expected, "{width}x{height}");
         }
+        assert_eq!(high(640, 480, GPT_4_1_MINI), 487 + 1, "300 patches times 1.62 are above 486 in floating point");
     }
 
     #[test]
@@ -147,9 +173,13 @@ mod tests {
             url: "https://example.com/cat.png".into(),
             detail: detail.map(Into::into),
         };
-        assert_eq!(cost(&image(None), Some(GPT_4O)), Count::estimated(1_105));
-        assert_eq!(cost(&image(Some("low")), Some(GPT_4O)), Count::exact(85));
-        assert_eq!(cost(&image(Some("low")), None), Count::estimated(85));
-        assert!(!cost(&image(Some("low")), Some(GPT_4_1_MINI)).exact);
+        let cost = |detail, rule| super::cost(&image(detail), None, rule);
+        assert_eq!(cost(None, Some(GPT_4O)), Count::estimated(1_105));
+        assert_eq!(cost(Some("low"), Some(GPT_4O)), Count::exact(85));
+        assert_eq!(cost(Some("low"), None), Count::estimated(85));
+        assert!(!cost(Some("low"), Some(GPT_4_1_MINI)).exact);
+        let stated = Some(Size { width: 640, height: 480 });
+        assert_eq!(super::cost(&image(None), stated, Some(GPT_4O)), Count::exact(425));
+        assert!(!super::cost(&image(None), stated, None).exact, "the rule is not known");
     }
 }

@@ -43,17 +43,23 @@ const MOST_SEGMENTS: usize = 4_096;
 
 /// A file in base64 with access to any byte.
 #[derive(Clone, Copy)]
-struct Base64<'a>(&'a [u8]);
+pub(super) struct Base64<'a>(&'a [u8]);
+
+impl<'a> Base64<'a> {
+    pub(super) fn new(data: &'a str) -> Self {
+        Self(data.as_bytes())
+    }
+}
 
 impl Base64<'_> {
-    fn byte(self, at: usize) -> Option<u8> {
+    pub(super) fn byte(self, at: usize) -> Option<u8> {
         let (first, shift) = (at / 3 * 4 + at % 3, at % 3 * 2);
         let six = |at: usize| sextet(*self.0.get(at)?);
         let both = (u16::from(six(first)?) << 6) | u16::from(six(first + 1)?);
         Some((both >> (4 - shift) & 0xff) as u8)
     }
 
-    fn bytes<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+    pub(super) fn bytes<const N: usize>(self, at: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         for (offset, byte) in bytes.iter_mut().enumerate() {
             *byte = self.byte(at.checked_add(offset)?)?;
@@ -65,7 +71,7 @@ impl Base64<'_> {
         (at..at.checked_add(len)?).try_fold(0, |number, at| Some(number << 8 | u64::from(self.byte(at)?)))
     }
 
-    fn little(self, at: usize, len: usize) -> Option<u64> {
+    pub(super) fn little(self, at: usize, len: usize) -> Option<u64> {
         (at..at.checked_add(len)?).rev().try_fold(0, |number, at| Some(number << 8 | u64::from(self.byte(at)?)))
     }
 

@@ -7,13 +7,16 @@
 //! their text.
 
 mod calls;
+mod data;
 mod definitions;
+mod familiar;
 mod foreign;
 mod format;
 mod frame;
 mod image;
 mod image_size;
 mod json;
+mod schema;
 mod typescript;
 
 use std::fmt;
@@ -24,7 +27,7 @@ use serde::Serialize;
 use self::calls::Names;
 use self::definitions::Sections;
 use super::models::{Encoding, Model};
-use super::rules::{Family, ImageRule};
+use super::rules::{Family, ImageRule, ToolRule};
 use super::{Count, Tiktoken, TokenCounter};
 use crate::json::RawJson;
 use crate::message::{Message, Role};
@@ -32,9 +35,8 @@ use crate::request::{ChatRequest, Tool};
 
 pub(crate) use calls::is_parallel;
 
-/// Part of the id under which costs are stored. Raise it whenever a constant or a rule of this
-/// module changes.
-const FORMULA: &str = "4";
+/// Part of the id under which costs are stored; to be raised whenever a constant or a rule here changes.
+const FORMULA: &str = "5";
 
 /// Counts messages as one family of models bills them: a [`TokenCounter`] with the rules of the
 /// chat format.
@@ -52,7 +54,8 @@ pub struct ChatCost {
     counter: Arc<dyn TokenCounter>,
     family: Family,
     images: Option<ImageRule>,
-    /// Members of messages that are not in the specification but are sent.
+    tools: Option<ToolRule>,
+    /// Members of messages that are not in the specification and are sent all the same.
     fields: Arc<[String]>,
     /// Whether the encoding is the model's own.
     is_exact: bool,
@@ -96,28 +99,53 @@ impl ChatCost {
     /// is counted with `o200k_base`, and every figure is marked as an estimate; so are those of
     /// models whose hosts add text to requests.
     pub fn for_model(model: impl Into<Model>) -> Self {
-        let Model { encoding, estimated, family, images, .. } = model.into();
-        let counter = Arc::new(Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase)));
-        Self::with(counter, family, images, Arc::from([]), encoding.is_some() && !estimated)
+        let Model { encoding, estimated, family, images, tools, .. } = model.into();
+        let counter = Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase));
+        let is_exact = encoding.is_some() && !estimated;
+        Self { family, images, tools, is_exact, ..Self::new(counter) }.identified()
     }
 
     /// The rules of [`Family::Chat`] with a custom counter, for models whose image billing is not
     /// known.
     pub fn new(counter: impl TokenCounter + 'static) -> Self {
-        Self::with(Arc::new(counter), Family::default(), None, Arc::from([]), true)
+        let cost = Self {
+            counter: Arc::new(counter),
+            family: Family::default(),
+            images: None,
+            tools: None,
+            fields: Arc::from([]),
+            is_exact: true,
+            id: Arc::from(""),
+        };
+        cost.identified()
     }
 
     /// The same with the rules of another family of models. Default: [`Family::Chat`].
     #[must_use]
     pub fn family(self, family: Family) -> Self {
-        Self::with(self.counter, family, self.images, self.fields, self.is_exact)
+        Self { family, ..self }.identified()
     }
 
     /// The same with images billed by `rule`. Without one, images are billed as by GPT-4o and
     /// marked as estimates.
     #[must_use]
     pub fn images(self, rule: ImageRule) -> Self {
-        Self::with(self.counter, self.family, Some(rule), self.fields, self.is_exact)
+        Self { images: Some(rule), ..self }.identified()
+    }
+
+    /// The same with tools billed by `rule`, as an estimate.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ChatCost, ToolRule};
+    ///
+    /// // For tools of OpenAI's models behind a host that may change them.
+    /// let cost = ChatCost::for_model("gpt-4o").tools(ToolRule::LIKE_OPENAI);
+    /// assert_eq!(cost.id(), "o200k_base/c/t85+170/x0+100/5");
+    /// ```
+    #[must_use]
+    pub fn tools(self, rule: ToolRule) -> Self {
+        Self { tools: Some(rule), ..self }.identified()
     }
 
     /// The same for a server that also receives these members of messages, such as
@@ -127,36 +155,34 @@ impl ChatCost {
     #[must_use]
     pub fn fields<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let fields = names.into_iter().map(str::to_owned).collect();
-        Self::with(self.counter, self.family, self.images, fields, self.is_exact)
+        Self { fields, ..self }.identified()
     }
 
-    fn with(
-        counter: Arc<dyn TokenCounter>,
-        family: Family,
-        images: Option<ImageRule>,
-        fields: Arc<[String]>,
-        is_exact: bool,
-    ) -> Self {
-        let family_id = match family {
+    /// The same with the id that its parts make.
+    fn identified(self) -> Self {
+        let family = match self.family {
             Family::Chat => "c",
             Family::Reasoning => "r",
+            Family::O3Mini => "o",
+            Family::Search => "s",
         };
-        let images_id = match images {
+        let images = match self.images {
             None => String::new(),
             Some(ImageRule::Tiles { base, tile }) => format!("/t{base}+{tile}"),
             Some(ImageRule::Patches { per_thousand, most }) => format!("/p{per_thousand}x{most}"),
         };
-        // A count that is an estimate for a model with an unknown encoding may be exact for
-        // another.
-        let guessed = if is_exact { "" } else { "?" };
-        let fields_id = fields.iter().fold(String::new(), |id, name| id + "/" + name);
-        let id = format!("{}{guessed}/{family_id}{images_id}{fields_id}/{FORMULA}", counter.id()).into();
-        Self { counter, family, images, fields, is_exact, id }
+        let tools = self.tools.map_or_else(String::new, |rule| format!("/x{}+{}", rule.base, rule.percent));
+        // What is an estimate for a model whose encoding is not known may be exact for another.
+        let guessed = if self.is_exact { "" } else { "?" };
+        let fields = self.fields.iter().fold(String::new(), |id, name| id + "/" + name);
+        let counter = self.counter.id();
+        let id = format!("{counter}{guessed}/{family}{images}{tools}{fields}/{FORMULA}").into();
+        Self { id, ..self }
     }
 
-    /// The id under which costs are stored, such as `o200k_base/r/4`: the counter's id, the family
-    /// (`c` for chat, `r` for reasoning), the image rule and additional members if there are any,
-    /// and the version of the formula.
+    /// What costs are stored under, as `o200k_base/r/5`: the counter's id, the family (`c` for chat, `r` for reasoning, `o`
+    /// for o3-mini, `s` for search), the rules for images and tools and the members that are sent beside the
+    /// specification's if there are any, and the formula's version.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -240,12 +266,15 @@ impl ChatCost {
         let head = leading(messages);
         let all: Vec<&Message> = messages.iter().collect();
         let each = self.each(&all, |unit, out| out.extend(unit.each()));
-        let added = self.added_by(&Sections::of(self, tools, params), head.first());
+        let sections = Sections::of(self, tools, params);
+        let added = self.added_by(&sections, head.first());
+        let per_reply = sections.format.as_ref().map_or(Count::ZERO, |format| self.per_reply(format));
+        let replies = messages.iter().filter(|message| is_reply(message)).map(|_| per_reply).sum();
         Breakdown {
             head: each.iter().take(head.len()).copied().sum(),
             messages: each,
             tools: added.tools,
-            format: added.format,
+            format: added.format + replies,
             overhead: self.priming(),
         }
     }
@@ -271,6 +300,11 @@ impl ChatCost {
         }
         counts
     }
+}
+
+/// Whether a message is what a model answered, and no call.
+fn is_reply(message: &Message) -> bool {
+    *message.role() == Role::Assistant && !message.has_calls()
 }
 
 /// The leading system and developer messages.

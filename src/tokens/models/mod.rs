@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::{Family, ImageRule};
+use super::rules::{Family, ImageRule, ToolRule};
 use crate::error::{Advice, Error, ErrorKind, Result};
 
 pub use price::{Dollars, Price};
@@ -99,8 +99,10 @@ pub struct Model {
     /// How it bills images, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<ImageRule>,
-    /// The price of its tokens at the provider's own API, if known: for short prompts at the usual
-    /// speed.
+    /// How it bills tools, where it is not as `OpenAI` does; figures of requests with tools are estimates then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<ToolRule>,
+    /// What its tokens cost at the provider's own API, if known: short prompts at the usual speed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// Further remarks.
@@ -126,6 +128,7 @@ struct Row {
     estimated: Option<bool>,
     family: Option<Family>,
     images: Option<ImageRule>,
+    tools: Option<ToolRule>,
     price: Option<Price>,
     note: Option<String>,
     source: Option<String>,
@@ -149,6 +152,7 @@ impl Row {
             estimated: self.estimated.unwrap_or(base.estimated),
             family: self.family.unwrap_or(base.family),
             images: self.images.or(base.images),
+            tools: self.tools.or(base.tools),
             price: self.price.or(base.price),
             note: self.note.or(base.note),
             source: self.source.or(base.source),
@@ -201,6 +205,7 @@ impl Model {
             estimated: false,
             family: Family::Chat,
             images: None,
+            tools: None,
             price: None,
             note: None,
             source: None,

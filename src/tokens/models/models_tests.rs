@@ -63,10 +63,35 @@ fn every_entry_is_sane() {
 #[test]
 fn what_thinks_is_framed_as_such() {
     for model in Models::builtin().iter() {
-        let is_openai = model.provider.as_deref() == Some("openai") && !model.name.contains("chat");
+        let is_openai = model.provider.as_deref() == Some("openai");
         let expected = is_openai && names::is_reasoning(&model.name) || model.name.starts_with("gpt-oss");
-        let expected = expected || model.name == "codex-mini";
+        let expected = (expected || model.name == "codex-mini") && model.name != "o3-mini";
         assert_eq!(model.family == Family::Reasoning, expected, "{}", model.name);
+    }
+}
+
+#[test]
+fn o3_mini_and_models_that_search_have_frames_of_their_own() {
+    assert_eq!(Model::find("o3-mini-2025-01-31").family, Family::O3Mini);
+    assert_eq!(Model::find("gpt-4o-mini-search-preview-2025-03-11").family, Family::Search);
+    assert_eq!(Model::find("gpt-5.2-chat-latest").family, Family::Reasoning);
+    assert!(Model::find("o1-mini").estimated, "the one bill that was seen follows no rule");
+}
+
+#[test]
+fn tools_behind_a_host_that_may_change_them_are_estimates() {
+    for name in ["gpt-4o", "openai/gpt-4o", "azure/gpt-4o", "azure/eu/gpt-4o", "ft:gpt-4o:org::id"] {
+        assert_eq!(Model::find(name).tools, None, "{name}");
+    }
+    for name in ["openrouter/openai/gpt-4o", "github_copilot/gpt-4o"] {
+        assert_eq!(Model::find(name).tools, Some(ToolRule::LIKE_OPENAI), "{name}");
+    }
+    let claude = Model::find("claude-sonnet-4-5").tools.unwrap();
+    assert!(claude.base >= 346, "Anthropic documents as much for its instructions about tools");
+    assert_eq!(Model::find("openrouter/anthropic/claude-sonnet-4.5").tools, Some(claude));
+    assert_eq!(Model::find("claude-of-tomorrow").tools, Some(claude), "a name that is not known yet");
+    for name in ["my-claude", "gpt-9", "kimi-k9", "o9"] {
+        assert_eq!(Model::find(name).tools, None, "{name}");
     }
 }
 
