@@ -15,7 +15,7 @@ impl Strategy for TalkOnly {
         "talk-only".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let calls = (0..path.groups()).filter(|&group| path.group(group).has_calls());
         Ok(calls

@@ -6,7 +6,7 @@ mod spec;
 
 use std::collections::BTreeSet;
 
-use crate::message::{Content, Message, Part, Role, with_legal_calls};
+use crate::message::{Content, Message, Part, Role, has_legal_calls, with_legal_calls};
 use crate::request::Params;
 use crate::tokens::ChatCost;
 
@@ -162,6 +162,14 @@ impl Dialect {
         messages
     }
 
+    /// Whether [`fit`](Self::fit) leaves all messages as they are. It does for nearly every request, and asking costs less
+    /// than fitting.
+    pub(crate) fn leaves(&self, messages: &[Message]) -> bool {
+        let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
+        let is_left = |message: &Message| message.retains_all(is_kept) && has_legal_calls(message);
+        self.switches.is_empty() && messages.iter().all(is_left)
+    }
+
     /// The cost rules with the vendor fields that this dialect sends.
     pub fn cost(&self, cost: ChatCost) -> ChatCost {
         if self.fields.is_empty() { cost } else { cost.fields(self.fields()) }
@@ -250,6 +258,7 @@ mod tests {
         let reply = r#"{"role":"assistant","reasoning":"r","content":"x","tool_calls":[],"prefix":false}"#;
         let reply = [Message::from_json(reply).unwrap()];
         assert_eq!(fitted(&Dialect::default(), &reply), r#"[{"role":"assistant","content":"x"}]"#);
+        assert!(!Dialect::default().leaves(&reply));
         let named = Dialect::default().send_fields(["reasoning"]);
         assert_eq!(fitted(&named, &reply), r#"[{"role":"assistant","reasoning":"r","content":"x"}]"#);
     }
@@ -272,6 +281,7 @@ mod tests {
         assert_eq!(fitted(&Dialect::default(), &messages), serde_json::to_string(&messages).unwrap());
         assert!(Dialect::keeps_cost(&messages, &Dialect::default().fit(&messages)));
         assert!(!Dialect::keeps_cost(&messages, &sent));
+        assert!(Dialect::default().leaves(&messages) && !dialect.leaves(&messages));
     }
 
     #[test]

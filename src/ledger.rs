@@ -1,6 +1,7 @@
 //! `Ledger`: the cost of every message, counted once for each way to count and summed along the
 //! path.
 
+mod changes;
 mod known;
 
 use std::io::{self, Write};
@@ -17,6 +18,8 @@ use crate::log::Log;
 use crate::message::Message;
 use crate::request::Tool;
 use crate::tokens::{ChatCost, Count, is_parallel};
+
+pub use changes::Counted;
 
 /// The counts of one conversation: a column for each [`ChatCost`], with prefix sums over the path.
 ///
@@ -225,16 +228,7 @@ impl Ledger {
     /// The costs of the last head and tools by cost id, with the fingerprint that they belong to,
     /// for a file.
     pub(crate) fn heads(&self) -> impl Iterator<Item = (String, (Fingerprint, Packed, Packed))> {
-        self.columns.iter().filter_map(|column| {
-            let (print, counts) = match column.head.as_ref()? {
-                Head::Loaded(print, counts) => (*print, counts),
-                Head::Counted(known) => {
-                    (Fingerprint::of(&(&*known.head, &*known.tools, &*known.params)), &known.counts)
-                }
-            };
-            let [head, tools] = counts.map(Packed::new);
-            Some((column.cost_id.to_string(), (print, head, tools)))
-        })
+        self.columns.iter().filter_map(|column| Some((column.cost_id.to_string(), column.head.as_ref()?.packed())))
     }
 
     /// Restores costs of heads from a file. Each is used if its fingerprint matches the head, tools

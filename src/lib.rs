@@ -67,12 +67,13 @@
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
+//! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | |
 //! | write a strategy | [`Strategy`], [`plan::check()`] | `custom_strategy.rs` |
 //! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries) |
 //! | see what is sent, and why | [`Plan::explain`], [`Plan::decisions`], [`Plan::to_keep`] | `pins.rs` |
 //! | keep a message in every request | [`Conversation::pin`], [`ConversationManager::constrain`] | `preferences.rs`, `pins.rs` |
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
-//! | many conversations in one server | one [`Builder`] as a template | `many_sessions.rs` |
+//! | many conversations in one server | one [`Builder`] as a template, [`store`] | `many_sessions.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
 //! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | |
 //! | keep `async-openai` | [`Message::from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
@@ -150,7 +151,8 @@
 //! | [`spending`] | what was spent, in tokens and money |
 //! | [`mod@plan`] | the planner: what a strategy receives and returns, and the plan made from it |
 //! | [`strategy`] | the strategies, one a file, and the parser of their names |
-//! | [`transcript`] | one conversation as a file, or many, a line each |
+//! | [`transcript`] | one conversation as a file, or many, a line each; changes as data; other formats |
+//! | [`store`] | many conversations by their ids: the trait, in memory, in a folder |
 //! | [`backend`] | connections to models: the trait, `OpenAI`'s API, and a scripted test double |
 //! | [`manager`] | conversations with a model: replies, streams, tools, summaries |
 //! | [`mod@replay`] | replay of a saved conversation under a strategy |
@@ -190,6 +192,10 @@
 //! | calibration | what bills have taught about counts |
 //! | ledger | the token cost of everything, kept beside the record |
 //! | transcript | a conversation as a file, with its ledger |
+//! | change | one recorded alteration of a transcript |
+//! | store | keeps many transcripts by their ids |
+//! | revision | what a writer had read; a write that names an older one is refused |
+//! | format | another program's way to write conversations |
 //!
 //! # Servers that differ
 //! Servers that speak `OpenAI`'s API differ in what they require and refuse: one system message,
@@ -243,6 +249,7 @@ mod request;
 #[cfg(feature = "schemars")]
 mod schema;
 pub mod spending;
+pub mod store;
 pub mod strategy;
 mod text;
 pub mod tokens;

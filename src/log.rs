@@ -67,6 +67,16 @@ impl<T: Clone> Log<T> {
         full && rest
     }
 
+    /// How many values at the beginning a copy shares with this list, so that they need not be compared.
+    pub(crate) fn shared_len(&self, other: &Self) -> usize {
+        let blocks = self.full().iter().zip(other.full());
+        let shared = blocks.take_while(|(one, other)| Arc::ptr_eq(one, other)).count();
+        let is_rest_shared = shared == self.full().len()
+            && shared == other.full().len()
+            && self.rest.as_ref().zip(other.rest.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other));
+        if is_rest_shared { self.len() } else { shared * BLOCK }
+    }
+
     pub(crate) fn last(&self) -> Option<&T> {
         self.rest().last().or_else(|| self.full().last()?.last())
     }
@@ -200,6 +210,8 @@ mod tests {
         let mut copy = log.clone();
         copy.push(7);
         assert!(Arc::ptr_eq(&log.full()[0], &copy.full()[0]));
+        assert_eq!((log.shared_len(&copy), log.shared_len(&log.clone())), (BLOCK, BLOCK + 9));
+        assert_eq!(log.shared_len(&(0..BLOCK + 9).collect()), 0);
         assert!(Log::<usize>::default().rest.is_none());
         assert_eq!(copy.rest.as_ref().unwrap().capacity(), 10);
     }

@@ -3,6 +3,8 @@
 //! `TURNWISE_SEED` and `TURNWISE_CASES` choose what is tried, `TURNWISE_CASE` tries one case alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "properties/changes.rs"]
+mod changes;
 #[path = "properties/conform.rs"]
 mod conform;
 #[path = "properties/counted.rs"]

@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use tempfile::TempDir;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
+use turnwise::store::{FileStore, Store};
 use turnwise::tokens::CounterFn;
 use turnwise::{Builder, ChatRequest, Conversation, ConversationManager, ErrorKind, Message, TokenBudget, Transcript};
 
@@ -102,6 +103,23 @@ impl Work {
         }
     }
 
+    /// Appends changes to the folder of the file as a store.
+    fn by_store(&self) {
+        let store = FileStore::open(self.file.parent().unwrap()).unwrap();
+        for text in self.texts() {
+            loop {
+                let (mut chat, revision) = block_on(store.load("chat")).unwrap();
+                let before = chat.clone();
+                chat.conversation.push(&*text);
+                match block_on(store.append("chat", &chat.changes_since(&before), &revision)) {
+                    Ok(_) => break,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{error}"),
+                }
+            }
+            self.acknowledge(&text);
+        }
+    }
+
     fn by_transcript(&self) {
         let mut file = Transcript::load(&self.file).unwrap();
         for text in self.texts() {
@@ -128,6 +146,7 @@ fn worker() {
         "autosave" => work.by_autosave(),
         "changes" => work.by_changes(),
         "save" => work.by_save(),
+        "store" => work.by_store(),
         "transcript" => work.by_transcript(),
         other => panic!("{other}"),
     }
@@ -187,6 +206,11 @@ fn invariant_8_two_processes_that_save_transcripts_or_changes_lose_nothing() {
     two_processes(["transcript", "changes"]);
 }
 
+#[test]
+fn invariant_8_processes_that_append_to_a_store_and_that_save_changes_lose_nothing() {
+    two_processes(["store", "changes"]);
+}
+
 /// Two conversations are begun in a file that is not there yet, at the same time.
 #[test]
 fn invariant_8_two_conversations_begun_in_one_new_file_lose_nothing() {
@@ -205,7 +229,7 @@ fn invariant_8_two_conversations_begun_in_one_new_file_lose_nothing() {
 
 #[test]
 fn invariant_8_a_killed_writer_loses_nothing_and_leaves_nothing() {
-    for how in ["autosave", "transcript"] {
+    for how in ["autosave", "transcript", "store"] {
         let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let (file, acknowledged) = (folder.path().join("chat.json"), notes.path().join("acknowledged"));
         Transcript::new(Conversation::new()).save(&file).unwrap();

@@ -29,6 +29,10 @@ pub struct Summary {
     pub last: ItemId,
     /// The text that is sent.
     pub text: String,
+    /// The line before it in a request, if it is not the default one; `{messages}` stands for the
+    /// number of messages.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub introduction: Option<String>,
     /// The model that wrote it, if it was written by a model.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub model: Option<String>,

@@ -11,17 +11,17 @@ use crate::message::{Content, Message, Role};
 
 /// How to restore an earlier head from the one that replaced it. Shared messages are stored once: a
 /// conversation with many constraints has as many heads.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HeadChange {
     /// How many messages both heads have in common at their start.
-    at: usize,
+    pub(super) at: usize,
     /// How many messages of the later head follow, in place of `before`. The rest of both heads is
     /// the same.
     #[serde(default, skip_serializing_if = "is_zero")]
-    after: usize,
+    pub(super) after: usize,
     /// The messages of the earlier head at that place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    before: Vec<Message>,
+    pub(super) before: Vec<Message>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -44,7 +44,7 @@ impl HeadChange {
     }
 
     /// The earlier head.
-    fn undo(&self, head: &[Message]) -> Vec<Message> {
+    pub(super) fn undo(&self, head: &[Message]) -> Vec<Message> {
         let same_at = self.at.min(head.len());
         let same_from = (same_at + self.after).min(head.len());
         [&head[..same_at], &self.before, &head[same_from..]].concat()

@@ -13,6 +13,7 @@
 //! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range of items.
 
 mod annotations;
+mod changes;
 mod head;
 mod index;
 mod item;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
+pub(crate) use changes::{Advance, HeadStep};
 pub(crate) use head::HeadChange;
 use index::PathIndex;
 use item::narrow;
@@ -329,16 +331,7 @@ impl Conversation {
     pub fn set_mark(&mut self, mark: Mark) -> Result<()> {
         self.known(mark.item)?;
         self.known(mark.head)?;
-        let marks = &mut self.about_mut().marks;
-        let is_alike = |old: &Mark| (&old.spec, &old.name) == (&mark.spec, &mark.name);
-        marks.retain(|old| !is_alike(old) || old.head != mark.head);
-        if marks.iter().filter(|old| is_alike(old)).count() == MOST_MARKS
-            && let Some(oldest) = marks.iter().position(is_alike)
-        {
-            marks.remove(oldest);
-        }
-        marks.reserve_exact(1);
-        marks.push(mark);
+        put_mark(&mut self.about_mut().marks, mark);
         Ok(())
     }
 
@@ -456,6 +449,19 @@ impl fmt::Debug for Conversation {
             .field("summaries", &self.about.summaries.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Adds a mark to a list, in the place of older ones.
+fn put_mark(marks: &mut Vec<Mark>, mark: Mark) {
+    let is_alike = |old: &Mark| (&old.spec, &old.name) == (&mark.spec, &mark.name);
+    marks.retain(|old| !is_alike(old) || old.head != mark.head);
+    if marks.iter().filter(|old| is_alike(old)).count() == MOST_MARKS
+        && let Some(oldest) = marks.iter().position(is_alike)
+    {
+        marks.remove(oldest);
+    }
+    marks.reserve_exact(1);
+    marks.push(mark);
 }
 
 fn new_id() -> String {

@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::message::Message;
 
 /// Purged items leave holes in memory, so a file may not state an unlimited number of them.
-const MOST_PURGED: usize = 1_000_000;
+pub(super) const MOST_PURGED: usize = 1_000_000;
 
 /// Everything that a conversation consists of, without derived data.
 #[derive(Debug)]
@@ -158,13 +158,10 @@ impl Restore {
             conversation.set_mark(mark).map_err(Damage::of("marks"))?;
         }
         for round in self.rounds {
-            let message = conversation.known(round.item).map_err(Damage::of("tool_rounds"))?.message();
-            let calls = message.tool_calls().len() + usize::from(message.function_call().is_some());
-            if let Some(call) = round.calls.keys().find(|&&call| call >= calls) {
-                let detail = format!("a tool round has call {call} of item {}, which has {calls}", round.item);
-                return Err(Damage::new("tool_rounds", detail));
+            for &call in round.calls.keys() {
+                conversation.check_call(round.item, call).map_err(Damage::of("tool_rounds"))?;
             }
-            conversation.restore_round(round);
+            conversation.restore_round(round).map_err(Damage::of("tool_rounds"))?;
         }
         for summary in self.summaries {
             conversation.check_range(summary.first, summary.last).map_err(Damage::of("summaries"))?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::{Item, ItemId};
 use super::{Conversation, GroupState};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 
 /// The started calls of one item, by their index among the calls of its message.
@@ -56,9 +57,28 @@ impl Conversation {
         self.about_mut().rounds.retain(|round| !round.calls.is_empty());
     }
 
-    /// Adds a round from a file, unchanged.
-    pub(super) fn restore_round(&mut self, round: Round) {
-        self.about_mut().rounds.push(round);
+    /// Refuses a call that an item does not make.
+    pub(super) fn check_call(&self, item: ItemId, call: usize) -> Result<()> {
+        let message = self.known(item)?.message();
+        let calls = message.tool_calls().len() + usize::from(message.function_call().is_some());
+        if call < calls {
+            return Ok(());
+        }
+        let detail = format!("a tool round has call {call} of item {item}, which has {calls}");
+        Err(Error::new(ErrorKind::Damaged, detail))
+    }
+
+    /// Takes a round from a file. One in which no call was started says nothing.
+    pub(super) fn restore_round(&mut self, round: Round) -> Result<()> {
+        self.known(round.item)?;
+        if self.round(round.item).is_some() {
+            let detail = format!("the tool round of item {} is there twice", round.item);
+            return Err(Error::new(ErrorKind::Damaged, detail));
+        }
+        if !round.calls.is_empty() {
+            self.about_mut().rounds.push(round);
+        }
+        Ok(())
     }
 
     /// Drops the rounds whose results are all recorded on the path now.

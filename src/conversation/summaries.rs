@@ -19,13 +19,36 @@ impl Conversation {
         text: impl Into<String>,
         model: Option<&str>,
     ) -> Result<SummaryId> {
+        self.attach_introduced(first, last, text, model, None)
+    }
+
+    /// As [`attach`](Self::attach), with the line that the summary is sent with: in another language, for example. In it
+    /// `{messages}` stands for the number of messages.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_introduced(
+        &mut self,
+        first: ItemId,
+        last: ItemId,
+        text: impl Into<String>,
+        model: Option<&str>,
+        introduction: Option<&str>,
+    ) -> Result<SummaryId> {
         self.check_range(first, last)?;
         let about = self.about_mut();
         let id = SummaryId(about.next_summary);
         about.next_summary = about.next_summary.saturating_add(1);
-        let text = text.into();
-        let model = model.map(str::to_owned);
-        let summary = Summary { id, first, last, text, model, created_at: Timestamp::now(), expanded: false };
+        let summary = Summary {
+            id,
+            first,
+            last,
+            text: text.into(),
+            introduction: introduction.map(str::to_owned),
+            model: model.map(str::to_owned),
+            created_at: Timestamp::now(),
+            expanded: false,
+        };
         about.summaries.push(Arc::new(summary));
         Ok(id)
     }

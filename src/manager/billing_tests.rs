@@ -4,10 +4,11 @@ use std::future::IntoFuture;
 use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, Scripted, Usage};
 use crate::budget::TokenBudget;
+use crate::error::ErrorKind;
 use crate::request::ChatRequest;
 use crate::spending::Purpose;
 use crate::strategy::Summarize;
-use crate::tokens::{Calibration, CounterFn, Price, Prices};
+use crate::tokens::{Anchor, Calibration, CounterFn, LastBill, Price, Prices};
 
 /// A server whose tokenizer makes three tokens of what we count as two, with a window.
 struct Windowed {
@@ -274,6 +275,18 @@ fn a_fork_goes_on_from_the_last_bill() {
     let reply = block_on(chat.send("a").into_future()).unwrap();
     let report = block_on(chat.fork(reply.item_id).unwrap().send("b").into_future()).unwrap().report;
     assert!(report.forecast.anchored, "{:?}", report.forecast);
+}
+
+#[test]
+fn the_last_bill_of_another_model_stays_in_the_file_and_starts_no_forecast() {
+    let bill = LastBill::new("another-model", "", "bytes", Anchor { estimated: 100, billed: 900 }, 0);
+    let mut file = Transcript::new(Conversation::from_messages([Message::user("a")]));
+    file.last_bill = Some(Box::new(bill.clone()));
+    let builder = ConversationManager::builder("test-model").backend(Scripted::new(["yes"]));
+    let chat = builder.budget(TokenBudget::limit(8_000)).open(file).unwrap();
+    assert_eq!(chat.shared.file().last_bill.as_deref(), Some(&bill));
+    let report = block_on(chat.send("b").into_future()).unwrap().report;
+    assert!(!report.forecast.anchored, "{:?}", report.forecast);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `Builder`: sets up a manager, and is the template for many.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::ConversationManager;
@@ -17,9 +17,10 @@ use crate::json::RawJson;
 use crate::message::{Content, Message};
 use crate::plan::{Planner, Strategy};
 use crate::request::{Params, Tool};
+use crate::store::{self, Keeper};
 use crate::strategy::SlidingWindow;
 use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
-use crate::transcript::{FileStore, Transcript};
+use crate::transcript::Transcript;
 
 /// Sets up a [`ConversationManager`]. A clone is a template: managers built from it share all
 /// settings, the backend and what bills have taught.
@@ -27,7 +28,8 @@ use crate::transcript::{FileStore, Transcript};
 #[must_use]
 pub struct Builder {
     setup: Arc<Setup>,
-    autosave: Option<PathBuf>,
+    /// Where managers save by themselves, if anywhere.
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// What the managers of one template share.
@@ -78,7 +80,7 @@ impl Builder {
             prices: Prices::default(),
             planner: OnceLock::new(),
         };
-        Self { setup: Arc::new(setup), autosave: None }
+        Self { setup: Arc::new(setup), keeper: None }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
@@ -206,10 +208,8 @@ impl Builder {
     /// an error. A change ([`clear`](ConversationManager::clear), [`pin`](ConversationManager::pin),
     /// [`edit_record`](ConversationManager::edit_record), …) is saved before it returns: the calling thread waits for the
     /// disk, and a change that cannot be saved is not made.
-    pub fn autosave(mut self, file: impl Into<PathBuf>) -> Self {
-        let file = file.into();
-        // A program that changes its working directory later must not move its conversation.
-        self.autosave = Some(std::path::absolute(&file).unwrap_or(file));
+    pub fn autosave(mut self, file: impl AsRef<Path>) -> Self {
+        self.keeper = Some(store::lasting_file(file.as_ref()));
         self
     }
 
@@ -274,9 +274,9 @@ impl Builder {
     /// Those of [`build`](Self::build), and [`ErrorKind::Conflict`] if the file was modified since
     /// it was loaded.
     pub fn open(self, file: Transcript) -> Result<ConversationManager> {
-        let unseen = self.autosave.clone().filter(|own| !file.knows(own));
+        let unseen = self.keeper.clone().filter(|keeper| !keeper.is_known(&file.known()));
         self.begin(file).map_err(|error| match unseen {
-            Some(own) if error.kind() == ErrorKind::Conflict => holds_another(&own),
+            Some(keeper) if error.kind() == ErrorKind::Conflict => keeper.occupied(),
             _ => error,
         })
     }
@@ -297,8 +297,8 @@ impl Builder {
             setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.dialect()?)?;
         file.model = None;
         planner.cost().counter().warm();
-        let chat = ConversationManager::start(self.setup, self.autosave, file, planner);
-        chat.shared.begin_file()?;
+        let chat = ConversationManager::start(self.setup, self.keeper, file, planner);
+        chat.shared.begin_saving()?;
         Ok(chat)
     }
 
@@ -342,26 +342,17 @@ impl Builder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn resume(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
-        let file = file.as_ref();
+        let there = store::file(file.as_ref());
         let setup = self.autosave(file);
         loop {
             let begun = || Transcript::new(Conversation::from_messages(setup.setup.head.iter().cloned()));
-            match setup.clone().begin(FileStore::load(file)?.unwrap_or_else(begun)) {
+            match setup.clone().begin(there.load()?.unwrap_or_else(begun)) {
                 // Another program has created or saved it since it was read.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 begun => return begun,
             }
         }
     }
-}
-
-/// The error if a new conversation would replace a file.
-fn holds_another(file: &Path) -> Error {
-    let there = std::io::Error::new(
-        std::io::ErrorKind::AlreadyExists,
-        "the file is not empty; continue its conversation with `load` or `resume`, or choose another name",
-    );
-    Error::io(format_args!("saving a conversation to {}", file.display()), there)
 }
 
 impl Setup {

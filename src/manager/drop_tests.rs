@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
+use std::path::Path;
 use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::{block_on, yield_now};
@@ -10,6 +11,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, EventStream, Scripted};
 use crate::budget::TokenBudget;
+use crate::error::ErrorKind;
 use crate::message::ToolCall;
 use crate::request::ChatRequest;
 use crate::strategy::Summarize;

@@ -12,6 +12,7 @@ use super::queue::BusyGuard;
 use super::*;
 use crate::backend::{Attempt, BackendError, ChatBackend, ChatReply, Dialect, FinishReason, Scripted, Usage};
 use crate::budget::TokenBudget;
+use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::message::ToolCall;
 use crate::tokens::CounterFn;

@@ -39,9 +39,11 @@ mod input;
 mod observer;
 mod open_calls;
 mod params;
+mod prompts;
 mod queue;
 mod reply;
 mod round;
+mod saving;
 mod staged;
 mod streaming;
 mod summarizer;
@@ -54,22 +56,20 @@ mod transaction;
 mod typed;
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::conversation::{Conversation, ItemId};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::plan::{Plan, Planner, RequestFingerprint, StrategyCache};
 use crate::request::Tool;
 use crate::spending::Spending;
+use crate::store::Keeper;
 use crate::tokens::{Learned, Model};
-use crate::transcript::{FileStore, Known, Replaces, Transcript};
+use crate::transcript::{Known, Transcript};
 
 pub use approval::Approval;
 pub use builder::Builder;
@@ -79,6 +79,7 @@ pub use failure::{FailedExchange, UnsavedExchange};
 pub use handler::{HandlerError, ToolHandler, ToolOutput};
 pub use observer::Observer;
 pub use open_calls::{OpenCall, Outcome};
+pub use prompts::SummaryPrompts;
 pub use reply::{Reply, Report};
 use staged::Ask;
 pub use streaming::ReplyStream;
@@ -93,7 +94,7 @@ pub use typed::UnparsedReply;
 ///
 /// Reads take a snapshot and never wait for the network. Sends queue in the order in which they
 /// were first polled. While a send is in progress or waiting, or another change is in progress,
-/// changes of the record are refused with [`ErrorKind::Busy`]. An exchange is recorded completely
+/// changes of the record are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy). An exchange is recorded completely
 /// or not at all.
 ///
 /// # Examples
@@ -117,15 +118,16 @@ pub struct ConversationManager {
 
 struct Shared {
     setup: Arc<Setup>,
-    autosave: Option<PathBuf>,
+    /// Where it saves by itself, if anywhere.
+    keeper: Option<Arc<dyn Keeper>>,
     planner: Arc<Planner>,
     /// One permit. Sends wait for it in FIFO order.
     queue: Semaphore,
     state: Mutex<State>,
     /// The strategy's cache. Whoever holds it while planning writes back the ledger.
     cache: Mutex<StrategyCache>,
-    /// The files that were read or saved. It is held while a file is written, and taken before the
-    /// state that is written is read, so that the last save has the newest state.
+    /// What was read or saved, and where. It is held while something is saved, and taken before the
+    /// state that is saved is read, so that the last save has the newest state.
     saving: Mutex<Known>,
 }
 
@@ -149,7 +151,7 @@ impl ConversationManager {
     /// key is an error of the first send, unless the base URL is that of another server.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`] if the model's window is not known: set a budget, or describe
+    /// [`ErrorKind::UnknownModel`](crate::ErrorKind::UnknownModel) if the model's window is not known: set a budget, or describe
     /// the model, with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
@@ -162,14 +164,14 @@ impl ConversationManager {
         Builder::new(model)
     }
 
-    fn start(setup: Arc<Setup>, autosave: Option<PathBuf>, mut file: Transcript, planner: Arc<Planner>) -> Self {
+    fn start(setup: Arc<Setup>, keeper: Option<Arc<dyn Keeper>>, mut file: Transcript, planner: Arc<Planner>) -> Self {
         // The file gets its part of the calibration when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
         let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
         let shared = Shared {
             setup,
-            autosave,
+            keeper,
             planner,
             queue: Semaphore::new(1),
             state: Mutex::new(state),
@@ -194,8 +196,8 @@ impl ConversationManager {
     /// stopped [tool loop](ToolLoop) has recorded are sent too, so only the others need be given.
     ///
     /// # Errors
-    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`] if a call has no result among them,
-    /// and [`ErrorKind::UnknownCall`] for a result of a call that is not open.
+    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) if a call has no result among them,
+    /// and [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is not open.
     ///
     /// # Examples
     /// ```
@@ -300,36 +302,6 @@ impl ConversationManager {
     pub fn forget_learned(&self) {
         self.shared.forget();
     }
-
-    /// Saves the conversation as [`Transcript::save`] does, but replaces only a file that is
-    /// missing or empty, or has the content that was last loaded or saved here.
-    /// [`replace`](Self::replace) overwrites any conversation. The calling thread waits for the
-    /// disk.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] if the file has other content, and those of [`Transcript::save`].
-    pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(file.as_ref(), Replaces::Known)
-    }
-
-    /// Checks whether [`save`](Self::save) would work now: the file was not modified by others, and
-    /// a file can be created in its folder. Call it before paying for a reply that could not be
-    /// kept. Nothing is saved, but the lock file is created.
-    ///
-    /// # Errors
-    /// Those of [`save`](Self::save).
-    pub fn check_save(&self, file: impl AsRef<Path>) -> Result<()> {
-        FileStore::at(file.as_ref())?.try_to_save(&mut self.shared.saving())
-    }
-
-    /// Saves the conversation over any other one, even one that others have saved there meanwhile,
-    /// which is lost.
-    ///
-    /// # Errors
-    /// Those of [`Transcript::replace`].
-    pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(file.as_ref(), Replaces::Anything)
-    }
 }
 
 impl Shared {
@@ -358,79 +330,6 @@ impl Shared {
             self.state(|state| state.file.ledger = ledger);
         }
         done
-    }
-
-    /// The files that were read or saved. While this is held, nobody else saves.
-    fn saving(&self) -> MutexGuard<'_, Known> {
-        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn save(&self, file: &Path, replaces: Replaces) -> Result<()> {
-        let mut known = self.saving();
-        self.file().save_to(&FileStore::at(file)?, &mut known, replaces)
-    }
-
-    /// Creates the file of autosave, or checks that it can be replaced later.
-    fn begin_file(&self) -> Result<()> {
-        let Some(file) = &self.autosave else { return Ok(()) };
-        let store = FileStore::at(file)?;
-        let mut known = self.saving();
-        if known.has(&store) {
-            return store.try_to_save(&mut known);
-        }
-        self.file().save_to(&store, &mut known, Replaces::Known)
-    }
-
-    /// Makes a changed record the current one. With autosave, the change is saved first; if that
-    /// fails, it is not made.
-    fn change(&self, before: &Conversation, changed: Conversation) -> Result<()> {
-        let mut known = self.saving();
-        if let Some(file) = self.autosave.as_ref().filter(|_| !changed.is_same(before)) {
-            let mut transcript = self.file();
-            transcript.conversation = changed.clone();
-            transcript.save_to(&FileStore::at(file)?, &mut known, Replaces::Known)?;
-        }
-        // Before the next save begins, which must not write the old record over this one.
-        self.state(|state| state.file.conversation = changed);
-        Ok(())
-    }
-
-    /// Saves on a separate thread, so that no executor waits for the disk. Returns the error if it
-    /// failed.
-    async fn autosave(self: &Arc<Self>) -> Option<Error> {
-        let ended = |_| Some(Error::new(ErrorKind::Io, "the saving thread ended early"));
-        match self.begin_to_save()? {
-            Ok(saved) => saved.await.unwrap_or_else(ended),
-            Err(error) => Some(Error::io("starting a thread for saving", error)),
-        }
-    }
-
-    /// Saves on a separate thread without waiting for it.
-    fn save_later(self: &Arc<Self>) {
-        if let Some(Err(error)) = self.begin_to_save() {
-            self.tell_unsaved(&Error::io("starting a thread for saving", error));
-        }
-    }
-
-    /// Starts a save if there is autosave.
-    fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
-        let file = self.autosave.clone()?;
-        let (done, wait) = oneshot::channel();
-        let shared = Arc::clone(self);
-        let saves = move || {
-            let failed = shared.save(&file, Replaces::Known).err();
-            // The receiver is gone if the send was dropped; save anyway.
-            if let Err(Some(error)) = done.send(failed) {
-                shared.tell_unsaved(&error);
-            }
-        };
-        Some(thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves).map(|_| wait))
-    }
-
-    fn tell_unsaved(&self, error: &Error) {
-        trace::unsaved(error);
-        let id = self.state(|state| state.file.conversation.id().to_owned());
-        self.setup.observers.tell(|observer| observer.unsaved(&id, error));
     }
 }
 

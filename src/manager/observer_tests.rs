@@ -5,6 +5,7 @@ use futures_lite::future::block_on;
 use super::*;
 use crate::backend::{Answer, BackendError, Scripted};
 use crate::budget::TokenBudget;
+use crate::error::Error;
 use crate::strategy::{SlidingWindow, Summarize};
 use crate::tokens::CounterFn;
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::future::IntoFuture;
+use std::path::Path;
+use std::thread;
 
 use futures_lite::future::block_on;
 use tempfile::TempDir;
@@ -9,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::backend::{Answer, ChatEvent, Scripted};
 use crate::budget::TokenBudget;
+use crate::error::{Error, ErrorKind};
 use crate::message::ToolCall;
 use crate::strategy::Summarize;
 use crate::tokens::CounterFn;

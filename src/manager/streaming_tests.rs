@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatEvent, ChatReply, EventStream, Scripted, Usage};
 use crate::budget::TokenBudget;
+use crate::error::ErrorKind;
 use crate::request::ChatRequest;
 use crate::tokens::CounterFn;
 

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::prompts::{SummaryPrompts, fill};
 use crate::backend::{ChatBackend, Dialect, FinishReason, Usage};
 use crate::conversation::{Conversation, Path, Summary};
 use crate::error::Result;
-use crate::message::Message;
-use crate::plan::SummaryRequest;
+use crate::message::{Message, ToolCall};
+use crate::plan::{INTRODUCTION, SummaryRequest, ends_around};
 use crate::request::{ChatRequest, Params};
+use crate::text::thousands;
 use crate::tokens::{ChatCost, Model};
-
-const PROMPT: &str = include_str!("../prompts/summarize.txt");
 
 /// Makes the summaries that a strategy requests. Without one, a manager uses its own model.
 ///
@@ -39,7 +39,7 @@ const PROMPT: &str = include_str!("../prompts/summarize.txt");
 pub struct Summarizer {
     backend: Option<Arc<dyn ChatBackend>>,
     model: Option<Model>,
-    prompt: String,
+    prompts: SummaryPrompts,
     params: Params,
     mentions: Vec<String>,
     most_calls: u32,
@@ -51,7 +51,7 @@ impl Default for Summarizer {
         Self {
             backend: None,
             model: None,
-            prompt: PROMPT.to_owned(),
+            prompts: SummaryPrompts::default(),
             params: Params::new(),
             mentions: Vec::new(),
             most_calls: 2,
@@ -85,9 +85,16 @@ impl Summarizer {
         self
     }
 
-    /// Replaces the built-in instructions; `{words}` stands for the allowed number of words.
+    /// Replaces the built-in instructions; `{words}` stands for the allowed number of words. To
+    /// replace all texts, see [`prompts`](Self::prompts).
     pub fn prompt(mut self, text: impl Into<String>) -> Self {
-        self.prompt = text.into();
+        self.prompts.instructions = text.into();
+        self
+    }
+
+    /// All texts around a summary in the place of the built-in ones.
+    pub fn prompts(mut self, prompts: SummaryPrompts) -> Self {
+        self.prompts = prompts;
         self
     }
 
@@ -180,7 +187,7 @@ impl Work<'_> {
         let room = self.room(previous, most);
         let mut tokens = 0;
         let fits = |group: &usize| {
-            tokens += self.cost.text(&told(path, *group)).tokens + 2;
+            tokens += self.cost.text(&self.told(path, *group)).tokens + 2;
             tokens <= room
         };
         let count = groups.clone().take_while(fits).count();
@@ -205,9 +212,10 @@ impl Work<'_> {
         most: u64,
         calls: &mut Vec<SummaryCall>,
     ) -> Option<String> {
-        let told = part.map(|group| told(path, group)).collect::<Vec<_>>().join("\n\n");
+        let told = part.map(|group| self.told(path, group)).collect::<Vec<_>>().join("\n\n");
         // Shorten a group that alone exceeds the room.
-        let told = crate::plan::ends(&told, self.room(previous, most), self.cost).unwrap_or(told);
+        let left_out = |tokens| fill(&self.prompts().left_out, &[("tokens", &thousands(tokens))]);
+        let told = ends_around(&told, self.room(previous, most), self.cost, left_out).unwrap_or(told);
         let replaced = self.cost.text(&told).tokens + previous.map_or(0, |text| self.cost.text(text).tokens);
         for attempt in 1..=2 {
             if calls.len() >= self.summarizer.most_calls as usize {
@@ -248,9 +256,30 @@ impl Work<'_> {
     }
 
     fn messages(&self, previous: Option<&str>, told: &str, words: u64) -> Vec<Message> {
-        let prompt = self.summarizer.prompt.trim_end().replace("{words}", &words.max(1).to_string());
-        let previous = previous.map(|text| format!("Summary so far:\n{text}\n\n")).unwrap_or_default();
-        vec![Message::system(prompt), Message::user(format!("{previous}Messages:\n{told}"))]
+        let prompts = self.prompts();
+        let instructions = fill(prompts.instructions.trim_end(), &[("words", &words.max(1).to_string())]);
+        let previous = previous.map(|text| fill(&prompts.previous, &[("summary", text)]));
+        let messages = fill(&prompts.messages, &[("messages", told)]);
+        let given: Vec<String> = previous.into_iter().chain([messages]).collect();
+        vec![Message::system(instructions), Message::user(given.join("\n\n"))]
+    }
+
+    fn prompts(&self) -> &SummaryPrompts {
+        &self.summarizer.prompts
+    }
+
+    /// A group as a summarizer reads it.
+    fn told(&self, path: Path<'_>, group: usize) -> String {
+        let call = |call: &ToolCall| {
+            let parts = [("name", call.name()), ("arguments", &call.arguments())];
+            format!("\n  {}", fill(&self.prompts().call, &parts))
+        };
+        let lines = path.group(group).messages().map(|message| {
+            let calls: String = message.tool_calls().iter().map(call).collect();
+            let name = message.name().map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("{}{name}: {}{calls}", message.role().as_str(), message.text())
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Why a summary is not accepted.
@@ -274,29 +303,23 @@ fn words(most: u64) -> u64 {
     most * 3 / 5
 }
 
-/// A group as text for the summarizer.
-fn told(path: Path<'_>, group: usize) -> String {
-    let lines = path.group(group).messages().map(|message| {
-        let calls = message.tool_calls().iter().map(|call| format!("\n  calls {}({})", call.name(), call.arguments()));
-        let name = message.name().map(|name| format!(" ({name})")).unwrap_or_default();
-        format!("{}{name}: {}{}", message.role().as_str(), message.text(), calls.collect::<String>())
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 /// Attaches a summary that stands for the first groups of a path, if they are unchanged.
 pub(super) fn attach(
     record: &mut Conversation,
     of: &Conversation,
     groups: usize,
     text: &str,
+    summarizer: &Summarizer,
     model: &str,
 ) -> Result<()> {
     let path = of.path();
     let positions = path.positions(0..groups);
     let ends = path.item(positions.start).zip(path.item(positions.end.saturating_sub(1)));
     let Some((first, last)) = ends else { return Ok(()) };
-    record.attach(first.id(), last.id(), text, Some(model)).map(drop)
+    let introduction = &*summarizer.prompts.introduction;
+    // The crate's own is not saved with each.
+    let introduction = Some(introduction).filter(|own| own.trim_end() != INTRODUCTION.trim_end());
+    record.attach_introduced(first.id(), last.id(), text, Some(model), introduction).map(drop)
 }
 
 impl fmt::Debug for SummaryCall {

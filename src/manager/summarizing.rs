@@ -101,11 +101,12 @@ impl Shared {
 
     /// Adds a summary to the record; it stays even if the exchange fails.
     fn take(&self, of: &Conversation, made: &Made) -> Result<bool> {
-        let model = &self.setup.summarizer.model_of(&self.setup.model).name;
+        let summarizer = &self.setup.summarizer;
+        let model = &summarizer.model_of(&self.setup.model).name;
         self.state(|state| {
             state.patience.learn(made.summary.is_some());
             let Some((groups, text)) = &made.summary else { return Ok(false) };
-            attach(&mut state.file.conversation, of, *groups, text, model)?;
+            attach(&mut state.file.conversation, of, *groups, text, summarizer, model)?;
             Ok(true)
         })
     }

@@ -1,3 +1,5 @@
+use std::future::IntoFuture;
+
 use futures_lite::future::block_on;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -190,4 +192,91 @@ fn pins_inside_a_summary_are_sent_in_full_before_it() {
     account(plan);
     assert!(plan.messages()[0].text().starts_with("question 000"));
     assert!(plan.messages()[1].text().starts_with("Summary of"));
+}
+
+fn german() -> SummaryPrompts {
+    SummaryPrompts {
+        instructions: "Fasse in {words} Wörtern zusammen.".to_owned(),
+        previous: "Bisher:\n{summary}".to_owned(),
+        messages: "Nachrichten:\n{messages}".to_owned(),
+        call: "ruft {name}({arguments}) auf".to_owned(),
+        left_out: "[… {tokens} Zeichen fehlen …]".to_owned(),
+        introduction: "Fazit aus {messages} früheren Nachrichten:".to_owned(),
+    }
+}
+
+/// Answers in German, and notes what it is sent.
+#[derive(Clone, Default)]
+struct German(Arc<Mutex<Vec<String>>>);
+
+impl ChatBackend for German {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let texts: Vec<String> = request.messages.iter().map(|message| message.text().into_owned()).collect();
+        let is_summary = texts[0].starts_with("Fasse");
+        self.0.lock().unwrap().extend(texts);
+        let text = if is_summary { "Es ging um Flüsse.".to_owned() } else { format!("Antwort {}", "ä".repeat(90)) };
+        Box::pin(async move { Ok(ChatReply::new(Message::assistant(text))) })
+    }
+}
+
+#[test]
+fn with_prompts_in_another_language_no_english_text_of_ours_reaches_the_model() {
+    let backend = German::default();
+    let chat = ConversationManager::builder("test-model")
+        .backend(backend.clone())
+        .budget(TokenBudget::limit(LIMIT))
+        .counter(CounterFn::new("bytes", |text| text.len() as u64))
+        .strategy(Summarize::rolling().tokens(200))
+        .summarizer(Summarizer::default().prompts(german()))
+        .system("Sei kurz.")
+        .build()
+        .unwrap();
+    // A call with its result, and a message that is longer than the summarizer's window.
+    chat.push("Welche Flüsse gibt es?").unwrap();
+    chat.push(Message::calls([crate::message::ToolCall::function("1", "suche", "{\"wort\":\"Fluss\"}")])).unwrap();
+    chat.push(Message::tool("1", "Elbe, Oder")).unwrap();
+    chat.push(Message::assistant("ü".repeat(2_000))).unwrap();
+    for number in 0..40 {
+        block_on(chat.send(format!("Frage {number} {}", "ö".repeat(60))).into_future()).unwrap();
+    }
+    let sent = backend.0.lock().unwrap().join("\n");
+    for german in [
+        "ruft suche({\"wort\":\"Fluss\"}) auf",
+        "Zeichen fehlen …]",
+        "Bisher:\nEs ging",
+        "Nachrichten:\n",
+        "Fazit aus ",
+    ] {
+        assert!(sent.contains(german), "{german}");
+    }
+    let defaults = SummaryPrompts::default();
+    let texts = [
+        defaults.instructions,
+        defaults.previous,
+        defaults.messages,
+        defaults.call,
+        defaults.left_out,
+        defaults.introduction,
+    ];
+    let letters = |letter: char| !letter.is_alphabetic();
+    let ours = texts.iter().flat_map(|text| text.split(letters)).filter(|word| word.len() > 3);
+    // Names of roles, and of what is filled in, are no words of a text.
+    let allowed = ["user", "tool", "assistant", "system", "name", "arguments", "words", "messages", "tokens"];
+    let sent: std::collections::HashSet<&str> = sent.split(letters).collect();
+    let english: Vec<&str> = ours.filter(|word| sent.contains(word) && !allowed.contains(word)).collect();
+    assert!(english.is_empty(), "{english:?}");
+
+    // Another manager, and a program without one, send it as it was made.
+    let again = Transcript::from_json(&chat.transcript().to_json()).unwrap();
+    assert_eq!(again.conversation.summaries().last().unwrap().introduction.as_deref(), Some(&*german().introduction));
+}
+
+#[test]
+fn the_texts_around_a_summary_are_those_of_the_files_and_stay_out_of_the_record() {
+    let model = Model::new(How::Well);
+    let chat = builder(&model).build().unwrap();
+    talk(&chat, 30);
+    assert!(chat.snapshot().summaries().all(|summary| summary.introduction.is_none()));
+    let default = SummaryPrompts::default();
+    assert_eq!((&*default.previous, &*default.messages), ("Summary so far:\n{summary}", "Messages:\n{messages}"));
 }

@@ -6,6 +6,7 @@ use futures_lite::future::{block_on, yield_now};
 use super::*;
 use crate::backend::{BackendError, ChatEvent, ChatReply, FinishReason, Scripted};
 use crate::budget::TokenBudget;
+use crate::error::ErrorKind;
 use crate::message::{Role, ToolCall};
 use crate::tokens::CounterFn;
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::backend::Scripted;
 use crate::budget::TokenBudget;
+use crate::error::{Error, ErrorKind};
 use crate::message::ToolCall;
 use std::time::Duration;
 

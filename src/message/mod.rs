@@ -31,7 +31,7 @@ pub use call::{FunctionCall, ToolCall};
 pub use content::{Content, ImageDetail, ImageUrl, Part};
 use role::KeptRole;
 pub use role::Role;
-pub(crate) use sent::{call_faults, made_id, with_legal_calls};
+pub(crate) use sent::{call_faults, has_legal_calls, made_id, with_legal_calls};
 
 /// One chat-completions message. A clone shares the text.
 ///
@@ -63,6 +63,15 @@ enum MessageMember {
     Refusal(Option<Box<str>>),
     FunctionCall(Option<FunctionCall>),
     Audio(RawJson),
+}
+
+/// Whether a message keeps a member, of which `keep` decides about those outside the specification.
+fn is_retained(member: &Member<MessageMember>, keep: impl Fn(&str) -> bool) -> bool {
+    match member {
+        Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
+        Member::Known(_) => true,
+        Member::Other(other) => keep(&other.0),
+    }
 }
 
 impl Message {
@@ -265,12 +274,12 @@ impl Message {
     /// The message with the members of the specification and others that `keep` accepts. An empty
     /// or null list of calls is removed too.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
-        let is_kept = |member: &Member<MessageMember>| match member {
-            Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
-            Member::Known(_) => true,
-            Member::Other(other) => keep(&other.0),
-        };
-        Self(self.0.filter(is_kept))
+        Self(self.0.filter(|member| is_retained(member, &keep)))
+    }
+
+    /// Whether [`retain`](Self::retain) leaves it as it is.
+    pub(crate) fn retains_all(&self, keep: impl Fn(&str) -> bool) -> bool {
+        self.0.all(|member| is_retained(member, &keep))
     }
 
     /// The role of the author.

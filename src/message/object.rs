@@ -92,12 +92,17 @@ impl<K: Known> Object<K> {
         })
     }
 
+    /// Whether `holds` is true of every member.
+    pub(crate) fn all(&self, holds: impl Fn(&Member<K>) -> bool) -> bool {
+        self.0.iter().all(holds)
+    }
+
     /// The same object with the members that `keep` accepts; itself if it accepts all.
     pub(crate) fn filter(&self, keep: impl Fn(&Member<K>) -> bool) -> Self
     where
         K: Clone,
     {
-        if self.0.iter().all(&keep) {
+        if self.all(&keep) {
             self.clone()
         } else {
             Self(self.0.iter().filter(|member| keep(member)).cloned().collect())

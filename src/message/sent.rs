@@ -34,7 +34,7 @@ pub(crate) fn with_legal_calls(mut messages: Vec<Message>) -> Vec<Message> {
     for message in &mut messages {
         if message.has_calls() {
             ids.clear();
-            if !is_legal(message) {
+            if !has_legal_calls(message) {
                 *message = legal(message, &mut made, &mut ids);
             }
         } else if *message.role() == Role::Tool && !ids.is_empty() {
@@ -81,7 +81,8 @@ fn call_fault(name: &str, is_nameless: bool, invalid: Option<String>) -> Vec<Str
     nameless.into_iter().chain(invalid).collect()
 }
 
-fn is_legal(message: &Message) -> bool {
+/// Whether strict servers take the calls of a message as they are, if it has any.
+pub(crate) fn has_legal_calls(message: &Message) -> bool {
     let calls = message.tool_calls();
     let has_own_id = |(index, call): (usize, &ToolCall)| {
         call.stated_id().is_some_and(|id| calls[..index].iter().all(|before| before.stated_id() != Some(id)))

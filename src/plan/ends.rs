@@ -7,6 +7,11 @@ use crate::tokens::ChatCost;
 /// out between them, or `…` if that number would take half of the room. `None` if the text is not
 /// longer than that, or would not become shorter.
 pub(crate) fn ends(text: &str, most: u64, cost: &ChatCost) -> Option<String> {
+    ends_around(text, most, cost, marker)
+}
+
+/// [`ends`] with another text between them, made from the number of tokens.
+pub(crate) fn ends_around(text: &str, most: u64, cost: &ChatCost, marker: impl Fn(u64) -> String) -> Option<String> {
     let all = cost.text(text).tokens;
     if all <= most {
         return None;

@@ -44,7 +44,7 @@ use crate::tokens::ChatCost;
 
 pub use check::{Violation, check};
 pub use draft::{Draft, Fate, Reason};
-pub(crate) use ends::ends;
+pub(crate) use ends::ends_around;
 pub use keep::ToKeep;
 pub(crate) use plan::RequestFingerprint;
 pub use plan::{Decision, Moved, Plan, RequestTokens, Warning};
@@ -52,6 +52,7 @@ pub use planner::{Extras, Planner};
 pub use runs::Run;
 pub use shrink::Shrink;
 pub use step::Step;
+pub(crate) use summary::INTRODUCTION;
 pub use summary::{SummaryRequest, SummaryUse};
 pub use view::{Required, View};
 
@@ -74,7 +75,7 @@ pub use view::{Required, View};
 ///         "no-tools".into()
 ///     }
 ///
-///     fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
 ///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
 ///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
 ///     }

@@ -397,6 +397,9 @@ impl Planner {
     /// The messages as they are sent; the original ones if their number changed; and whether they
     /// cost what was counted.
     fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
+        if self.dialect.leaves(&messages) {
+            return (messages, None, true);
+        }
         let fitted = self.dialect.fit(&messages);
         let is_as_counted = Dialect::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));

@@ -151,7 +151,7 @@ fn an_excerpt_is_made_of_the_text_and_marks_its_gaps() {
             "parts".into()
         }
 
-        fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+        fn draft(&self, _view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
             let how = Shrink::Excerpt { ranges: self.0.clone().into() };
             Ok(Draft::keep_all().shrink(0, how, Reason::Excerpt))
         }
@@ -196,7 +196,7 @@ fn the_check_finds_what_a_strategy_does_wrong() {
             "eager".into()
         }
 
-        fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+        fn draft(&self, _view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
             Ok(Draft::keep_all().evict(0..1, Reason::Budget))
         }
     }

@@ -39,14 +39,16 @@ pub struct SummaryRequest {
     pub most: u64,
 }
 
-const INTRODUCTION: &str = include_str!("../prompts/introduction.txt");
+/// The line before a summary that has none of its own.
+pub(crate) const INTRODUCTION: &str = include_str!("../prompts/introduction.txt");
 
 /// A summary as it is sent.
 pub(crate) fn message(summary: &Summary, role: &Role, conversation: &Conversation) -> Message {
     let path = conversation.path();
     let end = path.position(summary.last).map_or(0, |last| last + 1);
     let start = path.position(summary.first).unwrap_or(end);
-    let introduction = INTRODUCTION.trim_end().replace("{messages}", &(end - start).to_string());
+    let introduction = summary.introduction.as_deref().unwrap_or(INTRODUCTION);
+    let introduction = introduction.trim_end().replace("{messages}", &(end - start).to_string());
     Message::new(role.clone(), format!("{introduction}\n{}", summary.text))
 }
 

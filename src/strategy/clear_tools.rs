@@ -112,7 +112,7 @@ impl Strategy for ClearTools {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let wants = |group: usize| path.group(group).has_calls() && !self.keeps(path.group(group));
         let sweep = Sweep {

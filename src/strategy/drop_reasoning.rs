@@ -27,7 +27,7 @@ impl Strategy for DropReasoning {
         "drop-reasoning".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let path = view.path();
         let thinks = |group: usize| {
             let mut messages = path.group(group).messages();

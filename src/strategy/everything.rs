@@ -24,7 +24,7 @@ impl Strategy for Everything {
         "everything".into()
     }
 
-    fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, _view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         Ok(Draft::keep_all())
     }
 }

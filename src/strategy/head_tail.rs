@@ -67,7 +67,7 @@ impl Strategy for HeadTail {
         format!("head-tail:first={}", self.first).into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         if !view.is_holding() && !view.needs_trim() {
             return Ok(Draft::keep_all());
         }

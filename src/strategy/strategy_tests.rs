@@ -53,7 +53,7 @@ impl Strategy for Told {
         "told".into()
     }
 
-    fn draft(&self, _view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, _view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         Ok(self.0.clone())
     }
 }
@@ -431,7 +431,7 @@ fn a_prefix_is_shared_as_far_as_the_groups_are_the_same() {
 }
 
 #[test]
-fn a_memo_keeps_one_value_and_makes_another_type_anew() {
+fn a_cache_keeps_one_value_and_makes_another_type_anew() {
     let mut cache = StrategyCache::default();
     *cache.get::<u32>() += 5;
     assert_eq!((*cache.get::<u32>(), format!("{cache:?}")), (5, "StrategyCache(filled)".to_owned()));

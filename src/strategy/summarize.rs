@@ -116,7 +116,7 @@ impl Strategy for Summarize {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         if !view.is_holding() && !view.needs_trim() {
             return Ok(Draft::keep_all());
         }

@@ -170,7 +170,7 @@ impl Strategy for SlidingWindow {
         }
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let floor = self.floor(view);
         let cut = sticky_cut(view, floor, 0);
         let start = self.start(view, cut);

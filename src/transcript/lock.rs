@@ -6,10 +6,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::file::Place;
+use super::place::Place;
 
 /// How long a save waits for another save of the same file.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The suffix of a lock file, beside its target.
+pub(super) const LOCK: &str = ".lock";
 
 /// An operating system's lock on a file of its own beside the target. The lock file stays there:
 /// each save replaces the target, and a lock on the target would be replaced with it. A program
@@ -25,7 +28,7 @@ impl Lock {
     /// # Errors
     /// The system's error if the lock file cannot be opened, or an error if it took too long.
     pub(super) fn take(place: &Place) -> io::Result<Self> {
-        let path = place.beside(".lock");
+        let path = place.beside(LOCK);
         let target = std::fs::metadata(place.path()).ok();
         let end = Instant::now() + PATIENCE;
         loop {

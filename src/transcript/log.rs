@@ -6,7 +6,7 @@ use serde::Deserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Transcript, Warning, foreign, shape};
+use super::{Transcript, Warning, formats, outline};
 use crate::body::{byte_of, position, read_message};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,7 +71,7 @@ pub(super) fn read(text: &str) -> Result<Log> {
             }
         }
     }
-    let found = if messages.iter().any(foreign::is_odd) { foreign::in_messages(&raw) } else { None };
+    let found = if messages.iter().any(formats::is_odd) { formats::in_log(text, &raw) } else { None };
     if let Some(found) = found {
         return Err(found.error(text));
     }
@@ -82,12 +82,12 @@ pub(super) fn read(text: &str) -> Result<Log> {
 
 /// The error for a log with a line that is not a message, if its lines belong to another program.
 fn of_another(text: &str) -> Option<Error> {
-    foreign::in_messages(&shape::values(text).collect::<Vec<_>>()).map(|found| found.error(text))
+    formats::in_log(text, &outline::values(text).collect::<Vec<_>>()).map(|found| found.error(text))
 }
 
 fn message(text: &str, value: &RawValue, index: usize) -> Result<Message> {
     let is_conversation =
-        value.get().starts_with('[') || shape::Object::of(value).is_some_and(|object| object.has("messages"));
+        value.get().starts_with('[') || outline::Object::of(value).is_some_and(|object| object.has("messages"));
     if !is_conversation {
         return read_message(text, value, index);
     }

@@ -12,15 +12,18 @@
 //! reported by [`Transcript::warnings`]. A file of another program or API is recognised by its
 //! shape and refused by name ([`ErrorKind::ForeignFormat`]).
 
+mod change;
+mod changes;
 mod damage;
 mod file;
-mod foreign;
+pub mod formats;
 mod lines;
 mod lock;
 mod log;
 mod native;
+mod outline;
+mod place;
 mod replace;
-mod shape;
 mod source;
 mod text;
 mod warning;
@@ -40,9 +43,11 @@ use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
 
+pub use crate::ledger::Counted;
+pub use change::Change;
 use damage::Place;
 use file::Memory;
-pub(crate) use file::{FileStore, Known, Replaces};
+pub(crate) use file::{Known, Replaces, TranscriptFile};
 pub use lines::Transcripts;
 use text::Text;
 pub use warning::Warning;
@@ -194,7 +199,7 @@ impl Transcript {
     /// [`ErrorKind::Io`] if it cannot be read, and those of [`from_json`](Self::from_json).
     pub fn load(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref();
-        FileStore::load(file)?.ok_or_else(|| match fs::metadata(file) {
+        TranscriptFile::load(file)?.ok_or_else(|| match fs::metadata(file) {
             Ok(_) => empty(),
             Err(e) => Error::io(format_args!("reading {}", file.display()), e),
         })
@@ -229,7 +234,7 @@ impl Transcript {
     ///   one message per line. The file is not changed.
     /// - [`ErrorKind::Io`] if it is not a regular file, or writing fails.
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
+        self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
 
     /// As [`save`](Self::save), but overwrites what others have saved meanwhile: their version is
@@ -238,12 +243,12 @@ impl Transcript {
     /// # Errors
     /// Those of [`save`](Self::save), except [`ErrorKind::Conflict`].
     pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.known.with(|known| self.save_to(&FileStore::at(file.as_ref())?, known, Replaces::Anything))
+        self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::Anything))
     }
 
-    /// Whether it was loaded from or saved to a file.
-    pub(crate) fn knows(&self, file: &Path) -> bool {
-        FileStore::at(file).is_ok_and(|file| self.known.with(|known| known.has(&file)))
+    /// The files that it was loaded from or saved to.
+    pub(crate) fn known(&self) -> Known {
+        self.known.with(|known| known.clone())
     }
 
     /// Removes and returns the files that it was loaded from or saved to.
@@ -251,7 +256,12 @@ impl Transcript {
         self.known.with(std::mem::take)
     }
 
-    pub(crate) fn save_to(&self, file: &FileStore, known: &mut Known, replaces: Replaces) -> Result<()> {
+    /// A copy that shares nothing that changes, and knows of no file.
+    pub(crate) fn detached(&self) -> Self {
+        Self { calibration: self.calibration.detached(), known: Memory::default(), ..self.clone() }
+    }
+
+    pub(crate) fn save_to(&self, file: &TranscriptFile, known: &mut Known, replaces: Replaces) -> Result<()> {
         file.save(&self.to_json(), known, replaces)
     }
 }
@@ -266,8 +276,8 @@ fn parse(text: &str) -> Result<Transcript> {
     let messages = body.messages.take().ok_or_else(|| needed("an object whose `messages` is null"))?;
     let roles = Warning::of_roles(&messages);
     let native = (body.take(native::FORMAT_KEY), body.take(native::RECORD_KEY));
-    let is_odd = matches!(native, (None, None)) && foreign::is_odd_body(&body, &messages);
-    if let Some(found) = is_odd.then(|| foreign::in_text(text)).flatten() {
+    let is_odd = matches!(native, (None, None)) && formats::is_odd_body(&body, &messages);
+    if let Some(found) = is_odd.then(|| formats::detect(text)).flatten() {
         return Err(found.error(text));
     }
     let restored = match native {
@@ -295,15 +305,30 @@ fn other(text: &str, read: Result<Body>) -> Result<Transcript> {
         let log = log::read(text)?;
         return log.torn.map_or(Ok(log.file), Err);
     }
-    if let Some(found) = foreign::in_text(text) {
+    if let Some(found) = formats::detect(text) {
         return Err(found.error(text));
     }
-    let body = read.map_err(|error| foreign::not_json(text).unwrap_or(error))?;
+    let body = read.map_err(|error| not_json(text).unwrap_or(error))?;
     let found: Vec<String> = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect();
     Err(match &*found.join(", ") {
         "" => needed("an empty object without `messages`"),
         keys => needed(&format!("an object with {keys} but without `messages`")),
     })
+}
+
+/// The error for a text that begins no object and no list, and is not other JSON either: YAML, CSV,
+/// Markdown.
+fn not_json(text: &str) -> Option<Error> {
+    let first = text.trim_start().chars().next().filter(|first| !matches!(first, '{' | '['))?;
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return None;
+    }
+    let detail = format!(
+        "the file is not JSON: it begins with `{}`; expected JSON with chat-completions messages: a transcript, a \
+         request body, an array of messages, or one of these or one message per line",
+        first.escape_debug()
+    );
+    Some(Error::new(ErrorKind::Damaged, detail))
 }
 
 fn needed(found: &str) -> Error {
@@ -314,14 +339,18 @@ fn needed(found: &str) -> Error {
 
 /// How many half characters are inside the arguments of calls, which are JSON in a JSON string.
 fn halves_in_arguments(text: &str) -> usize {
-    let calls = |message: shape::Object<'_>| {
+    let calls = |message: outline::Object<'_>| {
         let called = message.objects("tool_calls").filter_map(|call| call.object("function"));
         let arguments = called.chain(message.object("function_call")).filter_map(|call| call.text("arguments"));
         arguments.map(|arguments| Halves::of(&arguments).count()).sum::<usize>()
     };
-    shape::messages(text).into_iter().filter_map(shape::Object::of).map(calls).sum()
+    outline::messages(text).into_iter().filter_map(outline::Object::of).map(calls).sum()
 }
 
 fn empty() -> Error {
     Error::new(ErrorKind::Damaged, "the file is empty").at(position("", 0))
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod change_tests;

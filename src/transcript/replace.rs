@@ -9,8 +9,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind as IoKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::file::{Place, Revision};
 use super::lock::wait_for;
+use super::place::{FileRevision, Place};
 use crate::error::{Error, Result};
 
 /// The file being written, under the lock. An existing one was left by a writer that was killed.
@@ -93,13 +93,14 @@ impl<'a> Replacement<'a> {
         self.temporary.move_to(&whole)?;
         sync_folder(&self.place.folder)?;
         overwrite(&mut file, self.text)?;
-        Ok(remove(&whole)?)
+        remove(&whole)?;
+        Ok(())
     }
 }
 
 /// Completes what a killed writer began to write in place. Returns the old and the new content if
 /// the file was incomplete.
-pub(super) fn finish_interrupted(place: &Place) -> io::Result<Option<(Revision, Revision)>> {
+pub(super) fn finish_interrupted(place: &Place) -> io::Result<Option<(FileRevision, FileRevision)>> {
     let whole = place.beside(WHOLE);
     let text = match fs::read(&whole) {
         Ok(text) => text,
@@ -114,7 +115,7 @@ pub(super) fn finish_interrupted(place: &Place) -> io::Result<Option<(Revision, 
             file.read_to_end(&mut found)?;
             if is_torn(&found, &text) {
                 overwrite(&mut file, &text)?;
-                mended = Some((Revision::of(&found), Revision::of(&text)));
+                mended = Some((FileRevision::of(&found), FileRevision::of(&text)));
             }
         }
         Err(e) if e.kind() == IoKind::NotFound => {}
@@ -141,10 +142,12 @@ fn overwrite(file: &mut File, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file; whether there was one.
+pub(super) fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != IoKind::NotFound => Err(e),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == IoKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -259,7 +262,7 @@ impl Permissions {
 
 /// Makes a rename durable. Not every folder can be flushed; then durability depends on the system.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     let is_refused =
         |e: &io::Error| matches!(e.kind(), IoKind::PermissionDenied | IoKind::InvalidInput | IoKind::Unsupported);
     match File::open(folder).and_then(|folder| folder.sync_all()) {
@@ -269,6 +272,6 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }

@@ -560,7 +560,9 @@ impl Asked<'_> {
         let groups = &self.input.groups;
         let mut sent = Vec::with_capacity(groups.len());
         let head = self.input.head.len();
-        let runs = plan.runs().split_at(usize::from(head > 0)).1;
+        let (of_head, runs) = plan.runs().split_at(usize::from(head > 0));
+        let is_head = of_head.iter().all(|run| run.reason == Reason::Head && run.indexes == (0..head));
+        hold!(broken, 2, is_head, "the head's run is {of_head:?}");
         for run in runs {
             let expected = groups.get(run.groups.clone()).unwrap_or(&[]);
             hold!(broken, 2, run.groups.start == sent.len(), "a run starts with group {}", run.groups.start);

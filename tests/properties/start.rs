@@ -35,7 +35,7 @@ impl Strategy for Whim {
         "whim".into()
     }
 
-    fn draft(&self, view: &View<'_>, _memo: &mut StrategyCache) -> Result<Draft> {
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
         let left_out = (0..view.path().groups()).filter(|group| self.0[group % self.0.len()]);
         Ok(left_out
             .fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a whim".into()))))

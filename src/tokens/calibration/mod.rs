@@ -117,6 +117,16 @@ impl Calibration {
         Self(Arc::new(Mutex::new(row.into_iter().map(|learned| (key.clone(), learned)).collect())))
     }
 
+    /// A table of its own with everything that is known now.
+    pub(crate) fn detached(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.table().clone())))
+    }
+
+    /// Whether both are handles to one table.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Adopts what another table knows better: for each model and server, the entry that is based
     /// on more bills.
     pub fn merge(&self, other: &Self) {

@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
 use std::fs;
 
+use super::{FORMATS, Likelihood, detect, in_log};
 use crate::transcript::Transcripts;
+use crate::transcript::outline::values;
 use crate::{Error, ErrorKind, Transcript};
 
 /// The samples under `fixtures/foreign`: the file, what it is, and the message that shows it.
@@ -26,6 +29,7 @@ const SAMPLES: &[(&str, &str, Option<usize>)] = &[
     ("cline_window.json", "Cline", Some(0)),
     ("codex.jsonl", "Codex", None),
     ("codex_old.jsonl", "Codex", None),
+    ("cohere.json", "Cohere", None),
     ("completion.json", "an answer of a chat-completions server", None),
     ("continue.json", "Continue", None),
     ("copilot.json", "GitHub Copilot", None),
@@ -115,6 +119,35 @@ fn every_sample_is_refused_by_name_with_one_error_and_not_overwritten() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_format_of_the_registry_has_a_name_and_a_sample_of_its_own() {
+    let names: BTreeSet<&str> = FORMATS.iter().map(|format| format.name()).collect();
+    assert_eq!(names.len(), FORMATS.len());
+    let mut seen = BTreeSet::new();
+    for (file, ..) in SAMPLES {
+        let text = fs::read_to_string(std::path::Path::new("fixtures/foreign").join(file)).unwrap();
+        let found = detect(&text).or_else(|| in_log(&text, &values(&text).collect::<Vec<_>>()));
+        let found = found.unwrap_or_else(|| panic!("{file} is not recognised"));
+        assert!(!found.sign().is_empty() && !found.way_out().is_empty(), "{file}");
+        seen.insert(found.name().to_owned());
+    }
+    assert_eq!(seen.iter().map(String::as_str).collect::<BTreeSet<_>>(), names);
+}
+
+#[test]
+fn what_is_certain_counts_more_than_what_is_possible_and_comes_earlier() {
+    let text =
+        r#"[{"role":"user","text":"x"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f"}]}]"#;
+    let found = detect(text).unwrap();
+    assert_eq!((found.likelihood(), found.sign()), (Likelihood::Certain, "a part of the type `tool_use`"));
+    let error = Transcript::from_json(text).unwrap_err();
+    assert!(is_right(&error, "Anthropic", Some(1)), "{error}");
+    let named = r#"[{"role":"human","content":"x"},{"role":"ai","content":"y"}]"#;
+    assert_eq!(detect(named).unwrap().likelihood(), Likelihood::Likely);
+    assert_eq!(detect(r#"[{"role":"user","content":"x"}]"#), None);
+    assert_eq!(detect("not JSON"), None);
 }
 
 /// Bodies that a chat-completions server takes, or that are merely odd.

@@ -1,0 +1,121 @@
+//! Saving: to a file on request, and automatically with autosave.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::{ConversationManager, Shared, trace};
+use crate::conversation::Conversation;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{self, Keeper};
+use crate::transcript::{Known, Replaces};
+
+impl ConversationManager {
+    /// Saves the conversation as [`Transcript::save`](crate::Transcript::save) does, but replaces
+    /// only a file that is missing or empty, or has the content that was last loaded or saved here.
+    /// [`replace`](Self::replace) overwrites any conversation. The calling thread waits for the
+    /// disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if the file has other content, and those of
+    /// [`Transcript::save`](crate::Transcript::save).
+    pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
+        self.shared.save(&store::file(file.as_ref()), Replaces::Known)
+    }
+
+    /// Checks whether [`save`](Self::save) would work now: the file was not modified by others, and
+    /// a file can be created in its folder. Call it before paying for a reply that could not be
+    /// kept. Nothing is saved, but the lock file is created.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn check_save(&self, file: impl AsRef<Path>) -> Result<()> {
+        store::file(file.as_ref()).check(&mut self.shared.saving())
+    }
+
+    /// Saves the conversation over any other one, even one that others have saved there meanwhile,
+    /// which is lost.
+    ///
+    /// # Errors
+    /// Those of [`Transcript::replace`](crate::Transcript::replace).
+    pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
+        self.shared.save(&store::file(file.as_ref()), Replaces::Anything)
+    }
+}
+
+impl Shared {
+    /// What was read or saved where. While this is held, nobody else saves.
+    pub(super) fn saving(&self) -> MutexGuard<'_, Known> {
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self, keeper: &dyn Keeper, replaces: Replaces) -> Result<()> {
+        let mut known = self.saving();
+        keeper.save(&self.file(), &mut known, replaces)
+    }
+
+    /// Begins the conversation where autosave saves it, or checks that it can be replaced there later.
+    pub(super) fn begin_saving(&self) -> Result<()> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        let mut known = self.saving();
+        if keeper.is_known(&known) {
+            return keeper.check(&mut known);
+        }
+        keeper.save(&self.file(), &mut known, Replaces::Known)
+    }
+
+    /// Makes a changed record the current one. With autosave, the change is saved first; if that
+    /// fails, it is not made.
+    pub(super) fn change(&self, before: &Conversation, changed: Conversation) -> Result<()> {
+        let mut known = self.saving();
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !changed.is_same(before)) {
+            let mut transcript = self.file();
+            transcript.conversation = changed.clone();
+            keeper.save(&transcript, &mut known, Replaces::Known)?;
+        }
+        // Before the next save begins, which must not write the old record over this one.
+        self.state(|state| state.file.conversation = changed);
+        Ok(())
+    }
+
+    /// Saves on a separate thread, so that no executor waits for the disk. Returns the error if it
+    /// failed.
+    pub(super) async fn autosave(self: &Arc<Self>) -> Option<Error> {
+        let ended = |_| Some(Error::new(ErrorKind::Io, "the saving thread ended early"));
+        match self.begin_to_save()? {
+            Ok(saved) => saved.await.unwrap_or_else(ended),
+            Err(error) => Some(Error::io("starting a thread for saving", error)),
+        }
+    }
+
+    /// Saves on a separate thread without waiting for it.
+    pub(super) fn save_later(self: &Arc<Self>) {
+        if let Some(Err(error)) = self.begin_to_save() {
+            self.tell_unsaved(&Error::io("starting a thread for saving", error));
+        }
+    }
+
+    /// Starts a save if there is autosave.
+    pub(super) fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
+        let keeper = self.keeper.clone()?;
+        let (done, wait) = oneshot::channel();
+        let shared = Arc::clone(self);
+        let saves = move || {
+            let failed = shared.save(&*keeper, Replaces::Known).err();
+            // The receiver is gone if the send was dropped; save anyway.
+            if let Err(Some(error)) = done.send(failed) {
+                shared.tell_unsaved(&error);
+            }
+        };
+        Some(thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves).map(|_| wait))
+    }
+
+    pub(super) fn tell_unsaved(&self, error: &Error) {
+        trace::unsaved(error);
+        let id = self.state(|state| state.file.conversation.id().to_owned());
+        self.setup.observers.tell(|observer| observer.unsaved(&id, error));
+    }
+}

@@ -1,0 +1,276 @@
+//! `FileStore`: a folder with a transcript file for each conversation.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
+
+/// Keeps each conversation in a file of its own, as [`Transcript::save`] writes it. A clone is
+/// another handle, and so is any other program that works in the folder.
+///
+/// The name of a file is its conversation's id with `.json` behind it; whatever is not a lower-case
+/// letter, a digit, `-` or `_` is written as `%` and two hexadecimal digits for each byte, so that
+/// ids differ on every system when they differ. Other files of the folder are left alone. Each
+/// write replaces a whole file. The disk is waited for on threads of their own.
+///
+/// **Provisional**: it may change before 1.0.
+///
+/// # Examples
+/// A manager for each of many chats:
+/// ```
+/// # use turnwise::{ConversationManager, backend::Scripted};
+/// use turnwise::store::{FileStore, Store};
+///
+/// # let folder = tempfile::TempDir::new()?;
+/// # let folder = folder.path().join("chats");
+/// # futures_lite::future::block_on(async {
+/// let store = FileStore::open(folder)?;
+/// for user in ["ann", "bob"] {
+/// #   let backend = Scripted::new(["Hello!"]);
+///     let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).resume(store.path(user)?)?;
+///     chat.send("Hi").await?;
+/// }
+/// assert_eq!(store.list(None, 10).await?, ["ann", "bob"]);
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FileStore {
+    folder: Arc<Path>,
+}
+
+impl FileStore {
+    /// The store of a folder, which is made where there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be made.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
+        let folder = folder.into();
+        // Where the program goes later must not change where its conversations are.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        fs::create_dir_all(&folder).map_err(|e| Error::io(format_args!("making {}", folder.display()), e))?;
+        Ok(Self { folder: folder.into() })
+    }
+
+    /// The file of a conversation, whether or not there is one.
+    ///
+    /// # Errors
+    /// As [`check_id`].
+    pub fn path(&self, id: &str) -> Result<PathBuf> {
+        check_id(id)?;
+        Ok(self.folder.join(name_of(id)))
+    }
+
+    /// Does something with the file of a conversation, on a thread of its own.
+    fn with_file<T: Send + 'static>(
+        &self,
+        id: &str,
+        act: impl FnOnce(&OneFile) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T>> {
+        let file = self.path(id).map(|path| OneFile { id: id.to_owned(), path });
+        Box::pin(async move {
+            let file = file?;
+            on_thread(move || act(&file)).await
+        })
+    }
+}
+
+impl Store for FileStore {
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
+        self.with_file(id, |file| {
+            let transcript = file.read()?.ok_or_else(|| not_found(&file.id))?;
+            let revision = file.revision(&transcript)?;
+            Ok((transcript, revision))
+        })
+    }
+
+    fn save<'a>(
+        &'a self,
+        id: &'a str,
+        transcript: &'a Transcript,
+        expected: Option<&'a Revision>,
+    ) -> BoxFuture<'a, Result<Revision>> {
+        let (transcript, expected) = (transcript.clone(), expected.cloned());
+        self.with_file(id, move |file| file.write(&transcript, expected.as_ref()))
+    }
+
+    fn append<'a>(
+        &'a self,
+        id: &'a str,
+        changes: &'a [Change],
+        expected: &'a Revision,
+    ) -> BoxFuture<'a, Result<Revision>> {
+        let (changes, expected) = (changes.to_vec(), expected.clone());
+        self.with_file(id, move |file| {
+            let mut transcript = file.read()?.ok_or_else(|| conflict(&file.id))?;
+            if file.revision(&transcript)? != expected {
+                return Err(conflict(&file.id));
+            }
+            transcript.apply(changes)?;
+            file.write(&transcript, Some(&expected))
+        })
+    }
+
+    fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>> {
+        let (folder, after) = (Arc::clone(&self.folder), after.map(str::to_owned));
+        Box::pin(on_thread(move || {
+            let mut ids = ids_in(&folder).map_err(|e| Error::io(format_args!("reading {}", folder.display()), e))?;
+            ids.retain(|id| after.as_ref().is_none_or(|after| id > after));
+            ids.sort_unstable();
+            ids.truncate(limit);
+            Ok(ids)
+        }))
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.with_file(
+            id,
+            |file| {
+                if TranscriptFile::at(&file.path)?.delete()? { Ok(()) } else { Err(not_found(&file.id)) }
+            },
+        )
+    }
+}
+
+/// The file of one conversation.
+struct OneFile {
+    id: String,
+    path: PathBuf,
+}
+
+impl OneFile {
+    fn read(&self) -> Result<Option<Transcript>> {
+        TranscriptFile::load(&self.path)
+    }
+
+    /// The revision at which a transcript was read.
+    fn revision(&self, read: &Transcript) -> Result<Revision> {
+        let file = TranscriptFile::at(&self.path)?;
+        // Only a log is read and not remembered.
+        read.known().revision(&file).map(Revision::new).ok_or_else(|| file.is_never_written())
+    }
+
+    fn write(&self, transcript: &Transcript, expected: Option<&Revision>) -> Result<Revision> {
+        let file = TranscriptFile::at(&self.path)?;
+        let mut known = match expected {
+            Some(revision) => Known::at(&file, revision.as_str()).ok_or_else(|| conflict(&self.id))?,
+            None => Known::default(),
+        };
+        let saved = transcript.save_to(&file, &mut known, Replaces::Exactly);
+        let is_refused = |error: &Error| error.kind() == ErrorKind::Conflict;
+        saved.map_err(|error| if is_refused(&error) { conflict(&self.id) } else { error })?;
+        known.revision(&file).map(Revision::new).ok_or_else(|| conflict(&self.id))
+    }
+}
+
+/// Does what waits for a disk on a thread of its own, so that no executor waits.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (done, wait) = oneshot::channel();
+    let work = move || drop(done.send(work()));
+    let spawned = thread::Builder::new().name("turnwise-store".to_owned()).spawn(work);
+    spawned.map_err(|e| Error::io("starting a thread for a file", e))?;
+    let ended = |_| Err(Error::new(ErrorKind::Io, "the thread that works on a file ended early"));
+    wait.await.unwrap_or_else(ended)
+}
+
+const EXTENSION: &str = ".json";
+
+/// Names that Windows keeps for devices, whatever the extension.
+fn is_device(stem: &str) -> bool {
+    let is_numbered = |name: &str| stem.strip_prefix(name).is_some_and(|n| n.len() == 1 && n != "0");
+    matches!(stem, "con" | "prn" | "aux" | "nul") || is_numbered("com") || is_numbered("lpt")
+}
+
+fn name_of(id: &str) -> String {
+    let is_device = is_device(id);
+    let mut name = String::with_capacity(id.len() + EXTENSION.len());
+    for (place, byte) in id.bytes().enumerate() {
+        let is_plain = matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') && !(is_device && place == 0);
+        if is_plain {
+            name.push(char::from(byte));
+        } else {
+            let _ = write!(name, "%{byte:02x}");
+        }
+    }
+    name + EXTENSION
+}
+
+/// The id whose file has a name; `None` for a file of somebody else.
+fn id_of(name: &str) -> Option<String> {
+    let mut rest = name.strip_suffix(EXTENSION)?;
+    let mut id = Vec::new();
+    while let Some(&byte) = rest.as_bytes().first() {
+        let (byte, taken) = if byte == b'%' { (u8::from_str_radix(rest.get(1..3)?, 16).ok()?, 3) } else { (byte, 1) };
+        id.push(byte);
+        rest = rest.get(taken..)?;
+    }
+    String::from_utf8(id).ok().filter(|id| check_id(id).is_ok() && name_of(id) == name)
+}
+
+fn ids_in(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_empty = || entry.metadata().is_ok_and(|found| !found.is_file() || found.len() == 0);
+        ids.extend(entry.file_name().to_str().and_then(id_of).filter(|_| !is_empty()));
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_that_differ_have_names_that_differ_on_every_system() {
+        let long = "ü".repeat(crate::store::MAX_ID / 2);
+        let ids = [
+            "a", "A", "con", "CON", "com1", "com0", "com1x", "../a", "a/b", "a\\b", "a.", "a.json", " ", "ü", "%41",
+            &long,
+        ];
+        let names: BTreeSet<String> = ids.iter().map(|id| name_of(id)).collect();
+        let folded: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
+        assert_eq!((names.len(), folded.len()), (ids.len(), ids.len()));
+        for id in ids {
+            let name = name_of(id);
+            assert_eq!(id_of(&name).as_deref(), Some(id));
+            assert!(
+                name.len() <= 200 && name.is_ascii() && !is_device(name.strip_suffix(EXTENSION).unwrap()),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            (name_of("conv_1a"), name_of("con"), name_of("a.B")),
+            ("conv_1a.json".into(), "%63on.json".into(), "a%2e%42.json".into())
+        );
+    }
+
+    #[test]
+    fn names_of_other_files_are_no_ids() {
+        for name in [
+            "A.json",
+            "a",
+            ".json",
+            ".a.json.lock",
+            "%61.json",
+            "%4.json",
+            "%zz.json",
+            "%ff.json",
+            "a.b.json",
+            "con.json",
+            "%ü.json",
+        ] {
+            assert_eq!(id_of(name), None, "{name}");
+        }
+    }
+}

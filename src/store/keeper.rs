@@ -1,0 +1,67 @@
+//! `Keeper`: the place where one manager saves its conversation.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
+
+/// A place for one conversation, which is waited for on the thread that saves: a change of a record
+/// is saved before it returns, so this cannot be the asynchronous [`Store`](super::Store). What may
+/// be replaced is decided here, and by nobody who holds one.
+pub(crate) trait Keeper: Send + Sync {
+    /// The conversation that is there; `None` where there is none yet.
+    fn load(&self) -> Result<Option<Transcript>>;
+
+    /// Whether a conversation was loaded from here, or saved to here.
+    fn is_known(&self, known: &Known) -> bool;
+
+    /// Writes a conversation, all of it or nothing, and notes that it is known here.
+    fn save(&self, transcript: &Transcript, known: &mut Known, replaces: Replaces) -> Result<()>;
+
+    /// Refuses what [`save`](Self::save) would refuse to replace what is known, as far as it can be
+    /// told before.
+    fn check(&self, known: &mut Known) -> Result<()>;
+
+    /// Why a new conversation is not begun where there is one.
+    fn occupied(&self) -> Error;
+}
+
+/// The file with a path, for now.
+pub(crate) fn file(path: &Path) -> impl Keeper + use<> {
+    File(path.to_owned())
+}
+
+/// The file with a path, for as long as a manager lives: where the program goes later does not
+/// change where its conversation is.
+pub(crate) fn lasting_file(path: &Path) -> Arc<dyn Keeper> {
+    Arc::new(File(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())))
+}
+
+struct File(PathBuf);
+
+impl Keeper for File {
+    fn load(&self) -> Result<Option<Transcript>> {
+        TranscriptFile::load(&self.0)
+    }
+
+    fn is_known(&self, known: &Known) -> bool {
+        TranscriptFile::at(&self.0).is_ok_and(|file| known.has(&file))
+    }
+
+    fn save(&self, transcript: &Transcript, known: &mut Known, replaces: Replaces) -> Result<()> {
+        transcript.save_to(&TranscriptFile::at(&self.0)?, known, replaces)
+    }
+
+    fn check(&self, known: &mut Known) -> Result<()> {
+        TranscriptFile::at(&self.0)?.try_to_save(known)
+    }
+
+    fn occupied(&self) -> Error {
+        let there = std::io::Error::new(
+            std::io::ErrorKind::AlreadyExists,
+            "the file is not empty; continue its conversation with `load` or `resume`, or choose another name",
+        );
+        Error::io(format_args!("saving a conversation to {}", self.0.display()), there)
+    }
+}

@@ -1,0 +1,110 @@
+//! Data to train or test models with, and conversations inside something else.
+
+use std::borrow::Cow;
+
+use super::sample::Stage;
+use super::shape::{SHAPE, Shape, first, members, sign};
+use super::{Detected, Format, Likelihood, Sample};
+use crate::transcript::outline::{Object, elements};
+
+pub(super) const SHARE_GPT: Shape = Shape {
+    name: "a conversation in the form of ShareGPT",
+    way_out: "where it has no tools, `jq -c '(if type == \"array\" then .[] else . end) | \
+              {messages: [.conversations[] | {role: ({human: \"user\", gpt: \"assistant\"}[.from] // \
+              .from), content: .value}]}'` converts it",
+    message: |m| members(m, &["from", "value"]),
+    whole: |o| {
+        let has = |key| first(o, key).is_some_and(|said| said.has_all(&["from", "value"]));
+        sign(has("conversations"), "`conversations`").or_else(|| sign(has("conversation"), "`conversation`"))
+    },
+    ..SHAPE
+};
+
+pub(super) const OASST: Shape = Shape {
+    name: "messages of OpenAssistant",
+    way_out: "to convert it, choose one reply of each message, and `prompter` becomes `user`, \
+              `text` becomes `content`",
+    message: |m| sign(m.is_one_of("role", &["prompter"]), "the role `prompter`"),
+    whole: |o| sign(o.object("prompt")?.has("replies") || o.has("message_tree_id"), "a tree of `replies`"),
+    ..SHAPE
+};
+
+pub(super) const SWE_AGENT: Shape = Shape {
+    name: "a trajectory of SWE-agent",
+    way_out: "`jq -c .history` extracts its messages",
+    whole: |o| sign(o.is_list("trajectory") && o.is_list("history"), "`trajectory` and `history`"),
+    ..SHAPE
+};
+
+pub(super) const TAU_BENCH: Shape = Shape {
+    name: "a result of tau-bench",
+    way_out: "`jq -c 'if type == \"array\" then .[].traj else .traj end'` extracts its messages",
+    whole: |o| sign(o.is_list("traj"), "`traj`"),
+    ..SHAPE
+};
+
+pub(super) const PREFERENCES: Shape = Shape {
+    name: "a pair of replies for preference training",
+    way_out: "a conversation is the messages before them followed by one of the replies",
+    whole: |o| members(o, &["preferred_output"]).or_else(|| members(o, &["chosen", "rejected"])),
+    ..SHAPE
+};
+
+pub(super) const INSTRUCTIONS: Shape = Shape {
+    name: "a pair of a prompt and an answer, for training",
+    way_out: "to convert it, the first becomes a message with the role `user`, the second one \
+              with the role `assistant`",
+    whole: |o| {
+        let pair = |prompt, answer| o.is_text(prompt) && o.is_text(answer);
+        sign(pair("instruction", "output"), "`instruction` and `output`")
+            .or_else(|| sign(pair("prompt", "completion"), "`prompt` and `completion`"))
+    },
+    ..SHAPE
+};
+
+/// A message that says nothing where messages do, and something elsewhere.
+pub(super) const ELSEWHERE: Shape = Shape {
+    name: "a conversation of another program",
+    way_out: "to convert it, put the text of each message into `content`",
+    message: |m| {
+        let is_mute = m.is_one_of("role", &["user", "system", "developer"]) && !m.has("content");
+        let place = m.first_of(&["text", "message", "value", "body", "parts", "blocks", "segments"]);
+        place.filter(|_| is_mute).map(|place| Cow::Owned(format!("`{place}` in the place of `content`")))
+    },
+    likelihood: Likelihood::Possible,
+    ..SHAPE
+};
+
+/// A request inside something: a line for a batch, a log, a case of an evaluation.
+pub(super) struct Envelope;
+
+const MEMBERS: &[&str] =
+    &["body", "request", "input", "prompt", "conversation", "conversations", "chat", "data", "payload", "item"];
+
+impl Format for Envelope {
+    fn name(&self) -> &'static str {
+        "an envelope around a conversation"
+    }
+
+    fn detect(&self, sample: &Sample<'_>) -> Option<Detected> {
+        let at = sample.conversation()?;
+        let found = MEMBERS.iter().find_map(|member| {
+            let sign = format!("`{member}`");
+            let way_out = take_out(&at.object, member, sample.is_array())?;
+            Some(Detected::new(Likelihood::Possible, sign, format!("`jq -c '{way_out}'` extracts it")))
+        });
+        Some(Detected { stage: Stage::Whole, byte: at.byte, ..found? })
+    }
+}
+
+/// How `jq` takes messages out of a member that holds a body, or messages.
+fn take_out(object: &Object<'_>, member: &str, is_element: bool) -> Option<String> {
+    let inside = object.get(member)?;
+    if Object::of(inside).is_some_and(|inside| inside.is_list("messages")) {
+        let each = if is_element { ".[]" } else { "" };
+        return Some(format!("{each}.{member}"));
+    }
+    let first = elements(inside).first().and_then(|first| Object::of(first))?;
+    let pipe = if is_element { ".[] | " } else { "" };
+    first.has_all(&["role", "content"]).then(|| format!("{pipe}{{messages: .{member}}}"))
+}

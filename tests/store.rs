@@ -1,0 +1,188 @@
+//! The stores keep what a store promises, and the check finds those that do not.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::fs;
+use std::sync::Arc;
+
+use futures_lite::future::block_on;
+use tempfile::TempDir;
+use turnwise::backend::Scripted;
+use turnwise::store::{self, BoxFuture, Change, FileStore, MemoryStore, Revision, Store};
+use turnwise::{Conversation, ConversationManager, ErrorKind, Message, Result, Transcript};
+
+fn talk(text: &str) -> Transcript {
+    Transcript::new(Conversation::from_messages([Message::user(text)]))
+}
+
+#[test]
+fn a_memory_store_keeps_its_promises() {
+    let store = MemoryStore::new();
+    block_on(store::check(|| store.clone())).unwrap();
+}
+
+#[test]
+fn a_file_store_keeps_its_promises_and_leaves_only_locks() {
+    let folder = TempDir::new().unwrap();
+    block_on(store::check(|| FileStore::open(folder.path()).unwrap())).unwrap();
+    for left in fs::read_dir(folder.path()).unwrap() {
+        let name = left.unwrap().file_name().into_string().unwrap();
+        assert!(name.starts_with('.') && name.contains(".lock"), "{name}");
+    }
+}
+
+#[test]
+fn a_store_behind_a_pointer_keeps_its_promises() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    block_on(store::check(|| Box::new(Arc::clone(&store)))).unwrap();
+}
+
+/// A store that breaks one promise.
+#[derive(Clone)]
+struct Broken {
+    store: MemoryStore,
+    how: &'static str,
+}
+
+impl Store for Broken {
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
+        if self.how == "two cases of one letter are one id" {
+            return Box::pin(async move { self.store.load(&id.to_lowercase()).await });
+        }
+        if self.how == "makes what is missing" {
+            return Box::pin(async move {
+                let found = self.store.load(id).await;
+                Ok(found.unwrap_or_else(|_| (Transcript::default(), Revision::new("none"))))
+            });
+        }
+        self.store.load(id)
+    }
+
+    fn save<'a>(
+        &'a self,
+        id: &'a str,
+        transcript: &'a Transcript,
+        expected: Option<&'a Revision>,
+    ) -> BoxFuture<'a, Result<Revision>> {
+        if self.how == "two cases of one letter are one id" {
+            return Box::pin(async move { self.store.save(&id.to_lowercase(), transcript, expected).await });
+        }
+        self.store.save(id, transcript, expected)
+    }
+
+    fn append<'a>(
+        &'a self,
+        id: &'a str,
+        changes: &'a [Change],
+        expected: &'a Revision,
+    ) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move {
+            match self.how {
+                "the last writer wins" => {
+                    let (_, newest) = self.store.load(id).await.map_err(|_| store::conflict(id))?;
+                    self.store.append(id, changes, &newest).await
+                }
+                "forgets pins" => {
+                    let kept: Vec<Change> = changes.iter().filter(|one| one.kind() != "pinned").cloned().collect();
+                    self.store.append(id, &kept, expected).await
+                }
+                "looks before it waits" => {
+                    let (mut file, newest) = self.store.load(id).await.map_err(|_| store::conflict(id))?;
+                    if newest != *expected {
+                        return Err(store::conflict(id));
+                    }
+                    file.apply(changes.to_vec())?;
+                    futures_lite::future::yield_now().await;
+                    let (_, newest) = self.store.load(id).await?;
+                    self.store.save(id, &file, Some(&newest)).await
+                }
+                _ => self.store.append(id, changes, expected).await,
+            }
+        })
+    }
+
+    fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(async move {
+            let mut ids = self.store.list(after, limit).await?;
+            match self.how {
+                "lists all at once" => ids = self.store.list(after, usize::MAX).await?,
+                "lists in reverse" => ids.reverse(),
+                _ => {}
+            }
+            Ok(ids)
+        })
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        if self.how == "deletes nothing" { Box::pin(async { Ok(()) }) } else { self.store.delete(id) }
+    }
+}
+
+#[test]
+fn the_check_finds_a_store_that_breaks_a_promise() {
+    let ways = [
+        ("makes what is missing", "missing"),
+        ("the last writer wins", "conflict"),
+        ("forgets pins", "changes"),
+        ("looks before it waits", "writers"),
+        ("two cases of one letter are one id", "fails"),
+        ("lists all at once", "list"),
+        ("lists in reverse", "list"),
+        ("deletes nothing", "missing"),
+    ];
+    for (how, promise) in ways {
+        let broken = Broken { store: MemoryStore::new(), how };
+        let found = block_on(store::check(|| broken.clone())).unwrap_err();
+        assert_eq!(found.promise, promise, "a store that {how}: {found}");
+    }
+}
+
+#[test]
+fn a_store_gives_and_takes_copies() {
+    let store = MemoryStore::new();
+    block_on(async {
+        let file = talk("a");
+        store.save("one", &file, None).await.unwrap();
+        file.calibration.learn_limit("model", "server", 99);
+        let (loaded, _) = store.load("one").await.unwrap();
+        assert!(loaded.calibration.is_empty(), "what bills teach is shared by clones, and not with a store");
+    });
+}
+
+#[test]
+fn files_of_a_store_are_transcripts_that_managers_go_on_with() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path().join("chats")).unwrap();
+    block_on(async {
+        let chat = ConversationManager::builder("gpt-4o-mini").backend(Scripted::new(["one", "two"]));
+        let chat = chat.resume(store.path("Ann").unwrap()).unwrap();
+        chat.send("a").await.unwrap();
+        assert_eq!(store.list(None, 9).await.unwrap(), ["Ann"]);
+        let (mut file, revision) = store.load("Ann").await.unwrap();
+        assert_eq!(file.conversation.id(), chat.snapshot().id());
+        let before = file.clone();
+        file.conversation.push("said through the store");
+        store.append("Ann", &file.changes_since(&before), &revision).await.unwrap();
+        let unsaved = chat.send("b").await.unwrap().report.unsaved.unwrap();
+        assert_eq!(unsaved.kind(), ErrorKind::Conflict);
+    });
+}
+
+#[test]
+fn a_file_store_loses_no_file_that_it_cannot_read() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let torn = store.path("torn").unwrap();
+    fs::write(&torn, "{\"messages\": [").unwrap();
+    let log = store.path("log").unwrap();
+    fs::write(&log, "{\"role\":\"user\",\"content\":\"a\"}\n{\"role\":\"user\",\"content\":\"b\"}\n").unwrap();
+    block_on(async {
+        assert_eq!(store.load("torn").await.unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(store.load("log").await.unwrap_err().kind(), ErrorKind::ForeignFormat);
+        assert_eq!(store.save("torn", &talk("a"), None).await.unwrap_err().kind(), ErrorKind::Conflict);
+        for (file, text) in [(&torn, "{\"messages\": ["), (&log, "{\"role\":\"user\",")] {
+            assert!(fs::read_to_string(file).unwrap().starts_with(text));
+        }
+        let error = store.load("nobody").await.unwrap_err();
+        assert_eq!(error.to_string(), "not found: no conversation has the id `nobody`");
+    });
+}
