@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Position, Result};
-use crate::json::{RawJson, described};
+use crate::json::RawJson;
 use crate::message::{Message, twice};
+use crate::text::described;
 
 /// A request body: the members that this crate knows are typed, all others are kept.
 #[derive(Debug, Default)]

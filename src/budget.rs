@@ -1,6 +1,8 @@
 //! `TokenBudget`: how many tokens a request may cost; and `ResolvedBudget`, the same in plain
 //! integers.
 
+mod written;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -24,6 +26,16 @@ use crate::tokens::{Anchor, Learned, Model};
 /// assert_eq!((budget.limit, budget.high, budget.low), (123_500, 123_500, 86_450));
 /// println!("{budget}");
 /// # Ok::<(), turnwise::Error>(())
+/// ```
+///
+/// It can stand in a configuration file, with one of `limit`, `window` and `model`:
+///
+/// ```
+/// use turnwise::TokenBudget;
+///
+/// let budget: TokenBudget = serde_json::from_str(r#"{"model": "gpt-4o", "reply_reserve": 2000}"#)?;
+/// assert_eq!(budget.resolve().unwrap().reply_reserve, 2_000);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]

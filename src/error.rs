@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::text::described_for_logs;
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -17,7 +19,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `Display` is for the person who asked. If a server refused a request, it includes the server's
 /// own explanation, on one line of at most 300 characters, with keys masked. A server may quote the
 /// conversation there, so `Debug` leaves the explanation out: it holds no message text and no keys,
-/// and is what belongs in logs.
+/// and is what belongs in logs. `Debug` names the causes too, on the same line, so that a failed
+/// `unwrap()` shows them; `{:#?}` prints each field. A cause that is not this crate's, such as the
+/// error of a tool's handler, is printed by its own `Display`.
 ///
 /// # Examples
 /// Print an error with its causes:
@@ -71,6 +75,10 @@ pub enum ErrorKind {
     /// A tool call was started and has no result, because the process or the loop was stopped while
     /// its handler ran. Whether the tool did its work is not known.
     OutcomeUnknown,
+    /// A tool's name or definition that cannot be used, or a second tool of the same name.
+    InvalidTool,
+    /// A tool loop was stopped so that a person can decide about its calls; none of them was run.
+    ApprovalNeeded,
     // Arguments.
     /// A request parameter is not allowed here, because the conversation sets that member itself.
     InvalidParam,
@@ -103,6 +111,13 @@ pub enum ErrorKind {
     /// A send or another change of the record is in progress or waiting; try again when it has
     /// finished.
     Busy,
+    // Typed replies: the exchange is recorded, and the reply is not of the type that was asked for.
+    /// The model refuses to answer; [`Error::unparsed`] has its words.
+    Refused,
+    /// The reply was cut off, by its largest size or by a filter; [`Error::unparsed`] has its text.
+    CutReply,
+    /// The reply is not JSON of the type; [`Error::unparsed`] has its text.
+    InvalidReply,
     // Servers.
     /// No request can be sent: there is no backend, no key, or no way to reach a server.
     NoBackend,
@@ -140,35 +155,40 @@ impl ErrorKind {
             Self::OverBudget => "over budget",
             Self::PinsOverBudget => "pins over budget",
             Self::UnknownModel => "unknown model",
-            Self::InvalidMessage => "invalid message",
-            Self::UnansweredCalls => "unanswered calls",
-            Self::UnknownCall => "unknown call",
-            Self::ToolFailed => "tool failed",
-            Self::OutcomeUnknown => "outcome unknown",
             Self::InvalidParam => "invalid parameter",
             Self::InvalidBudget => "invalid budget",
             Self::InvalidDialect => "invalid dialect",
             Self::InvalidStrategy => "invalid strategy",
-            Self::Limit => "limit",
+            Self::InvalidMessage => "invalid message",
             Self::NotFound => "not found",
+            Self::Limit => "limit",
+            Self::Busy => "busy",
+            Self::UnansweredCalls => "unanswered calls",
+            Self::UnknownCall => "unknown call",
+            Self::ToolFailed => "tool failed",
+            Self::OutcomeUnknown => "outcome unknown",
+            Self::InvalidTool => "invalid tool",
+            Self::ApprovalNeeded => "approval needed",
+            Self::CutCall => "call cut off",
             Self::NewerFormat => "newer format",
             Self::ForeignFormat => "another format",
             Self::Damaged => "damaged file",
             Self::Conflict => "conflict",
             Self::NotSaved => "not saved",
             Self::Io => "input/output",
-            Self::Busy => "busy",
+            Self::Refused => "refused",
+            Self::CutReply => "reply cut off",
+            Self::InvalidReply => "invalid reply",
             Self::NoBackend => "no backend",
-            Self::Overflow => "overflow",
-            Self::RateLimited => "rate limited",
-            Self::Quota => "quota",
             Self::Auth => "authorization",
-            Self::Timeout => "timeout",
+            Self::Quota => "quota",
+            Self::RateLimited => "rate limited",
+            Self::Overflow => "overflow",
             Self::Rejected => "rejected",
-            Self::Malformed => "malformed answer",
             Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Malformed => "malformed answer",
             Self::Interrupted => "interrupted",
-            Self::CutCall => "call cut off",
         }
     }
 }
@@ -253,10 +273,18 @@ impl fmt::Display for Advice {
 }
 
 impl Error {
-    /// An error of your own strategy or handler: say what was asked, what was found and what is allowed, in lowercase.
+    /// An error of your own strategy or handler: say what was asked, what was found and what is
+    /// allowed, in lowercase.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
-        let (logged, advice) = (None, None);
-        Self(Box::new(Repr { kind, detail: detail.into(), logged, advice, over: None, position: None, source: None }))
+        Self(Box::new(Repr {
+            kind,
+            detail: detail.into(),
+            logged: None,
+            advice: None,
+            over: None,
+            position: None,
+            source: None,
+        }))
     }
 
     /// The same error with another detail for logs, without text that comes from a server or a
@@ -324,6 +352,19 @@ impl Error {
         self.kind().is_retryable()
     }
 
+    /// The error for a log: one line, without its causes and without a server's own words.
+    pub(crate) fn logged(&self) -> Logged<'_> {
+        Logged(self)
+    }
+
+    /// The causes in words, the nearest first; without those that the detail has already.
+    fn causes(&self) -> Vec<String> {
+        let detail = self.0.logged_detail();
+        let first = std::error::Error::source(self);
+        let chain = std::iter::successors(first, |error| error.source());
+        chain.map(cause_in_words).filter(|cause| !detail.contains(&**cause)).collect()
+    }
+
     /// The cause, if it is of type `T`.
     pub(crate) fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.0.source.as_deref().and_then(|source| source.downcast_ref())
@@ -346,6 +387,20 @@ impl Repr {
             None => Ok(()),
         }
     }
+
+    fn logged_detail(&self) -> &str {
+        self.logged.as_ref().unwrap_or(&self.detail)
+    }
+}
+
+/// An error on one line for logs: without its causes, and without a server's own words.
+pub(crate) struct Logged<'a>(&'a Error);
+
+impl fmt::Display for Logged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let repr = &self.0.0;
+        repr.write(f, repr.logged_detail())
+    }
 }
 
 impl fmt::Display for Error {
@@ -356,8 +411,35 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `fn main() -> Result<()>` and failed tests print this.
-        self.0.write(f, self.0.logged.as_ref().unwrap_or(&self.0.detail))
+        let causes = self.causes();
+        if !f.alternate() {
+            write!(f, "{}", self.logged())?;
+            return causes.iter().try_for_each(|cause| write!(f, "; caused by: {cause}"));
+        }
+        let mut fields = f.debug_struct("Error");
+        fields.field("kind", &self.0.kind).field("detail", &self.0.logged_detail());
+        if let Some(advice) = &self.0.advice {
+            fields.field("advice", &advice.library);
+        }
+        if let Some(over) = &self.0.over {
+            fields.field("over_budget", over);
+        }
+        if let Some(position) = &self.0.position {
+            fields.field("position", position);
+        }
+        fields.field("causes", &causes).finish()
+    }
+}
+
+/// A cause as `Debug` prints it: what it says of itself, without text that a server or a file may
+/// have from the conversation.
+fn cause_in_words(cause: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        error.logged().to_string()
+    } else if let Some(error) = cause.downcast_ref::<serde_json::Error>() {
+        described_for_logs(error)
+    } else {
+        cause.to_string()
     }
 }
 
@@ -367,5 +449,52 @@ impl std::error::Error for Error {
             Some(source) => Some(source.as_ref()),
             None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn failed() -> Error {
+        let disk = io::Error::other("the disk is gone");
+        Error::new(ErrorKind::ToolFailed, "the call `1` of `pay` failed").because(Error::io("saving", disk))
+    }
+
+    #[test]
+    fn debug_prints_the_message_and_each_cause_once_on_one_line() {
+        let printed = format!("{:?}", failed());
+        assert_eq!(
+            printed,
+            "tool failed: the call `1` of `pay` failed; caused by: input/output: saving: the disk is gone; caused by: \
+             the disk is gone"
+        );
+        let once = Error::io("reading x.json", io::Error::other("the disk is gone"));
+        assert_eq!(format!("{once:?}"), "input/output: reading x.json: the disk is gone");
+    }
+
+    #[test]
+    fn debug_on_many_lines_has_every_field() {
+        let error = failed().at(Position::new(1, 2, 1)).over(OverBudget::new(Some(3), 900, 500));
+        let printed = format!("{:#?}", error.advise(Some(Advice::of_library("pay by hand"))));
+        for field in ["kind: ToolFailed", "detail: \"the call", "advice: \"pay by hand\"", "tokens: 900", "column: 2"] {
+            assert!(printed.contains(field), "{field} in {printed}");
+        }
+        assert!(printed.contains("causes: [\n        \"input/output: saving"), "{printed}");
+    }
+
+    #[test]
+    fn debug_leaves_out_what_a_server_or_a_file_may_quote() {
+        let quoted = Error::new(ErrorKind::Rejected, "status 400: lantern").logged_as("status 400".to_owned());
+        assert_eq!(format!("{quoted:?}"), "rejected: status 400");
+        let unread = serde_json::from_str::<u32>("\"lantern\"").unwrap_err();
+        let error = Error::new(ErrorKind::Malformed, "no number").because(unread);
+        assert_eq!(
+            format!("{error:?}"),
+            "malformed answer: no number; caused by: invalid type: a string, expected u32"
+        );
+        assert!(!format!("{error:#?}").contains("lantern"));
     }
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
+use crate::text::described;
 
 /// Any JSON value as compact text: the order of keys, the digits of numbers and escapes stay as
 /// they were written; white space between tokens is removed. Half a character, such as the escape
@@ -50,6 +51,15 @@ impl RawJson {
     pub(crate) fn from_text(text: String) -> Option<Self> {
         let compact = compacted(&text).unwrap_or(text);
         RawValue::from_string(compact).ok().map(|raw| Self(raw.into()))
+    }
+
+    /// An object with these members in this order.
+    pub(crate) fn object<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+        let member = |(name, value): (&str, Self)| format!("{}:{}", Self::from(name).as_str(), value.as_str());
+        let members: Vec<String> = members.into_iter().map(member).collect();
+        let object = RawValue::from_string(format!("{{{}}}", members.join(",")));
+        // Members in braces are always one JSON value, so the fallback is never taken.
+        Self(object.unwrap_or_else(|_| RawValue::NULL.to_owned()).into())
     }
 
     /// The compact text.
@@ -143,24 +153,6 @@ impl Serialize for RawJson {
 impl<'de> Deserialize<'de> for RawJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Box::<RawValue>::deserialize(deserializer).map(|raw| Self::from(&*raw))
-    }
-}
-
-/// The message of a `serde_json` error, without its place, which may be relative to a part of a
-/// text, and without the text of an unexpected string.
-pub(crate) fn described(error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return "the text ends in the middle of a value".to_owned();
-    }
-    let text = error.to_string();
-    if text.starts_with("trailing characters") {
-        return "more than one JSON value; read JSON Lines with `Transcripts`".to_owned();
-    }
-    let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
-    let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));
-    match text.rsplit_once(", expected ") {
-        Some((_, expected)) if unexpected => format!("invalid type: a string, expected {expected}"),
-        _ => text.to_owned(),
     }
 }
 

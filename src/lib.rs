@@ -59,7 +59,9 @@
 //! | --- | --- | --- |
 //! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
 //! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `axum.rs` |
-//! | let the model call functions | [`ConversationManager::run_tools`] | `tools.rs` |
+//! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
+//! | ask a person before a call runs | [`ToolLoop::approve`] | `agent.rs` |
+//! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | |
 //! | continue a tool loop that was stopped | [`ConversationManager::resume_tools`], [`ConversationManager::open_calls`] | |
 //! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
@@ -73,6 +75,8 @@
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
 //! | many conversations in one server | one [`Builder`] as a template, [`store`] | `many_sessions.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
+//! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | |
+//! | keep `async-openai` | [`Message::from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
 //! | talk to a server that differs | [`Dialect`], [`Error::advice`] | |
 //! | set how much may be sent | [`TokenBudget`], [`Models`] | |
 //! | count tokens | [`count()`], [`count_request`], [`ChatCost`] | `count.rs` |
@@ -213,6 +217,8 @@
 //!
 //! # Features
 //! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
+//! - `schemars`: JSON schemas from Rust types, for tools (`ToolSet::function`) and typed replies
+//! - `async-openai-043`: `OpenAi::new` with a configuration of that crate, and its re-export
 //! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
 //!
 //! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The
@@ -240,6 +246,8 @@ pub mod message;
 pub mod plan;
 pub mod replay;
 mod request;
+#[cfg(feature = "schemars")]
+mod schema;
 pub mod spending;
 pub mod store;
 pub mod strategy;
@@ -255,7 +263,7 @@ pub use conversation::{Conversation, Item, ItemId};
 pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::Ledger;
-pub use manager::{Builder, ConversationManager, Exchange, Observer, Reply, Summarizer};
+pub use manager::{Approval, Builder, ConversationManager, Exchange, Observer, Reply, Summarizer, ToolSet};
 pub use message::{Content, Message, Role, ToolCall};
 pub use plan::{Draft, Fate, Plan, Planner, Reason, Strategy, StrategyCache, View, trim};
 pub use replay::replay;

@@ -34,6 +34,38 @@ impl Tool {
         Self(definition.into())
     }
 
+    /// A function that a model may call: its name (letters, digits, `_` and `-`, at most 64), what
+    /// it does, and the JSON schema of its parameters, an object.
+    ///
+    /// # Examples
+    /// ```
+    /// use serde_json::json;
+    /// use turnwise::Tool;
+    ///
+    /// let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    /// let tool = Tool::function("weather", "The weather in a city", parameters);
+    /// assert_eq!(tool.name().as_deref(), Some("weather"));
+    /// ```
+    pub fn function(name: &str, description: &str, parameters: impl Into<RawJson>) -> Self {
+        let description = (!description.is_empty()).then(|| ("description", description.into()));
+        let members = [("name", name.into())].into_iter().chain(description);
+        let function = RawJson::object(members.chain([("parameters", parameters.into())]));
+        Self(RawJson::object([("type", "function".into()), ("function", function)]))
+    }
+
+    /// The function's name, if the definition is a function's and has one.
+    pub fn name(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Definition {
+            function: Named,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        self.0.parse::<Definition>().ok().map(|definition| definition.function.name)
+    }
+
     /// The definition.
     pub fn json(&self) -> &RawJson {
         &self.0
@@ -121,6 +153,48 @@ impl Params {
     /// Whether the longest reply is stated, even as null.
     pub(crate) fn states_longest_reply(&self) -> bool {
         LONGEST_REPLY.iter().any(|name| self.get(name).is_some())
+    }
+}
+
+impl TryFrom<serde_json::Value> for Params {
+    type Error = Error;
+
+    /// The members of a JSON object.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParam`] for another value.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::Params;
+    ///
+    /// let params = Params::try_from(serde_json::json!({"temperature": 0.2, "top_p": 0.5}))?;
+    /// assert_eq!(params.get("top_p").unwrap().as_str(), "0.5");
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    fn try_from(members: serde_json::Value) -> Result<Self> {
+        match members {
+            serde_json::Value::Object(members) => {
+                Ok(members.into_iter().map(|(name, value)| (name, value.into())).collect())
+            }
+            other => {
+                let detail =
+                    format!("parameters are a JSON object with a member for each, and this is {}", kind_of(&other));
+                Err(Error::new(ErrorKind::InvalidParam, detail))
+            }
+        }
+    }
+}
+
+/// What a JSON value is, for an error.
+fn kind_of(value: &serde_json::Value) -> &'static str {
+    match value {
+        serde_json::Value::Null => "null",
+        serde_json::Value::Bool(_) => "true or false",
+        serde_json::Value::Number(_) => "a number",
+        serde_json::Value::String(_) => "a string",
+        serde_json::Value::Array(_) => "a list",
+        serde_json::Value::Object(_) => "an object",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Numbers as text.
+//! Text for people: numbers in sentences, and the message of a `serde_json` error.
 
 /// A number with commas.
 pub(crate) fn thousands(number: u64) -> String {
@@ -11,6 +11,36 @@ pub(crate) fn thousands(number: u64) -> String {
 pub(crate) fn counted(things: usize, noun: &str) -> String {
     let plural = if things == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", thousands(things as u64))
+}
+
+/// What an error of `serde_json` says, without its place (which may be one in a part of a text) and
+/// without the text of a string that it did not expect.
+pub(crate) fn described(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "the text ends in the middle of a value".to_owned();
+    }
+    let text = error.to_string();
+    if text.starts_with("trailing characters") {
+        return "more than one JSON value; read JSON Lines with `Transcripts`".to_owned();
+    }
+    let text = text.rfind(" at line ").map_or(&*text, |place| &text[..place]);
+    let unexpected = ["invalid type: string ", "invalid value: string "].iter().any(|start| text.starts_with(start));
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if unexpected => format!("invalid type: a string, expected {expected}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// The same without the name of a variant or a field that is not known, which may be any text.
+pub(crate) fn described_for_logs(error: &serde_json::Error) -> String {
+    let text = described(error);
+    for unknown in ["unknown variant ", "unknown field "] {
+        if text.starts_with(unknown) {
+            let expected = text.rfind("`, expected ").map_or("", |place| &text[place + 1..]);
+            return format!("{}{expected}", unknown.trim_end());
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use stub::{Answer, Stub};
-use turnwise::backend::openai::{OpenAi, Retry};
+use turnwise::backend::openai::{OpenAi, OpenAiOptions, Retry};
 use turnwise::backend::{Dialect, FinishReason};
 use turnwise::manager::Builder;
 use turnwise::{ConversationManager, ErrorKind, Message, TokenBudget};
@@ -29,7 +29,7 @@ fn builder(stub: &Stub, retry: Retry) -> Builder {
 async fn the_body_is_byte_for_byte_the_dry_run() {
     let stub = Stub::new([Answer::says("one"), Answer::says("two")]);
     let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"b": 1.50, "a": []}}});
-    let chat = builder(&stub, quick()).tools([tool.into()]).param("temperature", json!(0.2)).build().unwrap();
+    let chat = builder(&stub, quick()).tools([tool]).param("temperature", json!(0.2)).build().unwrap();
     chat.send("a").await.unwrap();
     let exchange = || chat.send("b").context(Message::system("now")).param("seed", json!(7)).temperature(0.5);
     let dry = serde_json::to_string(&exchange().dry_run().unwrap()).unwrap();
@@ -456,4 +456,23 @@ async fn asks_the_server_of_the_environment() {
     let chat = ConversationManager::builder("smollm2").budget(TokenBudget::limit(1_000)).build().unwrap();
     chat.plan("a").unwrap();
     assert_eq!(chat.send("a").await.unwrap().text(), "hello");
+}
+
+#[tokio::test]
+async fn options_and_a_client_of_ones_own_go_with_every_request() {
+    let stub = Stub::new([Answer::says("one"), Answer::says("two")]);
+    let options = OpenAiOptions::new(format!("{}/", stub.url())).key(KEY).header("x-tenant", "blue").query("v", "a b");
+    let client = OpenAi::client_builder().unwrap().user_agent("my-program/1");
+    let backend = OpenAi::with_options(options).with_client(client.build().unwrap());
+    let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
+    chat.send("a").spawn().await.unwrap().unwrap();
+    let mut stream = chat.send("b").stream().await.unwrap();
+    while stream.next().await.is_some() {}
+    for seen in stub.seen() {
+        assert!(seen.head.starts_with("POST /v1/chat/completions?v=a+b HTTP/1.1\r\n"), "{}", seen.head);
+        for header in ["x-tenant: blue", "user-agent: my-program/1", &format!("authorization: Bearer {KEY}")] {
+            assert!(seen.head.contains(header), "{header} in {}", seen.head);
+        }
+    }
+    assert_eq!(stub.seen().len(), 2);
 }

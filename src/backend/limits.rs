@@ -67,7 +67,8 @@ pub(super) fn too_low_for_one(words: &str) -> Option<u64> {
     let words = words.to_lowercase();
     let (_, rate) = words.split_once("tokens per ")?;
     let stated = |name: &str| number(rate.split_once(name)?.1.trim_start_matches([':', ' '])).0;
-    let (limit, requested) = (stated("limit")?, stated("requested")?);
+    let limit = stated("limit")?;
+    let requested = stated("requested")?;
     let is_shared = stated("used").or_else(|| stated("current")).is_some();
     (!is_shared && limit > 0 && requested > limit).then_some(limit)
 }

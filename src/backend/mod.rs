@@ -24,6 +24,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::json::RawJson;
 use crate::message::Message;
 use crate::request::ChatRequest;
@@ -183,6 +185,19 @@ pub enum FinishReason {
     Other(Box<str>),
 }
 
+/// As the API writes it: `stop`, `length`, `tool_calls`, `content_filter`, or what the server said.
+impl Serialize for FinishReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Other(reason) => reason,
+        })
+    }
+}
+
 impl From<&str> for FinishReason {
     fn from(reason: &str) -> Self {
         match reason {
@@ -195,16 +210,22 @@ impl From<&str> for FinishReason {
     }
 }
 
-/// One of the requests that were needed for a reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One of the requests that were needed for a reply. As JSON its times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The status of the answer; `None` if there was no answer or the backend does not report it.
     pub status: Option<u16>,
     /// How long the request took.
+    #[serde(rename = "elapsed_ms", serialize_with = "in_millis")]
     pub elapsed: Duration,
     /// How long the backend waited after it.
+    #[serde(rename = "waited_ms", serialize_with = "in_millis")]
     pub waited: Duration,
+}
+
+pub(crate) fn in_millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Attempt {

@@ -174,7 +174,8 @@ fn said(text: &str) -> Option<String> {
 
 /// The text of an HTML page: its title and body, without tags, scripts and styles.
 fn of_html(page: &str) -> String {
-    let (mut title, mut text) = (String::new(), String::new());
+    let mut title = String::new();
+    let mut text = String::new();
     let mut rest = page;
     let mut into_title = false;
     while let Some(start) = rest.find('<') {
@@ -198,7 +199,8 @@ fn of_html(page: &str) -> String {
         }
     }
     text.push_str(rest);
-    let (title, text) = (unescaped(&title), unescaped(&text));
+    let title = unescaped(&title);
+    let text = unescaped(&text);
     match (text.is_empty(), title.is_empty() || text.contains(&title)) {
         (true, _) => title,
         (false, true) => text,

@@ -211,7 +211,8 @@ fn in_deltas(reply: ChatReply) -> impl Iterator<Item = ChatEvent> {
         ChatEvent::Reasoning(text) => words(&text).map(ChatEvent::Reasoning).collect(),
         ChatEvent::Refusal(text) => words(&text).map(ChatEvent::Refusal).collect(),
         ChatEvent::ToolCall(call) => {
-            let (index, arguments) = (call.index, call.arguments);
+            let index = call.index;
+            let arguments = call.arguments;
             let begun = ToolCallDelta { arguments: String::new(), ..call };
             [begun, ToolCallDelta { index, arguments, ..ToolCallDelta::default() }].map(ChatEvent::ToolCall).into()
         }
@@ -309,7 +310,8 @@ mod tests {
     fn streamed(answer: impl Into<Answer>) -> (Assembly, usize, Option<BackendError>) {
         block_on(async {
             let mut events = Scripted::default().and(answer).stream(ChatRequest::default()).await.unwrap();
-            let (mut all, mut number) = (Assembly::new(), 0);
+            let mut all = Assembly::new();
+            let mut number = 0;
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => all.push(&event),

@@ -114,7 +114,8 @@ fn hide_word(text: &str, key: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(key) {
-        let (before, behind) = (&rest[..at], &rest[at + key.len()..]);
+        let before = &rest[..at];
+        let behind = &rest[at + key.len()..];
         shown.push_str(before);
         let is_word = !shown.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric);
         shown.push_str(if is_word || key.len() >= IS_A_KEY_ANYWHERE { MASK } else { key });

@@ -1,11 +1,13 @@
 //! `Item`, `ItemId` and `Timestamp`: the elements of the record.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 
 /// The id of an item in its conversation: its ordinal, from 0. It never changes and is never used
@@ -29,6 +31,35 @@ impl ItemId {
 impl fmt::Display for ItemId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
+    }
+}
+
+impl FromStr for ItemId {
+    type Err = Error;
+
+    /// Reads `#7`, as `Display` writes it, or `7`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a text that cannot be the id of an item.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ItemId;
+    ///
+    /// let id: ItemId = "#7".parse()?;
+    /// assert_eq!((id.index(), id.to_string()), (7, "#7".to_owned()));
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    fn from_str(text: &str) -> Result<Self> {
+        let digits = text.strip_prefix('#').unwrap_or(text);
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_number).map(Self).ok_or_else(|| {
+            let shown: String = text.chars().take(20).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                format!("`{shown}` is not the id of an item; ids are numbers, such as `#7`"),
+            )
+        })
     }
 }
 
@@ -110,5 +141,21 @@ impl Item {
     /// The message.
     pub fn message(&self) -> &Message {
         &self.message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_printed() {
+        for id in [0, 7, u32::MAX] {
+            assert_eq!(ItemId(id).to_string().parse::<ItemId>().unwrap(), ItemId(id));
+        }
+        assert_eq!("12".parse::<ItemId>().unwrap(), ItemId(12));
+        for text in ["", "#", "##1", "+1", "-1", "x", "1 ", "4294967296"] {
+            assert_eq!(text.parse::<ItemId>().unwrap_err().kind(), ErrorKind::NotFound, "{text}");
+        }
     }
 }

@@ -28,6 +28,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
@@ -96,7 +98,7 @@ struct About {
 }
 
 /// One branch of a conversation: a path from a root to an item without children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Branch {
     /// Its last item, which [`Conversation::switch`] takes.

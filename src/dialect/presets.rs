@@ -1,7 +1,6 @@
 //! `Preset`: the known differences of servers, each with its source.
 
-use super::{Dialect, spec};
-use crate::error::Result;
+use super::Dialect;
 
 /// The known differences of a server: its dialect, and the source of that knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,33 +123,6 @@ impl Preset {
 }
 
 impl Dialect {
-    /// The dialect of a known server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`,
-    /// `llama.cpp`, `mistral`, `moonshot`, `nvidia`, `ollama`, `openai` (the default),
-    /// `openrouter`, `together`, `vllm`, `xai` or `zai`. For providers with an API of their own, it
-    /// is that of their `OpenAI`-compatible endpoint.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidDialect`](crate::ErrorKind::InvalidDialect) for another name; the
-    /// message lists the known ones.
-    ///
-    /// # Examples
-    /// ```
-    /// use turnwise::Dialect;
-    ///
-    /// assert_eq!(Dialect::preset("moonshot")?, Dialect::preset("deepseek")?);
-    /// assert_eq!(Dialect::preset("openai")?, Dialect::default());
-    /// # Ok::<(), turnwise::Error>(())
-    /// ```
-    pub fn preset(name: &str) -> Result<Self> {
-        // `openai` is the written form of the default, not an option that could be parsed.
-        let known = PRESETS.iter().find(|preset| preset.name.eq_ignore_ascii_case(name));
-        match known {
-            Some(preset) if preset.options == "openai" => Ok(Self::default()),
-            Some(preset) => Ok(preset.dialect()),
-            None => Err(spec::unknown(name)),
-        }
-    }
-
     /// The dialect of the server with this base URL, if its host is that of a known API.
     ///
     /// # Examples

@@ -51,19 +51,48 @@ impl FromStr for Dialect {
     }
 }
 
+impl Dialect {
+    /// The dialect of a known server: `anthropic`, `cerebras`, `deepseek`, `gemini`, `groq`,
+    /// `llama.cpp`, `mistral`, `moonshot`, `nvidia`, `ollama`, `openai` (the default),
+    /// `openrouter`, `together`, `vllm`, `xai` or `zai`. For providers with an API of their own, it
+    /// is that of their `OpenAI`-compatible endpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidDialect`] for another name; the message lists the known ones.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::Dialect;
+    ///
+    /// assert_eq!(Dialect::preset("moonshot")?, Dialect::preset("deepseek")?);
+    /// assert_eq!(Dialect::preset("openai")?, Dialect::default());
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn preset(name: &str) -> Result<Self> {
+        let known = Self::presets().iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
+        match known {
+            // Its options are written as this name again.
+            Some(preset) if preset.name() == "openai" => Ok(Self::default()),
+            Some(preset) => Ok(preset.dialect()),
+            None => Err(unknown(name)),
+        }
+    }
+}
+
 /// Whether a name can be part of a list separated by commas.
 fn is_field(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
 /// The error for a word that is neither a preset nor an option.
-pub(super) fn unknown(word: &str) -> Error {
+fn unknown(word: &str) -> Error {
     let servers: Vec<&str> = Dialect::presets().iter().map(Preset::name).collect();
     let options = || OPTIONS.iter().map(|(word, _)| *word).chain([FIELD]);
     let near = nearest(word, servers.iter().copied().chain(options()), 1);
     let near = near.first().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
     let options: Vec<&str> = options().collect();
-    let (servers, options) = (servers.join(", "), options.join(", "));
+    let servers = servers.join(", ");
+    let options = options.join(", ");
     invalid(format!(
         "`{word}` is neither a known server nor an option{near}; servers: {servers}; options: {options}=NAME"
     ))

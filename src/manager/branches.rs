@@ -35,7 +35,7 @@ impl ConversationManager {
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn regenerate(&self) -> Exchange {
-        Exchange::new(self, Ask::Again)
+        Exchange::new(&self.shared, Ask::Again)
     }
 
     /// The ends of all branches, oldest first; see [`Conversation::branches`].
@@ -188,7 +188,8 @@ impl ConversationManager {
         let mut file = self.shared.state(|state| state.file.clone());
         file.conversation = file.conversation.fork(at)?;
         file.spending = Spending::default();
-        let (setup, planner) = (&self.shared.setup, &self.shared.planner);
-        Ok(Self::start(Arc::clone(setup), None, file, Arc::clone(planner)))
+        let setup = Arc::clone(&self.shared.setup);
+        let planner = Arc::clone(&self.shared.planner);
+        Ok(Self::start(setup, None, file, planner))
     }
 }

@@ -135,10 +135,10 @@ impl Builder {
         self.set(|setup| setup.cost = Some(ChatCost::new(counter)))
     }
 
-    /// Tool definitions, which are sent with every request and counted. Default: none, or the
-    /// file's.
-    pub fn tools(self, tools: impl IntoIterator<Item = Tool>) -> Self {
-        self.set(|setup| setup.tools = tools.into_iter().collect())
+    /// Tool definitions, which are sent with every request and counted: those of a
+    /// [`ToolSet`](crate::ToolSet), or [`Tool`]s. Default: none, or the file's.
+    pub fn tools(self, tools: impl IntoIterator<Item: Into<Tool>>) -> Self {
+        self.set(|setup| setup.tools = tools.into_iter().map(Into::into).collect())
     }
 
     /// A parameter of every request, sent as given: `param("top_p", 0.5)`.

@@ -1,25 +1,23 @@
-//! `Exchange`: one exchange, as a caller builds it.
+//! `Exchange`: the builder that a send returns, which is sent when it is awaited.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
-use super::builder::check_params;
+use super::Shared;
+use super::input::ExchangeInput;
 use super::params::typed_params;
 use super::queue::SendPermit;
 use super::reply::Reply;
-use super::staged::{Ask, stage};
+use super::staged::Ask;
 use super::streaming::ReplyStream;
 use super::transaction::Transaction;
-use super::{ConversationManager, Shared};
 use crate::backend::BoxFuture;
-use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::json::RawJson;
 use crate::message::Message;
-use crate::plan::{Extras, Plan, Planner};
-use crate::request::ChatRequest;
+use crate::plan::Plan;
+use crate::request::{ChatRequest, Tool};
 
 /// A message to be sent. Awaiting it sends the message, and records the exchange when the reply has
 /// arrived; dropping it before that leaves no trace in the record. [`stream`](Self::stream) returns
@@ -28,8 +26,9 @@ use crate::request::ChatRequest;
 /// If the server refuses a request as too long, it is planned once more under the limit learned
 /// from the answer, and sent once more.
 ///
-/// It is not a future itself. To run it in a task of its own, convert it:
-/// `tokio::spawn(chat.send("Hi").into_future())`, with [`IntoFuture`] in scope.
+/// [`spawn`](Self::spawn) sends it on a task of its own. It is not a future itself: where one is
+/// needed, as by `join_all`, take what it turns into, `chat.send("Hi").into_future()`, with
+/// [`IntoFuture`] in scope.
 ///
 /// # Errors
 /// When awaited, those of [`plan`](Self::plan), and then those of the backend, with
@@ -39,52 +38,59 @@ use crate::request::ChatRequest;
 ///
 /// # Examples
 /// ```
-/// use std::future::IntoFuture;
 /// # use turnwise::{ConversationManager, backend::Scripted};
 ///
-/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// # futures_lite::future::block_on(async {
 /// # let backend = Scripted::new(["Hello!"]);
 /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
-/// let task = tokio::spawn(chat.send("Hi").into_future());
-/// assert_eq!(task.await.unwrap()?.text(), "Hello!");
+/// let reply = chat.send("Hi").temperature(0.2).await?;
+/// assert_eq!(reply.text(), "Hello!");
 /// # Ok::<(), turnwise::Error>(())
 /// # })?;
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 #[derive(Clone)]
 #[must_use = "an exchange is sent when it is awaited"]
-pub struct Exchange {
-    pub(super) manager: ConversationManager,
-    pub(super) ask: Ask,
-    pub(super) extras: Extras,
-    pub(super) keeps_partial: bool,
-}
+pub struct Exchange(ExchangeInput);
 
 impl Exchange {
-    pub(super) fn new(manager: &ConversationManager, ask: Ask) -> Self {
-        Self { manager: manager.clone(), ask, extras: Extras::default(), keeps_partial: false }
+    pub(super) fn new(shared: &Arc<Shared>, ask: Ask) -> Self {
+        Self(ExchangeInput::new(shared, ask))
+    }
+
+    /// The same exchange with another question.
+    pub(super) fn asking(mut self, ask: Ask) -> Self {
+        self.0.ask = ask;
+        self
     }
 
     /// Sends a message directly before this one, with this request only, such as search results or
     /// the date. It is counted and shown in the plan, and never recorded.
     pub fn context(mut self, message: impl Into<Message>) -> Self {
-        self.extras.context.push(message.into());
+        self.0.extras.context.push(message.into());
         self
     }
 
     /// A parameter of this request, sent as given, which replaces the manager's.
     pub fn param(mut self, name: &str, value: impl Into<RawJson>) -> Self {
-        self.extras.params.set(name, value);
+        self.0.extras.params.set(name, value);
         self
     }
 
     typed_params!();
 
+    /// The tool definitions of this request, in the place of the manager's; a
+    /// [`ToolSet`](crate::ToolSet) gives its own.
+    pub fn tools(mut self, tools: impl IntoIterator<Item: Into<Tool>>) -> Self {
+        self.0.tools = Some(tools.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Records the part that has arrived of a streamed reply that breaks off, or whose stream is
     /// dropped: its text, marked as [incomplete](Message::is_incomplete). Default: off, the record
     /// is unchanged.
     pub fn keep_partial(mut self) -> Self {
-        self.keeps_partial = true;
+        self.0.keeps_partial = true;
         self
     }
 
@@ -103,7 +109,7 @@ impl Exchange {
     /// - [`ErrorKind::InvalidParam`](crate::ErrorKind::InvalidParam) for a parameter that is not
     ///   allowed.
     pub fn plan(self) -> Result<Plan> {
-        self.plan_staged(&self.stage()?)
+        self.0.plan_staged(&self.0.stage()?)
     }
 
     /// The request that would be sent, exactly as it goes over the wire. Nothing is recorded.
@@ -123,56 +129,71 @@ impl Exchange {
         self.stream_in(None).await
     }
 
-    pub(super) async fn stream_in(self, turn: Option<Arc<SendPermit>>) -> Result<ReplyStream> {
-        let mut transaction = Transaction::open(self, turn).await?;
+    /// Sends it with the JSON schema of a type of yours, and reads the reply as that type: the
+    /// shape is stated to the server (`response_format`), strictly where the type allows it.
+    /// Structs have strict schemas; maps with any keys have none. The members are in the order of
+    /// the fields, which is the order in which a model writes them.
+    ///
+    /// The type derives `serde::Deserialize` and `schemars::JsonSchema` (`schemars` 1). To have the
+    /// [`Reply`] too, with its report, send with [`schema`](Self::schema) and then
+    /// [`Reply::parse`].
+    ///
+    /// # Errors
+    /// As the exchange itself, and as [`Reply::parse`]; the exchange is recorded then.
+    ///
+    /// # Examples
+    /// ```
+    /// use schemars::JsonSchema;
+    /// use serde::Deserialize;
+    /// # use turnwise::{ConversationManager, backend::Scripted};
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Capital {
+    ///     /// In English
+    ///     city: String,
+    ///     inhabitants: u64,
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new([r#"{"city":"Oslo","inhabitants":717710}"#]);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let capital: Capital = chat.send("What is the capital of Norway?").parse().await?;
+    /// assert_eq!(capital.city, "Oslo");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[cfg(feature = "schemars")]
+    pub async fn parse<T: serde::de::DeserializeOwned + schemars::JsonSchema>(self) -> Result<T> {
+        self.schema::<T>().await?.parse()
+    }
+
+    /// States the JSON schema of a type of yours as the form of the reply; see
+    /// [`parse`](Self::parse).
+    #[cfg(feature = "schemars")]
+    pub fn schema<T: schemars::JsonSchema>(self) -> Self {
+        self.response_format(crate::schema::response_format::<T>())
+    }
+
+    /// Sends it on a task of its own.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(feature = "openai")]
+    pub fn spawn(self) -> tokio::task::JoinHandle<Result<Reply>> {
+        tokio::spawn(self.into_future())
+    }
+
+    pub(super) async fn stream_in(self, permit: Option<Arc<SendPermit>>) -> Result<ReplyStream> {
+        let mut transaction = Transaction::open(self.0, permit).await?;
         let events = transaction.ask_for_events().await?;
         Ok(ReplyStream::new(transaction, events))
     }
 
-    pub(super) async fn run_in(self, turn: Option<Arc<SendPermit>>) -> Result<Reply> {
-        let mut transaction = Transaction::open(self, turn).await?;
+    pub(super) async fn run_in(self, permit: Option<Arc<SendPermit>>) -> Result<Reply> {
+        let mut transaction = Transaction::open(self.0, permit).await?;
         let reply = transaction.ask().await?;
         transaction.commit(reply, None).await
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.manager.shared
-    }
-
-    /// The record followed by the messages to send.
-    pub(super) fn stage(&self) -> Result<Conversation> {
-        stage(self.manager.snapshot(), &self.ask)
-    }
-
-    pub(super) fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
-        let shared = self.shared();
-        let planner = self.planner()?;
-        let strategy = &*shared.setup.strategy;
-        shared.count(|ledger, cache| planner.plan_with(staged, ledger, strategy, cache, &self.extras))
-    }
-
-    /// The window in which at most `tokens` may be sent.
-    pub(super) fn window_for(&self, tokens: u64) -> Option<u64> {
-        let setup = &self.shared().setup;
-        Some(setup.budget(&setup.params.and(&self.extras.params)).ok()?.window_for(tokens))
-    }
-
-    /// The manager's planner, or a separate one if this reply has another length, or bills have
-    /// taught something.
-    pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
-        let (shared, params) = (self.shared(), &self.extras.params);
-        check_params(params)?;
-        let learned = shared.learned();
-        let planner = match shared.window(&learned) {
-            None if !params.states_longest_reply() => Cow::Borrowed(&*shared.planner),
-            window => {
-                let params = shared.setup.params.and(params);
-                let dialect = shared.planner.dialect_in_use().clone();
-                Cow::Owned(shared.setup.planner(shared.planner.fixed().0, &params, &dialect, window)?)
-            }
-        };
-        let budget = shared.calibrated(planner.budget(), &learned);
-        if budget == *planner.budget() { Ok(planner) } else { Ok(Cow::Owned(planner.into_owned().at(budget))) }
     }
 }
 
@@ -187,6 +208,6 @@ impl IntoFuture for Exchange {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("ask", &self.ask).finish_non_exhaustive()
+        f.debug_struct("Exchange").field("ask", &self.0.ask).finish_non_exhaustive()
     }
 }

@@ -201,7 +201,7 @@ fn the_causes_of_an_error_say_each_thing_once() {
         said.push(one.to_string());
         cause = one.source();
     }
-    assert_eq!(said, ["unavailable: no way there", "a request of 1 message", "the cable is cut"]);
+    assert_eq!(said, ["unavailable: no way there", "a failed exchange with 1 message", "the cable is cut"]);
 }
 
 #[test]

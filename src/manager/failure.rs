@@ -112,7 +112,7 @@ impl fmt::Debug for FailedExchange {
 
 impl fmt::Display for FailedExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a request of {}", crate::text::counted(self.request.messages.len(), "message"))
+        write!(f, "a failed exchange with {}", crate::text::counted(self.request.messages.len(), "message"))
     }
 }
 

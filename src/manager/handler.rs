@@ -1,19 +1,26 @@
-//! `ToolHandler`: the caller's function that runs a tool call.
+//! `ToolHandler`: what runs a call, a function of the caller's or a set of tools.
 
 use std::future::Future;
 
 use crate::backend::BoxFuture;
 use crate::message::{Content, ToolCall};
+use crate::request::Tool;
 
 /// Why a call failed, as reported by a handler.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs tool calls. Every function `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>` is one.
-/// It must not send in the same conversation: the loop holds the send permit, so the send would
-/// wait for ever.
+/// Runs tool calls. A [`ToolSet`](crate::ToolSet) is one, and so is every function
+/// `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>`. It must not send in the same
+/// conversation: the loop holds the send permit, so the send would wait for ever.
 pub trait ToolHandler: Send + Sync {
     /// Runs a call and returns its result.
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;
+
+    /// The definitions of all tools that it runs. A loop sends them in the place of the manager's.
+    /// Default: none, and the manager's are sent.
+    fn definitions(&self) -> Vec<Tool> {
+        Vec::new()
+    }
 }
 
 /// What a handler returns: a text, [`Content`], or a `Result` of one of them.

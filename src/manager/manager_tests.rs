@@ -560,3 +560,22 @@ fn two_handles_on_one_file_do_not_replace_each_others_turns() {
         assert_eq!(unsaved(&again.send("f").await.unwrap()), None, "and goes on there");
     });
 }
+
+#[test]
+fn a_reply_as_json_has_its_figures_and_nothing_else_that_was_sent() {
+    let bill = ChatReply::new(Message::assistant("one")).usage(Usage::new(11, 2));
+    let backend = Scripted::default().and(bill);
+    let builder = ConversationManager::builder("gpt-4o").backend(backend).system("The secret word is lantern.");
+    let chat = builder.build().unwrap();
+    let reply = block_on(async { chat.send("a").await.unwrap() });
+    let json = serde_json::to_value(&reply).unwrap();
+    assert_eq!(json["message"]["content"], "one");
+    assert_eq!((&json["finish"], &json["usage"]["prompt_tokens"]), (&"stop".into(), &11.into()));
+    assert_eq!(json["report"]["plan"]["strategy"], "window");
+    assert!(json["report"]["elapsed_ms"].is_u64() && json["report"]["attempts"][0]["elapsed_ms"].is_u64());
+    assert!(json["report"].get("first_event_ms").is_none() && json["report"].get("unsaved").is_none());
+    assert!(!json.to_string().contains("lantern"), "{json}");
+    let branch = chat.branches()[0];
+    let written = serde_json::to_string(&branch).unwrap();
+    assert_eq!(serde_json::from_str::<crate::conversation::Branch>(&written).unwrap(), branch, "{written}");
+}

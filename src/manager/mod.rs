@@ -15,6 +15,12 @@
 //! Order: `queue`, then `saving` or `cache`, then `state`. `saving` is taken before the state that
 //! is written is read, so that the last save has the newest state.
 //!
+//! An exchange works on a copy of the record, which becomes the record in one step when the reply
+//! has arrived. A future that is dropped before that leaves the record as it was and gives the
+//! permit back, and observers are told of a failure ([`Interrupted`](ErrorKind::Interrupted)). One
+//! that is dropped while its exchange is being saved has been recorded, and the save continues on
+//! a thread of its own.
+//!
 //! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it gives a [`Reply`] with its
 //!   [`Report`], streamed a [`ReplyStream`].
 //! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result, with the [`Outcome`] that is
@@ -22,12 +28,14 @@
 //! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more [`SummaryCall`]s.
 //! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an error leaves behind.
 
+mod approval;
 mod billing;
 mod branches;
 mod builder;
 mod exchange;
 mod failure;
 mod handler;
+mod input;
 mod observer;
 mod open_calls;
 mod params;
@@ -40,9 +48,12 @@ mod staged;
 mod streaming;
 mod summarizer;
 mod summarizing;
+mod timer;
 mod tool_loop;
+mod tool_set;
 mod trace;
 mod transaction;
+mod typed;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -60,6 +71,7 @@ use crate::store::Keeper;
 use crate::tokens::{Learned, Model};
 use crate::transcript::{Known, Transcript};
 
+pub use approval::Approval;
 pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
@@ -74,6 +86,8 @@ pub use streaming::ReplyStream;
 pub use summarizer::{Summarizer, SummaryCall};
 use summarizing::Patience;
 pub use tool_loop::ToolLoop;
+pub use tool_set::ToolSet;
+pub use typed::UnparsedReply;
 
 /// A conversation with a model. It is a handle: a clone is the same conversation, a
 /// [`fork`](Self::fork) is a new one.
@@ -169,13 +183,13 @@ impl ConversationManager {
 
     /// Sends a message: `.await` the exchange for the reply, or [`stream`](Exchange::stream) it.
     pub fn send(&self, message: impl Into<Message>) -> Exchange {
-        Exchange::new(self, Ask::Message(message.into()))
+        Exchange::new(&self.shared, Ask::Message(message.into()))
     }
 
     /// Asks for a reply to the conversation as it is: after results of calls were
     /// [pushed](Self::push), or if a loaded file ends with a question.
     pub fn reply(&self) -> Exchange {
-        Exchange::new(self, Ask::Reply)
+        Exchange::new(&self.shared, Ask::Reply)
     }
 
     /// Sends the results of the calls at the end of the conversation, all at once. Results that a
@@ -205,19 +219,19 @@ impl ConversationManager {
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn respond(&self, results: impl IntoIterator<Item = Message>) -> Exchange {
-        Exchange::new(self, Ask::Results(results.into_iter().collect()))
+        Exchange::new(&self.shared, Ask::Results(results.into_iter().collect()))
     }
 
     /// Sends a message and runs the tool calls that result from it; see [`ToolLoop`].
     pub fn run_tools(&self, message: impl Into<Message>, handler: impl ToolHandler + 'static) -> ToolLoop {
-        ToolLoop::new(self, Some(Ask::Message(message.into())), handler)
+        ToolLoop::new(&self.shared, Some(Ask::Message(message.into())), handler)
     }
 
     /// Runs the calls at the end of the conversation and those that result from them; if there are
     /// none, it asks for a [reply](Self::reply) first. A call that has already run, in this process
     /// or before, is not run again; see [`ToolLoop`].
     pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
-        ToolLoop::new(self, None, handler)
+        ToolLoop::new(&self.shared, None, handler)
     }
 
     /// The model that is called.
@@ -240,7 +254,7 @@ impl ConversationManager {
 
     /// A copy of the record as it is now, which costs a few pointers.
     pub fn snapshot(&self) -> Conversation {
-        self.shared.state(|state| state.file.conversation.clone())
+        self.shared.record()
     }
 
     /// The current messages: the head, then the path.
@@ -257,8 +271,10 @@ impl ConversationManager {
     /// The cost of the whole conversation in tokens, if all of it were sent. Counts what is
     /// missing.
     pub fn count_tokens(&self) -> u64 {
-        let (planner, record) = (&self.shared.planner, self.snapshot());
-        let (cost, (tools, params)) = (planner.cost(), planner.fixed());
+        let record = self.snapshot();
+        let planner = &self.shared.planner;
+        let cost = planner.cost();
+        let (tools, params) = planner.fixed();
         self.shared.count(|ledger, _| {
             let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
             head + ledger.total(&record, cost) + cost.priming().tokens
@@ -292,6 +308,11 @@ impl Shared {
     /// Accesses the state for a moment: no strategy, counter or change of a caller runs inside.
     fn state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The record as it is: a copy of a few pointers.
+    fn record(&self) -> Conversation {
+        self.state(|state| state.file.conversation.clone())
     }
 
     /// Counts and plans outside the lock, because both may take long and others must be able to
@@ -339,6 +360,8 @@ mod streaming_tests;
 mod tests;
 #[cfg(test)]
 mod tool_loop_tests;
+#[cfg(test)]
+mod tool_set_tests;
 
 #[cfg(test)]
 #[path = "summarizing_tests.rs"]

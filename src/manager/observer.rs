@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::reply::Reply;
 use super::summarizer::SummaryCall;
 use crate::conversation::ItemId;
 use crate::error::Error;
+use crate::message::{Message, ToolCall};
 use crate::plan::Plan;
 
 /// Is told what a manager does, with the conversation's id: for logs, metrics, user interfaces. Its
@@ -73,6 +75,18 @@ pub trait Observer: Send + Sync {
         let _ = (conversation, error);
     }
 
+    /// A [tool loop](super::ToolLoop) starts a call: its handler is called now.
+    fn call_started(&self, conversation: &str, call: &ToolCall) {
+        let _ = (conversation, call);
+    }
+
+    /// A call of a tool loop has ended after this time: with the result that the model is sent,
+    /// also where a handler's error became one, or with the error that ends the loop. Nothing is
+    /// told of calls that were answered without calling a handler.
+    fn call_ended(&self, conversation: &str, call: &ToolCall, result: Result<&Message, &Error>, time: Duration) {
+        let _ = (conversation, call, result, time);
+    }
+
     /// An exchange failed, or was dropped ([`Interrupted`](crate::ErrorKind::Interrupted)).
     fn failed(&self, conversation: &str, error: &Error) {
         let _ = (conversation, error);
@@ -98,6 +112,14 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
     fn unsaved(&self, conversation: &str, error: &Error) {
         (**self).unsaved(conversation, error);
+    }
+
+    fn call_started(&self, conversation: &str, call: &ToolCall) {
+        (**self).call_started(conversation, call);
+    }
+
+    fn call_ended(&self, conversation: &str, call: &ToolCall, result: Result<&Message, &Error>, time: Duration) {
+        (**self).call_ended(conversation, call, result, time);
     }
 
     fn failed(&self, conversation: &str, error: &Error) {

@@ -70,6 +70,14 @@ impl OpenCall {
         tools.chain(function).enumerate().map(open).collect()
     }
 
+    /// Its id and its tool, for a sentence.
+    pub(super) fn named(&self) -> String {
+        match self.call.id() {
+            Some(id) => format!("`{id}` of `{}`", self.call.name()),
+            None => format!("of `{}`", self.call.name()),
+        }
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         matches!(self.outcome, Outcome::Finished(_))
     }

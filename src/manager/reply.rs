@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+
 use super::summarizer::SummaryCall;
-use crate::backend::{Attempt, FinishReason, Usage};
+use crate::backend::{Attempt, FinishReason, Usage, in_millis};
 use crate::conversation::ItemId;
 use crate::error::Error;
 use crate::json::RawJson;
@@ -14,7 +17,8 @@ use crate::message::{Message, ToolCall};
 use crate::plan::Plan;
 use crate::tokens::{Dollars, Forecast};
 
-/// A reply of the model, as it was recorded.
+/// A reply of the model, as it was recorded. As JSON it has these members and the
+/// [report](Report).
 ///
 /// # Examples
 /// ```
@@ -29,7 +33,7 @@ use crate::tokens::{Dollars, Forecast};
 /// # })?;
 /// # Ok::<(), turnwise::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Reply {
     /// The reply's item in the record.
@@ -42,19 +46,23 @@ pub struct Reply {
     /// Why the model stopped.
     pub finish: FinishReason,
     /// The bill, if the server sent one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The whole answer, unchanged, if the backend provides it: id, served model, log probabilities
-    /// and everything else.
+    /// and everything else. It is not part of the reply as JSON.
+    #[serde(skip)]
     pub raw: Option<RawJson>,
     /// What the exchange did.
     pub report: Report,
 }
 
-/// What an exchange did.
-#[derive(Clone, Debug)]
+/// What an exchange did. As JSON it has the plan without the messages that were sent, which may be
+/// long and hold instructions that are nobody else's; times are in milliseconds.
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// What was sent, and why.
+    #[serde(serialize_with = "without_messages")]
     pub plan: Plan,
     /// The expected bill for the prompt.
     pub forecast: Forecast,
@@ -63,13 +71,16 @@ pub struct Report {
     pub repeated: u64,
     /// The time from the first poll to the reply. It includes waiting in the queue, planning and
     /// all attempts, but not saving.
+    #[serde(rename = "elapsed_ms", serialize_with = "in_millis")]
     pub elapsed: Duration,
     /// The time from the request to the first part of the reply; `None` if the reply was not
     /// streamed.
+    #[serde(rename = "first_event_ms", serialize_with = "some_in_millis", skip_serializing_if = "Option::is_none")]
     pub first_event: Option<Duration>,
     /// The requests that were needed, oldest first.
     pub attempts: Vec<Attempt>,
     /// The cost of the reply, without summaries; `None` if the bill or the price is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Dollars>,
     /// The calls for summaries that were made before it.
     pub summaries: Vec<SummaryCall>,
@@ -79,6 +90,7 @@ pub struct Report {
     /// Why the conversation could not be saved afterwards, if that failed. The exchange is in the
     /// record, and the next save that succeeds includes it. With
     /// [`require_saved`](crate::Builder::require_saved) the send fails instead.
+    #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub unsaved: Option<Arc<Error>>,
 }
 
@@ -102,14 +114,24 @@ impl Reply {
     pub fn is_cut_off(&self) -> bool {
         matches!(self.finish, FinishReason::Length | FinishReason::ContentFilter)
     }
+}
 
-    /// Deserializes the text, which must be JSON, as `T`. Use it for structured output.
-    ///
-    /// # Errors
-    /// The error of `serde_json` if the text is not JSON, or has another form.
-    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_str(&self.text())
+fn without_messages<S: Serializer>(plan: &Plan, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut plan = serde_json::to_value(plan).map_err(S::Error::custom)?;
+    if let Some(members) = plan.as_object_mut() {
+        members.remove("messages");
     }
+    plan.serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn some_in_millis<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    in_millis(&time.unwrap_or_default(), serializer)
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn as_text<S: Serializer>(error: &Option<Arc<Error>>, serializer: S) -> Result<S::Ok, S::Error> {
+    error.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 impl fmt::Display for Reply {

@@ -2,17 +2,22 @@
 //! called, and the result as soon as the handler ends; with autosave, both are saved at once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::Shared;
+use super::approval::{Approval, Approver};
 use super::handler::{HandlerError, ToolHandler};
+use super::observer::Observer;
 use super::open_calls::{OpenCall, Outcome, calling_item, open_calls, results_elsewhere};
+use super::timer::within;
 use crate::backend::BoxFuture;
 use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,12 +27,28 @@ use crate::text::counted;
 /// How calls are run.
 pub(super) struct HowToRun {
     pub(super) handler: Arc<dyn ToolHandler>,
+    pub(super) approver: Option<Approver>,
     pub(super) parallel: usize,
+    pub(super) time_limit: Option<Duration>,
     pub(super) stops_on_error: bool,
     pub(super) reruns_unknown: bool,
 }
 
-type Running = FuturesUnordered<BoxFuture<'static, (OpenCall, Result<Content, HandlerError>)>>;
+type Running = FuturesUnordered<BoxFuture<'static, Ended>>;
+
+/// A call whose handler has ended, or was dropped.
+struct Ended {
+    call: OpenCall,
+    outcome: Result<Content, Failure>,
+    time: Duration,
+}
+
+/// Why a call has no result.
+enum Failure {
+    Handler(HandlerError),
+    /// It took longer than this.
+    Late(Duration),
+}
 
 /// The calls of one reply while they run.
 pub(super) struct Round<'a> {
@@ -45,12 +66,14 @@ pub(super) struct Round<'a> {
 /// Runs the open calls at the end of the record that have not run yet, and returns the results of
 /// all of them in the order of the calls. The caller holds the send permit.
 pub(super) async fn run_open_calls(shared: &Arc<Shared>, how: &HowToRun) -> Result<Vec<Message>> {
-    let record = shared.state(|state| state.file.conversation.clone());
+    let record = shared.record();
     if let Some(item) = calling_item(&record) {
         let item = item.id();
-        Round::begin(shared, how, item, &record)?.run().await?;
+        let mut round = Round::begin(shared, how, item, &record)?;
+        round.ask_approval().await?;
+        round.run().await?;
     }
-    let calls = open_calls(&shared.state(|state| state.file.conversation.clone()));
+    let calls = open_calls(&shared.record());
     let result = |call: OpenCall| if let Outcome::Finished(result) = call.outcome { Some(result) } else { None };
     Ok(calls.into_iter().filter_map(result).collect())
 }
@@ -87,6 +110,20 @@ impl<'a> Round<'a> {
         Ok(round)
     }
 
+    /// Asks which of the waiting calls may run. A refused one has its result.
+    async fn ask_approval(&mut self) -> Result<()> {
+        let Some(approver) = self.how.approver.as_ref().filter(|_| !self.waiting.is_empty()) else { return Ok(()) };
+        let decisions = approver.decide(self.waiting.iter()).await?;
+        for (call, decision) in std::mem::take(&mut self.waiting).into_iter().zip(decisions) {
+            if let Approval::Refuse(why) = decision {
+                self.note_result(call.place, call.result(format!("Error: not approved: {why}")));
+            } else {
+                self.waiting.push_back(call);
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the waiting calls. If a handler fails and the loop stops at failures, running calls are
     /// waited for, so that their results are not lost, and no others are started.
     async fn run(mut self) -> Result<()> {
@@ -103,8 +140,9 @@ impl<'a> Round<'a> {
             }
             if self.failed.is_none() {
                 for call in starting.done() {
+                    self.tell(|observer, id| observer.call_started(id, &call.call));
                     let running = self.how.handler.run(call.call.clone());
-                    self.running.push(Box::pin(async move { (call, running.await) }));
+                    self.running.push(Box::pin(run_one(call, running, self.how.time_limit)));
                 }
             } else {
                 drop(starting);
@@ -128,8 +166,7 @@ impl<'a> Round<'a> {
         };
         let calls: Vec<OpenCall> = self.waiting.drain(..room).collect();
         for call in &calls {
-            let (item, place) = (self.item, call.place);
-            self.shared.state(|state| state.file.conversation.note_start(item, place));
+            self.shared.state(|state| state.file.conversation.note_start(self.item, call.place));
         }
         self.is_unsaved |= !calls.is_empty();
         Starting { shared: Arc::clone(&self.shared), item: self.item, calls }
@@ -137,7 +174,8 @@ impl<'a> Round<'a> {
 
     /// With autosave, saves while the handlers continue. Returns the error if that failed.
     async fn save(&mut self) -> Option<Error> {
-        (self.is_unsaved, self.is_saving) = (false, true);
+        self.is_unsaved = false;
+        self.is_saving = true;
         let shared = Arc::clone(&self.shared);
         let mut saving = pin!(shared.autosave());
         let error = poll_fn(|context| {
@@ -154,23 +192,41 @@ impl<'a> Round<'a> {
     /// poll, so a drop cannot lose it.
     fn poll_finished(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut has_ended = false;
-        while let Poll::Ready(Some((call, outcome))) = self.running.poll_next_unpin(context) {
-            self.note(&call, outcome);
+        while let Poll::Ready(Some(ended)) = self.running.poll_next_unpin(context) {
+            self.note(ended);
             has_ended = true;
         }
         if has_ended { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn note(&mut self, call: &OpenCall, outcome: Result<Content, HandlerError>) {
+    fn note(&mut self, ended: Ended) {
+        let Ended { call, outcome, time } = ended;
         match outcome {
-            Ok(content) => self.note_result(call.place, call.result(content)),
-            Err(error) if self.how.stops_on_error => {
-                let (item, place) = (self.item, call.place);
-                self.shared.state(|state| state.file.conversation.forget_start(item, place));
-                self.is_unsaved = true;
-                self.failed.get_or_insert_with(|| failed(call, error));
+            Ok(content) => self.note_ended(&call, content, time),
+            Err(failure) if self.how.stops_on_error => {
+                if let Failure::Handler(_) = failure {
+                    self.shared.state(|state| state.file.conversation.forget_start(self.item, call.place));
+                    self.is_unsaved = true;
+                }
+                let error = failed(&call, failure);
+                self.tell(|observer, id| observer.call_ended(id, &call.call, Err(&error), time));
+                self.failed.get_or_insert(error);
             }
-            Err(error) => self.note_result(call.place, call.result(format!("Error: {error}"))),
+            Err(failure) => self.note_ended(&call, format!("Error: {failure}").into(), time),
+        }
+    }
+
+    fn note_ended(&mut self, call: &OpenCall, content: Content, time: Duration) {
+        let result = call.result(content);
+        self.note_result(call.place, result.clone());
+        self.tell(|observer, id| observer.call_ended(id, &call.call, Ok(&result), time));
+    }
+
+    fn tell(&self, what: impl Fn(&dyn Observer, &str)) {
+        let observers = &self.shared.setup.observers;
+        if !observers.is_empty() {
+            let record = self.shared.record();
+            observers.tell(|observer| what(observer, record.id()));
         }
     }
 
@@ -213,15 +269,42 @@ impl Drop for Starting {
     }
 }
 
-fn named(call: &OpenCall) -> String {
-    match call.call.id() {
-        Some(id) => format!("`{id}` of `{}`", call.call.name()),
-        None => format!("of `{}`", call.call.name()),
+/// Runs one call, for as long as it may take.
+async fn run_one(
+    call: OpenCall,
+    running: BoxFuture<'static, Result<Content, HandlerError>>,
+    limit: Option<Duration>,
+) -> Ended {
+    let begun = Instant::now();
+    let outcome = match limit {
+        None => running.await.map_err(Failure::Handler),
+        Some(limit) => match within(limit, running).await {
+            Ok(Some(done)) => done.map_err(Failure::Handler),
+            Ok(None) => Err(Failure::Late(limit)),
+            Err(error) => Err(Failure::Handler(error.into())),
+        },
+    };
+    Ended { call, outcome, time: begun.elapsed() }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler(error) => error.fmt(f),
+            Self::Late(limit) => {
+                let seconds = limit.as_secs_f32();
+                write!(f, "no result within {seconds} s; the call was stopped, and may have done part of its work")
+            }
+        }
     }
 }
 
-fn failed(call: &OpenCall, error: HandlerError) -> Error {
-    Error::new(ErrorKind::ToolFailed, format!("the call {} failed", named(call))).because(error)
+fn failed(call: &OpenCall, failure: Failure) -> Error {
+    let named = call.named();
+    match failure {
+        Failure::Handler(error) => Error::new(ErrorKind::ToolFailed, format!("the call {named} failed")).because(error),
+        late @ Failure::Late(_) => Error::new(ErrorKind::ToolFailed, format!("the call {named}: {late}")),
+    }
 }
 
 fn unsaved(error: Error) -> Error {
@@ -231,7 +314,7 @@ fn unsaved(error: Error) -> Error {
 
 fn outcome_unknown(calls: &[&OpenCall]) -> Error {
     const MOST: usize = 8;
-    let names: Vec<String> = calls.iter().take(MOST).map(|call| named(call)).collect();
+    let names: Vec<String> = calls.iter().take(MOST).map(|call| call.named()).collect();
     let more = if calls.len() > MOST { ", …" } else { "" };
     let detail = format!(
         "{} started but not finished, so it is not known what was done: {}{more}; find out, then \

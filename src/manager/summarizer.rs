@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::prompts::{SummaryPrompts, fill};
 use crate::backend::{ChatBackend, Dialect, FinishReason, Usage};
 use crate::conversation::{Conversation, Path, Summary};
@@ -60,7 +62,7 @@ impl Default for Summarizer {
 
 /// One call of a summarizer. `Debug` prints only the length of [`refused`](Self::refused), which
 /// may contain a server's words.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryCall {
     /// Our count of the request, in tokens.

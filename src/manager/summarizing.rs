@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::exchange::Exchange;
+use super::input::{ExchangeInput, Planned};
 use super::summarizer::{Made, SummaryCall, Work, attach};
-use super::transaction::Planned;
 use super::{ConversationManager, Shared};
 use crate::conversation::Conversation;
 use crate::error::Result;
@@ -32,13 +31,13 @@ impl Patience {
     }
 }
 
-impl Exchange {
+impl ExchangeInput {
     /// The record with the new message, and its plan. If the plan requests a summary, it is made
     /// first.
     pub(super) async fn plan_and_summarize(&self) -> Result<Planned> {
         let staged = self.stage()?;
         let plan = self.plan_staged(&staged)?;
-        let shared = self.shared();
+        let shared = &self.shared;
         let Some(request) = plan.summary_request().filter(|_| shared.state(|state| state.patience.is_over())) else {
             return Ok(Planned { staged, plan, summaries: Vec::new() });
         };
@@ -70,7 +69,8 @@ impl ConversationManager {
             return Ok(false);
         }
         let planner = shared.planner.trimming_above(part)?;
-        let (strategy, extras) = (&*shared.setup.strategy, Extras::default());
+        let strategy = &*shared.setup.strategy;
+        let extras = Extras::default();
         let plan = shared.count(|ledger, cache| planner.plan_with(&record, ledger, strategy, cache, &extras))?;
         let Some(request) = plan.summary_request() else { return Ok(false) };
         let made = shared.summarize(&record, request, &planner).await;
@@ -87,7 +87,8 @@ impl ConversationManager {
 impl Shared {
     async fn summarize(&self, record: &Conversation, request: &SummaryRequest, planner: &Planner) -> Made {
         let Some(backend) = self.setup.backend_in_use().cloned() else { return Made::default() };
-        let (summarizer, model) = (&self.setup.summarizer, &self.setup.model);
+        let summarizer = &self.setup.summarizer;
+        let model = &self.setup.model;
         let limit = planner.budget().limit;
         let paid = |call: &SummaryCall| {
             self.spend_on_summary(call);

@@ -1,11 +1,13 @@
 //! `ToolLoop`: runs the calls of a model until it answers without calls.
 
 use std::fmt;
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::ConversationManager;
+use super::Shared;
+use super::approval::{Approval, Approver};
 use super::exchange::Exchange;
 use super::handler::ToolHandler;
 use super::open_calls::open_calls;
@@ -17,7 +19,7 @@ use super::staged::Ask;
 use crate::backend::{BoxFuture, ChatEvent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::message::Message;
+use crate::message::{Message, ToolCall};
 use crate::text::counted;
 
 /// A message and all tool calls that result from it. When awaited, the message is sent, the model's
@@ -27,8 +29,10 @@ use crate::text::counted;
 /// A handler's error becomes the result of its call (`Error: …`), so that the model can react;
 /// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a
 /// JSON object, or that has no name, is answered with a description of the error, and no handler is
-/// called. An unknown name is passed to the handler. While the loop runs, the user's message and
-/// the newest calls with their results are part of every request. (Servers that require the model's
+/// called. A [`ToolSet`](crate::ToolSet) answers unknown names and arguments that do not fit in the
+/// same way, and its definitions are sent with every request of the loop; to a function, an unknown
+/// name is passed. [`approve`](Self::approve) asks before calls run. While the loop runs, the user's
+/// message and the newest calls with their results are part of every request. (Servers that require the model's
 /// reasoning back beside its calls, such as `DeepSeek`, receive it with
 /// [`Dialect::send_fields`](crate::backend::Dialect::send_fields).)
 ///
@@ -36,11 +40,11 @@ use crate::text::counted;
 /// After an error, a dropped future or a killed process, no call that has run is run again. The
 /// start of each call is recorded before its handler is called, and its result when the handler has
 /// ended; with [autosave](crate::Builder::autosave), the start is on the disk before the handler is
-/// called. [`resume_tools`](ConversationManager::resume_tools), in this process or after loading
+/// called. [`resume_tools`](crate::ConversationManager::resume_tools), in this process or after loading
 /// the file, runs the calls that have not run and sends all results. A call that was started and
 /// has no result has an unknown outcome: the handler may have done its work or not. It is an error
 /// of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and runs again only with
-/// [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](ConversationManager::open_calls) shows
+/// [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](crate::ConversationManager::open_calls) shows
 /// the state of each call.
 ///
 /// Some servers of reasoning models require the reasoning back with the results of the calls, in
@@ -54,10 +58,11 @@ use crate::text::counted;
 /// - [`ErrorKind::ToolFailed`] if a handler failed and the loop stops at failures.
 /// - [`ErrorKind::OutcomeUnknown`], before anything is run, if a call was started earlier and has
 ///   no result.
+/// - [`ErrorKind::ApprovalNeeded`], before any call of the reply is run, if a person must decide.
 /// - [`ErrorKind::Io`] or [`ErrorKind::Conflict`] if the start of a call could not be saved; the
 ///   call is then not run.
 ///
-/// The record then ends in the calls, and [`resume_tools`](ConversationManager::resume_tools)
+/// The record then ends in the calls, and [`resume_tools`](crate::ConversationManager::resume_tools)
 /// continues.
 ///
 /// # Examples
@@ -79,8 +84,9 @@ use crate::text::counted;
 /// ```
 #[must_use = "the calls are run when the loop is awaited"]
 pub struct ToolLoop {
+    shared: Arc<Shared>,
     first: Option<Exchange>,
-    /// The template of every further exchange: the manager, and what is added to each request.
+    /// The template of every further exchange: what is added to each request.
     next: Exchange,
     how: HowToRun,
     rounds: usize,
@@ -90,19 +96,24 @@ pub struct ToolLoop {
 type Show = Box<dyn FnMut(&ChatEvent) + Send>;
 
 impl ToolLoop {
-    pub(super) fn new(manager: &ConversationManager, first: Option<Ask>, handler: impl ToolHandler + 'static) -> Self {
-        Self {
-            first: first.map(|ask| Exchange::new(manager, ask)),
-            next: Exchange::new(manager, Ask::Reply),
+    pub(super) fn new(shared: &Arc<Shared>, first: Option<Ask>, handler: impl ToolHandler + 'static) -> Self {
+        let tools = handler.definitions();
+        let tool_loop = Self {
+            shared: Arc::clone(shared),
+            first: first.map(|ask| Exchange::new(shared, ask)),
+            next: Exchange::new(shared, Ask::Reply),
             how: HowToRun {
                 handler: Arc::new(handler),
+                approver: None,
                 parallel: usize::MAX,
+                time_limit: None,
                 stops_on_error: false,
                 reruns_unknown: false,
             },
             rounds: 10,
             on_event: None,
-        }
+        };
+        if tools.is_empty() { tool_loop } else { tool_loop.each(|exchange| exchange.tools(tools.clone())) }
     }
 
     /// The most rounds, that is, how often results may be sent. Default 10.
@@ -120,10 +131,73 @@ impl ToolLoop {
         self
     }
 
+    /// Asks before calls run. `decide` is given all calls of a reply before the first of them runs,
+    /// and gives one [`Approval`] for each, in their order: run it, refuse it with a reason that
+    /// the model is told, or stop. Calls that no handler could run (without a name, with arguments
+    /// that are not a JSON object) are answered without asking. Default: all calls run.
+    ///
+    /// When one decision is [`Approval::Stop`], no call of the reply runs, and the loop ends in an
+    /// error of the kind [`ErrorKind::ApprovalNeeded`]. The record ends in the calls:
+    /// [`open_calls`](crate::ConversationManager::open_calls) shows them to a person, and
+    /// [`resume_tools`](crate::ConversationManager::resume_tools) asks again, at any time and also
+    /// in another process that has [loaded](crate::Builder::resume) the conversation. Decisions are
+    /// not recorded: a loop that was stopped while its calls ran asks again about those that have
+    /// not.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::manager::Approval;
+    /// use turnwise::{ConversationManager, ErrorKind, ToolCall, backend::Scripted};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let calls = ["look_up", "refund", "delete"].map(|name| ToolCall::function(name, name, "{}"));
+    /// let backend = Scripted::default().and(calls).and("Refunded.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let run = async |call: ToolCall| format!("{} done", call.name());
+    ///
+    /// let stopped = chat.run_tools("Refund my order.", run).approve(async |calls| {
+    ///     let ask = |call: &ToolCall| call.name() != "look_up";
+    ///     calls.iter().map(|call| if ask(call) { Approval::Stop } else { Approval::Allow }).collect()
+    /// });
+    /// assert_eq!(stopped.await.unwrap_err().kind(), ErrorKind::ApprovalNeeded);
+    /// assert_eq!(chat.open_calls().len(), 3, "nothing was run");
+    ///
+    /// // Later, when a person has decided:
+    /// let resumed = chat.resume_tools(run).approve(async |calls| {
+    ///     let decide = |call: &ToolCall| match call.name() {
+    ///         "delete" => Approval::refuse("only the owner may delete"),
+    ///         _ => Approval::Allow,
+    ///     };
+    ///     calls.iter().map(decide).collect()
+    /// });
+    /// assert_eq!(resumed.await?.text(), "Refunded.");
+    /// assert_eq!(chat.history()[4].text(), "Error: not approved: only the owner may delete");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn approve<F, R>(mut self, decide: F) -> Self
+    where
+        F: Fn(Vec<ToolCall>) -> R + Send + Sync + 'static,
+        R: Future<Output = Vec<Approval>> + Send + 'static,
+    {
+        self.how.approver = Some(Approver::new(decide));
+        self
+    }
+
+    /// How long each call may run. A call that takes longer is dropped, and its result tells the
+    /// model so; with [`stop_on_error`](Self::stop_on_error) the loop ends, and the outcome of the
+    /// call stays [unknown](ErrorKind::OutcomeUnknown), because it may have done its work. It works
+    /// on every executor: a thread waits. Default: no limit.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.how.time_limit = Some(limit);
+        self
+    }
+
     /// Ends the loop with [`ErrorKind::ToolFailed`] if a handler fails. Default: the failure is
     /// sent to the model as the result. Calls that run at the same time are waited for, so that
     /// their results are kept; no others are started. The failed call has no result, and
-    /// [`resume_tools`](ConversationManager::resume_tools) runs it again.
+    /// [`resume_tools`](crate::ConversationManager::resume_tools) runs it again.
     pub fn stop_on_error(mut self) -> Self {
         self.how.stops_on_error = true;
         self
@@ -159,6 +233,25 @@ impl ToolLoop {
 
     typed_params!();
 
+    /// Runs the loop, and reads the last reply as a type of yours, whose JSON schema is sent with
+    /// every request; see [`Exchange::parse`](super::Exchange::parse).
+    ///
+    /// # Errors
+    /// As the loop itself, and as [`Reply::parse`]; the exchanges are recorded then.
+    #[cfg(feature = "schemars")]
+    pub async fn parse<T: serde::de::DeserializeOwned + schemars::JsonSchema>(self) -> Result<T> {
+        self.each(Exchange::schema::<T>).await?.parse()
+    }
+
+    /// Runs the loop on a task of its own.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(feature = "openai")]
+    pub fn spawn(self) -> tokio::task::JoinHandle<Result<Reply>> {
+        tokio::spawn(self.into_future())
+    }
+
     fn each(mut self, change: impl Fn(Exchange) -> Exchange) -> Self {
         self.first = self.first.map(&change);
         self.next = change(self.next);
@@ -166,8 +259,8 @@ impl ToolLoop {
     }
 
     async fn run(mut self) -> Result<Reply> {
-        let turn = SendPermit::wait(self.next.shared()).await;
-        let has_open_calls = || !open_calls(&self.next.manager.snapshot()).is_empty();
+        let permit = SendPermit::wait(&self.shared).await;
+        let has_open_calls = || !open_calls(&self.shared.record()).is_empty();
         let mut asked = match self.first.take() {
             None if has_open_calls() => None,
             None => Some(self.next.clone()),
@@ -175,7 +268,7 @@ impl ToolLoop {
         };
         for round in 0.. {
             if let Some(exchange) = asked.take() {
-                let reply = self.send(exchange, &turn).await?;
+                let reply = self.send(exchange, &permit).await?;
                 if !reply.message.has_calls() {
                     return Ok(reply);
                 }
@@ -183,16 +276,16 @@ impl ToolLoop {
             if round >= self.rounds {
                 break;
             }
-            let results = run_open_calls(self.next.shared(), &self.how).await?;
-            asked = Some(Exchange { ask: Ask::Results(results), ..self.next.clone() });
+            let results = run_open_calls(&self.shared, &self.how).await?;
+            asked = Some(self.next.clone().asking(Ask::Results(results)));
         }
         Err(too_many(self.rounds))
     }
 
-    async fn send(&mut self, exchange: Exchange, turn: &Arc<SendPermit>) -> Result<Reply> {
-        let turn = Some(Arc::clone(turn));
-        let Some(show) = &mut self.on_event else { return exchange.run_in(turn).await };
-        let mut stream = exchange.stream_in(turn).await?;
+    async fn send(&mut self, exchange: Exchange, permit: &Arc<SendPermit>) -> Result<Reply> {
+        let permit = Some(Arc::clone(permit));
+        let Some(show) = &mut self.on_event else { return exchange.run_in(permit).await };
+        let mut stream = exchange.stream_in(permit).await?;
         while let Some(event) = stream.next().await {
             show(&event?);
         }

@@ -1,5 +1,5 @@
-//! Spans and events for `tracing`. They contain no message text, so errors are written by `Debug`:
-//! without a server's explanation, which may quote the conversation.
+//! Spans and events for `tracing`. No message text is in them: of an error its message for logs,
+//! without its causes and without a server's reason, which may quote the conversation.
 
 use tracing::field::Empty;
 use tracing::{Span, debug, info_span, warn};
@@ -10,7 +10,8 @@ use crate::error::Error;
 
 /// The span of an exchange; fields that are not known yet are recorded when it ends.
 pub(super) fn exchange(shared: &Shared) -> Span {
-    let (model, strategy) = (&*shared.setup.model.name, shared.setup.strategy.spec());
+    let model = &*shared.setup.model.name;
+    let strategy = shared.setup.strategy.spec();
     info_span!(
         "exchange",
         conversation = shared.state(|state| state.file.conversation.id().to_owned()),
@@ -61,10 +62,10 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
 
 /// Inside the span of the exchange, if it still exists.
 pub(super) fn unsaved(error: &Error) {
-    warn!(?error, "the conversation could not be saved");
+    warn!(error = %error.logged(), "the conversation could not be saved");
 }
 
 pub(super) fn failed(span: &Span, error: &Error) {
-    span.record("error", tracing::field::debug(error));
+    span.record("error", tracing::field::display(error.logged()));
     debug!(parent: span, "failed");
 }

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use tracing::{Instrument, Span};
 
-use super::exchange::Exchange;
 use super::failure::{FailedExchange, UnsavedExchange};
+use super::input::{ExchangeInput, Planned};
 use super::queue::SendPermit;
 use super::reply::{Reply, Report};
-use super::summarizer::SummaryCall;
 use super::trace;
 use super::{Shared, State};
 use crate::backend::{Attempt, BackendError, BoxFuture, ChatBackend, ChatEvent, ChatReply, EventStream, FinishReason};
@@ -22,10 +21,11 @@ use crate::plan::Plan;
 use crate::request::ChatRequest;
 use crate::tokens::{Dollars, Forecast};
 
-/// Holds the send permit. Dropping it before the commit leaves the record unchanged.
+/// An exchange in progress. It holds the send permit. Dropping it before the commit leaves the
+/// record unchanged.
 pub(super) struct Transaction {
-    turn: Arc<SendPermit>,
-    exchange: Exchange,
+    permit: Arc<SendPermit>,
+    input: ExchangeInput,
     started: Instant,
     /// When the request was sent.
     asked: Instant,
@@ -35,15 +35,6 @@ pub(super) struct Transaction {
     attempts: Vec<Attempt>,
     span: Span,
     is_told: bool,
-}
-
-/// The request to send.
-pub(super) struct Planned {
-    /// The record with the new messages.
-    pub(super) staged: Conversation,
-    pub(super) plan: Plan,
-    /// The calls for summaries that were made first.
-    pub(super) summaries: Vec<SummaryCall>,
 }
 
 /// The effects of a commit.
@@ -66,15 +57,15 @@ pub(super) struct Events {
 
 impl Transaction {
     /// Waits for the send permit, unless it is given, and plans.
-    pub(super) async fn open(exchange: Exchange, turn: Option<Arc<SendPermit>>) -> Result<Self> {
+    pub(super) async fn open(input: ExchangeInput, permit: Option<Arc<SendPermit>>) -> Result<Self> {
         let started = Instant::now();
-        let turn = match turn {
-            Some(turn) => turn,
-            None => SendPermit::wait(exchange.shared()).await,
+        let permit = match permit {
+            Some(permit) => permit,
+            None => SendPermit::wait(&input.shared).await,
         };
-        let shared = &turn.shared;
+        let shared = &permit.shared;
         let span = trace::exchange(shared);
-        let planned = match exchange.plan_and_summarize().instrument(span.clone()).await {
+        let planned = match input.plan_and_summarize().instrument(span.clone()).await {
             Ok(planned) => planned,
             Err(error) => {
                 shared.tell_failed(&span, &error);
@@ -84,8 +75,9 @@ impl Transaction {
         let id = planned.staged.id();
         let observers = &shared.setup.observers;
         observers.tell(|observer| observer.planned(id, &planned.plan));
-        let (forecast, attempts) = (shared.forecast(&planned.plan), Vec::new());
-        Ok(Self { turn, exchange, started, asked: started, planned, forecast, attempts, span, is_told: false })
+        let forecast = shared.forecast(&planned.plan);
+        let attempts = Vec::new();
+        Ok(Self { permit, input, started, asked: started, planned, forecast, attempts, span, is_told: false })
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -93,7 +85,7 @@ impl Transaction {
     }
 
     pub(super) fn keeps_partial(&self) -> bool {
-        self.exchange.keeps_partial
+        self.input.keeps_partial
     }
 
     /// The whole reply.
@@ -122,7 +114,7 @@ impl Transaction {
         &mut self,
         send: impl Fn(&dyn ChatBackend, ChatRequest) -> BoxFuture<'static, Result<T, BackendError>>,
     ) -> Result<T> {
-        let shared = Arc::clone(&self.turn.shared);
+        let shared = Arc::clone(&self.permit.shared);
         let Some(backend) = shared.setup.backend_in_use() else {
             return Err(self.refused(BackendError::no_backend(NO_BACKEND), None));
         };
@@ -144,15 +136,16 @@ impl Transaction {
     /// Learns from a request that was too long, and plans again. Returns whether the new plan is
     /// smaller.
     fn plan_smaller(&mut self, error: &BackendError) -> bool {
-        let (shared, before) = (Arc::clone(&self.turn.shared), self.planned.plan.tokens().total());
+        let shared = Arc::clone(&self.permit.shared);
+        let before = self.planned.plan.tokens().total();
         shared.learn_overflow(&self.forecast, &self.planned.plan, error);
         let known = shared.state(|state| state.guess);
         if error.limit().is_none_or(|tokens| tokens == 0) {
             // If the answer states no number, a smaller request than this one is the best guess.
-            let guess = self.exchange.window_for(self.forecast.estimated.tokens / 4 * 3);
+            let guess = self.input.window_for(self.forecast.estimated.tokens / 4 * 3);
             shared.state(|state| state.guess = guess);
         }
-        match self.exchange.plan_staged(&self.planned.staged) {
+        match self.input.plan_staged(&self.planned.staged) {
             Ok(plan) if plan.tokens().total() < before => {
                 let id = self.planned.staged.id();
                 shared.setup.observers.tell(|observer| observer.planned(id, &plan));
@@ -173,7 +166,7 @@ impl Transaction {
         let error = error.or_attempt(self.asked.elapsed());
         let attempts = [&self.attempts, error.attempts()].concat();
         if !attempts.is_empty() {
-            self.turn.shared.spend_on_reply(attempts.len(), None, true);
+            self.permit.shared.spend_on_reply(attempts.len(), None, true);
         }
         let failed = FailedExchange { partial, ..self.failed() };
         let error = failed.refused(error.with_attempts(attempts));
@@ -181,7 +174,7 @@ impl Transaction {
     }
 
     fn failed(&self) -> FailedExchange {
-        let recorded = self.turn.shared.state(|state| state.file.conversation.next_ordinal());
+        let recorded = self.permit.shared.state(|state| state.file.conversation.next_ordinal());
         let staged = (recorded..self.planned.staged.next_ordinal()).map(ItemId::from_index);
         let staged = staged.filter_map(|id| Some(self.planned.staged.get(id)?.message().clone()));
         FailedExchange::new(self.planned.plan.request(), staged.collect())
@@ -189,13 +182,13 @@ impl Transaction {
 
     fn tell_failed(&mut self, error: Error) -> Error {
         self.is_told = true;
-        self.turn.shared.tell_failed(&self.span, &error);
+        self.permit.shared.tell_failed(&self.span, &error);
         error
     }
 
     /// Makes the staged record with the reply the current one, and saves it.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
-        let shared = Arc::clone(&self.turn.shared);
+        let shared = Arc::clone(&self.permit.shared);
         let mut reply = reply.or_attempt(self.asked.elapsed());
         reply.attempts.splice(0..0, self.attempts.drain(..));
         let usable = usable(&reply);
@@ -248,7 +241,7 @@ impl Transaction {
 
     /// Records the bill of a reply. Returns its cost, if that is known.
     fn pay(&self, reply: &ChatReply, failed: bool) -> Option<Dollars> {
-        let shared = &self.turn.shared;
+        let shared = &self.permit.shared;
         if let Some(usage) = &reply.usage {
             shared.learn(&self.forecast, &self.planned.plan, usage.prompt_tokens);
         }
@@ -258,20 +251,20 @@ impl Transaction {
     fn tell_committed(&self, reply: &Reply, evicted: &[ItemId]) {
         trace::committed(&self.span, reply);
         let id = self.planned.staged.id();
-        self.turn.shared.setup.observers.tell(|observer| observer.committed(id, reply));
+        self.permit.shared.setup.observers.tell(|observer| observer.committed(id, reply));
         self.tell_evicted(evicted);
     }
 
     fn tell_evicted(&self, items: &[ItemId]) {
         let id = self.planned.staged.id();
         if !items.is_empty() {
-            self.turn.shared.setup.observers.tell(|observer| observer.evicted(id, items));
+            self.permit.shared.setup.observers.tell(|observer| observer.evicted(id, items));
         }
     }
 
     /// Records the part of a reply that has arrived, marked as incomplete, and starts to save it.
     pub(super) fn commit_partial(&self, partial: &Message) {
-        let shared = &self.turn.shared;
+        let shared = &self.permit.shared;
         if let Ok(committed) = shared.commit(&self.planned, &partial.clone().incomplete()) {
             self.tell_evicted(&committed.evicted);
             // A drop cannot wait for the save.
@@ -301,9 +294,9 @@ impl Drop for Transaction {
     fn drop(&mut self) {
         if !self.is_told {
             // The only wait is for an answer, so a request was in flight and may be billed.
-            self.turn.shared.spend_on_reply(self.attempts.len() + 1, None, true);
+            self.permit.shared.spend_on_reply(self.attempts.len() + 1, None, true);
             let error = Error::new(ErrorKind::Interrupted, "the exchange was dropped before its reply was complete");
-            self.turn.shared.tell_failed(&self.span, &error);
+            self.permit.shared.tell_failed(&self.span, &error);
         }
     }
 }

@@ -8,6 +8,7 @@
 mod arguments;
 mod call;
 mod content;
+mod convert;
 mod object;
 mod role;
 mod sent;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
 pub use crate::json::RawJson;
-use crate::json::described;
+use crate::text::described;
 pub(crate) use object::twice;
 use object::{Known, Member, Object, known};
 

@@ -118,16 +118,13 @@ impl ToCut<'_> {
                 break;
             }
             let (cuts, found) = self.at(length);
-            match self.fits((cuts, found)) {
-                Some(cuts) => {
-                    best = cuts;
-                    tokens = found;
-                    enough = sum(length);
-                }
-                None => {
-                    too_much = sum(length);
-                    too_dear = found;
-                }
+            if let Some(cuts) = self.fits((cuts, found)) {
+                best = cuts;
+                tokens = found;
+                enough = sum(length);
+            } else {
+                too_much = sum(length);
+                too_dear = found;
             }
         }
         Some(best)

@@ -33,6 +33,7 @@ mod view;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
@@ -106,7 +107,7 @@ macro_rules! draft_through {
     )*};
 }
 
-draft_through!(&S, Box<S>);
+draft_through!(&S, Box<S>, Arc<S>);
 
 /// A cache for one strategy and one conversation, such as an index. The caller keeps it from plan
 /// to plan. A draft must not depend on its content.

@@ -150,6 +150,15 @@ impl Plan {
         }
     }
 
+    /// The messages that are sent, as a type of another crate: `plan.messages_as::<T>()` with the
+    /// `T` of your client, such as `async-openai`'s `ChatCompletionRequestMessage`.
+    ///
+    /// # Errors
+    /// As [`Message::to_serde`].
+    pub fn messages_as<T: serde::de::DeserializeOwned>(&self) -> Result<Vec<T>> {
+        self.messages().iter().map(Message::to_serde).collect()
+    }
+
     /// The messages that are sent, in order, the head first: those of [`request`](Self::request),
     /// as adapted to the server ([`Planner::dialect`](super::Planner::dialect)). Members outside
     /// the specification stay in the record.

@@ -111,7 +111,7 @@ impl Ladder {
 impl Strategy for Ladder {
     fn spec(&self) -> Cow<'static, str> {
         self.name.clone().unwrap_or_else(|| {
-            let steps: Vec<_> = self.steps.iter().map(|step| step.spec()).collect();
+            let steps: Vec<_> = self.steps.iter().map(Strategy::spec).collect();
             format!("ladder:{}", steps.join("/")).into()
         })
     }

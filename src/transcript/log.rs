@@ -11,8 +11,8 @@ use crate::body::{byte_of, position, read_message};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
-use crate::json::described;
 use crate::message::Message;
+use crate::text::described;
 
 /// The content of a log.
 pub(super) struct Log {

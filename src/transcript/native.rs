@@ -12,10 +12,11 @@ use crate::conversation::{
     Conversation, Damage, Item, ItemId, Mark, Metadata, ReplacedHeads, Restore, RestoreItem, Round, Summary, Timestamp,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::{RawJson, described};
+use crate::json::RawJson;
 use crate::ledger::{Fingerprint, Ledger, Packed};
 use crate::message::Message;
 use crate::spending::Spending;
+use crate::text::described;
 use crate::tokens::Calibration;
 
 pub(super) const FORMAT_KEY: &str = "turnwise";

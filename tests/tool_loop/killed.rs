@@ -1,5 +1,6 @@
-//! Tool loops whose process is killed at any moment: a finished call is never run again, and one that was killed while it
-//! ran is reported and not run again by itself.
+//! Tool loops whose process is killed at any moment, and that are stopped for a person's approval
+//! now and then: a finished call is never run again, no call runs without approval, and one that
+//! was killed while it ran is reported and not run again unless that is asked for.
 //!
 //! The test starts itself as the process to kill. `TURNWISE_KILLS` is the number of schedules (50 when it is not set).
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
 use turnwise::manager::Outcome;
 use turnwise::tokens::CounterFn;
-use turnwise::{ChatRequest, ConversationManager, ErrorKind, Message, TokenBudget, ToolCall, Transcript};
+use turnwise::{Approval, ChatRequest, ConversationManager, ErrorKind, Message, TokenBudget, ToolCall, Transcript};
 
 const FOLDER: &str = "TURNWISE_KILLED_IN";
 const RERUN: &str = "TURNWISE_RERUN";
@@ -23,6 +24,10 @@ const ROUNDS: usize = 3;
 const CALLS: usize = 4;
 /// How the process ends when it finds calls of unknown outcome.
 const UNKNOWN: i32 = 3;
+/// How the process ends when a person has to decide.
+const UNDECIDED: i32 = 4;
+/// The call that is always refused.
+const REFUSED: &str = "1-2";
 
 /// Calls tools in `ROUNDS` rounds, then answers.
 struct Agent;
@@ -72,6 +77,13 @@ async fn work(folder: &Path) -> i32 {
     let is_begun = chat.turn_count() > 0;
     let tools = if is_begun { chat.resume_tools(handler) } else { chat.run_tools("Go.", handler) };
     let tools = if std::env::var_os(RERUN).is_some() { tools.rerun_unknown() } else { tools };
+    let tools = tools.approve({
+        let note = note.clone();
+        move |calls| {
+            let note = note.clone();
+            async move { decide(&calls, note).await }
+        }
+    });
     let tools = tools.parallel(std::num::NonZeroUsize::new(fastrand::usize(1..=CALLS)).unwrap());
     note("up".to_owned());
     match tools.await {
@@ -87,16 +99,38 @@ async fn work(folder: &Path) -> i32 {
             }
             UNKNOWN
         }
+        Err(error) if error.kind() == ErrorKind::ApprovalNeeded => {
+            note("undecided".to_owned());
+            UNDECIDED
+        }
         Err(error) => panic!("{error}"),
     }
+}
+
+/// One of three times it stops for a person; one call is refused.
+async fn decide(calls: &[ToolCall], note: impl Fn(String)) -> Vec<Approval> {
+    tokio::time::sleep(Duration::from_micros(fastrand::u64(0..3_000))).await;
+    if fastrand::u8(0..3) == 0 {
+        return vec![Approval::Stop; calls.len()];
+    }
+    let decide = |call: &ToolCall| {
+        let id = call.id().unwrap();
+        if id == REFUSED {
+            return Approval::refuse("not this one");
+        }
+        note(format!("allowed {id}"));
+        Approval::Allow
+    };
+    calls.iter().map(decide).collect()
 }
 
 /// What the processes of one schedule have noted.
 #[derive(Default)]
 struct Log {
     up: usize,
-    /// By id: how often it was begun, ended, and reported as unknown.
-    calls: BTreeMap<String, [usize; 3]>,
+    undecided: usize,
+    /// By id: how often it was begun, ended, reported as unknown, and allowed.
+    calls: BTreeMap<String, [usize; 4]>,
 }
 
 impl Log {
@@ -104,9 +138,10 @@ impl Log {
         let mut log = Self::default();
         for line in fs::read_to_string(folder.join("log")).unwrap_or_default().lines() {
             match line.split_once(' ') {
+                None if line == "undecided" => log.undecided += 1,
                 None => log.up += 1,
                 Some((what, id)) => {
-                    let what = ["begin", "end", "unknown"].iter().position(|known| *known == what).unwrap();
+                    let what = ["begin", "end", "unknown", "allowed"].iter().position(|known| *known == what).unwrap();
                     log.calls.entry(id.to_owned()).or_default()[what] += 1;
                 }
             }
@@ -133,9 +168,9 @@ fn saved(folder: &Path) -> Vec<String> {
     ids.filter(|id| text.contains(&format!("result {id}"))).collect()
 }
 
-/// Kills the first processes of a schedule, and lets the last ones end; how many were killed, and how many calls were
-/// found unknown.
-fn schedule(folder: &Path) -> [usize; 2] {
+/// Kills the first processes of a schedule, and lets the last ones end; how many were killed, how
+/// many calls were found unknown, and how often a person had to decide.
+fn schedule(folder: &Path) -> [usize; 3] {
     let (mut kills, mut reruns) = (0, false);
     let most = fastrand::usize(1..=5);
     loop {
@@ -156,17 +191,19 @@ fn schedule(folder: &Path) -> [usize; 2] {
             let begun = |log: &Log| log.calls[id][0];
             assert_eq!(begun(&before.0), begun(&after), "{id} has a result and was run again");
         }
-        for (id, [begun, _, unknown]) in &after.calls {
+        for (id, [begun, _, unknown, allowed]) in &after.calls {
             assert!(*begun <= 1 + unknown, "{id} was run {begun} times and reported {unknown} times");
+            assert!(begun <= allowed, "{id} was run {begun} times and allowed {allowed} times");
+            assert!(id != REFUSED, "a refused call was run");
         }
         match code {
             Some(0) => {
-                let unknown = after.calls.values().map(|[_, _, unknown]| unknown).sum();
-                return [kills, unknown];
+                let unknown = after.calls.values().map(|[_, _, unknown, _]| unknown).sum();
+                return [kills, unknown, after.undecided];
             }
             // Somebody has found out, and says that they may run again.
             Some(UNKNOWN) => reruns = true,
-            None => {}
+            None | Some(UNDECIDED) => {}
             Some(code) => panic!("code {code}: {}", fs::read_to_string(folder.join("errors")).unwrap()),
         }
     }
@@ -175,20 +212,27 @@ fn schedule(folder: &Path) -> [usize; 2] {
 #[test]
 fn invariant_12_no_finished_call_runs_twice_whenever_the_process_is_killed() {
     let schedules: usize = std::env::var("TURNWISE_KILLS").map_or(50, |kills| kills.parse().unwrap());
-    let mut sums = [0, 0];
+    let mut sums = [0; 3];
     for _ in 0..schedules {
         let folder = tempfile::TempDir::new().unwrap();
         let found = schedule(folder.path());
-        sums = [sums[0] + found[0], sums[1] + found[1]];
+        sums = std::array::from_fn(|at| sums[at] + found[at]);
         let file = Transcript::load(folder.path().join("chat.json")).unwrap();
         let texts: Vec<_> = file.conversation.path().messages().map(|message| message.text().into_owned()).collect();
         let mut expected = vec!["Go.".to_owned()];
         for round in 0..ROUNDS {
             expected.push(String::new());
-            expected.extend((0..CALLS).map(|n| format!("result {round}-{n}")));
+            let result = |id: String| match &*id {
+                REFUSED => "Error: not approved: not this one".to_owned(),
+                id => format!("result {id}"),
+            };
+            expected.extend((0..CALLS).map(|n| result(format!("{round}-{n}"))));
         }
         expected.push("Done.".to_owned());
         assert_eq!(texts, expected);
     }
-    println!("{schedules} schedules, {} kills, {} calls of unknown outcome", sums[0], sums[1]);
+    let [kills, unknown, undecided] = sums;
+    println!(
+        "{schedules} schedules, {kills} kills, {undecided} stops for a person, {unknown} calls of unknown outcome"
+    );
 }

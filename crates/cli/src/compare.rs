@@ -64,7 +64,8 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
 /// The default budget, chosen so that something must be left out: half of the longest conversation.
 /// If the largest request must hold more than that, it is that request plus a quarter.
 fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models) -> Result<(u64, &'static str)> {
-    let (mut longest, mut must) = (0, 0);
+    let mut longest = 0;
+    let mut must = 0;
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
         let dialect = dialect_of(&args.dialect, Some(file))?;

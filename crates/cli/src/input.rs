@@ -32,7 +32,8 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
     let only = input.only.clone();
     let mut is_missing = only.is_some();
     let mut last = 0;
-    let (mut warned, mut newest) = (0, 0);
+    let mut warned = 0;
+    let mut newest = 0;
     let mut all = files.iter().enumerate().flat_map(|(index, file)| of_file(file).map(move |read| (index, read)));
     std::iter::from_fn(move || {
         let next = match &only {
@@ -154,7 +155,8 @@ pub(crate) fn for_each(
     input: &args::Input,
     mut act: impl FnMut(Loaded) -> Result<()>,
 ) -> Result<()> {
-    let (mut code, mut is_any_done) = (None, false);
+    let mut code = None;
+    let mut is_any_done = false;
     let mut unread = Unread::default();
     for (file, loaded) in chosen(files, input) {
         let failure = match loaded.map(&mut act) {

@@ -108,7 +108,8 @@ fn images(rule: ImageRule) -> String {
             format!("{} tokens, plus {} for each tile of 512 pixels", thousands(base), thousands(tile))
         }
         ImageRule::Patches { per_thousand, most } => {
-            let (each, most) = (thousands(per_thousand), thousands(most));
+            let each = thousands(per_thousand);
+            let most = thousands(most);
             format!("{each} tokens per 1,000 patches of 32 pixels, at most {most} patches per image")
         }
         _ => "a rule unknown to this program".to_owned(),

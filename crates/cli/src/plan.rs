@@ -41,7 +41,8 @@ pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
 }
 
 pub(crate) fn trim(args: &args::Trim, models: &Models) -> Result<()> {
-    let (args, body) = (&args.planned, args.body);
+    let body = args.body;
+    let args = &args.planned;
     let strategy = parse(&args.how.strategy)?;
     let mut out = stdout(true);
     input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {
@@ -97,7 +98,8 @@ fn to_keep(plan: &Plan, strategy: &dyn Strategy, conversation: &Conversation, me
 
 /// The item of the message with this index; `None` if it belongs to the head.
 fn item(conversation: &Conversation, message: usize) -> Result<Option<ItemId>> {
-    let (head, path) = (conversation.head().len(), conversation.path());
+    let head = conversation.head().len();
+    let path = conversation.path();
     let Some(position) = message.checked_sub(head) else { return Ok(None) };
     let item = path.item(position).ok_or_else(|| {
         let last = (head + path.len()).saturating_sub(1);

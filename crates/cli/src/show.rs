@@ -37,7 +37,8 @@ fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
     let path = file.conversation.path();
     let model = file.model.as_deref().map_or(String::new(), |model| format!(", model {}", clean(model)));
     let messages = counted(path.head().len() + path.len(), "message");
-    let (turns, tools) = (counted(path.turns(), "turn"), counted(file.tools.len(), "tool definition"));
+    let turns = counted(path.turns(), "turn");
+    let tools = counted(file.tools.len(), "tool definition");
     writeln!(out, "{DIM}{messages}, {turns}, {tools}{model}{DIM:#}")?;
     for (key, value) in file.conversation.metadata().iter() {
         writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), clean(value))?;
@@ -103,7 +104,8 @@ fn beside(out: &mut impl Write, conversation: &Conversation) -> Result<()> {
     }
     for branch in others {
         let last = conversation.get(branch.leaf).map_or(String::new(), |item| said(item.message()));
-        let (leaf, length) = (branch.leaf.to_string(), counted(branch.len, "message"));
+        let leaf = branch.leaf.to_string();
+        let length = counted(branch.len, "message");
         writeln!(out, "{leaf:>5}  {DIM}{length}{DIM:#}  {last}")?;
     }
     for (number, summary) in conversation.summaries().enumerate() {

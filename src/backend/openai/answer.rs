@@ -12,8 +12,9 @@ use crate::backend::classify::is_error;
 use crate::backend::{BackendError, ChatReply, FinishReason, Usage};
 use crate::encoding::Encoding;
 use crate::halves::mended;
-use crate::json::{RawJson, described};
+use crate::json::RawJson;
 use crate::message::Message;
+use crate::text::described;
 
 /// The largest answer that is read, in bytes: about a thousand times the longest reply of a model.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -66,7 +67,8 @@ impl Answer {
 
     /// The reply in the body; `begun` is the part that was read already.
     pub(super) async fn reply(&mut self, begun: Vec<u8>) -> Result<ChatReply, BackendError> {
-        let (body, status) = (self.rest(begun).await?, self.response.status().as_u16());
+        let body = self.rest(begun).await?;
+        let status = self.response.status().as_u16();
         beside(body.len(), move || read(status, &body)).await?
     }
 

@@ -91,15 +91,18 @@ impl<T: Send + 'static> Call<T> {
             }
         };
         *request.body_mut() = Some(self.body.clone().into());
-        let (url, server) = (request.url().to_string(), server(request.url()));
-        let (time, began) = (self.retry.attempt_time.min(left), Instant::now());
+        let url = request.url().to_string();
+        let server = server(request.url());
+        let time = self.retry.attempt_time.min(left);
+        let began = Instant::now();
         let late = || BackendError::timeout(format!("no complete answer within {} seconds", time.as_secs_f32()));
         let response = match tokio::time::timeout(time, self.clients.http.execute(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return (None, Err(unreachable(&server, error))),
             Err(_) => return (None, Err(late())),
         };
-        let (status, wait) = (response.status(), retry_after(response.headers()));
+        let status = response.status();
+        let wait = retry_after(response.headers());
         let answer = Answer::new(response, self.retry.idle_time);
         let reading = async { if status.is_success() { (self.read)(answer).await } else { Err(answer.error().await) } };
         let outcome = tokio::time::timeout(time.saturating_sub(began.elapsed()), reading).await;

@@ -1,10 +1,9 @@
 //! `Endpoint`: the server's address, its keys, and the HTTP client, or why there is none.
 
-use std::env::VarError;
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 
-use async_openai::config::{Config, OPENAI_API_BASE, OpenAIConfig};
+use async_openai::config::{Config, OPENAI_API_BASE};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::ExposeSecret;
 
@@ -15,6 +14,8 @@ use crate::backend::secrets::{Secrets, address};
 #[derive(Clone)]
 pub(super) struct Endpoint {
     config: Arc<dyn Config>,
+    /// In the place of the crate's own.
+    http: Option<reqwest::Client>,
     /// Created on first use, because that reads certificates, and a program that only plans needs
     /// none.
     clients: Arc<OnceLock<Result<Clients, Refusal>>>,
@@ -39,47 +40,29 @@ pub(super) type Refusal = Arc<str>;
 impl Endpoint {
     pub(super) fn new(config: impl Config + 'static) -> Self {
         let shown = address(config.api_base()).into();
-        Self { config: Arc::new(config), clients: Arc::default(), shown }
+        Self { config: Arc::new(config), http: None, clients: Arc::default(), shown }
+    }
+
+    /// The same endpoint, reached by another client.
+    pub(super) fn with_client(self, client: reqwest::Client) -> Self {
+        Self { http: Some(client), clients: Arc::default(), ..self }
     }
 
     /// The clients of the server. [Check the key](Self::check_key) first.
     pub(super) fn clients(&self) -> Result<Clients, Refusal> {
         let made = || {
-            let http = http(self.config.api_base().starts_with("http://"))?;
+            let http = match &self.http {
+                Some(own) => own.clone(),
+                None => http(self.config.api_base().starts_with("http://"))?,
+            };
             let addressing = async_openai::Client::build(http.clone(), Arc::clone(&self.config));
             Ok(Clients { addressing, http, secrets: secrets(&*self.config) })
         };
         self.clients.get_or_init(made).clone()
     }
 
-    /// The endpoint that environment variables name.
-    pub(super) fn of_variables(get: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, Refusal> {
-        let read = |name: &str| match get(name) {
-            Ok(value) => Ok(Some(value.trim().to_owned())),
-            Err(VarError::NotPresent) => Ok(None),
-            Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid UTF-8")),
-        };
-        let base = read("OPENAI_BASE_URL")?;
-        if base.as_deref() == Some("") {
-            return Err("OPENAI_BASE_URL is empty; without it requests go to OpenAI".into());
-        }
-        let base = base.as_deref().unwrap_or(OPENAI_API_BASE).trim_end_matches('/');
-        check_base(base).map_err(|why| format!("OPENAI_BASE_URL: {why}"))?;
-        let key = read("OPENAI_API_KEY")?.unwrap_or_default();
-        // Organization and project are sent only to OpenAI, not to other servers.
-        let of_account = |name: &str| -> Result<String, Refusal> {
-            let value = if base == OPENAI_API_BASE { read(name)?.unwrap_or_default() } else { String::new() };
-            match HeaderValue::from_str(&value) {
-                Ok(_) => Ok(value),
-                Err(_) => Err(format!("{name} holds characters that cannot be sent").into()),
-            }
-        };
-        let (organization, project) = (of_account("OPENAI_ORG_ID")?, of_account("OPENAI_PROJECT_ID")?);
-        Ok(Self::new(config(base, &key).with_org_id(organization).with_project_id(project)))
-    }
-
-    /// Refuses a key that cannot be sent, on which `async-openai` would panic, and a missing key if
-    /// one is needed.
+    /// Refuses a key that cannot be sent, on which configurations of `async-openai` panic, and a
+    /// missing key if one is needed.
     pub(super) fn check_key(&self) -> Result<(), &'static str> {
         let config = &self.config;
         if HeaderValue::from_str(config.api_key().expose_secret()).is_err() {
@@ -87,11 +70,8 @@ impl Endpoint {
         }
         let headers = config.headers();
         let sent = headers.get(AUTHORIZATION).map(|value| value.as_bytes().trim_ascii());
-        if config.api_base().trim_end_matches('/') == OPENAI_API_BASE && sent == Some(b"Bearer") {
-            Err(NO_KEY)
-        } else {
-            Ok(())
-        }
+        let has_none = sent.is_none() || sent == Some(b"Bearer");
+        if config.api_base().trim_end_matches('/') == OPENAI_API_BASE && has_none { Err(NO_KEY) } else { Ok(()) }
     }
 }
 
@@ -117,25 +97,32 @@ fn secrets(config: &dyn Config) -> Secrets {
     Secrets::new(std::iter::once(key).chain(of_headers).chain(of_query).chain(password))
 }
 
-/// A configuration that ignores the environment variables for `OpenAI`.
-pub(super) fn config(base: &str, key: &str) -> OpenAIConfig {
-    let config = OpenAIConfig::new().with_org_id("").with_project_id("");
-    config.with_api_base(base.trim().trim_end_matches('/')).with_api_key(key.trim())
-}
-
 /// A client that follows no redirects, which would send the conversation, and headers with keys,
 /// elsewhere.
 fn http(is_plain: bool) -> Result<reqwest::Client, Refusal> {
-    let refusal = |error: &dyn Error| -> Refusal { format!("no HTTP client: {}", with_causes(error)).into() };
     let tls = match tls::of_system() {
         // TLS is impossible without the system's certificates, but a server without TLS does not
         // need them.
         Err(_) if is_plain => tls::without_certificates(),
         of_system => of_system,
     };
-    let tls = tls.map_err(|error| refusal(&error))?;
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-    client.tls_backend_preconfigured(tls).build().map_err(|error| refusal(&error))
+    let tls = tls.map_err(|error| no_client(&error))?;
+    builder(tls).build().map_err(|error| no_client(&error))
+}
+
+/// What a client of ours is built from. It follows no redirect: one would take the conversation,
+/// and headers with keys, to another place.
+fn builder(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).tls_backend_preconfigured(tls)
+}
+
+/// The same with the system's certificates, for a client of the caller's.
+pub(super) fn client_builder() -> Result<reqwest::ClientBuilder, Refusal> {
+    tls::of_system().map(builder).map_err(|error| no_client(&error))
+}
+
+fn no_client(error: &dyn Error) -> Refusal {
+    format!("no HTTP client: {}", with_causes(error)).into()
 }
 
 fn with_causes(error: &dyn Error) -> String {

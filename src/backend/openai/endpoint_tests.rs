@@ -1,5 +1,7 @@
 use std::collections::HashMap;
+use std::env::VarError;
 
+use super::super::options::OpenAiOptions;
 use super::*;
 
 fn of(variables: &[(&str, &str)]) -> Result<Endpoint, Refusal> {
@@ -20,7 +22,7 @@ const LOCAL: (&str, &str) = ("OPENAI_BASE_URL", " http://127.0.0.1:8080/v1/ ");
 #[test]
 fn an_administrators_key_is_never_sent() {
     let endpoint = of(&[LOCAL, ("OPENAI_ADMIN_KEY", "sk-admin")]).unwrap();
-    assert_eq!(header(&endpoint, "authorization").unwrap(), "Bearer ");
+    assert_eq!(header(&endpoint, "authorization"), None);
     assert_eq!(endpoint.config.api_base(), "http://127.0.0.1:8080/v1");
 }
 
@@ -48,8 +50,8 @@ fn a_key_is_needed_for_openai_alone() {
     assert!(of(&[]).unwrap().check_key().unwrap_err().contains("OPENAI_API_KEY"));
     of(&[LOCAL]).unwrap().check_key().unwrap();
     of(&[("OPENAI_API_KEY", "sk-x")]).unwrap().check_key().unwrap();
-    let own_header = config(OPENAI_API_BASE, "").with_header(AUTHORIZATION, "Basic x").unwrap();
-    Endpoint::new(own_header).check_key().unwrap();
+    let own_header = OpenAiOptions::default().header("Authorization", "Basic x");
+    own_header.endpoint().unwrap().check_key().unwrap();
 }
 
 #[test]
@@ -77,10 +79,40 @@ fn a_missing_key_names_the_variable_for_a_server_of_ones_own_too() {
 #[test]
 fn no_key_of_a_configuration_is_shown() {
     let base = "https://me:password1@gate.example/v1?key=from-the-query";
-    let config = config(base, "from-the-key").with_header("x-api-key", "from-the-header").unwrap();
-    let endpoint = Endpoint::new(config);
+    let options = OpenAiOptions::new(base).key("from-the-key").header("x-api-key", "from-the-header");
+    assert!(!format!("{options:?}").contains("from-the"), "{options:?}");
+    let endpoint = options.endpoint().unwrap();
     assert_eq!(&*endpoint.shown, "https://gate.example/v1");
     let echoed = "password1 from-the-query from-the-key from-the-header; and words";
     let told = crate::backend::secrets::shown(echoed, &endpoint.clients().unwrap().secrets).unwrap();
     assert_eq!(told, "[key] [key] [key] [key]; and words");
+}
+
+#[test]
+fn azure_has_its_own_address_header_and_version() {
+    let options = OpenAiOptions::azure("https://example.openai.azure.com/", "gpt-4o-eu", "2024-10-21").key(" k1 ");
+    let endpoint = options.endpoint().unwrap();
+    assert_eq!(
+        endpoint.config.url("/chat/completions"),
+        "https://example.openai.azure.com/openai/deployments/gpt-4o-eu/chat/completions"
+    );
+    assert_eq!((header(&endpoint, "api-key").as_deref(), header(&endpoint, "authorization")), (Some("k1"), None));
+    assert_eq!(endpoint.config.query(), [("api-version", "2024-10-21")]);
+}
+
+#[test]
+fn the_last_header_of_a_name_counts_and_what_cannot_be_sent_is_refused_without_showing_it() {
+    let options = OpenAiOptions::new("http://127.0.0.1:1/v1").key("k").header("X-A", "1").header("x-a", "2");
+    let endpoint = options.clone().header("authorization", "Basic x").endpoint().unwrap();
+    assert_eq!(header(&endpoint, "x-a").as_deref(), Some("2"));
+    assert_eq!(header(&endpoint, "authorization").as_deref(), Some("Basic x"));
+    for (refused, says) in [
+        (options.clone().header("x-b", "secret\n"), "`x-b` holds characters"),
+        (options.clone().header("secret key", "1"), "the name of a header"),
+        (options.key("secret\u{7f}x"), "the key holds characters"),
+        (OpenAiOptions::new("127.0.0.1:8080/secret"), "without http://"),
+    ] {
+        let refused = refused.endpoint().err().unwrap();
+        assert!(refused.contains(says) && !refused.contains("secret"), "{refused}");
+    }
 }

@@ -5,19 +5,29 @@
 //! ours takes the place of its own: it receives the request that `async-openai` has addressed,
 //! inserts our body, sends it, and keeps the answer. It also contains the only retry loop.
 //!
-//! Use the re-export of [`async_openai`] to build a client's configuration with the same version;
-//! it may change in any release. (Its own `Client` panics in a program that has installed no TLS
-//! provider: this crate does not choose one for the process.)
+//! # A program that uses `async-openai` already
+//! Messages go through JSON, so any version will do:
+//! [`Message::from_serde`](crate::Message::from_serde) takes one of its messages, and
+//! [`Plan::messages_as`](crate::Plan::messages_as) gives what is to be sent as a list of them. The
+//! order of keys stays. The repository's example `async_openai.rs` does both.
+//!
+//! A configuration of the version that is used here, 0.43, is taken with the feature
+//! `async-openai-043`: `OpenAi::new`, and that crate as a re-export. A later release that uses
+//! another version has another feature. ([`OpenAiOptions`] needs none. The `Client` of that crate
+//! panics in a program that has installed no TLS provider: this crate does not choose one for the
+//! process.)
 
 mod answer;
 mod beside;
 mod call;
 mod endpoint;
+mod environment;
 mod halves;
 #[cfg(test)]
 #[cfg(unix)]
 mod hostile_tests;
 mod merge;
+mod options;
 mod parts;
 mod reading;
 mod retry;
@@ -28,19 +38,22 @@ mod tls;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use async_openai::config::Config;
 use futures_util::TryStreamExt;
 use tokio::time::Instant;
 
 use super::stream::{EventStream, at_once};
 use super::{BackendError, BoxFuture, ChatBackend, ChatReply};
+use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::request::ChatRequest;
 use call::{Call, Outcome, Read};
-use endpoint::{Endpoint, Refusal, check_base, config};
+use endpoint::{Endpoint, Refusal};
 use reading::{Begun, Limits};
 
+#[cfg(feature = "async-openai-043")]
 pub use async_openai;
+pub use options::OpenAiOptions;
+pub use reqwest;
 pub use retry::Retry;
 
 /// A chat-completions endpoint.
@@ -101,16 +114,57 @@ impl OpenAi {
     /// The endpoint with this base URL (such as `http://127.0.0.1:8080/v1`) and key, which may be
     /// empty.
     pub fn at(base_url: &str, key: &str) -> Self {
-        Self::of(check_base(base_url.trim()).map(|()| Endpoint::new(config(base_url, key))))
+        Self::with_options(OpenAiOptions::new(base_url).key(key))
     }
 
-    /// The endpoint of any configuration of `async-openai`, such as for Azure or custom headers.
-    /// (`OpenAIConfig::new` reads the environment, including `OPENAI_ADMIN_KEY`.)
+    /// An endpoint with headers or a query of your own, or Azure's; see [`OpenAiOptions`].
+    pub fn with_options(options: OpenAiOptions) -> Self {
+        Self::of(options.endpoint())
+    }
+
+    /// The same endpoint, reached by an HTTP client of yours, such as one with a proxy, connection
+    /// limits or layers (`connector_layer`): [`client_builder`](Self::client_builder) is what the
+    /// crate's own client is built from. Times are limited by [`Retry`]; a time limit of the client
+    /// holds too.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use turnwise::OpenAi;
+    /// use turnwise::backend::openai::reqwest::Proxy;
+    ///
+    /// # fn client() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = OpenAi::client_builder()?.proxy(Proxy::all("http://127.0.0.1:3128")?).build()?;
+    /// let backend = OpenAi::from_env().with_client(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_client(mut self, client: reqwest::Client) -> Self {
+        self.endpoint = self.endpoint.map(|endpoint| endpoint.with_client(client));
+        self
+    }
+
+    /// What the crate's own HTTP client is built from: the system's certificates, TLS by `rustls`
+    /// over `ring`, and no redirects, since one would take the conversation, and headers with keys,
+    /// to another place. The types are those of the re-exported [`reqwest`].
+    ///
+    /// For certificates of your own build a client from scratch: `reqwest::Client::builder()` needs
+    /// a TLS provider, by a feature of `reqwest` in your program or installed for the process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoBackend`] where the system has no certificates.
+    pub fn client_builder() -> crate::Result<reqwest::ClientBuilder> {
+        endpoint::client_builder().map_err(|why| Error::new(ErrorKind::NoBackend, &*why))
+    }
+
+    /// Any configuration of `async-openai` 0.43. (`OpenAIConfig::new` reads the environment, also
+    /// `OPENAI_ADMIN_KEY`.)
     ///
     /// # Panics
     /// A send panics if the configuration's `headers` do: those of `async-openai` panic on an
     /// organization or project that is not a valid header value.
-    pub fn new(config: impl Config + 'static) -> Self {
+    #[cfg(feature = "async-openai-043")]
+    pub fn new(config: impl async_openai::config::Config + 'static) -> Self {
         Self::of(Ok(Endpoint::new(config)))
     }
 
@@ -144,8 +198,7 @@ impl OpenAi {
         let body = serde_json::to_vec(&request)
             .map_err(|e| BackendError::malformed("the request cannot be written as JSON").with_source(e))?;
         let Self { retry, overflow_words, .. } = self;
-        let (body, outcome) = (body.into(), Mutex::default());
-        let call = Call { body, clients, retry, overflow_words, read, outcome };
+        let call = Call { body: body.into(), clients, retry, overflow_words, read, outcome: Mutex::default() };
         call.send(request.model.unwrap_or_default()).await
     }
 

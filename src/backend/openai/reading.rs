@@ -64,7 +64,8 @@ impl Begun {
         if matches!(first, Some(b'{' | b'[' | b'<')) {
             return answer.reply(begun).await.map(|reply| Self::Whole(Box::new(reply)));
         }
-        let (events, reply) = (Events::new(begun), Streamed::default());
+        let events = Events::new(begun);
+        let reply = Streamed::default();
         let mut reading = Reading { answer, events, reply, ready: VecDeque::new(), until: None, is_over: false };
         reading.fill().await?;
         Ok(Self::Events(Box::new(reading)))
@@ -74,7 +75,8 @@ impl Begun {
 impl Reading {
     /// The events, as long as they arrive within the limits.
     pub(super) fn events(self: Box<Self>, mut attempts: Vec<Attempt>, limits: Limits) -> EventStream {
-        let (begun, first) = (Instant::now(), attempts.last().map(|attempt| attempt.elapsed).unwrap_or_default());
+        let begun = Instant::now();
+        let first = attempts.last().map(|attempt| attempt.elapsed).unwrap_or_default();
         let mut attempts = move || {
             if let Some(last) = attempts.last_mut() {
                 last.elapsed = first + begun.elapsed();
@@ -161,7 +163,8 @@ impl Reading {
     }
 
     async fn take(&mut self, event: Event) -> Result<(), BackendError> {
-        let (mut reply, mut ready) = (std::mem::take(&mut self.reply), std::mem::take(&mut self.ready));
+        let mut reply = std::mem::take(&mut self.reply);
+        let mut ready = std::mem::take(&mut self.ready);
         let length = event.data.len();
         let take = move || {
             let taken = reply.take_event(&event, &mut ready);

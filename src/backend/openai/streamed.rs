@@ -14,7 +14,7 @@ use crate::backend::nesting::Nesting;
 use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
 use crate::encoding::Encoding;
 use crate::halves::mended;
-use crate::json::described;
+use crate::text::described;
 
 /// A reply as far as its chunks have arrived. At the end it is written as the completion that the
 /// server would have sent without streaming, and read like one, so that both ways give the same
@@ -202,7 +202,8 @@ impl Streamed {
 
     /// The position of a call, or a new one: servers leave out the index, or number all calls 0.
     fn place(&mut self, index: Option<u64>, piece: &Piece) -> usize {
-        let (id, name) = (piece.id.as_deref(), piece.name.as_deref());
+        let id = piece.id.as_deref();
+        let name = piece.name.as_deref();
         let known = match index {
             Some(index) => self.newest.get(&index).copied(),
             None => self.calls.len().checked_sub(1),
@@ -284,7 +285,8 @@ impl Streamed {
 
     /// The whole reply.
     pub(super) fn whole(mut self) -> Result<ChatReply, BackendError> {
-        let (halves, mut written) = (std::mem::take(&mut self.halves), Vec::new());
+        let halves = std::mem::take(&mut self.halves);
+        let mut written = Vec::new();
         let done = self.completion().and_then(|completion| completion.write(&mut written));
         done.map_err(|e| BackendError::malformed("the reply cannot be written as JSON").with_source(e))?;
         let (written, alone) = halves.whole(written);

@@ -151,7 +151,7 @@ fn given(rest: &str) -> Option<String> {
 
 /// Parses `#7` or `7`.
 fn id(rest: &str) -> Option<ItemId> {
-    rest.strip_prefix('#').unwrap_or(rest).parse().ok().map(ItemId::from_index)
+    rest.parse().ok()
 }
 
 /// Splits off an id such as `#7` at the start of the arguments.

@@ -132,7 +132,8 @@ fn trimmed(plan: &Plan) {
     let runs = plan.runs();
     let count =
         |fate: Fate| runs.iter().filter(|run| run.fate == fate).map(turnwise::plan::Run::messages).sum::<usize>();
-    let (left_out, shorter) = (plan.evicted(), count(Fate::Shrunk));
+    let left_out = plan.evicted();
+    let shorter = count(Fate::Shrunk);
     if left_out + shorter == 0 {
         return;
     }
@@ -143,6 +144,7 @@ fn trimmed(plan: &Plan) {
         0 => String::new(),
         shorter => format!(", {} of them shortened", thousands(shorter as u64)),
     };
-    let (tokens, limit) = (figure(plan, plan.tokens().total()), thousands(plan.budget().limit));
+    let tokens = figure(plan, plan.tokens().total());
+    let limit = thousands(plan.budget().limit);
     note(format_args!("{sent} of {} sent{summary}{shortened}, {tokens} of {limit} tokens", counted(all, "message")));
 }

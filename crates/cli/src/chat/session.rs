@@ -45,7 +45,8 @@ enum Ask {
 
 impl<'a> Session<'a> {
     pub(super) fn new(chat: ConversationManager, args: &'a Chat) -> Self {
-        let (file, is_person) = (args.file.clone(), stdin().is_terminal());
+        let file = args.file.clone();
+        let is_person = stdin().is_terminal();
         Self {
             args,
             chat,

@@ -33,14 +33,16 @@ pub(super) fn branches(chat: &ConversationManager) -> Result<()> {
     for branch in record.branches() {
         let last = record.get(branch.leaf).map(Item::message).map_or_else(String::new, said);
         let here = if branch.is_current { "  <- here" } else { "" };
-        let (leaf, length) = (branch.leaf.to_string(), counted(branch.len, "message"));
+        let leaf = branch.leaf.to_string();
+        let length = counted(branch.len, "message");
         writeln!(out, "{leaf:>6}  {DIM}{length:>11}{DIM:#}  {last}{here}")?;
         is_at_end |= branch.is_current;
     }
     match record.leaf() {
         Some(leaf) if !is_at_end => {
             let last = record.get(leaf).map(Item::message).map_or_else(String::new, said);
-            let (leaf, length) = (leaf.to_string(), counted(record.path().len(), "message"));
+            let leaf = leaf.to_string();
+            let length = counted(record.path().len(), "message");
             writeln!(out, "{leaf:>6}  {DIM}{length:>11}{DIM:#}  {last}  <- here; other branches continue from it")?;
         }
         Some(_) => {}
@@ -54,7 +56,8 @@ pub(super) fn branches(chat: &ConversationManager) -> Result<()> {
 pub(super) fn history(chat: &ConversationManager, newest: usize) -> Result<()> {
     let mut out = stdout(false);
     let record = chat.snapshot();
-    let (head, path) = (record.head(), record.path());
+    let head = record.head();
+    let path = record.path();
     let first = path.len().saturating_sub(newest);
     for (index, message) in head.iter().enumerate() {
         writeln!(out, "{index:>5}  {:>6}  {:<9}  {}", "", preview(message.role().as_str(), ROLE), said(message))?;
@@ -72,7 +75,8 @@ pub(super) fn history(chat: &ConversationManager, newest: usize) -> Result<()> {
         ];
         let notes: Vec<&str> = notes.into_iter().filter_map(|(holds, note)| holds.then_some(note)).collect();
         let notes = if notes.is_empty() { String::new() } else { format!("  {DIM}[{}]{DIM:#}", notes.join(", ")) };
-        let (id, role) = (item.id().to_string(), preview(message.role().as_str(), ROLE));
+        let id = item.id().to_string();
+        let role = preview(message.role().as_str(), ROLE);
         writeln!(out, "{:>5}  {id:>6}  {role:<9}  {}{notes}", head.len() + position, said(message))?;
     }
     out.flush()?;
@@ -118,10 +122,13 @@ pub(super) fn plan(chat: &ConversationManager, text: &str) -> Result<()> {
 
 pub(super) fn tokens(chat: &ConversationManager) -> Result<()> {
     let mut out = stdout(false);
-    let (all, record, plan) = (chat.count_tokens(), chat.snapshot(), chat.plan("")?);
+    let all = chat.count_tokens();
+    let record = chat.snapshot();
+    let plan = chat.plan("")?;
     let messages = counted(record.head().len() + record.path().len(), "message");
     writeln!(out, "the conversation: {messages}, {} tokens", figure(&plan, all))?;
-    let (sent, limit) = (counted(plan.messages().len(), "message"), thousands(plan.budget().limit));
+    let sent = counted(plan.messages().len(), "message");
+    let limit = thousands(plan.budget().limit);
     let tokens = figure(&plan, plan.tokens().total());
     writeln!(out, "the next request, with an empty message: {sent}, {tokens} of {limit} tokens")?;
     out.flush()?;
@@ -153,7 +160,8 @@ fn exchange(out: &mut impl Write, reply: &Reply) -> Result<()> {
     let report = &reply.report;
     let plan = report.plan.explain().to_string();
     writeln!(out, "{}", clean(plan.lines().next().unwrap_or_default()))?;
-    let (forecast, most) = (thousands(report.forecast.tokens), thousands(report.forecast.most()));
+    let forecast = thousands(report.forecast.tokens);
+    let most = thousands(report.forecast.most());
     writeln!(out, "  forecast {forecast} tokens, at most {most}; {}", bill(reply.usage.as_ref()))?;
     writeln!(out, "  the first {} tokens repeat the previous request", thousands(report.repeated))?;
     writeln!(out, "  {}", times(report))?;
@@ -174,8 +182,10 @@ fn bill(usage: Option<&Usage>) -> String {
         0 => String::new(),
         tokens => format!(" ({} {what})", thousands(tokens)),
     };
-    let (prompt, completion) = (thousands(usage.prompt_tokens), thousands(usage.completion_tokens));
-    let (cached, reasoning) = (part(usage.cached_tokens, "cached"), part(usage.reasoning_tokens, "reasoning"));
+    let prompt = thousands(usage.prompt_tokens);
+    let completion = thousands(usage.completion_tokens);
+    let cached = part(usage.cached_tokens, "cached");
+    let reasoning = part(usage.reasoning_tokens, "reasoning");
     format!("billed {prompt}{cached} and {completion}{reasoning} for the reply")
 }
 
@@ -187,6 +197,7 @@ fn times(report: &Report) -> String {
     };
     let attempts: Vec<String> = report.attempts.iter().map(attempt).collect();
     let requests = counted(attempts.len(), "request");
-    let (first, attempts) = (first.unwrap_or_default(), attempts.join(", "));
+    let first = first.unwrap_or_default();
+    let attempts = attempts.join(", ");
     format!("{requests} ({attempts}), {first}complete after {:.1} s", report.elapsed.as_secs_f64())
 }

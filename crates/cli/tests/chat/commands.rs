@@ -24,7 +24,8 @@ fn each(folder: &TempDir, stub: &Stub, inputs: &[&str]) -> Vec<(String, String)>
 
 #[test]
 fn a_file_that_cannot_be_saved_is_said_before_anything_is_asked() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     for (file, why) in [("missing/talk.json", "the folder missing does not exist"), (".", "regular file")] {
         let ran = turnwise(&folder, &stub, &format!("chat {file} --model gpt-4o"), "a\n");
         assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), String::new()));
@@ -35,7 +36,8 @@ fn a_file_that_cannot_be_saved_is_said_before_anything_is_asked() {
 
 #[test]
 fn undo_and_switch_survive_the_end_of_the_chat() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     let told = each(&folder, &stub, &["a\nb\n", "/undo\n", "/history\n/branches\n", "/switch #3\n", "/history 1\n"]);
     assert!(told[1].1.contains("back to before “b”; /switch #3 returns to it"), "{}", told[1].1);
     assert!(told[2].0.contains("#1  assistant  one") && !told[2].0.contains("two\n    0"), "{}", told[2].0);
@@ -47,7 +49,8 @@ fn undo_and_switch_survive_the_end_of_the_chat() {
 
 #[test]
 fn another_reply_and_another_question_leave_the_old_ones_as_branches() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     each(&folder, &stub, &["a\nb\n", "/regenerate\n"]);
     assert_eq!(said(&folder, "talk.json"), ["a", "one", "b", "three"]);
     each(&folder, &stub, &["/edit c\n"]);
@@ -73,7 +76,8 @@ fn an_edit_that_fails_changes_nothing() {
 
 #[test]
 fn a_fork_goes_on_in_a_file_of_its_own() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     each(&folder, &stub, &["a\nb\n/fork #1 other.json\nc\n"]);
     assert_eq!(said(&folder, "talk.json"), ["a", "one", "b", "two"]);
     assert_eq!(said(&folder, "other.json"), ["a", "one", "c", "three"]);
@@ -90,7 +94,8 @@ fn a_fork_goes_on_in_a_file_of_its_own() {
 
 #[test]
 fn a_chat_without_a_file_can_be_given_one() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     let ran = turnwise(&folder, &stub, "chat --model gpt-4o", "a\n/save talk.json\nb\n/undo\n");
     assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
     assert_eq!(said(&folder, "talk.json"), ["a", "one"]);
@@ -99,7 +104,8 @@ fn a_chat_without_a_file_can_be_given_one() {
 
 #[test]
 fn pins_constraints_and_the_system_prompt_are_saved_at_once() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     each(&folder, &stub, &["/system Be kind.\n", "/constrain Be brief.\n/constrain In French.\n", "a\nb\n/pin #0\n"]);
     let head = r#""messages":[{"role":"system","content":"Be kind."},{"role":"system","content":"Be brief."},{"role":"system","content":"In French."},"#;
     assert!(stub.seen()[0].body.contains(head), "{}", stub.seen()[0].body);
@@ -120,7 +126,8 @@ fn pins_constraints_and_the_system_prompt_are_saved_at_once() {
 
 #[test]
 fn clear_begins_again_and_the_way_back_is_said() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     let told = each(&folder, &stub, &["a\n/clear\n", "/branches\n", "b\n", "/switch 1\n"]);
     assert!(told[0].1.contains("/switch #1 returns to the earlier messages"), "{}", told[0].1);
     assert!(told[1].0.ends_with("0 messages  <- here\n"), "{}", told[1].0);
@@ -130,7 +137,8 @@ fn clear_begins_again_and_the_way_back_is_said() {
 
 #[test]
 fn what_would_be_sent_and_what_was_done_can_be_looked_at() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     let told = each(&folder, &stub, &["/report\na\n/plan and now?\n/plan\n/tokens\n/report\n"]);
     let (out, err) = &told[0];
     assert!(
@@ -153,7 +161,8 @@ fn what_would_be_sent_and_what_was_done_can_be_looked_at() {
 
 #[test]
 fn a_mistyped_command_is_no_message() {
-    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
     let ran = turnwise(&folder, &stub, CHAT, "/regenrate\n//help\n/help\n");
     assert_eq!(ran.status.code(), Some(1));
     assert!(text(&ran.stderr).contains("did you mean /regenerate?"), "{}", text(&ran.stderr));

@@ -33,7 +33,8 @@ fn a_reply_that_has_not_begun_is_given_up_and_the_chat_goes_on() {
 fn of_a_reply_that_has_begun_what_came_is_kept() {
     let stalls =
         Answer::events([delta(r#"{"content":"The Elbe, "}"#), delta(r#"{"content":"the Oder."}"#)]).pause(NEVER);
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([stalls, Answer::says("two"), Answer::says("three")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([stalls, Answer::says("two"), Answer::says("three")]);
     let mut talk = Talk::start(&folder, &stub, "chat talk.json --model gpt-4o");
     talk.say("Rivers?");
     assert_eq!(talk.hear(','), "The Elbe,");
@@ -59,7 +60,8 @@ fn of_a_reply_that_has_begun_what_came_is_kept() {
 fn a_kept_part_is_in_the_file_though_the_chat_ends_at_once() {
     let stalls =
         Answer::events([delta(r#"{"content":"The Elbe, "}"#), delta(r#"{"content":"the Oder."}"#)]).pause(NEVER);
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([stalls, Answer::says("two")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([stalls, Answer::says("two")]);
     let mut talk = Talk::start(&folder, &stub, "chat talk.json --model gpt-4o");
     talk.say("Rivers?\n/quit");
     talk.hear(',');
@@ -74,7 +76,8 @@ fn a_kept_part_is_in_the_file_though_the_chat_ends_at_once() {
 
 #[test]
 fn at_the_prompt_it_ends_the_chat() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("one")]);
     let mut talk = Talk::start(&folder, &stub, "chat talk.json --model gpt-4o");
     talk.say("first");
     assert_eq!(talk.hear('\n'), "one\n");

@@ -9,7 +9,8 @@ use crate::stub::{Answer, Stub};
 
 #[test]
 fn a_live_replay_prints_the_new_replies_beside_the_old() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("new one"), Answer::says("new two")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("new one"), Answer::says("new two")]);
     let talk = r#"{"id":"x","model":"gpt-4o","messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":"old one"},{"role":"user","content":"b"}]}"#;
     std::fs::write(folder.path().join("talk.jsonl"), talk).unwrap();
     let ran = turnwise(&folder, &stub, "replay talk.jsonl --live", "");
@@ -29,7 +30,8 @@ fn a_live_replay_prints_the_new_replies_beside_the_old() {
 #[test]
 fn a_live_replay_begins_where_the_first_question_does_and_goes_on_after_a_failure() {
     let failed = Answer::new(400, r#"{"error":{"message":"no"}}"#);
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([failed, Answer::says("new")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([failed, Answer::says("new")]);
     let talk = r#"{"model":"gpt-4o","messages":[{"role":"assistant","content":"hello"},{"role":"user","content":"a"},{"role":"user","content":"b"}]}"#;
     std::fs::write(folder.path().join("talks.jsonl"), [talk, talk].join("\n")).unwrap();
     let ran = turnwise(&folder, &stub, "replay talks.jsonl --live --reserve 1000 --low 0.5", "");
@@ -42,7 +44,8 @@ fn a_live_replay_begins_where_the_first_question_does_and_goes_on_after_a_failur
 
 #[test]
 fn two_replays_are_compared_request_by_request() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x").after(Duration::ZERO)]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("x").after(Duration::ZERO)]);
     let fixture =
         std::fs::canonicalize(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tau_airline.jsonl")).unwrap();
     let replay = |rest: &str| turnwise(&folder, &stub, &format!("replay {} {rest}", fixture.display()), "");

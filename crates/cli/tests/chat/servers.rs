@@ -17,7 +17,8 @@ fn the_servers_reason_is_read_at_the_terminal_and_in_the_report() {
         Answer::new(422, r#"{"detail":"model 'foo' not found, try pulling it first"}"#),
         Answer::events([r#"{"error":"model 'foo' not found, try pulling it first"}"#]),
     ] {
-        let (folder, stub) = (TempDir::new().unwrap(), Stub::new([answer]));
+        let folder = TempDir::new().unwrap();
+        let stub = Stub::new([answer]);
         let ran = turnwise(&folder, &stub, "chat --model foo --budget 3000", "hello\n/report\n");
         let (shown, told) = (text(&ran.stdout), text(&ran.stderr));
         assert!(told.contains("model 'foo' not found, try pulling it first"), "{told}");
@@ -29,7 +30,8 @@ fn the_servers_reason_is_read_at_the_terminal_and_in_the_report() {
 #[test]
 fn what_a_server_says_deceives_nobody_and_repeats_no_key() {
     let answer = Answer::new(401, r#"{"error":"\u001b[2Jno: sk-abcdefgh1234\u202e\nlast"}"#);
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([answer]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([answer]);
     let ran = turnwise(&folder, &stub, "chat --model gpt-4o", "hello\n");
     let told = text(&ran.stderr);
     assert!(told.contains("\u{fffd}[2Jno: [key]\u{fffd} last"), "{told}");
@@ -38,7 +40,8 @@ fn what_a_server_says_deceives_nobody_and_repeats_no_key() {
 
 #[test]
 fn a_constraint_beside_a_system_prompt_reaches_a_server_that_allows_one_of_them() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x"), one_system()]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("x"), one_system()]);
     let ran = turnwise(&folder, &stub, "chat --model gpt-4o --system S", "/constrain C\nhello\nagain\n");
     let told = text(&ran.stderr);
     assert!(told.contains("System message must be at the beginning.; --one-system sends one, at the start"), "{told}");
@@ -56,7 +59,8 @@ fn a_constraint_beside_a_system_prompt_reaches_a_server_that_allows_one_of_them(
 fn a_chat_goes_on_in_its_dialect() {
     let thinks = [delta(r#"{"role":"assistant","reasoning_content":"hm"}"#), delta(r#"{"content":"one"}"#), stop()];
     let answers = || [Answer::events(thinks.clone()), Answer::says("two"), Answer::says("three")];
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new(answers()));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new(answers());
     let chat = |rest: &str| {
         let ran = turnwise(&folder, &stub, &format!("chat talk.json --model gpt-4o {rest}"), "hello\n");
         assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
@@ -76,7 +80,8 @@ fn a_chat_goes_on_in_its_dialect() {
 fn a_server_that_wants_thoughts_back_gets_them() {
     let wants =
         r#"{"error":{"message":"The `reasoning_content` in the thinking mode must be passed back to the API."}}"#;
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::new(400, wants)]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::new(400, wants)]);
     let ran = turnwise(&folder, &stub, "chat --model gpt-4o", "hello\n");
     assert!(text(&ran.stderr).contains("; --send-field reasoning_content sends it back"), "{}", text(&ran.stderr));
     let talk = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"a"},{"role":"assistant","reasoning_content":"hm","content":"b"}]}"#;
@@ -88,7 +93,8 @@ fn a_server_that_wants_thoughts_back_gets_them() {
 
 #[test]
 fn a_live_replay_speaks_the_dialect_too() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("x")]);
     let talk = r#"{"model":"gpt-4o","messages":[{"role":"system","content":"s"},{"role":"developer","content":"d"},{"role":"user","content":"a"}]}"#;
     std::fs::write(folder.path().join("talk.json"), talk).unwrap();
     let ran = turnwise(&folder, &stub, "replay talk.json --live --dialect vllm", "");
@@ -98,7 +104,8 @@ fn a_live_replay_speaks_the_dialect_too() {
 
 #[test]
 fn a_dialect_that_does_not_exist_is_a_mistake() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("x")]);
     for (line, named) in [("--dialect deepsek", "did you mean `deepseek`?"), ("--send-field a,b", "--send-field: ")] {
         let ran = turnwise(&folder, &stub, &format!("chat --model gpt-4o {line}"), "hello\n");
         assert_eq!(ran.status.code(), Some(2));

@@ -11,7 +11,8 @@ const CHAT: &str = "chat talk.json --model gpt-4o";
 fn a_control_sequence_deceives_nobody_though_it_is_torn() {
     let parts = [r#"{"role":"assistant","content":"a\u001b"}"#, r#"{"content":"[31mb\r"}"#, r#"{"content":"\nc"}"#];
     let answer = Answer::events(parts.map(delta).into_iter().chain([stop(), "[DONE]".to_owned()]));
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([answer]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([answer]);
     let ran = turnwise(&folder, &stub, CHAT, "hello\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(0), "a\u{fffd}[31mb\u{fffd}\nc\n".to_owned()));
     assert_eq!(said(&folder, "talk.json"), ["hello", "a\u{1b}[31mb\r\nc"]);
@@ -23,7 +24,8 @@ fn what_the_model_thinks_is_shown_on_request() {
     let parts =
         [r#"{"reasoning_content":"Hm, \u001b"}"#, r#"{"reasoning_content":"rivers"}"#, r#"{"content":"The Elbe."}"#];
     let answer = Answer::events(parts.map(delta).into_iter().chain([stop()]));
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([answer]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([answer]);
     let run = |how: &str| {
         let ran = turnwise(&folder, &stub, &format!("chat --model gpt-4o {how}"), "hello\n");
         assert_eq!(text(&ran.stdout), "The Elbe.\n");
@@ -36,7 +38,8 @@ fn what_the_model_thinks_is_shown_on_request() {
 #[test]
 fn a_reply_that_breaks_off_is_kept_as_far_as_it_came_and_said() {
     let torn = Answer::events([delta(r#"{"content":"The "}"#), delta(r#"{"content":"Elbe"}"#)]).torn();
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([torn, Answer::says("The Oder.")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([torn, Answer::says("The Oder.")]);
     let ran = turnwise(&folder, &stub, CHAT, "A river?\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), "The Elbe\n".to_owned()));
     assert!(text(&ran.stderr).contains("turnwise: "), "{}", text(&ran.stderr));

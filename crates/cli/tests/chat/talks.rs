@@ -7,7 +7,8 @@ use crate::stub::{Answer, Stub};
 
 #[test]
 fn a_piped_chat_saves_itself_and_goes_on_next_time() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one"), Answer::says("two\u{1b}[31m")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("one"), Answer::says("two\u{1b}[31m")]);
     let first = turnwise(&folder, &stub, "chat talk.json --model gpt-4o --system Brief", "hello\nquit\nnot sent\n");
     assert_eq!((first.status.code(), text(&first.stdout)), (Some(0), "one\n".to_owned()));
     let second = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "\nagain\n");
@@ -20,7 +21,8 @@ fn a_piped_chat_saves_itself_and_goes_on_next_time() {
 
 #[test]
 fn a_chat_goes_on_with_the_model_of_its_file() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("one")]);
     let body = r#"{"model":"gpt-4o-mini","temperature":0.1,"messages":[{"role":"user","content":"a"}]}"#;
     std::fs::write(folder.path().join("talk.json"), body).unwrap();
     let ran = turnwise(&folder, &stub, "chat talk.json", "hello\n");
@@ -34,7 +36,8 @@ fn a_chat_goes_on_with_the_model_of_its_file() {
 
 #[test]
 fn a_chat_is_not_saved_to_a_file_named_as_the_standard_input() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("one")]);
     let ran = turnwise(&folder, &stub, "chat - --model gpt-4o", "hello\n");
     assert_eq!((ran.status.code(), stub.seen().len()), (Some(2), 0));
     assert!(!folder.path().join("-").exists());
@@ -44,7 +47,8 @@ fn a_chat_is_not_saved_to_a_file_named_as_the_standard_input() {
 fn calls_that_nobody_runs_do_not_end_a_chat_or_a_live_replay() {
     let calls = r#"{"choices":[{"message":{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"weather","arguments":"{}"}}]}}]}"#;
     let answers = || Stub::new([Answer::new(200, calls), Answer::says("two")]);
-    let (folder, stub) = (TempDir::new().unwrap(), answers());
+    let folder = TempDir::new().unwrap();
+    let stub = answers();
     let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "one\ntwo\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(0), "\ntwo\n".to_owned()), "{}", text(&ran.stderr));
     assert!(text(&ran.stderr).contains("weather"));
@@ -59,7 +63,8 @@ fn calls_that_nobody_runs_do_not_end_a_chat_or_a_live_replay() {
 
 #[test]
 fn what_was_trimmed_is_said_beside_the_reply() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("a reply of some words")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("a reply of some words")]);
     let ran = turnwise(&folder, &stub, "chat --model gpt-4o --budget 40", "one\ntwo\nthree\nfour\n");
     assert_eq!(text(&ran.stdout).lines().count(), 4);
     assert!(text(&ran.stderr).contains("messages sent, "), "{}", text(&ran.stderr));
@@ -78,7 +83,8 @@ fn a_failed_exchange_is_said_and_the_chat_goes_on() {
 
 #[test]
 fn a_chat_without_a_model_says_how_to_name_one() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("x")]);
     let ran = turnwise(&folder, &stub, "chat", "hello\n");
     assert_eq!(ran.status.code(), Some(2));
     assert!(text(&ran.stderr).contains("OPENAI_MODEL"));
@@ -86,7 +92,8 @@ fn a_chat_without_a_model_says_how_to_name_one() {
 
 #[test]
 fn parameters_are_sent_as_they_are_given() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("x")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("x")]);
     turnwise(&folder, &stub, "chat --model gpt-4o --max-reply 9 --param temperature=0.50 --param seed=7", "hello\n");
     assert!(stub.seen()[0].body.contains(r#""max_completion_tokens":9,"temperature":0.50,"seed":7"#));
     let wrong = turnwise(&folder, &stub, "chat --model gpt-4o --param temperature", "hello\n");
@@ -95,7 +102,8 @@ fn parameters_are_sent_as_they_are_given() {
 
 #[test]
 fn the_environment_may_stand_in_a_file() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("hi")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("hi")]);
     std::fs::write(folder.path().join(".env"), "OPENAI_MODEL=gpt-4o\n").unwrap();
     assert_eq!(text(&turnwise(&folder, &stub, "chat", "hello\n").stdout), "hi\n");
 }
@@ -103,7 +111,8 @@ fn the_environment_may_stand_in_a_file() {
 #[test]
 fn without_certificates_a_plain_server_answers_and_a_secure_one_is_an_error() {
     const NONE: [(&str, &str); 2] = [("SSL_CERT_FILE", "/nonexistent"), ("SSL_CERT_DIR", "/nonexistent")];
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("hi")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("hi")]);
     let url = stub.url();
     let run = |variables: &[(&str, &str)]| {
         turnwise_in(&folder, &[&NONE, variables].concat(), "chat --model gpt-4o", "hello\n")
@@ -128,7 +137,8 @@ fn a_missing_key_is_said_when_something_is_sent() {
 
 #[test]
 fn whole_replies_may_be_waited_for() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one\u{1b}[2J")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("one\u{1b}[2J")]);
     let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o --no-stream", "hello\n");
     assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(0), "one\u{fffd}[2J\n".to_owned()));
     assert!(!stub.seen()[0].body.contains("stream"));
@@ -137,7 +147,8 @@ fn whole_replies_may_be_waited_for() {
 #[test]
 fn nothing_that_is_said_is_logged() {
     const SECRETS: [&str; 3] = ["sk-secret-key", "my secret question", "a secret answer"];
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says(SECRETS[2])]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says(SECRETS[2])]);
     let url = stub.url();
     let variables = [("OPENAI_BASE_URL", &*url), ("OPENAI_API_KEY", SECRETS[0]), ("RUST_LOG", "trace")];
     for how in ["", "--no-stream"] {
@@ -163,7 +174,8 @@ fn what_failed_is_sent_again_on_request() {
 
 #[test]
 fn summaries_and_ladders_are_told() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says(&"some words of a reply ".repeat(6))]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says(&"some words of a reply ".repeat(6))]);
     let said = "tell me some more about it\n".repeat(12);
     for strategy in ["summarize:tokens=80", "ladder"] {
         let line = format!("chat --model gpt-4o --budget 300 --strategy {strategy}");

@@ -19,7 +19,8 @@ fn both(folder: &TempDir, stub: &Stub) -> [Talk; 2] {
 
 #[test]
 fn the_second_of_two_chats_begun_on_a_new_file_says_conflict_and_names_the_way_out() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("re")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("re")]);
     let [mut first, mut second] = both(&folder, &stub);
     first.say("from the first");
     wait_until(|| folder.path().join("new.json").exists());
@@ -53,7 +54,8 @@ fn two_chats_begun_at_once_on_a_new_file_lose_nothing() {
 
 #[test]
 fn after_a_conflict_save_moves_the_chat_to_another_file() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("re")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("re")]);
     let [mut first, mut second] = both(&folder, &stub);
     first.say("from the first");
     wait_until(|| folder.path().join("new.json").exists());
@@ -77,7 +79,8 @@ fn after_a_conflict_save_moves_the_chat_to_another_file() {
 
 #[test]
 fn a_copy_in_which_somebody_went_on_is_not_replaced() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("re")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("re")]);
     let run = |line: &str, input: &str| turnwise(&folder, &stub, line, input);
     run(CHAT, "a\n/save copy.json\n");
     run("chat copy.json --model m --budget 4000", "in the copy\n");
@@ -89,7 +92,8 @@ fn a_copy_in_which_somebody_went_on_is_not_replaced() {
 /// The file holds what was stated, and not the whole head again for each statement.
 #[test]
 fn a_chat_with_many_constraints_has_a_file_of_their_size() {
-    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("re")]));
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([Answer::says("re")]);
     let size = |constraints: usize| {
         let file = format!("{constraints}.json");
         let lines: Vec<String> = (0..constraints).map(|n| format!("/constrain Rule {n:04}\n")).collect();

@@ -1,0 +1,82 @@
+//! `ExchangeInput`: what a caller asks for, and what goes with it; the data that an exchange is
+//! planned and sent from.
+//!
+//! [`Exchange`](super::Exchange) is the builder that callers see, a transaction is the exchange
+//! under way. Both know this and not each other.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Shared;
+use super::builder::check_params;
+use super::staged::{Ask, stage};
+use super::summarizer::SummaryCall;
+use crate::conversation::Conversation;
+use crate::error::Result;
+use crate::plan::{Extras, Plan, Planner};
+use crate::request::Tool;
+
+/// What is to be sent, and in which conversation.
+#[derive(Clone)]
+pub(super) struct ExchangeInput {
+    pub(super) shared: Arc<Shared>,
+    pub(super) ask: Ask,
+    pub(super) extras: Extras,
+    /// In the place of the manager's.
+    pub(super) tools: Option<Vec<Tool>>,
+    pub(super) keeps_partial: bool,
+}
+
+/// What will be sent.
+pub(super) struct Planned {
+    /// The record with what is asked after it.
+    pub(super) staged: Conversation,
+    pub(super) plan: Plan,
+    /// The calls for summaries that were made first.
+    pub(super) summaries: Vec<SummaryCall>,
+}
+
+impl ExchangeInput {
+    pub(super) fn new(shared: &Arc<Shared>, ask: Ask) -> Self {
+        let shared = Arc::clone(shared);
+        Self { shared, ask, extras: Extras::default(), tools: None, keeps_partial: false }
+    }
+
+    /// The record with what is asked after it.
+    pub(super) fn stage(&self) -> Result<Conversation> {
+        stage(self.shared.record(), &self.ask)
+    }
+
+    pub(super) fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
+        let planner = self.planner()?;
+        let strategy = &*self.shared.setup.strategy;
+        self.shared.count(|ledger, cache| planner.plan_with(staged, ledger, strategy, cache, &self.extras))
+    }
+
+    /// The window in which at most `tokens` may be sent.
+    pub(super) fn window_for(&self, tokens: u64) -> Option<u64> {
+        let setup = &self.shared.setup;
+        Some(setup.budget(&setup.params.and(&self.extras.params)).ok()?.window_for(tokens))
+    }
+
+    /// The manager's planner, or another one where this request has other tools, its reply may have
+    /// another length, or bills have taught something.
+    pub(super) fn planner(&self) -> Result<Cow<'_, Planner>> {
+        let shared = &self.shared;
+        let params = &self.extras.params;
+        check_params(params)?;
+        let own_tools: &[Tool] = shared.planner.fixed().0;
+        let tools = self.tools.as_deref().unwrap_or(own_tools);
+        let learned = shared.learned();
+        let planner = match shared.window(&learned) {
+            None if !params.states_longest_reply() && tools == own_tools => Cow::Borrowed(&*shared.planner),
+            window => {
+                let params = shared.setup.params.and(params);
+                let dialect = shared.planner.dialect_in_use().clone();
+                Cow::Owned(shared.setup.planner(tools, &params, &dialect, window)?)
+            }
+        };
+        let budget = shared.calibrated(planner.budget(), &learned);
+        if budget == *planner.budget() { Ok(planner) } else { Ok(Cow::Owned(planner.into_owned().at(budget))) }
+    }
+}

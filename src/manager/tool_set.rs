@@ -1,0 +1,239 @@
+//! `ToolSet`: tools with what runs them.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::handler::{HandlerError, ToolHandler, ToolOutput};
+use crate::backend::BoxFuture;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Content, ToolCall};
+use crate::request::Tool;
+use crate::text::described;
+
+/// Tools, each with the async function that runs it. One set gives a manager the definitions that
+/// are sent, and a [tool loop](super::ToolLoop) what to run: a tool cannot be offered under one
+/// name and run under another.
+///
+/// The arguments of a call are read as the type that the function takes. Where they do not fit, and
+/// where a model calls a tool that does not exist, no function is called and the model is told what
+/// is wrong, so that it can call again. A clone shares the functions.
+///
+/// # Examples
+/// With the feature `schemars`, the parameters come from the Rust type:
+/// [`function`](Self::function). Without it they are written as a JSON schema:
+///
+/// ```
+/// use serde::Deserialize;
+/// use serde_json::json;
+/// use turnwise::{ConversationManager, Tool, ToolSet};
+/// # use turnwise::{ToolCall, backend::Scripted};
+///
+/// #[derive(Deserialize)]
+/// struct Place {
+///     city: String,
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+/// let weather = Tool::function("weather", "The weather in a city", parameters);
+/// let tools = ToolSet::new().tool(weather, async |place: Place| format!("rain in {}", place.city))?;
+///
+/// # let call = ToolCall::function("1", "weather", "{\"city\":\"Oslo\"}");
+/// # let backend = Scripted::default().and([call]).and("It rains.");
+/// let builder = ConversationManager::builder("gpt-4o-mini").backend(backend);
+/// let chat = builder.tools(&tools).build()?;
+/// let reply = chat.run_tools("Do I need an umbrella in Oslo?", tools).await?;
+/// assert_eq!(chat.history()[2].text(), "rain in Oslo");
+/// # assert_eq!(reply.text(), "It rains.");
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ToolSet(Vec<Entry>);
+
+#[derive(Clone)]
+struct Entry {
+    name: String,
+    definition: Tool,
+    handler: Arc<dyn ToolHandler>,
+}
+
+impl ToolSet {
+    /// No tools.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tool whose function takes the arguments of a call as a type of yours. The JSON schema
+    /// of the parameters is made from that type: doc comments of its fields become descriptions.
+    ///
+    /// The type derives `serde::Deserialize` and `schemars::JsonSchema` (`schemars` 1); a tool
+    /// without parameters takes `()`.
+    ///
+    /// # Errors
+    /// As [`tool`](Self::tool); [`ErrorKind::InvalidTool`] too where the type is not written as a
+    /// JSON object.
+    ///
+    /// # Examples
+    /// ```
+    /// use schemars::JsonSchema;
+    /// use serde::Deserialize;
+    /// use turnwise::ToolSet;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Place {
+    ///     /// The name in English
+    ///     city: String,
+    /// }
+    ///
+    /// async fn weather(place: Place) -> String {
+    ///     format!("rain in {}", place.city)
+    /// }
+    ///
+    /// let tools = ToolSet::new()
+    ///     .function("weather", "The weather in a city", weather)?
+    ///     .function("now", "The time", async |(): ()| "12:00")?;
+    /// assert_eq!(tools.names().collect::<Vec<_>>(), ["weather", "now"]);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[cfg(feature = "schemars")]
+    pub fn function<A, F, R>(self, name: &str, description: &str, function: F) -> Result<Self>
+    where
+        A: DeserializeOwned + schemars::JsonSchema,
+        F: Fn(A) -> R + Send + Sync + 'static,
+        R: Future<Output: ToolOutput> + Send + 'static,
+    {
+        let parameters = crate::schema::parameters::<A>().ok_or_else(|| {
+            let parameters = A::schema_name();
+            invalid(format!("`{name}` takes `{parameters}`, which is not written as a JSON object; take a struct"))
+        })?;
+        self.tool(Tool::function(name, description, parameters), function)
+    }
+
+    /// Adds a tool with a definition of your own, whose function takes the arguments of a call as a
+    /// type that serde reads; `serde_json::Value` takes any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidTool`] when the definition has no function's name, when the name has
+    /// other characters than letters, digits, `_` and `-` or more than 64 of them, and when the set
+    /// has a tool of this name.
+    pub fn tool<A, F, R>(self, definition: impl Into<Tool>, function: F) -> Result<Self>
+    where
+        A: DeserializeOwned,
+        F: Fn(A) -> R + Send + Sync + 'static,
+        R: Future<Output: ToolOutput> + Send + 'static,
+    {
+        self.handler(definition, move |call: ToolCall| {
+            let running = arguments(&call).map(&function);
+            async move {
+                match running {
+                    Ok(running) => running.await.into_result(),
+                    Err(why) => Ok(why.into()),
+                }
+            }
+        })
+    }
+
+    /// Adds a tool whose handler takes the call as it is, with its id.
+    ///
+    /// # Errors
+    /// As [`tool`](Self::tool).
+    pub fn handler(mut self, definition: impl Into<Tool>, handler: impl ToolHandler + 'static) -> Result<Self> {
+        let definition = definition.into();
+        let name = definition.name().ok_or_else(|| {
+            invalid("a definition without a name; it is `{\"type\": \"function\", \"function\": {\"name\": …}}`")
+        })?;
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
+            return Err(invalid(format!("the name `{name}`; 1 to 64 letters, digits, `_` and `-` are allowed")));
+        }
+        if self.find(&name).is_some() {
+            return Err(invalid(format!("two tools are named `{name}`; each needs a name of its own")));
+        }
+        self.0.push(Entry { name, definition, handler: Arc::new(handler) });
+        Ok(self)
+    }
+
+    /// The names, in the order in which the tools were added.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|entry| &*entry.name)
+    }
+
+    /// The definitions, in the order in which the tools were added.
+    pub fn definitions(&self) -> impl Iterator<Item = &Tool> {
+        self.0.iter().map(|entry| &entry.definition)
+    }
+
+    fn find(&self, name: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.name == name)
+    }
+}
+
+impl ToolHandler for ToolSet {
+    fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>> {
+        if let Some(entry) = self.find(call.name()) {
+            return entry.handler.run(call);
+        }
+        let names: Vec<String> = self.names().map(|name| format!("`{name}`")).collect();
+        let why = format!("Error: there is no tool `{}`; there are: {}", call.name(), names.join(", "));
+        Box::pin(async move { Ok(why.into()) })
+    }
+
+    fn definitions(&self) -> Vec<Tool> {
+        Self::definitions(self).cloned().collect()
+    }
+}
+
+/// The definitions.
+#[expect(clippy::into_iter_without_iter, reason = "`definitions` is that method, and lends them")]
+impl IntoIterator for &ToolSet {
+    type Item = Tool;
+    type IntoIter = std::vec::IntoIter<Tool>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        ToolHandler::definitions(self).into_iter()
+    }
+}
+
+/// The definitions.
+impl IntoIterator for ToolSet {
+    type Item = Tool;
+    type IntoIter = std::vec::IntoIter<Tool>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        (&self).into_iter()
+    }
+}
+
+impl fmt::Debug for ToolSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToolSet")?;
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// The arguments of a call; where they do not fit, what the model is told.
+fn arguments<A: DeserializeOwned>(call: &ToolCall) -> Result<A, String> {
+    let text = call.arguments();
+    let read = serde_json::from_str(&text);
+    let read = match read {
+        // `()` is read from null, and a model writes no arguments as an empty object.
+        Err(error) if text.trim() == "{}" => serde_json::from_str("null").map_err(|_| error),
+        read => read,
+    };
+    read.map_err(|error| {
+        let why = described(&error);
+        format!(
+            "Error: the arguments of `{}` do not fit: {why}; nothing was run, correct them and call again",
+            call.name()
+        )
+    })
+}
+
+fn invalid(detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidTool, detail)
+}

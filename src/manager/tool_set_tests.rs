@@ -1,0 +1,310 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_lite::future::{block_on, pending, yield_now};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::backend::Scripted;
+use crate::budget::TokenBudget;
+use crate::error::{Error, ErrorKind};
+use crate::message::ToolCall;
+use std::time::Duration;
+
+#[derive(Deserialize)]
+struct Place {
+    city: String,
+}
+
+fn definition(name: &str) -> Tool {
+    Tool::function(name, "", json!({"type": "object", "properties": {"city": {"type": "string"}}}))
+}
+
+fn set() -> ToolSet {
+    let set = ToolSet::new().tool(definition("weather"), async |place: Place| format!("rain in {}", place.city));
+    set.unwrap().tool(definition("now"), async |(): ()| "12:00").unwrap()
+}
+
+fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
+    ToolCall::function(id, name, arguments)
+}
+
+fn builder(script: &Scripted) -> Builder {
+    ConversationManager::builder("test-model").backend(script.clone()).budget(TokenBudget::limit(10_000))
+}
+
+fn results(chat: &ConversationManager) -> Vec<String> {
+    chat.history().iter().filter(|message| message.is_result()).map(|message| message.text().into_owned()).collect()
+}
+
+#[test]
+fn a_set_is_sent_and_runs_the_calls_by_name() {
+    let calls = [call("1", "now", "{}"), call("2", "weather", r#"{"city":"Oslo"}"#)];
+    let script = Scripted::default().and(calls).and("done");
+    let chat = builder(&script).build().unwrap();
+    block_on(async { chat.run_tools("a", set()).await.unwrap() });
+    assert_eq!(results(&chat), ["12:00", "rain in Oslo"]);
+    for request in script.requests() {
+        assert_eq!(request.tools, [definition("weather"), definition("now")]);
+    }
+    assert_eq!(chat.tools().len(), 0, "the manager's own are as they were");
+
+    let script = Scripted::new(["one", "two"]);
+    let chat = builder(&script).tools(set()).build().unwrap();
+    block_on(async {
+        chat.send("a").await.unwrap();
+        chat.send("b").tools([definition("other")]).await.unwrap();
+    });
+    let sent: Vec<usize> = script.requests().iter().map(|request| request.tools.len()).collect();
+    assert_eq!(sent, [2, 1]);
+}
+
+#[test]
+fn the_plan_counts_the_tools_that_are_sent() {
+    let script = Scripted::new(["one"]);
+    let chat = builder(&script).build().unwrap();
+    let plain = chat.plan("a").unwrap().tokens().total();
+    let with_tools = chat.send("a").tools(set()).plan().unwrap();
+    assert!(with_tools.tokens().total() > plain + 10);
+    assert_eq!(with_tools.request().tools.len(), 2);
+}
+
+#[test]
+fn what_does_not_fit_is_told_the_model_and_no_function_is_called() {
+    let calls = [
+        call("1", "weather", r#"{"town":"Oslo"}"#),
+        call("2", "wether", "{}"),
+        call("3", "weather", r#"{"city":7}"#),
+        call("4", "weather", "[1]"),
+    ];
+    let script = Scripted::default().and(calls).and("sorry");
+    let chat = builder(&script).build().unwrap();
+    // Not even where the loop stops on errors: the model can correct these.
+    block_on(async { chat.run_tools("a", set()).stop_on_error().await.unwrap() });
+    let results = results(&chat);
+    for (result, told) in results.iter().zip([
+        "Error: the arguments of `weather` do not fit: missing field `city`; nothing was run",
+        "Error: there is no tool `wether`; there are: `weather`, `now`",
+        "Error: the arguments of `weather` do not fit: invalid type: integer `7`, expected a string;",
+        "Error: the arguments are not a JSON object",
+    ]) {
+        assert!(result.starts_with(told), "{result}");
+    }
+}
+
+#[test]
+fn names_that_are_doubled_missing_or_not_allowed_are_errors_when_the_set_is_built() {
+    let long = "x".repeat(65);
+    for (tool, says) in [
+        (definition("now"), "two tools are named `now`"),
+        (definition(""), "the name ``; 1 to 64 letters"),
+        (definition("get weather"), "`get weather`; 1 to 64 letters, digits"),
+        (definition(&long), "1 to 64"),
+        (Tool::new(json!({"type": "function", "name": "flat"})), "without a name"),
+    ] {
+        let error = set().tool(tool, async |_: Value| "").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidTool);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[cfg(feature = "schemars")]
+#[test]
+fn a_function_states_the_schema_of_its_arguments() {
+    #[derive(Deserialize, schemars::JsonSchema)]
+    struct Order {
+        /// As on the invoice
+        number: u32,
+        reason: Option<String>,
+    }
+    let refund = async |order: Order| format!("{} {}", order.number, order.reason.unwrap_or_default());
+    let set = ToolSet::new().function("refund", "Refunds an order", refund).unwrap();
+    let [definition] = &*set.definitions().cloned().collect::<Vec<_>>() else { panic!() };
+    let text = definition.json().as_str();
+    assert!(text.starts_with(r#"{"type":"function","function":{"name":"refund","description":"Refunds an order","#));
+    assert!(text.contains(r#""required":["number"]"#) && text.contains("As on the invoice"), "{text}");
+
+    let script = Scripted::default().and([call("1", "refund", r#"{"number":7}"#)]).and("done");
+    let chat = builder(&script).build().unwrap();
+    block_on(async { chat.run_tools("a", set).await.unwrap() });
+    assert_eq!(results(&chat), ["7 "]);
+
+    let error = ToolSet::new().function("bad", "", async |text: String| text).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidTool);
+    assert!(error.to_string().contains("`bad` takes `string`"), "{error}");
+}
+
+#[test]
+fn all_calls_of_a_reply_are_shown_before_the_first_runs() {
+    let calls = [call("1", "look", "{}"), call("2", "pay", "{}")];
+    let script = Scripted::default().and(calls).and("done");
+    let chat = builder(&script).build().unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&runs);
+    let handler = move |call: ToolCall| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move { format!("{} done", call.name()) }
+    };
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let approve = {
+        let (seen, runs) = (Arc::clone(&seen), Arc::clone(&runs));
+        move |calls: Vec<ToolCall>| {
+            assert_eq!(runs.load(Ordering::Relaxed), 0);
+            seen.lock().unwrap().push(calls.iter().map(|call| call.name().to_owned()).collect::<Vec<_>>());
+            async move {
+                yield_now().await;
+                let decide =
+                    |call: &ToolCall| if call.name() == "pay" { Approval::refuse("too much") } else { Approval::Allow };
+                calls.iter().map(decide).collect()
+            }
+        }
+    };
+    block_on(async { chat.run_tools("a", handler).approve(approve).await.unwrap() });
+    assert_eq!(*seen.lock().unwrap(), [["look", "pay"]]);
+    assert_eq!(results(&chat), ["look done", "Error: not approved: too much"]);
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn calls_that_cannot_run_are_answered_without_asking() {
+    let script = Scripted::default().and([call("1", "pay", "[1]")]).and("done");
+    let chat = builder(&script).build().unwrap();
+    let nobody = async |_| -> Vec<Approval> { panic!("asked about a call that cannot run") };
+    block_on(async { chat.run_tools("a", set()).approve(nobody).await.unwrap() });
+}
+
+#[test]
+fn a_loop_that_stops_for_a_person_runs_nothing_and_goes_on_from_the_file_without_running_a_call_twice() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chat.json");
+    let script = Scripted::default();
+    script.then([call("1", "look", "{}")]).then([call("2", "look", "{}"), call("3", "pay", "{}")]).then("done");
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    let handler = || {
+        let ran = Arc::clone(&ran);
+        move |call: ToolCall| {
+            ran.lock().unwrap().push(call.id().unwrap().to_owned());
+            async { "ok" }
+        }
+    };
+    let stop_at_pay = async |calls: Vec<ToolCall>| {
+        let decide = |call: &ToolCall| if call.name() == "pay" { Approval::Stop } else { Approval::Allow };
+        calls.iter().map(decide).collect()
+    };
+    block_on(async {
+        let chat = builder(&script).resume(&file).unwrap();
+        let error = chat.run_tools("a", handler()).approve(stop_at_pay).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ApprovalNeeded);
+        assert!(error.to_string().contains("1 call not decided: `3` of `pay`"), "{error}");
+        assert_eq!(*ran.lock().unwrap(), ["1"], "no call of the second reply ran");
+        assert_eq!(chat.send("b").await.unwrap_err().kind(), ErrorKind::UnansweredCalls);
+        drop(chat);
+
+        let chat = builder(&script).resume(&file).unwrap();
+        let open: Vec<_> =
+            chat.open_calls().into_iter().map(|open| (open.call.name().to_owned(), open.outcome)).collect();
+        assert_eq!(open, [("look".to_owned(), Outcome::Waiting), ("pay".to_owned(), Outcome::Waiting)]);
+        let again = chat.resume_tools(handler()).approve(stop_at_pay).await.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::ApprovalNeeded);
+        let allow = async |calls: Vec<ToolCall>| vec![Approval::Allow; calls.len()];
+        assert_eq!(chat.resume_tools(handler()).approve(allow).await.unwrap().text(), "done");
+    });
+    assert_eq!(*ran.lock().unwrap(), ["1", "2", "3"]);
+}
+
+#[test]
+fn only_calls_that_have_not_run_are_asked_about_again() {
+    let script = Scripted::default().and([call("1", "look", "{}"), call("2", "pay", "{}")]).and("done");
+    let chat = builder(&script).build().unwrap();
+    let fails_once = {
+        let tried = Arc::new(AtomicUsize::new(0));
+        move |call: ToolCall| {
+            let is_failure = call.name() == "pay" && tried.fetch_add(1, Ordering::Relaxed) == 0;
+            async move { if is_failure { Err("no connection") } else { Ok("ok") } }
+        }
+    };
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let allow = {
+        let asked = Arc::clone(&asked);
+        move |calls: Vec<ToolCall>| {
+            asked.lock().unwrap().push(calls.len());
+            async move { vec![Approval::Allow; calls.len()] }
+        }
+    };
+    block_on(async {
+        let stopped = chat.run_tools("a", fails_once.clone()).stop_on_error().approve(allow.clone()).await;
+        assert_eq!(stopped.unwrap_err().kind(), ErrorKind::ToolFailed);
+        chat.resume_tools(fails_once).approve(allow).await.unwrap();
+    });
+    assert_eq!(*asked.lock().unwrap(), [2, 1]);
+}
+
+#[test]
+fn another_number_of_decisions_than_calls_runs_nothing() {
+    let script = Scripted::default().and([call("1", "now", "{}"), call("2", "now", "{}")]);
+    let chat = builder(&script).build().unwrap();
+    let too_few = async |_| vec![Approval::Allow];
+    let error = block_on(async { chat.run_tools("a", set()).approve(too_few).await.unwrap_err() });
+    assert_eq!(error.kind(), ErrorKind::ApprovalNeeded);
+    assert!(error.to_string().contains("1 of 2 calls"), "{error}");
+    assert!(chat.open_calls().iter().all(|open| open.outcome == Outcome::Waiting));
+}
+
+#[test]
+fn a_call_that_takes_too_long_is_dropped_and_the_model_is_told() {
+    let script = Scripted::default().and([call("1", "slow", "{}"), call("2", "fast", "{}")]).and("done");
+    let chat = builder(&script).build().unwrap();
+    let handler = async |call: ToolCall| {
+        if call.name() == "slow" {
+            pending::<()>().await;
+        }
+        "ok"
+    };
+    block_on(async { chat.run_tools("a", handler).time_limit(Duration::from_millis(30)).await.unwrap() });
+    let told = "Error: no result within 0.03 s; the call was stopped, and may have done part of its work";
+    assert_eq!(results(&chat), [told, "ok"]);
+}
+
+#[test]
+fn a_call_that_took_too_long_has_an_unknown_outcome_where_the_loop_stops() {
+    let script = Scripted::default().and([call("1", "slow", "{}")]).and("done");
+    let chat = builder(&script).build().unwrap();
+    let never = async |_| {
+        pending::<()>().await;
+        "never"
+    };
+    block_on(async {
+        let limited = chat.run_tools("a", never).time_limit(Duration::from_millis(10)).stop_on_error();
+        let error = limited.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ToolFailed);
+        assert!(error.to_string().contains("`1` of `slow`: no result within 0.01 s"), "{error}");
+        assert_eq!(chat.open_calls()[0].outcome, Outcome::Started);
+        let resumed = chat.resume_tools(async |_| "ok").await;
+        assert_eq!(resumed.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+        chat.resume_tools(async |_| "ok").rerun_unknown().await.unwrap();
+    });
+}
+
+#[test]
+fn observers_are_told_when_a_call_starts_and_how_it_ends() {
+    #[derive(Default)]
+    struct Diary(Mutex<Vec<String>>);
+    impl Observer for Diary {
+        fn call_started(&self, _: &str, call: &ToolCall) {
+            self.0.lock().unwrap().push(format!("{} starts", call.name()));
+        }
+        fn call_ended(&self, _: &str, call: &ToolCall, result: std::result::Result<&Message, &Error>, _: Duration) {
+            let end = result.map_or_else(|error| error.kind().to_string(), |result| result.text().into_owned());
+            self.0.lock().unwrap().push(format!("{}: {end}", call.name()));
+        }
+    }
+    let script = Scripted::default().and([call("1", "a", "{}"), call("2", "c", "[1]")]).and("done");
+    script.then([call("3", "b", "{}")]);
+    let diary = Arc::new(Diary::default());
+    let chat = builder(&script).observer(Arc::clone(&diary)).build().unwrap();
+    block_on(async {
+        chat.run_tools("a", async |_| "fine").await.unwrap();
+        chat.run_tools("b", async |_| Err::<String, _>("broken")).stop_on_error().await.unwrap_err();
+    });
+    assert_eq!(*diary.0.lock().unwrap(), ["a starts", "a: fine", "b starts", "b: tool failed"]);
+}
