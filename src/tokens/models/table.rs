@@ -12,7 +12,7 @@ use super::names::{Candidate, candidates, cuts, is_reasoning, is_variant, spelli
 use super::{Model, Row};
 use crate::body::{byte_of, position};
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::described;
+use crate::text::described;
 use crate::tokens::{Family, ToolRule};
 
 static BUILTIN: LazyLock<Models> = LazyLock::new(|| {
