@@ -101,11 +101,13 @@ pub(crate) struct Advance {
     /// Where the path will end.
     leaf: Option<ItemId>,
     has_purged: bool,
+    /// How many ids were given away that no item has.
+    holes: usize,
 }
 
 impl Advance {
     pub(crate) fn of(record: Conversation) -> Self {
-        Self { leaf: record.leaf(), record, has_purged: false }
+        Self { leaf: record.leaf(), record, has_purged: false, holes: 0 }
     }
 
     /// The record, to change where neither items nor the path are meant.
@@ -142,7 +144,8 @@ impl Advance {
     pub(crate) fn purge(&mut self, first: ItemId, count: u32) -> Result<()> {
         self.build_path()?;
         let (next, end) = (narrow(self.record.next_ordinal()), first.0.saturating_add(count));
-        if first.0 > next || end.saturating_sub(next) as usize > MOST_PURGED {
+        self.holes += end.saturating_sub(next) as usize;
+        if first.0 > next || self.holes > MOST_PURGED {
             return Err(unfit(format!("{count} items from {first} on are purged where #{next} is the next one")));
         }
         let gone: BTreeSet<ItemId> =

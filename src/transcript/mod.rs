@@ -22,6 +22,7 @@ mod lock;
 mod log;
 mod native;
 mod outline;
+mod place;
 mod replace;
 mod source;
 mod text;
