@@ -267,9 +267,5 @@ pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use spending::Spending;
 pub use strategy::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Summarize};
-pub use tokens::{
-    Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,
-    ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, ToolRule, count,
-    count_request,
-};
-pub use transcript::{Transcript, Transcripts, Warning};
+pub use tokens::{ChatCost, Model, Models, count, count_request};
+pub use transcript::Transcript;

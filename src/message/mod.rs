@@ -161,7 +161,7 @@ impl Message {
         self.with_content(parts)
     }
 
-    /// Adds a part behind the content there is; text so far becomes the first part.
+    /// Adds a part after the existing content; existing text becomes the first part.
     #[must_use]
     pub fn and_part(self, part: Part) -> Self {
         let mut parts = match self.content() {
@@ -275,23 +275,24 @@ impl Message {
     /// The message with the members of the specification and others that `keep` accepts. An empty
     /// or null list of calls is removed too.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
-        let is_kept = |member: &Member<MessageMember>| match member {
-            Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
-            Member::Known(_) => true,
-            Member::Other(other) => keep(&other.0),
-        };
-        let kept = Self(self.0.filter(is_kept));
-        let parts = kept.content().map_or(&[][..], Content::parts);
-        if parts.iter().any(|part| part.get(SIZE).is_some()) {
-            let parts: Vec<Part> = parts.iter().map(Part::without_size).collect();
-            return kept.with_content(parts);
+        let kept = Self(self.0.filter(|member| is_retained(member, &keep)));
+        if !kept.states_sizes() {
+            return kept;
         }
-        kept
+        let parts = kept.content().map_or(&[][..], Content::parts);
+        let parts: Vec<Part> = parts.iter().map(Part::without_size).collect();
+        kept.with_content(parts)
+    }
+
+    /// Whether the size of an image is stated, which is never sent.
+    fn states_sizes(&self) -> bool {
+        let parts = self.content().map_or(&[][..], Content::parts);
+        parts.iter().any(|part| part.get(SIZE).is_some())
     }
 
     /// Whether [`retain`](Self::retain) leaves it as it is.
     pub(crate) fn retains_all(&self, keep: impl Fn(&str) -> bool) -> bool {
-        self.0.all(|member| is_retained(member, &keep))
+        self.0.all(|member| is_retained(member, &keep)) && !self.states_sizes()
     }
 
     /// The role of the author.
