@@ -2,7 +2,7 @@
 //! the path.
 //!
 //! It knows no tokens. Trimming never changes it; `undo`, `edit`, `switch`, `clear`, `fork` and
-//! `set_system` move or replace what is current and remove nothing (invariant 1). Only
+//! `set_system` move or replace what is current and remove nothing (promise 1 of the README). Only
 //! [`purge`](Conversation::purge) and [`purge_branches`](Conversation::purge_branches) remove
 //! messages.
 //!

@@ -3,7 +3,7 @@
 //! A message is JSON exactly as the API has it. The members that the specification knows are typed.
 //! Everything else is kept as raw JSON in its place, so that a message is written as it was read:
 //! the same values, the same order of keys, numbers digit for digit, and a call's arguments byte
-//! for byte (invariant 9).
+//! for byte (promise 9 of the README).
 
 mod arguments;
 mod call;

@@ -31,7 +31,8 @@ pub struct Run {
     pub groups: Range<usize>,
     /// The messages, by index: the head's messages first, then the path.
     pub indexes: Range<usize>,
-    /// The indexes of its messages that come after those of other runs: results that somebody spoke before.
+    /// The indexes of its messages that are not in `indexes`, because messages of other runs come
+    /// before them: results that were recorded only after another message had followed their call.
     pub apart: Vec<usize>,
     /// Their cost; if they are shortened, the cost of what is sent.
     pub tokens: u64,

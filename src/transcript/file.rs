@@ -1,4 +1,4 @@
-//! `FileStore`: the file of one conversation, and the only place that decides whether a save may
+//! `TranscriptFile`: the file of one conversation, and the only place that decides whether a save may
 //! replace it.
 //!
 //! A save takes the lock beside the file, reads what the file holds now, and replaces it only if

@@ -17,7 +17,6 @@ pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 /// something ([`NAMES`]) the first value that is not empty is kept.
 ///
 /// `OpenAI`'s own clients merge the members of a `delta` in this way.
-/// `OpenAI`'s own clients put the members of a `delta` together in this way.
 ///
 /// A server decides how deep and how wide its values are, so each byte is examined only a few
 /// times: a list is never parsed, and an object inside another one is parsed only when an increment
