@@ -6,11 +6,13 @@
 //! [`purge`](Conversation::purge) and [`purge_branches`](Conversation::purge_branches) remove
 //! messages.
 //!
-//! - A [`Conversation`] holds [`Item`]s, each with an [`ItemId`], a [`Timestamp`] and a [`Stamp`]; a [`Branch`] is one way from
-//!   the root to a leaf, and [`Metadata`] what a program attaches to the whole.
-//! - Its [`Path`] is the current branch, cut into [`Group`]s, with their [`Positions`] and whether they can be sent
-//!   ([`GroupState`]).
-//! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range of items.
+//! - A [`Conversation`] holds [`Item`]s, each with an [`ItemId`], a [`Timestamp`] and a [`Stamp`];
+//!   a [`Branch`] is one way from the root to a leaf, and [`Metadata`] what a program attaches to
+//!   the whole.
+//! - Its [`Path`] is the current branch, cut into [`Group`]s, with their [`Positions`] and whether
+//!   they can be sent ([`GroupState`]).
+//! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range
+//!   of items.
 
 mod annotations;
 mod changes;

@@ -34,8 +34,8 @@ pub(super) struct Transaction {
     /// Earlier requests, which were refused as too long and planned again.
     attempts: Vec<Attempt>,
     span: Span,
-    /// Whether the exchange is committed, or its failure was reported. Until then a drop counts as a
-    /// failed exchange: it is booked as a call that may be billed, and reported.
+    /// Whether the exchange is committed, or its failure was reported. Until then a drop counts as
+    /// a failed exchange: it is booked as a call that may be billed, and reported.
     is_told: bool,
 }
 
@@ -291,8 +291,8 @@ struct Saving<'a> {
     transaction: &'a Transaction,
     reply: &'a Reply,
     evicted: &'a [ItemId],
-    /// Whether the wait for the save is over. Then the commit is reported by [`Transaction::commit`]
-    /// and not by the drop of this.
+    /// Whether the wait for the save is over. Then the commit is reported by
+    /// [`Transaction::commit`] and not by the drop of this.
     is_over: bool,
 }
 

@@ -140,9 +140,9 @@ impl Message {
         self.and_part(Part::image_with_detail(url, detail))
     }
 
-    /// Says how large the image is that was added last, in pixels. Of an image by its address nothing else tells, and then
-    /// a large one is assumed. The size is kept in the record as a member `image_size` of the part, and is not sent.
-    /// Nothing changes if there is no image.
+    /// Says how large the image is that was added last, in pixels. Of an image by its address
+    /// nothing else tells, and then a large one is assumed. The size is kept in the record as a
+    /// member `image_size` of the part, and is not sent. Nothing changes if there is no image.
     ///
     /// # Examples
     /// ```

@@ -20,10 +20,11 @@ use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
 
-/// Adjacent messages of the input with the same fate and reason: the head, or whole groups of the path.
+/// Adjacent messages of the input with the same fate and reason: the head, or whole groups of the
+/// path.
 ///
-/// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of `indexes`, `to` is
-/// exclusive; `apart` and `saved` are left out where they are empty or 0.
+/// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of
+/// `indexes`, `to` is exclusive; `apart` and `saved` are left out where they are empty or 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {
