@@ -240,6 +240,7 @@ mod ledger;
 mod log;
 pub mod manager;
 pub mod message;
+mod outline;
 pub mod plan;
 pub mod replay;
 mod request;

@@ -226,7 +226,8 @@ impl Part {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ChatCost, Message, Part};
+    /// use turnwise::{ChatCost, Message};
+    /// use turnwise::message::Part;
     ///
     /// let image = Part::image("https://example.com/cat.png").with_size(640, 480);
     /// assert_eq!(image.size(), Some((640, 480)));

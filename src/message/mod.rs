@@ -150,8 +150,8 @@ impl Message {
     ///
     /// let cost = ChatCost::for_model("gpt-4o-mini");
     /// let question = Message::user("What is this?").image_url("https://example.com/cat.png");
-    /// assert_eq!(cost.messages(&[question.clone()]).total().to_string(), "~36,846");
-    /// assert_eq!(cost.messages(&[question.size(640, 480)]).total().to_string(), "14,178");
+    /// assert_eq!(cost.messages(&[question.clone()]).total().to_string(), "~36846");
+    /// assert_eq!(cost.messages(&[question.size(640, 480)]).total().to_string(), "14178");
     /// ```
     #[must_use]
     pub fn size(self, width: u32, height: u32) -> Self {
