@@ -196,8 +196,8 @@ impl Transaction {
     /// 3. The staged record with the reply becomes the current one in memory, in one step under the
     ///    lock of the state. From here on `is_told` is set, so that a drop reports no failure.
     /// 4. Autosave writes the file on a thread of its own. This is the only wait. If the future is
-    ///    dropped here, [`Saving`] tells observers of the commit, and the thread goes on and reports
-    ///    a failure itself.
+    ///    dropped here, [`Saving`] tells observers of the commit, and the thread goes on and
+    ///    reports a failure itself.
     /// 5. Observers are told of the commit, then that it is not saved, if that is so.
     /// 6. The send permit is released with `self`, unless a tool loop holds it too.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
