@@ -2,8 +2,8 @@
 
 use std::ops::{Add, Div, Range, Sub};
 
-/// The first number of a range for which `holds` is true, or the end of the range when there is none. Once it is true it
-/// must stay true: it is asked only as often as the range can be halved.
+/// The first number of a range for which `holds` is true, or the end of the range when there is
+/// none. Once it is true it must stay true: it is asked only as often as the range can be halved.
 pub(crate) fn first_where<N>(range: Range<N>, mut holds: impl FnMut(N) -> bool) -> N
 where
     N: Copy + PartialOrd + Add<Output = N> + Sub<Output = N> + Div<Output = N> + From<u8>,

@@ -153,8 +153,9 @@ impl TokenBudget {
         self
     }
 
-    /// The same budget in a window of at most `tokens`, as a server has [said](crate::tokens::Learned::limit) that it is. A
-    /// [`limit`](Self::limit) that leaves room for a reply in it stays as it is; a larger one becomes that window.
+    /// The same budget in a window of at most `tokens`, as a server has
+    /// [said](crate::tokens::Learned::limit) that it is. A [`limit`](Self::limit) that leaves room
+    /// for a reply in it stays as it is; a larger one becomes that window.
     pub fn within(mut self, tokens: u64) -> Self {
         self.within = Some(self.within.map_or(tokens, |known| known.min(tokens)));
         self

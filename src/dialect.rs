@@ -162,8 +162,8 @@ impl Dialect {
         messages
     }
 
-    /// Whether [`fit`](Self::fit) leaves all messages as they are. It does for nearly every request, and asking costs less
-    /// than fitting.
+    /// Whether [`fit`](Self::fit) leaves all messages as they are. It does for nearly every
+    /// request, and asking costs less than fitting.
     pub(crate) fn leaves(&self, messages: &[Message]) -> bool {
         let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
         let is_left = |message: &Message| message.retains_all(is_kept) && has_legal_calls(message);

@@ -1,6 +1,6 @@
 //! The crate's one error type: [`Error`], sorted by [`ErrorKind`].
 //!
-//! [`OverBudget`] has the numbers of a refusal, [`Position`] the place in a damaged file, [`Advice`] what would help.
+//! Its data: what did not fit ([`OverBudget`]), a place in a file ([`Position`]), [`Advice`].
 
 use std::borrow::Cow;
 use std::fmt;

@@ -138,9 +138,9 @@ impl Ledger {
         Sums(self.columns[index].sums.clone())
     }
 
-    /// What the head's messages cost, and what tools and schema add to them, counted once for each head. A schema for the
-    /// reply costs some tokens more for each earlier reply that is sent, which is not known here: an estimate, if there is
-    /// any history.
+    /// What the head's messages cost, and what tools and schema add to them, counted once for each
+    /// head. A schema for the reply costs some tokens more for each earlier reply that is sent,
+    /// which is not known here: an estimate, if there is any history.
     pub(crate) fn head(
         &mut self,
         conversation: &Conversation,

@@ -128,13 +128,13 @@
 //! ```
 //!
 //! # How it works
-//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the [`Path`](conversation::Path).
-//! Trimming removes nothing from it. A [`Strategy`] receives a [`View`] of the path, divided into
-//! groups (a message, or calls with their results) with the cost of each, and returns a [`Draft`]
-//! of what to leave out. The [`Planner`] turns the draft into a [`Plan`]: it adds the messages that
-//! must be sent, leaves out those that would not be legal, checks the sum against the
-//! [`TokenBudget`], and otherwise fails with the numbers. Costs are computed by a [`ChatCost`] and
-//! kept in a [`Ledger`], so that no text is tokenized twice.
+//! A [`Conversation`] is the record: a tree of [`Item`]s whose current branch is the
+//! [`Path`](conversation::Path). Trimming removes nothing from it. A [`Strategy`] receives a
+//! [`View`] of the path, divided into groups (a message, or calls with their results) with the cost
+//! of each, and returns a [`Draft`] of what to leave out. The [`Planner`] turns the draft into a
+//! [`Plan`]: it adds the messages that must be sent, leaves out those that would not be legal,
+//! checks the sum against the [`TokenBudget`], and otherwise fails with the numbers. Costs are
+//! computed by a [`ChatCost`] and kept in a [`Ledger`], so that no text is tokenized twice.
 //!
 //! A [`ConversationManager`] does this for each exchange, sends the plan through a
 //! [`ChatBackend`](backend::ChatBackend), and records the message with its reply, or nothing if

@@ -67,7 +67,8 @@ impl<T: Clone> Log<T> {
         full && rest
     }
 
-    /// How many values at the beginning a copy shares with this list, so that they need not be compared.
+    /// How many values at the beginning a copy shares with this list, so that they need not be
+    /// compared.
     pub(crate) fn shared_len(&self, other: &Self) -> usize {
         let blocks = self.full().iter().zip(other.full());
         let shared = blocks.take_while(|(one, other)| Arc::ptr_eq(one, other)).count();

@@ -1,6 +1,7 @@
 //! `Spending`: what calls have cost, in tokens and money, by purpose and model.
 //!
-//! A [`Call`] of a model is added to [`Spending`], which keeps a [`Tally`] for each [`Purpose`] and model: an [`Entry`].
+//! A [`Call`] of a model is added to [`Spending`], which keeps a [`Tally`] for each [`Purpose`] and
+//! model: an [`Entry`].
 
 use std::fmt;
 use std::ops::{Add, AddAssign};

@@ -68,7 +68,8 @@ fn answers_are_sorted_as_their_servers_mean_them() {
 /// Server, source of the recorded answer, status, what it says, and the window in it.
 type Row = (&'static str, u16, &'static str, Option<u64>);
 
-/// A repository and number are those of the issue on GitHub that quotes the answer; a file is the one that writes it.
+/// A repository and number are those of the issue on GitHub that quotes the answer; a file is the
+/// one that writes it.
 #[rustfmt::skip]
 const OVERFLOWS: &[Row] = &[
     ("OpenAI, chathub-dev/chathub#126", 400, r#"{"error":{"message":"This model's maximum context length is 4097 tokens. However, your messages resulted in 4294 tokens. Please reduce the length of the messages.","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#, Some(4_097)),

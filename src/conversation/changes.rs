@@ -85,7 +85,7 @@ impl Conversation {
         HeadStep { at: change.at, removed: change.before.len(), inserted }
     }
 
-    /// The marks after these were set on others.
+    /// `marks` with those in `set` added, each in the place of an earlier one that it replaces.
     pub(crate) fn marks_after(mut marks: Vec<Mark>, set: &[Mark]) -> Vec<Mark> {
         for mark in set {
             put_mark(&mut marks, mark.clone());
@@ -101,7 +101,7 @@ pub(crate) struct Advance {
     /// Where the path will end.
     leaf: Option<ItemId>,
     has_purged: bool,
-    /// How many ids were given away that no item has.
+    /// How many ids were skipped: they are used up, but no item has ever had them.
     holes: usize,
 }
 
@@ -140,7 +140,8 @@ impl Advance {
         Ok(())
     }
 
-    /// Removes items, and gives ids away that no item ever has.
+    /// Removes items. Ids in the range that lie beyond the newest item are skipped: no item will
+    /// have them.
     pub(crate) fn purge(&mut self, first: ItemId, count: u32) -> Result<()> {
         self.build_path()?;
         let (next, end) = (narrow(self.record.next_ordinal()), first.0.saturating_add(count));
@@ -177,7 +178,8 @@ impl Advance {
         self.record.about_mut().head_changes = Log::default();
     }
 
-    /// Notes a constraint; the head is put beside it.
+    /// Notes a constraint. The head that states it is a change of its own
+    /// ([`put_head`](Self::put_head)).
     pub(crate) fn constrain(&mut self, text: String) {
         self.record.about_mut().constraints.push(text);
     }
@@ -196,7 +198,7 @@ impl Advance {
         Ok(())
     }
 
-    /// Gives all ids of summaries before this one away.
+    /// Makes `next` the smallest id that a later summary can have.
     pub(crate) fn count_summaries(&mut self, next: u32) {
         let about = self.record.about_mut();
         about.next_summary = about.next_summary.max(next);

@@ -341,7 +341,7 @@ fn results_pair_with_the_calls_before_them_up_to_the_next_reply() {
     }
 }
 
-/// Calls a and b, the result of a, a user's words, a note, the result of b, and a reply: items 1 to 6.
+/// Items 1 to 6: calls a and b, the result of a, a user's words, a note, the result of b, a reply.
 fn interrupted() -> Conversation {
     Conversation::from_messages([
         Message::user("Start."),

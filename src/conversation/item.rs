@@ -92,9 +92,10 @@ impl Timestamp {
     }
 }
 
-/// Identifies one recording of a message: in one process no two have the same stamp, and a copy of the record keeps it.
-/// Items with the same stamp have the same items before them. A strategy's cache knows by it what it has seen: ids are
-/// given again on another branch's copy, stamps are not. [`Stamp::default`] is that of no item.
+/// Identifies one recording of a message: in one process no two have the same stamp, and a copy of
+/// the record keeps it. Items with the same stamp have the same items before them. A strategy's
+/// cache knows by it what it has seen: ids are given again on another branch's copy, stamps are
+/// not. [`Stamp::default`] is that of no item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stamp(u64);
 

@@ -2,15 +2,17 @@
 //! the path.
 //!
 //! It knows no tokens. Trimming never changes it; `undo`, `edit`, `switch`, `clear`, `fork` and
-//! `set_system` move or replace what is current and remove nothing (invariant 1). Only
+//! `set_system` move or replace what is current and remove nothing (promise 1 of the README). Only
 //! [`purge`](Conversation::purge) and [`purge_branches`](Conversation::purge_branches) remove
 //! messages.
 //!
-//! - A [`Conversation`] holds [`Item`]s, each with an [`ItemId`], a [`Timestamp`] and a [`Stamp`]; a [`Branch`] is one way from
-//!   the root to a leaf, and [`Metadata`] what a program attaches to the whole.
-//! - Its [`Path`] is the current branch, cut into [`Group`]s, with their [`Positions`] and whether they can be sent
-//!   ([`GroupState`]).
-//! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range of items.
+//! - A [`Conversation`] holds [`Item`]s, each with an [`ItemId`], a [`Timestamp`] and a [`Stamp`];
+//!   a [`Branch`] is one way from the root to a leaf, and [`Metadata`] what a program attaches to
+//!   the whole.
+//! - Its [`Path`] is the current branch, cut into [`Group`]s, with their [`Positions`] and whether
+//!   they can be sent ([`GroupState`]).
+//! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range
+//!   of items.
 
 mod annotations;
 mod changes;

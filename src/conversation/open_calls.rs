@@ -4,11 +4,13 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::message::{Message, Role};
 
-/// The calls of one message that have no result yet, by their place among its calls. Calls and results pair within the
-/// stretch up to the next reply: an id may repeat, here and elsewhere in the conversation.
+/// The calls of one message that have no result yet, by their place among its calls. Calls and
+/// results pair within the stretch up to the next reply: an id may repeat, here and elsewhere in
+/// the conversation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenCalls {
-    /// The places of the calls with one id or name, in the order in which they are answered; none where all of them are.
+    /// The places of the calls with one id or name, in the order in which they are answered; none
+    /// where all of them are.
     places: HashMap<Name, VecDeque<usize>>,
     /// How many are open in all.
     open: usize,

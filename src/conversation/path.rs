@@ -125,7 +125,8 @@ impl<'a> Path<'a> {
         self.item(self.index().newest_position(group)?)
     }
 
-    /// The calls that the next result can answer, and their group, if there are any: those since the last reply.
+    /// The calls that the next result can answer, and their group, if there are any: those since
+    /// the last reply.
     pub(crate) fn open_calls(self) -> Option<(Group<'a>, &'a OpenCalls)> {
         self.index().open.as_ref().map(|open| (self.group(open.group as usize), &*open.calls))
     }

@@ -22,8 +22,8 @@ impl Conversation {
         self.attach_introduced(first, last, text, model, None)
     }
 
-    /// As [`attach`](Self::attach), with the line that the summary is sent with: in another language, for example. In it
-    /// `{messages}` stands for the number of messages.
+    /// As [`attach`](Self::attach), with the line that the summary is sent with: in another
+    /// language, for example. In it `{messages}` stands for the number of messages.
     ///
     /// # Errors
     /// As [`attach`](Self::attach).

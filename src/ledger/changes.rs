@@ -90,7 +90,7 @@ impl Ledger {
             let shared = old.map_or(0, |old| shared.min(column.costs.shared_len(&old.costs)));
             let cost = |id: usize| Of(self, own).cost(column, id);
             let old_cost = |id: usize| old.map_or(Packed::UNKNOWN, |old| Of(before, its).cost(old, id));
-            // What was purged is unknown by itself.
+            // A purged item's cost becomes unknown by the purge, without a change of its own.
             let differs = |id: &usize| cost(*id) != old_cost(*id) && own.get(ItemId::from_index(*id)).is_some();
             let first = (shared..own.next_ordinal()).find(differs);
             let last = first.and_then(|first| (first..own.next_ordinal()).rfind(differs));

@@ -114,8 +114,8 @@ impl Shared {
         file
     }
 
-    /// Reads the last bill of the conversation, where forecasts can start from it: it is this model's, and its request
-    /// was counted as this manager counts.
+    /// Reads the last bill of the conversation, where forecasts can start from it: it is this
+    /// model's, and its request was counted as this manager counts.
     pub(super) fn of_last_bill<T>(&self, read: impl FnOnce(&LastBill) -> T) -> Option<T> {
         let (model, server) = self.names();
         let counted = self.planner.cost().id();

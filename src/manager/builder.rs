@@ -203,20 +203,23 @@ impl Builder {
     /// anything is sent, so that no reply is paid for that cannot be kept. To continue a
     /// conversation that the file may hold already, use [`resume`](Self::resume).
     ///
-    /// Exchanges are saved on a thread of their own. A reply that could not be saved is there all the same, and its
-    /// [report](crate::manager::Report::unsaved) and [`Observer::unsaved`] say why; [`require_saved`](Self::require_saved) makes it
-    /// an error. A change ([`clear`](ConversationManager::clear), [`pin`](ConversationManager::pin),
-    /// [`edit_record`](ConversationManager::edit_record), …) is saved before it returns: the calling thread waits for the
-    /// disk, and a change that cannot be saved is not made.
+    /// Exchanges are saved on a thread of their own. A reply that could not be saved is there all
+    /// the same, and its [report](crate::manager::Report::unsaved) and [`Observer::unsaved`] say
+    /// why; [`require_saved`](Self::require_saved) makes it an error. A change
+    /// ([`clear`](ConversationManager::clear), [`pin`](ConversationManager::pin),
+    /// [`edit_record`](ConversationManager::edit_record), …) is saved before it returns: the
+    /// calling thread waits for the disk, and a change that cannot be saved is not made.
     pub fn autosave(mut self, file: impl AsRef<Path>) -> Self {
         self.keeper = Some(store::lasting_file(file.as_ref()));
         self
     }
 
-    /// Ends a send whose exchange could not be saved in an error of the kind [`ErrorKind::NotSaved`], whose
-    /// [`Error::unsaved`](crate::Error::unsaved) holds the reply; a stream gives it in the place of its last event. The
-    /// exchange is recorded: it is not sent again, but saved, by [`save`](ConversationManager::save) or with the next
-    /// exchange. Default: the reply is given, and [`Report::unsaved`](crate::manager::Report::unsaved) says that it is not saved.
+    /// Ends a send whose exchange could not be saved in an error of the kind
+    /// [`ErrorKind::NotSaved`], whose [`Error::unsaved`](crate::Error::unsaved) holds the reply; a
+    /// stream gives it in the place of its last event. The exchange is recorded: it is not sent
+    /// again, but saved, by [`save`](ConversationManager::save) or with the next exchange. Default:
+    /// the reply is given, and [`Report::unsaved`](crate::manager::Report::unsaved) says that it is
+    /// not saved.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,5 @@
-//! Invariant 5 at every point where a future can be dropped: the record is the one before, or a committed one.
+//! Invariant 5 at every point where a future can be dropped: the record is the one before, or a
+//! committed one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
@@ -53,8 +54,8 @@ fn texts(chat: &ConversationManager) -> Vec<String> {
     chat.history().iter().map(|message| message.text().into_owned()).collect()
 }
 
-/// Drops what `run` begins after 1, 2, … polls, until it completes. The record always is one of `allowed`, all of which
-/// occur; after it others have their turn.
+/// Drops what `run` begins after 1, 2, … polls, until it completes. The record always is one of
+/// `allowed`, all of which occur; after it others have their turn.
 fn dropped_after_any_poll(
     build: impl Fn() -> ConversationManager,
     run: impl Fn(ConversationManager) -> BoxFuture<'static, bool>,

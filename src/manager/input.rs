@@ -1,8 +1,8 @@
 //! `ExchangeInput`: what a caller asks for, and what goes with it; the data that an exchange is
 //! planned and sent from.
 //!
-//! [`Exchange`](super::Exchange) is the builder that callers see, a transaction is the exchange
-//! under way. Both know this and not each other.
+//! [`Exchange`](super::Exchange) is the builder that callers see: it fills this in and hands it to
+//! a transaction, which is the exchange in progress and knows nothing of the builder.
 
 use std::borrow::Cow;
 use std::sync::Arc;

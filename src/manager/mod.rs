@@ -21,12 +21,14 @@
 //! that is dropped while its exchange is being saved has been recorded, and the save continues on
 //! a thread of its own.
 //!
-//! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it gives a [`Reply`] with its
-//!   [`Report`], streamed a [`ReplyStream`].
-//! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result, with the [`Outcome`] that is
-//!   known of it.
-//! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more [`SummaryCall`]s.
-//! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an error leaves behind.
+//! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it
+//!   gives a [`Reply`] with its [`Report`], streamed a [`ReplyStream`].
+//! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result,
+//!   with the [`Outcome`] that is known of it.
+//! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more
+//!   [`SummaryCall`]s.
+//! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an
+//!   error leaves behind.
 
 mod approval;
 mod billing;
@@ -94,8 +96,8 @@ pub use typed::UnparsedReply;
 ///
 /// Reads take a snapshot and never wait for the network. Sends queue in the order in which they
 /// were first polled. While a send is in progress or waiting, or another change is in progress,
-/// changes of the record are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy). An exchange is recorded completely
-/// or not at all.
+/// changes of the record are refused with [`ErrorKind::Busy`](crate::ErrorKind::Busy). An exchange
+/// is recorded completely or not at all.
 ///
 /// # Examples
 /// ```
@@ -151,8 +153,8 @@ impl ConversationManager {
     /// key is an error of the first send, unless the base URL is that of another server.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownModel`](crate::ErrorKind::UnknownModel) if the model's window is not known: set a budget, or describe
-    /// the model, with the [builder](Self::builder).
+    /// [`ErrorKind::UnknownModel`](crate::ErrorKind::UnknownModel) if the model's window is not
+    /// known: set a budget, or describe the model, with the [builder](Self::builder).
     #[cfg(feature = "openai")]
     pub fn new(model: &str) -> Result<Self> {
         Self::builder(model).build()
@@ -196,8 +198,10 @@ impl ConversationManager {
     /// stopped [tool loop](ToolLoop) has recorded are sent too, so only the others need be given.
     ///
     /// # Errors
-    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) if a call has no result among them,
-    /// and [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is not open.
+    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls)
+    /// if a call has no result among them, and
+    /// [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is not
+    /// open.
     ///
     /// # Examples
     /// ```

@@ -25,9 +25,9 @@ macro_rules! typed_params {
             self.param("reasoning_effort", effort)
         }
 
-        /// The form of the reply, as the API has it: `{"type": "json_object"}`, `{"type": "json_schema", …}`. Models write
-        /// members in the order of the schema; `json!` sorts them, and [`RawJson::new`](crate::message::RawJson::new) keeps those
-        /// of a text.
+        /// The form of the reply, as the API has it: `{"type": "json_object"}`,
+        /// `{"type": "json_schema", …}`. Models write members in the order of the schema; `json!`
+        /// sorts them, and [`RawJson::new`](crate::message::RawJson::new) keeps those of a text.
         pub fn response_format(self, format: impl Into<$crate::json::RawJson>) -> Self {
             self.param("response_format", format)
         }

@@ -57,7 +57,7 @@ pub struct Reply {
 }
 
 /// What an exchange did. As JSON it has the plan without the messages that were sent, which may be
-/// long and hold instructions that are nobody else's; times are in milliseconds.
+/// long and may hold instructions that others should not read; times are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {

@@ -57,7 +57,8 @@ impl Shared {
         keeper.save(&self.file(), &mut known, replaces)
     }
 
-    /// Begins the conversation where autosave saves it, or checks that it can be replaced there later.
+    /// Begins the conversation where autosave saves it, or checks that it can be replaced there
+    /// later.
     pub(super) fn begin_saving(&self) -> Result<()> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         let mut known = self.saving();

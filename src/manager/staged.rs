@@ -73,7 +73,8 @@ fn check_end(record: &Conversation) -> Result<()> {
 /// The calls since the last reply without a result in the record.
 struct Open {
     calls: Vec<OpenCall>,
-    /// The same calls as the record pairs them with results; of those with one id, the ones that have run come last.
+    /// The same calls as the record pairs them with results; of those with one id, the ones that
+    /// have run come last.
     waiting: OpenCalls,
     /// Whether the path ends in them or their results. If a user message follows, it is answered
     /// without them, unless their results are given first.

@@ -99,7 +99,8 @@ fn old_messages_are_summarized_and_the_summary_rolls_on() {
     let text = last.messages()[1].text().into_owned();
     assert!(text.starts_with("Summary of ") && text.contains("summary "), "{text}");
     assert_eq!(chat.history().len(), 121, "the record is whole");
-    // A cut from the high to the low mark takes some eight exchanges, of which one call takes in all.
+    // A cut from the high to the low mark takes some eight exchanges, of which one call takes in
+    // all.
     assert!((4..=12).contains(&model.calls()), "{} calls", model.calls());
     let made: usize = replies.iter().map(|reply| reply.report.summaries.len()).sum();
     assert_eq!(made, model.calls());

@@ -31,21 +31,21 @@ use crate::text::counted;
 /// JSON object, or that has no name, is answered with a description of the error, and no handler is
 /// called. A [`ToolSet`](crate::ToolSet) answers unknown names and arguments that do not fit in the
 /// same way, and its definitions are sent with every request of the loop; to a function, an unknown
-/// name is passed. [`approve`](Self::approve) asks before calls run. While the loop runs, the user's
-/// message and the newest calls with their results are part of every request. (Servers that require the model's
-/// reasoning back beside its calls, such as `DeepSeek`, receive it with
+/// name is passed. [`approve`](Self::approve) asks before calls run. While the loop runs, the
+/// user's message and the newest calls with their results are part of every request. (Servers that
+/// require the model's reasoning back beside its calls, such as `DeepSeek`, receive it with
 /// [`Dialect::send_fields`](crate::backend::Dialect::send_fields).)
 ///
 /// # When a loop is stopped
 /// After an error, a dropped future or a killed process, no call that has run is run again. The
 /// start of each call is recorded before its handler is called, and its result when the handler has
 /// ended; with [autosave](crate::Builder::autosave), the start is on the disk before the handler is
-/// called. [`resume_tools`](crate::ConversationManager::resume_tools), in this process or after loading
-/// the file, runs the calls that have not run and sends all results. A call that was started and
-/// has no result has an unknown outcome: the handler may have done its work or not. It is an error
-/// of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and runs again only with
-/// [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](crate::ConversationManager::open_calls) shows
-/// the state of each call.
+/// called. [`resume_tools`](crate::ConversationManager::resume_tools), in this process or after
+/// loading the file, runs the calls that have not run and sends all results. A call that was
+/// started and has no result has an unknown outcome: the handler may have done its work or not. It
+/// is an error of the kind [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and runs again only with
+/// [`rerun_unknown`](Self::rerun_unknown). [`open_calls`](crate::ConversationManager::open_calls)
+/// shows the state of each call.
 ///
 /// Some servers of reasoning models require the reasoning back with the results of the calls, in
 /// the field in which they sent it (`DeepSeek` and Moonshot in `reasoning_content`), and refuse the
@@ -62,8 +62,8 @@ use crate::text::counted;
 /// - [`ErrorKind::Io`] or [`ErrorKind::Conflict`] if the start of a call could not be saved; the
 ///   call is then not run.
 ///
-/// The record then ends in the calls, and [`resume_tools`](crate::ConversationManager::resume_tools)
-/// continues.
+/// The record then ends in the calls, and
+/// [`resume_tools`](crate::ConversationManager::resume_tools) continues.
 ///
 /// # Examples
 /// ```

@@ -34,6 +34,8 @@ pub(super) struct Transaction {
     /// Earlier requests, which were refused as too long and planned again.
     attempts: Vec<Attempt>,
     span: Span,
+    /// Whether the exchange is committed, or its failure was reported. Until then a drop counts as
+    /// a failed exchange: it is booked as a call that may be billed, and reported.
     is_told: bool,
 }
 
@@ -186,7 +188,18 @@ impl Transaction {
         error
     }
 
-    /// Makes the staged record with the reply the current one, and saves it.
+    /// Makes the staged record with the reply the current one, and saves it. The order:
+    ///
+    /// 1. The bill is booked, also of a reply that is not accepted.
+    /// 2. A reply that cannot be recorded ends here: observers are told of the failure, and the
+    ///    record is as before.
+    /// 3. The staged record with the reply becomes the current one in memory, in one step under the
+    ///    lock of the state. From here on `is_told` is set, so that a drop reports no failure.
+    /// 4. Autosave writes the file on a thread of its own. This is the only wait. If the future is
+    ///    dropped here, [`Saving`] tells observers of the commit, and the thread goes on and
+    ///    reports a failure itself.
+    /// 5. Observers are told of the commit, then that it is not saved, if that is so.
+    /// 6. The send permit is released with `self`, unless a tool loop holds it too.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
         let shared = Arc::clone(&self.permit.shared);
         let mut reply = reply.or_attempt(self.asked.elapsed());
@@ -279,6 +292,8 @@ struct Saving<'a> {
     transaction: &'a Transaction,
     reply: &'a Reply,
     evicted: &'a [ItemId],
+    /// Whether the wait for the save is over. Then the commit is reported by
+    /// [`Transaction::commit`] and not by the drop of this.
     is_over: bool,
 }
 

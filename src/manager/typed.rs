@@ -29,7 +29,8 @@ impl Reply {
     /// # Errors
     /// The text is in [`Error::unparsed`].
     /// - [`ErrorKind::Refused`]: the model refuses;
-    /// - [`ErrorKind::CutReply`]: the reply was cut off, by its largest size or by a filter, and is
+    /// - [`ErrorKind::CutReply`]: the reply was cut off, by its largest size or by a filter, and
+    ///   what arrived is not JSON of this type;
     /// - [`ErrorKind::InvalidReply`]: the reply is whole, and not JSON of this type.
     ///
     /// # Examples

@@ -201,8 +201,8 @@ impl ToolCall {
         is_of_kind.is_some_and(FunctionCall::has_text) && self.foreign().is_empty()
     }
 
-    /// What it holds beside its id, kind, name and arguments. The `index` of a call is its place in a stream, and nothing
-    /// that a model reads; nor is a member that is null.
+    /// What it holds beside its id, kind, name and arguments. The `index` of a call is its place in
+    /// a stream, and nothing that a model reads; nor is a member that is null.
     pub(crate) fn foreign(&self) -> Vec<RawJson> {
         let is_index = |key: &str, value: &RawJson| key == "index" && value.parse::<u64>().is_ok();
         let others = self.0.others().filter(|(key, value)| !is_index(key, value) && value.as_str() != "null");

@@ -221,7 +221,8 @@ impl Part {
         Self::of(kind, PartMember::from_value(kind, value))
     }
 
-    /// The same image with its size in pixels, for counting: see [`Message::size`](super::Message::size).
+    /// The same image with its size in pixels, for counting: see
+    /// [`Message::size`](super::Message::size).
     ///
     /// # Examples
     /// ```

@@ -3,7 +3,7 @@
 //! A message is JSON exactly as the API has it. The members that the specification knows are typed.
 //! Everything else is kept as raw JSON in its place, so that a message is written as it was read:
 //! the same values, the same order of keys, numbers digit for digit, and a call's arguments byte
-//! for byte (invariant 9).
+//! for byte (promise 9 of the README).
 
 mod arguments;
 mod call;
@@ -140,9 +140,9 @@ impl Message {
         self.and_part(Part::image_with_detail(url, detail))
     }
 
-    /// Says how large the image is that was added last, in pixels. Of an image by its address nothing else tells, and then
-    /// a large one is assumed. The size is kept in the record as a member `image_size` of the part, and is not sent.
-    /// Nothing changes if there is no image.
+    /// Says how large the image is that was added last, in pixels. Of an image by its address
+    /// nothing else tells, and then a large one is assumed. The size is kept in the record as a
+    /// member `image_size` of the part, and is not sent. Nothing changes if there is no image.
     ///
     /// # Examples
     /// ```

@@ -4,8 +4,9 @@ use super::plan::{Plan, Warning};
 use crate::text::{counted, thousands};
 
 impl Plan {
-    /// For each message that is sent with images of unknown size: what they cost at the size that is assumed, and how to
-    /// state it. The rest of the count may be exact; this much of it is a guess, and usually too high.
+    /// For each message that is sent with images of unknown size: what they cost at the size that
+    /// is assumed, and how to state it. The rest of the count may be exact; this much of it is a
+    /// guess, and usually too high.
     pub fn assumed_images(&self) -> Vec<Warning> {
         let head = self.head_len();
         let path = self.record().path();

@@ -93,7 +93,8 @@ impl Plan {
         Ok(Some(PlanInput { must: &must, ..input }.fixed().saturating_sub(self.budget.limit)))
     }
 
-    /// The smallest limit at which a group is kept, between this one and the one under which the whole path fits.
+    /// The smallest limit at which a group is kept, between this one and the one under which the
+    /// whole path fits.
     fn limit_to_keep(&self, group: usize, input: PlanInput<'_>, strategy: &dyn Strategy) -> Option<u64> {
         let whole = input.before + self.sums.tokens(0..self.record().path().groups());
         let least = self.budget.limit.saturating_add(1);

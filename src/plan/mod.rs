@@ -1,14 +1,17 @@
 //! The planner: what a strategy sees, what it answers, and the plan that is made of it.
 //!
-//! - [`Planner`] makes a [`Plan`] for a conversation and a [`ResolvedBudget`]; [`trim`] does so for a list of messages.
-//!   [`Extras`] are what one request holds beside the conversation.
-//! - A [`Strategy`] sees a [`View`] and answers with a [`Draft`]: which groups to leave out, to [shrink](Shrink) or to
-//!   replace by a summary. It can name nothing else, knows no clock and no files, and keeps an index in a
-//!   [`StrategyCache`]. [`Required`] says why a group is sent whatever it answers.
-//! - A [`Plan`] has the request, its cost ([`RequestTokens`]), and every message with its [`Fate`] and [`Reason`], in
-//!   [`Run`]s or one by one ([`Decision`]). [`Moved`] and [`Warning`] tell what is sent in another way than it was
-//!   recorded, [`Step`] what each strategy of a ladder saved, [`ToKeep`] what would have to change for a message to be sent.
-//! - [`SummaryUse`] is the summary that a plan sends, [`SummaryRequest`] one that would be worth making.
+//! - [`Planner`] makes a [`Plan`] for a conversation and a [`ResolvedBudget`]; [`trim`] does so for
+//!   a list of messages. [`Extras`] are what one request holds beside the conversation.
+//! - A [`Strategy`] sees a [`View`] and answers with a [`Draft`]: which groups to leave out, to
+//!   [shrink](Shrink) or to replace by a summary. It can name nothing else, knows no clock and no
+//!   files, and keeps an index in a [`StrategyCache`]. [`Required`] says why a group is sent
+//!   whatever it answers.
+//! - A [`Plan`] has the request, its cost ([`RequestTokens`]), and every message with its [`Fate`]
+//!   and [`Reason`], in [`Run`]s or one by one ([`Decision`]). [`Moved`] and [`Warning`] tell what
+//!   is sent in another way than it was recorded, [`Step`] what each strategy of a ladder saved,
+//!   [`ToKeep`] what would have to change for a message to be sent.
+//! - [`SummaryUse`] is the summary that a plan sends, [`SummaryRequest`] one that would be worth
+//!   making.
 //! - [`check()`] tries a strategy on a conversation; a [`Violation`] is a promise that it breaks.
 
 mod applied;

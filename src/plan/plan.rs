@@ -97,10 +97,11 @@ impl fmt::Display for Warning {
 
 /// A request that can be sent as it is, with a reason for every message that is sent or left out.
 ///
-/// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the total), `parts`
-/// (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`, `summarized` and `evicted` ([`Run`]s), `moved`
-/// (`{message, calls}`: results that are sent directly after their calls and come after other messages in the input),
-/// `summary`, `summary_request` and `warnings` (`{message, text}`) where there are any, and `messages`.
+/// Only a [`Planner`](super::Planner) makes one. In JSON it has `strategy`, `budget`, `tokens` (the
+/// total), `parts` (the arithmetic), `steps` (`{strategy, saved, price}`), `kept`, `shrunk`,
+/// `summarized` and `evicted` ([`Run`]s), `moved` (`{message, calls}`: results that are sent
+/// directly after their calls and come after other messages in the input), `summary`,
+/// `summary_request` and `warnings` (`{message, text}`) where there are any, and `messages`.
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,
@@ -181,8 +182,8 @@ impl Plan {
         &self.tokens
     }
 
-    /// The whole input in runs of messages with the same fate and reason: the head, if there is one, then the path,
-    /// oldest first.
+    /// The whole input in runs of messages with the same fate and reason: the head, if there is
+    /// one, then the path, oldest first.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }

@@ -3,17 +3,21 @@
 //! # How a plan is made
 //! [`Planner::plan_with`] goes from the top to the bottom of this list, and never back:
 //!
-//! 1. **Required groups.** The ledger gives the cost of every group. Pins, what the next request must answer and, where
-//!    the request starts with a user message, that message are sent whatever the strategy says (`view.rs`).
-//! 2. **Refuse or shorten.** What is required and does not fit is an error with the numbers (`refuse.rs`), unless cutting
-//!    the longest texts of what must be answered makes it fit (`cut.rs`).
-//! 3. **Draft.** The strategy sees a `View` of the path and names what to leave out, to shrink, or to replace by a summary.
-//! 4. **Apply.** The draft is applied to the path: overlaps are settled, and groups made smaller are counted
-//!    (`applied.rs`, `shrink.rs`).
-//! 5. **Runs.** Every group gets a fate and a reason. What is required is kept, and what is not legal is left out, whatever
-//!    was drafted (`runs.rs`). Where the sum is over the limit all the same, the plan is refused.
-//! 6. **Assemble.** The messages in order: head, what is sent of the path with the summary, context for this request
-//!    (`assemble.rs`).
+//! 1. **Required groups.** The ledger gives the cost of every group. Pins, what the next request
+//!    must answer and, where the request starts with a user message, that message are sent whatever
+//!    the strategy says (`view.rs`).
+//! 2. **Refuse or shorten.** What is required and does not fit is an error with the numbers
+//!    (`refuse.rs`), unless cutting the longest texts of what must be answered makes it fit
+//!    (`cut.rs`).
+//! 3. **Draft.** The strategy sees a `View` of the path and names what to leave out, to shrink, or
+//!    to replace by a summary.
+//! 4. **Apply.** The draft is applied to the path: overlaps are settled, and groups made smaller
+//!    are counted (`applied.rs`, `shrink.rs`).
+//! 5. **Runs.** Every group gets a fate and a reason. What is required is kept, and what is not
+//!    legal is left out, whatever was drafted (`runs.rs`). Where the sum is over the limit all the
+//!    same, the plan is refused.
+//! 6. **Assemble.** The messages in order: head, what is sent of the path with the summary, context
+//!    for this request (`assemble.rs`).
 //! 7. **Fit.** The server's dialect fits the messages; a figure that this changes is an estimate.
 
 use std::cmp::Reverse;

@@ -20,10 +20,11 @@ use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
 
-/// Adjacent messages of the input with the same fate and reason: the head, or whole groups of the path.
+/// Adjacent messages of the input with the same fate and reason: the head, or whole groups of the
+/// path.
 ///
-/// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of `indexes`, `to` is
-/// exclusive; `apart` and `saved` are left out where they are empty or 0.
+/// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of
+/// `indexes`, `to` is exclusive; `apart` and `saved` are left out where they are empty or 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {
@@ -31,7 +32,8 @@ pub struct Run {
     pub groups: Range<usize>,
     /// The messages, by index: the head's messages first, then the path.
     pub indexes: Range<usize>,
-    /// The indexes of its messages that come after those of other runs: results that somebody spoke before.
+    /// The indexes of its messages that are not in `indexes`, because messages of other runs come
+    /// before them: results that were recorded only after another message had followed their call.
     pub apart: Vec<usize>,
     /// Their cost; if they are shortened, the cost of what is sent.
     pub tokens: u64,

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// What one step of a strategy did with a request, and its price. A [`Ladder`](crate::strategy::Ladder) has several, any
-/// other strategy one.
+/// What one step of a strategy did with a request, and its price. A
+/// [`Ladder`](crate::strategy::Ladder) has several, any other strategy one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Step {
@@ -11,8 +11,8 @@ pub struct Step {
     pub strategy: String,
     /// How many tokens it saved; `None` if the earlier steps were enough.
     pub saved: Option<u64>,
-    /// The tokens of messages that a model would read for it, in calls of its own: those that the step asks to summarize.
-    /// 0 where it needs no model.
+    /// The tokens of messages that a model would read for it, in calls of its own: those that the
+    /// step asks to summarize. 0 where it needs no model.
     pub price: u64,
 }
 

@@ -165,9 +165,9 @@ impl<'a> View<'a> {
         self.budget.low.saturating_sub(self.fixed)
     }
 
-    /// Tokens of the request that sends only what must be sent: head, tools, context and the required groups. A strategy
-    /// whose requests have other messages every time fills them up to the high mark instead of the low one: it has
-    /// `view.budget().high` less these tokens.
+    /// Tokens of the request that sends only what must be sent: head, tools, context and the
+    /// required groups. A strategy whose requests have other messages every time fills them up to
+    /// the high mark instead of the low one: it has `view.budget().high` less these tokens.
     pub fn required_tokens(&self) -> u64 {
         self.fixed
     }
@@ -177,8 +177,9 @@ impl<'a> View<'a> {
         self.fixed.saturating_add(optional) > self.budget.high
     }
 
-    /// Whether the request passes the high mark when it sends all that earlier steps left. Where it does not, a strategy
-    /// has nothing to do but keep everything, or what its marks say while [`is_holding`](Self::is_holding).
+    /// Whether the request passes the high mark when it sends all that earlier steps left. Where it
+    /// does not, a strategy has nothing to do but keep everything, or what its marks say while
+    /// [`is_holding`](Self::is_holding).
     pub fn needs_trim(&self) -> bool {
         self.request() > self.budget.high
     }

@@ -83,8 +83,8 @@ fn the_prefix_is_what_the_request_before_began_with() {
             Outcome::Refused { .. } => None,
         })
         .collect();
-    // Up to 83 tokens every request repeats the last one whole, but for the priming; then the window is cut to 41, where
-    // only the head is repeated, and grows again behind the same cut.
+    // Up to 83 tokens every request repeats the last one whole, but for the priming; then the
+    // window is cut to 41, where only the head is repeated, and grows again behind the same cut.
     assert_eq!(prefixes, [(23, 0), (43, 20), (63, 40), (83, 60), (33, 10), (53, 30), (73, 50)]);
     assert_eq!(replay.totals.prefix_share(), Some(210.0 / 348.0));
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 
-/// A place for one conversation, which is waited for on the thread that saves: a change of a record
-/// is saved before it returns, so this cannot be the asynchronous [`Store`](super::Store). What may
-/// be replaced is decided here, and by nobody who holds one.
+/// A place for one conversation. Its methods block the calling thread, because a change of the
+/// record is saved before the method that makes it returns; that is why this is not the
+/// asynchronous [`Store`](super::Store). Whether a save may replace what is there is decided by the
+/// implementation; callers pass what they know of it and what they are willing to replace.
 pub(crate) trait Keeper: Send + Sync {
     /// The conversation that is there; `None` where there is none yet.
     fn load(&self) -> Result<Option<Transcript>>;

@@ -99,8 +99,9 @@ pub trait Store: Send + Sync {
     ) -> BoxFuture<'a, Result<Revision>>;
 
     /// The ids of at most `limit` conversations in the order of their bytes, from the first one
-    /// after `after`. Pages by the last id of the one before neither miss nor repeat a conversation
-    /// that stays.
+    /// after `after`. To read all of them, pass the last id of each page as `after` of the next.
+    /// Every conversation that exists during the whole listing is then returned exactly once, even
+    /// if others are begun or deleted meanwhile.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the engine fails.

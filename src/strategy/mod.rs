@@ -1,11 +1,13 @@
 //! The strategies: each decides which groups of a conversation are sent. There is one per file.
 //!
-//! They see what any strategy sees, a [`View`](crate::View), and answer with a [`Draft`](crate::Draft); a program can write
-//! any of them outside this crate. How a plan is made of the answer: [`plan`](mod@crate::plan).
+//! They see what any strategy sees, a [`View`](crate::View), and answer with a
+//! [`Draft`](crate::Draft); a program can write any of them outside this crate. How a plan is made
+//! of the answer: [`plan`](mod@crate::plan).
 //!
-//! [`SlidingWindow`], [`HeadTail`], [`Recall`] and [`Everything`] decide what is left out. [`Summarize`] asks for a summary of
-//! it. [`ClearTools`] and [`DropReasoning`] make messages smaller, and are steps of a [`Ladder`]. [`parse`] reads a strategy by
-//! its name, and [`STRATEGIES`] lists the names with their options.
+//! [`SlidingWindow`], [`HeadTail`], [`Recall`] and [`Everything`] decide what is left out.
+//! [`Summarize`] asks for a summary of it. [`ClearTools`] and [`DropReasoning`] make messages
+//! smaller, and are steps of a [`Ladder`]. [`parse`] reads a strategy by its name, and
+//! [`STRATEGIES`] lists the names with their options.
 
 mod clear_tools;
 mod drop_reasoning;

@@ -39,7 +39,8 @@ impl Default for Summarize {
 const MOST: u64 = 400;
 
 impl Summarize {
-    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; sent as a system message.
+    /// A summary of at most 400 tokens, or a quarter of the budget where that is less; sent as a
+    /// system message.
     pub fn rolling() -> Self {
         Self { most: MOST, role: Role::System }
     }

@@ -1,12 +1,14 @@
 //! Counting tokens: counters, the cost of the chat format, and the table of models.
 //!
-//! - [`count()`] and [`count_request`] count at once; a [`ChatCost`] counts for any model, with a [`Breakdown`] of [`Count`]s.
-//! - A [`TokenCounter`] counts text: [`Tiktoken`] in an [`Encoding`], [`Approximate`] without one, [`CounterFn`] with a
-//!   function. [`StreamedCount`] counts a text that arrives in parts. A [`Family`] says what the format adds, an
-//!   [`ImageRule`] what images cost.
+//! - [`count()`] and [`count_request`] count at once; a [`ChatCost`] counts for any model, with a
+//!   [`Breakdown`] of [`Count`]s.
+//! - A [`TokenCounter`] counts text: [`Tiktoken`] in an [`Encoding`], [`Approximate`] without one,
+//!   [`CounterFn`] with a function. [`StreamedCount`] counts a text that arrives in parts. A
+//!   [`Family`] says what the format adds, an [`ImageRule`] what images cost.
 //! - [`Models`] is the table of [`Model`]s; [`Prices`] has the [`Price`] of each, in [`Dollars`].
-//! - [`Calibration`] learns from bills: [`Learned`] is what is known of one model at one server, a [`Forecast`] what the next
-//!   bill will be, an [`Anchor`] the request that it starts from, [`LastBill`] that of a conversation.
+//! - [`Calibration`] learns from bills: [`Learned`] is what is known of one model at one server, a
+//!   [`Forecast`] what the next bill will be, an [`Anchor`] the request that it starts from,
+//!   [`LastBill`] that of a conversation.
 
 mod approximate;
 mod calibration;

@@ -12,8 +12,8 @@ pub enum Family {
     Chat,
     /// GPT-5 and later, and the o-series, which reason before they answer.
     Reasoning,
-    /// o3-mini, which thinks before it answers and frames messages and tools as [`Chat`](Self::Chat) does, but for the
-    /// tokens that open the reply.
+    /// o3-mini, which thinks before it answers and frames messages and tools as
+    /// [`Chat`](Self::Chat) does, but for the tokens that open the reply.
     #[serde(rename = "o3-mini")]
     O3Mini,
     /// The search-preview models, which bill the texts of messages and nothing around them.
@@ -42,8 +42,9 @@ pub enum ImageRule {
     },
 }
 
-/// How a model bills tools whose layout is not known: the section of tools as `OpenAI` lays it out, times a factor, and a
-/// constant for the instructions that a vendor adds once a request has tools. Every such figure is an estimate.
+/// How a model bills tools whose layout is not known: the section of tools as `OpenAI` lays it out,
+/// times a factor, and a constant for the instructions that a vendor adds once a request has tools.
+/// Every such figure is an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -55,6 +56,7 @@ pub struct ToolRule {
 }
 
 impl ToolRule {
-    /// As at `OpenAI`, but as an estimate: for hosts that may change the request before the model reads it.
+    /// As at `OpenAI`, but as an estimate: for hosts that may change the request before the model
+    /// reads it.
     pub const LIKE_OPENAI: Self = Self { base: 0, percent: 100 };
 }

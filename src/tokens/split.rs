@@ -14,7 +14,6 @@
 //!
 //! Only runs of white space look ahead (`\s+(?!\S)`, `\s++$`): a run at the first kind of place
 //! ends with its last newline whatever follows, and no run ends at the other two.
-//! follows, and the other two do not end one.
 
 /// The longest piece that is passed to a tokenizer, in bytes: long enough that a cut at an inexact
 /// place is rare, short enough to bound the time for endless words and to stay below the white

@@ -106,19 +106,19 @@ pub enum Change {
     },
     /// An item was pinned.
     Pinned {
-        /// Which.
+        /// The pinned item.
         item: ItemId,
     },
     /// A pin was taken out.
     Unpinned {
-        /// Which.
+        /// The item that was pinned.
         item: ItemId,
     },
     /// A summary was attached.
     Summarized(Summary),
     /// What a summary stands for was brought back.
     Expanded {
-        /// Which.
+        /// The summary.
         summary: SummaryId,
     },
     /// Ids of summaries before this one are not used again: what they named is no part of this

@@ -1,5 +1,5 @@
-//! `FileStore`: the file of one conversation, and the only place that decides whether a save may
-//! replace it.
+//! `TranscriptFile`: the file of one conversation, and the only place that decides whether a save
+//! may replace it.
 //!
 //! A save takes the lock beside the file, reads what the file holds now, and replaces it only if
 //! that is what the caller has read or written ([`Known`]). Both happen under the lock, so one of

@@ -89,8 +89,8 @@ fn growth(shape: &Shape, read: Reader) -> f64 {
     price(&large, read) / price(&small, read).min(price(&small, read))
 }
 
-/// What grows with the square of the size would cost sixteen times as much for each byte. A busy machine makes a
-/// measurement worse, never better: one of several is enough.
+/// What grows with the square of the size would cost sixteen times as much for each byte. A busy
+/// machine makes a measurement worse, never better: one of several is enough.
 #[test]
 fn a_byte_costs_the_same_in_a_large_answer_as_in_a_small_one() {
     for (shape, read) in all() {

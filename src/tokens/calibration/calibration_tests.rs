@@ -57,7 +57,8 @@ fn judge(calibration: &Calibration, bills: &[(u64, u64)]) -> Judged {
     judged
 }
 
-/// What issue and design ask for, on recorded conversations whose text costs 1.07 to 2.6 times what we count.
+/// What issue and design ask for, on recorded conversations whose text costs 1.07 to 2.6 times what
+/// we count.
 #[test]
 fn forecasts_from_the_third_exchange_on_are_good() {
     let mut all = Judged::default();
@@ -95,8 +96,8 @@ fn above_margin(conversations: &[Vec<(u64, u64)>]) -> (usize, usize) {
     (early, later)
 }
 
-/// The recordings, by a server that adds a prompt of its own. Nothing is known before the first bill, so seven or more
-/// first bills of the ten are above any forecast.
+/// The recordings, by a server that adds a prompt of its own. Nothing is known before the first
+/// bill, so seven or more first bills of the ten are above any forecast.
 #[test]
 fn a_prompt_of_the_servers_makes_forecasts_no_worse() {
     for (hidden, most) in [(0, (7, 3)), (39, (11, 2)), (200, (11, 2))] {
@@ -106,7 +107,8 @@ fn a_prompt_of_the_servers_makes_forecasts_no_worse() {
     }
 }
 
-/// The margin of a budget of GPT-4o's window after bills, for a conversation that goes on and for a new one.
+/// The margin of a budget of GPT-4o's window after bills, for a conversation that goes on and for a
+/// new one.
 fn margins(bills: &[(u64, u64)], exact: bool) -> [u64; 2] {
     let (calibration, mut anchor) = (Calibration::new(), None);
     for &(tokens, billed) in bills {

@@ -9,17 +9,18 @@ use crate::message::{FunctionCall, Message, Role, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
-/// The call of one function, `functions.` before its name: a token less than the whole name has, and these behind it
-/// (149 of 149 recorded bills).
+/// The call of one function, `functions.` before its name: a token less than the whole name has,
+/// and these behind it (149 of 149 recorded bills).
 pub(super) const NAMESPACE: &str = "functions.";
 const NAMESPACE_JOINS: u64 = 1;
 const AFTER_CALL: u64 = 3;
-/// What a model that reasons adds to a message with calls, beside its channel (24 of 24 recorded bills).
+/// What a model that reasons adds to a message with calls, beside its channel (24 of 24 recorded
+/// bills).
 const REASONING_CALL: u64 = 4;
 /// Around the name of the function in a result (166 of 166 recorded bills).
 const PER_RESULT: u64 = 2;
-/// Several calls in one message and all their results are two messages of a tool that calls in parallel; everything
-/// around their texts (fitted on 25 recorded bills of up to 5,400 tokens).
+/// Several calls in one message and all their results are two messages of a tool that calls in
+/// parallel; everything around their texts (fitted on 25 recorded bills of up to 5,400 tokens).
 const PER_UNIT: u64 = 20;
 /// Around a deprecated call and its result (fitted on 6 recorded bills of 2023).
 const AFTER_FUNCTION_CALL: u64 = 3;

@@ -281,7 +281,8 @@ fn group(json: &serde_json::Value) -> Count {
     bytes().group([&Message::from_json(&json.to_string()).unwrap()])
 }
 
-/// A part of a kind that is not known, with its kind and the key of its value as text beside the value.
+/// A part of a kind that is not known, with its kind and the key of its value as text beside the
+/// value.
 #[test]
 fn a_part_of_an_unknown_kind_costs_its_text() {
     let river = "The river is wide here. ".repeat(1_000);

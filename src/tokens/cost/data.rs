@@ -4,19 +4,22 @@ use super::ChatCost;
 use super::image_size::Base64;
 use crate::tokens::rules::ImageRule;
 
-/// Sound costs a token for each tenth of a second, and some around it (5 of 5 recorded bills of gpt-4o-audio and
-/// gpt-audio-mini, of 4 to 69 tokens, at the sample rates and bit rates that their lengths suggest).
+/// Sound costs a token for each tenth of a second, and some around it (5 of 5 recorded bills of
+/// gpt-4o-audio and gpt-audio-mini, of 4 to 69 tokens, at the sample rates and bit rates that their
+/// lengths suggest).
 const SOUND_PER_SECOND: u64 = 10;
 const AROUND_SOUND: u64 = 4;
 /// Vendors that are not `OpenAI` bill up to 32 tokens a second (Gemini's documentation).
 const OTHERS_PER_SECOND: u64 = 32;
-/// Bytes a second where the file does not say: 16,000 samples of two bytes, 96 kilobits, and the little that speech needs.
+/// Bytes a second where the file does not say: 16,000 samples of two bytes, 96 kilobits, and the
+/// little that speech needs.
 const WAV_RATE: u64 = 32_000;
 const MP3_RATE: u64 = 12_000;
 const LEAST_RATE: u64 = 2_000;
-/// A page of a PDF, for models that bill images by tiles or by at most 1,536 patches (11 recorded bills of 216 to 220, of
-/// GPT-4o, its mini and GPT-5 mini; two pages with much text had 950 and 954), and for those of GPT-5.4 and later, which
-/// look at larger images (3 bills of 1,033 and 1,034).
+/// A page of a PDF, for models that bill images by tiles or by at most 1,536 patches (11 recorded
+/// bills of 216 to 220, of GPT-4o, its mini and GPT-5 mini; two pages with much text had 950 and
+/// 954), and for those of GPT-5.4 and later, which look at larger images (3 bills of 1,033 and
+/// 1,034).
 const PAGE: u64 = 220;
 const LARGE_PAGE: u64 = 1_034;
 const FEW_PATCHES: u64 = 1_536;
@@ -37,8 +40,8 @@ impl ChatCost {
         bytes.saturating_mul(per_second) / rate.max(1) + AROUND_SOUND
     }
 
-    /// A file in base64: its pages, or by its length if that is more. Of models whose rule for images is not known only
-    /// the length is, and what media cost at least.
+    /// A file in base64: its pages, or by its length if that is more. Of models whose rule for
+    /// images is not known only the length is, and what media cost at least.
     pub(super) fn file(&self, data: &str) -> u64 {
         let by_length = data.len() as u64 / DATA_PER_TOKEN;
         match self.page() {
@@ -131,7 +134,8 @@ mod tests {
         base64(&[header.clone(), vec![0; bytes - header.len()]].concat())
     }
 
-    /// The lengths of recorded requests, with the rates at which they are the seconds that were billed.
+    /// The lengths of recorded requests, with the rates at which they are the seconds that were
+    /// billed.
     #[test]
     fn sound_costs_a_token_for_a_tenth_of_a_second() {
         for (rate, bytes, billed) in [(48_000, 177_645, 37), (32_000, 222_798, 69), (32_000, 12_846, 4)] {

@@ -13,16 +13,19 @@ use crate::request::Tool;
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
-/// The section of the tools is a token shorter than its text (fitted on 78 recorded bills; 365 of 368 follow it).
+/// The section of the tools is a token shorter than its text (fitted on 78 recorded bills; 365 of
+/// 368 follow it).
 const SECTION_LESS: u64 = 1;
-/// What a model that reasons is told about tools beside their definitions (fitted on 26 recorded bills with instructions
-/// and 19 without, of GPT-5, its mini and nano, GPT-5.4 and its mini). Without instructions it is all there is: neither a
-/// token less nor an empty message.
+/// What a model that reasons is told about tools beside their definitions (fitted on 26 recorded
+/// bills with instructions and 19 without, of GPT-5, its mini and nano, GPT-5.4 and its mini).
+/// Without instructions it is all there is: neither a token less nor an empty message.
 const REASONING_TOOLS: u64 = 85;
-/// What o3-mini has more with tools than models that chat, beside the shorter opening of its reply (4 recorded bills).
+/// What o3-mini has more with tools than models that chat, beside the shorter opening of its reply
+/// (4 recorded bills).
 const O3_MINI_TOOLS: u64 = 1;
-/// `tool_choice`: `none` (fitted on 11 recorded bills), and a function that must be called, beside its name with its
-/// namespace (17 bills); the deprecated `function_call` likewise (6 bills of 2023).
+/// `tool_choice`: `none` (fitted on 11 recorded bills), and a function that must be called, beside
+/// its name with its namespace (17 bills); the deprecated `function_call` likewise (6 bills of
+/// 2023).
 const NO_TOOL: u64 = 1;
 const NAMED_TOOL: u64 = 6;
 const NAMED_FUNCTION: u64 = 4;
@@ -60,7 +63,8 @@ impl ChatCost {
         COSTLY.contains(&param)
     }
 
-    /// Whether parameters make each reply of the history cost more: those with a schema for the reply.
+    /// Whether parameters make each reply of the history cost more: those with a schema for the
+    /// reply.
     pub(crate) fn is_paid_for_each_reply(params: &[(String, RawJson)]) -> bool {
         params.iter().any(|(name, value)| name == "response_format" && value.as_str().contains("\"json_schema\""))
     }
@@ -123,8 +127,8 @@ impl ChatCost {
         self.text(&format.name) + Count::exact(AROUND_FORMAT_NAME)
     }
 
-    /// Instructions as they are joined to a section: models that reason are given them without the white space at their
-    /// end (3 bills of GPT-5.4; two of GPT-4.1 have it).
+    /// Instructions as they are joined to a section: models that reason are given them without the
+    /// white space at their end (3 bills of GPT-5.4; two of GPT-4.1 have it).
     fn end_of_instructions<'a>(&self, text: &'a str) -> &'a str {
         if self.family == Family::Reasoning { text.trim_end() } else { text }
     }
@@ -178,8 +182,9 @@ impl ChatCost {
         tool + function_call.map_or(Count::ZERO, |choice| of(choice, &function))
     }
 
-    /// Parameters that change the bill in a way that no rule explains: a predicted reply (one bill, 12 tokens for a text of
-    /// 36), and replies that are spoken (three bills: one less, one less, as without).
+    /// Parameters that change the bill in a way that no rule explains: a predicted reply (one bill,
+    /// 12 tokens for a text of 36), and replies that are spoken (three bills: one less, one less,
+    /// as without).
     fn unexplained(&self, prediction: Option<&Json>, modalities: Option<&Json>) -> Count {
         let predicted = prediction.and_then(|prediction| prediction.text("content"));
         let predicted = predicted.map_or(Count::estimated(0), |text| self.text(text).estimated_if(true));

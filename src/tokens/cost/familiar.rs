@@ -1,8 +1,9 @@
 //! What recorded bills have shown of schemas: which members, in which place.
 //!
-//! A keyword that was seen in one place says nothing about another: a `title` of a property has been a comment in 139
-//! bills, and the one of the whole schema is written elsewhere. So each list names what at least two bills had in that
-//! place and none contradicted. Everything else is counted by the nearest rule and marked as an estimate.
+//! A keyword that was seen in one place says nothing about another: a `title` of a property has
+//! been a comment in 139 bills, and the one of the whole schema is written elsewhere. So each list
+//! names what at least two bills had in that place and none contradicted. Everything else is
+//! counted by the nearest rule and marked as an estimate.
 
 use super::json::Json;
 

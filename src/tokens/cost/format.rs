@@ -4,8 +4,9 @@
 use super::familiar::is_familiar_reply;
 use super::json::{Json, Style};
 
-/// Around the name of a schema where it is repeated: at the reply, if there are no tools, and at each reply in the history
-/// that has no calls (fitted on 26 recorded bills with one or both; all 128 bills with a schema follow it).
+/// Around the name of a schema where it is repeated: at the reply, if there are no tools, and at
+/// each reply in the history that has no calls (fitted on 26 recorded bills with one or both; all
+/// 128 bills with a schema follow it).
 pub(super) const AROUND_FORMAT_NAME: u64 = 2;
 /// What a server drops from a schema (each of them in 2 to 119 recorded bills).
 const DROPPED: [&str; 7] = ["required", "additionalProperties", "$schema", "default", "minimum", "maximum", "maxItems"];

@@ -12,25 +12,27 @@ use crate::message::{Content, Message, Part, Role, SIZE, ToolCall};
 use crate::tokens::Count;
 use crate::tokens::rules::Family;
 
-/// Tokens around every message, of all models but those that search (`OpenAI` cookbook, "How to count tokens with
-/// tiktoken"; exact in 486 of 488 recorded bills of text; those that search have none in 3 of 3).
+/// Tokens around every message, of all models but those that search (`OpenAI` cookbook, "How to
+/// count tokens with tiktoken"; exact in 486 of 488 recorded bills of text; those that search have
+/// none in 3 of 3).
 const PER_MESSAGE: u64 = 3;
 /// The role of a message is one token, for every known role.
 const PER_ROLE: u64 = 1;
-/// Tokens around a name (cookbook). A name that is the role costs this alone (fitted on 5 recorded bills; the cookbook's
-/// formula is one too high for them).
+/// Tokens around a name (cookbook). A name that is the role costs this alone (fitted on 5 recorded
+/// bills; the cookbook's formula is one too high for them).
 const PER_NAME: u64 = 1;
-/// A message of an assistant that reasons also names its channel (fitted on 8 recorded bills of GPT-5 and 5.4).
+/// A message of an assistant that reasons also names its channel (fitted on 8 recorded bills of
+/// GPT-5 and 5.4).
 const CHANNEL: u64 = 2;
-/// What opens the reply (the first from the cookbook; the second fitted on 24 recorded bills of GPT-5, 5.2-chat, 5.4, o1,
-/// o3, o4, and 4 of o3-mini).
+/// What opens the reply (the first from the cookbook; the second fitted on 24 recorded bills of
+/// GPT-5, 5.2-chat, 5.4, o1, o3, o4, and 4 of o3-mini).
 const REPLY_PRIMING: u64 = 3;
 const REASONING_REPLY_PRIMING: u64 = 2;
 /// Ids, and names of results, cost nothing. The API accepts none that is longer; text hidden in a
 /// longer one (signatures, whole results) is counted.
 const LONGEST_ID: usize = 64;
-/// Members of a part that say where a provider's cache may begin, which is nothing that a model reads (1 recorded bill of
-/// OpenAI's), and the size of an image, which is not sent.
+/// Members of a part that say where a provider's cache may begin, which is nothing that a model
+/// reads (1 recorded bill of OpenAI's), and the size of an image, which is not sent.
 const IS_FREE: [&str; 3] = ["cache_control", "prompt_cache_breakpoint", SIZE];
 
 impl Family {
@@ -128,7 +130,8 @@ impl ChatCost {
         let refusal = part.refusal().map_or(Count::ZERO, |text| self.text(text).estimated_if(true));
         let image = part.image_json().map_or(Count::ZERO, |value| self.image(part, value));
         let others = part.extra().filter(|(key, value)| !IS_FREE.contains(key) && !is_nothing(value));
-        // Of sound and files it is known that a server reads what they hold, and not the words around it.
+        // Of sound and files it is known that a server reads what they hold, and not the words
+        // around it.
         let is_read = matches!(part.kind(), "input_audio" | "file");
         let word = |word: &str| if is_read { Count::ZERO } else { self.text(word) };
         let read =

@@ -22,8 +22,8 @@ const PATCH: u64 = 32;
 /// with a known size.
 const PER_PATCHED_IMAGE: u64 = 1;
 
-/// The cost of an image. It is exact when the rule is known, and the size from the data of the URL or because it was
-/// stated.
+/// The cost of an image. It is exact when the rule is known, and the size from the data of the URL
+/// or because it was stated.
 pub(super) fn cost(image: &ImageUrl<'_>, stated: Option<Size>, rule: Option<ImageRule>) -> Count {
     let is_low = is_low(image);
     let size = size_of(&image.url).or(stated);
@@ -70,8 +70,8 @@ fn tokens(size: Size, rule: ImageRule, is_low: bool) -> u64 {
     }
 }
 
-/// Patches times their multiplier, rounded up, in floating point as the server does it: 300 times 1.62 is a hair above
-/// 486 and costs 487 (all 4 recorded bills where that matters).
+/// Patches times their multiplier, rounded up, in floating point as the server does it: 300 times
+/// 1.62 is a hair above 486 and costs 487 (all 4 recorded bills where that matters).
 #[allow(
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,

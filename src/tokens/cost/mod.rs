@@ -35,7 +35,8 @@ use crate::request::{ChatRequest, Tool};
 
 pub(crate) use calls::is_parallel;
 
-/// Part of the id under which costs are stored; to be raised whenever a constant or a rule here changes.
+/// Part of the id under which costs are stored; to be raised whenever a constant or a rule here
+/// changes.
 const FORMULA: &str = "5";
 
 /// Counts messages as one family of models bills them: a [`TokenCounter`] with the rules of the
@@ -181,9 +182,10 @@ impl ChatCost {
         Self { id, ..self }
     }
 
-    /// What costs are stored under, as `o200k_base/r/5`: the counter's id, the family (`c` for chat, `r` for reasoning, `o`
-    /// for o3-mini, `s` for search), the rules for images and tools and the members that are sent beside the
-    /// specification's if there are any, and the formula's version.
+    /// What costs are stored under, as `o200k_base/r/5`: the counter's id, the family (`c` for
+    /// chat, `r` for reasoning, `o` for o3-mini, `s` for search), the rules for images and tools
+    /// and the members that are sent beside the specification's if there are any, and the formula's
+    /// version.
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -10,7 +10,8 @@ const DEEPEST: usize = 128;
 const ROOM_PER_BYTE: usize = 4;
 const LEAST_ROOM: usize = 16 * 1024;
 
-/// One schema, and the definition that its `$ref` names, whose members hold where it has none of its own.
+/// One schema, and the definition that its `$ref` names, whose members hold where it has none of
+/// its own.
 #[derive(Clone, Copy)]
 pub(super) struct Schema<'a> {
     own: &'a Json,
@@ -49,7 +50,8 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// Finds what references name within one schema. References can make a small schema endless, so what they add is limited.
+/// Finds what references name within one schema. References can make a small schema endless, so
+/// what they add is limited.
 pub(super) struct Resolver<'a> {
     root: &'a Json,
     room: Cell<usize>,

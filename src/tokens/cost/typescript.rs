@@ -1,8 +1,9 @@
 //! Renders a function's parameters as the TypeScript-like text that the model reads.
 //!
-//! The rules were found by fitting recorded bills: 83 of them at first, and the tools of 190 more definitions later
-//! (GPT-3.5, GPT-4, GPT-4o, GPT-4.1, GPT-5). Where those say nothing, the rules follow the open renderer of the same
-//! family, `openai/harmony`'s `json_schema_to_typescript`, and the count is marked as an estimate by [`familiar`].
+//! The rules were found by fitting recorded bills: 83 of them at first, and the tools of 190 more
+//! definitions later (GPT-3.5, GPT-4, GPT-4o, GPT-4.1, GPT-5). Where those say nothing, the rules
+//! follow the open renderer of the same family, `openai/harmony`'s `json_schema_to_typescript`, and
+//! the count is marked as an estimate by [`familiar`].
 //!
 //! [`familiar`]: super::familiar
 
@@ -20,8 +21,9 @@ pub(super) enum Layout {
     /// That of `tools`: no indentation, and an object without comments inside is written on one
     /// line.
     Tools,
-    /// Those of the deprecated `functions`: a line for each property, indented by two spaces a depth, and no comments or
-    /// `const` below the first. All 21 recorded bills with `functions` follow it; 20 of them are of 2023.
+    /// Those of the deprecated `functions`: a line for each property, indented by two spaces a
+    /// depth, and no comments or `const` below the first. All 21 recorded bills with `functions`
+    /// follow it; 20 of them are of 2023.
     Functions,
 }
 
@@ -38,7 +40,8 @@ impl Parameters {
         let renderer = Renderer { resolver: Resolver::new(root), layout };
         let schema = renderer.schema(root, 0);
         let text = if schema.has_properties() {
-            // The title and description of the whole stand inside the bracket (8 bills of 4 sets of tools).
+            // The title and description of the whole stand inside the bracket (8 bills of 4 sets of
+            // tools).
             let about = if layout == Layout::Tools { about(schema) } else { String::new() };
             format!("(_: {about}{})", renderer.object(schema, 0))
         } else {
@@ -48,8 +51,9 @@ impl Parameters {
     }
 }
 
-/// A comment: one line for each line of the text. White space around the text and around each of its lines is dropped;
-/// empty lines are kept (28 of 28 bills of 14 sets of tools with indented descriptions).
+/// A comment: one line for each line of the text. White space around the text and around each of
+/// its lines is dropped; empty lines are kept (28 of 28 bills of 14 sets of tools with indented
+/// descriptions).
 pub(super) fn comment(text: &str) -> String {
     text.trim().lines().map(str::trim).fold(String::new(), |all, line| match line {
         "" => all + "//\n",
@@ -80,7 +84,8 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// The depth of what stands within a list or a union. Deprecated functions are not indented for those.
+    /// The depth of what stands within a list or a union. Deprecated functions are not indented for
+    /// those.
     fn within(&self, depth: usize) -> usize {
         depth + usize::from(self.layout == Layout::Tools)
     }
@@ -177,8 +182,8 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// A list. An item that needs several lines stands in brackets on lines of its own, below its title (16 bills of 4
-    /// sets of tools); so does a union, on one line.
+    /// A list. An item that needs several lines stands in brackets on lines of its own, below its
+    /// title (16 bills of 4 sets of tools); so does a union, on one line.
     fn list(&self, item: &'a Json, depth: usize) -> String {
         let depth = self.within(depth);
         let item = self.schema(item, depth);
@@ -216,8 +221,9 @@ struct Alternative {
     behind: String,
 }
 
-/// What follows the colon of a property that may be several things: a line for each, below its own comments, or all on one
-/// line if there is nothing to say about any of them (17 bills of 5 sets of tools; eight layouts were tried).
+/// What follows the colon of a property that may be several things: a line for each, below its own
+/// comments, or all on one line if there is nothing to say about any of them (17 bills of 5 sets of
+/// tools; eight layouts were tried).
 fn union_of(all: &[Alternative], is_bare: bool) -> String {
     let is_short = |one: &Alternative| one.above.is_empty() && one.behind.is_empty() && !one.name.contains('\n');
     if is_bare && all.iter().all(is_short) {
@@ -228,7 +234,8 @@ fn union_of(all: &[Alternative], is_bare: bool) -> String {
     format!("\n{}", all.iter().map(line).collect::<String>())
 }
 
-/// The names of types, each once: one that stands there a thousand times would be rendered as often, at each depth.
+/// The names of types, each once: one that stands there a thousand times would be rendered as
+/// often, at each depth.
 fn each_once(types: &[Json]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for name in types.iter().filter_map(Json::as_str).take(MOST_TYPES) {

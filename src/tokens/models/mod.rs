@@ -99,7 +99,8 @@ pub struct Model {
     /// How it bills images, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<ImageRule>,
-    /// How it bills tools, where it is not as `OpenAI` does; figures of requests with tools are estimates then.
+    /// How it bills tools, where it is not as `OpenAI` does; figures of requests with tools are
+    /// estimates then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<ToolRule>,
     /// What its tokens cost at the provider's own API, if known: short prompts at the usual speed.

@@ -23,7 +23,8 @@ static BUILTIN: LazyLock<Models> = LazyLock::new(|| {
 
 /// Hosts whose server decides how long a prompt may be, and silently cuts longer ones.
 const HOSTS_WITH_A_WINDOW: [&str; 2] = ["ollama", "ollama_chat"];
-/// Hosts that may change tools before a model reads them: 14 of 174 recorded bills were of other tools than were sent.
+/// Hosts that may change tools before a model reads them: 14 of 174 recorded bills were of other
+/// tools than were sent.
 const HOSTS_THAT_RELAY: [&str; 6] =
     ["copilot", "github", "github_copilot", "openrouter", "portkey", "vercel_ai_gateway"];
 
@@ -89,9 +90,9 @@ impl Models {
         self.by_spelling.insert(spelling(&model.name), model)
     }
 
-    /// What is known about a model; see [`get`](Self::get) for how names are understood. Of a model that is not in the
-    /// table nothing is known but what its name says: whether it is of the kind that reasons, and how others of its vendor
-    /// bill tools.
+    /// What is known about a model; see [`get`](Self::get) for how names are understood. Of a model
+    /// that is not in the table nothing is known but what its name says: whether it is of the kind
+    /// that reasons, and how others of its vendor bill tools.
     pub fn find(&self, name: &str) -> Model {
         self.get(name).unwrap_or_else(|| {
             let base = candidates(name).pop().map_or_else(String::new, |last| spelling(last.name));
@@ -100,8 +101,8 @@ impl Models {
         })
     }
 
-    /// How the models bill tools whose names begin with the same word, so that a new model of a vendor is not taken to
-    /// cost less than those before it.
+    /// How the models bill tools whose names begin with the same word, so that a new model of a
+    /// vendor is not taken to cost less than those before it.
     fn tools_of_relatives(&self, base: &str) -> Option<ToolRule> {
         let word = base.split(|character: char| !character.is_alphabetic()).next().filter(|word| word.len() > 3)?;
         let relatives = self.by_spelling.range(word.to_owned()..).take_while(|(name, _)| name.starts_with(word));

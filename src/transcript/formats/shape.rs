@@ -20,8 +20,9 @@ pub(super) struct Shape {
     pub(super) whole: fn(&Object<'_>) -> Sign,
     /// A request's body with `messages`.
     pub(super) body: fn(&Object<'_>) -> Sign,
-    /// Its names for the user and the model, each with ours: beside ours it is a role that nobody
-    /// knows.
+    /// Its names for the user and the model, each with the chat-completions name. A name is a sign
+    /// only where the chat-completions name does not occur: in a conversation that also has
+    /// `assistant`, the role `ai` is an unknown role and no sign of this format.
     pub(super) roles: &'static [(&'static str, &'static str)],
     pub(super) telling: &'static [&'static str],
     pub(super) likelihood: Likelihood,
