@@ -219,7 +219,8 @@ fn ids_in(folder: &Path) -> std::io::Result<Vec<String>> {
     let mut ids = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let is_empty = || entry.metadata().is_ok_and(|found| !found.is_file() || found.len() == 0);
+        // A link is followed, as `load` does it.
+        let is_empty = || fs::metadata(entry.path()).is_ok_and(|found| !found.is_file() || found.len() == 0);
         ids.extend(entry.file_name().to_str().and_then(id_of).filter(|_| !is_empty()));
     }
     Ok(ids)

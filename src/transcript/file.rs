@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::Transcript;
 use super::lock::{LOCK, Lock};
-use super::replace::{Replacement, finish_interrupted, remove, sync_folder};
+use super::replace::{Replacement, TEMPORARY, finish_interrupted, remove, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The content of a file at some time, by length and hash. Neither time nor size nor inode number
@@ -188,12 +188,14 @@ impl TranscriptFile {
         Replacement::new(&self.place, b"", lock.is_held()).map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
     }
 
-    /// Removes the file and its lock; whether it was there.
+    /// Removes the file, what a killed writer has left beside it, and its lock; whether the file was
+    /// there.
     pub(crate) fn delete(&self) -> Result<bool> {
         self.refuse_special()?;
         let failed = |e| Error::io(format_args!("deleting {}", self.shown.display()), e);
         let _lock = Lock::take(&self.place).map_err(failed)?;
         finish_interrupted(&self.place).map_err(failed)?;
+        remove(&self.place.beside(TEMPORARY)).map_err(failed)?;
         let was_there = remove(&self.place.path()).map_err(failed)?;
         // Who waits for the lock notices that its file is gone, and makes another.
         remove(&self.place.beside(LOCK)).map_err(failed)?;
