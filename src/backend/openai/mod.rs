@@ -70,7 +70,6 @@ pub use retry::Retry;
 /// stream closes the connection.
 ///
 /// An answer longer than 64 MiB is an error. Redirects are not followed.
-/// are not followed.
 ///
 /// A streamed reply is put together into the completion that the server would have sent without
 /// streaming: [`ChatReply::raw`] is that completion, including unknown members. Text and lists in
