@@ -42,6 +42,11 @@ impl Content {
             Self::Parts(parts) => parts,
         }
     }
+
+    /// Whether a size was stated for an image, which is not sent.
+    pub(crate) fn has_size(&self) -> bool {
+        self.parts().iter().any(|part| part.get(SIZE).is_some())
+    }
 }
 
 impl From<&str> for Content {

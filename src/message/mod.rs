@@ -70,6 +70,7 @@ enum MessageMember {
 fn is_retained(member: &Member<MessageMember>, keep: impl Fn(&str) -> bool) -> bool {
     match member {
         Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
+        Member::Known(MessageMember::Content(Some(content))) => !content.has_size(),
         Member::Known(_) => true,
         Member::Other(other) => keep(&other.0),
     }
@@ -302,12 +303,13 @@ impl Message {
             Member::Other(other) => keep(&other.0),
         };
         let kept = Self(self.0.filter(is_kept));
-        let parts = kept.content().map_or(&[][..], Content::parts);
-        if parts.iter().any(|part| part.get(SIZE).is_some()) {
-            let parts: Vec<Part> = parts.iter().map(Part::without_size).collect();
-            return kept.with_content(parts);
+        match kept.content() {
+            Some(content) if content.has_size() => {
+                let parts: Vec<Part> = content.parts().iter().map(Part::without_size).collect();
+                kept.with_content(parts)
+            }
+            _ => kept,
         }
-        kept
     }
 
     /// Whether [`retain`](Self::retain) leaves it as it is.
@@ -354,7 +356,10 @@ impl Message {
 
     /// The text of a refusal.
     pub fn refusal(&self) -> Option<&str> {
-        self.0.find(|member| if let MessageMember::Refusal(text) = member { text.as_deref() } else { None })
+        let refusal =
+            self.0.find(|member| if let MessageMember::Refusal(text) = member { text.as_deref() } else { None });
+        // Some servers send an empty one with every reply.
+        refusal.filter(|refusal| !refusal.is_empty())
     }
 
     /// The deprecated single function call.
