@@ -186,16 +186,13 @@
 //! | dialect | how a server differs from `OpenAI`'s API |
 //! | exchange | what one request adds: the message and its reply; recorded completely or not at all |
 //! | round | the calls of one reply with their results, in a tool loop |
-//! | bill, usage | what the server charged for a request |
+//! | bill | what the server charged for a request |
 //! | forecast | the expected bill for a request, learned from earlier bills |
 //! | margin | tokens kept free because a forecast may be too low |
 //! | calibration | what bills have taught about counts |
 //! | ledger | the token cost of everything, kept beside the record |
 //! | transcript | a conversation as a file, with its ledger |
-//! | change | one recorded alteration of a transcript |
 //! | store | keeps many transcripts by their ids |
-//! | revision | what a writer had read; a write that names an older one is refused |
-//! | format | another program's way to write conversations |
 //!
 //! # Servers that differ
 //! Servers that speak `OpenAI`'s API differ in what they require and refuse: one system message,
@@ -243,6 +240,7 @@ mod ledger;
 mod log;
 pub mod manager;
 pub mod message;
+mod outline;
 pub mod plan;
 pub mod replay;
 mod request;
@@ -270,9 +268,5 @@ pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
 pub use spending::Spending;
 pub use strategy::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Summarize};
-pub use tokens::{
-    Anchor, Approximate, Breakdown, Calibration, ChatCost, Count, CounterFn, Dollars, Encoding, Family, Forecast,
-    ImageRule, LastBill, Learned, Model, Models, Price, Prices, StreamedCount, Tiktoken, TokenCounter, ToolRule, count,
-    count_request,
-};
-pub use transcript::{Transcript, Transcripts, Warning};
+pub use tokens::{ChatCost, Model, Models, count, count_request};
+pub use transcript::Transcript;

@@ -15,7 +15,8 @@ use crate::message::Message;
 ///
 /// # Examples
 /// ```
-/// use turnwise::{RawJson, Tool};
+/// use turnwise::Tool;
+/// use turnwise::message::RawJson;
 ///
 /// let parameters = r#"{"type":"object","properties":{"city":{"type":"string"}}}"#;
 /// let weather = Tool::new(RawJson::new(&format!(

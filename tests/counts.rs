@@ -8,7 +8,7 @@ mod recording;
 use std::collections::BTreeMap;
 
 use recording::{Kind, Recording};
-use turnwise::Count;
+use turnwise::tokens::Count;
 
 struct Counted {
     recording: Recording,

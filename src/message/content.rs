@@ -42,11 +42,6 @@ impl Content {
             Self::Parts(parts) => parts,
         }
     }
-
-    /// Whether a size was stated for an image, which is not sent.
-    pub(crate) fn has_size(&self) -> bool {
-        self.parts().iter().any(|part| part.get(SIZE).is_some())
-    }
 }
 
 impl From<&str> for Content {
@@ -230,7 +225,8 @@ impl Part {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ChatCost, Message, Part};
+    /// use turnwise::{ChatCost, Message};
+    /// use turnwise::message::Part;
     ///
     /// let image = Part::image("https://example.com/cat.png").with_size(640, 480);
     /// assert_eq!(image.size(), Some((640, 480)));

@@ -9,6 +9,7 @@ mod arguments;
 mod call;
 mod content;
 mod convert;
+mod members;
 mod object;
 mod role;
 mod sent;
@@ -16,21 +17,20 @@ mod sent;
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
 pub use crate::json::RawJson;
 use crate::text::described;
+use members::{MessageMember, is_retained};
 pub(crate) use object::twice;
-use object::{Known, Member, Object, known};
+use object::{Member, Object};
 
 pub(crate) use arguments::Arguments;
 pub use call::{FunctionCall, ToolCall};
 pub(crate) use content::SIZE;
 pub use content::{Content, ImageDetail, ImageUrl, Part};
-use role::KeptRole;
 pub use role::Role;
 pub(crate) use sent::{call_faults, has_legal_calls, made_id, with_legal_calls};
 
@@ -53,28 +53,6 @@ pub(crate) use sent::{call_faults, has_legal_calls, made_id, with_legal_calls};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message(Object<MessageMember>);
-
-#[derive(Clone, PartialEq, Eq)]
-enum MessageMember {
-    Role(KeptRole),
-    Content(Option<Content>),
-    Name(Option<Box<str>>),
-    ToolCalls(Option<Box<[ToolCall]>>),
-    ToolCallId(Option<Box<str>>),
-    Refusal(Option<Box<str>>),
-    FunctionCall(Option<FunctionCall>),
-    Audio(RawJson),
-}
-
-/// Whether a message keeps a member, of which `keep` decides about those outside the specification.
-fn is_retained(member: &Member<MessageMember>, keep: impl Fn(&str) -> bool) -> bool {
-    match member {
-        Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
-        Member::Known(MessageMember::Content(Some(content))) => !content.has_size(),
-        Member::Known(_) => true,
-        Member::Other(other) => keep(&other.0),
-    }
-}
 
 impl Message {
     /// A message of any role.
@@ -172,8 +150,8 @@ impl Message {
     ///
     /// let cost = ChatCost::for_model("gpt-4o-mini");
     /// let question = Message::user("What is this?").image_url("https://example.com/cat.png");
-    /// assert_eq!(cost.messages(&[question.clone()]).total().to_string(), "~36,846");
-    /// assert_eq!(cost.messages(&[question.size(640, 480)]).total().to_string(), "14,178");
+    /// assert_eq!(cost.messages(&[question.clone()]).total().to_string(), "~36846");
+    /// assert_eq!(cost.messages(&[question.size(640, 480)]).total().to_string(), "14178");
     /// ```
     #[must_use]
     pub fn size(self, width: u32, height: u32) -> Self {
@@ -183,7 +161,7 @@ impl Message {
         self.with_content(parts)
     }
 
-    /// Adds a part behind the content there is; text so far becomes the first part.
+    /// Adds a part after the existing content; existing text becomes the first part.
     #[must_use]
     pub fn and_part(self, part: Part) -> Self {
         let mut parts = match self.content() {
@@ -297,24 +275,24 @@ impl Message {
     /// The message with the members of the specification and others that `keep` accepts. An empty
     /// or null list of calls is removed too.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) -> Self {
-        let is_kept = |member: &Member<MessageMember>| match member {
-            Member::Known(MessageMember::ToolCalls(calls)) => calls.as_ref().is_some_and(|calls| !calls.is_empty()),
-            Member::Known(_) => true,
-            Member::Other(other) => keep(&other.0),
-        };
-        let kept = Self(self.0.filter(is_kept));
-        match kept.content() {
-            Some(content) if content.has_size() => {
-                let parts: Vec<Part> = content.parts().iter().map(Part::without_size).collect();
-                kept.with_content(parts)
-            }
-            _ => kept,
+        let kept = Self(self.0.filter(|member| is_retained(member, &keep)));
+        if !kept.states_sizes() {
+            return kept;
         }
+        let parts = kept.content().map_or(&[][..], Content::parts);
+        let parts: Vec<Part> = parts.iter().map(Part::without_size).collect();
+        kept.with_content(parts)
+    }
+
+    /// Whether the size of an image is stated, which is never sent.
+    fn states_sizes(&self) -> bool {
+        let parts = self.content().map_or(&[][..], Content::parts);
+        parts.iter().any(|part| part.get(SIZE).is_some())
     }
 
     /// Whether [`retain`](Self::retain) leaves it as it is.
     pub(crate) fn retains_all(&self, keep: impl Fn(&str) -> bool) -> bool {
-        self.0.all(|member| is_retained(member, &keep))
+        self.0.all(|member| is_retained(member, &keep)) && !self.states_sizes()
     }
 
     /// The role of the author.
@@ -443,79 +421,6 @@ impl Serialize for Message {
 impl<'de> Deserialize<'de> for Message {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Object::deserialize(deserializer).map(Self)
-    }
-}
-
-impl MessageMember {
-    /// Reads an object of one member, without requiring a role.
-    fn read_one(text: &str) -> serde_json::Result<Member<Self>> {
-        struct One;
-        impl<'de> serde::de::Visitor<'de> for One {
-            type Value = Member<MessageMember>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one member")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let key: String = map.next_key()?.unwrap_or_default();
-                Ok(match MessageMember::read(&key, &mut map)? {
-                    Some(member) => member,
-                    None => Member::other(&key, map.next_value()?),
-                })
-            }
-        }
-        serde_json::Deserializer::from_str(text).deserialize_map(One)
-    }
-}
-
-impl Known for MessageMember {
-    const WHAT: &'static str = "a message";
-
-    fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Option<Member<Self>>, A::Error> {
-        match key {
-            "role" => known(map, |role: Role| Self::Role(role.into())),
-            "content" => known(map, Self::Content),
-            "name" => known(map, Self::Name),
-            "tool_calls" => known(map, Self::ToolCalls),
-            "tool_call_id" => known(map, Self::ToolCallId),
-            "refusal" => known(map, Self::Refusal),
-            "function_call" => known(map, Self::FunctionCall),
-            "audio" => known(map, Self::Audio),
-            _ => Ok(None),
-        }
-    }
-
-    fn key(&self) -> &'static str {
-        match self {
-            Self::Role(_) => "role",
-            Self::Content(_) => "content",
-            Self::Name(_) => "name",
-            Self::ToolCalls(_) => "tool_calls",
-            Self::ToolCallId(_) => "tool_call_id",
-            Self::Refusal(_) => "refusal",
-            Self::FunctionCall(_) => "function_call",
-            Self::Audio(_) => "audio",
-        }
-    }
-
-    fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Role(role) => (**role).serialize(serializer),
-            Self::Content(content) => content.serialize(serializer),
-            Self::Name(text) | Self::ToolCallId(text) | Self::Refusal(text) => text.serialize(serializer),
-            Self::ToolCalls(calls) => calls.serialize(serializer),
-            Self::FunctionCall(call) => call.serialize(serializer),
-            Self::Audio(raw) => raw.serialize(serializer),
-        }
-    }
-
-    fn check(members: &[Member<Self>]) -> Result<(), &'static str> {
-        if members.iter().any(|member| matches!(member, Member::Known(Self::Role(_)))) {
-            Ok(())
-        } else {
-            Err("has no `role`")
-        }
     }
 }
 

@@ -74,6 +74,17 @@ fn purged_ids_and_heads_are_changes_of_their_own() {
 }
 
 #[test]
+fn a_journal_cannot_claim_any_number_of_purged_items() {
+    let first = |first: u32| Change::Purged { first: ItemId(first), count: 600_000 };
+    let mut file = Transcript::default();
+    file.apply([first(0)]).unwrap();
+    let mut file = Transcript::default();
+    let error = file.apply([first(0), first(600_000)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    assert!(file.apply([Change::Purged { first: ItemId(0), count: u32::MAX }]).is_err());
+}
+
+#[test]
 fn debug_prints_no_text_of_a_change() {
     let change = Change::Constrained { text: "secret".to_owned() };
     assert_eq!(format!("{change:?}"), "Change(constrained)");

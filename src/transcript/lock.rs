@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::file::Place;
+use super::place::Place;
 
 /// How long a save waits for another save of the same file.
 const PATIENCE: Duration = Duration::from_secs(10);

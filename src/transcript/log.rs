@@ -6,12 +6,13 @@ use serde::Deserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Transcript, Warning, formats, outline};
+use super::{Transcript, Warning, formats};
 use crate::body::{byte_of, position, read_message};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::mended;
 use crate::message::Message;
+use crate::outline;
 use crate::text::described;
 
 /// The content of a log.

@@ -9,8 +9,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind as IoKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::file::{FileRevision, Place};
 use super::lock::wait_for;
+use super::place::{FileRevision, Place};
 use crate::error::{Error, Result};
 
 /// The file being written, under the lock. An existing one was left by a writer that was killed.

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use turnwise::{Dollars, Family, ImageRule, Model, Models, Price, ToolRule};
+use turnwise::tokens::{Dollars, Family, ImageRule, Price, ToolRule};
+use turnwise::{Model, Models};
 
 use crate::args;
 use crate::failure::Result;

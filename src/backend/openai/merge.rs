@@ -1,23 +1,17 @@
 //! Merges the increments of a streamed JSON object.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A JSON object as written in a text: its members in their order, with unparsed values.
-pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+use crate::outline::Object;
 
 /// A JSON value that grows as increments arrive: text and lists are appended, objects are merged
 /// member by member; of anything else the last value that is not null is kept. Of text that names
 /// something ([`NAMES`]) the first value that is not empty is kept.
 ///
 /// `OpenAI`'s own clients merge the members of a `delta` in this way.
-/// `OpenAI`'s own clients put the members of a `delta` together in this way.
 ///
 /// A server decides how deep and how wide its values are, so each byte is examined only a few
 /// times: a list is never parsed, and an object inside another one is parsed only when an increment
@@ -305,54 +299,6 @@ impl From<&str> for Merged {
 /// The items of a list, as text.
 fn between_brackets(list: &str) -> &str {
     list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or_default().trim()
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                #[derive(Deserialize)]
-                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-                let mut members = Vec::new();
-                while let Some((Key(key), value)) = map.next_entry()? {
-                    members.push((key, value));
-                }
-                Ok(Object(members))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
-}
-
-impl<'a> Object<'a> {
-    /// The value, if it is an object.
-    pub(super) fn of(value: &'a RawValue) -> Option<Self> {
-        if !value.get().starts_with('{') {
-            return None;
-        }
-        serde_json::from_str(value.get()).ok()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (&**key, *value))
-    }
-
-    /// A member's value, if it is not null.
-    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.iter().find_map(|(known, value)| (known == key && value.get() != "null").then_some(value))
-    }
-
-    /// A member's text, if it is not empty.
-    pub(super) fn text(&self, key: &str) -> Option<String> {
-        text(self.get(key)?)
-    }
 }
 
 /// The value, if it is a text that is not empty.

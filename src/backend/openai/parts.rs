@@ -2,8 +2,9 @@
 
 use serde_json::value::RawValue;
 
-use super::merge::{Members, Merged, Object, text};
+use super::merge::{Members, Merged, text};
 use crate::backend::ChatEvent;
+use crate::outline::Object;
 
 /// Streamed content: text, or parts as soon as one has arrived. Consecutive parts that are both
 /// text, or both thinking, become one part, as in a reply that is not streamed.
@@ -60,7 +61,7 @@ impl Content {
             let before = std::mem::take(&mut self.text);
             self.push_text(before);
         }
-        match part.text("type").as_deref() {
+        match part.filled_text("type").as_deref() {
             Some("text") => {
                 if !matches!(self.parts.last(), Some(Part::Text(_))) {
                     self.parts.push(Part::Text(Members::default()));
@@ -68,7 +69,7 @@ impl Content {
                 if let Some(Part::Text(known)) = self.parts.last_mut() {
                     known.extend(part.iter());
                 }
-                part.text("text").map(ChatEvent::Text)
+                part.filled_text("text").map(ChatEvent::Text)
             }
             Some("thinking") if depth > 0 => self.add_thinking(&part, depth - 1),
             _ => {

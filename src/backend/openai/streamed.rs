@@ -7,13 +7,14 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::answer::read;
 use super::halves::Halves;
-use super::merge::{Members, Merged, Object, text};
+use super::merge::{Members, Merged, text};
 use super::parts::Content;
 use super::sse::Event;
 use crate::backend::nesting::Nesting;
 use crate::backend::{BackendError, ChatEvent, ChatReply, ToolCallDelta};
 use crate::encoding::Encoding;
 use crate::halves::mended;
+use crate::outline::Object;
 use crate::text::described;
 
 /// A reply as far as its chunks have arrived. At the end it is written as the completion that the
@@ -165,8 +166,8 @@ impl Streamed {
         for call in calls.into_iter().filter_map(Object::of) {
             let function = call.get("function").or_else(|| call.get("custom")).and_then(Object::of);
             let mut piece = Piece {
-                id: call.text("id"),
-                name: function.as_ref().and_then(|function| function.text("name")),
+                id: call.filled_text("id"),
+                name: function.as_ref().and_then(|function| function.filled_text("name")),
                 arguments: function.as_ref().map(arguments).unwrap_or_default(),
             };
             let index = call.get("index").and_then(|index| index.get().parse().ok());
@@ -257,7 +258,7 @@ impl Streamed {
     fn take_function(&mut self, value: &RawValue, events: &mut VecDeque<ChatEvent>) {
         if let Some(function) = Object::of(value) {
             let is_new = self.message.object("function_call").and_then(|known| known.text("name")).is_none();
-            let name = function.text("name").filter(|_| is_new);
+            let name = function.filled_text("name").filter(|_| is_new);
             let delta = ToolCallDelta { name, arguments: arguments(&function), ..ToolCallDelta::default() };
             events.push_back(ChatEvent::ToolCall(delta));
         }
@@ -334,8 +335,8 @@ fn is_bare_error(object: &Object<'_>) -> bool {
         "" | "null" | "true" | "false" => false,
         code => code.parse().map_or(!["ok", "success"].contains(&code), |code: i64| !matches!(code, 0 | 200..=299)),
     };
-    let is_failure =
-        object.get("code").is_some_and(is_code) || object.text("type").is_some_and(|kind| kind.ends_with("error"));
+    let is_failure = object.get("code").is_some_and(is_code)
+        || object.filled_text("type").is_some_and(|kind| kind.ends_with("error"));
     object.get("detail").is_some_and(|detail| detail.get().starts_with(['"', '[', '{'])) && says("detail")
         || says("message") && is_failure
 }

@@ -137,7 +137,8 @@ impl ChatCost {
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ChatCost, ToolRule};
+    /// use turnwise::ChatCost;
+    /// use turnwise::tokens::ToolRule;
     ///
     /// // For tools of OpenAI's models behind a host that may change them.
     /// let cost = ChatCost::for_model("gpt-4o").tools(ToolRule::LIKE_OPENAI);

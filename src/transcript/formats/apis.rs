@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::shape::{SHAPE, Shape, Sign, first, members, part, sign};
-use crate::transcript::outline::Object;
+use crate::outline::Object;
 
 pub(super) const ANTHROPIC: Shape = Shape {
     name: "a conversation of Anthropic's Messages API",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::sample::Stage;
 use super::shape::{SHAPE, Shape, first, members, sign};
 use super::{Detected, Format, Likelihood, Sample};
-use crate::transcript::outline::{Object, elements};
+use crate::outline::{Object, elements};
 
 pub(super) const SHARE_GPT: Shape = Shape {
     name: "a conversation in the form of ShareGPT",

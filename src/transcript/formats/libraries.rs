@@ -1,7 +1,7 @@
 //! Messages as libraries for programs store them.
 
 use super::shape::{SHAPE, Shape, Sign, first, members, named, part, sign};
-use crate::transcript::outline::Object;
+use crate::outline::Object;
 
 pub(super) const MODEL_MESSAGES: Shape = Shape {
     name: "a conversation in the model messages of the Vercel AI SDK",

@@ -22,10 +22,10 @@ use std::sync::LazyLock;
 
 use serde_json::value::RawValue;
 
-use super::outline::Object;
 use crate::body::{Body, position};
 use crate::error::{Error, ErrorKind};
 use crate::message::{Content, Message, Part, Role};
+use crate::outline::Object;
 
 pub use sample::Sample;
 

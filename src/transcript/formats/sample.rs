@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::transcript::outline::{Object, elements, values};
+use crate::outline::{Object, elements, values};
 
 /// A text to be recognised.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::sample::{Sample, Stage, Value};
 use super::{Detected, Format, Likelihood};
-use crate::transcript::outline::Object;
+use crate::outline::Object;
 
 /// What gives a format away, in the words of an error.
 pub(super) type Sign = Option<Cow<'static, str>>;

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::{FORMATS, Likelihood, detect, in_log};
+use crate::outline::values;
 use crate::transcript::Transcripts;
-use crate::transcript::outline::values;
 use crate::{Error, ErrorKind, Transcript};
 
 /// The samples under `fixtures/foreign`: the file, what it is, and the message that shows it.

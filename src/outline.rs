@@ -9,67 +9,79 @@ use serde_json::value::RawValue;
 
 /// An object: its members with unparsed values.
 #[derive(Debug)]
-pub(super) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    pub(super) fn of(value: &'a RawValue) -> Option<Self> {
+    pub(crate) fn of(value: &'a RawValue) -> Option<Self> {
         if value.get().starts_with('{') { serde_json::from_str(value.get()).ok() } else { None }
     }
 
     /// A member, if it is not null.
-    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
         let member = self.0.iter().find(|(name, _)| name == key);
         member.map(|(_, value)| *value).filter(|value| value.get() != "null")
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
-    pub(super) fn has_all(&self, keys: &[&str]) -> bool {
+    pub(crate) fn has_all(&self, keys: &[&str]) -> bool {
         keys.iter().all(|key| self.has(key))
     }
 
-    pub(super) fn has_any(&self, keys: &[&str]) -> bool {
+    pub(crate) fn has_any(&self, keys: &[&str]) -> bool {
         keys.iter().any(|key| self.has(key))
     }
 
     /// The first of these members that exists.
-    pub(super) fn first_of<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
+    pub(crate) fn first_of<'k>(&self, keys: &[&'k str]) -> Option<&'k str> {
         keys.iter().find(|key| self.has(key)).copied()
     }
 
-    pub(super) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+    pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
         let value = self.get(key)?.get();
         if value.starts_with('"') { serde_json::from_str(value).ok().map(|Text(text)| text) } else { None }
     }
 
-    pub(super) fn is_text(&self, key: &str) -> bool {
+    /// The text of a member, if it is not empty.
+    #[cfg(feature = "openai")]
+    pub(crate) fn filled_text(&self, key: &str) -> Option<String> {
+        self.text(key).filter(|text| !text.is_empty()).map(Cow::into_owned)
+    }
+
+    /// All members in their order, also those that are null.
+    #[cfg(feature = "openai")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (&**key, *value))
+    }
+
+    pub(crate) fn is_text(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| value.get().starts_with('"'))
     }
 
     /// Whether a member is one of these texts.
-    pub(super) fn is_one_of(&self, key: &str, texts: &[&str]) -> bool {
+    pub(crate) fn is_one_of(&self, key: &str, texts: &[&str]) -> bool {
         self.text(key).is_some_and(|text| texts.contains(&&*text))
     }
 
-    pub(super) fn object(&self, key: &str) -> Option<Self> {
+    pub(crate) fn object(&self, key: &str) -> Option<Self> {
         self.get(key).and_then(Self::of)
     }
 
-    pub(super) fn is_list(&self, key: &str) -> bool {
+    pub(crate) fn is_list(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| value.get().starts_with('['))
     }
 
     /// The elements of a list; empty if the member is not a list.
-    pub(super) fn list(&self, key: &str) -> Vec<&'a RawValue> {
+    pub(crate) fn list(&self, key: &str) -> Vec<&'a RawValue> {
         self.get(key).map(elements).unwrap_or_default()
     }
 
     /// The elements of a list that are objects.
-    pub(super) fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
+    pub(crate) fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
         self.list(key).into_iter().filter_map(Self::of)
     }
 }
@@ -99,18 +111,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 }
 
 /// The elements of a list; empty if the value is not a list.
-pub(super) fn elements(list: &RawValue) -> Vec<&RawValue> {
+pub(crate) fn elements(list: &RawValue) -> Vec<&RawValue> {
     if list.get().starts_with('[') { serde_json::from_str(list.get()).unwrap_or_default() } else { Vec::new() }
 }
 
 /// The JSON values of a text, up to the first incomplete one.
-pub(super) fn values(text: &str) -> impl Iterator<Item = &RawValue> {
+pub(crate) fn values(text: &str) -> impl Iterator<Item = &RawValue> {
     serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().map_while(Result::ok)
 }
 
 /// The values in the place of messages: the elements of an array or of a member `messages`, or the
 /// values of a log.
-pub(super) fn messages(text: &str) -> Vec<&RawValue> {
+pub(crate) fn messages(text: &str) -> Vec<&RawValue> {
     let mut values = values(text).peekable();
     let Some(first) = values.peek() else { return Vec::new() };
     match Object::of(first) {
