@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
     if let Err(error) = chat.send("And back?").await {
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert!(error.is_retryable());
-        println!("{error} after {} attempts", error.attempt().map_or(0, |failed| failed.attempts().len()));
+        println!("{error} after {} attempts", error.failed_exchange().map_or(0, |failed| failed.attempts().len()));
     }
 
     // Another reply to the last question; the old one stays as a branch.

@@ -20,7 +20,7 @@ async fn main() -> Result<()> {
 
     // The record is unchanged, and the error has the part that arrived.
     if let Err(error) = print(chat.send("Again, please.")).await {
-        let partial = error.attempt().and_then(|failed| failed.partial.as_ref());
+        let partial = error.failed_exchange().and_then(|failed| failed.partial.as_ref());
         let words = partial.map_or(0, |partial| partial.text().split_whitespace().count());
         println!("\n({error}; {words} words arrived, {} turn is recorded)\n", chat.turn_count());
     }

@@ -266,6 +266,7 @@ mod tests {
     #[test]
     fn the_size_of_an_image_stays_behind() {
         let asked = Message::user("x").image_url("https://example.com/a.png").size(640, 480);
+        assert!(!Dialect::default().leaves(std::slice::from_ref(&asked)));
         assert_eq!(
             fitted(&Dialect::default(), &[asked]),
             r#"[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}]"#

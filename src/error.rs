@@ -140,7 +140,7 @@ pub enum ErrorKind {
     /// The reply broke off while it was being received.
     Interrupted,
     /// The reply ends in the middle of a tool call. None of its calls was run or recorded;
-    /// [`Error::attempt`] has the part that arrived.
+    /// [`Error::failed_exchange`] has the part that arrived.
     CutCall,
 }
 

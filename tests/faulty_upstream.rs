@@ -138,7 +138,7 @@ async fn streamed_replies(server: &Llmock) -> u64 {
         assert_eq!(outcome.as_ref().err().map(turnwise::Error::kind), error, "{fault}");
         let seen = match &outcome {
             Ok(reply) => reply.report.attempts.len(),
-            Err(error) => error.attempt().unwrap().attempts().len(),
+            Err(error) => error.failed_exchange().unwrap().attempts().len(),
         };
         assert_eq!(seen as u64, attempts, "{fault}");
         requests += attempts;
@@ -147,7 +147,7 @@ async fn streamed_replies(server: &Llmock) -> u64 {
             // A request that comes before the server has noticed that we left counts as another call.
             tokio::time::sleep(Duration::from_millis(500)).await;
             let reply = streamed(chat.send(again(&question, error))).await.unwrap();
-            let partial = failed.attempt().unwrap().partial.as_ref().map(|partial| partial.text().into_owned());
+            let partial = failed.failed_exchange().unwrap().partial.as_ref().map(|partial| partial.text().into_owned());
             assert!(reply.text().starts_with(&*partial.unwrap_or_default()), "{fault}");
             requests += 1;
         }

@@ -97,7 +97,7 @@ async fn each_error_is_typed_and_leaves_the_record_as_it_was() {
         let error = chat.send("my question").await.unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {body}: {error}");
         assert_eq!(stub.seen().len(), attempts, "{status} {body}");
-        let exchange = error.attempt().unwrap();
+        let exchange = error.failed_exchange().unwrap();
         assert_eq!(exchange.attempts().len(), attempts, "{body}");
         assert!(exchange.attempts().iter().all(|attempt| attempt.status == Some(status)), "{body}");
         match (&exchange.error, &exchange.reply) {
@@ -123,7 +123,7 @@ async fn an_overflow_in_words_of_ones_own_is_one() {
         let backend = OpenAi::at(&stub.url(), KEY).retry(quick()).overflow_words(words.iter().copied());
         let chat = ConversationManager::builder("gpt-4o").backend(backend).build().unwrap();
         let error = chat.send("a").await.unwrap_err();
-        assert_eq!((error.kind(), error.attempt().unwrap().error.as_ref().unwrap().limit()), (kind, limit));
+        assert_eq!((error.kind(), error.failed_exchange().unwrap().error.as_ref().unwrap().limit()), (kind, limit));
     }
 }
 
@@ -155,7 +155,7 @@ async fn a_time_to_come_back_may_be_a_date_or_milliseconds() {
     for (name, value, asked) in [("retry-after", &*date, 3_000.0..=3_600.0), ("retry-after-ms", "1500", 1.5..=1.5)] {
         let stub = Stub::new([Answer::new(429, "{}").header(name, value)]);
         let error = builder(&stub, quick()).build().unwrap().send("a").await.unwrap_err();
-        let wait = error.attempt().unwrap().error.as_ref().unwrap().retry_after().unwrap();
+        let wait = error.failed_exchange().unwrap().error.as_ref().unwrap().retry_after().unwrap();
         assert!(asked.contains(&wait.as_secs_f64()), "{name}: {wait:?}");
     }
 }
@@ -226,14 +226,14 @@ async fn an_answer_that_breaks_off_has_its_status_and_the_time_to_come_back() {
     let torn = || Answer::new(200, r#"{"choices":[{"mess"#).header("retry-after", "7").torn();
     let stub = Stub::new([torn()]);
     let error = builder(&stub, Retry::never()).build().unwrap().send("a").await.unwrap_err();
-    let exchange = error.attempt().unwrap();
+    let exchange = error.failed_exchange().unwrap();
     assert_eq!((error.kind(), exchange.attempts()[0].status), (ErrorKind::Unavailable, Some(200)));
     assert_eq!(exchange.error.as_ref().unwrap().retry_after(), Some(Duration::from_secs(7)));
 
     let stalled = Stub::new([torn().after(Duration::from_secs(20))]);
     let retry = Retry::never().attempt_time(Duration::from_secs(1));
     let error = builder(&stalled, retry).build().unwrap().send("a").await.unwrap_err();
-    let exchange = error.attempt().unwrap();
+    let exchange = error.failed_exchange().unwrap();
     assert_eq!((error.kind(), exchange.attempts()[0].status), (ErrorKind::Timeout, Some(200)));
     assert_eq!(exchange.error.as_ref().unwrap().retry_after(), Some(Duration::from_secs(7)));
 
@@ -311,11 +311,11 @@ async fn who_asked_reads_the_servers_reason_and_a_log_does_not() {
     ] {
         for streamed in [false, true] {
             let error = refused(Answer::new(status, body), streamed).await;
-            let (shown, logged) = (error.to_string(), format!("{error:?} {:?}", error.attempt().unwrap()));
+            let (shown, logged) = (error.to_string(), format!("{error:?} {:?}", error.failed_exchange().unwrap()));
             assert!(shown.contains("model 'foo' not found, try pulling it first"), "{body}: {shown}");
             assert!(!logged.contains("foo"), "{body}: {logged}");
             assert!(!shown.contains("status 200") && shown.lines().count() == 1, "{shown}");
-            let backend = error.attempt().unwrap().error.as_ref().unwrap();
+            let backend = error.failed_exchange().unwrap().error.as_ref().unwrap();
             assert_eq!(backend.to_string(), shown);
             assert_eq!(backend.reason().unwrap(), "model 'foo' not found, try pulling it first");
         }
@@ -346,7 +346,7 @@ async fn a_key_that_a_server_repeats_is_not_shown() {
         "<html><title>key sk-secret</title></html>",
     ] {
         let error = refused(Answer::new(401, &json!({ "error": { "message": words } }).to_string()), false).await;
-        let shown = format!("{error} {error:?} {:?}", error.attempt().unwrap());
+        let shown = format!("{error} {error:?} {:?}", error.failed_exchange().unwrap());
         for part in ["secret", "abcd", "wxyz", "0123"] {
             assert!(!shown.contains(part), "{shown}");
         }
@@ -390,7 +390,11 @@ async fn the_address_that_was_asked_is_shown_without_its_secrets() {
 async fn a_refusal_that_names_a_difference_says_what_would_help() {
     let template = r#"{"error":{"code":500,"message":"Jinja Exception: System message must be at the beginning.","type":"server_error"}}"#;
     let error = refused(Answer::new(500, template), false).await;
-    assert_eq!((error.kind(), error.attempt().unwrap().attempts().len()), (ErrorKind::Rejected, 1), "not tried again");
+    assert_eq!(
+        (error.kind(), error.failed_exchange().unwrap().attempts().len()),
+        (ErrorKind::Rejected, 1),
+        "not tried again"
+    );
     assert!(error.to_string().ends_with("; `Dialect::single_system` sends one, at the start"), "{error}");
     assert!(error.advice().unwrap().on_command_line().unwrap().starts_with("--one-system"));
     assert!(format!("{error:?}").contains("Dialect::single_system"), "{error:?}");

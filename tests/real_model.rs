@@ -160,7 +160,7 @@ async fn an_overflow_with_a_numeric_code_is_typed_and_states_the_window() {
     let chat = chat(&url, 1_000_000).never_cut().build().unwrap();
     let error = chat.send("word ".repeat(2_000)).await.unwrap_err();
     assert_eq!((error.kind(), error.is_overflow()), (ErrorKind::Overflow, true));
-    assert_eq!(error.attempt().unwrap().error.as_ref().unwrap().limit(), Some(512));
+    assert_eq!(error.failed_exchange().unwrap().error.as_ref().unwrap().limit(), Some(512));
     assert!(chat.history().is_empty());
 }
 

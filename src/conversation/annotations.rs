@@ -62,13 +62,14 @@ pub struct Mark {
     pub name: String,
     /// The item that it points to: the first of a group.
     pub item: ItemId,
-    /// The last item of the path when it was set.
-    pub head: ItemId,
+    /// The last item of the path when it was set; in JSON `head`.
+    #[serde(rename = "head")]
+    pub leaf: ItemId,
 }
 
 impl Mark {
-    /// A mark of a strategy at `item`, set while the path ended with `head`.
-    pub fn new(spec: &str, name: &str, item: ItemId, head: ItemId) -> Self {
-        Self { spec: spec.to_owned(), name: name.to_owned(), item, head }
+    /// A mark of a strategy at `item`, set while the path ended with `leaf`.
+    pub fn new(spec: &str, name: &str, item: ItemId, leaf: ItemId) -> Self {
+        Self { spec: spec.to_owned(), name: name.to_owned(), item, leaf }
     }
 }

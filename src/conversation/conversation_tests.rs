@@ -203,7 +203,7 @@ fn a_purge_takes_the_subtree_and_all_that_points_into_it() {
     talk.pin(id(3)).unwrap();
     talk.attach(id(0), id(1), "So far.", None).unwrap();
     talk.attach(id(1), off, "All.", Some("m")).unwrap();
-    let mark = |name: &str, item, head| Mark { spec: "s".to_owned(), name: name.to_owned(), item, head };
+    let mark = |name: &str, item, head| Mark { spec: "s".to_owned(), name: name.to_owned(), item, leaf: head };
     talk.set_mark(mark("stays", id(0), id(1))).unwrap();
     talk.set_mark(mark("goes", id(0), off)).unwrap();
     assert_eq!(talk.purge(id(2)).unwrap(), 3);
@@ -279,7 +279,7 @@ fn a_summarys_id_is_not_used_again() {
 #[test]
 fn the_newest_mark_on_the_path_counts() {
     let mut talk = talk();
-    let mark = |item, head| Mark { spec: "s".to_owned(), name: "cut".to_owned(), item, head };
+    let mark = |item, head| Mark { spec: "s".to_owned(), name: "cut".to_owned(), item, leaf: head };
     talk.set_mark(mark(id(2), id(3))).unwrap();
     talk.set_mark(mark(id(0), id(1))).unwrap();
     assert_eq!(talk.mark("s", "cut"), Some(id(2)));
@@ -514,7 +514,7 @@ fn a_record_with_references_that_do_not_hold_is_damaged() {
         |record| record.leaf = Some(id(99)),
         |record| record.pins.push(id(99)),
         |record| {
-            record.marks.push(Mark { spec: String::new(), name: String::new(), item: id(0), head: id(99) });
+            record.marks.push(Mark { spec: String::new(), name: String::new(), item: id(0), leaf: id(99) });
         },
     ];
     for (number, spoil) in spoils.into_iter().enumerate() {

@@ -330,7 +330,7 @@ impl Conversation {
     /// [`ErrorKind::NotFound`] if one of its items is not in the record.
     pub fn set_mark(&mut self, mark: Mark) -> Result<()> {
         self.known(mark.item)?;
-        self.known(mark.head)?;
+        self.known(mark.leaf)?;
         put_mark(&mut self.about_mut().marks, mark);
         Ok(())
     }
@@ -338,7 +338,7 @@ impl Conversation {
     /// The item of a strategy's mark: of the newest one that is valid on the current path.
     pub fn mark(&self, spec: &str, name: &str) -> Option<ItemId> {
         let valid = self.about.marks.iter().filter(|mark| mark.spec == spec && mark.name == name);
-        let newest = valid.filter_map(|mark| Some((self.path().position(mark.head)?, mark.item)));
+        let newest = valid.filter_map(|mark| Some((self.path().position(mark.leaf)?, mark.item)));
         newest.max_by_key(|(depth, _)| *depth).map(|(_, item)| item)
     }
 
@@ -397,7 +397,7 @@ impl Conversation {
         about.pins.retain(|id| !gone.contains(id));
         about.summaries.retain(|summary| !gone.contains(&summary.last));
         about.rounds.retain(|round| !gone.contains(&round.item));
-        about.marks.retain(|mark| !gone.contains(&mark.item) && !gone.contains(&mark.head));
+        about.marks.retain(|mark| !gone.contains(&mark.item) && !gone.contains(&mark.leaf));
         gone.len()
     }
 
@@ -454,7 +454,7 @@ impl fmt::Debug for Conversation {
 /// Adds a mark to a list, in the place of older ones.
 fn put_mark(marks: &mut Vec<Mark>, mark: Mark) {
     let is_alike = |old: &Mark| (&old.spec, &old.name) == (&mark.spec, &mark.name);
-    marks.retain(|old| !is_alike(old) || old.head != mark.head);
+    marks.retain(|old| !is_alike(old) || old.leaf != mark.leaf);
     if marks.iter().filter(|old| is_alike(old)).count() == MOST_MARKS
         && let Some(oldest) = marks.iter().position(is_alike)
     {

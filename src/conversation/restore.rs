@@ -1,6 +1,7 @@
 //! Takes the record apart for a file, and rebuilds it from one.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 
 use super::annotations::{Mark, Summary};
@@ -101,14 +102,51 @@ impl Restore {
     ///
     /// # Errors
     /// The first reference that is invalid.
-    pub(crate) fn build(self) -> Result<Conversation, Damage> {
+    pub(crate) fn build(mut self) -> Result<Conversation, Damage> {
+        let items = self.take_items()?;
+        check_head(&self.head).map_err(Damage::of("head"))?;
+        let head_changes = self.replaced_heads.into_changes(&self.head)?.into_iter().collect();
+        let about = About {
+            id: self.id,
+            created_at: self.created_at,
+            metadata: self.metadata,
+            head: self.head.into(),
+            head_changes,
+            constraints: self.constraints,
+            pins: BTreeSet::new(),
+            summaries: Vec::new(),
+            next_summary: self.next_summary,
+            marks: Vec::new(),
+            rounds: Vec::new(),
+        };
+        let mut conversation = Conversation { items, path: PathIndex::default(), about: Arc::new(about) };
+        if let Some(leaf) = self.leaf {
+            conversation.switch(leaf).map_err(Damage::of("path"))?;
+        }
+        for pin in self.pins {
+            conversation.pin(pin).map_err(Damage::of("pins"))?;
+        }
+        for mark in self.marks {
+            conversation.set_mark(mark).map_err(Damage::of("marks"))?;
+        }
+        for round in self.rounds {
+            conversation.restore_round(round).map_err(Damage::of("tool_rounds"))?;
+        }
+        for summary in self.summaries {
+            conversation.restore_summary(summary).map_err(Damage::of("summaries"))?;
+        }
+        Ok(conversation)
+    }
+
+    /// The items by their ids, with their depths. A purged item leaves a gap.
+    fn take_items(&mut self) -> Result<Log<Option<Item>>, Damage> {
         if self.purged > MOST_PURGED {
             let detail = format!("{} purged items; at most {MOST_PURGED} are allowed", self.purged);
             return Err(Damage::new("purged", detail));
         }
         let mut items = vec![None; self.items.len() + self.purged];
         let mut is_on_path = vec![false; items.len()];
-        for (position, item) in self.items.into_iter().enumerate() {
+        for (position, item) in mem::take(&mut self.items).into_iter().enumerate() {
             let slot = items.get_mut(item.id.index()).filter(|slot| slot.is_none()).ok_or_else(|| {
                 let member = if position < self.on_path { "path" } else { "branches" };
                 Damage::new(member, format!("item {} is out of range or occurs twice", item.id))
@@ -135,44 +173,7 @@ impl Restore {
                 item.depth = depth;
             }
         }
-        check_head(&self.head).map_err(Damage::of("head"))?;
-        let head_changes = self.replaced_heads.into_changes(&self.head)?.into_iter().collect();
-        let about = About {
-            id: self.id,
-            created_at: self.created_at,
-            metadata: self.metadata,
-            head: self.head.into(),
-            head_changes,
-            constraints: self.constraints,
-            pins: BTreeSet::new(),
-            summaries: Vec::new(),
-            next_summary: self.next_summary,
-            marks: Vec::new(),
-            rounds: Vec::new(),
-        };
-        let items = items.into_iter().collect::<Log<_>>();
-        let mut conversation = Conversation { items, path: PathIndex::default(), about: Arc::new(about) };
-        if let Some(leaf) = self.leaf {
-            conversation.switch(leaf).map_err(Damage::of("path"))?;
-        }
-        for pin in self.pins {
-            conversation.pin(pin).map_err(Damage::of("pins"))?;
-        }
-        for mark in self.marks {
-            conversation.set_mark(mark).map_err(Damage::of("marks"))?;
-        }
-        for round in self.rounds {
-            for (&call, started) in &round.calls {
-                conversation
-                    .check_call(round.item, call, started.result.as_ref())
-                    .map_err(Damage::of("tool_rounds"))?;
-            }
-            conversation.restore_round(round).map_err(Damage::of("tool_rounds"))?;
-        }
-        for summary in self.summaries {
-            conversation.restore_summary(summary).map_err(Damage::of("summaries"))?;
-        }
-        Ok(conversation)
+        Ok(items.into_iter().collect())
     }
 }
 

@@ -75,6 +75,9 @@ impl Conversation {
     /// Takes a round from a file. One in which no call was started says nothing.
     pub(super) fn restore_round(&mut self, round: Round) -> Result<()> {
         self.known(round.item)?;
+        for (&call, started) in &round.calls {
+            self.check_call(round.item, call, started.result.as_ref())?;
+        }
         if self.round(round.item).is_some() {
             let detail = format!("the tool round of item {} is there twice", round.item);
             return Err(Error::new(ErrorKind::Damaged, detail));

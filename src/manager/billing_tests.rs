@@ -119,7 +119,7 @@ fn a_second_overflow_is_a_typed_error_and_what_was_learned_stays() {
     let before = chat.history();
     let error = block_on(chat.send("a").into_future()).unwrap_err();
     assert!(error.is_overflow(), "{error}");
-    assert_eq!((error.attempt().unwrap().attempts().len(), script.requests().len()), (2, 2));
+    assert_eq!((error.failed_exchange().unwrap().attempts().len(), script.requests().len()), (2, 2));
     assert_eq!((chat.history(), chat.learned().limit()), (before, Some(4_000)));
     block_on(chat.send("a").into_future()).unwrap();
     chat.forget_learned();
@@ -265,7 +265,7 @@ fn a_guess_that_does_not_help_is_not_kept() {
 fn an_unusable_reply_behind_an_overflow_names_both_attempts() {
     let script = Scripted::default().and(BackendError::overflow(Some(2_000))).and("");
     let error = block_on(long_chat(script, TokenBudget::window(8_000)).send("a").into_future()).unwrap_err();
-    assert_eq!((error.kind(), error.attempt().unwrap().attempts().len()), (ErrorKind::Malformed, 2));
+    assert_eq!((error.kind(), error.failed_exchange().unwrap().attempts().len()), (ErrorKind::Malformed, 2));
 }
 
 #[test]

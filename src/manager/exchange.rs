@@ -32,7 +32,7 @@ use crate::request::{ChatRequest, Tool};
 ///
 /// # Errors
 /// When awaited, those of [`plan`](Self::plan), and then those of the backend, with
-/// [`Error::attempt`](crate::Error::attempt) for the request and the answer;
+/// [`Error::failed_exchange`](crate::Error::failed_exchange) for the request and the answer;
 /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) for an empty reply. The record is
 /// unchanged.
 ///

@@ -184,10 +184,10 @@ fn an_attempt_is_entered_where_a_backend_names_none() {
     let reply = block_on(chat.send("b").into_future()).unwrap();
     assert_eq!((reply.report.attempts.len(), reply.raw.unwrap().as_str()), (2, "7"));
     let error = block_on(chat.send("c").into_future()).unwrap_err();
-    assert_eq!(error.attempt().unwrap().attempts()[0].status, Some(503));
+    assert_eq!(error.failed_exchange().unwrap().attempts()[0].status, Some(503));
     let error = block_on(chat.send("c").into_future()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoBackend);
-    assert!(error.attempt().unwrap().attempts().is_empty(), "nothing was asked");
+    assert!(error.failed_exchange().unwrap().attempts().is_empty(), "nothing was asked");
 }
 
 #[test]

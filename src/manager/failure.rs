@@ -95,7 +95,7 @@ impl Error {
     }
 
     /// The request and the answer, if an exchange failed after it was sent.
-    pub fn attempt(&self) -> Option<&FailedExchange> {
+    pub fn failed_exchange(&self) -> Option<&FailedExchange> {
         self.cause()
     }
 }

@@ -132,9 +132,9 @@ fn invariant_5_a_failed_exchange_changes_nothing_and_says_what_was_sent() {
         {
             let error = chat.send("b").await.unwrap_err();
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable));
-            assert_eq!(error.attempt().unwrap().request.messages.len(), 4);
+            assert_eq!(error.failed_exchange().unwrap().request.messages.len(), 4);
             assert!(
-                !format!("{error:?} {:?}", error.attempt()).contains("slow down"),
+                !format!("{error:?} {:?}", error.failed_exchange()).contains("slow down"),
                 "no log has a word of the server"
             );
             assert!(chat.snapshot().items().eq(before.items()));

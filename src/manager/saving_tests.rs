@@ -243,7 +243,7 @@ fn required_to_be_saved_a_send_ends_in_an_error_with_its_reply() {
     let unsaved = error.unsaved().unwrap();
     assert_eq!((unsaved.reply.text(), unsaved.error.kind()), ("one".into(), ErrorKind::Conflict));
     assert_eq!(unsaved.reply.report.unsaved.as_ref().unwrap().kind(), ErrorKind::Conflict);
-    assert!(error.attempt().is_none() && std::error::Error::source(&error).is_some());
+    assert!(error.failed_exchange().is_none() && std::error::Error::source(&error).is_some());
     assert_eq!(texts(&chat), ["a", "one"], "it is recorded");
     assert_eq!(diary.take(), ["committed #1", "unsaved Conflict"]);
     assert_eq!(chat.spending().total().calls, 1);

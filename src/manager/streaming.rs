@@ -24,7 +24,7 @@ use crate::tokens::{Count, StreamedCount, TokenCounter};
 /// saved ends in an error of the kind [`ErrorKind::NotSaved`] in place of that event.
 ///
 /// A stream that breaks off, stays silent, or is dropped before its end leaves the record
-/// unchanged; the error holds the part that arrived ([`Error::attempt`]).
+/// unchanged; the error holds the part that arrived ([`Error::failed_exchange`]).
 /// [`keep_partial`](super::Exchange::keep_partial) records that part instead, marked as incomplete.
 /// While a stream exists, it holds the send permit: other sends wait, and changes of the record are
 /// refused.

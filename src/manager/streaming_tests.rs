@@ -74,7 +74,7 @@ fn a_stream_that_breaks_off_leaves_no_trace_and_hands_over_what_had_come() {
         let stream = block_on(chat.send("A river?").stream()).unwrap();
         let error = block_on(stream.finish()).unwrap_err();
         assert_eq!((error.kind(), texts(&chat).len()), (kind, 0));
-        let failed = error.attempt().unwrap();
+        let failed = error.failed_exchange().unwrap();
         assert_eq!(failed.partial.as_ref().unwrap().text(), "The Elbe");
         assert_eq!((failed.staged[0].text(), failed.request.messages.len()), ("A river?".into(), 1));
         chat.push("free again").unwrap();
@@ -174,7 +174,7 @@ fn an_empty_reply_is_refused_when_it_is_streamed_too() {
     let stream = block_on(chat.send("a").stream()).unwrap();
     let error = block_on(stream.finish()).unwrap_err();
     assert_eq!((error.kind(), texts(&chat).len()), (ErrorKind::Malformed, 0));
-    assert!(error.attempt().unwrap().reply.is_some());
+    assert!(error.failed_exchange().unwrap().reply.is_some());
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_stream_that_breaks_off_or_is_dropped_was_an_attempt_and_is_in_the_account()
     for events in [broken as fn() -> _, ended] {
         let chat = chat(Stream(events));
         let error = block_on(async { chat.send("a").stream().await?.finish().await }).unwrap_err();
-        assert_eq!((error.attempt().unwrap().attempts().len(), account(&chat)), (1, (1, 1, 1)));
+        assert_eq!((error.failed_exchange().unwrap().attempts().len(), account(&chat)), (1, (1, 1, 1)));
         drop(block_on(chat.send("a").stream()).unwrap());
         assert_eq!(account(&chat), (2, 2, 2));
     }

@@ -104,7 +104,7 @@ fn results_that_were_sent_in_vain_are_handed_over_and_no_call_runs_twice() {
     block_on(async {
         let error = chat.run_tools("a", echo).await.unwrap_err();
         assert_eq!((error.kind(), texts(&chat).len()), (ErrorKind::Unavailable, 2));
-        let results = error.attempt().unwrap().staged.clone();
+        let results = error.failed_exchange().unwrap().staged.clone();
         assert_eq!(chat.respond(results).await.unwrap().text(), "done");
     });
     assert_eq!(texts(&chat), ["a", "", "r1", "done"]);
@@ -391,7 +391,7 @@ fn results_that_were_sent_in_vain_are_sent_again_without_running_a_call() {
         let log = Log::default();
         let error = block_on(chat.run_tools("a", log.echo()).into_future()).unwrap_err();
         assert_eq!((error.kind(), log.take().len()), (ErrorKind::Unavailable, 2));
-        assert_eq!(error.attempt().unwrap().staged.len(), 2);
+        assert_eq!(error.failed_exchange().unwrap().staged.len(), 2);
         let chat = if from_file { reloaded(&chat, &script) } else { chat };
         block_on(chat.resume_tools(log.echo()).into_future()).unwrap();
         assert_eq!((log.take().len(), texts(&chat)), (0, texts_of(&["a", "", "r1", "r2", "done"])));
@@ -465,7 +465,7 @@ fn a_reply_that_ends_in_the_middle_of_a_call_is_an_error_and_nothing_is_run() {
             let tools = if streamed { tools.on_event(|_| {}) } else { tools };
             let error = block_on(tools.into_future()).unwrap_err();
             assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::CutCall, false));
-            let attempt = error.attempt().unwrap();
+            let attempt = error.failed_exchange().unwrap();
             assert_eq!((attempt.partial.as_ref(), attempt.staged.len()), (Some(&cut), 1));
             assert_eq!((log.take().len(), texts(&chat).len(), chat.spending().total().failed), (0, 0, 1));
             assert_eq!(block_on(chat.run_tools("a", log.echo()).into_future()).unwrap().text(), "again");

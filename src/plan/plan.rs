@@ -278,9 +278,9 @@ impl Plan {
     /// written then.
     pub fn commit_marks(&self, conversation: &mut Conversation) -> Result<()> {
         let stamp = |record: &Conversation, id| record.get(id).map(Item::stamp);
-        let foreign = |mark: &&Mark| stamp(conversation, mark.head) != stamp(&self.record, mark.head);
+        let foreign = |mark: &&Mark| stamp(conversation, mark.leaf) != stamp(&self.record, mark.leaf);
         if let Some(mark) = self.marks.iter().find(foreign) {
-            let detail = format!("item {} of the plan is not in this conversation", mark.head);
+            let detail = format!("item {} of the plan is not in this conversation", mark.leaf);
             return Err(Error::new(ErrorKind::NotFound, detail));
         }
         self.marks.iter().try_for_each(|mark| conversation.set_mark(mark.clone()))

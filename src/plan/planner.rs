@@ -23,7 +23,7 @@ use super::assemble::{Assembly, Insert, Sources};
 use super::cut::{ToCut, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Plan, RequestTokens};
-use super::refuse::{kept_too_much, refuse_another_start, refuse_what_cannot_fit};
+use super::refuse::{kept_too_much, refuse_another_start, refuse_nothing, refuse_what_cannot_fit};
 use super::runs::{Decided, PlanInput, Run, Shortened, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
@@ -281,10 +281,7 @@ impl Planner {
         let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
         let must = RequiredGroups::of(conversation, &sums, self.starts_on_user);
-        if conversation.head().is_empty() && must.iter().next().is_none() {
-            let detail = "nothing to send: the conversation has no head and no message that can be sent";
-            return Err(Error::new(ErrorKind::InvalidMessage, detail));
-        }
+        refuse_nothing(conversation, &must)?;
         let before = fixed.tokens();
         let cuts = self.cuts(path, before, &must, &sums, cache)?;
         let input = PlanInput {
@@ -410,10 +407,10 @@ impl Planner {
 
 fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {
     let path = conversation.path();
-    let Some(head) = conversation.leaf() else { return Vec::new() };
+    let Some(leaf) = conversation.leaf() else { return Vec::new() };
     let mark = |(name, group): &(std::borrow::Cow<'static, str>, usize)| {
         let item = path.item(path.positions(*group..*group).start)?.id();
-        Some(Mark { spec: spec.to_owned(), name: name.clone().into_owned(), item, head })
+        Some(Mark { spec: spec.to_owned(), name: name.clone().into_owned(), item, leaf })
     };
     draft.marks.iter().filter_map(mark).collect()
 }

@@ -3,7 +3,7 @@
 use super::Required;
 use super::view::RequiredGroups;
 use crate::budget::ResolvedBudget;
-use crate::conversation::Path;
+use crate::conversation::{Conversation, Path};
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Sums;
 use crate::message::{Message, Role};
@@ -46,6 +46,15 @@ pub(super) fn refuse_what_cannot_fit(
     let room = room.saturating_sub(pending - alone);
     let what = if pins > 0 { format!("besides {} tokens of pins, {what}", thousands(pins)) } else { what };
     refuse(ErrorKind::OverBudget, Some(largest), &what, alone, room, budget)
+}
+
+/// Refuses a conversation that would send nothing at all.
+pub(super) fn refuse_nothing(conversation: &Conversation, must: &RequiredGroups) -> Result<()> {
+    if !conversation.head().is_empty() || must.iter().next().is_some() {
+        return Ok(());
+    }
+    let detail = "nothing to send: the conversation has no head and no message that can be sent";
+    Err(Error::new(ErrorKind::InvalidMessage, detail))
 }
 
 fn refuse(

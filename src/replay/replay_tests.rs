@@ -93,7 +93,7 @@ fn the_prefix_is_what_the_request_before_began_with() {
 fn marks_of_the_record_are_not_used_and_nothing_in_it_changes() {
     let mut marked = talk(6);
     let (item, head) = (marked.path().item(8).unwrap().id(), marked.path().item(0).unwrap().id());
-    marked.set_mark(Mark { spec: "window".into(), name: "cut".into(), item, head }).unwrap();
+    marked.set_mark(Mark { spec: "window".into(), name: "cut".into(), item, leaf: head }).unwrap();
     let before = crate::Transcript::new(marked.clone()).to_json();
     assert_eq!(run(&marked, 83, &SlidingWindow::tokens()), run(&talk(6), 83, &SlidingWindow::tokens()));
     assert_eq!(crate::Transcript::new(marked).to_json(), before);

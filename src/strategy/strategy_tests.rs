@@ -261,7 +261,7 @@ fn a_mark_of_another_branch_is_ignored() {
 fn a_mark_that_points_off_the_path_is_ignored() {
     let mut talk = talk(9);
     let other = talk.edit(id(3), "abcdef").unwrap();
-    talk.set_mark(Mark { spec: "window".into(), name: "cut".into(), item: id(8), head: other }).unwrap();
+    talk.set_mark(Mark { spec: "window".into(), name: "cut".into(), item: id(8), leaf: other }).unwrap();
     assert_eq!(cut(&plan(&talk, 23, &SlidingWindow::tokens())), 2);
 }
 

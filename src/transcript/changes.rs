@@ -148,7 +148,7 @@ impl<'a> Since<'a> {
 
     fn marks(self, changes: &mut Vec<Change>) -> Option<()> {
         let (before, after) = self.records();
-        let is_kept = |mark: &&Mark| !self.is_purged(mark.item) && !self.is_purged(mark.head);
+        let is_kept = |mark: &&Mark| !self.is_purged(mark.item) && !self.is_purged(mark.leaf);
         let old: Vec<Mark> = before.all_marks().iter().filter(is_kept).cloned().collect();
         let new = after.all_marks();
         let (_, set) = continued(&old, new, |old, new| old == new);

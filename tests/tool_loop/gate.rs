@@ -86,7 +86,7 @@ fn a_call_that_is_cut_off_is_not_run_and_not_recorded() {
         let error = ran.reply.unwrap_err();
         assert_eq!((error.kind(), ran.calls.len(), ran.history.len()), (ErrorKind::CutCall, 0, 0));
         assert!(error.to_string().contains("`max_completion_tokens`"), "{error}");
-        let partial = error.attempt().unwrap().partial.as_ref().unwrap();
+        let partial = error.failed_exchange().unwrap().partial.as_ref().unwrap();
         assert_eq!(partial.tool_calls()[0].arguments(), r#"{"path":"a.t"#);
         assert_eq!(ran.requests.len(), 1);
     }
