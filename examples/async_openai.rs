@@ -2,7 +2,9 @@
 //! what is sent.
 //!
 //! `cargo run --example async_openai --features async-openai-043`; with a dependency on
-//! `async-openai` of your own that feature is not needed: messages go through JSON.
+//! `async-openai` of your own that feature is not needed: messages go through JSON. To send with
+//! the re-exported `Client`, install a TLS provider first:
+//! `rustls::crypto::ring::default_provider().install_default()`.
 
 use turnwise::backend::openai::async_openai::types::chat::{
     ChatCompletionRequestMessage, ChatCompletionRequestUserMessage,

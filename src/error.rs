@@ -92,7 +92,7 @@ pub enum ErrorKind {
     /// tool loop.
     Limit,
     // The record and its files.
-    /// The record has no such item, summary or branch.
+    /// The record has no such item, summary, branch or stored conversation.
     NotFound,
     /// The file has a newer format than this version can read.
     NewerFormat,

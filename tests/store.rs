@@ -95,6 +95,7 @@ impl Store for Broken {
                     let (_, newest) = self.store.load(id).await?;
                     self.store.save(id, &file, Some(&newest)).await
                 }
+                "refuses every append" if id.ends_with("patience") => Err(store::conflict(id)),
                 _ => self.store.append(id, changes, expected).await,
             }
         })
@@ -104,6 +105,7 @@ impl Store for Broken {
         Box::pin(async move {
             let mut ids = self.store.list(after, limit).await?;
             match self.how {
+                "lists from the first on" => ids = self.store.list(None, limit).await?,
                 "lists all at once" => ids = self.store.list(after, usize::MAX).await?,
                 "lists in reverse" => ids.reverse(),
                 _ => {}
@@ -127,6 +129,8 @@ fn the_check_finds_a_store_that_breaks_a_promise() {
         ("two cases of one letter are one id", "fails"),
         ("lists all at once", "list"),
         ("lists in reverse", "list"),
+        ("lists from the first on", "list"),
+        ("refuses every append", "writers"),
         ("deletes nothing", "missing"),
     ];
     for (how, promise) in ways {
@@ -184,5 +188,51 @@ fn a_file_store_loses_no_file_that_it_cannot_read() {
         }
         let error = store.load("nobody").await.unwrap_err();
         assert_eq!(error.to_string(), "not found: no conversation has the id `nobody`");
+    });
+}
+
+#[test]
+fn hostile_ids_stay_inside_the_folder_and_apart() {
+    let outside = TempDir::new().unwrap();
+    let folder = outside.path().join("store");
+    let store = FileStore::open(&folder).unwrap();
+    let mut ids =
+        ["..", ".", "../x", "/etc/x", "a/b", "a\\b", "CON", "con", "nul.", "\0", "e\u{301}", "é", "a:b", "~", "a\n"];
+    block_on(async {
+        for id in ids {
+            store.save(id, &talk(id), None).await.unwrap();
+        }
+        for id in ids {
+            assert_eq!(store.load(id).await.unwrap().0.conversation.path().messages().next().unwrap().text(), id);
+        }
+        ids.sort_unstable();
+        assert_eq!(store.list(None, 99).await.unwrap(), ids);
+        for refused in ["", &"x".repeat(300)] {
+            assert_eq!(store.save(refused, &talk("x"), None).await.unwrap_err().kind(), ErrorKind::Limit);
+        }
+    });
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1, "nothing is beside the folder");
+}
+
+#[test]
+fn deleting_leaves_no_text_of_a_writer_that_was_killed() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    block_on(store.save("a", &talk("secret"), None)).unwrap();
+    fs::write(folder.path().join(".a.json.turnwise-tmp"), "secret").unwrap();
+    block_on(store.delete("a")).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_conversation_behind_a_link_is_listed() {
+    let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let store = FileStore::open(folder.path()).unwrap();
+    talk("a").save(elsewhere.path().join("real.json")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("real.json"), store.path("a").unwrap()).unwrap();
+    block_on(async {
+        assert!(store.load("a").await.is_ok());
+        assert_eq!(store.list(None, 9).await.unwrap(), ["a"]);
     });
 }

@@ -83,7 +83,7 @@ impl ChatReply {
 
 impl FinishReason {
     /// Whether the reply was stopped before the model was done.
-    fn is_stopped_early(&self) -> bool {
+    pub(crate) fn is_stopped_early(&self) -> bool {
         match self {
             Self::Length | Self::ContentFilter => true,
             // The names that servers use: `max_tokens`, `model_length`, `MAX_TOKENS`.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::annotations::{Mark, Summary};
-use super::head::HeadChange;
+use super::head::{HeadChange, check_head};
 use super::item::{Item, ItemId, Stamp, Timestamp, narrow};
 use super::restore::MOST_PURGED;
 use super::{Conversation, Log, Round, put_mark};
@@ -100,14 +100,19 @@ pub(crate) struct Advance {
     record: Conversation,
     /// Where the path will end.
     leaf: Option<ItemId>,
-    has_purged: bool,
-    /// How many ids were skipped: they are used up, but no item has ever had them.
-    holes: usize,
+    /// How many ids are those of purged items; not counted before the first purge.
+    purged: Option<usize>,
 }
 
 impl Advance {
     pub(crate) fn of(record: Conversation) -> Self {
-        Self { leaf: record.leaf(), record, has_purged: false, holes: 0 }
+        Self { leaf: record.leaf(), record, purged: None }
+    }
+
+    /// A conversation with this id and head, in which nothing was said yet.
+    pub(crate) fn begun(id: String, created_at: Timestamp, head: Vec<Message>) -> Result<Self> {
+        check_head(&head)?;
+        Ok(Self::of(Conversation::begun(id, created_at, head)))
     }
 
     /// The record, to change where neither items nor the path are meant.
@@ -145,23 +150,28 @@ impl Advance {
     pub(crate) fn purge(&mut self, first: ItemId, count: u32) -> Result<()> {
         self.build_path()?;
         let (next, end) = (narrow(self.record.next_ordinal()), first.0.saturating_add(count));
-        self.holes += end.saturating_sub(next) as usize;
-        if first.0 > next || self.holes > MOST_PURGED {
+        if first.0 > next {
             return Err(unfit(format!("{count} items from {first} on are purged where #{next} is the next one")));
         }
         let gone: BTreeSet<ItemId> =
             (first.0..end.min(next)).map(ItemId).filter(|id| self.record.get(*id).is_some()).collect();
+        let before = self.purged.unwrap_or_else(|| next as usize - self.record.items().count());
+        let purged = before + gone.len() + end.saturating_sub(next) as usize;
+        if purged > MOST_PURGED {
+            return Err(unfit(format!("{purged} purged items; at most {MOST_PURGED} are allowed")));
+        }
         let on_path = gone.iter().filter_map(|id| self.record.path().position(*id)).min();
         if let Some(position) = on_path {
             self.record.path.truncate(position, &self.record.items);
         }
         self.record.remove(&gone);
         (next..end).for_each(|_| self.record.items.push(None));
-        (self.leaf, self.has_purged) = (self.record.leaf(), true);
+        (self.leaf, self.purged) = (self.record.leaf(), Some(purged));
         Ok(())
     }
 
     pub(crate) fn put_head(&mut self, step: &HeadStep) -> Result<()> {
+        check_head(&step.inserted)?;
         let head = self.record.head();
         let end = step.at.checked_add(step.removed).filter(|end| *end <= head.len()).ok_or_else(|| {
             unfit(format!("{} messages from {} on are replaced in a head of {}", step.removed, step.at, head.len()))
@@ -192,21 +202,17 @@ impl Advance {
     }
 
     pub(crate) fn attach(&mut self, summary: Summary) -> Result<()> {
-        self.record.check_range(summary.first, summary.last)?;
-        self.count_summaries(summary.id.0.saturating_add(1));
-        self.record.about_mut().summaries.push(Arc::new(summary));
-        Ok(())
+        self.record.restore_summary(summary)
     }
 
     /// Makes `next` the smallest id that a later summary can have.
     pub(crate) fn count_summaries(&mut self, next: u32) {
-        let about = self.record.about_mut();
-        about.next_summary = about.next_summary.max(next);
+        self.record.count_summaries(next);
     }
 
     /// Notes what is known of a call: that it was started, or what came of it.
     pub(crate) fn note_call(&mut self, item: ItemId, call: usize, result: Option<Message>) -> Result<()> {
-        self.record.check_call(item, call)?;
+        self.record.check_call(item, call, result.as_ref())?;
         match result {
             Some(result) => self.record.note_result(item, call, result),
             None => self.record.note_start(item, call),
@@ -222,7 +228,7 @@ impl Advance {
     pub(crate) fn finish(mut self) -> Result<Conversation> {
         self.build_path()?;
         let is_lost = |item: &Item| item.parent.is_some_and(|parent| self.record.get(parent).is_none());
-        if self.has_purged
+        if self.purged.is_some()
             && let Some(lost) = self.record.items().find(|item| is_lost(item))
         {
             return Err(unfit(format!("item {} stays and the item before it is purged", lost.id)));

@@ -51,6 +51,18 @@ impl HeadChange {
     }
 }
 
+/// Refuses messages that cannot be in a head.
+pub(super) fn check_head(head: &[Message]) -> Result<()> {
+    match head.iter().enumerate().find(|(_, message)| !message.role().is_instruction()) {
+        None => Ok(()),
+        Some((index, message)) => {
+            let role = message.role();
+            let detail = format!("message {index} of a head has the role `{role}`; system and developer are allowed");
+            Err(Error::new(ErrorKind::InvalidMessage, detail))
+        }
+    }
+}
+
 impl Conversation {
     /// Replaces the system messages of the head by this one; developer messages and constraints
     /// stay after it. The old head remains in [`heads`](Self::heads).
@@ -67,13 +79,7 @@ impl Conversation {
     /// [`ErrorKind::InvalidMessage`] if a message is neither a system nor a developer message.
     pub fn set_head(&mut self, head: impl IntoIterator<Item = Message>) -> Result<()> {
         let head: Vec<Message> = head.into_iter().collect();
-        if let Some((index, message)) = head.iter().enumerate().find(|(_, message)| !message.role().is_instruction()) {
-            let detail = format!(
-                "message {index} of a head has the role `{}`; system and developer are allowed",
-                message.role()
-            );
-            return Err(Error::new(ErrorKind::InvalidMessage, detail));
-        }
+        check_head(&head)?;
         self.replace_head(head);
         Ok(())
     }

@@ -78,6 +78,12 @@ impl OpenCalls {
         Ok(place)
     }
 
+    /// Whether a message is a result that can answer the call at a place.
+    pub(crate) fn can_answer(&self, place: usize, result: &Message) -> bool {
+        let places = self.places.get(&Name::of_call_for(result));
+        result.is_result() && places.is_some_and(|places| places.contains(&place))
+    }
+
     /// Of calls with the same id or name, those at these places are answered after the others.
     pub(crate) fn answer_last(&mut self, is_last: impl Fn(usize) -> bool) {
         for places in self.places.values_mut() {

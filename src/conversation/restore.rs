@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::annotations::{Mark, Summary};
+use super::head::check_head;
 use super::index::PathIndex;
 use super::item::{Item, ItemId, Stamp, Timestamp};
 use super::{About, Conversation, HeadChange, Metadata, Round};
@@ -69,6 +70,7 @@ impl ReplacedHeads {
     fn into_changes(self, head: &[Message]) -> Result<Vec<HeadChange>, Damage> {
         match self {
             Self::Whole(heads) => {
+                heads.iter().try_for_each(|head| check_head(head)).map_err(Damage::of("replaced_heads"))?;
                 let after = heads.iter().skip(1).map(|head| &**head).chain([head]);
                 Ok(heads.iter().zip(after).map(|(before, after)| HeadChange::between(before, after)).collect())
             }
@@ -79,6 +81,7 @@ impl ReplacedHeads {
                         let detail = format!("replaced head {index} does not fit the one after it, of {len} messages");
                         Damage::new("replaced_heads", detail)
                     })?;
+                    check_head(&change.before).map_err(Damage::of("replaced_heads"))?;
                 }
                 Ok(changes)
             }
@@ -101,6 +104,7 @@ impl Restore {
     /// The first reference that is invalid.
     pub(crate) fn build(mut self) -> Result<Conversation, Damage> {
         let items = self.take_items()?;
+        check_head(&self.head).map_err(Damage::of("head"))?;
         let head_changes = self.replaced_heads.into_changes(&self.head)?.into_iter().collect();
         let about = About {
             id: self.id,
@@ -126,16 +130,10 @@ impl Restore {
             conversation.set_mark(mark).map_err(Damage::of("marks"))?;
         }
         for round in self.rounds {
-            for &call in round.calls.keys() {
-                conversation.check_call(round.item, call).map_err(Damage::of("tool_rounds"))?;
-            }
             conversation.restore_round(round).map_err(Damage::of("tool_rounds"))?;
         }
         for summary in self.summaries {
-            conversation.check_range(summary.first, summary.last).map_err(Damage::of("summaries"))?;
-            let about = conversation.about_mut();
-            about.next_summary = about.next_summary.max(summary.id.0.saturating_add(1));
-            about.summaries.push(Arc::new(summary));
+            conversation.restore_summary(summary).map_err(Damage::of("summaries"))?;
         }
         Ok(conversation)
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::item::{Item, ItemId};
-use super::{Conversation, GroupState};
+use super::{Conversation, GroupState, OpenCalls};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 
@@ -57,20 +57,27 @@ impl Conversation {
         self.about_mut().rounds.retain(|round| !round.calls.is_empty());
     }
 
-    /// Refuses a call that an item does not make.
-    pub(super) fn check_call(&self, item: ItemId, call: usize) -> Result<()> {
-        let message = self.known(item)?.message();
-        let calls = message.tool_calls().len() + usize::from(message.function_call().is_some());
-        if call < calls {
-            return Ok(());
+    /// Refuses a call that an item does not make, and a result that does not answer it.
+    pub(super) fn check_call(&self, item: ItemId, call: usize, result: Option<&Message>) -> Result<()> {
+        let calls = OpenCalls::of(self.known(item)?.message());
+        let count = calls.places().len();
+        if call >= count {
+            let detail = format!("a tool round has call {call} of item {item}, which has {count}");
+            return Err(Error::new(ErrorKind::Damaged, detail));
         }
-        let detail = format!("a tool round has call {call} of item {item}, which has {calls}");
-        Err(Error::new(ErrorKind::Damaged, detail))
+        if result.is_some_and(|result| !calls.can_answer(call, result)) {
+            let detail = format!("a tool round has a message for call {call} of item {item} that does not answer it");
+            return Err(Error::new(ErrorKind::Damaged, detail));
+        }
+        Ok(())
     }
 
     /// Takes a round from a file. One in which no call was started says nothing.
     pub(super) fn restore_round(&mut self, round: Round) -> Result<()> {
         self.known(round.item)?;
+        for (&call, started) in &round.calls {
+            self.check_call(round.item, call, started.result.as_ref())?;
+        }
         if self.round(round.item).is_some() {
             let detail = format!("the tool round of item {} is there twice", round.item);
             return Err(Error::new(ErrorKind::Damaged, detail));

@@ -36,9 +36,9 @@ impl Conversation {
         introduction: Option<&str>,
     ) -> Result<SummaryId> {
         self.check_range(first, last)?;
+        let id = self.free_summary_id();
+        self.count_summaries(id.0.saturating_add(1));
         let about = self.about_mut();
-        let id = SummaryId(about.next_summary);
-        about.next_summary = about.next_summary.saturating_add(1);
         let summary = Summary {
             id,
             first,
@@ -84,6 +84,30 @@ impl Conversation {
             *known = Arc::new(expanded);
         }
         Ok(())
+    }
+
+    /// The next id; after a file that claims the last one, any that is free.
+    fn free_summary_id(&self) -> SummaryId {
+        let next = self.next_summary();
+        let is_free = |id: &u32| self.all_summaries().all(|summary| summary.id.0 != *id);
+        SummaryId((next..=u32::MAX).chain(0..next).find(is_free).unwrap_or(next))
+    }
+
+    /// Attaches a summary that was written down.
+    pub(super) fn restore_summary(&mut self, summary: Summary) -> Result<()> {
+        self.check_range(summary.first, summary.last)?;
+        if self.summary(summary.id).is_ok() {
+            return Err(Error::new(ErrorKind::Damaged, format!("two summaries have the number {}", summary.id.0)));
+        }
+        self.count_summaries(summary.id.0.saturating_add(1));
+        self.about_mut().summaries.push(Arc::new(summary));
+        Ok(())
+    }
+
+    /// Gives all ids of summaries before this one away.
+    pub(super) fn count_summaries(&mut self, next: u32) {
+        let about = self.about_mut();
+        about.next_summary = about.next_summary.max(next);
     }
 
     fn summary(&self, id: SummaryId) -> Result<&Summary> {

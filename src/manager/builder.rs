@@ -308,7 +308,7 @@ impl Builder {
     /// A manager that continues the conversation in a file.
     ///
     /// # Errors
-    /// Those of [`Transcript::load`] and [`build`](Self::build).
+    /// [`ErrorKind::Io`] if there is no such file, and the other errors of [`Transcript::load`] and [`build`](Self::build).
     pub fn load(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
         loop {
             match self.clone().open(Transcript::load(file.as_ref())?) {
@@ -324,6 +324,10 @@ impl Builder {
     /// new, after every exchange and with every change. A new conversation is therefore in the file
     /// after a restart, even without messages. If two programs start one in the same file at the
     /// same time, the second continues that of the first.
+    ///
+    /// Keep one manager for each file while a program serves it. If two managers send at the same
+    /// time, the second one's save is refused as a conflict, see
+    /// [`Reply::report`](crate::Reply::report) and [`require_saved`](Self::require_saved).
     ///
     /// # Errors
     /// Those of [`load`](Self::load) and [`build`](Self::build).

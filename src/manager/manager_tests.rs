@@ -579,3 +579,22 @@ fn a_reply_as_json_has_its_figures_and_nothing_else_that_was_sent() {
     let written = serde_json::to_string(&branch).unwrap();
     assert_eq!(serde_json::from_str::<crate::conversation::Branch>(&written).unwrap(), branch, "{written}");
 }
+
+#[test]
+fn the_stated_size_of_an_image_is_kept_in_the_record_and_never_sent() {
+    let script = Scripted::new(["a cat", "a dog"]);
+    let builder = ConversationManager::builder("gpt-4o").backend(script.clone());
+    let chat = builder.budget(TokenBudget::limit(10_000)).build().unwrap();
+    let image = || Message::user("What is this?").image_url("https://example.com/a.png").size(640, 480);
+    let dry = serde_json::to_string(&chat.send(image()).dry_run().unwrap()).unwrap();
+    assert!(!dry.contains("image_size"), "{dry}");
+    block_on(async {
+        chat.send(image()).await.unwrap();
+        chat.send("And beside it?").await.unwrap();
+    });
+    for request in script.requests() {
+        let sent = serde_json::to_string(&request).unwrap();
+        assert!(sent.contains("a.png") && !sent.contains("image_size"), "{sent}");
+    }
+    assert_eq!(chat.history()[0].content().unwrap().parts()[1].size(), Some((640, 480)));
+}

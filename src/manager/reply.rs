@@ -112,7 +112,7 @@ impl Reply {
 
     /// Whether the reply was cut off, by its largest size or by a filter.
     pub fn is_cut_off(&self) -> bool {
-        matches!(self.finish, FinishReason::Length | FinishReason::ContentFilter)
+        self.finish.is_stopped_early()
     }
 }
 

@@ -116,7 +116,11 @@ impl<'a> Round<'a> {
         let decisions = approver.decide(self.waiting.iter()).await?;
         for (call, decision) in std::mem::take(&mut self.waiting).into_iter().zip(decisions) {
             if let Approval::Refuse(why) = decision {
-                self.note_result(call.place, call.result(format!("Error: not approved: {why}")));
+                let before = match call.outcome {
+                    Outcome::Started => "; it was started earlier and may have done its work then",
+                    Outcome::Waiting | Outcome::Finished(_) => "",
+                };
+                self.note_result(call.place, call.result(format!("Error: not approved: {why}{before}")));
             } else {
                 self.waiting.push_back(call);
             }
@@ -139,11 +143,7 @@ impl<'a> Round<'a> {
                 }
             }
             if self.failed.is_none() {
-                for call in starting.done() {
-                    self.tell(|observer, id| observer.call_started(id, &call.call));
-                    let running = self.how.handler.run(call.call.clone());
-                    self.running.push(Box::pin(run_one(call, running, self.how.time_limit)));
-                }
+                self.call_handlers(starting);
             } else {
                 drop(starting);
             }
@@ -158,13 +158,25 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Calls the handlers. If one of them panics, those after it count as not started.
+    fn call_handlers(&mut self, mut starting: Starting) {
+        let was_unsaved = self.is_unsaved;
+        while let Some(call) = starting.calls.pop_front() {
+            self.is_unsaved |= !starting.calls.is_empty();
+            self.tell(|observer, id| observer.call_started(id, &call.call));
+            let running = self.how.handler.run(call.call.clone());
+            self.running.push(Box::pin(run_one(call, running, self.how.time_limit)));
+        }
+        self.is_unsaved = was_unsaved;
+    }
+
     /// Records the start of the calls that may start now.
     fn start(&mut self) -> Starting {
         let room = match self.failed {
             None => self.how.parallel.saturating_sub(self.running.len()).min(self.waiting.len()),
             Some(_) => 0,
         };
-        let calls: Vec<OpenCall> = self.waiting.drain(..room).collect();
+        let calls: VecDeque<OpenCall> = self.waiting.drain(..room).collect();
         for call in &calls {
             self.shared.state(|state| state.file.conversation.note_start(self.item, call.place));
         }
@@ -251,14 +263,7 @@ impl Drop for Round<'_> {
 struct Starting {
     shared: Arc<Shared>,
     item: ItemId,
-    calls: Vec<OpenCall>,
-}
-
-impl Starting {
-    /// The calls, which count as started from now on.
-    fn done(mut self) -> Vec<OpenCall> {
-        std::mem::take(&mut self.calls)
-    }
+    calls: VecDeque<OpenCall>,
 }
 
 impl Drop for Starting {

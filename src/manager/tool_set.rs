@@ -11,7 +11,10 @@ use crate::backend::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, ToolCall};
 use crate::request::Tool;
-use crate::text::described;
+use crate::text::{described, shortened};
+
+/// The longest name of a tool that the API takes.
+const MAX_NAME: usize = 64;
 
 /// Tools, each with the async function that runs it. One set gives a manager the definitions that
 /// are sent, and a [tool loop](super::ToolLoop) what to run: a tool cannot be offered under one
@@ -148,8 +151,10 @@ impl ToolSet {
             invalid("a definition without a name; it is `{\"type\": \"function\", \"function\": {\"name\": …}}`")
         })?;
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
-            return Err(invalid(format!("the name `{name}`; 1 to 64 letters, digits, `_` and `-` are allowed")));
+        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_allowed) {
+            return Err(invalid(format!(
+                "the name `{name}`; 1 to {MAX_NAME} letters, digits, `_` and `-` are allowed"
+            )));
         }
         if self.find(&name).is_some() {
             return Err(invalid(format!("two tools are named `{name}`; each needs a name of its own")));
@@ -179,7 +184,8 @@ impl ToolHandler for ToolSet {
             return entry.handler.run(call);
         }
         let names: Vec<String> = self.names().map(|name| format!("`{name}`")).collect();
-        let why = format!("Error: there is no tool `{}`; there are: {}", call.name(), names.join(", "));
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let why = format!("Error: there is no tool `{}`; there are: {known}", shortened(call.name(), MAX_NAME));
         Box::pin(async move { Ok(why.into()) })
     }
 
@@ -222,7 +228,7 @@ fn arguments<A: DeserializeOwned>(call: &ToolCall) -> Result<A, String> {
     let read = serde_json::from_str(&text);
     let read = match read {
         // `()` is read from null, and a model writes no arguments as an empty object.
-        Err(error) if text.trim() == "{}" => serde_json::from_str("null").map_err(|_| error),
+        Err(error) if is_empty_object(&text) => serde_json::from_str("null").map_err(|_| error),
         read => read,
     };
     read.map_err(|error| {
@@ -232,6 +238,11 @@ fn arguments<A: DeserializeOwned>(call: &ToolCall) -> Result<A, String> {
             call.name()
         )
     })
+}
+
+fn is_empty_object(text: &str) -> bool {
+    let inside = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn invalid(detail: impl Into<String>) -> Error {

@@ -308,3 +308,73 @@ fn observers_are_told_when_a_call_starts_and_how_it_ends() {
     });
     assert_eq!(*diary.0.lock().unwrap(), ["a starts", "a: fine", "b starts", "b: tool failed"]);
 }
+
+#[test]
+fn an_empty_object_is_no_arguments_however_it_is_written() {
+    let calls = ["{}", "{ }", " {\n} ", ""].map(|arguments| call("1", "now", arguments));
+    let chat = builder(&Scripted::default().and(calls).and("done")).build().unwrap();
+    block_on(async { chat.run_tools("a", set()).await.unwrap() });
+    assert_eq!(results(&chat), ["12:00"; 4]);
+}
+
+#[test]
+fn what_the_model_is_told_of_a_wrong_call_is_short() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    let long = "x".repeat(1_000_000);
+    let calls = [call("1", "none", &format!("{{\"{long}\": 1}}")), call("2", &long, "{}")];
+    let script = Scripted::default().and(calls).and("done");
+    let chat = builder(&script).budget(TokenBudget::limit(10_000_000)).build().unwrap();
+    let tools = ToolSet::new().tool(definition("none"), async |_: Nothing| "run").unwrap();
+    block_on(async { chat.run_tools("a", tools).await.unwrap() });
+    for (result, says) in results(&chat).iter().zip(["unknown field `xxx", "there is no tool `xxx"]) {
+        assert!(result.contains(says) && result.len() < 1_000, "{result}");
+    }
+
+    let chat = builder(&Scripted::default().and([call("1", "x", "{}")]).and("done")).build().unwrap();
+    block_on(async { chat.run_tools("a", ToolSet::new()).await.unwrap() });
+    assert_eq!(results(&chat), ["Error: there is no tool `x`; there are: none"]);
+}
+
+#[test]
+fn a_call_that_may_have_run_is_not_said_to_be_unrun_when_it_is_refused() {
+    let chat = builder(&Scripted::default().and([call("1", "now", "{}")]).and("done")).build().unwrap();
+    block_on(async {
+        let stuck = async |_: ToolCall| -> String { pending().await };
+        let stopped = chat.run_tools("a", stuck).time_limit(Duration::ZERO).stop_on_error();
+        assert_eq!(stopped.await.unwrap_err().kind(), ErrorKind::ToolFailed);
+        let resumed = chat.resume_tools(set()).rerun_unknown();
+        resumed.approve(async |_| vec![Approval::refuse("no")]).await.unwrap();
+    });
+    assert_eq!(results(&chat), ["Error: not approved: no; it was started earlier and may have done its work then"]);
+}
+
+#[test]
+fn a_panic_of_a_decision_or_of_a_handler_leaves_the_other_calls_as_they_were() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chat.json");
+    let calls = ["1", "2", "3"].map(|id| call(id, "now", "{}"));
+    let chat = builder(&Scripted::default().and(calls).and("done")).autosave(&file).build().unwrap();
+    let outcomes = |chat: &ConversationManager| -> Vec<String> {
+        chat.open_calls().iter().map(|call| format!("{:?}", call.outcome)).collect()
+    };
+    let panics = |tools: ToolLoop| {
+        let run = std::panic::AssertUnwindSafe(|| block_on(std::future::IntoFuture::into_future(tools)).map(drop));
+        std::panic::catch_unwind(run).unwrap_err();
+    };
+    panics(chat.run_tools("a", set()).approve(async |_| panic!("of the decision")));
+    assert_eq!(outcomes(&chat), ["Waiting"; 3]);
+    panics(chat.resume_tools(|call: ToolCall| {
+        assert_ne!(call.id(), Some("2"), "a panic of the handler");
+        async { "run" }
+    }));
+    assert_eq!(outcomes(&chat), ["Started", "Started", "Waiting"], "the third was never called");
+    let saved = || outcomes(&builder(&Scripted::new(["done"])).resume(&file).unwrap());
+    let mut waits = 0;
+    while saved() != ["Started", "Started", "Waiting"] {
+        waits += 1;
+        assert!(waits < 2_000, "the file says {:?}", saved());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -66,12 +66,12 @@ impl Reply {
         };
         let length = counted(text.chars().count(), "character");
         let (kind, detail) = match &self.finish {
-            FinishReason::Length => {
-                let detail = format!("the reply was cut off at its largest size, after {length}");
-                (ErrorKind::CutReply, format!("{detail}; a larger `max_completion_tokens` leaves room for the rest"))
-            }
             FinishReason::ContentFilter => {
                 (ErrorKind::CutReply, format!("the reply was cut off by a filter, after {length}"))
+            }
+            finish if finish.is_stopped_early() => {
+                let detail = format!("the reply was cut off at its largest size, after {length}");
+                (ErrorKind::CutReply, format!("{detail}; a larger `max_completion_tokens` leaves room for the rest"))
             }
             _ => {
                 let name = std::any::type_name::<T>();
@@ -103,7 +103,11 @@ impl Error {
 fn without_fence(text: &str) -> &str {
     let text = text.trim();
     let inside = text.strip_prefix("```").and_then(|text| text.strip_suffix("```"));
-    inside.and_then(|inside| Some(inside.split_once('\n')?.1)).unwrap_or(text)
+    // A word after the first mark names the language.
+    inside.map_or(text, |inside| match inside.split_once('\n') {
+        Some((word, rest)) if word.trim().chars().all(char::is_alphanumeric) => rest,
+        _ => inside.strip_prefix("json").unwrap_or(inside),
+    })
 }
 
 impl fmt::Display for UnparsedReply {
@@ -162,6 +166,9 @@ mod tests {
             " {\"city\": \"Oslo\"}\n",
             "```json\n{\"city\": \"Oslo\"}\n```",
             "\n```\n{\"city\": \"Oslo\"}\n```\n",
+            "```JSON\r\n{\"city\":\n\"Oslo\"}\r\n```",
+            "```json {\"city\": \"Oslo\"} ```",
+            "```{\"city\":\n\"Oslo\"}```",
         ] {
             assert_eq!(
                 parsed(ChatReply::new(Message::assistant(text))).unwrap(),
@@ -180,6 +187,7 @@ mod tests {
             (ChatReply::new(refusal), ErrorKind::Refused, "No capitals.", "refuses"),
             (cut_off(cut(), "length"), ErrorKind::CutReply, r#"{"city": "Os"#, "`max_completion_tokens`"),
             (cut_off(cut(), "content_filter"), ErrorKind::CutReply, r#"{"city": "Os"#, "filter"),
+            (cut_off(cut(), "MAX_TOKENS"), ErrorKind::CutReply, r#"{"city": "Os"#, "`max_completion_tokens`"),
             (
                 ChatReply::new(Message::assistant(r#"{"town": "Oslo"}"#)),
                 ErrorKind::InvalidReply,
@@ -191,6 +199,27 @@ mod tests {
             assert_eq!((error.kind(), &*error.unparsed().unwrap().text), (kind, text), "{error}");
             assert!(error.to_string().contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn an_empty_refusal_is_none() {
+        let reply = |content: &str| {
+            let json = serde_json::json!({"role": "assistant", "content": content, "refusal": ""});
+            ChatReply::new(Message::from_json(&json.to_string()).unwrap())
+        };
+        assert_eq!(parsed(reply(r#"{"city": "Oslo"}"#)).unwrap().city, "Oslo");
+        let chat = chat(&Scripted::default().and(reply("")));
+        let error = block_on(async { chat.send("a").await }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "there is nothing in it");
+    }
+
+    #[test]
+    fn an_error_shows_only_some_of_a_long_reply() {
+        #[derive(serde::Deserialize, Debug)]
+        enum Light {}
+        let chat = chat(&Scripted::new([format!("\"{}\"", "long ".repeat(100_000))]));
+        let error = block_on(async { chat.send("a").await.unwrap() }).parse::<Light>().unwrap_err();
+        assert!(error.to_string().len() < 1_000 && error.unparsed().unwrap().text.len() > 100_000);
     }
 
     #[test]

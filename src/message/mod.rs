@@ -334,7 +334,10 @@ impl Message {
 
     /// The text of a refusal.
     pub fn refusal(&self) -> Option<&str> {
-        self.0.find(|member| if let MessageMember::Refusal(text) = member { text.as_deref() } else { None })
+        let refusal =
+            self.0.find(|member| if let MessageMember::Refusal(text) = member { text.as_deref() } else { None });
+        // Some servers send an empty one with every reply.
+        refusal.filter(|refusal| !refusal.is_empty())
     }
 
     /// The deprecated single function call.

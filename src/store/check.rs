@@ -81,6 +81,9 @@ struct Trial<S> {
 
 const ITEMS: usize = 5;
 const WRITERS: usize = 8;
+/// How often a writer repeats what was refused: each time another one has succeeded, if the store
+/// keeps its promises.
+const MOST_REFUSALS: usize = 10 * ITEMS * WRITERS;
 
 impl<S: Store> Trial<S> {
     fn id(&self, name: &str) -> String {
@@ -209,6 +212,9 @@ impl<S: Store> Trial<S> {
             if page.len() > limit {
                 return broken("list", format!("a page of {}, and at most {limit} were asked for", page.len()));
             }
+            if let Some((first, after)) = page.first().zip(after).filter(|(first, after)| *first <= after) {
+                return broken("list", format!("the page after {after:?} begins with {first:?}"));
+            }
             let own = page.iter().take_while(|id| id.starts_with(&self.prefix)).cloned();
             let before = ids.len();
             ids.extend(own);
@@ -256,7 +262,7 @@ impl<S: Store> Trial<S> {
         let id = self.id("patience");
         fails(self.store.save(&id, &Transcript::default(), None).await)?;
         for written in join_all((0..WRITERS).map(|writer| self.write_all(&id, writer))).await {
-            fails(written)?;
+            written?;
         }
         let (all, _) = fails(self.store.load(&id).await)?;
         let mut texts: Vec<String> =
@@ -270,17 +276,22 @@ impl<S: Store> Trial<S> {
         broken("writers", format!("{} of {written} messages that were acknowledged are there", texts.len()))
     }
 
-    async fn write_all(&self, id: &str, writer: usize) -> Result<()> {
+    async fn write_all(&self, id: &str, writer: usize) -> Kept {
         let store = if writer.is_multiple_of(2) { &self.store } else { &self.other };
         for number in 0..ITEMS {
+            let mut refusals = 0;
             loop {
-                let (mut file, revision) = store.load(id).await?;
+                let (mut file, revision) = fails(store.load(id).await)?;
                 let before = file.clone();
                 file.conversation.push(format!("message {number} of writer {writer}"));
                 match store.append(id, &file.changes_since(&before), &revision).await {
                     Ok(_) => break,
-                    Err(error) if error.kind() == ErrorKind::Conflict => {}
-                    Err(error) => return Err(error),
+                    Err(error) if error.kind() == ErrorKind::Conflict && refusals < MOST_REFUSALS => refusals += 1,
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        let found = format!("a writer that loads and appends again is refused {refusals} times");
+                        return broken("writers", found);
+                    }
+                    Err(error) => return fails(Err(error)),
                 }
             }
         }

@@ -22,6 +22,10 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 ///
 /// **Provisional**: it may change before 1.0.
 ///
+/// Keep one manager for each conversation while a program serves it, for example in a map by id,
+/// and share it between requests. Two managers of one file detect each other: the save of the
+/// second is refused as a conflict and reported, so its exchange is not in the file.
+///
 /// # Examples
 /// A manager for each of many chats:
 /// ```
@@ -219,7 +223,8 @@ fn ids_in(folder: &Path) -> std::io::Result<Vec<String>> {
     let mut ids = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let is_empty = || entry.metadata().is_ok_and(|found| !found.is_file() || found.len() == 0);
+        // A link is followed, as `load` does it.
+        let is_empty = || fs::metadata(entry.path()).is_ok_and(|found| !found.is_file() || found.len() == 0);
         ids.extend(entry.file_name().to_str().and_then(id_of).filter(|_| !is_empty()));
     }
     Ok(ids)

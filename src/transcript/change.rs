@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Transcript;
-use crate::conversation::{Advance, Conversation, HeadStep, ItemId, Mark, Metadata, Summary, SummaryId, Timestamp};
+use crate::conversation::{Advance, HeadStep, ItemId, Mark, Metadata, Summary, SummaryId, Timestamp};
 use crate::error::{Error, Result};
 use crate::json::RawJson;
 use crate::ledger::Counted;
@@ -274,7 +274,7 @@ impl Replay {
     fn make(&mut self, change: Change) -> Result<()> {
         match change {
             Change::Begun { id, created_at, head } => {
-                self.record = Advance::of(Conversation::begun(id, created_at, head));
+                self.record = Advance::begun(id, created_at, head)?;
                 let known = std::mem::take(&mut self.file.known);
                 self.file = Transcript { known, ..Transcript::default() };
             }

@@ -105,3 +105,83 @@ fn a_change_has_the_same_name_in_json() {
         assert_eq!(name, change.kind());
     }
 }
+
+/// The error of changes that were written by hand.
+fn refusal(changes: &[&str]) -> String {
+    let mut file = Transcript::new(Conversation::from_messages([Message::system("s"), Message::user("a")]));
+    file.conversation.push(Message::calls([ToolCall::function("1", "f", "{}")]));
+    let before = file.to_json();
+    let error = file.apply(changes.iter().map(|change| serde_json::from_str(change).unwrap())).unwrap_err();
+    assert_eq!((error.kind(), file.to_json()), (ErrorKind::Damaged, before), "all of them, or none");
+    error.to_string()
+}
+
+#[test]
+fn changes_that_make_what_could_not_be_loaded_or_sent_do_not_fit() {
+    const SUMMARY: &str = r#"{"summarized":{"id":0,"first":0,"last":0,"text":"t","created_at":0}}"#;
+    const ITEM: &str = r#"{"item":{"id":2,"parent":1,"created_at":0,"message":{"role":"user","content":"x"}}}"#;
+    for (changes, says) in [
+        (&[SUMMARY, SUMMARY][..], "change 1, `summarized`: two summaries have the number 0"),
+        (&[ITEM, ITEM], "change 1, `item`: item #2 is recorded where #3 is the next one"),
+        (&[r#"{"item":{"id":2,"parent":2,"created_at":0,"message":{"role":"user"}}}"#], "no item #2"),
+        (
+            &[r#"{"purged":{"first":2,"count":1000000}}"#, r#"{"purged":{"first":1000002,"count":1}}"#],
+            "change 1, `purged`: 1000001 purged items; at most 1000000 are allowed",
+        ),
+        (&[r#"{"purged":{"first":4294967295,"count":4294967295}}"#], "are purged where #2 is the next one"),
+        (&[r#"{"purged":{"first":0,"count":1}}"#], "item #1 stays and the item before it is purged"),
+        (&[r#"{"head":{"at":1,"inserted":[{"role":"tool","tool_call_id":"1"}]}}"#], "has the role `tool`"),
+        (&[r#"{"begun":{"id":"","created_at":0,"head":[{"role":"user"}]}}"#], "has the role `user`"),
+        (&[r#"{"head":{"at":18446744073709551615,"removed":1}}"#], "in a head of 1"),
+        (&[r#"{"call_finished":{"item":1,"call":0,"result":{"role":"user"}}}"#], "does not answer it"),
+        (
+            &[r#"{"call_finished":{"item":1,"call":0,"result":{"role":"tool","tool_call_id":"2"}}}"#],
+            "does not answer it",
+        ),
+    ] {
+        let refusal = refusal(changes);
+        assert!(refusal.contains(says), "{refusal}");
+    }
+}
+
+#[test]
+fn summaries_have_ids_of_their_own_after_the_last_one() {
+    let mut file = Transcript::new(Conversation::from_messages([Message::user("a")]));
+    file.apply([Change::SummaryIds { next: u32::MAX - 1 }]).unwrap();
+    let mut attach = || file.conversation.attach(ItemId(0), ItemId(0), "t", None).unwrap().index();
+    let last = u32::MAX as usize;
+    assert_eq!([attach(), attach(), attach(), attach()], [last - 1, last, 0, 1]);
+    assert_eq!(Transcript::from_json(&file.to_json()).unwrap().to_json(), file.to_json());
+}
+
+#[test]
+fn members_that_could_not_be_read_again_are_not_written() {
+    for (name, value) in [("model", "5"), ("tools", "7"), ("tools", "{}"), ("model", "null"), ("tools", "null")] {
+        let mut file = Transcript::default();
+        let extra = vec![(name.to_owned(), crate::message::RawJson::new(value).unwrap())];
+        file.apply([Change::Members { extra, keys: vec![name.to_owned()] }]).unwrap();
+        let again = Transcript::from_json(&file.to_json()).unwrap();
+        assert_eq!(again.extra.len(), usize::from(value == "null"), "{name}: {value}");
+    }
+}
+
+#[test]
+fn a_file_whose_head_summaries_or_results_could_not_be_sent_is_damaged() {
+    let mut file = Transcript::new(Conversation::from_messages([Message::system("s"), Message::user("a")]));
+    let calls = file.conversation.push(Message::calls([ToolCall::function("1", "f", "{}")]));
+    file.conversation.attach(ItemId(0), ItemId(0), "t", None).unwrap();
+    file.conversation.attach(ItemId(0), ItemId(0), "u", None).unwrap();
+    file.conversation.note_result(calls, 0, Message::tool("1", "r"));
+    file.conversation.set_system("s2");
+    let text = file.to_json();
+    for (written, instead, says) in [
+        (r#"{"role":"system","content":"s2"}"#, r#"{"role":"user","content":"s2"}"#, "has the role `user`"),
+        (r#"{"role":"system","content":"s"}"#, r#"{"role":"tool","content":"s"}"#, "has the role `tool`"),
+        (r#"{"id":1,"first""#, r#"{"id":0,"first""#, "two summaries have the number 0"),
+        (r#""tool_call_id":"1""#, r#""tool_call_id":"2""#, "does not answer it"),
+    ] {
+        assert!(text.contains(written), "{text}");
+        let error = Transcript::from_json(&text.replace(written, instead)).unwrap_err();
+        assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(says), "{error}");
+    }
+}

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Transcript;
 use super::lock::{LOCK, Lock};
 use super::place::{FileRevision, Place, place};
-use super::replace::{Replacement, finish_interrupted, remove, sync_folder};
+use super::replace::{Replacement, TEMPORARY, finish_interrupted, remove, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The files that the owner of a conversation has read or saved, each with its content at that
@@ -150,12 +150,14 @@ impl TranscriptFile {
         Replacement::new(&self.place, b"", lock.is_held()).map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
     }
 
-    /// Removes the file and its lock; whether it was there.
+    /// Removes the file, what a killed writer has left beside it, and its lock; whether the file was
+    /// there.
     pub(crate) fn delete(&self) -> Result<bool> {
         self.refuse_special()?;
         let failed = |e| Error::io(format_args!("deleting {}", self.shown.display()), e);
         let _lock = Lock::take(&self.place).map_err(failed)?;
         finish_interrupted(&self.place).map_err(failed)?;
+        remove(&self.place.beside(TEMPORARY)).map_err(failed)?;
         let was_there = remove(&self.place.path()).map_err(failed)?;
         // Who waits for the lock notices that its file is gone, and makes another.
         remove(&self.place.beside(LOCK)).map_err(failed)?;

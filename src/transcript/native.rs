@@ -144,8 +144,11 @@ fn value(transcript: &Transcript, key: &str, extra: &HashMap<&str, &RawJson>) ->
         ("messages", _) => Some(messages(&transcript.conversation)),
         ("model", Some(model)) => Some(json(model)),
         ("tools", _) if !transcript.tools.is_empty() => Some(json(&transcript.tools)),
+        // Only null stands among the other members; anything else could not be read again.
+        ("model" | "tools", _) if extra().as_deref() == Some("null") => extra(),
         // An empty list that was in the file.
-        ("tools", _) if transcript.keys.iter().any(|known| known == key) => extra().or_else(|| Some("[]".to_owned())),
+        ("tools", _) if transcript.keys.iter().any(|known| known == key) => Some("[]".to_owned()),
+        ("model" | "tools", _) => None,
         _ => extra(),
     }
 }

@@ -14,7 +14,7 @@ use super::place::{FileRevision, Place};
 use crate::error::{Error, Result};
 
 /// The file being written, under the lock. An existing one was left by a writer that was killed.
-const TEMPORARY: &str = ".turnwise-tmp";
+pub(super) const TEMPORARY: &str = ".turnwise-tmp";
 /// The whole text of a file that is being written in place.
 pub(super) const WHOLE: &str = ".turnwise-new";
 

@@ -13,8 +13,7 @@ pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// How many characters of a role are shown; a role may be any text.
 pub(crate) const ROLE: usize = 12;
-pub(crate) const ESTIMATED: &str =
-    "~ estimated: includes media, something the formula was never verified on, or a model whose encoding is not known";
+pub(crate) const ESTIMATED: &str = "~ estimated: no recorded bill confirms the count (media, a construct without bills, or a model of unknown encoding)";
 
 /// The standard output, buffered. JSON is written unchanged; other text is styled, except in a pipe
 /// and under `NO_COLOR`.

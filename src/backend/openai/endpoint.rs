@@ -82,8 +82,9 @@ const NO_KEY: &str = "no key for OpenAI (https://api.openai.com/v1): set OPENAI_
 /// The secrets of a configuration: its key, and values of headers and address parameters that have
 /// names of keys.
 fn secrets(config: &dyn Config) -> Secrets {
-    let is_secret =
-        |name: &str| ["key", "auth", "token", "secret", "sig", "cookie"].iter().any(|part| name.contains(part));
+    let is_secret = |name: &str| {
+        ["key", "auth", "token", "secret", "sig", "cookie", "pass", "credential"].iter().any(|part| name.contains(part))
+    };
     let key = config.api_key().expose_secret().to_owned();
     let headers = config.headers();
     let of_headers = headers.iter().filter(|(name, value)| value.is_sensitive() || is_secret(name.as_str()));
@@ -133,16 +134,16 @@ fn with_causes(error: &dyn Error) -> String {
 }
 
 pub(super) fn check_base(base: &str) -> Result<(), Refusal> {
-    let is_address =
-        reqwest::Url::parse(base).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if is_address {
-        Ok(())
-    } else {
-        Err(format!("the base URL is {}; use one like http://127.0.0.1:8080/v1", shown(base)).into())
+    let url = reqwest::Url::parse(base).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or_else(|| format!("the base URL is {}; use one like http://127.0.0.1:8080/v1", shown(base)))?;
+    if url.fragment().is_some() {
+        return Err(format!("the base URL {} has a part after `#`; leave it out", shown(base)).into());
     }
+    Ok(())
 }
 
-/// The part of an invalid address that contains no key: no user, path or query.
+/// The part of an address that contains no key: no user, path or query.
 fn shown(base: &str) -> String {
     let (scheme, rest) = base.split_once("://").map_or(("", base), |(scheme, rest)| (scheme, rest));
     let place = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -116,3 +116,21 @@ fn the_last_header_of_a_name_counts_and_what_cannot_be_sent_is_refused_without_s
         assert!(refused.contains(says) && !refused.contains("secret"), "{refused}");
     }
 }
+
+#[test]
+fn a_query_of_the_base_url_is_sent_as_a_query() {
+    let options = OpenAiOptions::new("http://127.0.0.1:1/v1/?a=1&b=x%20y").query("c", "3");
+    let endpoint = options.endpoint().unwrap();
+    assert_eq!(endpoint.config.url("/chat/completions"), "http://127.0.0.1:1/v1/chat/completions");
+    assert_eq!(endpoint.config.query(), [("a", "1"), ("b", "x y"), ("c", "3")]);
+    let refused = OpenAiOptions::new("http://127.0.0.1:1/v1#secret").endpoint().err().unwrap();
+    assert!(refused.contains('#') && !refused.contains("secret"), "{refused}");
+}
+
+#[test]
+fn a_key_in_a_header_is_marked_as_sensitive() {
+    for options in [OpenAiOptions::new("http://127.0.0.1:1"), OpenAiOptions::azure("http://127.0.0.1:1", "d", "v")] {
+        let headers = options.key("secret-1").endpoint().unwrap().config.headers();
+        assert!(!format!("{headers:?}").contains("secret-1"), "{headers:?}");
+    }
+}

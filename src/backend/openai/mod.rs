@@ -13,9 +13,11 @@
 //!
 //! A configuration of the version that is used here, 0.43, is taken with the feature
 //! `async-openai-043`: `OpenAi::new`, and that crate as a re-export. A later release that uses
-//! another version has another feature. ([`OpenAiOptions`] needs none. The `Client` of that crate
-//! panics in a program that has installed no TLS provider: this crate does not choose one for the
-//! process.)
+//! another version has another feature. ([`OpenAiOptions`] needs none.)
+//!
+//! The `Client` of the re-exported crate panics in a program that has installed no TLS provider,
+//! because this crate does not choose one for the process. Install one first, with the crate
+//! `rustls`: `rustls::crypto::ring::default_provider().install_default()`. `OpenAi` needs none.
 
 mod answer;
 mod beside;

@@ -42,7 +42,7 @@ impl Default for OpenAiOptions {
 
 impl OpenAiOptions {
     /// A server by its base URL, such as `http://127.0.0.1:8080/v1`: `/chat/completions` is put
-    /// after it.
+    /// after its path. A query of the base URL is sent with every request.
     pub fn new(base_url: impl Into<String>) -> Self {
         let base_url: String = base_url.into();
         Self {
@@ -94,10 +94,12 @@ impl OpenAiOptions {
                 Some(name) => (HeaderName::from_static(name), HeaderValue::from_str(key)),
                 None => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))),
             };
-            headers.insert(name, value.map_err(|_| "the key holds characters that cannot be sent")?);
+            let mut value = value.map_err(|_| "the key holds characters that cannot be sent")?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
         for (name, value) in &self.headers {
-            // Neither is shown: a key may have been taken for a name.
+            // A wrong name is not shown: it may be a key.
             let header =
                 HeaderName::try_from(name).map_err(|_| "the name of a header has characters that cannot be sent")?;
             let value = HeaderValue::from_str(value)
@@ -105,8 +107,17 @@ impl OpenAiOptions {
             headers.insert(header, value);
         }
         let Self { base_url, key, query, .. } = self;
+        let (base_url, query) = with_query_of(base_url, query);
         Ok(Endpoint::new(Addressed { base_url, key, headers, query }))
     }
+}
+
+/// A base URL without its query, which comes before the other one: the path is put after the base.
+fn with_query_of(base_url: String, query: Vec<(String, String)>) -> (String, Vec<(String, String)>) {
+    let Ok(url) = reqwest::Url::parse(&base_url) else { return (base_url, query) };
+    let Some((base, _)) = base_url.split_once('?') else { return (base_url, query) };
+    let all = url.query_pairs().into_owned().chain(query).collect();
+    (base.trim_end_matches('/').to_owned(), all)
 }
 
 impl fmt::Debug for OpenAiOptions {

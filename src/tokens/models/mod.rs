@@ -18,7 +18,7 @@ pub use table::Models;
 
 /// The command line's advice if a model's window is not known.
 pub(crate) const STATE_A_BUDGET: &str =
-    "set how many tokens may be sent (--budget TOKENS), or describe the model in a file (--models FILE)";
+    "pass --budget TOKENS to a command that plans, or describe the model in a file (--models FILE)";
 
 /// How a model divides text into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
