@@ -22,7 +22,7 @@ impl fmt::Display for Explain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
         let total: usize = plan.runs().iter().map(Run::messages).sum();
-        let figure = |tokens: u64| format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens));
+        let figure = |tokens: u64| marked(tokens, plan.tokens().estimated);
         writeln!(
             f,
             "{}: sends {} of {}, {} of {} tokens",
@@ -43,7 +43,7 @@ impl fmt::Display for Explain<'_> {
             if !run.apart.is_empty() {
                 why = format!("{why}; with {}", messages(&run.apart));
             }
-            line(f, run, width, &figure(run.tokens), &why)?;
+            line(f, run, width, &marked(run.tokens, is_estimated(plan, run)), &why)?;
         }
         moved(f, plan)?;
         let tokens = plan.tokens();
@@ -109,6 +109,15 @@ fn moved(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
         writeln!(f, "  > {} {verb} sent directly after the call in message {}", messages(&results), same[0].calls)?;
     }
     Ok(())
+}
+
+/// Whether the tokens of a run are an estimate. The plan's own mark covers only what is sent.
+fn is_estimated(plan: &Plan, run: &Run) -> bool {
+    plan.tokens().estimated || run.groups.clone().any(|group| !plan.sums.group(group).exact)
+}
+
+fn marked(tokens: u64, is_estimated: bool) -> String {
+    format!("{}{}", if is_estimated { "~" } else { "" }, thousands(tokens))
 }
 
 fn line(f: &mut fmt::Formatter<'_>, run: &Run, width: usize, tokens: &str, why: &str) -> fmt::Result {

@@ -304,8 +304,7 @@ impl Planner {
         }
         let Assembly { messages, parts, is_exact } = self.assemble(&input, &decided, &fixed, extras, cache);
         if self.starts_on_user {
-            let first = decided.runs.iter().find(|run| run.fate.is_sent()).map(|run| run.groups.start);
-            refuse_another_start(path, &messages, first)?;
+            refuse_another_start(path, &messages, &decided.runs)?;
         }
         let (messages, unfitted, is_as_counted) = self.fit(messages);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());

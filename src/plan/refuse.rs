@@ -1,6 +1,7 @@
 //! Refusals of requests that do not fit, with the numbers.
 
 use super::Required;
+use super::runs::Run;
 use super::view::RequiredGroups;
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, Path};
@@ -53,7 +54,14 @@ pub(super) fn refuse_nothing(conversation: &Conversation, must: &RequiredGroups)
     if !conversation.head().is_empty() || must.iter().next().is_some() {
         return Ok(());
     }
-    let detail = "nothing to send: the conversation has no head and no message that can be sent";
+    let detail = match conversation.path().len() {
+        0 => "nothing to send: the conversation has no messages".to_owned(),
+        len => format!(
+            "nothing to send: the conversation has no head, and its {} cannot be sent: results without a call, or calls \
+             without their results",
+            counted(len, "message")
+        ),
+    };
     Err(Error::new(ErrorKind::InvalidMessage, detail))
 }
 
@@ -70,12 +78,13 @@ fn refuse(
 }
 
 /// Refuses a request that does not begin with a user message after the head and other instructions.
-/// `first` is the first group that is sent.
-pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], first: Option<usize>) -> Result<()> {
+/// `runs` are those of the path.
+pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], runs: &[Run]) -> Result<()> {
     let Some(message) = messages.iter().find(|message| !message.role().is_instruction()) else { return Ok(()) };
     if *message.role() == Role::User {
         return Ok(());
     }
+    let first = runs.iter().find(|run| run.fate.is_sent()).map(|run| run.groups.start);
     let found = match first.filter(|&first| path.group(first).first() == Some(message)) {
         Some(first) => {
             format!("{}, and no user message before it can be sent", describe_group(path, first))

@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::future::join_all;
 
 use super::{BoxFuture, Change, MAX_ID, Revision, Store};
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, ToolCall};
 use crate::transcript::Transcript;
@@ -154,7 +154,7 @@ impl<S: Store> Trial<S> {
             }
             revision = appended;
         }
-        let unfit = [Change::Unpinned { item: crate::ItemId(0) }, Change::Pinned { item: crate::ItemId(99) }];
+        let unfit = [Change::Unpinned { item: ItemId(0) }, Change::Pinned { item: ItemId(99) }];
         match refusal("changes", self.store.append(&id, &unfit, &revision)).await? {
             ErrorKind::Damaged => self.holds(&id, &file).await,
             kind => {

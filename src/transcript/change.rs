@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Transcript;
 use crate::conversation::{Advance, HeadStep, ItemId, Mark, Metadata, Summary, SummaryId, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::ledger::Counted;
 use crate::message::Message;
@@ -236,7 +236,7 @@ impl Transcript {
     /// Makes changes, in their order: all of them, or none where one does not fit.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) with the number of a change that names
+    /// [`ErrorKind::Damaged`](ErrorKind::Damaged) with the number of a change that names
     /// what this transcript does not have: one was left out, or they belong to another
     /// conversation.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Result<()> {

@@ -154,7 +154,7 @@ impl OpenAi {
     ///
     /// # Errors
     /// [`ErrorKind::NoBackend`] where the system has no certificates.
-    pub fn client_builder() -> crate::Result<reqwest::ClientBuilder> {
+    pub fn client_builder() -> Result<reqwest::ClientBuilder, Error> {
         endpoint::client_builder().map_err(|why| Error::new(ErrorKind::NoBackend, &*why))
     }
 
