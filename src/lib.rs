@@ -60,7 +60,7 @@
 //! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
 //! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `axum.rs` |
 //! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
-//! | ask a person before a call runs | [`ToolLoop::approve`] | `agent.rs` |
+//! | ask a person before a call runs | [`ToolLoop::approve`](manager::ToolLoop::approve) | `agent.rs` |
 //! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | |
 //! | continue a tool loop that was stopped | [`ConversationManager::resume_tools`], [`ConversationManager::open_calls`] | |
 //! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |

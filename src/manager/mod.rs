@@ -17,8 +17,8 @@
 //!
 //! An exchange works on a copy of the record, which becomes the record in one step when the reply
 //! has arrived. A future that is dropped before that leaves the record as it was and gives the
-//! permit back, and observers are told of a failure ([`Interrupted`](ErrorKind::Interrupted)). One
-//! that is dropped while its exchange is being saved has been recorded, and the save continues on
+//! permit back, and observers are told of a failure
+//! ([`Interrupted`](crate::ErrorKind::Interrupted)). One that is dropped while its exchange is being saved has been recorded, and the save continues on
 //! a thread of its own.
 //!
 //! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it

@@ -236,7 +236,7 @@ impl Transcript {
     /// Makes changes, in their order: all of them, or none where one does not fit.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`](ErrorKind::Damaged) with the number of a change that names
+    /// [`ErrorKind::Damaged`] with the number of a change that names
     /// what this transcript does not have: one was left out, or they belong to another
     /// conversation.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Result<()> {
@@ -251,7 +251,7 @@ impl Transcript {
 }
 
 fn unfit(what: &str, error: &Error) -> Error {
-    Error::new(crate::ErrorKind::Damaged, format!("{what}: {}", error.detail()))
+    Error::new(ErrorKind::Damaged, format!("{what}: {}", error.detail()))
 }
 
 /// A transcript to which changes are made.
