@@ -252,6 +252,7 @@ pub mod strategy;
 mod text;
 pub mod tokens;
 pub mod transcript;
+mod violation;
 
 pub use backend::ChatEvent;
 #[cfg(feature = "openai")]

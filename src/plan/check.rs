@@ -1,7 +1,5 @@
 //! `check`: what every strategy must hold to, the built-in ones and your own.
 
-use std::fmt;
-
 use super::{Plan, Planner, Reason, Strategy, StrategyCache};
 use crate::budget::TokenBudget;
 use crate::conversation::{Conversation, GroupState};
@@ -9,25 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ledger::Ledger;
 use crate::message::{Message, Role};
 use crate::tokens::ChatCost;
-
-/// A promise that a strategy breaks. `Display` says which one, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Violation {
-    /// The name of the promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism`,
-    /// `idempotence` or `start`.
-    pub promise: &'static str,
-    /// What was found instead.
-    pub found: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.promise, self.found)
-    }
-}
-
-impl std::error::Error for Violation {}
+use crate::violation::Violation;
 
 /// Tests a strategy on a conversation. Its plan must be within the budget, keep the order, be
 /// legal, account for every message, be the same with a fresh cache and a used one, and leave what
@@ -38,7 +18,8 @@ impl std::error::Error for Violation {}
 /// budgets.
 ///
 /// # Errors
-/// The first broken promise.
+/// The first broken promise: `fails`, `budget`, `order`, `legal`, `sum`, `determinism`, `idempotence`
+/// or `start`.
 ///
 /// # Examples
 /// ```
@@ -77,11 +58,11 @@ fn is_refusal(error: &Error) -> bool {
 
 #[allow(clippy::needless_pass_by_value, reason = "it stands behind `map_err`")]
 fn fails(error: Error) -> Violation {
-    Violation { promise: "fails", found: error.to_string() }
+    Violation::new("fails", error.to_string())
 }
 
 fn broken(promise: &'static str, found: impl Into<String>) -> Result<(), Violation> {
-    Err(Violation { promise, found: found.into() })
+    Err(Violation::new(promise, found))
 }
 
 struct Trial<'a> {

@@ -46,7 +46,8 @@ use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::tokens::ChatCost;
 
-pub use check::{Violation, check};
+pub use crate::violation::Violation;
+pub use check::check;
 pub use draft::{Draft, Fate, Reason};
 pub(crate) use ends::ends_around;
 pub use keep::ToKeep;

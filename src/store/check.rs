@@ -1,7 +1,5 @@
 //! `check`: tries whether a store keeps its promises, for stores of this crate and of others.
 
-use std::fmt;
-
 use futures_util::future::join_all;
 
 use super::{BoxFuture, Change, MAX_ID, Revision, Store};
@@ -9,25 +7,7 @@ use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, ToolCall};
 use crate::transcript::Transcript;
-
-/// A promise that a store does not keep. `Display` says which, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Violation {
-    /// The promise: `missing`, `round trip`, `conflict`, `changes`, `delete`, `ids`, `list`,
-    /// `writers` or `fails`.
-    pub promise: &'static str,
-    /// What was found.
-    pub found: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.promise, self.found)
-    }
-}
-
-impl std::error::Error for Violation {}
+use crate::violation::Violation;
 
 type Kept<T = ()> = Result<T, Violation>;
 
@@ -42,7 +22,8 @@ type Kept<T = ()> = Result<T, Violation>;
 /// **Provisional**: it may change before 1.0.
 ///
 /// # Errors
-/// The first promise that is broken.
+/// The first promise that is broken: `missing`, `round trip`, `conflict`, `changes`, `delete`, `ids`,
+/// `list`, `writers` or `fails`.
 ///
 /// # Examples
 /// ```
@@ -390,7 +371,7 @@ const CHANGES: &[fn(&mut Conversation) -> Result<()>] = &[
 ];
 
 fn broken<T>(promise: &'static str, found: impl Into<String>) -> Kept<T> {
-    Err(Violation { promise, found: found.into() })
+    Err(Violation::new(promise, found))
 }
 
 fn fails<T>(done: Result<T>) -> Kept<T> {

@@ -23,7 +23,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub use crate::transcript::Change;
 use crate::transcript::Transcript;
 
-pub use check::{Violation, check};
+pub use crate::violation::Violation;
+pub use check::check;
 pub use files::FileStore;
 pub(crate) use keeper::{Keeper, file, lasting_file};
 pub use memory::MemoryStore;
