@@ -160,6 +160,13 @@ impl Conversation {
         &self.about.id
     }
 
+    /// Gives the conversation another id.
+    pub(crate) fn set_id(&mut self, id: &str) {
+        if self.id() != id {
+            id.clone_into(&mut self.about_mut().id);
+        }
+    }
+
     /// When the conversation was created.
     pub fn created_at(&self) -> Timestamp {
         self.about.created_at
@@ -466,7 +473,7 @@ fn put_mark(marks: &mut Vec<Mark>, mark: Mark) {
     marks.push(mark);
 }
 
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     format!("conv_{:016x}{:032x}", fastrand::u64(..), fastrand::u128(..))
 }
 
