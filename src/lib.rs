@@ -58,7 +58,7 @@
 //! | I want to | use | example |
 //! | --- | --- | --- |
 //! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
-//! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `axum.rs` |
+//! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `disconnect.rs` |
 //! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
 //! | ask a person before a call runs | [`ToolLoop::approve`](manager::ToolLoop::approve) | `agent.rs` |
 //! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | |

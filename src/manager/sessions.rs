@@ -66,10 +66,10 @@ use crate::store::{FileStore, Store, check_id, on_thread};
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     template: Builder,
     store: FileStore,
     slots: Mutex<Slots>,
@@ -154,7 +154,7 @@ impl Sessions {
 }
 
 impl Inner {
-    fn slots(&self) -> MutexGuard<'_, Slots> {
+    pub(super) fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,8 +168,8 @@ fn forget_unused(slots: &mut Slots, id: &str) {
 }
 
 /// While it exists, nobody else opens or deletes the conversation.
-struct Claim {
-    inner: Arc<Inner>,
+pub(super) struct Claim {
+    pub(super) inner: Arc<Inner>,
     id: Box<str>,
     /// Keeps the slot while its lock is waited for.
     slot: Option<Arc<Slot>>,
@@ -177,7 +177,7 @@ struct Claim {
 }
 
 impl Claim {
-    async fn wait(inner: &Arc<Inner>, id: &str) -> Result<Self> {
+    pub(super) async fn wait(inner: &Arc<Inner>, id: &str) -> Result<Self> {
         check_id(id)?;
         let slot = Arc::clone(inner.slots().entry(id.into()).or_default());
         let mut claim = Self { inner: Arc::clone(inner), id: id.into(), slot: Some(Arc::clone(&slot)), held: None };
