@@ -121,7 +121,8 @@ impl Builder {
     }
 
     /// How many tokens may be sent, such as `TokenBudget::limit(8_000)`. Default: what the model's
-    /// window allows.
+    /// window allows. A request that exceeds it is trimmed down to its
+    /// [low mark](TokenBudget::low_mark), 0.7 of it.
     ///
     /// Set it to spend less than the window, or if the window is not known. The reply reserve and
     /// the longest reply are the same number: set one of them, and the other follows.

@@ -292,7 +292,7 @@ impl ConversationManager {
 
     /// The number of user messages on the path.
     pub fn turn_count(&self) -> usize {
-        self.snapshot().path().turns()
+        self.snapshot().path().turn_count()
     }
 
     /// The cost of the whole conversation in tokens, if all of it were sent. Counts what is
@@ -303,7 +303,7 @@ impl ConversationManager {
         let cost = planner.cost();
         let (tools, params) = planner.fixed();
         self.shared.count(|ledger, _| {
-            let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
+            let head: u64 = ledger.head(&record, tools, params.as_slice(), cost).iter().map(|count| count.tokens).sum();
             head + ledger.total(&record, cost) + cost.priming().tokens
         })
     }
