@@ -1,5 +1,5 @@
-//! A support desk: many chats by their ids, streamed, kept in a folder, and continued after a
-//! restart. `cargo run --example axum` serves some customers and ends.
+//! A support desk: chats by their ids, streamed, kept in a folder, continued after a restart. Two
+//! requests for one chat are answered in turn. `cargo run --example axum` serves some customers.
 
 mod support;
 
@@ -13,13 +13,13 @@ type Answer<T> = Result<T, (StatusCode, String)>;
 type Events = BoxStream<'static, Result<Event, Infallible>>;
 
 async fn begin(desk: State<Sessions>) -> Answer<String> {
-    Ok(desk.create().await.map_err(refused)?.id().to_owned())
+    Ok(desk.create().await.map_err(|error| refused(&error))?.id().to_owned())
 }
 
-/// Requests for one chat at once get the same manager, which answers one after the other.
 async fn ask(desk: State<Sessions>, id: Path<String>, text: String) -> Answer<Sse<Events>> {
-    let chat = desk.open_existing(&id).await.map_err(refused)?;
-    Ok(Sse::new(chat.send(text).stream().await.map_err(refused)?.map(|part| Ok(event(part))).boxed()))
+    let chat = desk.open_existing(&id).await.map_err(|error| refused(&error))?;
+    let reply = chat.send(text).stream().await.map_err(|error| refused(&error))?;
+    Ok(Sse::new(reply.map(|part| Ok(event(part))).boxed()))
 }
 
 fn event(part: Result<ChatEvent>) -> Event {
@@ -30,7 +30,7 @@ fn event(part: Result<ChatEvent>) -> Event {
     }
 }
 
-fn refused(error: Error) -> (StatusCode, String) {
+fn refused(error: &Error) -> (StatusCode, String) {
     let is_unknown = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit);
     (if is_unknown { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY }, error.kind().to_string())
 }

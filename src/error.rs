@@ -203,7 +203,7 @@ impl fmt::Display for ErrorKind {
 }
 
 /// The numbers of a refusal by the planner: what did not fit, and how much room there was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct OverBudget {
     /// The index of the group on the path, if a single group is the cause.

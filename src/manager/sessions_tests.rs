@@ -338,7 +338,7 @@ fn no_acknowledged_message_is_lost_whoever_opens_and_drops_when() {
             let chat = block_on(sessions.open(&format!("chat {id}"))).unwrap();
             assert_eq!(chat.turn_count(), expected, "seed {seed}, chat {id}");
         }
-        assert!(!in_use(&sessions), "seed {seed}: {sessions:?}");
+        assert!(!in_use(sessions), "seed {seed}: {sessions:?}");
     }
 }
 

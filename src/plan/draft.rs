@@ -78,6 +78,7 @@ impl Draft {
     /// assert_eq!(plan.messages().len(), 2);
     /// # Ok::<(), turnwise::Error>(())
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "as `evict` takes it")]
     pub fn keep_only<'a>(view: &View<'a>, why: Reason, mut keep: impl FnMut(Group<'a>) -> bool) -> Self {
         let mut draft = Self::keep_all();
         for group in view.path().groups().filter(|group| view.is_optional(group.index())) {
