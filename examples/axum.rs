@@ -1,7 +1,7 @@
 //! A support desk: chats by their ids, streamed, kept in a folder, continued after a restart. Two
 //! requests for one chat are answered in turn. `cargo run --example axum` serves some customers.
 
-mod support;
+pub(crate) mod support;
 
 use axum::response::sse::{Event, Sse};
 use axum::{Router, extract::Path, extract::State, http::StatusCode, routing::post};

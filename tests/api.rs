@@ -38,8 +38,8 @@ fn every_type_can_be_sent_and_shared_between_threads_and_printed() {
 #[test]
 fn what_is_read_or_received_once_goes_to_another_thread() {
     fn check<T: Send + Debug>() {}
-    all!(check: ReplyStream, ToolLoop, Transcripts<std::io::Empty>);
     fn moves<T: Send + ?Sized>() {}
+    all!(check: ReplyStream, ToolLoop, Transcripts<std::io::Empty>);
     all!(moves: dyn Store, dyn backend::ChatBackend, dyn tokens::TokenCounter, dyn Observer, dyn manager::ToolHandler);
 }
 
@@ -55,9 +55,9 @@ fn errors_are_errors_that_other_errors_can_hold() {
 #[test]
 fn small_values_are_keys_and_print_as_text() {
     fn check<T: Clone + Eq + Hash + Debug>() {}
+    fn prints<T: Display>() {}
     all!(check: ErrorKind, Fate, Reason, Required, GroupState, FinishReason, Role, Encoding, ItemId, SummaryId);
     all!(check: Timestamp, Dollars, Price, Revision, Shrink, error::Position, error::OverBudget);
-    fn prints<T: Display>() {}
     all!(prints: ErrorKind, Reason, Role, Encoding, ItemId, Dollars, Revision, Dialect, Count, Spending, Reply);
 }
 

@@ -3,13 +3,11 @@
 
 #[path = "../examples/axum.rs"]
 mod desk;
-#[path = "../examples/support/mod.rs"]
-mod support;
 
 use std::net::SocketAddr;
 use std::path::Path;
 
-use support::customers::post;
+use desk::support::customers::post;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
