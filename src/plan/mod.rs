@@ -81,8 +81,7 @@ pub use view::{Required, View};
 ///     }
 ///
 ///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
-///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
-///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
+///         Ok(Draft::keep_only(view, Reason::Other("a call".into()), |group| !group.has_calls()))
 ///     }
 /// }
 /// ```
@@ -145,7 +144,8 @@ impl fmt::Debug for StrategyCache {
 /// counted for the budget's model, or with `o200k_base` if the budget was made without one.
 ///
 /// Nothing is remembered between calls: everything is counted each time, and as much is kept as
-/// fits, unless you set a low mark. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`]
+/// fits. The [low mark](TokenBudget::low_mark) is therefore 1 unless you set one, and not 0.7 as in
+/// a manager; to test with `trim` what a manager sends, set `low_mark(0.7)`. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`]
 /// counts each text once, and its requests repeat more of the previous one.
 ///
 /// # Errors
@@ -177,6 +177,9 @@ mod shrink_tests;
 #[cfg(test)]
 #[path = "cut_tests.rs"]
 mod cut_tests;
+
+#[cfg(test)]
+mod keep_only_tests;
 
 #[cfg(test)]
 #[path = "late_tests.rs"]
