@@ -54,6 +54,17 @@ struct Repr {
 
 /// The kinds of [`Error`], in groups: planning, messages and tools, arguments, the record and its
 /// files, servers.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ErrorKind, Message, SlidingWindow, TokenBudget, trim};
+///
+/// let question = [Message::system("Be brief. ".repeat(100)), Message::user("Hi")];
+/// let error = trim(&question, &TokenBudget::limit(50), &SlidingWindow::tokens()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::PinsOverBudget);
+/// let over = error.over_budget().unwrap();
+/// assert!(over.tokens > over.room && !error.is_retryable());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

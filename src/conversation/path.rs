@@ -207,6 +207,20 @@ impl<'a> Path<'a> {
 /// The atom of trimming: a single message, or an assistant message with its tool calls and their
 /// results. A result belongs to the calls anywhere up to the next reply; a user message in between
 /// is a group of its own, after them.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message, ToolCall};
+///
+/// let talk = Conversation::from_messages([
+///     Message::user("How is the weather in Oslo?"),
+///     Message::calls([ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#)]),
+///     Message::tool("c1", "rain"),
+/// ]);
+/// let calls = talk.path().group(1);
+/// assert!(calls.has_calls());
+/// assert_eq!(calls.messages().count(), 2);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     path: Path<'a>,
