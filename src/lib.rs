@@ -58,7 +58,7 @@
 //! | I want to | use | example |
 //! | --- | --- | --- |
 //! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
-//! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `axum.rs` |
+//! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `disconnect.rs` |
 //! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
 //! | ask a person before a call runs | [`ToolLoop::approve`](manager::ToolLoop::approve) | `agent.rs` |
 //! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | |
@@ -73,7 +73,7 @@
 //! | see what is sent, and why | [`Plan::explain`], [`Plan::decisions`], [`Plan::to_keep`] | `pins.rs` |
 //! | keep a message in every request | [`Conversation::pin`], [`ConversationManager::constrain`] | `preferences.rs`, `pins.rs` |
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
-//! | many conversations in one server | one [`Builder`] as a template, [`store`] | `many_sessions.rs` |
+//! | serve many conversations by their ids | [`Builder::sessions`], [`Sessions`] | `many_sessions.rs`, `axum.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
 //! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | |
 //! | keep `async-openai` | [`Message::from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
@@ -262,7 +262,7 @@ pub use conversation::{Conversation, Item, ItemId};
 pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::Ledger;
-pub use manager::{Approval, Builder, ConversationManager, Exchange, Observer, Reply, Summarizer, ToolSet};
+pub use manager::{Approval, Builder, ConversationManager, Exchange, Observer, Reply, Sessions, Summarizer, ToolSet};
 pub use message::{Content, Message, Role, ToolCall};
 pub use plan::{Draft, Fate, Plan, Planner, Reason, Strategy, StrategyCache, View, trim};
 pub use replay::replay;

@@ -15,7 +15,8 @@ use crate::log::Log;
 use crate::message::{Message, Role};
 
 /// Whether a group can be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum GroupState {
     /// A single message, or calls with a result for each: legal in a request.
     Ready,

@@ -281,7 +281,7 @@ impl Planner {
         extras.check()?;
         let path = conversation.path();
         let params = self.dialect.fit_params(self.params.and(&extras.params));
-        let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
+        let [head, tools] = ledger.head(conversation, &self.tools, params.as_slice(), &self.cost);
         let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
         let must = RequiredGroups::of(conversation, &sums, self.starts_on_user);
@@ -344,7 +344,7 @@ impl Planner {
         cache: &StrategyCache,
     ) -> Assembly {
         let path = input.record.path();
-        let pending = input.must.of_reason(Required::Pending).next().unwrap_or(path.groups());
+        let pending = input.must.of_reason(Required::Pending).next().unwrap_or(path.group_count());
         let summary = decided.summary.as_ref();
         let inserts = [
             summary.and_then(|summary| self.insert(summary, &decided.draft, input.record)),

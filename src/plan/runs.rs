@@ -154,7 +154,7 @@ impl PlanInput<'_> {
             starts_on_user: self.starts_on_user,
         };
         let drafted = strategy.draft(&view, cache).and_then(|mut draft| {
-            check_groups(&draft, &spec, path.groups())?;
+            check_groups(&draft, &spec, path.group_count())?;
             draft.summary = draft.summary.map(|(id, role)| (id, self.role_of_summary(role)));
             let left = view.apply(&draft);
             let after = view.behind(&left).request();
@@ -200,7 +200,7 @@ impl PlanInput<'_> {
         let is_user = |group: usize| path.group(group).first().is_some_and(|first| *first.role() == Role::User);
         let must = self.must.iter().map(|must| must.group).find(|&group| is_user(group));
         let mut group = path.next_turn(0);
-        while group < must.unwrap_or(path.groups()) {
+        while group < must.unwrap_or(path.group_count()) {
             if let Some(end) = left.evicted_up_to(group) {
                 group = path.next_turn(end);
             } else if path.group(group).state() == GroupState::Ready {
@@ -220,14 +220,14 @@ impl PlanInput<'_> {
 
     /// The tokens of head, tools, priming and required groups.
     pub(super) fn fixed(&self) -> u64 {
-        let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().groups()));
+        let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().group_count()));
         let saved = |cut: &Shortened| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
         whole.saturating_sub(self.cuts.iter().map(saved).sum())
     }
 
     /// The whole path in runs of groups with the same fate and reason.
     fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
-        let groups = self.record.path().groups();
+        let groups = self.record.path().group_count();
         let fixed_groups = self.fixed_groups(applied);
         let mut fixed_groups = fixed_groups.into_iter().peekable();
         let mut evicted = applied.evicted().peekable();
