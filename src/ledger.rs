@@ -447,6 +447,11 @@ impl Sums {
         up_to(groups.end).saturating_sub(up_to(groups.start))
     }
 
+    /// Each of these groups, whether or not it can be sent.
+    pub(crate) fn groups(&self, groups: Range<usize>) -> impl Iterator<Item = Count> {
+        self.0.range(groups).map(|sum| sum.own.count().unwrap_or(Count::ZERO))
+    }
+
     /// One group, whether or not it can be sent.
     pub(crate) fn group(&self, group: usize) -> Count {
         self.0.get(group).and_then(|sum| sum.own.count()).unwrap_or(Count::ZERO)

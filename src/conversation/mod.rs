@@ -14,8 +14,8 @@
 //! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range
 //!   of items.
 
+mod advance;
 mod annotations;
-mod changes;
 mod head;
 mod index;
 mod item;
@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
-pub(crate) use changes::{Advance, HeadStep};
+pub(crate) use advance::{Advance, HeadStep};
 pub(crate) use head::HeadChange;
 use index::PathIndex;
 use item::narrow;

@@ -102,6 +102,16 @@ impl<'a> Path<'a> {
         Group { path: self, index }
     }
 
+    /// The positions of the items of each of these groups.
+    pub(crate) fn members_of(self, groups: Range<usize>) -> impl Iterator<Item = Positions<'a>> {
+        self.index().members_of(groups)
+    }
+
+    /// Whether all messages of these groups are [standard](Message::is_standard).
+    pub(crate) fn are_standard(self, groups: Range<usize>) -> bool {
+        self.index().are_standard(groups)
+    }
+
     /// The index of the group that holds a position.
     pub fn group_at(self, position: usize) -> usize {
         self.index().group_at(position)
@@ -123,6 +133,11 @@ impl<'a> Path<'a> {
     pub fn is_split(self, group: usize) -> bool {
         let behind = self.index().start(group)..self.len();
         self.late_between(behind, group).next().is_some()
+    }
+
+    /// Whether any result does not follow its calls directly.
+    pub(crate) fn has_late_results(self) -> bool {
+        self.index().has_late_results()
     }
 
     /// The positions of a group's items up to the first message of another group.
@@ -158,6 +173,11 @@ impl<'a> Path<'a> {
         let faults = &self.index().faults;
         let first = faults.partition_point(|&fault| (fault as usize) < from);
         faults.range(first..faults.len()).map(move |&fault| self.group(fault as usize))
+    }
+
+    /// The number of groups that cannot be sent.
+    pub(crate) fn faults_len(self) -> usize {
+        self.index().faults.len()
     }
 
     /// The turns, oldest first, each as its range of groups. Groups before the first user message

@@ -40,7 +40,7 @@ use crate::store::{FileStore, Store, check_id, on_thread};
 /// Make it with [`Builder::sessions`], once for each folder of a process, and share its clones. Two
 /// for the same folder, in one process or two, notice each other only when they save: the save of
 /// the second one is refused as a conflict. Files of the folder are named as by
-/// [`FileStore`](crate::store::FileStore), which also reads them without a manager.
+/// [`FileStore`], which also reads them without a manager.
 ///
 /// # Examples
 /// ```

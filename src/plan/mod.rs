@@ -41,9 +41,9 @@ use std::sync::Arc;
 pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::message::Message;
+use crate::message::{Content, Message};
 use crate::tokens::ChatCost;
 
 pub use crate::violation::Violation;
@@ -164,8 +164,9 @@ impl fmt::Debug for StrategyCache {
 /// counts each text once, and its requests repeat more of the previous one.
 ///
 /// # Errors
-/// Those of [`Planner::plan`], and [`ErrorKind::InvalidBudget`](crate::ErrorKind::InvalidBudget) if
-/// the budget contradicts itself.
+/// Those of [`Planner::plan`], [`ErrorKind::InvalidBudget`] if the budget contradicts itself, and
+/// [`ErrorKind::InvalidMessage`] for messages in the form of Anthropic's API, whose calls and
+/// results are parts: they could be sent without each other.
 ///
 /// # Examples
 /// ```
@@ -179,10 +180,28 @@ impl fmt::Debug for StrategyCache {
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy) -> Result<Plan> {
+    refuse_tool_parts(messages)?;
     let conversation = Conversation::from_messages(messages.iter().cloned());
     let cost = budget.model().map_or_else(ChatCost::default, ChatCost::for_model);
     let planner = Planner::new(cost, &budget.clone().low_mark_or(1.0))?;
     planner.plan(&conversation, &mut Ledger::new(), strategy, &mut StrategyCache::default())
+}
+
+/// Refuses calls and results that are parts of a content. Groups are made of `tool_calls` and of
+/// messages of the role `tool`, so these would be torn apart.
+fn refuse_tool_parts(messages: &[Message]) -> Result<()> {
+    for (index, message) in messages.iter().enumerate() {
+        let parts = message.content().map_or(&[][..], Content::parts);
+        if let Some(part) = parts.iter().find(|part| matches!(part.kind(), "tool_use" | "tool_result")) {
+            let detail = format!(
+                "message {index} has a part of the type `{}`, as Anthropic's Messages API writes calls and results; in \
+                 chat-completions messages they are `tool_calls` and messages of the role `tool`",
+                part.kind()
+            );
+            return Err(Error::new(ErrorKind::InvalidMessage, detail));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

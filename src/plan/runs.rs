@@ -69,8 +69,11 @@ impl Run {
         self.indexes.contains(&index) || self.apart.contains(&index)
     }
 
-    /// The head, which is always sent.
-    pub(super) fn of_head(messages: usize, tokens: u64) -> Option<Self> {
+    /// Adds the head, which is always sent, before the other runs.
+    pub(super) fn add_head(runs: &mut Vec<Self>, messages: usize, tokens: u64) {
+        if messages == 0 {
+            return;
+        }
         let head = Self {
             groups: 0..0,
             indexes: 0..messages,
@@ -80,7 +83,7 @@ impl Run {
             fate: Fate::Kept,
             reason: Reason::Head,
         };
-        (messages > 0).then_some(head)
+        runs.insert(0, head);
     }
 }
 
@@ -242,7 +245,9 @@ impl PlanInput<'_> {
         let mut fixed_groups = fixed_groups.into_iter().peekable();
         let mut evicted = applied.evicted().peekable();
         let reasons = disjoint(&draft.reasons);
-        let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
+        let most = 2 * (fixed_groups.len() + draft.evictions.len() + reasons.len()) + 2;
+        let mut runs =
+            Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::with_capacity(most) };
         let mut group = 0;
         while group < groups {
             if let Some(one) = fixed_groups.next_if(|one| one.group == group) {
@@ -291,8 +296,9 @@ impl PlanInput<'_> {
             reason: one.reason.clone(),
             tokens: Some(one.tokens),
         });
-        let mut fixed_groups: Vec<_> = must.chain(faults).chain(shrunk).collect();
-        fixed_groups.sort_unstable_by_key(|one| one.group);
+        let mut fixed_groups = Vec::with_capacity(self.must.len() + path.faults_len() + applied.shrunk().len());
+        fixed_groups.extend(must.chain(faults).chain(shrunk));
+        fixed_groups.sort_by_key(|one| one.group);
         fixed_groups
     }
 }
@@ -361,6 +367,9 @@ impl Runs<'_> {
 
     /// The groups of a range directly after results of groups before `start`.
     fn gaps(&self, groups: &Range<usize>, start: usize) -> Vec<usize> {
+        if !self.path.has_late_results() {
+            return Vec::new();
+        }
         let before = self.path.in_place(groups.start.saturating_sub(1)).end;
         let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
         let mut gaps: Vec<usize> = late.map(|position| self.path.group_behind(position)).collect();
@@ -385,11 +394,13 @@ impl Runs<'_> {
         let head = path.head().len();
         for run in &mut made {
             let mut positions = path.positions(run.groups.clone());
-            let last = path.in_place(run.groups.end.saturating_sub(1)).end;
-            if path.late_between(last..positions.end, run.groups.start).next().is_some() {
-                positions.end = last;
+            if path.has_late_results() {
+                let last = path.in_place(run.groups.end.saturating_sub(1)).end;
+                if path.late_between(last..positions.end, run.groups.start).next().is_some() {
+                    positions.end = last;
+                }
+                run.apart = path.late_of(run.groups.clone(), positions.end).map(|position| head + position).collect();
             }
-            run.apart = path.late_of(run.groups.clone(), positions.end).map(|position| head + position).collect();
             run.indexes = head + positions.start..head + positions.end;
         }
         made

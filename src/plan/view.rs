@@ -62,6 +62,10 @@ impl RequiredGroups {
         Self(groups.into_iter().map(with_sum).collect())
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = RequiredGroup> {
         self.0.iter().copied()
     }

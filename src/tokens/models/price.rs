@@ -48,7 +48,7 @@ impl Price {
     ///
     /// // $2.50 per million prompt tokens, $10 per million reply tokens, $1.25 for cached ones.
     /// let price = Price::new(2_500_000, 10_000_000).with_cached(1_250_000);
-    /// assert_eq!(price.of(1_000_000, 0, 0).to_string(), "$2.5");
+    /// assert_eq!(price.of(1_000_000, 0, 0).to_string(), "$2.50");
     /// ```
     pub const fn new(input: u64, output: u64) -> Self {
         Self { input, cached: None, output }
