@@ -59,9 +59,9 @@ struct Repr {
 /// ```
 /// use turnwise::{ErrorKind, Message, SlidingWindow, TokenBudget, trim};
 ///
-/// let question = [Message::system("Be brief. ".repeat(100)), Message::user("Hi")];
-/// let error = trim(&question, &TokenBudget::limit(50), &SlidingWindow::tokens()).unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::PinsOverBudget);
+/// let messages = [Message::system("Be brief. ".repeat(100)), Message::user("Hi")];
+/// let error = trim(&messages, &TokenBudget::limit(50), &SlidingWindow::tokens()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::OverBudget);
 /// let over = error.over_budget().unwrap();
 /// assert!(over.tokens > over.room && !error.is_retryable());
 /// ```

@@ -113,7 +113,7 @@ answer_through!(Arc, Box);
 /// use turnwise::backend::{ChatReply, FinishReason, Usage};
 ///
 /// let reply = ChatReply::new(Message::assistant("The Elbe is a")).finish(FinishReason::Length).usage(Usage::new(12, 4));
-/// assert!(reply.finish.is_stopped_early());
+/// assert_eq!(reply.finish, FinishReason::Length);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
