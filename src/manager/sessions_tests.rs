@@ -14,7 +14,8 @@ use super::sessions::Claim;
 use super::*;
 use crate::backend::{ChatEvent, Scripted};
 use crate::budget::TokenBudget;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
+use crate::message::Message;
 use crate::store::{FileStore, Store};
 use crate::tokens::CounterFn;
 
