@@ -207,7 +207,10 @@ fn an_open_that_is_dropped_is_finished_and_closed() {
     let chat = block_on(sessions.open("ann")).unwrap();
     assert_eq!(chat.turn_count(), 0);
     drop(chat);
-    assert!(!in_use(&sessions));
+    // The thread drops what it has opened, which nobody waits for.
+    while in_use(&sessions) {
+        thread::yield_now();
+    }
 }
 
 #[test]
