@@ -26,6 +26,16 @@ impl ConversationManager {
         self.shared.save(&store::file(file.as_ref()), Replaces::Known)
     }
 
+    /// Saves the conversation as [`save`](Self::save) does, but writes a journal anew, as
+    /// [`Transcript::compact`](crate::Transcript::compact) does.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn compact(&self, file: impl AsRef<Path>) -> Result<()> {
+        let mut known = self.shared.saving();
+        store::file(file.as_ref()).compact(&self.shared.file(), &mut known)
+    }
+
     /// Checks whether [`save`](Self::save) would work now: the file was not modified by others, and
     /// a file can be created in its folder. Call it before paying for a reply that could not be
     /// kept. Nothing is saved, but the lock file is created.

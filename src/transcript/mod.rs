@@ -17,6 +17,8 @@ mod changes;
 mod damage;
 mod file;
 pub mod formats;
+mod journal;
+mod known;
 mod lines;
 mod lock;
 mod log;
@@ -46,8 +48,9 @@ use crate::tokens::{Calibration, ChatCost, LastBill};
 pub use crate::ledger::Counted;
 pub use change::Change;
 use damage::Place;
-use file::Memory;
-pub(crate) use file::{Known, Replaces, TranscriptFile};
+pub(crate) use file::{Replaces, TranscriptFile};
+pub(crate) use known::Known;
+use known::Memory;
 pub use lines::Transcripts;
 use text::Text;
 pub use warning::Warning;
@@ -237,6 +240,17 @@ impl Transcript {
         self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
 
+    /// As [`save`](Self::save), but a [journal](self#the-journal) is written anew, as short as it
+    /// can be. That happens on its own when a journal is longer than 1 MB and more than half of it
+    /// is out of date.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn compact(&self, file: impl AsRef<Path>) -> Result<()> {
+        let file = TranscriptFile::at(file.as_ref())?;
+        self.known.with(|known| file.save(self, known, Replaces::KnownOrUnseen, true))
+    }
+
     /// As [`save`](Self::save), but overwrites what others have saved meanwhile: their version is
     /// lost.
     ///
@@ -262,7 +276,7 @@ impl Transcript {
     }
 
     pub(crate) fn save_to(&self, file: &TranscriptFile, known: &mut Known, replaces: Replaces) -> Result<()> {
-        file.save(&self.to_json(), known, replaces)
+        file.save(self, known, replaces, false)
     }
 }
 
