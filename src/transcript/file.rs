@@ -142,13 +142,13 @@ impl TranscriptFile {
         if changes.iter().any(journal::removes_text) {
             return self.begin_journal(transcript, lock, check(FileRevision::Journal(end, chain)));
         }
-        let mut lines = journal::Writer::after(chain, saved.waste.clone());
-        if !changes.is_empty() {
-            lines.save(&changes).map_err(Failed::Refused)?;
+        if changes.is_empty() {
+            return Ok(Seen::journal(transcript, (end, chain), saved.waste.clone()));
         }
+        let mut lines = journal::Writer::after(chain, saved.waste.clone());
+        lines.save(&changes).map_err(Failed::Refused)?;
         let (lines, chain, waste) = lines.finish();
-        journal::append(&self.place, end, &lines)?;
-        let len = end + lines.len() as u64;
+        let len = journal::append(&self.place, end, lines)?;
         let is_wasteful = waste.is_much_of(len);
         let seen = Seen::journal(transcript, (len, chain), waste);
         if !is_wasteful {

@@ -270,9 +270,23 @@ impl Transcript {
         self.known.with(std::mem::take)
     }
 
-    /// A copy that shares nothing that changes, and knows of no file.
+    /// A copy that shares nothing that changes, and knows of no file. It may be made while the
+    /// files are locked that this transcript knows, for a save.
     pub(crate) fn detached(&self) -> Self {
-        Self { calibration: self.calibration.detached(), known: Memory::default(), ..self.clone() }
+        Self {
+            conversation: self.conversation.clone(),
+            ledger: self.ledger.clone(),
+            spending: self.spending.clone(),
+            calibration: self.calibration.detached(),
+            last_bill: self.last_bill.clone(),
+            model: self.model.clone(),
+            tools: self.tools.clone(),
+            extra: self.extra.clone(),
+            keys: self.keys.clone(),
+            known: Memory::default(),
+            warnings: self.warnings.clone(),
+            is_log: self.is_log,
+        }
     }
 
     pub(crate) fn save_to(&self, file: &TranscriptFile, known: &mut Known, replaces: Replaces) -> Result<()> {

@@ -123,20 +123,28 @@ pub(in crate::transcript) fn set_torn_aside(place: &Place) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Adds lines to a journal whose last whole save ends at `end`, all of them or none.
-pub(in crate::transcript) fn append(place: &Place, end: u64, lines: &[u8]) -> io::Result<()> {
+/// Adds lines to a journal whose last whole save ends at `end`, all of them or none. Returns its
+/// length then.
+pub(in crate::transcript) fn append(place: &Place, end: u64, mut lines: Vec<u8>) -> io::Result<u64> {
     let mut file = OpenOptions::new().read(true).append(true).open(place.path())?;
     // The locks of a file's other names and mounts are other files.
     wait_for(&file)?;
     if file.metadata()?.len() != end {
         return Err(io::Error::other("another program is writing it without taking the lock"));
     }
-    let written = file.write_all(lines).and_then(|()| file.sync_data());
+    // An editor may have taken the last line end off.
+    let mut last = [0];
+    file.seek(SeekFrom::Start(end - 1))?;
+    file.read_exact(&mut last)?;
+    if last != *b"\n" {
+        lines.insert(0, b'\n');
+    }
+    let written = file.write_all(&lines).and_then(|()| file.sync_data());
     if written.is_err() {
         // What cannot be removed now is set aside by the next save.
         let _ = file.set_len(end).and_then(|()| file.sync_all());
     }
-    written
+    written.map(|()| end + lines.len() as u64)
 }
 
 /// Keeps a copy of a file, under a name that says its version.
