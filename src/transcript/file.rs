@@ -142,6 +142,10 @@ impl TranscriptFile {
         if changes.iter().any(journal::removes_text) {
             return self.begin_journal(transcript, lock, check(FileRevision::Journal(end, chain)));
         }
+        if lock.is_held() {
+            // Of a writer that was killed while it wrote the journal anew.
+            remove(&self.place.beside(TEMPORARY))?;
+        }
         if changes.is_empty() {
             return Ok(Seen::journal(transcript, (end, chain), saved.waste.clone()));
         }
