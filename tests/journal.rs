@@ -11,9 +11,7 @@ use turnwise::backend::Scripted;
 use turnwise::spending::{Call, Purpose};
 use turnwise::tokens::CounterFn;
 use turnwise::transcript::{Transcripts, Warning};
-use turnwise::{
-    Builder, ChatCost, Conversation, ConversationManager, ErrorKind, Message, TokenBudget, Transcript,
-};
+use turnwise::{Builder, ChatCost, Conversation, ConversationManager, ErrorKind, Message, TokenBudget, Transcript};
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
@@ -381,6 +379,77 @@ fn a_journal_with_two_names_stays_one_file() {
     read.compact(&file).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().ino(), fs::metadata(&other).unwrap().ino());
     assert_eq!(loaded(&other).to_json(), read.to_json());
+}
+
+/// A conversation that has a word in every place where text can be.
+fn telling(word: &str) -> Transcript {
+    let json = r#"{"vendor": {"SECRET": ["SECRET", 5]}, "messages": [
+        {"role": "system", "content": "SECRET"},
+        {"role": "user", "name": "SECRET", "content": [{"type": "text", "text": "a SECRET"},
+            {"type": "image_url", "image_url": {"url": "https://example.com/SECRET.png"}}], "x": {"SECRET": "SECRET"}},
+        {"role": "assistant", "content": null, "reasoning": "SECRET", "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"q\": \"\\u0053ECRET\", \"r\": [\"SECRET\"]}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "SECRET"},
+        {"role": "assistant", "content": "plain"}
+    ], "tools": [{"type": "function", "function": {"name": "f", "description": "SECRET", "parameters": {}}}]}"#;
+    let mut file = Transcript::from_json(&json.replace("SECRET", word)).unwrap();
+    let talk = &mut file.conversation;
+    let ids: Vec<_> = talk.path().items().map(turnwise::Item::id).collect();
+    talk.attach(ids[0], ids[2], format!("They said {word}."), Some("m")).unwrap();
+    talk.edit(ids[3], format!("otherwise {word}")).unwrap();
+    talk.pin(ids[0]).unwrap();
+    talk.set_system(format!("Never say {word}."));
+    talk.constrain(&format!("Keep {word}."));
+    talk.set_system("Be brief.");
+    talk.metadata_mut().set(format!("about {word}"), word).unwrap();
+    talk.push("plain too");
+    file
+}
+
+#[test]
+fn what_is_redacted_is_gone_from_every_place_and_the_rest_stays() {
+    let (_folder, file) = folder();
+    let mut transcript = telling("Mellon");
+    transcript.ledger.total(&transcript.conversation, &cost());
+    transcript.save(&file).unwrap();
+    transcript.conversation.metadata_mut().set("also", "Mellon").unwrap();
+    transcript.save(&file).unwrap();
+    let before = text(&file);
+    assert!(before.matches("Mellon").count() > 15);
+    assert_eq!(transcript.redact(|text| text.contains("Nobody").then(String::new)).unwrap(), 0);
+    let replaced = transcript.redact(|text| text.contains("Mellon").then(|| text.replace("Mellon", "XY"))).unwrap();
+    assert!(replaced > 15, "{replaced}");
+    transcript.save(&file).unwrap();
+    assert!(!text(&file).contains("Mellon"), "{}", text(&file));
+    assert_eq!(loaded(&file).to_json(), transcript.to_json());
+    // As if it had been said so at once; times and the id are those of the conversation.
+    let mut said = telling("XY");
+    said.conversation.metadata_mut().set("also", "XY").unwrap();
+    let messages = |file: &Transcript| file.conversation.items().map(|item| item.message().clone()).collect::<Vec<_>>();
+    assert_eq!(messages(&transcript), messages(&said));
+    assert!(transcript.conversation.heads().eq(said.conversation.heads()));
+    assert_eq!(transcript.conversation.metadata(), said.conversation.metadata());
+    assert_eq!((transcript.tools.clone(), transcript.extra.clone()), (said.tools.clone(), said.extra.clone()));
+    assert_eq!(transcript.conversation.pins().count(), 1);
+    let total = said.ledger.total(&said.conversation, &cost());
+    assert_eq!(transcript.ledger.total(&transcript.conversation, &cost()), total);
+}
+
+#[test]
+fn a_manager_redacts_its_file_or_nothing() {
+    let (_folder, file) = folder();
+    let chat = builder(&["Hello, Ann."]).autosave(&file).build().unwrap();
+    block_on(async { chat.send("I am Ann.").await.unwrap() });
+    let hide = |text: &str| text.contains("Ann").then(|| text.replace("Ann", "[name]"));
+    let there = fs::read(&file).unwrap();
+    fs::write(&file, "something else").unwrap();
+    assert!(chat.redact(hide).is_err());
+    assert_eq!(chat.history()[0].text(), "I am Ann.");
+    fs::write(&file, there).unwrap();
+    assert_eq!(chat.redact(hide).unwrap(), 2);
+    assert_eq!(chat.history()[1].text(), "Hello, [name].");
+    assert!(!text(&file).contains("Ann"));
+    assert_eq!(loaded(&file).to_json(), chat.transcript().to_json());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Several processes that save to one file, and processes that are killed: nothing that was acknowledged as saved is lost.
 //!
 //! The tests start this binary again as their workers. `TURNWISE_TURNS`, `TURNWISE_ROUNDS` and `TURNWISE_KILLS` raise how
-//! often things are done.
+//! often things are done. `TURNWISE_SMALL_DISK` names a folder on a file system of less than a megabyte, to fill it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::HashSet;
@@ -132,6 +132,26 @@ impl Work {
             self.acknowledge(&text);
         }
     }
+
+    /// Changes a conversation until the disk is full: the change that is not saved is not made.
+    #[cfg(unix)]
+    fn until_full(&self) {
+        let chat = builder().resume(&self.file).unwrap();
+        for text in self.texts() {
+            let text = format!("{text} {}", "x".repeat(fastrand::usize(0..4_000)));
+            match chat.push(&*text) {
+                Ok(_) => self.acknowledge(&text),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                    let there = Transcript::load(&self.file).unwrap();
+                    assert!(there.warnings().is_empty(), "nothing is left of it");
+                    assert_eq!(there.to_json(), chat.transcript().to_json());
+                    return;
+                }
+            }
+        }
+        panic!("the disk is never full");
+    }
 }
 
 /// Not a test of its own: what the processes do that the tests start.
@@ -147,6 +167,8 @@ fn worker() {
         "changes" => work.by_changes(),
         "save" => work.by_save(),
         "store" => work.by_store(),
+        #[cfg(unix)]
+        "full" => work.until_full(),
         "transcript" => work.by_transcript(|file, path| file.save(path)),
         "compact" => work.by_transcript(|file, path| file.compact(path)),
         other => panic!("{other}"),
@@ -293,5 +315,39 @@ fn invariant_8_a_killed_writer_loses_nothing_and_leaves_nothing() {
         last.save(&file).unwrap();
         let after: Vec<String> = names(&folder).into_iter().filter(|name| !name.ends_with(".torn")).collect();
         assert_eq!(after, [&format!(".{name}.lock"), name], "before the next save: {before:?}");
+    }
+}
+
+/// A limit for the length of a file stands for a full disk: what is written up to it stays.
+#[cfg(unix)]
+#[test]
+fn invariant_8_a_full_disk_loses_nothing_and_leaves_nothing() {
+    let small = std::env::var("TURNWISE_SMALL_DISK").ok();
+    for name in ["chat.json", "chat.jsonl"] {
+        for round in 0..often("TURNWISE_ROUNDS", 10) {
+            let notes = TempDir::new().unwrap();
+            let folder = small.as_ref().map_or_else(TempDir::new, TempDir::new_in).unwrap();
+            let (file, acknowledged) = (folder.path().join(name), notes.path().join("acknowledged"));
+            let filler = folder.path().join("filler");
+            fs::write(&filler, vec![b'x'; 100_000]).unwrap();
+            let limit = if small.is_some() { "unlimited" } else { "100" };
+            let status = Command::new("sh")
+                .args(["-c", "trap '' XFSZ; ulimit -f $1; shift; exec \"$@\"", "sh", limit])
+                .arg(std::env::current_exe().unwrap())
+                .args(["--exact", "worker", "--nocapture"])
+                .env(WORK, format!("full|{}|one|{}|{}", file.display(), usize::MAX, acknowledged.display()))
+                .stdout(Stdio::null())
+                .status();
+            assert!(status.unwrap().success());
+            let (count, lost) = lost(&file, &acknowledged);
+            assert!(count > 5 && lost.is_empty(), "{name}, round {round}: {count} acknowledged, lost {lost:?}");
+            fs::remove_file(filler).unwrap();
+            assert_eq!(names(&folder), [&format!(".{name}.lock"), name]);
+            let mut there = Transcript::load(&file).unwrap();
+            assert_eq!(there.conversation.path().len(), count);
+            there.conversation.push("there is room again");
+            there.save(&file).unwrap();
+            assert_eq!(Transcript::load(&file).unwrap().to_json(), there.to_json());
+        }
     }
 }

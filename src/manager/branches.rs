@@ -71,6 +71,26 @@ impl ConversationManager {
         Ok(done)
     }
 
+    /// Replaces text everywhere in the conversation, as [`Transcript::redact`] does, and returns how
+    /// many texts were replaced. Tools set in the builder are the program's and stay as they are.
+    /// With autosave, the file is written anew before this returns. If that fails, nothing is
+    /// replaced.
+    ///
+    /// # Errors
+    /// Those of [`Transcript::redact`] and of [`edit_record`](Self::edit_record).
+    ///
+    /// [`Transcript::redact`]: crate::Transcript::redact
+    pub fn redact(&self, replace: impl FnMut(&str) -> Option<String>) -> Result<usize> {
+        let _alone = BusyGuard::alone(&self.shared)?;
+        let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is in progress"))?;
+        let mut redacted = self.shared.file();
+        let replaced = redacted.redact(replace)?;
+        if replaced > 0 {
+            self.shared.put_redacted(redacted)?;
+        }
+        Ok(replaced)
+    }
+
     /// Records a message without sending it.
     ///
     /// # Errors

@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 use super::{ConversationManager, Shared, trace};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::StrategyCache;
 use crate::store::{self, Keeper};
-use crate::transcript::{Known, Replaces};
+use crate::transcript::{Known, Replaces, Transcript};
 
 impl ConversationManager {
     /// Saves the conversation as [`Transcript::save`](crate::Transcript::save) does, but replaces
@@ -89,6 +90,25 @@ impl Shared {
         }
         // Before the next save begins, which must not write the old record over this one.
         self.state(|state| state.file.conversation = changed);
+        Ok(())
+    }
+
+    /// Makes a redacted transcript the current one, and saves it first.
+    pub(super) fn put_redacted(&self, redacted: Transcript) -> Result<()> {
+        let mut known = self.saving();
+        known.write_anew();
+        if let Some(keeper) = &self.keeper {
+            keeper.save(&redacted, &mut known, Replaces::Known)?;
+        }
+        // A strategy may have kept old text, unless a plan is being made at this moment.
+        if let Ok(mut cache) = self.cache.try_lock() {
+            *cache = StrategyCache::default();
+        }
+        self.state(|state| {
+            state.file.conversation = redacted.conversation;
+            state.file.ledger = redacted.ledger;
+            state.file.extra = redacted.extra;
+        });
         Ok(())
     }
 

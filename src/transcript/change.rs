@@ -189,10 +189,32 @@ fn is_zero(number: &usize) -> bool {
 impl Change {
     /// All kinds, by the names that they have in JSON.
     pub(crate) const KINDS: &'static [&'static str] = &[
-        "begun", "item", "leaf", "purged", "head", "heads_forgotten", "constrained", "lifted",
-        "pinned", "unpinned", "summarized", "expanded", "summary_ids", "marked", "call_started",
-        "call_finished", "call_forgotten", "round_ended", "metadata", "model", "tools", "members",
-        "counted", "spending", "calibration", "last_bill",
+        "begun",
+        "item",
+        "leaf",
+        "purged",
+        "head",
+        "heads_forgotten",
+        "constrained",
+        "lifted",
+        "pinned",
+        "unpinned",
+        "summarized",
+        "expanded",
+        "summary_ids",
+        "marked",
+        "call_started",
+        "call_finished",
+        "call_forgotten",
+        "round_ended",
+        "metadata",
+        "model",
+        "tools",
+        "members",
+        "counted",
+        "spending",
+        "calibration",
+        "last_bill",
     ];
 
     /// Whether it states something as a whole, so that it makes an earlier one of its kind needless.

@@ -61,6 +61,11 @@ impl Known {
         self.0.get(file.place())?.revision.written()
     }
 
+    /// Lets the next save write each journal anew.
+    pub(crate) fn write_anew(&mut self) {
+        self.0.values_mut().for_each(|seen| seen.journal = None);
+    }
+
     /// Whether a file was read or saved.
     pub(crate) fn has(&self, file: &TranscriptFile) -> bool {
         self.0.contains_key(file.place())

@@ -24,6 +24,7 @@ mod lock;
 mod log;
 mod native;
 mod place;
+mod redact;
 mod replace;
 mod source;
 mod text;

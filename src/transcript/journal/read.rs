@@ -47,9 +47,9 @@ pub(in crate::transcript) fn read(source: impl BufRead) -> Result<Journal> {
         let detail = "the journal has no whole save; a journal is begun in one step, so more of it was there before";
         return Err(Error::new(ErrorKind::Damaged, detail).at(saves.at));
     }
-    let mut file = replay.finish().map_err(|error| {
-        Error::new(ErrorKind::Damaged, format!("the journal: {}", error.detail())).at(saves.at)
-    })?;
+    let mut file = replay
+        .finish()
+        .map_err(|error| Error::new(ErrorKind::Damaged, format!("the journal: {}", error.detail())).at(saves.at))?;
     let torn = saves.torn();
     file.warnings.extend(torn.clone());
     file.warnings.extend(Warning::of_roles(file.conversation.messages()));

@@ -43,8 +43,10 @@ impl Tail {
             file.by_ref().take(len - from).read_to_end(&mut bytes)?;
             let start = (from == first as u64 + 1).then(|| Chain::start(&head[..=first]));
             if let Some(found) = last_save(&bytes, start) {
-                return Ok(found.map(|(end, chain)| {
-                    Self { end: from + end as u64, chain, torn: (bytes.len() - end) as u64 }
+                return Ok(found.map(|(end, chain)| Self {
+                    end: from + end as u64,
+                    chain,
+                    torn: (bytes.len() - end) as u64,
                 }));
             }
             if start.is_some() {
