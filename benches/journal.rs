@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use common::{MESSAGE, Table, Writer, float, least, median, micros, samples, sized, stored_cost};
 use peak_alloc::PeakAlloc;
@@ -67,6 +68,23 @@ fn append_table(title: &str, folder: &Path) {
     table.print();
 }
 
+/// Microseconds of this thread's processor time, so that other work on the machine does not count.
+#[cfg(unix)]
+fn busy<T>(run: impl FnOnce() -> T) -> f64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let start = now();
+    let made = std::hint::black_box(run());
+    let took = now() - start;
+    drop(made);
+    took.as_secs_f64() * 1e6
+}
+
+#[cfg(not(unix))]
+fn busy<T>(run: impl FnOnce() -> T) -> f64 {
+    micros(run)
+}
+
 /// The speed of loading a journal in MB/s, and the peak of memory in lengths of the file.
 fn load(table: &mut Table, name: &str, file: &Path) {
     let megabytes = float(usize::try_from(fs::metadata(file).unwrap().len()).unwrap()) / 1e6;
@@ -76,7 +94,7 @@ fn load(table: &mut Table, name: &str, file: &Path) {
     let peak = float(HEAP.peak_usage() - before) / 1e6;
     let kept = float(HEAP.current_usage() - before) / 1e6;
     drop(loaded);
-    let took = least(&samples(sized(7, 1), || micros(|| Transcript::load(file).unwrap())));
+    let took = least(&samples(sized(7, 1), || busy(|| Transcript::load(file).unwrap())));
     let speed = megabytes / took * 1e6;
     table.row(name, vec![megabytes, speed, peak / megabytes, kept / megabytes], "", String::new(), None);
     table.row("    target", vec![0.0, LEAST_SPEED, MOST_MEMORY], "", String::new(), {

@@ -64,6 +64,8 @@ struct Saves<R> {
     read_line: ReadLine,
     /// The lines of the save that was read last, without its end.
     save: Vec<u8>,
+    /// Where each of these lines ends.
+    ends: Vec<usize>,
     /// Where these lines begin.
     from: Position,
     /// Where the lines after its end begin, and its hash.
@@ -80,12 +82,13 @@ impl<R: BufRead> Saves<R> {
         let (format, read_line) = reader_of(&header)?;
         let at = Position::new(2, 1, header.len());
         let chain = Chain::start(&header);
-        Ok(Self { source, format, read_line, save: Vec::new(), from: at, at, chain, rest: 0 })
+        Ok(Self { source, format, read_line, save: Vec::new(), ends: Vec::new(), from: at, at, chain, rest: 0 })
     }
 
     /// Reads the next save; whether there was a whole one.
     fn next_save(&mut self) -> Result<bool> {
         self.save.clear();
+        self.ends.clear();
         self.from = self.at;
         loop {
             let start = self.save.len();
@@ -105,13 +108,13 @@ impl<R: BufRead> Saves<R> {
                     self.unlike(len)
                 };
             }
+            self.ends.push(self.save.len());
         }
     }
 
     /// Goes on after a save of this many bytes, its end included.
     fn pass(&mut self, len: usize, chain: Chain) {
-        let lines = self.save.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        self.at = Position::new(self.at.line + lines, 1, self.at.byte + len);
+        self.at = Position::new(self.at.line + self.ends.len() + 1, 1, self.at.byte + len);
         self.chain = chain;
     }
 
@@ -125,7 +128,7 @@ impl<R: BufRead> Saves<R> {
             self.rest = len + rest.len();
             return Ok(false);
         }
-        let end = self.at.line + self.save.iter().filter(|&&byte| byte == b'\n').count();
+        let end = self.at.line + self.ends.len();
         let detail = format!(
             "the save that ends on line {end} is not what was saved there: it was changed or damaged since, or a line \
              was lost; restore the file from a copy, or keep what was saved before, the first {} bytes",
@@ -141,11 +144,10 @@ impl<R: BufRead> Saves<R> {
 
     /// The lines of the save that was read last.
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut at = self.from;
-        self.save.split_inclusive(|&byte| byte == b'\n').map(move |text| {
-            let line = Line { text, at };
-            at = Position::new(at.line + 1, 1, at.byte + text.len());
-            line
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).enumerate().map(|(number, (start, &end))| {
+            let at = Position::new(self.from.line + number, 1, self.from.byte + start);
+            Line { text: &self.save[start..end], at }
         })
     }
 }
