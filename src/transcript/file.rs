@@ -103,8 +103,8 @@ impl TranscriptFile {
             }
         } else {
             let text = transcript.to_json();
-            let replaced = Replacement::new(&self.place, text.as_bytes(), lock.is_held());
-            replaced.and_then(|new| new.put(check)).map(|()| FileRevision::of(text.as_bytes()).into())
+            let written = Replacement::new(&self.place, text.as_bytes(), lock.is_held());
+            written.and_then(|new| new.put(check)).map(|()| FileRevision::of(text.as_bytes()).into())
         };
         // Whatever failed, no other program has written the file meanwhile.
         let holds = match &done {

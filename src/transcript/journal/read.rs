@@ -1,6 +1,9 @@
 //! Reads a journal save by save, in the memory of one save.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
+
+use serde_json::value::RawValue;
 
 use super::versions::{ReadLine, reader_of};
 use super::write::Waste;
@@ -183,7 +186,7 @@ impl Line<'_> {
 
 /// The kind of a change that another version has written.
 fn unknown_kind(line: &[u8]) -> Option<String> {
-    let members: std::collections::BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_slice(line).ok()?;
+    let members: BTreeMap<String, &RawValue> = serde_json::from_slice(line).ok()?;
     let kind = members.into_keys().next()?;
     (!Change::KINDS.contains(&&*kind)).then(|| kind.chars().take(40).collect::<String>().escape_debug().to_string())
 }

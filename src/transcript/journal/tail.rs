@@ -42,44 +42,51 @@ impl Tail {
             file.seek(SeekFrom::Start(from))?;
             file.by_ref().take(len - from).read_to_end(&mut bytes)?;
             let start = (from == first as u64 + 1).then(|| Chain::start(&head[..=first]));
-            if let Some(found) = last_save(&bytes, start) {
-                return Ok(found.map(|(end, chain)| Self {
-                    end: from + end as u64,
-                    chain,
-                    torn: (bytes.len() - end) as u64,
-                }));
-            }
-            if start.is_some() {
-                return Ok(None);
+            match last_save(&bytes, start) {
+                Last::Whole { end, chain } => {
+                    return Ok(Some(Self { end: from + end as u64, chain, torn: (bytes.len() - end) as u64 }));
+                }
+                Last::Damaged => return Ok(None),
+                Last::Longer => {}
             }
             window *= 8;
         }
     }
 }
 
-/// Where the last whole save in these bytes ends, and its hash. `None` if more bytes are needed;
-/// `start` is the hash before the first byte if they are a whole journal. `Some(None)` if the last
-/// save is damaged.
-fn last_save(bytes: &[u8], start: Option<Chain>) -> Option<Option<(usize, Chain)>> {
-    let last = last_end(bytes)?;
-    let (from, before) = match last_end(&bytes[..last.line]) {
-        Some(before) => (before.end, before.chain),
-        None => (0, start?),
+/// The last save in some bytes.
+enum Last {
+    /// It is whole up to `end`.
+    Whole { end: usize, chain: Chain },
+    /// There is none, or it is not what its end states.
+    Damaged,
+    /// It begins before these bytes.
+    Longer,
+}
+
+/// The last whole save in the bytes at the end of a journal. `start` is the hash before the first
+/// of them if they are all of its saves.
+fn last_save(bytes: &[u8], start: Option<Chain>) -> Last {
+    let too_short = if start.is_some() { Last::Damaged } else { Last::Longer };
+    let Some(last) = last_end(bytes) else { return too_short };
+    let (from, before) = match (last_end(&bytes[..last.line]), start) {
+        (Some(before), _) => (before.next, before.chain),
+        (None, Some(start)) => (0, start),
+        (None, None) => return too_short,
     };
     let save = &bytes[from..last.line];
     if before.then(save) == last.chain {
-        return Some(Some((last.end, last.chain)));
+        return Last::Whole { end: last.next, chain: last.chain };
     }
     // What a crash leaves of a save that was not acknowledged. There was one before it.
-    let is_torn = save.contains(&0) && from > 0;
-    Some(is_torn.then_some((from, before)))
+    if save.contains(&0) && from > 0 { Last::Whole { end: from, chain: before } } else { Last::Damaged }
 }
 
 /// A line that ends a save.
 struct End {
     /// Where the line begins, and where the next one does.
     line: usize,
-    end: usize,
+    next: usize,
     chain: Chain,
 }
 
@@ -91,7 +98,7 @@ fn last_end(bytes: &[u8]) -> Option<End> {
         // Of a line that begins before these bytes this is no whole line.
         let is_short = (END_LEN..=END_LEN + 1).contains(&(end - line));
         if is_short && let Some(chain) = Chain::of_line(trimmed(&bytes[line..end])) {
-            return Some(End { line, end, chain });
+            return Some(End { line, next: end, chain });
         }
         end = line;
     }
@@ -102,11 +109,8 @@ fn last_end(bytes: &[u8]) -> Option<End> {
 /// caller holds the lock, so nobody is writing it.
 pub(in crate::transcript) fn set_torn_aside(place: &Place) -> io::Result<()> {
     let path = place.path();
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
-        // Whatever is wrong with the file is found when it is compared with what is known.
-        Err(_) => return Ok(()),
-    };
+    // Whatever is wrong with the file is found when it is compared with what is known.
+    let Ok(mut file) = File::open(&path) else { return Ok(()) };
     let Some(tail) = Tail::read(&mut file)?.filter(|tail| tail.torn > 0) else { return Ok(()) };
     let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
     wait_for(&file)?;
