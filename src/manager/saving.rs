@@ -7,6 +7,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::queue::{BusyGuard, busy};
 use super::{ConversationManager, Shared, trace};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
@@ -54,6 +55,35 @@ impl ConversationManager {
     /// Those of [`Transcript::replace`](crate::Transcript::replace).
     pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
         self.shared.save(&store::file(file.as_ref()), Replaces::Anything)
+    }
+
+    /// Replaces text everywhere in the conversation, as [`Transcript::redact`] does, and returns how
+    /// many texts were replaced. Tools set in the builder are the program's and stay as they are.
+    /// With autosave, the file is written anew before this returns. If that fails, nothing is
+    /// replaced.
+    ///
+    /// # Errors
+    /// Those of [`Transcript::redact`] and of [`edit_record`](Self::edit_record).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").build()?;
+    /// chat.push("I am Ann Lee.")?;
+    /// chat.redact(|text| text.contains("Ann Lee").then(|| text.replace("Ann Lee", "[name]")))?;
+    /// assert_eq!(chat.history()[0].text(), "I am [name].");
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn redact(&self, replace: impl FnMut(&str) -> Option<String>) -> Result<usize> {
+        let _alone = BusyGuard::alone(&self.shared)?;
+        let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is in progress"))?;
+        let mut redacted = self.shared.file();
+        let replaced = redacted.redact(replace)?;
+        if replaced > 0 {
+            self.shared.put_redacted(redacted)?;
+        }
+        Ok(replaced)
     }
 }
 
