@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Transcript, Warning, damage, log};
+use super::{Transcript, Warning, damage, journal, log};
 use crate::encoding::{Decoded, Encoding};
 use crate::error::{Error, ErrorKind, Position, Result};
 use crate::halves::mended;
@@ -60,6 +60,10 @@ impl<'a> Text<'a> {
 
     /// The conversation that the text holds.
     pub(super) fn read(&self) -> Result<Transcript> {
+        if journal::is_journal(self.as_str().as_bytes()) {
+            let journal = journal::read(self.as_str().as_bytes());
+            return journal.map(|journal| journal.file).map_err(|error| self.placed(error));
+        }
         self.read_with(super::parse)
     }
 
