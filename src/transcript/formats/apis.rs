@@ -6,6 +6,7 @@ use super::shape::{SHAPE, Shape, Sign, first, members, part, sign};
 use crate::outline::Object;
 
 pub(super) const ANTHROPIC: Shape = Shape {
+    id: "anthropic",
     name: "a conversation of Anthropic's Messages API",
     way_out: "to convert it, `system` becomes the first message, `tool_use` parts become \
               `tool_calls`, and `tool_result` parts messages of the role `tool`",
@@ -50,6 +51,7 @@ fn anthropic_body(body: &Object<'_>) -> Sign {
 }
 
 pub(super) const BEDROCK: Shape = Shape {
+    id: "bedrock",
     name: "a conversation of Amazon Bedrock's Converse API",
     way_out: "to convert it, `toolUse` parts become `tool_calls`, and `toolResult` parts \
               messages of the role `tool`",
@@ -62,6 +64,7 @@ pub(super) const BEDROCK: Shape = Shape {
 };
 
 pub(super) const THREAD: Shape = Shape {
+    id: "thread",
     name: "a thread of OpenAI's Assistants API",
     way_out: "to convert it, `content[].text.value` becomes `content`",
     message: |m| sign(m.is_one_of("object", &["thread.message"]), "the object `thread.message`"),
@@ -70,6 +73,7 @@ pub(super) const THREAD: Shape = Shape {
 };
 
 pub(super) const RESPONSES: Shape = Shape {
+    id: "responses",
     name: "a list of items of OpenAI's Responses or Conversations API",
     way_out: "to convert it, `function_call` items become `tool_calls` of an assistant message, \
               and their outputs messages of the role `tool`",
@@ -111,6 +115,7 @@ fn responses(message: &Object<'_>) -> Sign {
 }
 
 pub(super) const RESPONSES_REQUEST: Shape = Shape {
+    id: "responses-request",
     name: "a request of OpenAI's Responses API",
     way_out: "to convert it, `instructions` becomes the first message, and `input` becomes \
               `messages`",
@@ -123,6 +128,7 @@ pub(super) const RESPONSES_REQUEST: Shape = Shape {
 };
 
 pub(super) const GEMINI: Shape = Shape {
+    id: "gemini",
     name: "a conversation of the Gemini API",
     way_out: "to convert it, `contents` becomes `messages`, the text of `parts` becomes \
               `content`, and the role `model` becomes `assistant`",
@@ -158,6 +164,7 @@ fn gemini(message: &Object<'_>) -> Sign {
 }
 
 pub(super) const OLLAMA: Shape = Shape {
+    id: "ollama",
     name: "a conversation of Ollama's own API (`/api/chat`)",
     way_out: "to convert it, each of `images` becomes a part of the type `image_url` with \
               `data:image/png;base64,` before it, and results have a `tool_call_id`",
@@ -177,6 +184,7 @@ pub(super) const OLLAMA: Shape = Shape {
 };
 
 pub(super) const COHERE: Shape = Shape {
+    id: "cohere",
     name: "a request of Cohere's first chat API",
     way_out: "to convert it, `chat_history` and `message` become `messages`",
     whole: |o| sign(o.is_text("message") && o.is_list("chat_history"), "`chat_history`"),
@@ -184,6 +192,7 @@ pub(super) const COHERE: Shape = Shape {
 };
 
 pub(super) const COMPLETION: Shape = Shape {
+    id: "completion",
     name: "an answer of a chat-completions server",
     way_out: "a conversation is the request's `messages` followed by `choices[0].message`",
     whole: |o| {
@@ -195,6 +204,7 @@ pub(super) const COMPLETION: Shape = Shape {
 };
 
 pub(super) const BATCH_OUTPUT: Shape = Shape {
+    id: "batch-output",
     name: "an answer of the Batch API",
     way_out: "a conversation is the request's `messages` followed by \
               `response.body.choices[0].message`",

@@ -8,6 +8,7 @@ use super::{Detected, Format, Likelihood, Sample};
 use crate::outline::{Object, elements};
 
 pub(super) const SHARE_GPT: Shape = Shape {
+    id: "sharegpt",
     name: "a conversation in the form of ShareGPT",
     way_out: "where it has no tools, `jq -c '(if type == \"array\" then .[] else . end) | \
               {messages: [.conversations[] | {role: ({human: \"user\", gpt: \"assistant\"}[.from] // \
@@ -21,6 +22,7 @@ pub(super) const SHARE_GPT: Shape = Shape {
 };
 
 pub(super) const OASST: Shape = Shape {
+    id: "oasst",
     name: "messages of OpenAssistant",
     way_out: "to convert it, choose one reply of each message, and `prompter` becomes `user`, \
               `text` becomes `content`",
@@ -30,6 +32,7 @@ pub(super) const OASST: Shape = Shape {
 };
 
 pub(super) const SWE_AGENT: Shape = Shape {
+    id: "swe-agent",
     name: "a trajectory of SWE-agent",
     way_out: "`jq -c .history` extracts its messages",
     whole: |o| sign(o.is_list("trajectory") && o.is_list("history"), "`trajectory` and `history`"),
@@ -37,6 +40,7 @@ pub(super) const SWE_AGENT: Shape = Shape {
 };
 
 pub(super) const TAU_BENCH: Shape = Shape {
+    id: "tau-bench",
     name: "a result of tau-bench",
     way_out: "`jq -c 'if type == \"array\" then .[].traj else .traj end'` extracts its messages",
     whole: |o| sign(o.is_list("traj"), "`traj`"),
@@ -44,6 +48,7 @@ pub(super) const TAU_BENCH: Shape = Shape {
 };
 
 pub(super) const PREFERENCES: Shape = Shape {
+    id: "preferences",
     name: "a pair of replies for preference training",
     way_out: "a conversation is the messages before them followed by one of the replies",
     whole: |o| members(o, &["preferred_output"]).or_else(|| members(o, &["chosen", "rejected"])),
@@ -51,6 +56,7 @@ pub(super) const PREFERENCES: Shape = Shape {
 };
 
 pub(super) const INSTRUCTIONS: Shape = Shape {
+    id: "instructions",
     name: "a pair of a prompt and an answer, for training",
     way_out: "to convert it, the first becomes a message with the role `user`, the second one \
               with the role `assistant`",
@@ -64,6 +70,7 @@ pub(super) const INSTRUCTIONS: Shape = Shape {
 
 /// A message that says nothing where messages do, and something elsewhere.
 pub(super) const ELSEWHERE: Shape = Shape {
+    id: "elsewhere",
     name: "a conversation of another program",
     way_out: "to convert it, put the text of each message into `content`",
     message: |m| {
@@ -82,6 +89,10 @@ const MEMBERS: &[&str] =
     &["body", "request", "input", "prompt", "conversation", "conversations", "chat", "data", "payload", "item"];
 
 impl Format for Envelope {
+    fn id(&self) -> &'static str {
+        "envelope"
+    }
+
     fn name(&self) -> &'static str {
         "an envelope around a conversation"
     }

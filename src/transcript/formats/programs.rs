@@ -6,6 +6,7 @@ use super::shape::{SHAPE, Shape, first, members, named, part, sign};
 use super::{Detected, Format, Likelihood, Sample};
 
 pub(super) const CHAT_GPT: Shape = Shape {
+    id: "chatgpt",
     name: "an export of ChatGPT",
     way_out: "to convert it, walk from `current_node` up through `parent`, and `author.role` \
               becomes `role`",
@@ -17,6 +18,7 @@ pub(super) const CHAT_GPT: Shape = Shape {
 };
 
 pub(super) const CLAUDE: Shape = Shape {
+    id: "claude",
     name: "an export of Claude",
     way_out: "to convert it, `sender` becomes `role`, and `human` becomes `user`",
     whole: |o| sign(o.is_list("chat_messages"), "`chat_messages`"),
@@ -24,6 +26,7 @@ pub(super) const CLAUDE: Shape = Shape {
 };
 
 pub(super) const AI_STUDIO: Shape = Shape {
+    id: "ai-studio",
     name: "a prompt of Google AI Studio",
     way_out: "to convert it, each of `chunkedPrompt.chunks` becomes a message",
     whole: |o| members(o, &["chunkedPrompt"]),
@@ -31,6 +34,7 @@ pub(super) const AI_STUDIO: Shape = Shape {
 };
 
 pub(super) const LLM: Shape = Shape {
+    id: "llm",
     name: "a log of simonw/llm",
     way_out: "to convert it, `prompt` becomes a message with the role `user`, and `response` one \
               with the role `assistant`",
@@ -42,6 +46,7 @@ pub(super) const LLM: Shape = Shape {
 };
 
 pub(super) const OPEN_WEB_UI: Shape = Shape {
+    id: "open-webui",
     name: "an export of Open WebUI",
     way_out: "`jq -c '(if type == \"array\" then .[] else . end) | {messages: [(.chat // \
               .).messages[] | {role, content}]}'` extracts its messages",
@@ -54,6 +59,7 @@ pub(super) const OPEN_WEB_UI: Shape = Shape {
 };
 
 pub(super) const LIBRE_CHAT: Shape = Shape {
+    id: "librechat",
     name: "an export of LibreChat",
     way_out: "to convert it, follow `parentMessageId`, and `text` becomes `content`",
     message: |m| members(m, &["messageId", "sender"]).or_else(|| members(m, &["messageId", "isCreatedByUser"])),
@@ -66,6 +72,7 @@ pub(super) const LIBRE_CHAT: Shape = Shape {
 };
 
 pub(super) const SILLY_TAVERN: Shape = Shape {
+    id: "sillytavern",
     name: "a chat of SillyTavern",
     way_out: "to convert it, `mes` becomes `content`, and `is_user` states the role",
     message: |m| members(m, &["mes", "is_user"]).or_else(|| members(m, &["user_name", "character_name"])),
@@ -74,6 +81,7 @@ pub(super) const SILLY_TAVERN: Shape = Shape {
 };
 
 pub(super) const LM_STUDIO: Shape = Shape {
+    id: "lm-studio",
     name: "a conversation of LM Studio",
     way_out: "to convert it, take the version of each message that is selected",
     message: |m| members(m, &["versions", "currentlySelected"]),
@@ -81,6 +89,7 @@ pub(super) const LM_STUDIO: Shape = Shape {
 };
 
 pub(super) const COPILOT: Shape = Shape {
+    id: "copilot",
     name: "an export of GitHub Copilot's chat",
     way_out: "to convert it, `message.text` of each request becomes a message with the role \
               `user`, and `response` one with the role `assistant`",
@@ -92,6 +101,7 @@ pub(super) const COPILOT: Shape = Shape {
 };
 
 pub(super) const CONTINUE: Shape = Shape {
+    id: "continue",
     name: "a session of Continue",
     way_out: "`jq -c '[.history[].message]'` extracts its messages",
     whole: |o| sign(first(o, "history")?.object("message").is_some(), "a `history` of messages"),
@@ -99,6 +109,7 @@ pub(super) const CONTINUE: Shape = Shape {
 };
 
 pub(super) const GOOSE: Shape = Shape {
+    id: "goose",
     name: "a session of goose",
     way_out: "to convert it, `toolRequest` parts become `tool_calls`, and `toolResponse` parts \
               messages of the role `tool`",
@@ -108,6 +119,7 @@ pub(super) const GOOSE: Shape = Shape {
 };
 
 pub(super) const CLAUDE_CODE: Shape = Shape {
+    id: "claude-code",
     name: "a session of Claude Code",
     way_out: "its messages are those of Anthropic's Messages API, and are not supported",
     message: |m| {
@@ -121,6 +133,7 @@ pub(super) const CLAUDE_CODE: Shape = Shape {
 };
 
 pub(super) const CODEX: Shape = Shape {
+    id: "codex",
     name: "a session (rollout) of Codex",
     way_out: "its items are those of OpenAI's Responses API, and are not supported",
     message: |m| members(m, &["type", "payload"]),
@@ -132,6 +145,7 @@ pub(super) const CODEX: Shape = Shape {
 };
 
 pub(super) const CLINE: Shape = Shape {
+    id: "cline-window",
     name: "what Cline showed in its window (`ui_messages.json`)",
     way_out: "it is not what was sent to the model, so it is not supported",
     message: |m| members(m, &["ts", "say"]).or_else(|| members(m, &["ts", "ask"])),
@@ -139,6 +153,7 @@ pub(super) const CLINE: Shape = Shape {
 };
 
 pub(super) const GEMINI_CLI: Shape = Shape {
+    id: "gemini-cli",
     name: "a session of the Gemini CLI",
     way_out: "to convert it, `type` becomes `role`, and `gemini` becomes `assistant`",
     message: |m| {
@@ -154,6 +169,10 @@ pub(super) const AIDER: Aider = Aider;
 pub(super) struct Aider;
 
 impl Format for Aider {
+    fn id(&self) -> &'static str {
+        "aider"
+    }
+
     fn name(&self) -> &'static str {
         "a chat history of aider in Markdown"
     }

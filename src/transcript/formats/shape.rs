@@ -11,6 +11,8 @@ pub(super) type Sign = Option<Cow<'static, str>>;
 
 /// A format, and what its parts have that no other's have.
 pub(super) struct Shape {
+    /// One word for it.
+    pub(super) id: &'static str,
     pub(super) name: &'static str,
     /// What can be done to use it here.
     pub(super) way_out: &'static str,
@@ -30,6 +32,7 @@ pub(super) struct Shape {
 
 /// A format of which nothing is known.
 pub(super) const SHAPE: Shape = Shape {
+    id: "",
     name: "",
     way_out: "",
     message: |_| None,
@@ -63,6 +66,10 @@ impl Shape {
 }
 
 impl Format for Shape {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
     fn name(&self) -> &'static str {
         self.name
     }
