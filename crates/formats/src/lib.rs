@@ -35,5 +35,5 @@ pub use format::{Division, Format, Found, Writer};
 pub use head::Head;
 pub use origin::{ORIGIN, id};
 pub use reader::Imports;
-pub use registry::{FORMATS, format, recognise};
+pub use registry::{FORMATS, OWN, format, recognise};
 pub use report::{Entry, Fate, Report};

@@ -41,6 +41,9 @@ pub const FORMATS: &[&dyn Format] = &[
     &html::Html,
 ];
 
+/// The names of the formats that the library reads itself.
+pub const OWN: &[&str] = &["native", "messages", "body", "fine-tuning"];
+
 /// The format with this name.
 ///
 /// # Errors

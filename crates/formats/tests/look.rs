@@ -1,17 +1,27 @@
+//! Look.
+
 #[test]
 fn look() {
-    for folder in ["../../fixtures/foreign", "../../fixtures/formats", "../../fixtures", "/work/shared/fixtures/other-formats"] {
-        let Ok(list) = std::fs::read_dir(folder) else { continue };
-        let mut files: Vec<_> = list.map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
-        files.sort();
-        for file in files {
-            match turnwise_formats::Imports::open(&file, None) {
-                Err(e) => println!("{}: ERROR {e}", file.display()),
-                Ok(mut imports) => {
-                    let mut n = 0; let mut m = 0; let mut errors = vec![];
-                    while let Some(i) = imports.next() { match i { Ok(i) => { n += 1; m += i.transcript.conversation.messages().count(); } Err(e) => errors.push(e.to_string()) } }
-                    println!("{}: {} n={n} m={m} {errors:?}\n     {}", file.file_name().unwrap().display(), imports.format().title(), imports.report().to_string().replace('\n', "\n     "));
+    let mut files: Vec<_> = std::fs::read_dir("../../fixtures/formats").unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        match turnwise_formats::Imports::open(&file, None) {
+            Err(e) => println!("{}: ERROR {e}", file.display()),
+            Ok(mut imports) => {
+                println!("=== {}: {}", file.file_name().unwrap().display(), imports.format().title());
+                while let Some(i) = imports.next() {
+                    match i {
+                        Ok(i) => {
+                            println!("- id {:?} model {:?} tools {} branches {}", i.id, i.transcript.model, i.transcript.tools.len(), i.transcript.conversation.branches().count());
+                            for m in i.transcript.conversation.messages() {
+                                let calls: Vec<_> = m.tool_calls().iter().map(|c| format!("{}={}({})", c.id().unwrap(), c.name(), c.arguments())).collect();
+                                println!("   {}: {:.150} {calls:?} {}", m.role(), m.text().replace('\n', "|"), m.tool_call_id().unwrap_or(""));
+                            }
+                        }
+                        Err(e) => println!("   ERROR {e}"),
+                    }
                 }
+                println!("     {}", imports.report().to_string().replace('\n', "\n     "));
             }
         }
     }

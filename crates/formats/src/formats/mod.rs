@@ -63,7 +63,8 @@ pub(crate) fn lines(text: &str) -> (Vec<&RawValue>, usize) {
 /// Whether a file has one message per line, as far as its start shows.
 pub(crate) fn is_log(head: &Head<'_>) -> bool {
     let holds_all = |first: turnwise::transcript::formats::Object<'_>| {
-        first.has_any(&["messages", "contents", "conversations", "input", "items", "data"]) && !first.has("role")
+        const LISTS: &[&str] = &["messages", "contents", "conversations", "input", "items", "data"];
+        LISTS.iter().any(|key| first.is_list(key)) && !first.has("role")
     };
     !head.is_array() && head.is_lines() && !head.first().is_some_and(holds_all)
 }
