@@ -16,6 +16,8 @@ pub(crate) struct Steps {
     parts: Vec<Part>,
     calls: Vec<ToolCall>,
     reasoning: String,
+    /// Whether calls belong to one step until it is ended, also after results.
+    joins_calls: bool,
     rest: Rest,
     /// The calls without a result: id and name.
     open: Vec<(String, String)>,
@@ -32,11 +34,17 @@ impl Steps {
             parts: Vec::new(),
             calls: Vec::new(),
             reasoning: String::new(),
+            joins_calls: false,
             rest: Vec::new(),
             open: Vec::new(),
             results: Vec::new(),
             made: 0,
         }
+    }
+
+    /// Calls after results belong to the same step, until it is ended.
+    pub(crate) fn join_calls(&mut self) {
+        self.joins_calls = true;
     }
 
     /// Begins a new step if results have come already.
@@ -73,7 +81,9 @@ impl Steps {
     }
 
     fn add_call(&mut self, call: ToolCall, id: &str, name: &str) {
-        self.go_on();
+        if !self.joins_calls {
+            self.go_on();
+        }
         self.calls.push(call);
         self.open.push((id.to_owned(), name.to_owned()));
     }

@@ -223,7 +223,10 @@ impl Branch {
                 Some(content) => content.parts().to_vec(),
                 None => Vec::new(),
             };
-            *message = message.clone().with_content(before.into_iter().chain(parts).collect::<Vec<_>>());
+            let all: Vec<Part> = before.into_iter().chain(parts).collect();
+            let texts: Vec<&str> = all.iter().filter_map(Part::text).collect();
+            let joined = if texts.len() == all.len() { Content::from(texts.join("\n\n")) } else { Content::from(all) };
+            *message = message.clone().with_content(joined);
             draft.note(Fate::Changed, "further result of one call (it is joined to the first)");
             let node = draft.add(parent, [], when);
             if children == 1 {

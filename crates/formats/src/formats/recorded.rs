@@ -190,11 +190,15 @@ fn pairs(whole: &Members<'_>, transcript: &mut Transcript) -> Vec<&'static str> 
     for (good, bad) in [("preferred_output", "non_preferred_output"), ("chosen", "rejected")] {
         if object.has(good) {
             let mut taken = vec![good, bad];
-            if let (true, Some(prompt)) = (transcript.conversation.path().is_empty(), object.text("prompt")) {
-                transcript.conversation.push(Message::user(&*prompt));
+            let (good, bad) = (list(good), list(bad));
+            let is_empty = transcript.conversation.path().is_empty();
+            if let Some(prompt) = object.text("prompt").filter(|_| is_empty) {
+                // Whole conversations begin with it.
+                if good.iter().all(|message| message.text() != *prompt) {
+                    transcript.conversation.push(Message::user(&*prompt));
+                }
                 taken.push("prompt");
             }
-            let (good, bad) = (list(good), list(bad));
             let shared = good.iter().zip(&bad).take_while(|(one, other)| one == other).count();
             let start = good.iter().take(shared).cloned();
             if transcript.conversation.messages().next().is_none() {

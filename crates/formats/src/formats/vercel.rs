@@ -80,6 +80,7 @@ fn read_message(draft: &mut Draft, whole: &RawValue) {
     let when = message.raw("createdAt").and_then(time);
     let role = message.text("role").unwrap_or_default().into_owned();
     let mut steps = Steps::new(NAME);
+    steps.join_calls();
     let mut kept = Vec::new();
     let parts = message.list("parts").or_else(|| message.list("content"));
     let invocations = message.list("toolInvocations").unwrap_or_default();
@@ -98,6 +99,7 @@ fn read_message(draft: &mut Draft, whole: &RawValue) {
         steps.text(&text);
     }
     if let Some(thought) = message.filled("reasoning") {
+        draft.note(Fate::Kept, "reasoning");
         steps.reasoning(&thought);
     }
     for file in message.list("experimental_attachments").unwrap_or_default() {
