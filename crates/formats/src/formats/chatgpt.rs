@@ -9,7 +9,7 @@ use super::{invalid, members};
 use crate::draft::{Draft, Import, NodeId};
 use crate::format::Format;
 use crate::members::{Members, Rest, object, string};
-use crate::origin::with_origin;
+use crate::origin::{of_message, with_origin};
 use crate::report::Fate;
 use crate::steps::{content, with_reasoning};
 use crate::time::time;
@@ -52,7 +52,8 @@ impl Format for ChatGpt {
         let id = whole.peek().text("conversation_id").or_else(|| whole.peek().text("id"));
         draft.id = id.map(std::borrow::Cow::into_owned);
         draft.title = whole.peek().text("title").map(std::borrow::Cow::into_owned);
-        draft.model = whole.filled("default_model_slug").filter(|model| model != "auto");
+        let model = whole.peek().text("default_model_slug").filter(|model| !matches!(&**model, "" | "auto"));
+        draft.model = model.map(std::borrow::Cow::into_owned);
         let current = whole.text("current_node").map(std::borrow::Cow::into_owned);
         draft.rest = whole.rest();
         Tree::of(&mut mapping).read(&mut draft, current.as_deref());
@@ -226,7 +227,9 @@ impl Branch {
             let all: Vec<Part> = before.into_iter().chain(parts).collect();
             let texts: Vec<&str> = all.iter().filter_map(Part::text).collect();
             let joined = if texts.len() == all.len() { Content::from(texts.join("\n\n")) } else { Content::from(all) };
-            *message = message.clone().with_content(joined);
+            let mut kept = of_message(message, NAME).map(|kept| kept.rest()).unwrap_or_default();
+            kept.push((format!("joined_{key}"), object(rest)));
+            *message = with_origin(message.clone().with_content(joined), NAME, kept);
             draft.note(Fate::Changed, "further result of one call (it is joined to the first)");
             let node = draft.add(parent, [], when);
             if children == 1 {

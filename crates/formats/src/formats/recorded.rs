@@ -2,13 +2,14 @@
 //! of evaluations, answers alone, and data to train with (preferences, prompts and completions).
 
 use serde_json::value::RawValue;
+use turnwise::message::RawJson;
 use turnwise::transcript::formats::{Object, elements};
 use turnwise::{Error, ErrorKind, Message, Transcript};
 
 use super::{invalid, members};
 use crate::draft::{Draft, Import};
 use crate::format::Format;
-use crate::members::{Members, Rest, readable, string};
+use crate::members::{Members, Rest, object, readable, string};
 use crate::origin;
 use crate::registry::find_recognised;
 use crate::report::{Fate, Report};
@@ -54,12 +55,14 @@ impl Format for Recorded {
     fn read(&self, text: &str, out: &mut Vec<Import>) -> Result<(), Error> {
         let whole = members(text, "a record")?;
         let (mut import, mut taken) = request(&whole)?.unwrap_or_else(|| (Draft::default().finish(NAME), Vec::new()));
-        taken.extend(answer(&whole, &mut import));
+        let answered = answer(&whole, &mut import);
+        taken.extend(&answered);
         taken.extend(pairs(&whole, &mut import.transcript));
         if taken.is_empty() {
             return Err(invalid("there is neither a request with messages nor an answer"));
         }
-        let rest: Rest = whole.rest().into_iter().filter(|(key, _)| !taken.contains(&&**key)).collect();
+        let mut rest: Rest = whole.rest().into_iter().filter(|(key, _)| !taken.contains(&&**key)).collect();
+        rest.extend(answered.iter().filter_map(|key| beside_choices(&whole, key)));
         let id = ["custom_id", "id", "request_id"].into_iter().find_map(|key| whole.peek().text(key));
         import.id = id.map(std::borrow::Cow::into_owned);
         origin::set(&mut import.transcript, NAME, import.id.as_deref(), rest);
@@ -143,6 +146,34 @@ fn answer(whole: &Members<'_>, import: &mut Import) -> Vec<&'static str> {
         }
         None => Vec::new(),
     }
+}
+
+/// What an answer says beside its messages: usage, reasons to stop, its id.
+fn beside_choices(whole: &Members<'_>, key: &str) -> Option<(String, RawJson)> {
+    let of_choice = |choice: &RawValue| {
+        let mut choice = Members::of(choice)?;
+        choice.skip("message");
+        Some(object(choice.rest()))
+    };
+    let of_body = |mut body: Members<'_>| {
+        let choices = body.list("choices").unwrap_or_default();
+        let choices: Vec<RawJson> = choices.into_iter().filter_map(of_choice).collect();
+        let rest = body.rest().into_iter().filter(|(key, _)| key != "body");
+        rest.chain([("choices".to_owned(), choices.into())]).collect::<Rest>()
+    };
+    if key == "choices" {
+        let choices: Vec<RawJson> = whole.peek().list(key).into_iter().filter_map(of_choice).collect();
+        return Some((key.to_owned(), choices.into()));
+    }
+    let mut answer = whole.peek().get(key).and_then(Members::of)?;
+    let body = answer.object("body");
+    let inner = body.map(|body| ("body".to_owned(), object(of_body(body))));
+    let rest = match inner {
+        Some(inner) => answer.rest().into_iter().chain([inner]).collect(),
+        None if answer.peek().is_list("choices") => of_body(answer),
+        None => return None,
+    };
+    Some((key.to_owned(), object(rest)))
 }
 
 fn choices(answer: &Object<'_>) -> Vec<Message> {

@@ -245,13 +245,19 @@ fn image_url(file: &Object<'_>) -> Option<(String, String)> {
 fn attach(
     draft: &mut Draft,
     steps: &mut Steps,
-    file: Members<'_>,
+    mut file: Members<'_>,
     url: fn(&Object<'_>) -> Option<(String, String)>,
     kept: &mut Vec<RawJson>,
 ) {
     let name = file.peek().text("filename").or_else(|| file.peek().text("name"));
     match url(file.peek()) {
-        Some((kind, url)) if kind.starts_with("image/") => steps.part(Part::image(&url)),
+        Some((kind, url)) if kind.starts_with("image/") => {
+            steps.part(Part::image(&url));
+            for key in ["url", "image", "data"] {
+                file.skip(key);
+            }
+            kept.push(crate::members::object(file.rest()));
+        }
         Some((_, url)) if url.starts_with("data:") => steps.part(crate::media::file(&url, name.as_deref())),
         _ => {
             draft.note(Fate::Kept, "file by its address");

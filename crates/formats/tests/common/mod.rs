@@ -1,5 +1,7 @@
 //! What the tests share: the samples, and JSON as it is compared.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
