@@ -1,13 +1,12 @@
 //! Messages as libraries for programs store them.
 
-use super::shape::{SHAPE, Shape, Sign, first, members, named, part, sign};
+use super::shape::{CONVERT, SHAPE, Shape, Sign, first, members, named, part, sign};
 use crate::outline::Object;
 
 pub(super) const MODEL_MESSAGES: Shape = Shape {
     id: "model-messages",
     name: "a conversation in the model messages of the Vercel AI SDK",
-    way_out: "to convert it, `tool-call` parts become `tool_calls`, and `tool-result` parts \
-              messages of the role `tool`",
+    way_out: CONVERT,
     message: |m| part(m, |part| part.is_one_of("type", &["tool-call", "tool-result"]) && part.has("toolCallId")),
     ..SHAPE
 };
@@ -15,8 +14,7 @@ pub(super) const MODEL_MESSAGES: Shape = Shape {
 pub(super) const UI_MESSAGES: Shape = Shape {
     id: "ui-messages",
     name: "a conversation in the UI messages of the Vercel AI SDK",
-    way_out: "to convert it, the text of `parts` becomes `content`, and each tool part a call \
-              and its result",
+    way_out: CONVERT,
     message: ui_messages,
     telling: &["parts", "toolInvocations"],
     ..SHAPE
@@ -45,7 +43,7 @@ fn ui_messages(message: &Object<'_>) -> Sign {
 pub(super) const LANGCHAIN: Shape = Shape {
     id: "langchain",
     name: "a conversation of LangChain",
-    way_out: "`convert_to_openai_messages` of `langchain_core.messages` converts it",
+    way_out: CONVERT,
     message: langchain,
     roles: &[("human", "user"), ("ai", "assistant")],
     telling: &["type", "lc"],

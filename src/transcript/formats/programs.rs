@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::shape::{SHAPE, Shape, first, members, named, part, sign};
+use super::shape::{CONVERT, SHAPE, Shape, first, members, named, part, sign};
 use super::{Detected, Format, Likelihood, Sample};
 
 pub(super) const CHAT_GPT: Shape = Shape {
     id: "chatgpt",
     name: "an export of ChatGPT",
-    way_out: "to convert it, walk from `current_node` up through `parent`, and `author.role` \
-              becomes `role`",
+    way_out: CONVERT,
     whole: |o| {
         let is_export = o.has_any(&["current_node", "create_time", "conversation_id", "default_model_slug"]);
         sign(is_export && o.object("mapping").is_some(), "a `mapping` of messages")
@@ -20,7 +19,7 @@ pub(super) const CHAT_GPT: Shape = Shape {
 pub(super) const CLAUDE: Shape = Shape {
     id: "claude",
     name: "an export of Claude",
-    way_out: "to convert it, `sender` becomes `role`, and `human` becomes `user`",
+    way_out: CONVERT,
     whole: |o| sign(o.is_list("chat_messages"), "`chat_messages`"),
     ..SHAPE
 };
@@ -36,8 +35,7 @@ pub(super) const AI_STUDIO: Shape = Shape {
 pub(super) const LLM: Shape = Shape {
     id: "llm",
     name: "a log of simonw/llm",
-    way_out: "to convert it, `prompt` becomes a message with the role `user`, and `response` one \
-              with the role `assistant`",
+    way_out: CONVERT,
     whole: |o| {
         let is_turn = o.has_any(&["conversation_id", "datetime_utc", "conversation_name"]) && o.is_text("prompt");
         if is_turn { members(o, &["prompt", "response"]) } else { None }
@@ -48,8 +46,7 @@ pub(super) const LLM: Shape = Shape {
 pub(super) const OPEN_WEB_UI: Shape = Shape {
     id: "open-webui",
     name: "an export of Open WebUI",
-    way_out: "`jq -c '(if type == \"array\" then .[] else . end) | {messages: [(.chat // \
-              .).messages[] | {role, content}]}'` extracts its messages",
+    way_out: CONVERT,
     whole: |o| {
         let chat = o.object("chat");
         let history = chat.as_ref().unwrap_or(o).object("history");
@@ -61,7 +58,7 @@ pub(super) const OPEN_WEB_UI: Shape = Shape {
 pub(super) const LIBRE_CHAT: Shape = Shape {
     id: "librechat",
     name: "an export of LibreChat",
-    way_out: "to convert it, follow `parentMessageId`, and `text` becomes `content`",
+    way_out: CONVERT,
     message: |m| members(m, &["messageId", "sender"]).or_else(|| members(m, &["messageId", "isCreatedByUser"])),
     whole: |o| {
         let is_export = o.has("conversationId") && first(o, "messages").is_some_and(|m| m.has("messageId"));
@@ -74,7 +71,7 @@ pub(super) const LIBRE_CHAT: Shape = Shape {
 pub(super) const SILLY_TAVERN: Shape = Shape {
     id: "sillytavern",
     name: "a chat of SillyTavern",
-    way_out: "to convert it, `mes` becomes `content`, and `is_user` states the role",
+    way_out: CONVERT,
     message: |m| members(m, &["mes", "is_user"]).or_else(|| members(m, &["user_name", "character_name"])),
     telling: &["mes"],
     ..SHAPE
@@ -121,7 +118,7 @@ pub(super) const GOOSE: Shape = Shape {
 pub(super) const CLAUDE_CODE: Shape = Shape {
     id: "claude-code",
     name: "a session of Claude Code",
-    way_out: "its messages are those of Anthropic's Messages API, and are not supported",
+    way_out: CONVERT,
     message: |m| {
         let is_snapshot = m.is_one_of("type", &["file-history-snapshot"]);
         let links = || m.first_of(&["sessionId", "leafUuid", "parentUuid"]);
@@ -135,7 +132,7 @@ pub(super) const CLAUDE_CODE: Shape = Shape {
 pub(super) const CODEX: Shape = Shape {
     id: "codex",
     name: "a session (rollout) of Codex",
-    way_out: "its items are those of OpenAI's Responses API, and are not supported",
+    way_out: CONVERT,
     message: |m| members(m, &["type", "payload"]),
     whole: |o| {
         let is_header = o.has_all(&["id", "timestamp"]) && o.has_any(&["instructions", "git"]);
@@ -179,8 +176,7 @@ impl Format for Aider {
 
     fn detect(&self, sample: &Sample<'_>) -> Option<Detected> {
         const START: &str = "# aider chat started";
-        let way_out = "it does not say reliably who wrote what, so it is not supported";
-        let detected = || Detected::new(Likelihood::Certain, "the line `# aider chat started`", way_out);
+        let detected = || Detected::new(Likelihood::Certain, "the line `# aider chat started`", CONVERT);
         sample.text().trim_start().starts_with(START).then(detected)
     }
 }
