@@ -133,7 +133,9 @@ pub(crate) fn write(
         };
         return places.iter().filter_map(block).collect();
     }
-    let kept = places.iter().filter_map(|place| if let Place::Kept(block) = place { Some(RawJson::from(*block)) } else { None });
+    let kept = places
+        .iter()
+        .filter_map(|place| if let Place::Kept(block) = place { Some(RawJson::from(*block)) } else { None });
     let mut blocks: Vec<RawJson> = kept.collect();
     blocks.extend(parts.iter().filter_map(|part| Some(joined(of_part(part)?, &none))));
     blocks.extend(message.tool_calls().iter().map(|call| joined(of_call(call), &none)));

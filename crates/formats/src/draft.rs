@@ -83,7 +83,7 @@ impl Draft {
     /// The last message of the current path.
     pub(crate) fn last(&self) -> Option<&Message> {
         let up = std::iter::successors(self.leaf, |node| self.nodes.get(*node)?.parent);
-        up.filter_map(|node| self.messages(node).last()).next()
+        up.find_map(|node| self.messages(node).last())
     }
 
     /// The next message begins a new tree.

@@ -37,3 +37,8 @@ pub use origin::{ORIGIN, id};
 pub use reader::Imports;
 pub use registry::{FORMATS, OWN, format, recognise};
 pub use report::{Entry, Fate, Report};
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

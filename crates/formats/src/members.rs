@@ -88,6 +88,7 @@ impl<'a> Members<'a> {
 }
 
 /// An object of some members.
+#[allow(clippy::needless_pass_by_value, reason = "members are made to be put together")]
 pub(crate) fn object(members: Rest) -> RawJson {
     RawJson::object(members.iter().map(|(key, value)| (&**key, value.clone())))
 }

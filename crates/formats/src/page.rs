@@ -62,6 +62,17 @@ pub(crate) fn speaker(message: &Message) -> String {
     }
 }
 
+/// The text of a message, with a blank line between its parts.
+pub(crate) fn text(message: &Message) -> String {
+    match message.content() {
+        Some(content) if content.parts().len() > 1 => {
+            let texts = content.parts().iter().filter_map(|part| part.text());
+            texts.collect::<Vec<_>>().join("\n\n")
+        }
+        _ => message.text().into_owned(),
+    }
+}
+
 /// The reasoning of a message, if it has any.
 pub(crate) fn reasoning(message: &Message) -> Option<String> {
     let text = |key| message.get(key).and_then(|text| text.parse::<String>().ok());

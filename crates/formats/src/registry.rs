@@ -115,18 +115,18 @@ fn unknown(head: &Head<'_>) -> Error {
     let keys: Vec<String> =
         first.iter().flat_map(|first| first.iter()).map(|(key, _)| format!("`{key}`")).take(SHOWN).collect();
     let read = FORMATS.iter().filter(|format| format.is_read());
-    let lacks: Vec<String> =
-        read.clone().map(|format| format!("{} ({})", format.title(), format.needs())).collect();
+    let lacks: Vec<String> = read.clone().map(|format| format!("{} ({})", format.title(), format.needs())).collect();
     let alike = |format: &dyn Format| {
         let has = |key: &&&str| first.as_ref().is_some_and(|first| first.has(key));
         let all = format.members();
         (all.iter().filter(has).count(), all.iter().filter(|key| !has(key)).copied().collect::<Vec<_>>())
     };
-    let nearest = read.map(|format| (format, alike(*format))).max_by_key(|(_, (shared, lacking))| {
-        (*shared, std::cmp::Reverse(lacking.len()))
-    });
+    let nearest = read
+        .map(|format| (format, alike(*format)))
+        .max_by_key(|(_, (shared, lacking))| (*shared, std::cmp::Reverse(lacking.len())));
     let guess = match nearest {
-        Some((format, (shared, lacking))) if shared > 0 => {
+        // One name alone, such as `title`, says nothing.
+        Some((format, (shared, lacking))) if shared > 1 => {
             let lacking: Vec<String> = lacking.iter().map(|key| format!("`{key}`")).collect();
             let how = format!("--from {}", format.name());
             format!("; nearest is {}, but there is no {}; {how} tries it", format.title(), lacking.join(", "))

@@ -98,7 +98,13 @@ impl Steps {
 
     /// Adds a result. Without an id it answers the oldest open call with this name, or else the
     /// oldest open call. Returns whether there is such a call.
-    pub(crate) fn result(&mut self, id: Option<&str>, name: Option<&str>, content: impl Into<Content>, rest: Rest) -> bool {
+    pub(crate) fn result(
+        &mut self,
+        id: Option<&str>,
+        name: Option<&str>,
+        content: impl Into<Content>,
+        rest: Rest,
+    ) -> bool {
         let by_id = id.and_then(|id| self.open.iter().position(|open| open.0 == id));
         let by_name = || name.and_then(|name| self.open.iter().position(|open| open.1 == name));
         let any = || (!self.open.is_empty()).then_some(0);

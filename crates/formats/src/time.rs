@@ -63,11 +63,11 @@ fn offset(zone: &str) -> Option<i64> {
 
 /// Days from 1970-01-01 to the first of a month in the Gregorian calendar.
 fn days_before(year: i64, month: i64) -> i64 {
+    const LEAPS_BEFORE_1970: i64 = 477;
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let past = year - 1;
     let leaps = past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400);
-    const LEAPS_BEFORE_1970: i64 = 477;
     let month_at = usize::try_from(month - 1).unwrap_or(0).min(11);
     (year - 1970) * 365 + leaps - LEAPS_BEFORE_1970 + BEFORE[month_at] + i64::from(is_leap && month > 2)
 }
@@ -105,9 +105,12 @@ mod tests {
 
     #[test]
     fn a_time_is_shown_as_it_was_read() {
-        for text in ["1970-01-01 00:00", "2024-02-29 23:59", "1969-12-31 12:00", "2100-03-01 01:02", "2000-12-31 00:00"] {
+        for text in ["1970-01-01 00:00", "2024-02-29 23:59", "1969-12-31 12:00", "2100-03-01 01:02", "2000-12-31 00:00"]
+        {
             assert_eq!(shown(parse(text).unwrap()), text);
         }
-        assert!(!shown(Timestamp::from_millis(i64::MAX)).is_empty() && !shown(Timestamp::from_millis(i64::MIN)).is_empty());
+        assert!(
+            !shown(Timestamp::from_millis(i64::MAX)).is_empty() && !shown(Timestamp::from_millis(i64::MIN)).is_empty()
+        );
     }
 }

@@ -101,7 +101,10 @@ fn the_export_of_claude_has_results_inside_the_answer_and_ends_at_its_leaf() {
     ];
     assert_eq!(short(&imports[0].transcript.conversation), expected);
     assert_eq!(imports[0].transcript.conversation.branches().count(), 2);
-    assert_eq!(short(&imports[1].transcript.conversation), ["user: An old one.", "assistant: Without blocks or parents."]);
+    assert_eq!(
+        short(&imports[1].transcript.conversation),
+        ["user: An old one.", "assistant: Without blocks or parents."]
+    );
 }
 
 #[test]
@@ -136,21 +139,31 @@ fn items_of_the_responses_api_fold_into_messages_in_either_order() {
     ];
     assert_eq!(short(&import.transcript.conversation), expected);
     let newest_first = &read(&sample("responses_list.json"))[0];
-    let expected = ["user: How is the weather?", r#"assistant:  weather({"city":"Oslo"})"#, "tool: rain", "assistant: Rain."];
+    let expected =
+        ["user: How is the weather?", r#"assistant:  weather({"city":"Oslo"})"#, "tool: rain", "assistant: Rain."];
     assert_eq!(short(&newest_first.transcript.conversation), expected);
 }
 
 #[test]
 fn a_session_of_codex_continues_after_a_compaction_and_keeps_what_was_before() {
     let import = &read(&sample("codex.jsonl"))[0];
-    let expected =
-        ["user: The user asked for the files; there is lamp.py.", "user: Delete it.", "assistant: Done."];
+    let expected = ["user: The user asked for the files; there is lamp.py.", "user: Delete it.", "assistant: Done."];
     assert_eq!(short(&import.transcript.conversation), expected);
     let items = import.transcript.conversation.items().count();
     assert_eq!((items, import.transcript.conversation.branches().count()), (8, 2));
     assert_eq!(import.transcript.model.as_deref(), Some("gpt-5-codex"));
-    let cut = import.report.entries().iter().find(|entry| entry.kind.contains("cut off")).unwrap();
+    let cut = import.report.entries().iter().find(|entry| entry.kind.contains("not JSON")).unwrap();
     assert_eq!((cut.fate, cut.count), (Fate::Dropped, 1));
+}
+
+#[test]
+fn a_line_that_is_not_json_is_passed_over_and_counted() {
+    let whole = sample("claude_code.jsonl");
+    let broken = whole.replacen('\n', "\nnot JSON {\n{\"half\": \n", 3);
+    let import = &read(&broken)[0];
+    assert_eq!(short(&import.transcript.conversation), short(&read(&whole)[0].transcript.conversation));
+    let passed = import.report.entries().iter().find(|entry| entry.kind == "line that is not JSON").unwrap();
+    assert_eq!((passed.fate, passed.count), (Fate::Dropped, 6));
 }
 
 #[test]
@@ -273,14 +286,65 @@ fn texts(value: &Value, out: &mut BTreeSet<String>) {
 
 /// Texts that only name kinds and roles of the format, which messages say in another way.
 const WORDS: &[&str] = &[
-    "text", "image", "base64", "tool_use", "tool_result", "user", "assistant", "model", "human", "ai", "system",
-    "message", "input_text", "output_text", "input_image", "input_file", "function_call", "function_call_output",
-    "custom_tool_call", "list", "code", "execution_output", "multimodal_text", "audio_transcription", "all", "root",
-    "observation", "gpt", "chatgpt", "constructor", "HumanMessage", "AIMessage", "ToolMessage", "tool_call",
-    "invalid_tool_call", "step-start", "reasoning", "done", "tool-weather", "dynamic-tool", "output-available",
-    "result", "file", "think", "summary_text", "prompter", "langchain", "schema", "messages", "thoughts",
-    "output-error", "input-available", "response_item", "reasoning_recap", "function", "tool",
-    "tool-call", "tool-result", "tool-invocation",
+    "text",
+    "image",
+    "base64",
+    "tool_use",
+    "tool_result",
+    "user",
+    "assistant",
+    "model",
+    "human",
+    "ai",
+    "system",
+    "message",
+    "input_text",
+    "output_text",
+    "input_image",
+    "input_file",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "list",
+    "code",
+    "execution_output",
+    "multimodal_text",
+    "audio_transcription",
+    "all",
+    "root",
+    "observation",
+    "gpt",
+    "chatgpt",
+    "constructor",
+    "HumanMessage",
+    "AIMessage",
+    "ToolMessage",
+    "tool_call",
+    "invalid_tool_call",
+    "step-start",
+    "reasoning",
+    "done",
+    "tool-weather",
+    "dynamic-tool",
+    "output-available",
+    "result",
+    "file",
+    "think",
+    "summary_text",
+    "prompter",
+    "langchain",
+    "schema",
+    "messages",
+    "thoughts",
+    "output-error",
+    "input-available",
+    "response_item",
+    "reasoning_recap",
+    "function",
+    "tool",
+    "tool-call",
+    "tool-result",
+    "tool-invocation",
 ];
 
 /// The samples, with texts that are left out on purpose: what is hidden, repeated, or a place in a
@@ -394,7 +458,9 @@ fn a_conversation_that_cannot_be_read_is_one_error_and_reading_goes_on() {
 #[test]
 fn a_sign_deep_in_a_conversation_changes_who_reads_it() {
     let plain = r#"{"role":"user","content":"x"},"#.repeat(30_000);
-    let text = format!(r#"[{plain}{{"role":"assistant","content":[{{"type":"tool_use","id":"t","name":"f","input":{{}}}}]}}]"#);
+    let text = format!(
+        r#"[{plain}{{"role":"assistant","content":[{{"type":"tool_use","id":"t","name":"f","input":{{}}}}]}}]"#
+    );
     let mut imports = Imports::new(text.as_bytes(), None).unwrap();
     let import = imports.next().unwrap().unwrap();
     assert_eq!((imports.format().name(), import.transcript.conversation.path().len()), ("anthropic", 30_001));

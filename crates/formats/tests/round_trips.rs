@@ -75,8 +75,10 @@ fn an_array_of_messages_and_creates_come_back() {
 #[test]
 fn a_create_holds_at_most_twenty_items() {
     let messages: Vec<String> = (0..45).map(|i| format!(r#"{{"role":"user","content":"{i}"}}"#)).collect();
-    let (back, _) = written(read(&format!("[{}]", messages.join(","))).into_iter().map(|i| i.transcript), "conversations");
-    let sizes: Vec<usize> = values(&back, false).iter().map(|create| create["items"].as_array().unwrap().len()).collect();
+    let (back, _) =
+        written(read(&format!("[{}]", messages.join(","))).into_iter().map(|i| i.transcript), "conversations");
+    let sizes: Vec<usize> =
+        values(&back, false).iter().map(|create| create["items"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [20, 20, 5]);
     let again = read(&back);
     assert_eq!((again.len(), again[0].transcript.conversation.path().len()), (1, 45));

@@ -43,10 +43,14 @@ fn turn() -> impl Strategy<Value = Vec<Value>> {
             if calls > 0 {
                 let text = has_text.then(|| json!({"type": "text", "text": "I look."}));
                 let thought = thinks.then(|| json!({"type": "thinking", "thinking": answer, "signature": "c2ln"}));
-                let uses = (0..calls).map(|i| json!({"type": "tool_use", "id": format!("t{i}"), "name": "find", "input": {"q": question}}));
+                let uses = (0..calls).map(
+                    |i| json!({"type": "tool_use", "id": format!("t{i}"), "name": "find", "input": {"q": question}}),
+                );
                 let blocks: Vec<Value> = thought.into_iter().chain(text).chain(uses).collect();
                 messages.push(json!({"role": "assistant", "content": blocks}));
-                let results: Vec<Value> = (0..calls).map(|i| json!({"type": "tool_result", "tool_use_id": format!("t{i}"), "content": answer})).collect();
+                let results: Vec<Value> = (0..calls)
+                    .map(|i| json!({"type": "tool_result", "tool_use_id": format!("t{i}"), "content": answer}))
+                    .collect();
                 messages.push(json!({"role": "user", "content": results}));
             }
             messages.push(json!({"role": "assistant", "content": [{"type": "text", "text": answer}]}));
@@ -75,11 +79,11 @@ proptest! {
             let strategy = parse(strategy).unwrap();
             for budget in (40..total + 40).step_by(1 + usize::try_from(total).unwrap() / 12) {
                 let planner = Planner::new(cost.clone(), &TokenBudget::limit(budget)).unwrap();
-                let plan = planner.plan(&file.conversation, &mut file.ledger, &*strategy, &mut StrategyCache::default()).unwrap();
+                let plan = planner.plan(&file.conversation, &mut file.ledger, strategy.as_ref(), &mut StrategyCache::default()).unwrap();
                 let sent = plan.messages();
-                prop_assert!(is_legal(&sent), "{:?}", sent);
+                prop_assert!(is_legal(sent), "{:?}", sent);
                 prop_assert!(*sent[0].role() == Role::System);
-                prop_assert!(cost.messages(&sent).total().tokens <= budget);
+                prop_assert!(cost.messages(sent).total().tokens <= budget);
             }
         }
     }
@@ -95,9 +99,14 @@ fn every_imported_sample_is_sent_legally() {
             let planner = Planner::new(cost, &TokenBudget::limit(100_000)).unwrap();
             let strategy = parse("everything").unwrap();
             let plan = planner
-                .plan(&transcript.conversation, &mut transcript.ledger, &*strategy, &mut StrategyCache::default())
+                .plan(
+                    &transcript.conversation,
+                    &mut transcript.ledger,
+                    strategy.as_ref(),
+                    &mut StrategyCache::default(),
+                )
                 .unwrap();
-            assert!(is_legal(&plan.messages()), "{}", file.display());
+            assert!(is_legal(plan.messages()), "{}", file.display());
             let request = serde_json::to_string(&plan.request()).unwrap();
             assert!(!request.contains(turnwise_formats::ORIGIN), "{}", file.display());
         }

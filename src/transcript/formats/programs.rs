@@ -126,6 +126,7 @@ pub(super) const CLAUDE_CODE: Shape = Shape {
         let link = link.filter(|_| m.is_text("type") && !m.has("role"))?;
         Some(Cow::Owned(format!("`type` and `{link}`")))
     },
+    whole: |o| sign(first(o, "loglines")?.has_all(&["type", "message"]), "`loglines`"),
     ..SHAPE
 };
 

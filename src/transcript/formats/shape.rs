@@ -7,7 +7,8 @@ use super::{Detected, Format, Likelihood};
 use crate::outline::Object;
 
 /// The way out of a format that the crate `turnwise-formats` reads.
-pub(super) const CONVERT: &str = "`turnwise convert FILE NEW.json` converts it, and the crate `turnwise-formats` reads it";
+pub(super) const CONVERT: &str =
+    "`turnwise convert FILE NEW.json` converts it, and the crate `turnwise-formats` reads it";
 
 /// What gives a format away, in the words of an error.
 pub(super) type Sign = Option<Cow<'static, str>>;

@@ -39,7 +39,7 @@ fn one_conversation_is_a_document_and_the_ending_chooses_the_format() {
     assert!(fs::read_to_string(files.path().join("talk.html")).unwrap().starts_with("<!DOCTYPE html>"));
     assert_eq!(run("convert talk.json talk.md").code, Some(0));
     assert!(fs::read_to_string(files.path().join("talk.md")).unwrap().contains("Call of `stock`:"));
-    let back = turnwise("convert talk.json - --to anthropic").inside(files.path()).json().remove(0);
+    let back: serde_json::Value = serde_json::from_str(&run("convert talk.json - --to anthropic").out).unwrap();
     let original = fs::read_to_string(files.path().join("anthropic.json")).unwrap();
     assert_eq!(back, serde_json::from_str::<serde_json::Value>(&original).unwrap());
 }
@@ -64,7 +64,10 @@ fn strict_writes_nothing_if_something_is_lost() {
     let files = copied(&["chatgpt.json", "gemini.json"]);
     let run = |line: &str| turnwise(line).inside(files.path());
     let error = run("convert chatgpt.json out.jsonl --strict").fails(1);
-    assert!(error.contains("--strict: not everything can be carried over: 1 hidden message (not carried over)"), "{error}");
+    assert!(
+        error.contains("--strict: not everything can be carried over: 1 hidden message (not carried over)"),
+        "{error}"
+    );
     assert!(error.contains("nothing was written") && !files.path().join("out.jsonl").exists(), "{error}");
     assert_eq!(run("convert gemini.json kept.json --strict").run().code, Some(0));
     let error = run("convert kept.json out.json --to sharegpt --strict").fails(1);
@@ -78,7 +81,7 @@ fn a_conversation_that_cannot_be_read_is_said_and_the_others_are_written() {
     let files = Files::new().with("in.json", text);
     let ran = turnwise("convert in.json out.jsonl").inside(files.path()).run();
     assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("there are no `chat_messages`, in the conversation at byte 52"), "{}", ran.err);
+    assert!(ran.err.contains("there are no `chat_messages`, in the conversation at byte 51"), "{}", ran.err);
     assert_eq!(fs::read_to_string(files.path().join("out.jsonl")).unwrap().lines().count(), 2);
     let none = turnwise("convert in.json none.jsonl --only 9").inside(files.path()).run();
     assert!(none.err.contains("no conversation has the number or id `9`"), "{}", none.err);

@@ -62,9 +62,11 @@ impl Format for Anthropic {
             if text.trim_start().starts_with('[') {
                 draft.rest.push(("form".to_owned(), "array".into()));
             }
-            list.iter().for_each(|message| read_message(&mut draft, message));
+            for message in &list {
+                read_message(&mut draft, message);
+            }
         }
-        draft.report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
+        draft.report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
         if draft.is_empty() && draft.rest.is_empty() {
             return Err(invalid("there is no message"));
         }
@@ -83,7 +85,8 @@ const PARAMS: &[&str] = &["max_tokens", "temperature", "top_p", "stream"];
 fn body(draft: &mut Draft, mut body: Members<'_>) {
     draft.model = body.filled("model");
     if let Some(system) = body.raw("system") {
-        draft.push([system_message(system)], None);
+        let system = system_message(draft, system);
+        draft.push([system], None);
     }
     for key in PARAMS {
         if let Some(value) = body.raw(key) {
@@ -108,14 +111,14 @@ fn body(draft: &mut Draft, mut body: Members<'_>) {
     }
 }
 
-fn system_message(system: &RawValue) -> Message {
-    match string(system) {
-        Some(text) => Message::system(text),
-        None => {
-            let (mut blocks, _) = result_blocks(system);
-            let layout = blocks.layout();
-            with_origin(Message::system(blocks.parts), NAME, layout.into_iter().collect())
-        }
+fn system_message(draft: &mut Draft, system: &RawValue) -> Message {
+    if let Some(text) = string(system) {
+        Message::system(text)
+    } else {
+        let (mut blocks, kept) = result_blocks(system);
+        draft.report.add_many(Fate::Kept, "block of the instructions that is not text", kept, "`system`");
+        let layout = blocks.layout();
+        with_origin(Message::system(blocks.parts), NAME, layout.into_iter().collect())
     }
 }
 
@@ -239,15 +242,12 @@ fn content_block(draft: &mut Draft, blocks: &mut Blocks, whole: &RawValue, mut b
         "image" | "document" => block.peek().object("source").and_then(|source| media_part(kind, &source)),
         _ => None,
     };
-    match part {
-        Some(part) => {
-            block.skip("source");
-            blocks.part(part, block.rest());
-        }
-        None => {
-            draft.note(Fate::Kept, &format!("`{kind}` block"));
-            blocks.kept(whole);
-        }
+    if let Some(part) = part {
+        block.skip("source");
+        blocks.part(part, block.rest());
+    } else {
+        draft.note(Fate::Kept, &format!("`{kind}` block"));
+        blocks.kept(whole);
     }
 }
 
@@ -295,12 +295,11 @@ fn result_blocks(content: &RawValue) -> (Blocks, usize) {
             block.skip("type");
             Some((block.text("text")?, block.rest()))
         });
-        match text {
-            Some((text, rest)) => blocks.part(Part::from_text(&text), rest),
-            None => {
-                kept += 1;
-                blocks.kept(whole);
-            }
+        if let Some((text, rest)) = text {
+            blocks.part(Part::from_text(&text), rest)
+        } else {
+            kept += 1;
+            blocks.kept(whole);
         }
     }
     (blocks, kept)
@@ -332,7 +331,8 @@ impl Writer for Anthropic {
             }
         }
         let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
-        let rest: Rest = rest.into_iter().filter(|(key, _)| !matches!(&**key, "form" | "tools" | "tool_count")).collect();
+        let rest: Rest =
+            rest.into_iter().filter(|(key, _)| !matches!(&**key, "form" | "tools" | "tool_count")).collect();
         writeln!(out, "{}", blocks::joined(members, &rest).as_str())
     }
 }
@@ -389,7 +389,11 @@ fn write_messages(transcript: &Transcript, report: &mut Report) -> Vec<RawJson> 
             Role::Assistant => "assistant",
             Role::User => "user",
             other => {
-                report.add(Fate::Changed, &format!("message of the role `{other}` (it becomes the user's)"), format_args!("message {index}"));
+                report.add(
+                    Fate::Changed,
+                    &format!("message of the role `{other}` (it becomes the user's)"),
+                    format_args!("message {index}"),
+                );
                 "user"
             }
         };

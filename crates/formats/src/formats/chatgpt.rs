@@ -108,7 +108,11 @@ impl<'a> Tree<'a> {
         draft.report.add_many(Fate::Dropped, "node without a way to a root", self.nodes.len(), "`mapping`");
         let end = current.and_then(|current| places.get(current).copied());
         if end.is_none() && current.is_some() {
-            draft.report.add(Fate::Changed, "`current_node` that does not exist (the last message is taken)", "`mapping`");
+            draft.report.add(
+                Fate::Changed,
+                "`current_node` that does not exist (the last message is taken)",
+                "`mapping`",
+            );
         }
         draft.end_at(end);
     }
@@ -167,7 +171,10 @@ impl Branch {
         }
         rest.extend(said.kept);
         if role == "tool" {
-            let name = message.peek().object("author").and_then(|author| author.text("name").map(|name| name.into_owned()));
+            let name = message
+                .peek()
+                .object("author")
+                .and_then(|author| author.text("name").map(std::borrow::Cow::into_owned));
             return self.result(draft, parent, said.parts, name, rest, when, (key, children));
         }
         let reasoning = parent.and_then(|parent| self.reasoning.get(&parent)).cloned().unwrap_or_default();
@@ -237,12 +244,11 @@ impl Branch {
             }
             return node;
         }
-        let id = match parent.and_then(|parent| self.calls.get(&parent)) {
-            Some(id) => id.clone(),
-            None => {
-                draft.note(Fate::Changed, "result without a call");
-                format!("call_{key}")
-            }
+        let id = if let Some(id) = parent.and_then(|parent| self.calls.get(&parent)) {
+            id.clone()
+        } else {
+            draft.note(Fate::Changed, "result without a call");
+            format!("call_{key}")
         };
         let mut message = Message::tool(&id, content(parts, false));
         if let Some(name) = name {
@@ -284,13 +290,13 @@ fn read_content(draft: &mut Draft, mut said: Members<'_>) -> Said {
     }
     let mut others: Vec<RawJson> = Vec::new();
     for part in said.list("parts").unwrap_or_default() {
-        match part_of(part) {
-            Some(part) => out.parts.push(part),
-            None => {
-                let kind = Members::of(part).and_then(|part| part.peek().text("content_type").map(|kind| kind.into_owned()));
-                draft.note(Fate::Kept, &format!("`{}`", kind.unwrap_or_else(|| "part of a kind that is not known".into())));
-                others.push(RawJson::from(part));
-            }
+        if let Some(part) = part_of(part) {
+            out.parts.push(part)
+        } else {
+            let kind =
+                Members::of(part).and_then(|part| part.peek().text("content_type").map(std::borrow::Cow::into_owned));
+            draft.note(Fate::Kept, &format!("`{}`", kind.unwrap_or_else(|| "part of a kind that is not known".into())));
+            others.push(RawJson::from(part));
         }
     }
     if out.parts.is_empty() {
@@ -306,8 +312,9 @@ fn read_content(draft: &mut Draft, mut said: Members<'_>) -> Said {
         rest.push(("parts".to_owned(), others.into()));
     }
     // A kind alone says nothing that was lost.
-    let is_bare = rest.iter().all(|(key, value)| key == "content_type" || value.as_str() == "null");
-    if !rest.is_empty() && !(is_bare && out.parts.iter().all(|part| part.text().is_none_or(str::is_empty))) {
+    let says_more = rest.iter().any(|(key, value)| key != "content_type" && value.as_str() != "null");
+    let has_text = out.parts.iter().any(|part| part.text().is_some_and(|text| !text.is_empty()));
+    if !rest.is_empty() && (says_more || has_text) {
         out.kept.push(("content".to_owned(), object(rest)));
     }
     out

@@ -56,12 +56,12 @@ impl Format for Claude {
         let leaf = whole.text("current_leaf_message_uuid").map(std::borrow::Cow::into_owned);
         draft.rest = whole.rest();
         let mut places: HashMap<String, NodeId> = HashMap::new();
-        let mut last = None;
+        let mut newest = None;
         for message in list {
-            last = read_message(&mut draft, message, &mut places, last).or(last);
+            newest = read_message(&mut draft, message, &mut places, newest).or(newest);
         }
         let end = leaf.and_then(|leaf| places.get(&leaf).copied());
-        draft.end_at(end.or(last));
+        draft.end_at(end.or(newest));
         out.push(draft.finish(NAME));
         Ok(())
     }
@@ -96,8 +96,10 @@ fn read_message(
     if !has_said && !text.is_empty() {
         steps.text(&text);
     }
-    let (attached, files) = attachments(draft, &mut message);
-    attached.iter().for_each(|text| steps.text(text));
+    let (texts, files) = attachments(draft, &mut message);
+    for text in &texts {
+        steps.text(text);
+    }
     let mut rest = message.rest();
     rest.extend(files);
     if !kept.is_empty() {

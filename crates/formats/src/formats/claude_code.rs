@@ -51,14 +51,21 @@ impl Format for ClaudeCode {
     }
 
     fn read(&self, text: &str, out: &mut Vec<Import>) -> Result<(), Error> {
-        let (list, cut) = lines(text);
+        let (mut list, cut) = lines(text);
+        // A session of the web has its lines in a list.
+        let only = list.first().filter(|_| list.len() == 1).and_then(|only| Members::of(only));
+        if let Some(inside) = only.map(|only| only.peek().list("loglines")).filter(|inside| !inside.is_empty()) {
+            list = inside;
+        }
         let mut session = Session::default();
-        list.iter().for_each(|line| session.line(line));
+        for line in list {
+            session.line(line);
+        }
         let Session { mut draft, others, last, .. } = session;
         if draft.is_empty() {
             return Err(invalid("the session has no messages"));
         }
-        draft.report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
+        draft.report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
         draft.end_at(last);
         if !others.is_empty() {
             draft.rest.push(("other_lines".to_owned(), others.into()));
@@ -109,9 +116,10 @@ impl Session {
         let when = line.raw("timestamp").and_then(time);
         let is_aside = line.is_true("isSidechain");
         let object_of = Members::of(message);
-        let answer = object_of.as_ref().and_then(|message| message.peek().text("id").map(|id| id.into_owned()));
+        let answer = object_of.as_ref().and_then(|message| message.peek().text("id").map(std::borrow::Cow::into_owned));
         if self.draft.model.is_none() {
-            let model = object_of.as_ref().and_then(|message| message.peek().text("model").map(|model| model.into_owned()));
+            let model =
+                object_of.as_ref().and_then(|message| message.peek().text("model").map(std::borrow::Cow::into_owned));
             self.draft.model = model.filter(|model| model.starts_with("claude"));
         }
         let mut messages = anthropic::messages(&mut self.draft, message);
@@ -135,7 +143,13 @@ impl Session {
     }
 
     /// A further block of an answer is joined to the first.
-    fn answer(&mut self, id: String, parent: Option<NodeId>, messages: Vec<Message>, when: Option<turnwise::conversation::Timestamp>) -> NodeId {
+    fn answer(
+        &mut self,
+        id: String,
+        parent: Option<NodeId>,
+        messages: Vec<Message>,
+        when: Option<turnwise::conversation::Timestamp>,
+    ) -> NodeId {
         let Some(&node) = self.answers.get(&id) else {
             let node = self.draft.add(parent, messages, when);
             self.answers.insert(id, node);
@@ -153,7 +167,12 @@ impl Session {
     }
 
     /// Results of parallel calls stand below the blocks that they answer, and follow each other.
-    fn result(&mut self, parent: Option<NodeId>, messages: Vec<Message>, when: Option<turnwise::conversation::Timestamp>) -> NodeId {
+    fn result(
+        &mut self,
+        parent: Option<NodeId>,
+        messages: Vec<Message>,
+        when: Option<turnwise::conversation::Timestamp>,
+    ) -> NodeId {
         let known = parent.and_then(|parent| self.results.get(&parent).copied());
         if let Some(before) = known.and_then(|node| self.draft.messages_mut(node)) {
             before.extend(messages);

@@ -53,13 +53,15 @@ impl Format for Codex {
     fn read(&self, text: &str, out: &mut Vec<Import>) -> Result<(), Error> {
         let (list, cut) = lines(text);
         let mut session = Session::default();
-        list.iter().for_each(|line| session.line(line));
+        for line in list {
+            session.line(line);
+        }
         if session.count == 0 {
             return Err(invalid("the session has no items of a conversation"));
         }
         let Session { mut reader, others, .. } = session;
         let report = &mut reader.draft.report;
-        report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
+        report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
         if !others.is_empty() {
             reader.draft.rest.push(("other_lines".to_owned(), others.into()));
         }
@@ -113,7 +115,9 @@ impl Session {
             let mark = vec![("compacted".to_owned(), true.into())];
             self.reader.draft.push([with_origin(Message::user(&*text), ITEMS, mark)], None);
         }
-        replacement.into_iter().for_each(|item| self.item(item, None));
+        for item in replacement {
+            self.item(item, None);
+        }
     }
 
     /// A line beside the conversation: settings, or an event of the window, which repeats a message.

@@ -61,11 +61,13 @@ impl Format for Gemini {
             Some(first) if list.len() == 1 && first.peek().has_any(&["contents", "messages"]) => reader.body(first),
             _ => {
                 reader.draft.rest.push(("form".to_owned(), "array".into()));
-                list.iter().for_each(|content| reader.content(content));
+                for content in &list {
+                    reader.content(content);
+                }
             }
         }
         let draft = &mut reader.draft;
-        draft.report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
+        draft.report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
         if draft.is_empty() {
             return Err(invalid("there are no `contents` with `parts`"));
         }
@@ -113,7 +115,8 @@ impl Reader {
             }
         }
         if let Some(tools) = tools {
-            self.draft.tools = elements(tools).into_iter().filter_map(Object::of).flat_map(|tool| functions(&tool)).collect();
+            self.draft.tools =
+                elements(tools).into_iter().filter_map(Object::of).flat_map(|tool| functions(&tool)).collect();
             blocks::keep_tools(&mut self.draft.rest, tools, &write_tools(&self.draft.tools), self.draft.tools.len());
         }
     }
@@ -176,12 +179,11 @@ impl Reader {
         if let Some(mut call) = call {
             let name = call.text("name").unwrap_or_default();
             let arguments = call.raw("args").map_or_else(|| "{}".into(), RawJson::from);
-            let id = match call.peek().text("id") {
-                Some(id) => id.into_owned(),
-                None => {
-                    self.made += 1;
-                    format!("call_{}", self.made)
-                }
+            let id = if let Some(id) = call.peek().text("id") {
+                id.into_owned()
+            } else {
+                self.made += 1;
+                format!("call_{}", self.made)
             };
             self.open.push_back((id.clone(), name.clone().into_owned()));
             let mut rest = part.rest();
@@ -197,13 +199,12 @@ impl Reader {
             Some(media::part(&kind, &data.peek().text("data")?, None))
         });
         let text = part.text("text").map(|text| Part::from_text(&text));
-        match text.or(media) {
-            Some(one) => blocks.part(one, part.rest()),
-            None => {
-                let kind = part.peek().iter().next().map_or_else(String::new, |(key, _)| key.to_owned());
-                self.draft.note(Fate::Kept, &format!("`{kind}` part"));
-                blocks.kept(whole);
-            }
+        if let Some(one) = text.or(media) {
+            blocks.part(one, part.rest())
+        } else {
+            let kind = part.peek().iter().next().map_or_else(String::new, |(key, _)| key.to_owned());
+            self.draft.note(Fate::Kept, &format!("`{kind}` part"));
+            blocks.kept(whole);
         }
     }
 
@@ -215,13 +216,12 @@ impl Reader {
             Some(id) => self.open.iter().position(|open| open.0 == *id),
             None => self.open.iter().position(|open| open.1 == name),
         };
-        let id = match place.and_then(|place| self.open.remove(place)) {
-            Some((id, _)) => id,
-            None => {
-                self.draft.note(Fate::Changed, "result without a call");
-                self.made += 1;
-                stated.unwrap_or_else(|| format!("call_{}", self.made))
-            }
+        let id = if let Some((id, _)) = place.and_then(|place| self.open.remove(place)) {
+            id
+        } else {
+            self.draft.note(Fate::Changed, "result without a call");
+            self.made += 1;
+            stated.unwrap_or_else(|| format!("call_{}", self.made))
         };
         let content = response.raw("response").map_or_else(|| "{}".into(), RawJson::from);
         let mut rest = response.rest();
@@ -309,7 +309,8 @@ impl Writer for Gemini {
             report.add(Fate::Dropped, &format!("member `{key}` of the request"), "the body");
         }
         let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
-        let rest: Rest = rest.into_iter().filter(|(key, _)| !matches!(&**key, "form" | "tools" | "tool_count")).collect();
+        let rest: Rest =
+            rest.into_iter().filter(|(key, _)| !matches!(&**key, "form" | "tools" | "tool_count")).collect();
         writeln!(out, "{}", blocks::joined(members, &rest).as_str())
     }
 }
@@ -405,7 +406,8 @@ fn write_result(message: &Message, name: &str, kept: Option<&Members<'_>>) -> Ra
     let rest = kept.map(|kept| kept.rest()).unwrap_or_default();
     let (of_part, own): (Rest, Rest) = rest.into_iter().partition(|(key, _)| key.starts_with("part."));
     let own = own.into_iter().filter(|(key, _)| !matches!(&**key, "apart" | "role")).collect();
-    let of_part: Rest = of_part.into_iter().map(|(key, value)| (key.trim_start_matches("part.").to_owned(), value)).collect();
+    let of_part: Rest =
+        of_part.into_iter().map(|(key, value)| (key.trim_start_matches("part.").to_owned(), value)).collect();
     let response = blocks::joined(vec![("name", name.into()), ("response", response)], &own);
     blocks::joined(vec![("functionResponse", response)], &of_part)
 }
@@ -419,7 +421,10 @@ fn of_part(part: &Part, index: usize, report: &mut Report) -> Option<Block> {
     if let Some(text) = part.text() {
         return Some(vec![("text", text.into())]);
     }
-    let file = part.get("file").and_then(blocks::look).and_then(|file| file.text("file_data").map(|url| url.into_owned()));
+    let file = part
+        .get("file")
+        .and_then(blocks::look)
+        .and_then(|file| file.text("file_data").map(std::borrow::Cow::into_owned));
     let url = part.image_url().map(|image| image.url.into_owned()).or(file);
     match url.as_deref().map(|url| (url, media::split(url))) {
         Some((_, Some((kind, data)))) => {

@@ -11,7 +11,7 @@ use super::note_origin;
 use crate::draft::Import;
 use crate::format::{Format, Found, Writer};
 use crate::head::Head;
-use crate::page::{Beside, reasoning, speaker, title};
+use crate::page::{Beside, reasoning, speaker, text, title};
 use crate::report::Report;
 use crate::time::shown;
 
@@ -131,7 +131,7 @@ fn write_message(out: &mut dyn Write, message: &Message, time: Option<Timestamp>
     };
     if message.is_result() {
         writeln!(out, "<details class=\"result\"><summary>{}</summary>", escaped(&speaker(message)))?;
-        writeln!(out, "<pre>{}</pre>", escaped(&message.text()))?;
+        writeln!(out, "<pre>{}</pre>", escaped(&text(message)))?;
         write_parts(out, message)?;
         return writeln!(out, "</details>");
     }
@@ -142,7 +142,7 @@ fn write_message(out: &mut dyn Write, message: &Message, time: Option<Timestamp>
         write_text(out, &thought)?;
         writeln!(out, "</details>")?;
     }
-    write_text(out, &message.text())?;
+    write_text(out, &text(message))?;
     write_parts(out, message)?;
     for call in message.tool_calls() {
         writeln!(out, "<details class=\"call\"><summary>Call of <code>{}</code></summary>", escaped(call.name()))?;

@@ -58,11 +58,13 @@ impl Format for LangChain {
                 let messages = body.list("messages").unwrap_or_default();
                 draft.model = body.filled("model");
                 draft.rest = body.rest();
-                messages.iter().for_each(|message| read_message(&mut draft, message));
+                for message in messages {
+                    read_message(&mut draft, message);
+                }
             }
             _ => list.iter().for_each(|message| read_message(&mut draft, message)),
         }
-        draft.report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
+        draft.report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
         if draft.is_empty() {
             return Err(invalid("there are no messages with `type` and `data`"));
         }
@@ -105,7 +107,10 @@ fn message(draft: &mut Draft, mut data: Members<'_>, kind: &str) {
         "developer" => Message::developer(content),
         "ai" | "assistant" => {
             let calls = calls(draft, &mut data);
-            let reasoning = data.peek().object("additional_kwargs").and_then(|more| more.text("reasoning_content").map(|text| text.into_owned()));
+            let reasoning = data
+                .peek()
+                .object("additional_kwargs")
+                .and_then(|more| more.text("reasoning_content").map(std::borrow::Cow::into_owned));
             let is_silent = content.text().is_empty() && content.parts().is_empty();
             let message = match (calls.is_empty(), is_silent) {
                 (true, _) => Message::assistant(content),
@@ -150,7 +155,7 @@ fn content(draft: &mut Draft, content: Option<&RawValue>) -> (Content, Rest) {
     let (mut parts, mut kept): (Vec<Part>, Vec<RawJson>) = (Vec::new(), Vec::new());
     for block in turnwise::transcript::formats::elements(content) {
         let object = Object::of(block);
-        let kind = object.as_ref().and_then(|object| object.text("type").map(|kind| kind.into_owned()));
+        let kind = object.as_ref().and_then(|object| object.text("type").map(std::borrow::Cow::into_owned));
         let part = match (kind.as_deref(), &object) {
             (_, None) => Some(Part::from_text(&readable(block))),
             (Some("text"), Some(object)) => object.text("text").map(|text| Part::from_text(&text)),
@@ -163,12 +168,11 @@ fn content(draft: &mut Draft, content: Option<&RawValue>) -> (Content, Rest) {
             (Some("image"), Some(object)) => image(object),
             _ => None,
         };
-        match part {
-            Some(part) => parts.push(part),
-            None => {
-                draft.note(Fate::Kept, &format!("`{}` block", kind.unwrap_or_default()));
-                kept.push(RawJson::from(block));
-            }
+        if let Some(part) = part {
+            parts.push(part)
+        } else {
+            draft.note(Fate::Kept, &format!("`{}` block", kind.unwrap_or_default()));
+            kept.push(RawJson::from(block));
         }
     }
     let kept = (!kept.is_empty()).then(|| ("blocks".to_owned(), kept.into()));
@@ -192,9 +196,9 @@ fn calls(draft: &mut Draft, data: &mut Members<'_>) -> Vec<ToolCall> {
         let arguments = call.get("args").map_or_else(|| "{}".to_owned(), readable);
         Some(ToolCall::function(&call.text("id").unwrap_or_default(), &call.text("name")?, &arguments))
     };
-    let mut calls: Vec<ToolCall> =
-        data.list("tool_calls").unwrap_or_default().into_iter().filter_map(one).collect();
-    let invalid: Vec<ToolCall> = data.list("invalid_tool_calls").unwrap_or_default().into_iter().filter_map(one).collect();
+    let mut calls: Vec<ToolCall> = data.list("tool_calls").unwrap_or_default().into_iter().filter_map(one).collect();
+    let invalid: Vec<ToolCall> =
+        data.list("invalid_tool_calls").unwrap_or_default().into_iter().filter_map(one).collect();
     if !invalid.is_empty() {
         draft.note(Fate::Changed, "call with invalid arguments (it becomes one of the calls)");
         calls.extend(invalid);

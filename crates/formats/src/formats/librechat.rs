@@ -56,12 +56,13 @@ impl Format for LibreChat {
         let mut draft = Draft::default();
         let mut places = HashMap::new();
         if let Some(mut export) = Members::of(whole) {
-            draft.id = export.peek().text("conversationId").map(|id| id.into_owned());
-            draft.title = export.peek().text("title").map(|title| title.into_owned());
+            draft.id = export.peek().text("conversationId").map(std::borrow::Cow::into_owned);
+            draft.title = export.peek().text("title").map(std::borrow::Cow::into_owned);
             let options = export.peek().object("options");
-            let of_options = options.as_ref().and_then(|options| options.text("model").map(|model| model.into_owned()));
-            draft.model = export.peek().text("model").map(|model| model.into_owned()).or(of_options);
-            let prefix = options.and_then(|options| options.text("promptPrefix").map(|text| text.into_owned()));
+            let of_options =
+                options.as_ref().and_then(|options| options.text("model").map(std::borrow::Cow::into_owned));
+            draft.model = export.peek().text("model").map(std::borrow::Cow::into_owned).or(of_options);
+            let prefix = options.and_then(|options| options.text("promptPrefix").map(std::borrow::Cow::into_owned));
             if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
                 draft.push([Message::system(prefix)], None);
             }
@@ -83,7 +84,8 @@ impl Format for LibreChat {
 /// Reads messages, and the replies inside them. The path ends with the last message.
 fn read_all<'a>(draft: &mut Draft, list: Vec<&'a RawValue>, places: &mut HashMap<String, NodeId>) {
     let root = draft.last().map(|_| 0);
-    let mut waiting: Vec<(&'a RawValue, Option<NodeId>)> = list.into_iter().rev().map(|message| (message, root)).collect();
+    let mut waiting: Vec<(&'a RawValue, Option<NodeId>)> =
+        list.into_iter().rev().map(|message| (message, root)).collect();
     while let Some((message, above)) = waiting.pop() {
         let Some(mut message) = Members::of(message) else {
             draft.note(Fate::Dropped, "value that is not a message");
@@ -133,9 +135,10 @@ fn read_part(draft: &mut Draft, steps: &mut Steps, whole: &RawValue) {
     let kind = part.peek().text("type").unwrap_or_default().into_owned();
     match &*kind {
         "text" => {
-            let text = part.text("text").map(|text| text.into_owned());
+            let text = part.text("text").map(std::borrow::Cow::into_owned);
             // Some versions put the text into an object.
-            let nested = || part.peek().object("text").and_then(|text| text.text("value").map(|text| text.into_owned()));
+            let nested =
+                || part.peek().object("text").and_then(|text| text.text("value").map(std::borrow::Cow::into_owned));
             steps.text(&text.or_else(nested).unwrap_or_default());
         }
         "think" => {

@@ -109,10 +109,13 @@ fn tools(draft: &mut Draft, turn: &mut Members<'_>) {
     for tool in turn.list("tools").unwrap_or_default().into_iter().filter_map(Object::of) {
         let name = tool.text("name").unwrap_or_default();
         let is_known = draft.tools.iter().any(|known| known.name().as_deref() == Some(&name));
-        let schema = tool.get("input_schema").map_or_else(|| RawJson::object([("type", RawJson::from("object"))]), |schema| {
-            // A schema may be stored as a text.
-            RawJson::new(&readable(schema)).unwrap_or_else(|_| RawJson::from(schema))
-        });
+        let schema = tool.get("input_schema").map_or_else(
+            || RawJson::object([("type", RawJson::from("object"))]),
+            |schema| {
+                // A schema may be stored as a text.
+                RawJson::new(&readable(schema)).unwrap_or_else(|_| RawJson::from(schema))
+            },
+        );
         if !is_known {
             draft.tools.push(Tool::function(&name, &tool.text("description").unwrap_or_default(), schema));
         }

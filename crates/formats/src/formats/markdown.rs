@@ -10,7 +10,7 @@ use super::note_origin;
 use crate::draft::Import;
 use crate::format::{Format, Found, Writer};
 use crate::head::Head;
-use crate::page::{Beside, reasoning, speaker, title};
+use crate::page::{self, Beside, reasoning, speaker, title};
 use crate::report::{Fate, Report};
 
 /// Markdown.
@@ -85,7 +85,11 @@ impl Writer for Markdown {
 /// Reports pictures and the like, which a page of text only names.
 fn note_parts(message: &Message, index: usize, report: &mut Report) {
     for part in message.content().map_or(&[][..], Content::parts).iter().filter(|part| part.text().is_none()) {
-        report.add(Fate::Changed, &format!("part of the type `{}` (it is named)", part.kind()), format_args!("message {index}"));
+        report.add(
+            Fate::Changed,
+            &format!("part of the type `{}` (it is named)", part.kind()),
+            format_args!("message {index}"),
+        );
     }
 }
 
@@ -104,7 +108,7 @@ fn write_message(out: &mut dyn Write, level: &str, message: &Message) -> Result<
     if let Some(thought) = reasoning(message) {
         writeln!(out, "> {}\n", thought.trim().replace('\n', "\n> "))?;
     }
-    let text = message.text();
+    let text = page::text(message);
     if message.is_result() {
         fenced(out, "", &text)?;
     } else if !text.is_empty() {

@@ -24,7 +24,6 @@ pub(crate) mod tau_bench;
 pub(crate) mod vercel;
 
 use serde_json::value::RawValue;
-use turnwise::transcript::formats::values;
 use turnwise::{Error, ErrorKind, Message, Transcript};
 
 use crate::head::Head;
@@ -47,17 +46,28 @@ pub(crate) fn members<'a>(text: &'a str, what: &str) -> Result<Members<'a>, Erro
     Members::of(value(text)?).ok_or_else(|| invalid(format!("{what} is not an object")))
 }
 
-/// The elements of an array, or all values of a text that is not an array. A last value that is cut
-/// off is left out, and returned as how many bytes it has.
+/// The elements of an array, or all values of a text that is not an array, and how many lines were
+/// passed over because they are not JSON, such as a last one that is cut off.
 pub(crate) fn lines(text: &str) -> (Vec<&RawValue>, usize) {
-    let all: Vec<&RawValue> = values(text).collect();
+    let (mut all, mut bad, mut at) = (Vec::new(), 0, 0);
+    while at < text.len() {
+        let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&RawValue>();
+        while let Some(Ok(value)) = values.next() {
+            all.push(value);
+        }
+        // Where the value begins that could not be read; the end of the text if all could.
+        at += values.byte_offset();
+        let blank = text[at..].len() - text[at..].trim_start().len();
+        at += blank;
+        bad += usize::from(at < text.len());
+        at += text[at..].find('\n').map_or(text.len() - at, |line| line + 1);
+    }
     if let [only] = &*all
         && only.get().starts_with('[')
     {
-        return (turnwise::transcript::formats::elements(only), 0);
+        return (turnwise::transcript::formats::elements(only), bad);
     }
-    let end = all.last().map_or(0, |last| last.get().as_ptr() as usize + last.get().len() - text.as_ptr() as usize);
-    (all, text[end..].trim().len())
+    (all, bad)
 }
 
 /// Whether a file has one message per line, as far as its start shows.

@@ -97,11 +97,7 @@ fn best(replies: &[&RawValue]) -> Option<usize> {
 }
 
 fn add(draft: &mut Draft, mut node: Members<'_>, parent: Option<NodeId>) -> NodeId {
-    let role = match node.text("role").as_deref() {
-        Some("prompter") => "user".to_owned(),
-        Some(role) => role.to_owned(),
-        None => "user".to_owned(),
-    };
+    let role = node.text("role").filter(|role| role != "prompter").unwrap_or_else(|| "user".into());
     let text = node.text("text").unwrap_or_default();
     let when = node.raw("created_date").and_then(time);
     draft.add(parent, [with_origin(Message::new(&*role, &*text), NAME, node.rest())], when)

@@ -1,4 +1,4 @@
-//! Exports of Open WebUI: a tree of messages by id.
+//! Exports of Open `WebUI`: a tree of messages by id.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::time::time;
 
 const NAME: &str = "open-webui";
 
-/// Exports of Open WebUI.
+/// Exports of Open `WebUI`.
 #[derive(Debug)]
 pub(crate) struct OpenWebUi;
 
@@ -50,14 +50,15 @@ impl Format for OpenWebUi {
     fn read(&self, text: &str, out: &mut Vec<Import>) -> Result<(), Error> {
         let mut whole = members(text, "a chat")?;
         let mut draft = Draft::named(whole.peek().text("id"));
-        draft.title = whole.peek().text("title").map(|title| title.into_owned());
+        draft.title = whole.peek().text("title").map(std::borrow::Cow::into_owned);
         let mut chat = whole.object("chat");
         let inner = chat.as_mut().unwrap_or(&mut whole);
         let mut history = inner.object("history").ok_or_else(|| invalid("there is no `history`"))?;
         // The current path, once more.
         inner.skip("messages");
         draft.model = inner.peek().list("models").first().and_then(|model| crate::members::string(model));
-        let system = inner.peek().object("params").and_then(|params| params.text("system").map(|text| text.into_owned()));
+        let system =
+            inner.peek().object("params").and_then(|params| params.text("system").map(std::borrow::Cow::into_owned));
         if let Some(system) = system.filter(|system| !system.is_empty()) {
             draft.push([Message::system(system)], None);
         }
@@ -82,7 +83,7 @@ fn read_tree(draft: &mut Draft, all: &Members<'_>, current: Option<&str>, head: 
     let mut below: HashMap<Option<String>, Vec<(String, &RawValue)>> = HashMap::new();
     let known: std::collections::HashSet<&str> = all.peek().iter().map(|(key, _)| key).collect();
     for (key, value) in all.peek().iter() {
-        let parent = Object::of(value).and_then(|message| message.text("parentId").map(|parent| parent.into_owned()));
+        let parent = Object::of(value).and_then(|message| message.text("parentId").map(std::borrow::Cow::into_owned));
         let parent = parent.filter(|parent| known.contains(&**parent) && parent != key);
         below.entry(parent).or_default().push((key.to_owned(), value));
     }

@@ -127,7 +127,8 @@ impl Writer for Messages {
 
 /// A message without what was kept for other formats.
 pub(crate) fn plain(message: &Message) -> RawJson {
-    let whole: RawJson = serde_json::to_string(message).ok().and_then(|text| RawJson::new(&text).ok()).unwrap_or_else(|| "".into());
+    let whole: RawJson =
+        serde_json::to_string(message).ok().and_then(|text| RawJson::new(&text).ok()).unwrap_or_else(|| "".into());
     if message.get(ORIGIN).is_none() {
         return whole;
     }

@@ -75,7 +75,8 @@ impl Format for Recorded {
 fn request(whole: &Members<'_>) -> Result<Option<(Import, Vec<&'static str>)>, Error> {
     for key in REQUESTS {
         let Some(inside) = whole.peek().get(key) else { continue };
-        let is_body = Object::of(inside).is_some_and(|body| body.is_list("messages") || body.has_any(&["contents", "input"]));
+        let is_body =
+            Object::of(inside).is_some_and(|body| body.is_list("messages") || body.has_any(&["contents", "input"]));
         let first = elements(inside).first().and_then(|first| Object::of(first));
         if is_body || first.is_some_and(|first| first.has("role")) {
             return Ok(Some((body(inside)?, vec![*key])));

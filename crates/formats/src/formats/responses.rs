@@ -20,6 +20,12 @@ use crate::steps::with_reasoning;
 
 pub(crate) const NAME: &str = "responses";
 
+/// Members that are kept of a conversation, and are not the API's.
+const OF_FILE: &[&str] = &["form", "reversed", "after", "input_is_text", "tools", "tool_count"];
+
+/// Members that are kept of an output, and are not the API's.
+const OF_OUTPUT: &[&str] = &["parts", "layout", "type", "is_json", "no_content"];
+
 /// The most items of one create of the Conversations API.
 const MOST_ITEMS: usize = 20;
 
@@ -86,7 +92,7 @@ impl Format for Responses {
             }
         }
         let report = &mut reader.draft.report;
-        report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
+        report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
         out.push(reader.finish(NAME)?);
         Ok(())
     }
@@ -218,9 +224,13 @@ impl Reader {
         let is_reversed = is_reversed(list);
         if is_reversed {
             self.draft.rest.push(("reversed".to_owned(), true.into()));
-            list.iter().rev().for_each(|item| self.item(item, None));
+            for item in list.iter().rev() {
+                self.item(item, None);
+            }
         } else {
-            list.iter().for_each(|item| self.item(item, None));
+            for item in list {
+                self.item(item, None);
+            }
         }
     }
 
@@ -303,16 +313,13 @@ impl Reader {
         let (mut parts, mut layout) = (Vec::new(), Vec::new());
         for whole in turnwise::transcript::formats::elements(content) {
             let read = Members::of(whole).and_then(|mut part| Some((read_part(&mut part)?, part.rest())));
-            match read {
-                Some((part, rest)) => {
-                    parts.push(part);
-                    layout.push(object(rest));
-                }
-                None => {
-                    let kind = Object::of(whole).and_then(|part| part.text("type").map(|kind| kind.into_owned()));
-                    self.draft.note(Fate::Kept, &format!("`{}` part", kind.unwrap_or_default()));
-                    layout.push(RawJson::object([("kept", RawJson::from(whole))]));
-                }
+            if let Some((part, rest)) = read {
+                parts.push(part);
+                layout.push(object(rest));
+            } else {
+                let kind = Object::of(whole).and_then(|part| part.text("type").map(std::borrow::Cow::into_owned));
+                self.draft.note(Fate::Kept, &format!("`{}` part", kind.unwrap_or_default()));
+                layout.push(RawJson::object([("kept", RawJson::from(whole))]));
             }
         }
         (Content::from(parts), vec![("parts".to_owned(), layout.into())])
@@ -377,10 +384,12 @@ fn is_reversed(list: &[&RawValue]) -> bool {
     let call = |item: &&Object<'_>| item.is_one_of("type", &["function_call"]);
     if let Some(first) = items.iter().position(|item| call(&item)) {
         let id = items[first].text("call_id");
-        let output = |item: &Object<'_>| item.is_one_of("type", &["function_call_output"]) && item.text("call_id") == id;
+        let output =
+            |item: &Object<'_>| item.is_one_of("type", &["function_call_output"]) && item.text("call_id") == id;
         return items[..first].iter().any(output);
     }
-    let roles: Vec<String> = items.iter().filter_map(|item| item.text("role").map(|role| role.into_owned())).collect();
+    let roles: Vec<String> =
+        items.iter().filter_map(|item| item.text("role").map(std::borrow::Cow::into_owned)).collect();
     let is = |role: Option<&String>, name: &str| role.is_some_and(|role| role == name);
     is(roles.first(), "assistant") && is(roles.last(), "user") && items.iter().all(|item| item.has("id"))
 }
@@ -430,7 +439,7 @@ impl Writer for Responses {
         note_beside(transcript, NAME, report);
         let kept = origin::of_file(transcript, NAME);
         let (instructions, mut items) = write_items(transcript, report);
-        let text = |key: &str| kept.as_ref().and_then(|kept| kept.peek().text(key)).map(|text| text.into_owned());
+        let text = |key: &str| kept.as_ref().and_then(|kept| kept.peek().text(key)).map(std::borrow::Cow::into_owned);
         let form = text("form").unwrap_or_else(|| "input".to_owned());
         if kept.as_ref().is_some_and(|kept| kept.is_true("reversed")) {
             items.reverse();
@@ -457,9 +466,8 @@ impl Writer for Responses {
                 _ => report.add(Fate::Dropped, &format!("member `{key}` of the request"), "the body"),
             }
         }
-        const OURS: &[&str] = &["form", "reversed", "after", "input_is_text", "tools", "tool_count"];
         let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
-        let rest: Rest = rest.into_iter().filter(|(key, _)| !OURS.contains(&&**key)).collect();
+        let rest: Rest = rest.into_iter().filter(|(key, _)| !OF_FILE.contains(&&**key)).collect();
         writeln!(out, "{}", blocks::joined(members, &rest).as_str())
     }
 }
@@ -499,7 +507,8 @@ fn write_items(transcript: &Transcript, report: &mut Report) -> (Option<RawJson>
     for (index, message) in conversation.messages().enumerate() {
         let kept = origin::of_message(message, NAME);
         let is_beside = kept.as_ref().is_some_and(|kept| kept.is_true("beside"));
-        let is_alone = index == 0 && conversation.head().len() == 1 && kept.is_none() && *message.role() == Role::System;
+        let is_alone =
+            index == 0 && conversation.head().len() == 1 && kept.is_none() && *message.role() == Role::System;
         if instructions.is_none() && (is_beside || is_alone) {
             instructions = Some(RawJson::from(&*message.text()));
             continue;
@@ -565,7 +574,8 @@ fn write_message(
 }
 
 fn write_call(call: &ToolCall, rest: &Rest) -> RawJson {
-    let (kind, key) = if call.kind() == "custom" { ("custom_tool_call", "input") } else { ("function_call", "arguments") };
+    let (kind, key) =
+        if call.kind() == "custom" { ("custom_tool_call", "input") } else { ("function_call", "arguments") };
     let own: Block = vec![
         ("type", kind.into()),
         ("call_id", call.id().unwrap_or_default().into()),
@@ -584,7 +594,7 @@ fn write_output(
 ) -> RawJson {
     let id = message.tool_call_id().or(message.name()).unwrap_or_default();
     let of_custom = customs.iter().any(|custom| custom == id);
-    let kind = kept.and_then(|kept| kept.peek().text("type").map(|kind| kind.into_owned()));
+    let kind = kept.and_then(|kept| kept.peek().text("type").map(std::borrow::Cow::into_owned));
     let usual = if of_custom { "custom_tool_call_output" } else { "function_call_output" };
     let output = match kept {
         Some(kept) if kept.is_true("no_content") => None,
@@ -593,9 +603,8 @@ fn write_output(
     };
     let mut own: Block = vec![("type", kind.as_deref().unwrap_or(usual).into()), ("call_id", id.into())];
     own.extend(output.map(|output| ("output", output)));
-    const OURS: &[&str] = &["parts", "layout", "type", "is_json", "no_content"];
     let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
-    blocks::joined(own, &rest.into_iter().filter(|(key, _)| !OURS.contains(&&**key)).collect())
+    blocks::joined(own, &rest.into_iter().filter(|(key, _)| !OF_OUTPUT.contains(&&**key)).collect())
 }
 
 fn write_said(message: &Message, kept: Option<&Members<'_>>, index: usize, report: &mut Report) -> RawJson {
@@ -636,13 +645,13 @@ fn write_content(
         Some(Content::Text(text)) => return RawJson::from(&**text),
         Some(content) => content.parts(),
     };
-    let entries: Vec<Members<'_>> = kept
-        .map(|kept| kept.peek().list("parts").into_iter().filter_map(Members::of).collect())
-        .unwrap_or_default();
+    let entries: Vec<Members<'_>> =
+        kept.map(|kept| kept.peek().list("parts").into_iter().filter_map(Members::of).collect()).unwrap_or_default();
     let carried = entries.iter().filter(|entry| !entry.peek().has("kept")).count();
     let mut parts = parts.iter();
     if carried != parts.len() {
-        let written: Vec<RawJson> = parts.filter_map(|part| Some(blocks::joined(of_part(part, kind, index, report)?, &Rest::new()))).collect();
+        let written: Vec<RawJson> =
+            parts.filter_map(|part| Some(blocks::joined(of_part(part, kind, index, report)?, &Rest::new()))).collect();
         return written.into();
     }
     let mut written = Vec::new();

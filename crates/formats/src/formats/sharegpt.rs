@@ -1,4 +1,4 @@
-//! ShareGPT: `conversations` of `from` and `value`, with calls and tools as LLaMA-Factory has them.
+//! `ShareGPT`: `conversations` of `from` and `value`, with calls and tools as LLaMA-Factory has them.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ use crate::report::{Fate, Report};
 
 const NAME: &str = "sharegpt";
 
-/// ShareGPT.
+/// `ShareGPT`.
 #[derive(Debug)]
 pub(crate) struct ShareGpt;
 
@@ -124,7 +124,8 @@ fn function_call(draft: &mut Draft, value: &str, mut rest: Rest, calls: &mut Cal
         let Some(name) = call.text("name") else { continue };
         calls.made += 1;
         let id = format!("call_{}", calls.made);
-        let arguments = call.get("arguments").or_else(|| call.get("parameters")).map_or_else(|| "{}".to_owned(), readable);
+        let arguments =
+            call.get("arguments").or_else(|| call.get("parameters")).map_or_else(|| "{}".to_owned(), readable);
         read.push(ToolCall::function(&id, &name, &arguments));
         calls.open.push(id);
     }
@@ -194,9 +195,7 @@ fn write_tools(tools: &[Tool]) -> RawJson {
 
 /// The calls of a message as the text of a turn.
 fn write_call(message: &Message) -> String {
-    let one = |call: &ToolCall| {
-        RawJson::object([("name", call.name().into()), ("arguments", blocks::arguments(call))])
-    };
+    let one = |call: &ToolCall| RawJson::object([("name", call.name().into()), ("arguments", blocks::arguments(call))]);
     match message.tool_calls() {
         [only] => one(only).as_str().to_owned(),
         several => RawJson::from(several.iter().map(one).collect::<Vec<_>>()).as_str().to_owned(),
@@ -207,7 +206,10 @@ impl Writer for ShareGpt {
     fn write(&self, transcript: &Transcript, _: bool, out: &mut dyn Write, report: &mut Report) -> std::io::Result<()> {
         note_beside(transcript, NAME, report);
         let kept = origin::of_file(transcript, NAME);
-        let form = kept.as_ref().and_then(|kept| kept.peek().text("form")).map_or_else(|| "conversations".to_owned(), |form| form.into_owned());
+        let form = kept
+            .as_ref()
+            .and_then(|kept| kept.peek().text("form"))
+            .map_or_else(|| "conversations".to_owned(), |form| form.into_owned());
         let (mut turns, mut system, mut skip) = (Vec::new(), None, 0_usize);
         for (index, message) in transcript.conversation.messages().enumerate() {
             let kept = origin::of_message(message, NAME);
@@ -219,7 +221,10 @@ impl Writer for ShareGpt {
                 system = Some(("system", RawJson::from(&*message.text())));
                 continue;
             }
-            let span = kept.as_ref().and_then(|kept| kept.peek().get("span")).and_then(|span| span.get().parse::<usize>().ok());
+            let span = kept
+                .as_ref()
+                .and_then(|kept| kept.peek().get("span"))
+                .and_then(|span| span.get().parse::<usize>().ok());
             skip = span.unwrap_or(1).saturating_sub(1);
             write_turns(&mut turns, message, kept.as_ref(), index, report);
         }
@@ -228,7 +233,8 @@ impl Writer for ShareGpt {
         let tools = tools.or_else(written).map(|tools| ("tools", tools));
         let members: Vec<(&str, RawJson)> = [(&*form, turns.into())].into_iter().chain(system).chain(tools).collect();
         let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
-        let rest: Rest = rest.into_iter().filter(|(key, _)| !matches!(&**key, "form" | "tools" | "tool_count")).collect();
+        let rest: Rest =
+            rest.into_iter().filter(|(key, _)| !matches!(&**key, "form" | "tools" | "tool_count")).collect();
         for (key, _) in transcript.extra.iter().filter(|(key, _)| !key.starts_with("turnwise")) {
             report.add(Fate::Dropped, &format!("member `{key}` of the request"), "the body");
         }
@@ -236,7 +242,13 @@ impl Writer for ShareGpt {
     }
 }
 
-fn write_turns(turns: &mut Vec<RawJson>, message: &Message, kept: Option<&Members<'_>>, index: usize, report: &mut Report) {
+fn write_turns(
+    turns: &mut Vec<RawJson>,
+    message: &Message,
+    kept: Option<&Members<'_>>,
+    index: usize,
+    report: &mut Report,
+) {
     let from = kept.and_then(|kept| kept.peek().text("from"));
     let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
     let rest: Rest =

@@ -50,12 +50,12 @@ impl Format for SillyTavern {
     fn read(&self, text: &str, out: &mut Vec<Import>) -> Result<(), Error> {
         let (list, cut) = lines(text);
         let mut draft = Draft::default();
-        let mut last = None;
+        let mut end = None;
         for line in list {
-            last = read_line(&mut draft, line, last).or(last);
+            end = read_line(&mut draft, line, end).or(end);
         }
-        draft.report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
-        draft.end_at(last);
+        draft.report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
+        draft.end_at(end);
         if draft.is_empty() {
             return Err(invalid("there are no lines with `mes`"));
         }

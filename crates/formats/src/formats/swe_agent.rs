@@ -98,7 +98,8 @@ pub(crate) fn read_message(draft: &mut Draft, whole: &RawValue, format: &str) {
             draft.note(Fate::Changed, "result of several calls (it answers the first)");
         }
     }
-    let is_demo = Object::of(whole).is_some_and(|message| message.get("is_demo").is_some_and(|demo| demo.get() == "true"));
+    let is_demo =
+        Object::of(whole).is_some_and(|message| message.get("is_demo").is_some_and(|demo| demo.get() == "true"));
     if is_demo {
         draft.note(Fate::Kept, "mark of an example (`is_demo`)");
     }

@@ -47,7 +47,9 @@ impl Format for TauBench {
         let id = id("task_id").map(|task| format!("task {task}, trial {}", id("trial").unwrap_or_else(|| "0".into())));
         let list = whole.list("traj").ok_or_else(|| invalid("there is no `traj`"))?;
         let mut draft = Draft::named(id);
-        list.iter().for_each(|message| read_message(&mut draft, message, self.name()));
+        for message in list {
+            read_message(&mut draft, message, self.name());
+        }
         draft.rest = whole.rest();
         out.push(draft.finish(self.name()));
         Ok(())
@@ -81,7 +83,8 @@ impl Format for WildChat {
 
     fn detect(&self, head: &Head<'_>) -> Option<Found> {
         let first = head.first()?;
-        let has_messages = first.objects("conversation").next().is_some_and(|m: Object<'_>| m.has_all(&["role", "content"]));
+        let has_messages =
+            first.objects("conversation").next().is_some_and(|m: Object<'_>| m.has_all(&["role", "content"]));
         let is_row = has_messages && first.has_any(&["conversation_hash", "conversation_id", "openai_moderation"]);
         is_row.then(|| Found::new(Likelihood::Likely, "`conversation` and its id"))
     }

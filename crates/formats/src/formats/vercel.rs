@@ -57,14 +57,17 @@ impl Format for Vercel {
         match body {
             Some(mut body) if body.peek().is_list("messages") => {
                 let messages = body.list("messages").unwrap_or_default();
-                draft.id = body.peek().text("id").or_else(|| body.peek().text("chatId")).map(|id| id.into_owned());
-                draft.title = body.peek().text("title").map(|title| title.into_owned());
+                draft.id =
+                    body.peek().text("id").or_else(|| body.peek().text("chatId")).map(std::borrow::Cow::into_owned);
+                draft.title = body.peek().text("title").map(std::borrow::Cow::into_owned);
                 draft.rest = body.rest();
-                messages.iter().for_each(|message| read_message(&mut draft, message));
+                for message in messages {
+                    read_message(&mut draft, message);
+                }
             }
             _ => list.iter().for_each(|message| read_message(&mut draft, message)),
         }
-        draft.report.add_many(Fate::Dropped, "line that is cut off", usize::from(cut > 0), "the end of the file");
+        draft.report.add_many(Fate::Dropped, "line that is not JSON", cut, "the file");
         if draft.is_empty() {
             return Err(invalid("there are no messages with `parts`"));
         }
@@ -219,12 +222,11 @@ fn invoke(draft: &mut Draft, steps: &mut Steps, mut call: Members<'_>, name: Opt
     rest.retain(|(key, value)| key != "type" && value.as_str() != "null");
     let usual = matches!(&*state, "output-available" | "result");
     rest.retain(|(key, _)| !(usual && key == "state"));
-    match output.or(error).or(denied) {
-        Some(text) => drop(steps.result(Some(&id), Some(&name), text, rest)),
-        None => {
-            draft.note(Fate::Changed, "call without a result");
-            steps.keep(rest.into_iter().map(|(key, value)| (format!("{id}.{key}"), value)).collect());
-        }
+    if let Some(text) = output.or(error).or(denied) {
+        drop(steps.result(Some(&id), Some(&name), text, rest))
+    } else {
+        draft.note(Fate::Changed, "call without a result");
+        steps.keep(rest.into_iter().map(|(key, value)| (format!("{id}.{key}"), value)).collect());
     }
 }
 
