@@ -170,7 +170,7 @@ impl ChatReply {
 }
 
 /// Why a model stopped. Reasons that this crate does not know are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FinishReason {
     /// The reply is complete.

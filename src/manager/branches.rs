@@ -67,6 +67,8 @@ impl ConversationManager {
         let before = self.snapshot();
         let mut changed = before.clone();
         let done = change(&mut changed)?;
+        // The manager's id does not change, even if the whole record is replaced.
+        changed.set_id(self.id());
         self.shared.change(&before, changed)?;
         Ok(done)
     }
@@ -190,6 +192,6 @@ impl ConversationManager {
         file.spending = Spending::default();
         let setup = Arc::clone(&self.shared.setup);
         let planner = Arc::clone(&self.shared.planner);
-        Ok(Self::start(setup, None, file, planner))
+        Ok(Self::start(setup, None, None, file, planner))
     }
 }

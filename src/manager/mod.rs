@@ -21,7 +21,8 @@
 //! ([`Interrupted`](crate::ErrorKind::Interrupted)). One that is dropped while its exchange is being saved has been recorded, and the save continues on
 //! a thread of its own.
 //!
-//! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it
+//! - A [`Builder`] sets up a [`ConversationManager`], [`Sessions`] hold those of a server by their
+//!   ids. Each send is an [`Exchange`]: awaited it
 //!   gives a [`Reply`] with its [`Report`], streamed a [`ReplyStream`].
 //! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result,
 //!   with the [`Outcome`] that is known of it.
@@ -46,7 +47,9 @@ mod queue;
 mod reply;
 mod round;
 mod saving;
+mod sessions;
 mod staged;
+mod start;
 mod streaming;
 mod summarizer;
 mod summarizing;
@@ -83,6 +86,8 @@ pub use observer::Observer;
 pub use open_calls::{OpenCall, Outcome};
 pub use prompts::SummaryPrompts;
 pub use reply::{Reply, Report};
+use sessions::Lease;
+pub use sessions::Sessions;
 use staged::Ask;
 pub use streaming::ReplyStream;
 pub use summarizer::{Summarizer, SummaryCall};
@@ -119,6 +124,7 @@ pub struct ConversationManager {
 }
 
 struct Shared {
+    id: Box<str>,
     setup: Arc<Setup>,
     /// Where it saves by itself, if anywhere.
     keeper: Option<Arc<dyn Keeper>>,
@@ -131,6 +137,8 @@ struct Shared {
     /// What was read or saved, and where. It is held while something is saved, and taken before the
     /// state that is saved is read, so that the last save has the newest state.
     saving: Mutex<Known>,
+    /// Tells the [`Sessions`] that gave it out when it is dropped.
+    _lease: Option<Arc<Lease>>,
 }
 
 struct State {
@@ -166,12 +174,20 @@ impl ConversationManager {
         Builder::new(model)
     }
 
-    fn start(setup: Arc<Setup>, keeper: Option<Arc<dyn Keeper>>, mut file: Transcript, planner: Arc<Planner>) -> Self {
+    fn start(
+        setup: Arc<Setup>,
+        keeper: Option<Arc<dyn Keeper>>,
+        lease: Option<Arc<Lease>>,
+        mut file: Transcript,
+        planner: Arc<Planner>,
+    ) -> Self {
         // The file gets its part of the calibration when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
+        let id = file.conversation.id().into();
         let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
         let shared = Shared {
+            id,
             setup,
             keeper,
             planner,
@@ -179,6 +195,7 @@ impl ConversationManager {
             state: Mutex::new(state),
             cache: Mutex::new(StrategyCache::default()),
             saving,
+            _lease: lease,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -238,6 +255,12 @@ impl ConversationManager {
         ToolLoop::new(&self.shared, None, handler)
     }
 
+    /// The id of the conversation, which stays the same as long as the conversation exists; see
+    /// [`Builder::id`].
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
     /// The model that is called.
     pub fn model(&self) -> &Model {
         &self.shared.setup.model
@@ -269,7 +292,7 @@ impl ConversationManager {
 
     /// The number of user messages on the path.
     pub fn turn_count(&self) -> usize {
-        self.snapshot().path().turns()
+        self.snapshot().path().turn_count()
     }
 
     /// The cost of the whole conversation in tokens, if all of it were sent. Counts what is
@@ -280,7 +303,7 @@ impl ConversationManager {
         let cost = planner.cost();
         let (tools, params) = planner.fixed();
         self.shared.count(|ledger, _| {
-            let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
+            let head: u64 = ledger.head(&record, tools, params.as_slice(), cost).iter().map(|count| count.tokens).sum();
             head + ledger.total(&record, cost) + cost.priming().tokens
         })
     }
@@ -357,6 +380,8 @@ mod exchange_tests;
 mod observer_tests;
 #[cfg(test)]
 mod saving_tests;
+#[cfg(test)]
+mod sessions_tests;
 #[cfg(test)]
 mod streaming_tests;
 #[cfg(test)]

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 use super::shrink::Shrink;
 use super::step::Step;
 use super::summary::SummaryRequest;
-use crate::conversation::SummaryId;
+use super::view::View;
+use crate::conversation::{Group, SummaryId};
 use crate::message::Role;
 
 /// The decision of a strategy: which groups to leave out, which to shorten, and which positions to
@@ -42,6 +43,59 @@ impl Draft {
     /// Keeps every group.
     pub fn keep_all() -> Self {
         Self::default()
+    }
+
+    /// Leaves out every group for which `keep` is false, for this reason. Required groups are kept
+    /// and not asked about.
+    ///
+    /// How much that keeps is not limited. If it may be more than the budget, let another strategy
+    /// continue from there: `Ladder::new().step(yours).step(SlidingWindow::tokens())`.
+    ///
+    /// # Examples
+    /// A strategy that keeps what mentions a word:
+    /// ```
+    /// use std::borrow::Cow;
+    /// use turnwise::{Draft, Message, Reason, Result, Strategy, StrategyCache, TokenBudget, View, trim};
+    ///
+    /// #[derive(Debug)]
+    /// struct Mentions(&'static str);
+    ///
+    /// impl Strategy for Mentions {
+    ///     fn spec(&self) -> Cow<'static, str> {
+    ///         format!("mentions:{}", self.0).into()
+    ///     }
+    ///
+    ///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+    ///         let why = Reason::Other(format!("no {}", self.0).into());
+    ///         Ok(Draft::keep_only(view, why, |group| {
+    ///             group.messages().any(|message| message.text().contains(self.0))
+    ///         }))
+    ///     }
+    /// }
+    ///
+    /// let messages = [Message::user("The Elbe is long."), Message::assistant("Yes."), Message::user("How long?")];
+    /// let plan = trim(&messages, &TokenBudget::limit(1_000), &Mentions("Elbe"))?;
+    /// assert_eq!(plan.messages().len(), 2);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "as `evict` takes it")]
+    pub fn keep_only<'a>(view: &View<'a>, why: Reason, mut keep: impl FnMut(Group<'a>) -> bool) -> Self {
+        let mut draft = Self::keep_all();
+        for group in view.path().groups().filter(|group| view.is_optional(group.index())) {
+            if !keep(group) {
+                draft = draft.evict_one(group.index(), &why);
+            }
+        }
+        draft
+    }
+
+    /// Leaves out a group, in the range of the one before it if that is left out last.
+    fn evict_one(mut self, group: usize, why: &Reason) -> Self {
+        match self.evictions.last_mut() {
+            Some((range, _)) if range.end == group => range.end = group + 1,
+            _ => self.evictions.push((group..group + 1, why.clone())),
+        }
+        self
     }
 
     /// Leaves out a range of groups. If ranges overlap, the one named first gives the reason.
@@ -113,7 +167,7 @@ impl Draft {
 }
 
 /// What happens to a message in a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Fate {
@@ -135,7 +189,7 @@ impl Fate {
 }
 
 /// Why messages are sent or not. The name in JSON is in brackets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// It belongs to the head (`head`).

@@ -34,7 +34,7 @@ impl Strategy for DropReasoning {
             messages.any(|message| *message.role() == Role::Assistant && message.has_reasoning())
         };
         let turn = view.newest().and_then(|newest| path.turn_of(newest));
-        let end = turn.map_or(path.groups(), |turn| path.turn(turn).start);
+        let end = turn.map_or(path.group_count(), |turn| path.turn(turn).start);
         let sweep =
             Sweep { mark: "dropped", how: Shrink::DropReasoning, why: Reason::Reasoning, least: 0, wants: &thinks };
         Ok(sweep.draft(view, end))

@@ -21,6 +21,7 @@ mod samples;
 mod split;
 mod streamed;
 mod tiktoken;
+mod vocabulary;
 
 use std::fmt;
 use std::iter::Sum;
