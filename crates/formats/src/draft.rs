@@ -82,7 +82,7 @@ impl Draft {
 
     /// The last message of the current path.
     pub(crate) fn last(&self) -> Option<&Message> {
-        let up = std::iter::successors(self.leaf, |node| self.nodes.get(*node)?.parent);
+        let mut up = std::iter::successors(self.leaf, |node| self.nodes.get(*node)?.parent);
         up.find_map(|node| self.messages(node).last())
     }
 

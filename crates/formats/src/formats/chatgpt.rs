@@ -177,19 +177,15 @@ impl Branch {
                 .and_then(|author| author.text("name").map(std::borrow::Cow::into_owned));
             return self.result(draft, parent, said.parts, name, rest, when, (key, children));
         }
-        let reasoning = parent.and_then(|parent| self.reasoning.get(&parent)).cloned().unwrap_or_default();
-        let is_call = role == "assistant" && !matches!(&*recipient, "all" | "");
-        let made = if is_call {
-            let id = format!("call_{key}");
-            let call = ToolCall::function(&id, &recipient, &arguments(&said.parts));
-            (with_reasoning(Message::calls([call]), &reasoning), Some(id))
-        } else {
-            let parts = content(said.parts, false);
-            let message = Message::new(if role.is_empty() { "user" } else { &role }, parts);
-            (if role == "assistant" { with_reasoning(message, &reasoning) } else { message }, None)
+        let id = (role == "assistant" && !matches!(&*recipient, "all" | "")).then(|| format!("call_{key}"));
+        let read = match &id {
+            Some(id) => Message::calls([ToolCall::function(id, &recipient, &arguments(&said.parts))]),
+            None => Message::new(if role.is_empty() { "user" } else { &role }, content(said.parts, false)),
         };
-        let node = draft.add(parent, [with_origin(made.0, NAME, rest)], when);
-        if let Some(id) = made.1 {
+        let thought = parent.and_then(|parent| self.reasoning.get(&parent)).filter(|_| role == "assistant");
+        let read = with_reasoning(read, thought.map_or("", String::as_str));
+        let node = draft.add(parent, [with_origin(read, NAME, rest)], when);
+        if let Some(id) = id {
             self.calls.insert(node, id);
         }
         node

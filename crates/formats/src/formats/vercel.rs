@@ -223,7 +223,8 @@ fn invoke(draft: &mut Draft, steps: &mut Steps, mut call: Members<'_>, name: Opt
     let usual = matches!(&*state, "output-available" | "result");
     rest.retain(|(key, _)| !(usual && key == "state"));
     if let Some(text) = output.or(error).or(denied) {
-        drop(steps.result(Some(&id), Some(&name), text, rest))
+        // The call was added right before.
+        let _ = steps.result(Some(&id), Some(&name), text, rest);
     } else {
         draft.note(Fate::Changed, "call without a result");
         steps.keep(rest.into_iter().map(|(key, value)| (format!("{id}.{key}"), value)).collect());
