@@ -125,7 +125,7 @@ pub(crate) struct Convert {
     /// For example --to anthropic.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) to: Option<String>,
-    /// Fail, and write nothing, if anything is changed or not carried over
+    /// Fail, and write no file, if anything is changed or not carried over
     #[arg(long)]
     pub(crate) strict: bool,
     /// Replace OUT if it exists

@@ -93,9 +93,10 @@ fn check(args: &args::Convert, unread: usize, count: usize, reports: [&Report; 2
     if !args.strict {
         return Ok(());
     }
+    let end = if args.target.to_str() == Some("-") { "do not use what was printed" } else { "nothing was written" };
     if unread > 0 {
         let unread = counted(unread, "conversation");
-        return Err(Failure::Failed(format!("--strict: {unread} could not be read; nothing was written")));
+        return Err(Failure::Failed(format!("--strict: {unread} could not be read; {end}")));
     }
     let entries = reports.iter().flat_map(|report| report.entries());
     let lost: Vec<String> = entries
@@ -106,7 +107,7 @@ fn check(args: &args::Convert, unread: usize, count: usize, reports: [&Report; 2
         return Ok(());
     }
     let lost = lost.join(", ");
-    Err(Failure::Failed(format!("--strict: not everything can be carried over: {lost}; nothing was written")))
+    Err(Failure::Failed(format!("--strict: not everything can be carried over: {lost}; {end}")))
 }
 
 /// Where the result goes: the standard output, or a file that is put in place when it is complete.

@@ -13,7 +13,7 @@ use turnwise::{Error, ErrorKind};
 use crate::draft::Import;
 use crate::format::{Division, Format};
 use crate::head::{Head, complete};
-use crate::registry::{Choice, choose, find_recognised};
+use crate::registry::{Choice, NATIVE, choose, find_recognised};
 use crate::report::{Fate, Report};
 use crate::source::{Piece, Pieces};
 
@@ -87,8 +87,10 @@ impl<R: BufRead> Imports<R> {
     pub fn new(mut reader: R, from: Option<&'static dyn Format>) -> Result<Self, Error> {
         let mut bytes = Vec::new();
         let is_all = read_head(&mut reader, &mut bytes)?;
+        let is_native = from.is_none() && starts_native(&bytes);
         // The library's error for bytes that are not text has their place.
-        let text = text_of(whole_characters(&bytes, is_all), true).map_or(Cow::Borrowed(""), |(text, _)| text);
+        let start = if is_native { &[] } else { whole_characters(&bytes, is_all) };
+        let text = text_of(start, true).map_or(Cow::Borrowed(""), |(text, _)| text);
         let text = complete(&text).unwrap_or(Cow::Borrowed(&text)).into_owned();
         let head = Head::of(&text);
         let (format, division) = match from {
@@ -97,12 +99,13 @@ impl<R: BufRead> Imports<R> {
                 let detail = format!("{} files are written and not read", format.title());
                 return Err(Error::new(ErrorKind::ForeignFormat, detail));
             }
+            None if is_native => (NATIVE, Division::Library),
             None => match choose(&head)? {
                 Choice::Format(format) => (format, format.division(&head)),
                 Choice::Library(format) => (format, Division::Library),
             },
         };
-        let is_one = head.is_array() || !head.is_lines() || is_log(&head);
+        let is_one = format.name() != NATIVE.name() && (head.is_array() || !head.is_lines() || is_log(&head));
         let (source, halves) = Self::source(reader, bytes, is_all, division, is_one)?;
         let (ready, report) = (VecDeque::new(), Report::default());
         Ok(Self { format, source, ready, number: 0, count: 0, report, halves })
@@ -259,7 +262,7 @@ fn read_head(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> Result<bool, Err
         if read < more {
             return Ok(true);
         }
-        let is_enough = is_utf_16(bytes) || {
+        let is_enough = is_utf_16(bytes) || starts_native(bytes) || {
             let start = bytes.iter().position(|byte| matches!(byte, b'{' | b'['));
             let mut pieces = Pieces::new(&bytes[start.unwrap_or(0)..], true);
             start.is_none() || matches!(pieces.next(), Ok(Some(piece)) if !piece.is_cut)
@@ -269,6 +272,12 @@ fn read_head(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> Result<bool, Err
         }
         limit *= 2;
     }
+}
+
+/// Whether a file begins as one of our own does, a document or a journal: nothing more needs to be looked at.
+fn starts_native(bytes: &[u8]) -> bool {
+    let key = bytes.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    key.is_some_and(|key| key.starts_with(b"\"turnwise"))
 }
 
 /// Whether bytes look like UTF-16: a byte order mark, or JSON with zeros between.

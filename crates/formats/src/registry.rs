@@ -41,6 +41,9 @@ pub const FORMATS: &[&dyn Format] = &[
     &html::Html,
 ];
 
+/// turnwise's own form.
+pub(crate) const NATIVE: &dyn Format = &openai::Native;
+
 /// The names of the formats that the library reads itself.
 pub const OWN: &[&str] = &["native", "messages", "body", "fine-tuning"];
 

@@ -506,3 +506,17 @@ fn names_in_the_registry_are_unique_and_recognisers_exist() {
         assert!(format.is_read() || format.writer().is_some());
     }
 }
+
+#[test]
+fn a_file_of_our_own_is_left_to_the_library_whatever_is_in_its_messages() {
+    let mut file = turnwise::Transcript::default();
+    let part = r#"{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{}}]}"#;
+    file.conversation.push(turnwise::Message::from_json(part).unwrap());
+    let text = file.to_json();
+    let lines = format!("{0}\n{0}\n", text.replace('\n', ""));
+    for (text, count) in [(&*text, 1), (&*lines, 2)] {
+        let imports = Imports::new(text.as_bytes(), None).unwrap();
+        assert_eq!(imports.format().name(), "native");
+        assert_eq!(imports.map(|read| read.unwrap().transcript.conversation.path().len()).sum::<usize>(), count);
+    }
+}
