@@ -85,8 +85,8 @@ fn check(args: &args::Convert, unread: usize, count: usize, reports: [&Report; 2
     let source = args.source.display();
     if count == 0 {
         return Err(match &args.input.only {
-            _ if unread > 0 => Failure::Said(1),
             Some(only) => Failure::usage(format!("{source}: no conversation has the number or id `{only}`")),
+            None if unread > 0 => Failure::Said(1),
             None => Failure::Failed(format!("{source}: there is no conversation in it; nothing was written")),
         });
     }
