@@ -115,8 +115,12 @@ pub(crate) fn find_recognised(text: &str) -> Option<&'static dyn Format> {
 fn unknown(head: &Head<'_>) -> Error {
     const SHOWN: usize = 6;
     let first = head.first();
-    let keys: Vec<String> =
-        first.iter().flat_map(|first| first.iter()).map(|(key, _)| format!("`{key}`")).take(SHOWN).collect();
+    let keys: Vec<String> = first
+        .iter()
+        .flat_map(turnwise::transcript::formats::Object::iter)
+        .map(|(key, _)| format!("`{key}`"))
+        .take(SHOWN)
+        .collect();
     let read = FORMATS.iter().filter(|format| format.is_read());
     let lacks: Vec<String> = read.clone().map(|format| format!("{} ({})", format.title(), format.needs())).collect();
     let alike = |format: &dyn Format| {

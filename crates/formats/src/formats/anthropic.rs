@@ -296,7 +296,7 @@ fn result_blocks(content: &RawValue) -> (Blocks, usize) {
             Some((block.text("text")?, block.rest()))
         });
         if let Some((text, rest)) = text {
-            blocks.part(Part::from_text(&text), rest)
+            blocks.part(Part::from_text(&text), rest);
         } else {
             kept += 1;
             blocks.kept(whole);

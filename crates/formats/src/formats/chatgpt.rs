@@ -287,7 +287,7 @@ fn read_content(draft: &mut Draft, mut said: Members<'_>) -> Said {
     let mut others: Vec<RawJson> = Vec::new();
     for part in said.list("parts").unwrap_or_default() {
         if let Some(part) = part_of(part) {
-            out.parts.push(part)
+            out.parts.push(part);
         } else {
             let kind =
                 Members::of(part).and_then(|part| part.peek().text("content_type").map(std::borrow::Cow::into_owned));

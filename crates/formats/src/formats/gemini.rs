@@ -200,7 +200,7 @@ impl Reader {
         });
         let text = part.text("text").map(|text| Part::from_text(&text));
         if let Some(one) = text.or(media) {
-            blocks.part(one, part.rest())
+            blocks.part(one, part.rest());
         } else {
             let kind = part.peek().iter().next().map_or_else(String::new, |(key, _)| key.to_owned());
             self.draft.note(Fate::Kept, &format!("`{kind}` part"));
@@ -403,7 +403,7 @@ fn write_result(message: &Message, name: &str, kept: Option<&Members<'_>>) -> Ra
     let text = message.text();
     let read = RawJson::new(&text).ok().filter(|_| text.trim_start().starts_with('{'));
     let response = read.unwrap_or_else(|| RawJson::object([("result", RawJson::from(&*text))]));
-    let rest = kept.map(|kept| kept.rest()).unwrap_or_default();
+    let rest = kept.map(Members::rest).unwrap_or_default();
     let (of_part, own): (Rest, Rest) = rest.into_iter().partition(|(key, _)| key.starts_with("part."));
     let own = own.into_iter().filter(|(key, _)| !matches!(&**key, "apart" | "role")).collect();
     let of_part: Rest =

@@ -169,7 +169,7 @@ fn content(draft: &mut Draft, content: Option<&RawValue>) -> (Content, Rest) {
             _ => None,
         };
         if let Some(part) = part {
-            parts.push(part)
+            parts.push(part);
         } else {
             draft.note(Fate::Kept, &format!("`{}` block", kind.unwrap_or_default()));
             kept.push(RawJson::from(block));

@@ -94,7 +94,7 @@ pub(crate) fn note_beside(transcript: &Transcript, format: &str, report: &mut Re
 /// Reports what was kept with a message for another format.
 pub(crate) fn note_origin(message: &Message, index: usize, format: &str, report: &mut Report) {
     let Some(origin) = message.get(ORIGIN) else { return };
-    for (name, _) in crate::blocks::look(origin).iter().flat_map(|origin| origin.iter()) {
+    for (name, _) in crate::blocks::look(origin).iter().flat_map(turnwise::transcript::formats::Object::iter) {
         if name != format {
             report.add(Fate::Dropped, &format!("detail of {name}"), format_args!("message {index}"));
         }

@@ -133,7 +133,7 @@ pub(crate) fn plain(message: &Message) -> RawJson {
         return whole;
     }
     let members = crate::blocks::look(&whole);
-    let left = members.iter().flat_map(|object| object.iter()).filter(|(key, _)| *key != ORIGIN);
+    let left = members.iter().flat_map(turnwise::transcript::formats::Object::iter).filter(|(key, _)| *key != ORIGIN);
     let left: Vec<(&str, RawJson)> = left.map(|(key, value)| (key, RawJson::from(value))).collect();
     RawJson::object(left)
 }

@@ -209,7 +209,7 @@ impl Writer for ShareGpt {
         let form = kept
             .as_ref()
             .and_then(|kept| kept.peek().text("form"))
-            .map_or_else(|| "conversations".to_owned(), |form| form.into_owned());
+            .map_or_else(|| "conversations".to_owned(), std::borrow::Cow::into_owned);
         let (mut turns, mut system, mut skip) = (Vec::new(), None, 0_usize);
         for (index, message) in transcript.conversation.messages().enumerate() {
             let kept = origin::of_message(message, NAME);
@@ -250,7 +250,7 @@ fn write_turns(
     report: &mut Report,
 ) {
     let from = kept.and_then(|kept| kept.peek().text("from"));
-    let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
+    let rest: Rest = kept.map(Members::rest).unwrap_or_default();
     let rest: Rest =
         rest.into_iter().filter(|(key, _)| !matches!(&**key, "from" | "value" | "span" | "beside")).collect();
     let mut turn = |from: &str, value: &str, rest: &Rest| {

@@ -192,7 +192,7 @@ fn write_output(
     };
     let mut own: Block = vec![("type", kind.as_deref().unwrap_or(usual).into()), ("call_id", id.into())];
     own.extend(output.map(|output| ("output", output)));
-    let rest: Rest = kept.map(|kept| kept.rest()).unwrap_or_default();
+    let rest: Rest = kept.map(Members::rest).unwrap_or_default();
     blocks::joined(own, &rest.into_iter().filter(|(key, _)| !OF_OUTPUT.contains(&&**key)).collect())
 }
 
