@@ -27,7 +27,7 @@ pub(crate) fn run(args: &args::Convert) -> Result<()> {
     let mut exporter = Exporter::new(output.writer()?, writer);
     let mut unread = 0;
     let mut number = 0;
-    while let Some(read) = imports.next() {
+    for read in imports.by_ref() {
         number += 1;
         let file = match read {
             Ok(import) => import.transcript,
