@@ -25,6 +25,17 @@ pub(crate) use fingerprint::Fingerprint;
 ///
 /// It is derived data: an empty ledger works, but everything is counted again. If it is used with
 /// another conversation, or with a copy that has diverged, it notices and counts only what differs.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Message};
+///
+/// let mut talk = Conversation::from_messages([Message::user("Name a river.")]);
+/// let (mut ledger, cost) = (Ledger::new(), ChatCost::for_model("gpt-4o"));
+/// let before = ledger.total(&talk, &cost);
+/// talk.push(Message::assistant("The Elbe."));
+/// assert!(ledger.total(&talk, &cost) > before); // only the new message was counted
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// The item that each ordinal stood for when it was counted.

@@ -20,6 +20,18 @@ use crate::error::{Advice, ErrorKind};
 /// A custom backend passes on its server's answer with [`status`](Self::status) or
 /// [`with_body`](Self::with_body). The messages given to the other constructors are taken for the
 /// backend's own words, and are in `Debug` too.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use turnwise::ErrorKind;
+/// use turnwise::backend::BackendError;
+///
+/// let error = BackendError::rate_limited(Some(Duration::from_secs(2)));
+/// assert!(error.is_retryable());
+/// let error = BackendError::status(401, r#"{"error":{"message":"invalid key"}}"#);
+/// assert_eq!(error.kind(), ErrorKind::Auth);
+/// ```
 #[derive(Clone)]
 pub struct BackendError(Box<Repr>);
 

@@ -100,6 +100,22 @@ struct About {
 }
 
 /// One branch of a conversation: a path from a root to an item without children.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message};
+///
+/// let mut talk = Conversation::from_messages([Message::user("Tell me a story.")]);
+/// let fox = talk.push(Message::assistant("A fox."));
+/// talk.undo();
+/// talk.push("Tell me another one.");
+///
+/// let branches: Vec<_> = talk.branches().map(|branch| (branch.leaf, branch.len, branch.is_current)).collect();
+/// assert_eq!(branches[0], (fox, 2, false));
+/// assert!(branches[1].2);
+/// talk.switch(fox)?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Branch {

@@ -167,6 +167,16 @@ impl Draft {
 }
 
 /// What happens to a message in a plan.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Fate, Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages = [Message::user("Hi"), Message::assistant("Hello!"), Message::user("Name a river.")];
+/// let plan = trim(&messages, &TokenBudget::limit(100), &SlidingWindow::tokens())?;
+/// assert!(plan.decisions().all(|decision| decision.fate == Fate::Kept && decision.fate.is_sent()));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -189,6 +199,15 @@ impl Fate {
 }
 
 /// Why messages are sent or not. The name in JSON is in brackets.
+///
+/// # Examples
+/// ```
+/// use turnwise::Reason;
+///
+/// assert_eq!(Reason::Pin.to_string(), "pinned");
+/// let mine = Reason::Other("off topic".into()); // of a strategy of your own
+/// assert_eq!(mine.to_string(), "off topic");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {

@@ -114,6 +114,21 @@ draft_through!(&S, Box<S>, Arc<S>);
 
 /// A cache for one strategy and one conversation, such as an index. The caller keeps it from plan
 /// to plan. A draft must not depend on its content.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, Recall, StrategyCache, TokenBudget};
+///
+/// let mut talk = Conversation::from_messages([Message::user("Name a river."), Message::assistant("The Elbe.")]);
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?;
+/// let (mut ledger, mut cache) = (Ledger::new(), StrategyCache::default());
+/// for question in ["Where does it end?", "How long is it?"] {
+///     talk.push(question);
+///     let plan = planner.plan(&talk, &mut ledger, &Recall::default(), &mut cache)?; // one cache for all plans
+///     assert_eq!(plan.evicted(), 0);
+/// }
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Default)]
 pub struct StrategyCache {
     own: Option<Box<dyn Any + Send + Sync>>,

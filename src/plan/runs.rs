@@ -25,6 +25,19 @@ use crate::tokens::ChatCost;
 ///
 /// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of
 /// `indexes`, `to` is exclusive; `apart` and `saved` are left out where they are empty or 0.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages: Vec<Message> = (1..=20).map(|n| Message::user(format!("This is message {n}."))).collect();
+/// let plan = trim(&messages, &TokenBudget::limit(100), &SlidingWindow::tokens())?;
+/// for run in plan.runs() {
+///     println!("messages {:?}: {:?} ({:?}), {} tokens", run.indexes, run.fate, run.reason, run.tokens);
+/// }
+/// assert_eq!(plan.runs()[0].messages(), plan.evicted());
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {

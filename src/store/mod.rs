@@ -181,6 +181,14 @@ impl fmt::Display for Revision {
 ///
 /// # Errors
 /// [`ErrorKind::Limit`] for one that is empty or has more than [`MAX_ID`] bytes.
+///
+/// # Examples
+/// ```
+/// use turnwise::store::check_id;
+///
+/// assert!(check_id("user/4711").is_ok());
+/// assert!(check_id("").is_err());
+/// ```
 pub fn check_id(id: &str) -> Result<()> {
     match id.len() {
         1..=MAX_ID => Ok(()),

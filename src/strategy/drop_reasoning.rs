@@ -11,6 +11,13 @@ use crate::plan::{Draft, Reason, Shrink, Strategy, StrategyCache, View};
 /// Leaves out the model's reasoning of earlier turns, once a request exceeds the high mark:
 /// `<think>` blocks, and members that hold reasoning, if they are sent at all. Use it as a step of
 /// a [`Ladder`](super::Ladder), like [`ClearTools`](super::ClearTools).
+///
+/// # Examples
+/// ```
+/// use turnwise::{DropReasoning, Ladder, SlidingWindow};
+///
+/// let strategy = Ladder::new().step(DropReasoning).step(SlidingWindow::tokens());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropReasoning;
 
