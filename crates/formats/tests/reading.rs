@@ -520,3 +520,36 @@ fn a_file_of_our_own_is_left_to_the_library_whatever_is_in_its_messages() {
         assert_eq!(imports.map(|read| read.unwrap().transcript.conversation.path().len()).sum::<usize>(), count);
     }
 }
+
+/// The next of a row of numbers that look random.
+fn random(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 33).unwrap()
+}
+
+#[test]
+fn a_sample_in_which_anything_was_exchanged_is_never_a_panic() {
+    const VALUES: &[&str] =
+        &["null", "5", "\"x\"", "[]", "{}", "[null]", "{\"type\":\"text\"}", "true", "1e999", "\"\\ud83d\""];
+    let mut state = 7;
+    for file in samples("formats") {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let starts: Vec<usize> = text.match_indices(": ").map(|(at, _)| at + 2).collect();
+        for _ in 0..20 {
+            let Some(at) = (!starts.is_empty()).then(|| starts[random(&mut state) % starts.len()]) else { break };
+            let mut value = serde_json::Deserializer::from_str(&text[at..]).into_iter::<serde::de::IgnoredAny>();
+            if value.next().is_none_or(|read| read.is_err()) {
+                continue;
+            }
+            let end = at + value.byte_offset();
+            let changed = format!("{}{}{}", &text[..at], VALUES[random(&mut state) % VALUES.len()], &text[end..]);
+            for format in [None, turnwise_formats::recognise(&text).map(|(format, _)| format)] {
+                let Ok(imports) = Imports::new(changed.as_bytes(), format) else { continue };
+                for import in imports.flatten() {
+                    assert!(turnwise::Transcript::from_json(&import.transcript.to_json()).is_ok(), "{changed}");
+                    common::written([import.transcript], "anthropic");
+                }
+            }
+        }
+    }
+}
