@@ -46,6 +46,11 @@ impl<'a> Text<'a> {
         &self.decoded.text
     }
 
+    /// How many half characters decoding has replaced.
+    pub(super) fn half_characters(&self) -> usize {
+        self.decoded.halves
+    }
+
     pub(super) fn into_text(self) -> Cow<'a, str> {
         self.decoded.text
     }
