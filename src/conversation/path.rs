@@ -8,9 +8,9 @@ use super::item::{Item, ItemId};
 use super::open_calls::OpenCalls;
 use crate::message::Message;
 
-/// The history as the user sees it: the items from the root to the current leaf. Positions, groups
-/// and turns are numbered from 0; the head is not included. Positions are in the order of the
-/// record, groups in that of a request: a late result belongs to the group of its calls.
+/// The current branch: the items from the root to the current leaf, without the head. Positions,
+/// groups and turns are numbered from 0. Positions follow the order of the record. Groups follow the
+/// order of sending, so a result that came late is grouped with its calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     conversation: &'a Conversation,
@@ -97,7 +97,7 @@ impl<'a> Path<'a> {
         self.index().groups.len()
     }
 
-    /// The group with this index; an empty one after the last if there is none.
+    /// The group with this index; an empty group if there is none.
     pub fn group(self, index: usize) -> Group<'a> {
         Group { path: self, index }
     }
@@ -123,8 +123,8 @@ impl<'a> Path<'a> {
     }
 
     /// The positions from the start of the first of these groups to the start of the group after
-    /// them. If [`is_split`](Self::is_split) is true at either end, the range contains results of
-    /// other groups, or misses results of these groups.
+    /// them. If [`is_split`](Self::is_split) is true at either end, it may include late results of
+    /// other groups, or lack those of these groups.
     pub fn positions(self, groups: Range<usize>) -> Range<usize> {
         self.index().start(groups.start)..self.index().start(groups.end)
     }
@@ -155,8 +155,8 @@ impl<'a> Path<'a> {
         self.index().late_in(from..self.len(), groups)
     }
 
-    /// The newest item of all groups up to and including this one. As long as it is the same
-    /// recording, these groups are the same.
+    /// The newest item of all groups up to and including this one. While it is the same
+    /// item, these groups are unchanged.
     pub fn newest_item(self, group: usize) -> Option<&'a Item> {
         self.item(self.index().newest_position(group)?)
     }
@@ -167,8 +167,8 @@ impl<'a> Path<'a> {
         self.index().open.as_ref().map(|open| (self.group(open.group as usize), &*open.calls))
     }
 
-    /// The groups that cannot be sent, oldest first, from `group` on: orphan results, and calls
-    /// without results.
+    /// The groups that cannot be sent, oldest first, starting with the group `from`: results without
+    /// a call, and calls of which at least one has no result.
     pub fn faults(self, from: usize) -> impl Iterator<Item = Group<'a>> {
         let faults = &self.index().faults;
         let first = faults.partition_point(|&fault| (fault as usize) < from);
@@ -224,9 +224,9 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The atom of trimming: a single message, or an assistant message with its tool calls and their
-/// results. A result belongs to the calls anywhere up to the next reply; a user message in between
-/// is a group of its own, after them.
+/// The smallest unit that is trimmed: a single message, or an assistant message with its tool calls
+/// and their results. A result may come at any point before the next reply; a user message in
+/// between is a group of its own, after that of the calls.
 ///
 /// # Examples
 /// ```
@@ -278,7 +278,7 @@ impl<'a> Group<'a> {
         self.messages().next()
     }
 
-    /// Its last item: that of the newest result, where it has calls.
+    /// Its last item: for calls, the newest result.
     pub fn last_item(self) -> Option<&'a Item> {
         self.items().next_back()
     }

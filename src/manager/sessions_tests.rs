@@ -156,8 +156,8 @@ fn hostile_ids_are_conversations_of_their_own_inside_the_folder() {
     assert!(inside, "{:?}", files(folder.path()));
     for wrong in ["", &"x".repeat(65), &"x".repeat(70)] {
         assert_eq!(kind(block_on(sessions.open(wrong))), ErrorKind::Limit);
-        assert_eq!(kind(block_on(sessions.open_existing(wrong))), ErrorKind::Limit);
-        assert_eq!(kind(block_on(sessions.delete(wrong))), ErrorKind::Limit);
+        assert_eq!(kind(block_on(sessions.open_existing(wrong))), ErrorKind::NotFound);
+        assert_eq!(kind(block_on(sessions.delete(wrong))), ErrorKind::NotFound);
         assert_eq!(kind(template(0).open_in(folder.path(), wrong)), ErrorKind::Limit);
         assert_eq!(kind(template(0).id(wrong).build()), ErrorKind::Limit);
     }
