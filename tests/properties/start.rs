@@ -24,6 +24,7 @@ const TRIMMING: [&str; 9] = [
     "tools:keep=1",
     "ladder",
     "summarize:tokens=20,role=assistant",
+    "summarize:tokens=20,recall=yes",
 ];
 
 /// Leaves out what it is told to by index, as a strategy from outside may.
