@@ -11,7 +11,7 @@ use crate::each_case;
 use crate::generate::{self, chance};
 use crate::plans::{budget, bytes, cost_of, words};
 
-const STRATEGIES: [&str; 25] = [
+const STRATEGIES: [&str; 26] = [
     "everything",
     "window",
     "window:messages=7",

@@ -14,7 +14,7 @@ use crate::generate::{self, Talk, chance};
 use crate::judge::Input;
 use crate::plans::{budget, bytes, cost_of};
 
-const TRIMMING: [&str; 9] = [
+const TRIMMING: [&str; 10] = [
     "window",
     "window:messages=3",
     "window:turns=1,start=user",

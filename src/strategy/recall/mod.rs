@@ -23,7 +23,8 @@ use terms::Stem;
 
 /// Keeps the groups that share words with the user message to be answered, and the newest groups: a
 /// part of the room is always reserved for these, and they get what remains. A question that says
-/// little on its own ("And what was it?") is looked up with words of the user messages before it.
+/// little on its own ("And what was it?") is looked up with words of the user messages before it. A
+/// question that names a day, month or year (`7 May`, `last Tuesday`) finds what was recorded then.
 /// If a question shares no word with the conversation, the newest groups are sent.
 ///
 /// Of long messages that do not fit, passages are sent: those that are related to the question, and
