@@ -12,7 +12,7 @@ use super::*;
 use crate::backend::{Answer, ChatEvent, Scripted};
 use crate::budget::TokenBudget;
 use crate::error::{Error, ErrorKind};
-use crate::message::ToolCall;
+use crate::message::{Message, ToolCall};
 use crate::strategy::Summarize;
 use crate::tokens::CounterFn;
 
@@ -58,7 +58,7 @@ impl Observer for Diary {
 
 /// Waits for what happens on another thread.
 fn wait_until(holds: impl Fn() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         if holds() {
             return;
         }

@@ -14,6 +14,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::text::thousands;
 
 /// What would have to change for a message to be sent. `Display` describes it in a sentence or two.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Planner, SlidingWindow, StrategyCache, TokenBudget};
+///
+/// let mut talk = Conversation::new();
+/// let first = talk.push("This is message 1.");
+/// (2..=20).for_each(|n| drop(talk.push(format!("This is message {n}."))));
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(100))?;
+/// let window = SlidingWindow::tokens();
+/// let plan = planner.plan(&talk, &mut Ledger::new(), &window, &mut StrategyCache::default())?;
+/// let needs = plan.to_keep(first, &window)?;
+/// println!("{needs}");
+/// assert!(needs.limit.is_some_and(|limit| limit > 100));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToKeep {
@@ -96,7 +112,7 @@ impl Plan {
     /// The smallest limit at which a group is kept, between this one and the one under which the
     /// whole path fits.
     fn limit_to_keep(&self, group: usize, input: PlanInput<'_>, strategy: &dyn Strategy) -> Option<u64> {
-        let whole = input.before + self.sums.tokens(0..self.record().path().groups());
+        let whole = input.before + self.sums.tokens(0..self.record().path().group_count());
         let least = self.budget.limit.saturating_add(1);
         let enough = self.budget.limit_for(whole).max(least);
         let mut cache = StrategyCache::default();

@@ -8,13 +8,13 @@ use super::shrink::{Shrink, Shrinker};
 use super::summary::{self, SummaryUse};
 use crate::bisect::first_where;
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, GroupState, Path, Summary, SummaryId};
+use crate::conversation::{Conversation, Group, GroupState, Path, Summary, SummaryId};
 use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
 
 /// Why a group is sent whatever the strategy drafts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Required {
     /// It contains a pinned item.
@@ -60,6 +60,10 @@ impl RequiredGroups {
             RequiredGroup { group, why, sum }
         };
         Self(groups.into_iter().map(with_sum).collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = RequiredGroup> {
@@ -125,11 +129,33 @@ fn asked(path: Path<'_>, group: usize) -> Option<usize> {
 }
 
 fn newest_ready(path: Path<'_>) -> Option<usize> {
-    (0..path.groups()).rev().find(|&group| path.group(group).state() == GroupState::Ready)
+    path.groups().rfind(|group| group.state() == GroupState::Ready).map(Group::index)
 }
 
 /// What a strategy knows about a conversation: the path in groups, their costs, and the available
 /// room. Copies are cheap. For an example see [`Strategy`](super::Strategy).
+///
+/// # Examples
+/// A strategy that leaves out every group of more than 500 tokens:
+/// ```
+/// use std::borrow::Cow;
+/// use turnwise::{Draft, Reason, Result, Strategy, StrategyCache, View};
+///
+/// #[derive(Debug)]
+/// struct Short;
+///
+/// impl Strategy for Short {
+///     fn spec(&self) -> Cow<'static, str> {
+///         "short".into()
+///     }
+///
+///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+///         let is_long = |group: &usize| view.tokens(*group..*group + 1) > 500;
+///         let long = (0..view.path().group_count()).filter(is_long);
+///         Ok(long.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("long".into()))))
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub(super) conversation: &'a Conversation,
@@ -192,7 +218,7 @@ impl<'a> View<'a> {
 
     /// The tokens of the request that sends everything that earlier steps have left.
     pub(crate) fn request(&self) -> u64 {
-        self.fixed.saturating_add(self.tokens(0..self.path().groups()))
+        self.fixed.saturating_add(self.tokens(0..self.path().group_count()))
     }
 
     /// As [`tokens`](Self::tokens), including what earlier steps took away.
@@ -323,7 +349,7 @@ impl<'a> View<'a> {
     /// The first group, not before `from`, such that all optional groups from it on fit into `room`
     /// tokens.
     pub fn tail(&self, from: usize, room: u64) -> usize {
-        let groups = self.path().groups();
+        let groups = self.path().group_count();
         first_where(from..groups, |start| self.tokens(start..groups) <= room)
     }
 

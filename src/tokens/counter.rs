@@ -10,6 +10,24 @@ use super::Count;
 ///
 /// Implement it for a tokenizer that this crate does not have; [`CounterFn`] makes one from a
 /// function.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Count, TokenCounter};
+///
+/// struct Characters;
+///
+/// impl TokenCounter for Characters {
+///     fn id(&self) -> &str {
+///         "characters/1"
+///     }
+///
+///     fn count(&self, text: &str) -> Count {
+///         Count::exact(text.chars().count() as u64)
+///     }
+/// }
+/// assert_eq!(Characters.count("Hello").tokens, 5);
+/// ```
 pub trait TokenCounter: Send + Sync {
     /// The name under which its counts are stored. A counter that counts differently needs another
     /// name.
@@ -73,19 +91,26 @@ count_through!(&C, Box<C>, Arc<C>);
 /// ```
 /// use turnwise::tokens::{CounterFn, TokenCounter};
 ///
-/// let words = CounterFn::new("words", |text| text.split_whitespace().count() as u64);
+/// let words = CounterFn::estimating("words", |text| text.split_whitespace().count() as u64);
 /// assert_eq!(words.count("two words").tokens, 2);
+/// assert!(!words.count("two words").exact);
 /// ```
 #[derive(Clone)]
 pub struct CounterFn<F> {
     id: Box<str>,
     count: F,
+    is_exact: bool,
 }
 
 impl<F: Fn(&str) -> u64 + Send + Sync> CounterFn<F> {
-    /// A counter with this name.
+    /// A counter with this name, of a tokenizer that counts what the server counts.
     pub fn new(id: &str, count: F) -> Self {
-        Self { id: id.into(), count }
+        Self { id: id.into(), count, is_exact: true }
+    }
+
+    /// A counter with this name that estimates: its counts are marked with `~`.
+    pub fn estimating(id: &str, count: F) -> Self {
+        Self { is_exact: false, ..Self::new(id, count) }
     }
 }
 
@@ -95,7 +120,7 @@ impl<F: Fn(&str) -> u64 + Send + Sync> TokenCounter for CounterFn<F> {
     }
 
     fn count(&self, text: &str) -> Count {
-        Count::exact((self.count)(text))
+        Count { tokens: (self.count)(text), exact: self.is_exact }
     }
 }
 
