@@ -115,7 +115,7 @@ impl Summarize {
         match (self.recall, known) {
             (Some(recall), Some(known)) => {
                 let room = view.budget().high.saturating_sub(view.required_tokens());
-                let room = room.saturating_sub(known.tokens + view.tokens(cut..view.path().groups()));
+                let room = room.saturating_sub(known.tokens + view.tokens(cut..view.path().group_count()));
                 let draft = recall.before(view, cache, cut, room);
                 Ok(draft.summarized_beside_originals(known.id, self.role.clone()))
             }

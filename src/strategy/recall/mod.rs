@@ -138,7 +138,7 @@ fn worth_of_short(score: u128, tokens: u64) -> u64 {
 
 /// Whether a conversation is a chat of short messages.
 fn are_short(view: &View<'_>) -> bool {
-    let groups = view.path().groups();
+    let groups = view.path().group_count();
     view.tokens(0..groups) <= SHORT.saturating_mul(groups as u64)
 }
 
