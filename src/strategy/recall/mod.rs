@@ -233,13 +233,13 @@ impl Recall {
 impl Recall {
     /// What is sent of the groups before `start` in so much room, when all groups from `start` on
     /// are sent.
-    pub(super) fn before(&self, view: &View<'_>, cache: &mut StrategyCache, start: usize, room: u64) -> Draft {
+    pub(super) fn before(self, view: &View<'_>, cache: &mut StrategyCache, start: usize, room: u64) -> Draft {
         self.select(view, cache, |_| Selection::from(view, start, room))
     }
 
     /// Adds the best candidates to what is sent in any case.
     fn select<'a>(
-        &self,
+        self,
         view: &'a View<'a>,
         cache: &mut StrategyCache,
         given: impl FnOnce(&mut Texts<'_>) -> Selection<'a>,
