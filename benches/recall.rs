@@ -203,7 +203,7 @@ fn split(question: &Question) -> Vec<Message> {
     vec![Message::user(first.join(" ")), Message::assistant("Go on."), Message::user(rest.join(" "))]
 }
 
-/// The least that is wanted at 4,000 tokens of LoCoMo.
+/// The least that is wanted at 4,000 tokens of `LoCoMo`.
 const LEAST: [(&str, f64); 5] = [
     ("recall", 85.0),
     ("ladder", 80.0),

@@ -82,7 +82,7 @@ fn message(value: &Value) -> Message {
     }
 }
 
-/// The time of a message: milliseconds since 1970, or as LoCoMo writes it (`1:56 pm on 8 May,
+/// The time of a message: milliseconds since 1970, or as the set `LoCoMo` writes it (`1:56 pm on 8 May,
 /// 2023`), taken as UTC.
 fn time(value: &Value) -> Timestamp {
     let millis = value.as_i64().or_else(|| written(value.as_str()?));
