@@ -1,6 +1,6 @@
 use super::*;
 use crate::budget::TokenBudget;
-use crate::conversation::{Conversation, Timestamp};
+use crate::conversation::{Conversation, Item, Timestamp};
 use crate::ledger::Ledger;
 use crate::message::{Message, ToolCall};
 use crate::plan::{Fate, Plan, Planner};
@@ -160,7 +160,7 @@ fn a_question_with_a_date_finds_what_was_said_then() {
 #[test]
 fn what_points_back_to_a_question_with_a_date_borrows_the_date() {
     let mut talk = diary(&[], "What was on 21 May 2023?");
-    let asked = talk.path().items().next_back().map(|item| item.created_at()).unwrap();
+    let asked = talk.path().items().next_back().map(Item::created_at).unwrap();
     talk.push_at(Message::assistant("Hm"), asked);
     talk.push_at(Message::user("Thanks. And what else?"), asked);
     assert!(kept(&plan(&talk, 60, Recall::new()), &Reason::Recalled).contains(&20));
