@@ -21,6 +21,11 @@ impl<'a> Members<'a> {
         Object::of(value).map(|object| Self { object, taken: Vec::new() })
     }
 
+    /// The object that a text is.
+    pub(crate) fn of_text(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(|object| Self { object, taken: Vec::new() })
+    }
+
     /// The object, for a look without taking anything.
     pub(crate) fn peek(&self) -> &Object<'a> {
         &self.object

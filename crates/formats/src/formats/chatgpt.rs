@@ -143,9 +143,7 @@ impl Branch {
         let mut author = message.object("author");
         let role = author.as_mut().and_then(|author| author.text("role")).unwrap_or_default().into_owned();
         let recipient = message.text("recipient").unwrap_or_default().into_owned();
-        let hidden = message.peek().object("metadata").is_some_and(|metadata| {
-            metadata.get("is_visually_hidden_from_conversation").is_some_and(|value| value.get() == "true")
-        });
+        let hidden = is_hidden(&message);
         let weight = message.number("weight").unwrap_or(1.0);
         let said = message.object("content").map(|content| read_content(draft, content)).unwrap_or_default();
         let is_empty = said.parts.iter().all(|part| part.text().is_some_and(str::is_empty)) && said.kept.is_empty();
@@ -256,6 +254,14 @@ impl Branch {
         }
         node
     }
+}
+
+/// Whether the program did not show a message. Of most messages, the metadata are not parsed.
+fn is_hidden(message: &Members<'_>) -> bool {
+    const MARK: &str = "is_visually_hidden_from_conversation";
+    let metadata = message.peek().get("metadata").filter(|metadata| metadata.get().contains(MARK));
+    let mark = metadata.and_then(Members::of).map(|metadata| metadata.is_true(MARK));
+    mark == Some(true)
 }
 
 /// The content of a message: what a chat can say, and what it cannot.

@@ -43,7 +43,10 @@ pub(crate) fn value(text: &str) -> Result<&RawValue, Error> {
 
 /// The one value of a text, an object.
 pub(crate) fn members<'a>(text: &'a str, what: &str) -> Result<Members<'a>, Error> {
-    Members::of(value(text)?).ok_or_else(|| invalid(format!("{what} is not an object")))
+    match Members::of_text(text) {
+        Some(members) => Ok(members),
+        None => value(text).and_then(|_| Err(invalid(format!("{what} is not an object")))),
+    }
 }
 
 /// The elements of an array, or all values of a text that is not an array, and how many lines were
