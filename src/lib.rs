@@ -295,7 +295,9 @@ pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::Ledger;
 #[doc(inline)]
-pub use manager::{Approval, Builder, ConversationManager, Exchange, Observer, Reply, Sessions, Summarizer, ToolSet};
+pub use manager::{
+    Approval, Builder, ConversationManager, Exchange, Json, Observer, Reply, Sessions, Summarizer, ToolSet,
+};
 #[doc(inline)]
 pub use message::{Content, Message, Role, ToolCall};
 #[doc(inline)]
