@@ -20,7 +20,7 @@ async fn main() -> Result<()> {
         .function("today", "The date", async |(): ()| "2026-11-27")?;
     let calls = ["status", "refund"].map(|name| ToolCall::function(name, name, r#"{"number":1234}"#));
     let script = Scripted::default().and(calls).and("It is lost. A colleague will refund it.");
-    let chat = ConversationManager::builder("gpt-4o-mini").tools(&tools).backend(script).build()?;
+    let chat = ConversationManager::builder("gpt-4o-mini").backend(script).build()?;
 
     let agent = chat.run_tools("My order 1234 never arrived. Please refund it.", tools);
     let reply = agent.approve(async |calls| calls.iter().map(decide).collect()).await?;

@@ -56,7 +56,7 @@ impl ConversationManager {
     /// conversation does not end in calls.
     ///
     /// [`respond`](Self::respond) needs results for those that are not
-    /// [finished](Outcome::Finished).
+    /// [finished](Outcome::Finished); [`abandon_calls`](Self::abandon_calls) closes all of them.
     pub fn open_calls(&self) -> Vec<OpenCall> {
         open_calls(&self.snapshot())
     }

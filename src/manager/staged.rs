@@ -121,7 +121,8 @@ impl Open {
             );
             return Err(Error::new(ErrorKind::UnansweredCalls, detail));
         }
-        let what_to_do = "continue with `resume_tools`, `respond` with their results, or close them with `abandon_calls`";
+        let what_to_do =
+            "continue with `resume_tools`, `respond` with their results, or close them with `abandon_calls`";
         Err(unanswered(&missing, what_to_do))
     }
 
@@ -180,7 +181,10 @@ impl Open {
         let detail = match self.calls.len() {
             _ if why == Unpaired::Answered => format!("two results for `{id}`; each call has one"),
             0 => format!("there is no open call for the result of `{id}`"),
-            _ => format!("there is no open call for the result of `{id}`; open: {}", names(&self.calls.iter().collect::<Vec<_>>())),
+            _ => format!(
+                "there is no open call for the result of `{id}`; open: {}",
+                names(&self.calls.iter().collect::<Vec<_>>())
+            ),
         };
         Error::new(ErrorKind::UnknownCall, detail)
     }

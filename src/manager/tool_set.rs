@@ -17,9 +17,9 @@ use crate::text::{described, shortened};
 /// The longest name of a tool that the API takes.
 const MAX_NAME: usize = 64;
 
-/// Tools, each with the async function that runs it. One set gives a manager the definitions that
-/// are sent, and a [tool loop](super::ToolLoop) what to run: a tool cannot be offered under one
-/// name and run under another.
+/// Tools, each with the async function that runs it. A [tool loop](super::ToolLoop) sends the
+/// definitions of its set and runs the calls with it, so a tool cannot be offered under one name
+/// and run under another, and the manager needs no definitions of its own.
 ///
 /// The arguments of a call are read as the type that the function takes. Where they do not fit, and
 /// where a model calls a tool that does not exist, no function is called and the model is told what
@@ -70,8 +70,7 @@ const MAX_NAME: usize = 64;
 ///
 /// # let call = ToolCall::function("1", "weather", "{\"city\":\"Oslo\"}");
 /// # let backend = Scripted::default().and([call]).and("It rains.");
-/// let builder = ConversationManager::builder("gpt-4o-mini").backend(backend);
-/// let chat = builder.tools(&tools).build()?;
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
 /// let reply = chat.run_tools("Do I need an umbrella in Oslo?", tools).await?;
 /// assert_eq!(chat.history()[2].text(), "rain in Oslo");
 /// # assert_eq!(reply.text(), "It rains.");
@@ -369,10 +368,7 @@ fn arguments<A: DeserializeOwned>(call: &ToolCall) -> Result<A, String> {
     };
     read.map_err(|error| {
         let why = described(&error);
-        format!(
-            "the arguments of `{}` do not fit: {why}; nothing was run, correct them and call again",
-            call.name()
-        )
+        format!("the arguments of `{}` do not fit: {why}; nothing was run, correct them and call again", call.name())
     })
 }
 
