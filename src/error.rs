@@ -467,6 +467,13 @@ fn cause_in_words(cause: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
+/// For `?` in programs that read or write something themselves: of the kind [`ErrorKind::Io`].
+impl From<std::io::Error> for Error {
+    fn from(source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, source.to_string()).because(source)
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.0.source {

@@ -109,7 +109,7 @@ impl ConversationManager {
     /// What [`send`](Self::send) would send (a dry run).
     ///
     /// # Errors
-    /// Those of [`Planner::plan`].
+    /// Those of [`Planner::plan`](crate::Planner::plan).
     ///
     /// # Examples
     /// ```

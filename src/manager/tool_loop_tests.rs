@@ -7,7 +7,7 @@ use super::*;
 use crate::backend::{BackendError, ChatEvent, ChatReply, FinishReason, Scripted};
 use crate::budget::TokenBudget;
 use crate::error::ErrorKind;
-use crate::message::{Role, ToolCall};
+use crate::message::{Message, Role, ToolCall};
 use crate::tokens::CounterFn;
 
 fn call(id: &str) -> ToolCall {

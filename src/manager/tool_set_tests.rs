@@ -8,7 +8,8 @@ use super::*;
 use crate::backend::Scripted;
 use crate::budget::TokenBudget;
 use crate::error::{Error, ErrorKind};
-use crate::message::ToolCall;
+use crate::message::{Message, ToolCall};
+use crate::request::Tool;
 use std::time::Duration;
 
 #[derive(Deserialize)]
