@@ -101,8 +101,8 @@ pub trait ToolHandler: Send + Sync {
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not the result of a tool call, which is sent to the model as text",
-    label = "returns `{Self}`",
+    message = "a tool cannot return `{Self}`: its result is sent to the model as text",
+    label = "this tool returns `{Self}`",
     note = "return a `String`, `&str`, `serde_json::Value` or `Content`, or a `Result` of one of them",
     note = "wrap a type that implements `serde::Serialize` to send it as JSON: `turnwise::Json(value)`"
 )]

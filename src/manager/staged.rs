@@ -55,7 +55,10 @@ pub(super) fn push(record: &mut Conversation, message: Message) -> Result<ItemId
     let open = Open::of(record);
     if !message.is_result() {
         open.check_none()?;
-    } else if let Ok(place) = open.waiting.clone().answer(&message) {
+    }
+    // The record's own order: of calls with one id, the first is answered.
+    let answered = record.path().open_calls().and_then(|(_, calls)| calls.clone().answer(&message).ok());
+    if let Some(place) = answered {
         open.check_kept(place, &message)?;
     }
     Ok(record.push(message))
@@ -145,7 +148,7 @@ impl Open {
     fn results(&self, given: &[Message]) -> Result<Vec<Message>> {
         let mut waiting = self.waiting.clone();
         let mut results = Vec::with_capacity(self.calls.len());
-        for result in given {
+        for result in self.without_recorded(given) {
             if !result.is_result() {
                 return Err(invalid(&format!("a {} message is not the result of a call", result.role().as_str())));
             }
@@ -174,6 +177,22 @@ impl Open {
             results.sort_by_key(|(place, _)| *place);
         }
         Ok(results.into_iter().map(|(_, result)| result).collect())
+    }
+
+    /// The given results without those that are recorded already, each of which is left out once.
+    fn without_recorded<'a>(&'a self, given: &'a [Message]) -> impl Iterator<Item = &'a Message> {
+        let recorded = |call: &'a OpenCall| match &call.outcome {
+            Outcome::Finished(result) => Some(result),
+            Outcome::Waiting | Outcome::Started => None,
+        };
+        let mut recorded: Vec<&Message> = self.calls.iter().filter_map(recorded).collect();
+        given.iter().filter(move |&result| match recorded.iter().position(|&kept| kept == result) {
+            Some(known) => {
+                recorded.swap_remove(known);
+                false
+            }
+            None => true,
+        })
     }
 
     fn unknown(&self, result: &Message, why: Unpaired) -> Error {

@@ -417,6 +417,31 @@ fn a_finished_call_keeps_its_result_whatever_is_given_for_it() {
 }
 
 #[test]
+fn the_results_of_calls_with_one_id_are_kept_too() {
+    for responds in [true, false] {
+        let script = Scripted::default().and("done");
+        let chat = chat(&script);
+        chat.push("a").unwrap();
+        let calls = chat.push(Message::calls([call("1"), call("1")])).unwrap();
+        chat.edit_record(|record| {
+            record.note_result(calls, 0, Message::tool("1", "first"));
+            Ok(())
+        })
+        .unwrap();
+        let results: Vec<Message> = chat.open_calls().iter().map(|open| open.result("stopped")).collect();
+        if responds {
+            block_on(chat.respond(results).into_future()).unwrap();
+        } else {
+            assert_eq!(chat.push(Message::tool("1", "stopped")).unwrap_err().kind(), ErrorKind::UnknownCall);
+            for result in results {
+                chat.push(result).unwrap();
+            }
+        }
+        assert_eq!(texts(&chat)[2..4], ["first", "stopped"]);
+    }
+}
+
+#[test]
 fn a_refusal_names_only_calls_that_have_no_result() {
     let chat = stopped(&Scripted::default());
     let error = block_on(chat.send("b").into_future()).unwrap_err();
