@@ -24,6 +24,8 @@ pub struct Draft {
     pub(super) shrinks: Vec<(usize, Shrink, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
     pub(super) summary: Option<(SummaryId, Role)>,
+    /// Whether the summary replaces only those of its groups that are left out.
+    pub(super) keeps_originals: bool,
     pub(crate) summary_request: Option<SummaryRequest>,
     /// What the steps of a ladder did; empty for any other strategy.
     pub(crate) steps: Vec<Step>,
@@ -36,6 +38,7 @@ impl Draft {
         shrinks: Vec::new(),
         marks: Vec::new(),
         summary: None,
+        keeps_originals: false,
         summary_request: None,
         steps: Vec::new(),
     };
@@ -130,6 +133,14 @@ impl Draft {
         self
     }
 
+    /// As [`summarized`](Self::summarized), but sends those of its groups that the draft does not
+    /// leave out, in their place before the summary: the originals of what the summary may have
+    /// lost.
+    pub fn summarized_beside_originals(self, by: SummaryId, role: Role) -> Self {
+        let keeps_originals = self.keeps_originals || self.summary.is_none();
+        Self { keeps_originals, ..self.summarized(by, role) }
+    }
+
     /// Requests a summary that would be worth making. If it is not made, the plan is sent as it is.
     pub fn request_summary(mut self, request: SummaryRequest) -> Self {
         self.summary_request = Some(request);
@@ -152,6 +163,7 @@ impl Draft {
         self.evictions.extend(other.evictions);
         self.reasons.extend(other.reasons);
         self.shrinks.extend(other.shrinks);
+        self.keeps_originals |= self.summary.is_none() && other.keeps_originals;
         self.summary = self.summary.or(other.summary);
         self.summary_request = self.summary_request.or(other.summary_request);
         self.marks.extend(other.marks.into_iter().map(|(name, group)| (format!("{prefix}{name}").into(), group)));

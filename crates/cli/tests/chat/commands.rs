@@ -104,7 +104,7 @@ fn a_chat_adds_its_turns_to_a_journal() {
     std::fs::write(&file, format!("{before}{torn}")).unwrap();
     let ran = turnwise(&folder, &stub, "chat talk.jsonl --model gpt-4o", "b\n/undo\n");
     assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
-    assert!(text(&ran.stderr).contains("16 bytes of a save that was not finished"), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("15 bytes of a save that was not finished"), "{}", text(&ran.stderr));
     assert!(std::fs::read_to_string(&file).unwrap().starts_with(&before));
     assert_eq!(said(&folder, "talk.jsonl"), ["a", "one"]);
     assert_eq!(saved(&folder, "talk.jsonl").conversation.branches().count(), 1);
