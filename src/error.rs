@@ -84,7 +84,8 @@ pub enum ErrorKind {
     /// The conversation ends with tool calls that have no result yet, and the new message is not a
     /// result.
     UnansweredCalls,
-    /// A result was given for a call that is not open at the end of the path.
+    /// A result was given for a call that is not open at the end of the path, or that has run and
+    /// has another result.
     UnknownCall,
     /// A tool's handler failed, in a tool loop that stops at failures.
     ToolFailed,
@@ -95,6 +96,9 @@ pub enum ErrorKind {
     InvalidTool,
     /// A tool loop was stopped so that a person can decide about its calls; none of them was run.
     ApprovalNeeded,
+    /// The function that approves the calls of a tool loop returned more or fewer decisions than
+    /// there are calls, which is a mistake in that function; none of the calls was run.
+    InvalidApproval,
     // Arguments.
     /// A request parameter is not allowed here, because the conversation sets that field itself.
     InvalidParam,
@@ -184,6 +188,7 @@ impl ErrorKind {
             Self::OutcomeUnknown => "outcome unknown",
             Self::InvalidTool => "invalid tool",
             Self::ApprovalNeeded => "approval needed",
+            Self::InvalidApproval => "invalid approval",
             Self::CutCall => "call cut off",
             Self::NewerFormat => "newer format",
             Self::ForeignFormat => "another format",

@@ -77,7 +77,7 @@ pub use builder::Builder;
 use builder::Setup;
 pub use exchange::Exchange;
 pub use failure::{FailedExchange, UnsavedExchange};
-pub use handler::{HandlerError, ToolHandler, ToolOutput};
+pub use handler::{HandlerError, Json, ToolHandler, ToolOutput};
 pub use observer::Observer;
 pub use open_calls::{OpenCall, Outcome};
 pub use prompts::SummaryPrompts;

@@ -146,8 +146,8 @@ impl Builder {
         if let Some(dialect) = &setup.dialect {
             file.set_dialect(dialect);
         }
-        // The file gets model and tools when it is saved.
-        let of_file = std::mem::take(&mut file.tools);
+        // The file gets the model and the manager's tools when it is saved.
+        let of_file = if file.has_loop_tools() { Vec::new() } else { std::mem::take(&mut file.tools) };
         let planner =
             setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.dialect()?)?;
         file.model = None;

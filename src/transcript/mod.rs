@@ -73,6 +73,10 @@ pub const FORMAT: u64 = 1;
 /// The member of a file with its dialect. An older version keeps it like other unknown members.
 const WIRE_KEY: &str = "turnwise_dialect";
 
+/// The member of a file whose tool definitions are those of its last tool loop, which a message
+/// outside such a loop is not sent with.
+const LOOP_TOOLS_KEY: &str = "turnwise_loop_tools";
+
 /// Decodes the bytes of a file: UTF-8, or UTF-16 as PowerShell 5 writes it, and removes a byte
 /// order mark. Half a character (a lone surrogate) becomes U+FFFD.
 ///
@@ -188,6 +192,20 @@ impl Transcript {
         match self.extra.iter().find(|(key, _)| key == WIRE_KEY).and_then(|(_, value)| value.parse::<String>().ok()) {
             Some(written) => written.parse(),
             None => Ok(Dialect::default()),
+        }
+    }
+
+    /// Whether the tool definitions are those of a tool loop, and not sent otherwise.
+    pub(crate) fn has_loop_tools(&self) -> bool {
+        self.extra.iter().any(|(key, value)| key == LOOP_TOOLS_KEY && value.as_str() == "true")
+    }
+
+    /// Sets the tool definitions, which are those of the manager or of a tool loop.
+    pub(crate) fn set_tools(&mut self, tools: Vec<Tool>, of_loop: bool) {
+        self.tools = tools;
+        if of_loop != self.has_loop_tools() {
+            self.extra.retain(|(key, _)| key != LOOP_TOOLS_KEY);
+            self.extra.extend(of_loop.then(|| (LOOP_TOOLS_KEY.to_owned(), true.into())));
         }
     }
 
