@@ -121,12 +121,15 @@ impl ConversationManager {
     }
 
     /// Records a message without sending it. While the conversation ends in
-    /// [open calls](Self::open_calls), only their results are accepted, as in a
-    /// [`send`](Self::send). ([`edit_record`](Self::edit_record) checks nothing.)
+    /// [open calls](Self::open_calls), only their results are accepted, and what the user says
+    /// meanwhile: the calls can still be answered after it, until the next reply. A
+    /// [`send`](Self::send) after it gives them up; close them with
+    /// [`abandon_calls`](Self::abandon_calls) before, so that the model reads why.
+    /// ([`edit_record`](Self::edit_record) checks nothing.)
     ///
     /// # Errors
-    /// - [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) for another message than
-    ///   a result while calls are open; [`abandon_calls`](Self::abandon_calls) closes them.
+    /// - [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) for a message of the model
+    ///   or an instruction while calls are open.
     /// - [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that has
     ///   run and has another result.
     /// - Those of [`edit_record`](Self::edit_record), such as

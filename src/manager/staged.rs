@@ -50,10 +50,11 @@ pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation>
 }
 
 /// Records a message without sending it. While calls are open at the end of the path, only results
-/// are accepted, and for a call that has run only the one that it has.
+/// are accepted, and what the user says meanwhile, which can be answered once the results are there.
+/// Of a call that has run, only the result that it has is accepted.
 pub(super) fn push(record: &mut Conversation, message: Message) -> Result<ItemId> {
     let open = Open::of(record);
-    if !message.is_result() {
+    if !message.is_result() && *message.role() != Role::User {
         open.check_none()?;
     }
     // The record's own order: of calls with one id, the first is answered.

@@ -495,16 +495,19 @@ fn no_calls_are_given_up_while_their_loop_runs() {
 }
 
 #[test]
-fn a_message_is_not_recorded_after_open_calls_unless_it_is_a_result() {
+fn after_open_calls_only_results_and_what_the_user_says_are_recorded() {
     let script = Scripted::default().and([call("1")]);
     let chat = chat(&script);
     block_on(chat.send("a").into_future()).unwrap();
-    for message in ["Never mind".into(), Message::assistant("x"), Message::system("x"), Message::calls([call("2")])] {
+    for message in [Message::assistant("x"), Message::system("x"), Message::calls([call("2")])] {
         let error = chat.push(message).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnansweredCalls);
         assert!(error.to_string().contains("1 call without a result: `1` (look_up)"), "{error}");
     }
     assert_eq!((texts(&chat), chat.open_calls().len()), (texts_of(&["a", ""]), 1));
+    let asked_only = chat.fork(chat.snapshot().path().item(1).unwrap().id()).unwrap();
+    asked_only.push("Wait.").unwrap();
+    assert_eq!(asked_only.open_calls().len(), 1);
     chat.push(Message::tool("1", "x")).unwrap();
     chat.push("Never mind").unwrap();
 
