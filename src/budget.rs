@@ -223,10 +223,9 @@ impl TokenBudget {
         }
     }
 
-    /// The same budget, trimming down to `part` if no low mark was set.
-    pub(crate) fn low_mark_or(mut self, part: f64) -> Self {
-        self.low = Some(self.low.unwrap_or(part.min(self.high)));
-        self
+    /// Whether a low mark was set.
+    pub(crate) fn sets_low_mark(&self) -> bool {
+        self.low.is_some()
     }
 
     /// The budget in integers.
@@ -305,6 +304,11 @@ impl ResolvedBudget {
         let room = self.limit.saturating_add(self.margin);
         let margin = tokens.max(self.margin).min(room.saturating_sub(1));
         Self { margin, ..*self }.at(room - margin)
+    }
+
+    /// The same budget with its low mark at the high one.
+    pub(crate) fn trimming_as_little_as_possible(self) -> Self {
+        Self { low: self.high, parts: Parts { low: self.parts.high, ..self.parts }, ..self }
     }
 
     /// The same budget with the margin that billed requests call for: a request that fits by our
