@@ -239,7 +239,7 @@ impl Work<'_> {
         let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
         let (backend, dialect) = match &self.summarizer.backend {
             // The manager's dialect does not apply to another server.
-            Some(own) => (own, Cow::Owned(Dialect::default())),
+            Some(own) => (own, Cow::Owned(Dialect::for_server(own.server()).unwrap_or_default())),
             None => (&self.backend, Cow::Borrowed(self.dialect)),
         };
         let params = dialect.fit_params(limit.and(&self.summarizer.params));

@@ -12,6 +12,7 @@ use super::step::Step;
 use super::summary::{SummaryRequest, SummaryUse};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, Item, ItemId, Mark};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Fingerprint, Sums};
 use crate::message::{Message, call_faults};
@@ -163,6 +164,7 @@ pub struct Plan {
     pub(super) summary: Option<SummaryUse>,
     pub(super) summary_request: Option<SummaryRequest>,
     pub(super) steps: Vec<Step>,
+    pub(super) dialect: Dialect,
 }
 
 /// A fingerprint of what was sent, to find out what a later request repeats: a short hash of
@@ -187,6 +189,11 @@ impl Plan {
             tools: self.tools.to_vec(),
             params: self.params.clone(),
         }
+    }
+
+    /// How the request is adapted to the server.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 
     /// The messages that are sent, as a type of another crate: `plan.messages_as::<T>()` with the

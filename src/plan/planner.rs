@@ -366,6 +366,7 @@ impl Planner {
             summary: decided.summary,
             summary_request: decided.draft.summary_request,
             steps: decided.steps,
+            dialect: self.dialect.clone(),
         })
     }
 

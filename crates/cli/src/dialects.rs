@@ -40,14 +40,37 @@ pub(crate) fn run(args: &args::Dialects) -> Result<()> {
     Ok(())
 }
 
-/// The dialect that requests of a file are fitted to: `--dialect`, or else the file's, with the
-/// other options added.
+/// The dialect that requests of a file are fitted to, offline: `--dialect`, or else the file's, with
+/// the other options added.
 pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
-    let dialect = match (&asked.dialect, file) {
-        (Some(dialect), _) => dialect.parse()?,
-        (None, Some(file)) => file.dialect()?,
-        (None, None) => Dialect::default(),
-    };
+    dialect_at("", asked, file)
+}
+
+/// The dialect of requests to a server: `--dialect`, or else the file's, or else the preset of a
+/// known server, with the other options added.
+pub(crate) fn dialect_at(server: &str, asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
+    let default = default_at(server, file)?;
+    Ok(asked_dialect(asked, &default)?.unwrap_or(default))
+}
+
+/// As [`dialect_at`], but `None` if no option asks for a dialect: the default belongs to the server,
+/// and is not saved in the chat's file.
+pub(crate) fn dialect_to_save(
+    server: &str,
+    asked: &args::DialectArgs,
+    file: Option<&Transcript>,
+) -> Result<Option<Dialect>> {
+    asked_dialect(asked, &default_at(server, file)?)
+}
+
+fn default_at(server: &str, file: Option<&Transcript>) -> Result<Dialect> {
+    let saved = file.map(Transcript::dialect).transpose()?.filter(|dialect| *dialect != Dialect::default());
+    Ok(saved.or_else(|| Dialect::for_server(server)).unwrap_or_default())
+}
+
+/// What the options ask for: `--dialect`, or else `default`, with the other options added; `None`
+/// if there are no options.
+fn asked_dialect(asked: &args::DialectArgs, default: &Dialect) -> Result<Option<Dialect>> {
     let flags = [
         (asked.one_system, "one-system"),
         (asked.merge_roles, "merge-roles"),
@@ -61,7 +84,11 @@ pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -
         let field = format!("send-field={name}").parse();
         field.map_err(|e| Failure::from(e).within("--send-field"))
     };
-    flags
-        .chain(asked.send_field.iter().map(field))
-        .try_fold(dialect, |dialect, option: Result<Dialect>| Ok(dialect.and(&option?)))
+    let options: Vec<Dialect> = flags.chain(asked.send_field.iter().map(field)).collect::<Result<_>>()?;
+    let named = match &asked.dialect {
+        Some(dialect) => dialect.parse()?,
+        None if options.is_empty() => return Ok(None),
+        None => default.clone(),
+    };
+    Ok(Some(options.iter().fold(named, |dialect, option| dialect.and(option))))
 }
