@@ -65,6 +65,19 @@ enum Size {
 
 /// A [`TokenBudget`] in plain integers, in tokens. Every plan contains it, and `Display` prints the
 /// arithmetic.
+///
+/// # Examples
+/// ```
+/// use turnwise::TokenBudget;
+///
+/// let budget = TokenBudget::window(8_000).reply_reserve(1_000).resolve()?;
+/// assert_eq!((budget.limit, budget.high, budget.low), (7_000, 7_000, 4_900));
+/// assert_eq!(
+///     budget.to_string(),
+///     "window 8,000 - 1,000 for the reply = 7,000 tokens; high mark 7,000, low mark 4,900"
+/// );
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ResolvedBudget {

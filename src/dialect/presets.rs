@@ -3,6 +3,16 @@
 use super::Dialect;
 
 /// The known differences of a server: its dialect, and the source of that knowledge.
+///
+/// # Examples
+/// ```
+/// use turnwise::Dialect;
+///
+/// for preset in Dialect::presets() {
+///     println!("{}: {} ({})", preset.name(), preset.dialect(), preset.source());
+/// }
+/// assert!(Dialect::presets().iter().any(|preset| preset.name() == "ollama"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
     name: &'static str,

@@ -10,6 +10,17 @@ use crate::message::{Content, Part, ToolCall};
 use crate::request::Tool;
 
 /// Why a call failed, as reported by a handler.
+///
+/// # Examples
+/// ```
+/// use turnwise::ToolCall;
+/// use turnwise::manager::HandlerError;
+///
+/// async fn read(call: ToolCall) -> Result<String, HandlerError> {
+///     let name: String = serde_json::from_str(&call.arguments())?;
+///     Ok(std::fs::read_to_string(name)?) // an error is told to the model
+/// }
+/// ```
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs tool calls. A [`ToolSet`](crate::ToolSet) is one, and so is every function
@@ -128,6 +139,20 @@ tool_output!(String, &String, &str, Content, Vec<Part>);
 
 /// A tool's result that is sent as JSON; see [`ToolOutput`]. If serde cannot write the value, the
 /// call has failed.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Json, ToolCall};
+///
+/// #[derive(serde::Serialize)]
+/// struct Weather {
+///     degrees: i32,
+/// }
+///
+/// async fn weather(_call: ToolCall) -> Json<Weather> {
+///     Json(Weather { degrees: 12 }) // the model reads {"degrees":12}
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

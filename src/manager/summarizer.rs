@@ -62,6 +62,20 @@ impl Default for Summarizer {
 
 /// One call of a summarizer. `Debug` prints only the length of [`refused`](Self::refused), which
 /// may contain a server's words.
+///
+/// # Examples
+/// ```
+/// use turnwise::manager::Report;
+///
+/// fn log(report: &Report) {
+///     for call in &report.summaries {
+///         match &call.refused {
+///             None => println!("a summary of {} tokens of messages", call.tokens),
+///             Some(why) => println!("a summary was not used: {why}"),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryCall {

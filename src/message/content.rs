@@ -176,6 +176,15 @@ impl ImageDetail {
 }
 
 /// The image of a part, as the API has it.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+///
+/// let asked = Message::user("What is this?").image_url("https://example.com/cat.png");
+/// let parts = asked.content().unwrap().parts();
+/// assert_eq!(parts[1].image_url().unwrap().url, "https://example.com/cat.png");
+/// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ImageUrl<'a> {

@@ -69,6 +69,22 @@ pub struct Planner {
 
 /// What one request contains in addition to the conversation. It is counted, sent and shown in the
 /// plan, and never recorded.
+///
+/// # Examples
+/// ```
+/// use turnwise::plan::Extras;
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, SlidingWindow, StrategyCache, TokenBudget};
+///
+/// let talk = Conversation::from_messages([Message::user("What day is it?")]);
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?;
+/// let mut extras = Extras::default();
+/// extras.context.push(Message::system("It is 2026-11-27."));
+/// extras.params.set("temperature", 0.2);
+/// let window = SlidingWindow::tokens();
+/// let plan = planner.plan_with(&talk, &mut Ledger::new(), &window, &mut StrategyCache::default(), &extras)?;
+/// assert_eq!((plan.messages().len(), talk.path().len()), (2, 1));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extras {

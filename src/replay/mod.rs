@@ -13,6 +13,28 @@ use crate::message::{Message, Role};
 use crate::plan::{Fate, Plan, Planner, Run, Strategy, StrategyCache};
 
 /// The replay of one conversation under one strategy.
+///
+/// # Examples
+/// ```
+/// use turnwise::replay::Outcome;
+/// use turnwise::{ChatCost, Planner, SlidingWindow, TokenBudget, Transcript, replay};
+///
+/// let mut file = Transcript::from_json(
+///     r#"[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello!"},{"role":"user","content":"Bye"}]"#,
+/// )?;
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?;
+/// let replay = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::tokens())?;
+/// for request in &replay.requests {
+///     match &request.outcome {
+///         Outcome::Planned(planned) => println!("request {}: {} tokens", request.request, planned.tokens),
+///         Outcome::Refused { refused, .. } => println!("request {}: {refused}", request.request),
+///         _ => {}
+///     }
+/// }
+/// let totals = replay.totals;
+/// assert_eq!((totals.requests, totals.messages.kept, totals.messages.of), (2, 3, 3));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Replay {

@@ -68,6 +68,15 @@ use text::Text;
 pub use warning::Warning;
 
 /// The format that this version writes, and the newest that it can read.
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::FORMAT;
+/// use turnwise::{ErrorKind, Transcript};
+///
+/// let newer = format!(r#"{{"turnwise": {}, "messages": []}}"#, FORMAT + 1);
+/// assert_eq!(Transcript::from_json(&newer).unwrap_err().kind(), ErrorKind::NewerFormat);
+/// ```
 pub const FORMAT: u64 = 1;
 
 /// The member of a file with its dialect. An older version keeps it like other unknown members.
