@@ -279,7 +279,7 @@ pub struct Spending {
     entries: Vec<Entry>,
 }
 
-/// The spending on one model for one purpose.
+/// The spending on one model for one purpose. [`Spending`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Entry {

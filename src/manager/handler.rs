@@ -93,8 +93,8 @@ pub trait ToolHandler: Send + Sync {
     }
 }
 
-/// What a handler returns: a text, [`Content`], a [`serde_json::Value`], [`Json`] around any other
-/// type that serde writes, or a `Result` of one of them.
+/// What a handler returns: a text, a number, a `bool`, [`Content`], a [`serde_json::Value`], [`Json`]
+/// around any other type that serde writes, or a `Result` of one of them.
 ///
 /// # Examples
 /// ```
@@ -114,7 +114,7 @@ pub trait ToolHandler: Send + Sync {
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`: its result is sent to the model as text",
     label = "this tool returns `{Self}`",
-    note = "return a `String`, `&str`, `serde_json::Value` or `Content`, or a `Result` of one of them",
+    note = "return a `String`, `&str`, number, `bool`, `serde_json::Value` or `Content`, or a `Result` of one of them",
     note = "wrap a type that implements `serde::Serialize` to send it as JSON: `turnwise::Json(value)`"
 )]
 pub trait ToolOutput {
@@ -136,6 +136,19 @@ macro_rules! tool_output {
 }
 
 tool_output!(String, &String, &str, Content, Vec<Part>);
+
+macro_rules! printed_output {
+    ($($kind:ty),*) => {$(
+        /// The model reads the value as it is printed.
+        impl ToolOutput for $kind {
+            fn into_result(self) -> Result<Content, HandlerError> {
+                Ok(self.to_string().into())
+            }
+        }
+    )*};
+}
+
+printed_output!(bool, i32, i64, u32, u64, usize, f64);
 
 /// A tool's result that is sent as JSON; see [`ToolOutput`]. If serde cannot write the value, the
 /// call has failed.

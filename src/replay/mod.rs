@@ -44,7 +44,7 @@ pub struct Replay {
     pub totals: Totals,
 }
 
-/// One request of a replay; serialized as one line of JSON.
+/// One request of a replay; serialized as one line of JSON. [`Replay`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Request {
@@ -58,7 +58,7 @@ pub struct Request {
     pub outcome: Outcome,
 }
 
-/// The result of planning one request of a replay.
+/// The result of planning one request of a replay. [`Replay`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
@@ -77,7 +77,7 @@ pub enum Outcome {
     },
 }
 
-/// A request that can be sent.
+/// A request that can be sent. [`Replay`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Planned {
@@ -99,7 +99,7 @@ pub struct Planned {
     pub evicted: Vec<Run>,
 }
 
-/// Sums over the requests of one or more replays under one strategy.
+/// Sums over the requests of one or more replays under one strategy. [`Replay`] has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Totals {
@@ -127,7 +127,7 @@ pub struct Totals {
     pub results: Share,
 }
 
-/// A number out of a total.
+/// A number out of a total. [`Replay`] has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Share {

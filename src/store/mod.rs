@@ -30,7 +30,7 @@ pub(crate) use files::on_thread;
 pub(crate) use keeper::{Keeper, file, lasting_file};
 pub use memory::MemoryStore;
 
-/// The longest id of a conversation in a store, in bytes of UTF-8.
+/// The longest id of a conversation in a store, in bytes of UTF-8. See [`check_id`].
 pub const MAX_ID: usize = 64;
 
 /// Keeps conversations by their ids. A program holds it as `Arc<dyn Store>`.

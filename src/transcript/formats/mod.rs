@@ -74,7 +74,8 @@ pub trait Format: Sync {
     }
 }
 
-/// All formats that are known. Of two that are equally likely the first is taken.
+/// All formats that are known. Of two that are equally likely the first is taken. [`detect`] asks
+/// them.
 pub const FORMATS: &[&dyn Format] = &[
     &apis::ANTHROPIC,
     &apis::BEDROCK,
@@ -119,7 +120,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &datasets::Envelope,
 ];
 
-/// How sure it is that a text is in a format.
+/// How sure it is that a text is in a format. [`Detected`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Likelihood {
