@@ -45,6 +45,7 @@ pub use annotations::{Mark, Summary, SummaryId};
 pub use index::{GroupState, Positions};
 pub use item::{Item, ItemId, Stamp, Timestamp};
 pub use metadata::Metadata;
+pub(crate) use path::GroupEnd;
 pub use path::{Group, Path};
 pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};
 pub(crate) use rounds::Round;

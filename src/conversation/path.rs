@@ -107,6 +107,17 @@ impl<'a> Path<'a> {
         self.index().members_of(groups)
     }
 
+    /// Where each of these groups ends.
+    pub(crate) fn group_ends(self, groups: Range<usize>) -> impl Iterator<Item = GroupEnd<'a>> {
+        let mut newest = groups.start.checked_sub(1).and_then(|before| self.index().newest_position(before));
+        self.members_of(groups.clone()).zip(groups).filter_map(move |(mut members, group)| {
+            let last = members.next_back();
+            newest = newest.max(last);
+            let (last_item, newest_item) = (self.item(last?)?, self.item(newest?)?);
+            Some(GroupEnd { last_item, newest_item, state: self.index().state(group) })
+        })
+    }
+
     /// Whether all messages of these groups are [standard](Message::is_standard).
     pub(crate) fn are_standard(self, groups: Range<usize>) -> bool {
         self.index().are_standard(groups)
@@ -245,6 +256,15 @@ impl<'a> Path<'a> {
 pub struct Group<'a> {
     path: Path<'a>,
     index: usize,
+}
+
+/// What tells a group's end on one path from that on another.
+pub(crate) struct GroupEnd<'a> {
+    /// As [`Group::last_item`].
+    pub(crate) last_item: &'a Item,
+    /// As [`Path::newest_item`].
+    pub(crate) newest_item: &'a Item,
+    pub(crate) state: GroupState,
 }
 
 impl<'a> Group<'a> {
