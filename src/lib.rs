@@ -217,8 +217,9 @@
 //! [`Dialect`] adapts requests to a server, by the name of a known one ([`Dialect::preset`]) or by
 //! single options. A builder, a planner and the command line accept it, a file stores it, and its
 //! effects are counted. A manager uses the preset of a server that is known by its
-//! [address](Dialect::for_server) unless another dialect is set or stored. The error of a refused request contains the server's own explanation and,
-//! if that names such a difference, the option that helps ([`Error::advice`]).
+//! [address](Dialect::for_server) unless another dialect is set or stored. The error of a refused
+//! request contains the server's own explanation and, if that names such a difference, the option
+//! that helps ([`Error::advice`]).
 //!
 //! # Debug builds
 //! Dependencies of a debug build are not optimized. The first 256 KiB of text are counted with a

@@ -12,6 +12,17 @@ use crate::message::Message;
 
 /// The id of an item in its conversation: its ordinal, from 0. It never changes and is never used
 /// again.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, ItemId};
+///
+/// let mut talk = Conversation::new();
+/// let id = talk.push("Name a river.");
+/// assert_eq!((id.index(), id.to_string(), "#0".parse::<ItemId>()?), (0, "#0".to_owned(), id));
+/// assert_eq!(talk.get(id).unwrap().message().text(), "Name a river.");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ItemId(pub(crate) u32);

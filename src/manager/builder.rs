@@ -21,6 +21,21 @@ use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
 
 /// Sets up a [`ConversationManager`](super::ConversationManager). A clone is a template: managers built from it share all
 /// settings, the backend and what bills have taught.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ConversationManager, Recall, TokenBudget};
+///
+/// let template = ConversationManager::builder("gpt-4o-mini")
+///     .system("You are a patient teacher.")
+///     .budget(TokenBudget::limit(8_000)) // instead of the model's whole window
+///     .strategy(Recall::default())
+///     .temperature(0.2);
+/// let (anns, bens) = (template.clone().id("ann").build()?, template.id("ben").build()?);
+/// anns.push("I am Ann.")?;
+/// assert_eq!((anns.turn_count(), bens.turn_count()), (1, 0));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {

@@ -128,6 +128,16 @@ impl<'de> Deserialize<'de> for Content {
 
 /// One part of a content: text, image, audio, file, refusal, or a kind that this crate does not
 /// know.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+/// use turnwise::message::Part;
+///
+/// let asked = Message::user(vec![Part::from_text("What is this?"), Part::image("https://example.com/cat.png")]);
+/// let kinds: Vec<&str> = asked.content().unwrap().parts().iter().map(Part::kind).collect();
+/// assert_eq!(kinds, ["text", "image_url"]);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Part(Object<PartMember>);
 

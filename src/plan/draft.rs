@@ -18,6 +18,18 @@ use crate::message::Role;
 /// The decision of a strategy: which groups to leave out, which to shorten, and which positions to
 /// find again. Groups that are not named are kept, and required groups are kept in full even if
 /// they are named.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Draft, Reason, View};
+///
+/// /// Leaves out the older half of the groups.
+/// fn newer_half(view: &View<'_>) -> Draft {
+///     Draft::keep_all().evict(0..view.path().group_count() / 2, Reason::Other("the older half".into()))
+/// }
+/// ```
+///
+/// [`keep_only`](Self::keep_only) and [`then`](Self::then) make a strategy of a predicate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Draft {

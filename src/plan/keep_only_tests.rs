@@ -140,7 +140,9 @@ fn any_strategy_may_continue_and_every_promise_is_kept() {
     for next in newest {
         let strategy = MentionsThen("Elbe", next);
         for limit in [60, 120, 10_000] {
-            check(&strategy, &rivers(40), &cost(), &TokenBudget::limit(limit)).unwrap();
+            for talk in [rivers(40), talk()] {
+                check(&strategy, &talk, &cost(), &TokenBudget::limit(limit)).unwrap();
+            }
         }
     }
 }

@@ -90,5 +90,46 @@ fn asked_dialect(asked: &args::DialectArgs, default: &Dialect) -> Result<Option<
         None if options.is_empty() => return Ok(None),
         None => default.clone(),
     };
-    Ok(Some(options.iter().fold(named, |dialect, option| dialect.and(option))))
+    Ok(Some(options.iter().fold(named, Dialect::and)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    const DEEPSEEK: &str = "https://api.deepseek.com/v1";
+
+    fn asked(options: &str) -> args::DialectArgs {
+        match Cli::parse_from(format!("turnwise chat --model m {options}").split_whitespace()).command {
+            Command::Chat(chat) => chat.dialect,
+            _ => unreachable!("the command is `chat`"),
+        }
+    }
+
+    fn named(server: &str, options: &str, file: Option<&Transcript>) -> (String, Option<String>) {
+        let saved = dialect_to_save(server, &asked(options), file).ok().unwrap();
+        let used = dialect_at(server, &asked(options), file).ok().unwrap();
+        (used.to_string(), saved.map(|dialect| dialect.to_string()))
+    }
+
+    #[test]
+    fn a_known_server_gets_its_preset_which_is_saved_only_if_options_ask_for_more() {
+        let preset = Dialect::preset("deepseek").unwrap().to_string();
+        assert_eq!(named(DEEPSEEK, "", None), (preset.clone(), None));
+        let more = format!("omit-names,{preset}").parse::<Dialect>().unwrap().to_string();
+        assert_eq!(named(DEEPSEEK, "--omit-names", None), (more.clone(), Some(more)));
+        assert_eq!(named(DEEPSEEK, "--dialect openai", None), ("openai".into(), Some("openai".into())));
+        assert_eq!(named("http://localhost:8000/v1", "", None), ("openai".into(), None));
+    }
+
+    #[test]
+    fn the_files_dialect_is_used_before_the_servers() {
+        let mut file = Transcript::default();
+        file.set_dialect(&Dialect::default().single_system());
+        assert_eq!(named(DEEPSEEK, "", Some(&file)), ("one-system".into(), None));
+        assert_eq!(dialect_of(&asked(""), None).ok().unwrap(), Dialect::default(), "offline no server is asked");
+    }
 }
