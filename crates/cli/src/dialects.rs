@@ -49,8 +49,10 @@ pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -
 /// The dialect of requests to a server: `--dialect`, or else the file's, or else the preset of a
 /// known server, with the other options added.
 pub(crate) fn dialect_at(server: &str, asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
-    let default = default_at(server, file)?;
-    Ok(asked_dialect(asked, &default)?.unwrap_or(default))
+    match dialect_to_save(server, asked, file)? {
+        Some(dialect) => Ok(dialect),
+        None => default_at(server, file),
+    }
 }
 
 /// As [`dialect_at`], but `None` if no option asks for a dialect: the default belongs to the server,
@@ -60,17 +62,24 @@ pub(crate) fn dialect_to_save(
     asked: &args::DialectArgs,
     file: Option<&Transcript>,
 ) -> Result<Option<Dialect>> {
-    asked_dialect(asked, &default_at(server, file)?)
+    let options = options(asked)?;
+    let named = match &asked.dialect {
+        // The file's is not read: another version may have written words that this one does not know.
+        Some(dialect) => dialect.parse()?,
+        None if options.is_empty() => return Ok(None),
+        None => default_at(server, file)?,
+    };
+    Ok(Some(options.iter().fold(named, Dialect::and)))
 }
 
+/// The dialect without options: the file's, or else the preset of a known server.
 fn default_at(server: &str, file: Option<&Transcript>) -> Result<Dialect> {
     let saved = file.map(Transcript::dialect).transpose()?.filter(|dialect| *dialect != Dialect::default());
     Ok(saved.or_else(|| Dialect::for_server(server)).unwrap_or_default())
 }
 
-/// What the options ask for: `--dialect`, or else `default`, with the other options added; `None`
-/// if there are no options.
-fn asked_dialect(asked: &args::DialectArgs, default: &Dialect) -> Result<Option<Dialect>> {
+/// The options beside `--dialect`, each as a dialect of its own.
+fn options(asked: &args::DialectArgs) -> Result<Vec<Dialect>> {
     let flags = [
         (asked.one_system, "one-system"),
         (asked.merge_roles, "merge-roles"),
@@ -84,13 +93,7 @@ fn asked_dialect(asked: &args::DialectArgs, default: &Dialect) -> Result<Option<
         let field = format!("send-field={name}").parse();
         field.map_err(|e| Failure::from(e).within("--send-field"))
     };
-    let options: Vec<Dialect> = flags.chain(asked.send_field.iter().map(field)).collect::<Result<_>>()?;
-    let named = match &asked.dialect {
-        Some(dialect) => dialect.parse()?,
-        None if options.is_empty() => return Ok(None),
-        None => default.clone(),
-    };
-    Ok(Some(options.iter().fold(named, Dialect::and)))
+    flags.chain(asked.send_field.iter().map(field)).collect()
 }
 
 #[cfg(test)]
