@@ -65,10 +65,11 @@ pub use view::{Required, View};
 /// files, and compares integers. Test one of your own with [`check`](check()).
 ///
 /// # Examples
-/// A strategy that leaves out all groups with tool calls, except required ones such as the newest:
+/// A strategy that leaves out all groups with tool calls, except required ones such as the newest,
+/// and sends the newest of the others that fit:
 /// ```
 /// use std::borrow::Cow;
-/// use turnwise::{Draft, StrategyCache, Reason, Result, Strategy, View};
+/// use turnwise::{Draft, Reason, Result, SlidingWindow, Strategy, StrategyCache, View};
 ///
 /// #[derive(Debug)]
 /// struct NoTools;
@@ -78,8 +79,9 @@ pub use view::{Required, View};
 ///         "no-tools".into()
 ///     }
 ///
-///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
-///         Ok(Draft::keep_only(view, Reason::Other("a call".into()), |group| !group.has_calls()))
+///     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
+///         Draft::keep_only(view, Reason::Other("a call".into()), |group| !group.has_calls())
+///             .then(&SlidingWindow::tokens(), view, cache)
 ///     }
 /// }
 /// ```
