@@ -106,9 +106,9 @@ mod tests {
     const DEEPSEEK: &str = "https://api.deepseek.com/v1";
 
     fn asked(options: &str) -> args::DialectArgs {
-        match Cli::parse_from(format!("turnwise chat --model m {options}").split_whitespace()).command {
-            Command::Chat(chat) => chat.dialect,
-            _ => unreachable!("the command is `chat`"),
+        match Cli::parse_from(format!("turnwise count x.json {options}").split_whitespace()).command {
+            Command::Count(count) => count.dialect,
+            _ => unreachable!("the command is `count`"),
         }
     }
 
