@@ -166,6 +166,7 @@ pub(crate) struct DialectArgs {
     /// The server, such as deepseek or vllm; `turnwise dialects` lists them [default: the file's,
     /// or openai]
     ///
+    /// Where requests are sent, a server that is known by its address gets its own by default.
     /// Replaces what the file names. Options can be added after a comma, such as
     /// deepseek,one-system.
     #[arg(long, value_name = "NAME[,OPTION…]")]
