@@ -1,5 +1,7 @@
 //! Reads a server's answer within the limits of time and size.
 
+use std::borrow::Cow;
+use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,7 +71,7 @@ impl Answer {
     pub(super) async fn reply(&mut self, begun: Vec<u8>) -> Result<ChatReply, BackendError> {
         let body = self.rest(begun).await?;
         let status = self.response.status().as_u16();
-        beside(body.len(), move || read(status, &body)).await?
+        beside(body.len(), move || read(status, body)).await?
     }
 
     /// How many bytes have arrived.
@@ -137,14 +139,33 @@ struct Choice<'a> {
 }
 
 /// The reply in the body of a successful answer, with every field kept.
-pub(super) fn read(status: u16, body: &[u8]) -> Result<ChatReply, BackendError> {
-    let decoded = Encoding::Utf8
-        .decode(body)
-        .map_err(|_| BackendError::malformed("the answer is not UTF-8").with_body(String::from_utf8_lossy(body)))?;
-    let mended = mended(&decoded.text);
-    let half_characters = decoded.halves + mended.count;
-    let reply = completed(status, &mended.text)?;
-    Ok(ChatReply { raw: RawJson::from_text(mended.text.into_owned()), half_characters, ..reply })
+pub(super) fn read(status: u16, body: Vec<u8>) -> Result<ChatReply, BackendError> {
+    let (text, half_characters) = whole_characters(body)?;
+    let reply = completed(status, &text)?;
+    Ok(ChatReply { raw: RawJson::from_text(text), half_characters, ..reply })
+}
+
+/// The text of a body, and how many half characters were replaced in it. A body without any is not
+/// copied.
+fn whole_characters(body: Vec<u8>) -> Result<(String, usize), BackendError> {
+    let body = String::from_utf8(body).map_err(FromUtf8Error::into_bytes);
+    let (text, halves) = match body {
+        Ok(text) => (text, 0),
+        Err(bytes) => match Encoding::Utf8.decode(&bytes) {
+            Ok(decoded) => (decoded.text.into_owned(), decoded.halves),
+            Err(_) => {
+                let body = String::from_utf8_lossy(&bytes);
+                return Err(BackendError::malformed("the answer is not UTF-8").with_body(body));
+            }
+        },
+    };
+    let mended = mended(&text);
+    let count = halves + mended.count;
+    let changed = match mended.text {
+        Cow::Owned(changed) => Some(changed),
+        Cow::Borrowed(_) => None,
+    };
+    Ok((changed.unwrap_or(text), count))
 }
 
 fn completed(status: u16, body: &str) -> Result<ChatReply, BackendError> {

@@ -120,7 +120,11 @@ impl Merged {
     /// Writes the value as JSON, freeing it on the way.
     pub(super) fn write(self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
-            Self::Text(text) => serde_json::to_writer(out, &text),
+            Self::Text(text) => {
+                // A long text would otherwise make the buffer grow to twice what is needed.
+                out.reserve(text.len() + 2);
+                serde_json::to_writer(out, &text)
+            }
             Self::List(list) => {
                 out.push(b'[');
                 out.extend_from_slice(list.as_bytes());

@@ -132,6 +132,8 @@ impl Events {
         let rest = self.buffer.split_off(place.end);
         let mut bytes = std::mem::replace(&mut self.buffer, rest);
         bytes.drain(..place.start);
+        // The buffer has grown to up to twice its length.
+        bytes.shrink_to_fit();
         self.start -= place.end;
         self.searched -= place.end;
         bytes

@@ -291,7 +291,7 @@ impl Streamed {
         let done = self.completion().and_then(|completion| completion.write(&mut written));
         done.map_err(|e| BackendError::malformed("the reply cannot be written as JSON").with_source(e))?;
         let (written, alone) = halves.whole(written);
-        let reply = read(200, &written)?;
+        let reply = read(200, written)?;
         Ok(ChatReply { half_characters: reply.half_characters + alone, ..reply })
     }
 
