@@ -23,6 +23,9 @@ use data::{Question, Set};
 use peak_alloc::PeakAlloc;
 use turnwise::Strategy;
 use turnwise::strategy::parse;
+use std::collections::HashMap;
+use turnwise::plan::Extras;
+use turnwise::vectors::{Vector, Vectors, text_of};
 use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Message, Planner, StrategyCache, TokenBudget};
 
 #[global_allocator]
@@ -36,6 +39,7 @@ const USUAL: u64 = 4_000;
 
 /// One conversation, everything counted.
 struct Case {
+    vectors: Vectors,
     talk: Conversation,
     ledger: Ledger,
     cache: StrategyCache,
@@ -44,6 +48,7 @@ struct Case {
 impl Case {
     fn new(messages: &[Message]) -> Self {
         let mut case = Self {
+            vectors: Vectors::default(),
             talk: Conversation::from_messages(messages.iter().cloned()),
             ledger: Ledger::new(),
             cache: StrategyCache::default(),
@@ -60,6 +65,7 @@ impl Case {
         evidence: &[usize],
         planner: &Planner,
         by: &dyn Strategy,
+        known: Option<&HashMap<String, Vector>>,
     ) -> bool {
         let mut talk = self.talk.clone();
         let ids: Vec<_> = talk.path().items().map(Item::id).collect();
@@ -67,7 +73,15 @@ impl Case {
         for message in said {
             talk.push(message.clone());
         }
-        let plan = planner.plan(&talk, &mut self.ledger, by, &mut self.cache).unwrap();
+        let mut extras = Extras::default();
+        if let Some(known) = known {
+            let missing: Vec<Item> = self.vectors.missing("m", talk.path()).cloned().collect();
+            for item in missing {
+                self.vectors.put("m", &item, known[&text_of(item.message(), 2_000)].clone());
+            }
+            extras.vectors = self.vectors.clone();
+        }
+        let plan = planner.plan_with(&talk, &mut self.ledger, by, &mut self.cache, &extras).unwrap();
         let is_sent = |&position: &usize| {
             let mut sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept);
             sent.any(|run| run.indexes.contains(&(plan.head_len() + position)))
@@ -80,6 +94,7 @@ impl Case {
 struct Exam<'a> {
     set: &'a Set,
     cases: Vec<Case>,
+    known: Option<HashMap<String, Vector>>,
 }
 
 impl<'a> Exam<'a> {
@@ -88,7 +103,7 @@ impl<'a> Exam<'a> {
         let case = |talk: &Vec<Message>| {
             if with_names { Case::new(talk) } else { Case::new(&talk.iter().map(unnamed).collect::<Vec<_>>()) }
         };
-        Self { set, cases: set.talks.iter().map(case).collect() }
+        Self { set, cases: set.talks.iter().map(case).collect(), known: None }
     }
 
     /// The share of questions answered, in percent, when `say` makes of a question what is said.
@@ -97,7 +112,7 @@ impl<'a> Exam<'a> {
         let set = self.set;
         let answered = set.questions.iter().enumerate().filter(|(number, question)| {
             let (said, len) = (say(question, *number), set.talks[question.talk].len());
-            self.cases[question.talk].is_kept(len, &said, &question.evidence, &planner, &strategy)
+            self.cases[question.talk].is_kept(len, &said, &question.evidence, &planner, &strategy, self.known.as_ref())
         });
         percent(answered.count(), set.questions.len())
     }
@@ -114,7 +129,7 @@ impl<'a> Exam<'a> {
             let Some(len) = end(&costs[question.talk], question.evidence[0], distance) else { continue };
             asked += 1;
             let said = [Message::user(&*question.text)];
-            answered += usize::from(case.is_kept(len, &said, &question.evidence, &planner, &strategy));
+            answered += usize::from(case.is_kept(len, &said, &question.evidence, &planner, &strategy, self.known.as_ref()));
         }
         percent(answered, asked)
     }
@@ -168,7 +183,30 @@ fn split(question: &Question) -> Vec<Message> {
     vec![Message::user(first.join(" ")), Message::assistant("Go on."), Message::user(rest.join(" "))]
 }
 
+fn fit(set: &Set) {
+    let mut exam = Exam::new(set, true);
+    if let Ok(file) = env::var("VECTORS") {
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<(String, Vector)>(line).unwrap());
+        exam.known = Some(lines.collect());
+    }
+    let spec = env::var("SPEC").unwrap_or("recall".into());
+    let budgets = [1_000, 2_000, 4_000, 8_000];
+    let line: Vec<String> = budgets.iter().map(|&b| format!("{:.1}", exam.share(&spec, b, alone))).collect();
+    print!("self {} ", line.join(" "));
+    if env::var("VAGUE").is_ok() {
+        let line: Vec<String> = budgets.iter().map(|&b| format!("{:.1}", exam.share(&spec, b, |q, n| vague(q, n, 0)))).collect();
+        print!("vague {} ", line.join(" "));
+        let line: Vec<String> = budgets.iter().map(|&b| format!("{:.1}", exam.share(&spec, b, |q, n| vague(q, n, 1)))).collect();
+        print!("small {} ", line.join(" "));
+    }
+    println!();
+}
+
 fn examine(set: &Set) {
+    if env::var("FIT").is_ok() {
+        return fit(set);
+    }
     let columns: Vec<String> = BUDGETS.iter().map(|budget| format!("{}k", budget / 1_000)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let title = format!("{}: questions with all their evidence, of {}", set.name, set.questions.len());
@@ -244,6 +282,9 @@ fn main() {
         );
         println!("What follows is a small made-up conversation, which says only that the program runs.");
         examine(&data::generated());
+    }
+    if env::var("FIT").is_ok() {
+        return;
     }
     examine_long_answers();
     cost::measure();

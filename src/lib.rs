@@ -153,6 +153,7 @@
 //! | [`strategy`] | the strategies, one a file, and the parser of their names |
 //! | [`transcript`] | one conversation as a file, or many, a line each; changes as data; other formats |
 //! | [`store`] | many conversations by their ids: the trait, in memory, in a folder |
+//! | [`vectors`] | what messages mean, for recall by meaning; beside the record as costs are |
 //! | [`backend`] | connections to models: the trait, `OpenAI`'s API, and a scripted test double |
 //! | [`manager`] | conversations with a model: replies, streams, tools, summaries |
 //! | [`mod@replay`] | replay of a saved conversation under a strategy |
@@ -227,6 +228,7 @@
 mod readme {}
 
 pub mod backend;
+mod base64;
 mod bisect;
 mod body;
 mod budget;
@@ -252,6 +254,7 @@ pub mod strategy;
 mod text;
 pub mod tokens;
 pub mod transcript;
+pub mod vectors;
 mod violation;
 
 pub use backend::ChatEvent;

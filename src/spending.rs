@@ -21,6 +21,8 @@ pub enum Purpose {
     Reply,
     /// To summarize old messages.
     Summary,
+    /// To make vectors of messages.
+    Embedding,
     /// Another purpose, such as a title.
     Other(String),
 }
@@ -30,6 +32,7 @@ impl From<String> for Purpose {
         match &*name {
             "reply" => Self::Reply,
             "summary" => Self::Summary,
+            "embedding" => Self::Embedding,
             _ => Self::Other(name),
         }
     }
@@ -46,6 +49,7 @@ impl fmt::Display for Purpose {
         f.pad(match self {
             Self::Reply => "reply",
             Self::Summary => "summary",
+            Self::Embedding => "embedding",
             Self::Other(name) => name,
         })
     }

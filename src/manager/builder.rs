@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::ConversationManager;
+use super::embedding::QUESTION_TIME;
 use super::observer::{Observer, Observers};
 use super::params::typed_params;
 use super::summarizer::Summarizer;
-use crate::backend::ChatBackend;
+use crate::backend::{ChatBackend, Embedder};
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
 use crate::dialect::Dialect;
@@ -51,6 +53,8 @@ pub(super) struct Setup {
     pub(super) requires_saved: bool,
     starts_on_user: bool,
     pub(super) summarizer: Summarizer,
+    pub(super) embedder: Option<Arc<dyn Embedder>>,
+    pub(super) embed_within: Duration,
     pub(super) observers: Observers,
     pub(super) calibration: Calibration,
     pub(super) prices: Prices,
@@ -75,6 +79,8 @@ impl Builder {
             requires_saved: false,
             starts_on_user: false,
             summarizer: Summarizer::default(),
+            embedder: None,
+            embed_within: QUESTION_TIME,
             observers: Observers::default(),
             calibration: Calibration::new(),
             prices: Prices::default(),
@@ -167,6 +173,50 @@ impl Builder {
     /// own model and backend.
     pub fn summarizer(self, summarizer: Summarizer) -> Self {
         self.set(|setup| setup.summarizer = summarizer)
+    }
+
+    /// The embedder, with which [`Recall`](crate::Recall) finds messages by their meaning too.
+    /// Default: none; messages are found by their words.
+    ///
+    /// The vectors of new messages are made after an exchange, and saved with the conversation. A
+    /// request that cannot send everything waits for the vector of its question, no longer than
+    /// [`embed_within`](Self::embed_within). A failure is told to observers
+    /// ([`Observer::embedded`]) and fails no exchange: words are compared then, and the vectors are
+    /// made later.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::backend::{Scripted, ScriptedEmbedder};
+    /// use turnwise::{ConversationManager, Recall, TokenBudget};
+    ///
+    /// // In a real program: OpenAi::from_env().embedder("text-embedding-3-small")
+    /// let embedder = ScriptedEmbedder::new([["kitten", "pets"], ["times", "plus"]]);
+    /// let answers = std::iter::repeat_n("Yes, of course, so it is, as far as I know.", 12);
+    /// let chat = ConversationManager::builder("gpt-4o-mini")
+    ///     .backend(Scripted::new(answers))
+    ///     .strategy(Recall::new())
+    ///     .embedder(embedder)
+    ///     .budget(TokenBudget::limit(150))
+    ///     .build()?;
+    /// # futures_lite::future::block_on(async {
+    /// chat.send("I have a kitten called Minka.").await?;
+    /// for n in 1..=10 {
+    ///     chat.send(format!("Is {n} times 1 just {n}?")).await?;
+    /// }
+    /// let reply = chat.send("Do you remember any pets?").await?;
+    /// assert!(reply.report.plan.explain().to_string().contains("close to the question in meaning"));
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn embedder(self, embedder: impl Embedder + 'static) -> Self {
+        self.set(|setup| setup.embedder = Some(Arc::new(embedder)))
+    }
+
+    /// How long a send waits for the vector of its question. Default: one second. A vector that
+    /// comes later is left out, and after failures some sends do not ask for one at all.
+    pub fn embed_within(self, time: Duration) -> Self {
+        self.set(|setup| setup.embed_within = time)
     }
 
     /// Refuses a required message that is longer than the room, instead of shortening it. Default:

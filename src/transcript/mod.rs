@@ -4,7 +4,8 @@
 //! path as chat-completions messages, so that `jq .messages` prints what any other tool can use.
 //! The model, the tools and all other members of the file stay where they were. Everything specific
 //! to this crate is in `turnwise_record`: the tree, times, pins, summaries, marks, the ledger with
-//! each message's hash and length, the spending, and what bills have taught.
+//! each message's hash and length, vectors of messages where there are any, the spending, and what
+//! bills have taught.
 //!
 //! A request body, a bare array of messages, and a log with one message per line are read too, and
 //! so are JSON Lines of the first three ([`Transcripts`]). Files are UTF-8, or UTF-16 with a byte
@@ -42,6 +43,7 @@ use crate::outline;
 use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
+use crate::vectors::Vectors;
 
 pub use crate::ledger::Counted;
 pub use change::Change;
@@ -93,6 +95,8 @@ pub struct Transcript {
     pub conversation: Conversation,
     /// The known costs.
     pub ledger: Ledger,
+    /// What its messages mean, where that is known.
+    pub vectors: Vectors,
     /// The cost of its calls.
     pub spending: Spending,
     /// What bills have taught about counts. Clones of the transcript share it.

@@ -3,6 +3,7 @@
 
 mod excerpts;
 mod index;
+mod meaning;
 mod pieces;
 mod query;
 mod score;
@@ -236,6 +237,20 @@ impl Strategy for Recall {
         let mut sent = Selection::tail(view, room, percent(room, self.tail));
         sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
+        let meaning = meaning::Meaning::of(view, &query, &scored);
+        if let Some(meaning) = &meaning {
+            let all = (0..view.path().groups()).filter_map(|group| {
+                let price = sent.price(group).filter(|_| view.is_optional(group))?;
+                let worth = meaning.worth(group, view.tokens(group..group + 1))?;
+                Some(Candidate { worth, group, price })
+            });
+            let mut chosen = choose(all.collect(), &mut sent.room);
+            sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
+            let leads = leads(view, &chosen, &mut sent);
+            chosen.splice(0..0, leads);
+            sent.lengthen(&chosen);
+            return Ok(draft(&chosen, leads, sent));
+        }
         let candidates = scored.into_iter().filter_map(|(group, score)| {
             let price = sent.price(group).filter(|_| view.is_optional(group))?;
             let worth = worth(u128::from(score), view.tokens(group..group + 1));
