@@ -6,7 +6,8 @@
 //!
 //! A question counts as answered if all messages of its evidence are sent word for word. Then, on a
 //! synthetic conversation with long answers: how often the sentence that answers a question is
-//! sent, and the time and memory of planning.
+//! sent, and the time and memory of planning. `TURNWISE_TEST_EMBEDDINGS` names a server with an embedding model
+//! (`.ci/embeddings.sh`) for figures of recall by meaning.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -14,18 +15,19 @@ mod common;
 mod cost;
 #[path = "recall/data.rs"]
 mod data;
+#[path = "recall/meaning.rs"]
+mod meaning;
 
 use std::env;
 use std::path::PathBuf;
 
 use common::{Table, float, is_quick};
 use data::{Question, Set};
+use meaning::Known;
 use peak_alloc::PeakAlloc;
 use turnwise::Strategy;
 use turnwise::strategy::parse;
-use std::collections::HashMap;
-use turnwise::plan::Extras;
-use turnwise::vectors::{Vector, Vectors, text_of};
+use turnwise::vectors::Vectors;
 use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Message, Planner, StrategyCache, TokenBudget};
 
 #[global_allocator]
@@ -39,19 +41,19 @@ const USUAL: u64 = 4_000;
 
 /// One conversation, everything counted.
 struct Case {
-    vectors: Vectors,
     talk: Conversation,
     ledger: Ledger,
     cache: StrategyCache,
+    vectors: Vectors,
 }
 
 impl Case {
     fn new(messages: &[Message]) -> Self {
         let mut case = Self {
-            vectors: Vectors::default(),
             talk: Conversation::from_messages(messages.iter().cloned()),
             ledger: Ledger::new(),
             cache: StrategyCache::default(),
+            vectors: Vectors::default(),
         };
         case.ledger.total(&case.talk, &ChatCost::default());
         case
@@ -65,7 +67,7 @@ impl Case {
         evidence: &[usize],
         planner: &Planner,
         by: &dyn Strategy,
-        known: Option<&HashMap<String, Vector>>,
+        known: Option<&Known>,
     ) -> bool {
         let mut talk = self.talk.clone();
         let ids: Vec<_> = talk.path().items().map(Item::id).collect();
@@ -73,14 +75,7 @@ impl Case {
         for message in said {
             talk.push(message.clone());
         }
-        let mut extras = Extras::default();
-        if let Some(known) = known {
-            let missing: Vec<Item> = self.vectors.missing("m", talk.path()).cloned().collect();
-            for item in missing {
-                self.vectors.put("m", &item, known[&text_of(item.message(), 2_000)].clone());
-            }
-            extras.vectors = self.vectors.clone();
-        }
+        let extras = meaning::extras(&talk, &mut self.vectors, known);
         let plan = planner.plan_with(&talk, &mut self.ledger, by, &mut self.cache, &extras).unwrap();
         let is_sent = |&position: &usize| {
             let mut sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept);
@@ -94,7 +89,8 @@ impl Case {
 struct Exam<'a> {
     set: &'a Set,
     cases: Vec<Case>,
-    known: Option<HashMap<String, Vector>>,
+    /// The vectors that recall may use.
+    known: Option<&'a Known>,
 }
 
 impl<'a> Exam<'a> {
@@ -112,7 +108,7 @@ impl<'a> Exam<'a> {
         let set = self.set;
         let answered = set.questions.iter().enumerate().filter(|(number, question)| {
             let (said, len) = (say(question, *number), set.talks[question.talk].len());
-            self.cases[question.talk].is_kept(len, &said, &question.evidence, &planner, &strategy, self.known.as_ref())
+            self.cases[question.talk].is_kept(len, &said, &question.evidence, &planner, &strategy, self.known)
         });
         percent(answered.count(), set.questions.len())
     }
@@ -129,7 +125,7 @@ impl<'a> Exam<'a> {
             let Some(len) = end(&costs[question.talk], question.evidence[0], distance) else { continue };
             asked += 1;
             let said = [Message::user(&*question.text)];
-            answered += usize::from(case.is_kept(len, &said, &question.evidence, &planner, &strategy, self.known.as_ref()));
+            answered += usize::from(case.is_kept(len, &said, &question.evidence, &planner, &strategy, self.known));
         }
         percent(answered, asked)
     }
@@ -183,30 +179,7 @@ fn split(question: &Question) -> Vec<Message> {
     vec![Message::user(first.join(" ")), Message::assistant("Go on."), Message::user(rest.join(" "))]
 }
 
-fn fit(set: &Set) {
-    let mut exam = Exam::new(set, true);
-    if let Ok(file) = env::var("VECTORS") {
-        let text = std::fs::read_to_string(file).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<(String, Vector)>(line).unwrap());
-        exam.known = Some(lines.collect());
-    }
-    let spec = env::var("SPEC").unwrap_or("recall".into());
-    let budgets = [1_000, 2_000, 4_000, 8_000];
-    let line: Vec<String> = budgets.iter().map(|&b| format!("{:.1}", exam.share(&spec, b, alone))).collect();
-    print!("self {} ", line.join(" "));
-    if env::var("VAGUE").is_ok() {
-        let line: Vec<String> = budgets.iter().map(|&b| format!("{:.1}", exam.share(&spec, b, |q, n| vague(q, n, 0)))).collect();
-        print!("vague {} ", line.join(" "));
-        let line: Vec<String> = budgets.iter().map(|&b| format!("{:.1}", exam.share(&spec, b, |q, n| vague(q, n, 1)))).collect();
-        print!("small {} ", line.join(" "));
-    }
-    println!();
-}
-
 fn examine(set: &Set) {
-    if env::var("FIT").is_ok() {
-        return fit(set);
-    }
     let columns: Vec<String> = BUDGETS.iter().map(|budget| format!("{}k", budget / 1_000)).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let title = format!("{}: questions with all their evidence, of {}", set.name, set.questions.len());
@@ -221,6 +194,14 @@ fn examine(set: &Set) {
     row("recall, split over two turns", shares(&mut exam, |question, _| split(question)));
     row("recall, vague", shares(&mut exam, |question, number| vague(question, number, 0)));
     row("recall, vague, small talk between", shares(&mut exam, |question, number| vague(question, number, 1)));
+    if let Some(known) = meaning::vectors_of(texts(set)) {
+        let mut exam = Exam { known: Some(&known), ..Exam::new(set, true) };
+        row("recall by meaning", shares(&mut exam, alone));
+        row("recall by meaning, split over two turns", shares(&mut exam, |question, _| split(question)));
+        row("recall by meaning, vague", shares(&mut exam, |question, number| vague(question, number, 0)));
+        let small_talk = shares(&mut exam, |question, number| vague(question, number, 1));
+        row("recall by meaning, vague, small talk between", small_talk);
+    }
     table.print();
 
     let distances = [0.1, 0.25, 0.5, 0.75, 0.95, 1.5];
@@ -232,6 +213,16 @@ fn examine(set: &Set) {
         table.row(spec, figures, "%", String::new(), None);
     }
     table.print();
+}
+
+/// All texts of a set and of what is said after it.
+fn texts(set: &Set) -> Vec<String> {
+    let said = |(number, question): (usize, &Question)| {
+        let vague = (0..2).flat_map(move |small_talk| vague(question, number, small_talk));
+        alone(question, number).into_iter().chain(split(question)).chain(vague)
+    };
+    let after: Vec<Message> = set.questions.iter().enumerate().flat_map(said).collect();
+    meaning::texts(set.talks.iter().flatten().chain(&after))
 }
 
 fn shares(exam: &mut Exam<'_>, say: impl Fn(&Question, usize) -> Vec<Message>) -> Vec<f64> {
@@ -247,7 +238,11 @@ fn examine_long_answers() {
     let mut sentences = Table::with_columns(&title, &columns);
     let mut newest = Table::with_columns("long answers, made up: newest messages without a break, of all", &columns);
     let mut case = Case::new(&messages);
-    for spec in ["window", "recall:excerpts=no", "recall", "recall:excerpts=25"] {
+    let questions: Vec<Message> = asked.iter().map(|(question, _)| Message::user(&**question)).collect();
+    let known = meaning::vectors_of(meaning::texts(messages.iter().chain(&questions)));
+    let by_words = ["window", "recall:excerpts=no", "recall", "recall:excerpts=25"].map(|spec| (spec, spec, None));
+    let by_meaning = known.as_ref().map(|known| ("recall by meaning", "recall", Some(known)));
+    for (name, spec, known) in by_words.into_iter().chain(by_meaning) {
         let strategy = parse(spec).unwrap();
         let (mut kept, mut in_a_row) = (Vec::new(), Vec::new());
         for budget in BUDGETS {
@@ -256,7 +251,8 @@ fn examine_long_answers() {
             for (question, answer) in &asked {
                 let mut talk = case.talk.clone();
                 talk.push(Message::user(&**question));
-                let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.cache).unwrap();
+                let extras = meaning::extras(&talk, &mut case.vectors, known);
+                let plan = planner.plan_with(&talk, &mut case.ledger, &strategy, &mut case.cache, &extras).unwrap();
                 answered += usize::from(plan.messages().iter().any(|message| message.text().contains(&**answer)));
                 let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent() && !run.groups.is_empty());
                 messages_sent += sent.map(|run| run.indexes.len()).sum::<usize>() - 1;
@@ -264,8 +260,8 @@ fn examine_long_answers() {
             kept.push(percent(answered, asked.len()));
             in_a_row.push(float(messages_sent) / float(asked.len()));
         }
-        sentences.row(spec, kept, "%", String::new(), None);
-        newest.row(spec, in_a_row, "", String::new(), None);
+        sentences.row(name, kept, "%", String::new(), None);
+        newest.row(name, in_a_row, "", String::new(), None);
     }
     sentences.print();
     newest.print();
@@ -282,9 +278,6 @@ fn main() {
         );
         println!("What follows is a small made-up conversation, which says only that the program runs.");
         examine(&data::generated());
-    }
-    if env::var("FIT").is_ok() {
-        return;
     }
     examine_long_answers();
     cost::measure();

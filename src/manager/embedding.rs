@@ -259,3 +259,7 @@ impl fmt::Debug for EmbeddingCall {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "embedding_tests.rs"]
+mod tests;

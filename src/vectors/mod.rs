@@ -166,6 +166,11 @@ impl Vectors {
         self.dimensions == 0
     }
 
+    /// The number of messages that have one.
+    pub fn count(&self) -> usize {
+        self.known.iter().flatten().count()
+    }
+
     /// The vector of an item, if it was made of the item as it is.
     pub fn get(&self, item: &Item) -> Option<&Vector> {
         let known = self.known.get(item.id().index())?.as_ref()?;
@@ -225,8 +230,7 @@ impl Eq for Vectors {}
 
 impl fmt::Debug for Vectors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.known.iter().flatten().count();
-        write!(f, "Vectors({count} of {}, {} dimensions)", self.by, self.dimensions)
+        write!(f, "Vectors({} of {}, {} dimensions)", self.count(), self.by, self.dimensions)
     }
 }
 
@@ -252,3 +256,7 @@ fn is_of(print: Fingerprint, item: &Item) -> bool {
     print == Fingerprint::of(item.message())
 }
 
+
+#[cfg(test)]
+#[path = "vectors_tests.rs"]
+mod tests;

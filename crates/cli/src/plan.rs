@@ -84,8 +84,9 @@ fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, mod
             file.conversation.pin(item)?;
         }
     }
+    let extras = input::extras(file);
     planner
-        .plan(&file.conversation, &mut file.ledger, strategy, &mut StrategyCache::default())
+        .plan_with(&file.conversation, &mut file.ledger, strategy, &mut StrategyCache::default(), &extras)
         .map_err(|e| within(Failure::from(e)))
 }
 

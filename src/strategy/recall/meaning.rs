@@ -1,85 +1,127 @@
-//! `Meaning`: the worth of groups by their vectors and their words together.
+//! `Meaning`: how near groups are to the question by their vectors, and what they are worth by
+//! words and vectors together.
 
+use super::View;
 use super::query::{Query, WHOLE};
-use super::{Candidate, View};
-use crate::vectors::Vector;
-
-fn env(name: &str, default: i128) -> i128 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
+use crate::vectors::{Vector, text_of};
 
 /// Binary digits after the point of a standard score.
 const DIGITS: u32 = 12;
+/// A group is worth its score for its tokens and so many more, which is what the messages around it
+/// may cost. Of two with equal scores, the shorter is not much better if both are short.
+const PRICE: u64 = 128;
 
-/// What groups are worth for a question that has a vector.
+/// The scores of all groups for a question that has a vector.
+///
+/// Words and vectors have scales of their own, so each score is taken as a standard score: by how
+/// many standard deviations it is above the mean of all groups. Both have the same weight. As the
+/// scores of words are mostly zero and seldom high, a group that has the question's rare words is
+/// still the best; vectors decide where words say little.
 pub(super) struct Meaning {
-    /// By group: standard scores of words and of vectors.
+    /// By group.
     words: Vec<i64>,
     vectors: Vec<i64>,
-    price: u64,
-    floor: i64,
-    lambda: i64,
 }
 
 impl Meaning {
-    /// `None` where the question has no vector.
+    /// `None` if the question has no vector. `scored` are the scores by words.
     pub(super) fn of(view: &View<'_>, query: &Query, scored: &[(usize, u64)]) -> Option<Self> {
-        let known = |group: usize| view.path().group(group).items().find_map(|item| view.vectors().get(item));
-        let asked = query.asked?;
-        let own = query.words.iter().filter(|(_, weight)| *weight == WHOLE).count() as i64;
-        let lent = query.words.iter().map(|(_, weight)| *weight).filter(|weight| *weight < WHOLE).max().unwrap_or(4);
-        let mut wanted: Vec<(&Vector, i64)> = vec![(known(asked)?, if query.lenders.is_empty() { 8 } else { (2 * own).max(env("F_OWN", 1) as i64) })];
-        wanted.extend(query.lenders.iter().filter_map(|&lender| Some((known(lender)?, lent as i64))));
+        let wanted = Wanted::of(view, query)?;
         let groups = view.path().groups();
-        let similar = |group: usize| {
-            let of_item = |vector: &Vector| wanted.iter().map(|(one, weight)| weight * vector.similarity(one)).sum::<i64>();
-            let is_candidate = group != asked && !query.lenders.contains(&group);
-            let items = view.path().group(group).items().filter(|_| is_candidate);
-            items.filter_map(|item| view.vectors().get(item)).map(of_item).max()
-        };
-        let similar: Vec<Option<i64>> = (0..groups).map(similar).collect();
-        let count = similar.iter().flatten().count() as i64;
-        let mean = similar.iter().flatten().sum::<i64>() / count.max(1);
-        let centered: Vec<i64> = similar.iter().map(|one| one.map_or(0, |one| one - mean)).collect();
-        let (w1, w2) = (env("F_S1", 2) as i64, env("F_S2", 1) as i64);
-        let at = |group: Option<usize>| group.and_then(|group| centered.get(group)).copied().unwrap_or(0);
-        let smooth = |group: usize| {
-            let beside = |by: usize| at(group.checked_sub(by)) + at(Some(group + by));
-            4 * centered[group] + w1 * beside(1) + w2 * beside(2)
-        };
-        let vectors: Vec<i64> = (0..groups).map(smooth).collect();
         let mut words = vec![0; groups];
         for &(group, score) in scored {
-            words[group] = score as i64;
+            words[group] = i64::try_from(score).unwrap_or(i64::MAX).min(1 << 48);
         }
-        Some(Self {
-            words: standard(words),
-            vectors: standard(vectors),
-            price: env("F_PRICE", 128) as u64,
-            floor: env("F_FLOOR", 0) as i64,
-            lambda: env("F_L", 2048) as i64,
-        })
+        let similar: Vec<Option<i64>> = (0..groups).map(|group| wanted.similarity(group)).collect();
+        Some(Self { words: standard(&words), vectors: standard(&smoothed(&centered(&similar))) })
     }
 
-    fn score(&self, group: usize) -> i64 {
-        self.words[group] + ((self.vectors[group] * self.lambda) >> DIGITS)
-    }
-
-    /// A candidate for each group.
+    /// What a group with so many tokens is worth; `None` if it is no better than the mean.
     pub(super) fn worth(&self, group: usize, tokens: u64) -> Option<u64> {
-        let score = u64::try_from(self.score(group) - self.floor).ok().filter(|score| *score > 0)?;
-        Some((score << 24) / (tokens + self.price))
+        let score = u64::try_from(self.words[group] + self.vectors[group]).ok().filter(|score| *score > 0)?;
+        Some((score << 24) / tokens.saturating_add(PRICE))
     }
 
-    pub(super) fn is_by_meaning(&self, group: usize) -> bool {
-        ((self.vectors[group] * self.lambda) >> DIGITS) > self.words[group]
+    /// Whether its vector says more for a group than its words.
+    pub(super) fn found(&self, group: usize) -> bool {
+        self.vectors[group] > self.words[group]
     }
 }
 
-fn standard(values: Vec<i64>) -> Vec<i64> {
-    let count = values.len().max(1) as i128;
-    let mean = values.iter().map(|value| i128::from(*value)).sum::<i128>() / count;
-    let squares: i128 = values.iter().map(|value| (i128::from(*value) - mean).pow(2)).sum();
-    let deviation = (squares / count).max(1).isqrt();
-    values.into_iter().map(|value| i64::try_from(((i128::from(value) - mean) << DIGITS) / deviation).unwrap_or(0)).collect()
+/// The groups whose vectors are missing to compare meanings: those of the question and of messages
+/// that lend it words. None where no message has a vector.
+pub(super) fn missing(view: &View<'_>, query: &Query) -> Vec<usize> {
+    let is_missing = |group: &usize| {
+        let asked = view.path().group(*group).items().next();
+        asked.is_some_and(|item| view.vectors().get(item).is_none() && !text_of(item.message(), 1).is_empty())
+    };
+    let asked = query.asked.into_iter().chain(query.lenders.iter().copied());
+    asked.filter(|_| !view.vectors().is_empty()).filter(is_missing).collect()
 }
+
+/// What is asked, as vectors with weights.
+struct Wanted<'a> {
+    view: &'a View<'a>,
+    query: &'a Query,
+    vectors: Vec<(&'a Vector, i64)>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The question and, if it is vague, the messages that lend it words: these have the weight of
+    /// the words that they lend, the question that of its own.
+    fn of(view: &'a View<'a>, query: &'a Query) -> Option<Self> {
+        let known = |group: usize| view.vectors().get(view.path().group(group).items().next()?);
+        let question = known(query.asked?)?;
+        let lent = query.words.iter().map(|(_, weight)| *weight).filter(|weight| *weight < WHOLE).max();
+        let lent = lent.unwrap_or(if query.lenders.is_empty() { 0 } else { WHOLE / 2 });
+        let own = WHOLE.saturating_sub(2 * lent);
+        let lenders = query.lenders.iter().filter_map(|&lender| Some((known(lender)?, lent)));
+        let weighed = std::iter::once((question, own)).chain(lenders);
+        let vectors = weighed.map(|(vector, weight)| (vector, i64::try_from(weight).unwrap_or(0))).collect();
+        Some(Self { view, query, vectors })
+    }
+
+    /// The similarity of a group: that of its nearest message. `None` for what is asked, which is no
+    /// answer to itself, and where no message has a vector.
+    fn similarity(&self, group: usize) -> Option<i64> {
+        if self.query.asked == Some(group) || self.query.lenders.contains(&group) {
+            return None;
+        }
+        let of_vector = |vector: &Vector| -> i64 {
+            self.vectors.iter().map(|(wanted, weight)| weight * wanted.similarity(vector)).sum()
+        };
+        self.view.path().group(group).items().filter_map(|item| self.view.vectors().get(item)).map(of_vector).max()
+    }
+}
+
+/// The values less their mean; 0 where there is none.
+fn centered(values: &[Option<i64>]) -> Vec<i64> {
+    let mean = mean(values.iter().flatten().copied());
+    values.iter().map(|value| value.map_or(0, |value| value - mean)).collect()
+}
+
+/// The values with half of their neighbours' and a quarter of those one further, as the scores of
+/// words have them; multiplied by four to stay whole.
+fn smoothed(values: &[i64]) -> Vec<i64> {
+    let at = |place: Option<usize>| place.and_then(|place| values.get(place)).map_or(0, |value| *value);
+    let beside = |place: usize, by: usize| at(place.checked_sub(by)) + at(place.checked_add(by));
+    values.iter().enumerate().map(|(place, value)| 4 * value + 2 * beside(place, 1) + beside(place, 2)).collect()
+}
+
+/// The values as standard scores, with [`DIGITS`] digits after the point.
+fn standard(values: &[i64]) -> Vec<i64> {
+    let mean = mean(values.iter().copied());
+    let squares: u128 = values.iter().map(|value| u128::from((value - mean).unsigned_abs()).pow(2)).sum();
+    let deviation = (squares / values.len().max(1) as u128).isqrt();
+    let deviation = i64::try_from(deviation).unwrap_or(i64::MAX).max(1);
+    values.iter().map(|value| ((value - mean) << DIGITS) / deviation).collect()
+}
+
+fn mean(values: impl Iterator<Item = i64>) -> i64 {
+    let (count, sum) = values.fold((0_i64, 0_i64), |(count, sum), value| (count + 1, sum.saturating_add(value)));
+    sum / count.max(1)
+}
+
+#[cfg(test)]
+#[path = "meaning_tests.rs"]
+mod tests;

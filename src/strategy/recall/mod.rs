@@ -1,5 +1,5 @@
-//! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own
-//! groups.
+//! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own groups and,
+//! where there are any, by vectors.
 
 mod excerpts;
 mod index;
@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 use excerpts::{Segments, Selection};
 use index::Index;
+use meaning::Meaning;
 use query::Query;
 use score::Scores;
 use terms::Stem;
@@ -25,6 +26,11 @@ use terms::Stem;
 /// part of the room is always reserved for these, and they get what remains. A question that says
 /// little on its own ("And what was it?") is looked up with words of the user messages before it.
 /// If a question shares no word with the conversation, the newest groups are sent.
+///
+/// Where messages have [vectors](crate::vectors::Vectors), which a manager with an
+/// [embedder](crate::Builder::embedder) makes, groups that are close to the question in meaning are
+/// found too, in whatever words. Planning then takes time with the length of the history: below five
+/// milliseconds for 10,000 messages of 384 dimensions.
 ///
 /// Of long messages that do not fit, passages are sent: those that are related to the question, and
 /// the first one of the newest messages, so that the model sees its own last answer.
@@ -124,6 +130,20 @@ fn worth(score: u128, tokens: u64) -> u64 {
     u64::try_from((score << 16) / u128::from(root)).unwrap_or(u64::MAX)
 }
 
+/// What groups are worth that have something to do with the question: by their words or, if the
+/// question has a vector, by words and meaning.
+fn worths(view: &View<'_>, scored: &[(usize, u64)], meaning: Option<&Meaning>) -> Vec<(usize, u64)> {
+    let tokens = |group: usize| view.tokens(group..group + 1);
+    let by_words = |&(group, score): &(usize, u64)| (group, worth(u128::from(score), tokens(group)));
+    match meaning {
+        None => scored.iter().map(by_words).collect(),
+        Some(meaning) => {
+            let groups = 0..view.path().groups();
+            groups.filter_map(|group| Some((group, meaning.worth(group, tokens(group))?))).collect()
+        }
+    }
+}
+
 fn percent(of: u64, percent: u8) -> u64 {
     u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(of)
 }
@@ -162,7 +182,7 @@ fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Selection<'_>) -> Option<
 }
 
 /// Leaves out everything that was not chosen.
-fn draft(chosen: &[usize], leads: Option<usize>, sent: Selection) -> Draft {
+fn draft(chosen: &[usize], leads: Option<usize>, sent: Selection, why: impl Fn(usize) -> Reason) -> Draft {
     let mut draft =
         leads.map_or_else(Draft::keep_all, |leads| Draft::keep_all().because(leads..leads + 1, Reason::Leads));
     let mut from = 0;
@@ -171,7 +191,7 @@ fn draft(chosen: &[usize], leads: Option<usize>, sent: Selection) -> Draft {
     for group in kept.into_iter().take_while(|&group| group < sent.start) {
         draft = draft.evict(from..group, Reason::Unrelated);
         if !sent.excerpts.contains_key(&group) {
-            draft = draft.because(group..group + 1, Reason::Recalled);
+            draft = draft.because(group..group + 1, why(group));
         }
         from = group + 1;
     }
@@ -237,23 +257,9 @@ impl Strategy for Recall {
         let mut sent = Selection::tail(view, room, percent(room, self.tail));
         sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
-        let meaning = meaning::Meaning::of(view, &query, &scored);
-        if let Some(meaning) = &meaning {
-            let all = (0..view.path().groups()).filter_map(|group| {
-                let price = sent.price(group).filter(|_| view.is_optional(group))?;
-                let worth = meaning.worth(group, view.tokens(group..group + 1))?;
-                Some(Candidate { worth, group, price })
-            });
-            let mut chosen = choose(all.collect(), &mut sent.room);
-            sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
-            let leads = leads(view, &chosen, &mut sent);
-            chosen.splice(0..0, leads);
-            sent.lengthen(&chosen);
-            return Ok(draft(&chosen, leads, sent));
-        }
-        let candidates = scored.into_iter().filter_map(|(group, score)| {
+        let meaning = Meaning::of(view, &query, &scored);
+        let candidates = worths(view, &scored, meaning.as_ref()).into_iter().filter_map(|(group, worth)| {
             let price = sent.price(group).filter(|_| view.is_optional(group))?;
-            let worth = worth(u128::from(score), view.tokens(group..group + 1));
             Some(Candidate { worth, group, price })
         });
         let mut chosen = choose(candidates.collect(), &mut sent.room);
@@ -261,7 +267,12 @@ impl Strategy for Recall {
         let leads = leads(view, &chosen, &mut sent);
         chosen.splice(0..0, leads);
         sent.lengthen(&chosen);
-        Ok(draft(&chosen, leads, sent))
+        let why = |group| match &meaning {
+            Some(meaning) if meaning.found(group) => Reason::Meaning,
+            _ => Reason::Recalled,
+        };
+        let draft = draft(&chosen, leads, sent, why);
+        Ok(meaning::missing(view, &query).into_iter().fold(draft, Draft::request_vector))
     }
 }
 
