@@ -67,6 +67,7 @@
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
+//! | find old messages by their meaning | [`Recall`] with [`Builder::embedder`] | |
 //! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | |
 //! | write a strategy | [`Strategy`], [`plan::check()`] | `custom_strategy.rs` |
 //! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries) |
@@ -192,6 +193,7 @@
 //! | margin | tokens kept free because a forecast may be too low |
 //! | calibration | what bills have taught about counts |
 //! | ledger | the token cost of everything, kept beside the record |
+//! | vector | what a message means, as an embedding model has it; kept beside the record |
 //! | transcript | a conversation as a file, with its ledger |
 //! | store | keeps many transcripts by their ids |
 //!

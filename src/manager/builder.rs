@@ -89,7 +89,7 @@ impl Builder {
         Self { setup: Arc::new(setup), keeper: None }
     }
 
-    fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
         let setup = Arc::make_mut(&mut self.setup);
         setup.planner = OnceLock::new();
         change(setup);
@@ -173,50 +173,6 @@ impl Builder {
     /// own model and backend.
     pub fn summarizer(self, summarizer: Summarizer) -> Self {
         self.set(|setup| setup.summarizer = summarizer)
-    }
-
-    /// The embedder, with which [`Recall`](crate::Recall) finds messages by their meaning too.
-    /// Default: none; messages are found by their words.
-    ///
-    /// The vectors of new messages are made after an exchange, and saved with the conversation. A
-    /// request that cannot send everything waits for the vector of its question, no longer than
-    /// [`embed_within`](Self::embed_within). A failure is told to observers
-    /// ([`Observer::embedded`]) and fails no exchange: words are compared then, and the vectors are
-    /// made later.
-    ///
-    /// # Examples
-    /// ```
-    /// use turnwise::backend::{Scripted, ScriptedEmbedder};
-    /// use turnwise::{ConversationManager, Recall, TokenBudget};
-    ///
-    /// // In a real program: OpenAi::from_env().embedder("text-embedding-3-small")
-    /// let embedder = ScriptedEmbedder::new([["kitten", "pets"], ["times", "plus"]]);
-    /// let answers = std::iter::repeat_n("Yes, of course, so it is, as far as I know.", 12);
-    /// let chat = ConversationManager::builder("gpt-4o-mini")
-    ///     .backend(Scripted::new(answers))
-    ///     .strategy(Recall::new())
-    ///     .embedder(embedder)
-    ///     .budget(TokenBudget::limit(150))
-    ///     .build()?;
-    /// # futures_lite::future::block_on(async {
-    /// chat.send("I have a kitten called Minka.").await?;
-    /// for n in 1..=10 {
-    ///     chat.send(format!("Is {n} times 1 just {n}?")).await?;
-    /// }
-    /// let reply = chat.send("Do you remember any pets?").await?;
-    /// assert!(reply.report.plan.explain().to_string().contains("close to the question in meaning"));
-    /// # Ok::<(), turnwise::Error>(())
-    /// # })?;
-    /// # Ok::<(), turnwise::Error>(())
-    /// ```
-    pub fn embedder(self, embedder: impl Embedder + 'static) -> Self {
-        self.set(|setup| setup.embedder = Some(Arc::new(embedder)))
-    }
-
-    /// How long a send waits for the vector of its question. Default: one second. A vector that
-    /// comes later is left out, and after failures some sends do not ask for one at all.
-    pub fn embed_within(self, time: Duration) -> Self {
-        self.set(|setup| setup.embed_within = time)
     }
 
     /// Refuses a required message that is longer than the room, instead of shortening it. Default:

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::input::{ExchangeInput, Planned};
 use super::timer::within;
-use super::{ConversationManager, Shared, trace};
+use super::{Builder, ConversationManager, Shared, trace};
 use crate::backend::{BackendError, Embedder, Usage, in_millis};
 use crate::conversation::Item;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,6 +35,52 @@ pub struct EmbeddingCall {
     /// Why there are no vectors; `None` if there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+}
+
+impl Builder {
+    /// The embedder, with which [`Recall`](crate::Recall) finds messages by their meaning too.
+    /// Default: none; messages are found by their words.
+    ///
+    /// The vectors of new messages are made after an exchange, and saved with the conversation. A
+    /// request that cannot send everything waits for the vector of its question, no longer than
+    /// [`embed_within`](Self::embed_within). A failure is told to observers
+    /// ([`Observer::embedded`](crate::Observer::embedded)) and fails no exchange: words are compared then, and the vectors are
+    /// made later.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::backend::{Scripted, ScriptedEmbedder};
+    /// use turnwise::{ConversationManager, Recall, TokenBudget};
+    ///
+    /// // In a real program: OpenAi::from_env().embedder("text-embedding-3-small")
+    /// let embedder = ScriptedEmbedder::new([["kitten", "pets"], ["times", "plus"]]);
+    /// let answers = std::iter::repeat_n("Yes, of course, so it is, as far as I know.", 12);
+    /// let chat = ConversationManager::builder("gpt-4o-mini")
+    ///     .backend(Scripted::new(answers))
+    ///     .strategy(Recall::new())
+    ///     .embedder(embedder)
+    ///     .budget(TokenBudget::limit(150))
+    ///     .build()?;
+    /// # futures_lite::future::block_on(async {
+    /// chat.send("I have a kitten called Minka.").await?;
+    /// for n in 1..=10 {
+    ///     chat.send(format!("Is {n} times 1 just {n}?")).await?;
+    /// }
+    /// let reply = chat.send("Do you remember any pets?").await?;
+    /// assert!(reply.report.plan.explain().to_string().contains("close to the question in meaning"));
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn embedder(self, embedder: impl Embedder + 'static) -> Self {
+        self.set(|setup| setup.embedder = Some(Arc::new(embedder)))
+    }
+
+    /// How long a send waits for the vector of its question. Default: one second. A vector that
+    /// comes later is left out, and after failures some sends do not ask for one at all.
+    pub fn embed_within(self, time: Duration) -> Self {
+        self.set(|setup| setup.embed_within = time)
+    }
 }
 
 impl ExchangeInput {
@@ -151,9 +197,8 @@ impl Shared {
 
     /// The newest items without a vector, as many as one call may have.
     fn next_batch(&self, embedder: &dyn Embedder) -> Vec<Item> {
-        let (record, vectors, aside) = self.state(|state| {
-            (state.file.conversation.clone(), state.file.vectors.clone(), state.unembeddable.clone())
-        });
+        let (record, vectors, aside) = self
+            .state(|state| (state.file.conversation.clone(), state.file.vectors.clone(), state.unembeddable.clone()));
         let missing = vectors.missing(embedder.id(), record.path()).filter(|item| !aside.contains(&item.stamp()));
         missing.take(embedder.most_texts().max(1)).cloned().collect()
     }
@@ -220,7 +265,8 @@ impl Shared {
     fn tell_embedded(&self, embedder: &dyn Embedder, call: &EmbeddingCall) {
         let model = Model::find(embedder.id());
         let usage = call.tokens.map(|tokens| Usage::new(tokens, 0));
-        let paid = Call::new(Purpose::Embedding, &*model.name).usage(usage.as_ref()).price(self.setup.prices.of(&model));
+        let paid =
+            Call::new(Purpose::Embedding, &*model.name).usage(usage.as_ref()).price(self.setup.prices.of(&model));
         let paid = if call.refused.is_some() { paid.failed() } else { paid };
         let id = self.state(|state| {
             state.file.spending.add(&paid);

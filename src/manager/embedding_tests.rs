@@ -6,7 +6,7 @@ use futures_lite::future::block_on;
 use super::*;
 use crate::backend::{Scripted, ScriptedEmbedder};
 use crate::budget::TokenBudget;
-use crate::manager::{Builder, Observer, Reply};
+use crate::manager::{Observer, Reply};
 use crate::strategy::{Recall, SlidingWindow};
 use crate::transcript::Transcript;
 

@@ -13,7 +13,8 @@ use crate::log::Log;
 
 impl Serialize for Vector {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&base64::encode(&self.parts.iter().map(|part| part.cast_unsigned()).collect::<Vec<u8>>()))
+        serializer
+            .serialize_str(&base64::encode(&self.parts.iter().map(|part| part.cast_unsigned()).collect::<Vec<u8>>()))
     }
 }
 

@@ -218,9 +218,8 @@ impl Vectors {
 impl PartialEq for Vectors {
     fn eq(&self, other: &Self) -> bool {
         let key = |known: &Known| (known.stamp, known.vector.clone());
-        let all = |vectors: &Self| -> Vec<Option<_>> {
-            vectors.known.iter().map(|known| known.as_ref().map(key)).collect()
-        };
+        let all =
+            |vectors: &Self| -> Vec<Option<_>> { vectors.known.iter().map(|known| known.as_ref().map(key)).collect() };
         (&self.by, self.dimensions) == (&other.by, other.dimensions)
             && (self.known.is_same(&other.known) || all(self) == all(other))
     }
@@ -255,7 +254,6 @@ pub fn text_of(message: &Message, longest: usize) -> String {
 fn is_of(print: Fingerprint, item: &Item) -> bool {
     print == Fingerprint::of(item.message())
 }
-
 
 #[cfg(test)]
 #[path = "vectors_tests.rs"]

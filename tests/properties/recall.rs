@@ -87,7 +87,8 @@ fn invariant_6_a_memo_that_followed_every_change_plans_as_a_fresh_one() {
             let used = outcome(talk, limit, &mut ledgers[which], strategy, &mut cache, known);
             let fresh = outcome(talk, limit, &mut Ledger::new(), strategy, &mut StrategyCache::default(), known);
             assert_eq!(used, fresh);
-            let words = outcome(talk, limit, &mut Ledger::new(), strategy, &mut StrategyCache::default(), &Vectors::default());
+            let words =
+                outcome(talk, limit, &mut Ledger::new(), strategy, &mut StrategyCache::default(), &Vectors::default());
             assert!(with_vectors || used == words, "without vectors nothing changes");
             by_meaning += u32::from(fresh.contains("\"meaning\""));
             if with_vectors {

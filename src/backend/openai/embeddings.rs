@@ -209,10 +209,7 @@ mod tests {
     fn vectors_come_in_the_order_of_the_texts_as_numbers_or_base64() {
         let body = r#"{"object":"list","data":[{"index":1,"embedding":"AACAPwAAAMA="},{"index":0,"embedding":[0.5,1]}],
             "usage":{"prompt_tokens":7,"total_tokens":7}}"#;
-        assert_eq!(
-            embeddings(200, body).unwrap(),
-            Embeddings::new(vec![vec![0.5, 1.0], vec![1.0, -2.0]]).tokens(7)
-        );
+        assert_eq!(embeddings(200, body).unwrap(), Embeddings::new(vec![vec![0.5, 1.0], vec![1.0, -2.0]]).tokens(7));
     }
 
     #[test]

@@ -2,11 +2,15 @@
 //! words and vectors together.
 
 use super::View;
-use super::query::{Query, WHOLE};
+use super::query::{ENOUGH, Query};
 use crate::vectors::{Vector, text_of};
 
 /// Binary digits after the point of a standard score.
 const DIGITS: u32 = 12;
+/// Binary digits after the point of a deviation.
+const SPARE: u32 = 8;
+/// Scores by words are far below this, which leaves room for the digits.
+const MOST: i64 = 1 << 40;
 /// A group is worth its score for its tokens and so many more, which is what the messages around it
 /// may cost. Of two with equal scores, the shorter is not much better if both are short.
 const PRICE: u64 = 128;
@@ -30,7 +34,7 @@ impl Meaning {
         let groups = view.path().groups();
         let mut words = vec![0; groups];
         for &(group, score) in scored {
-            words[group] = i64::try_from(score).unwrap_or(i64::MAX).min(1 << 48);
+            words[group] = i64::try_from(score).unwrap_or(MOST).min(MOST);
         }
         let similar: Vec<Option<i64>> = (0..groups).map(|group| wanted.similarity(group)).collect();
         Some(Self { words: standard(&words), vectors: standard(&smoothed(&centered(&similar))) })
@@ -67,17 +71,21 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// The question and, if it is vague, the messages that lend it words: these have the weight of
-    /// the words that they lend, the question that of its own.
+    /// The question and, if it has few words and borrows others, the messages that lend them. The
+    /// fewer words it has, known to the conversation or not, the less its own vector says: half a
+    /// weight goes to the lenders together for each word that is missing.
     fn of(view: &'a View<'a>, query: &'a Query) -> Option<Self> {
         let known = |group: usize| view.vectors().get(view.path().group(group).items().next()?);
         let question = known(query.asked?)?;
-        let lent = query.words.iter().map(|(_, weight)| *weight).filter(|weight| *weight < WHOLE).max();
-        let lent = lent.unwrap_or(if query.lenders.is_empty() { 0 } else { WHOLE / 2 });
-        let own = WHOLE.saturating_sub(2 * lent);
-        let lenders = query.lenders.iter().filter_map(|&lender| Some((known(lender)?, lent)));
-        let weighed = std::iter::once((question, own)).chain(lenders);
-        let vectors = weighed.map(|(vector, weight)| (vector, i64::try_from(weight).unwrap_or(0))).collect();
+        let own = i64::try_from(query.said.min(ENOUGH)).unwrap_or_default();
+        let lent = i64::try_from(ENOUGH).unwrap_or_default() - own;
+        let lenders = query.lenders.iter().filter(|_| lent > 0).filter_map(|&lender| known(lender));
+        let mut vectors: Vec<(&Vector, i64)> = lenders.map(|vector| (vector, lent)).collect();
+        let question_weight = match i64::try_from(vectors.len()).unwrap_or_default() {
+            0 => 1,
+            lenders => 2 * own * lenders,
+        };
+        vectors.push((question, question_weight));
         Some(Self { view, query, vectors })
     }
 
@@ -112,9 +120,9 @@ fn smoothed(values: &[i64]) -> Vec<i64> {
 fn standard(values: &[i64]) -> Vec<i64> {
     let mean = mean(values.iter().copied());
     let squares: u128 = values.iter().map(|value| u128::from((value - mean).unsigned_abs()).pow(2)).sum();
-    let deviation = (squares / values.len().max(1) as u128).isqrt();
+    let deviation = ((squares << (2 * SPARE)) / values.len().max(1) as u128).isqrt();
     let deviation = i64::try_from(deviation).unwrap_or(i64::MAX).max(1);
-    values.iter().map(|value| ((value - mean) << DIGITS) / deviation).collect()
+    values.iter().map(|value| ((value - mean) << (DIGITS + SPARE)) / deviation).collect()
 }
 
 fn mean(values: impl Iterator<Item = i64>) -> i64 {

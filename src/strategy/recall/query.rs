@@ -8,7 +8,7 @@ use crate::message::Message;
 /// The weight of a word of the question itself; weights are in eighths.
 pub(super) const WHOLE: u64 = 8;
 /// A question with this many words known to the conversation needs no help.
-const ENOUGH: usize = 4;
+pub(super) const ENOUGH: usize = 4;
 /// How many earlier user messages lend words to a question that has fewer.
 const MOST_LENDERS: usize = 3;
 /// How many words each of them lends.
@@ -20,6 +20,8 @@ const MOST_LENT: usize = 12;
 pub(super) struct Query {
     /// Each word once, with its weight.
     pub(super) words: Vec<(Key, u64)>,
+    /// How many words the question has, known or not.
+    pub(super) said: usize,
     /// The group with the question, which is not an answer to itself.
     pub(super) asked: Option<usize>,
     /// The groups whose words were borrowed, which are not answers to them.
@@ -30,8 +32,9 @@ impl Query {
     /// The query for a turn of the indexed path.
     pub(super) fn of(path: Path<'_>, turn: Option<usize>, index: &mut Index) -> Self {
         let asked = turn.map(|turn| path.turn(turn).start);
-        let mut query = Self { asked, ..Self::default() };
-        for word in asked.map(|asked| said(path, asked, index)).unwrap_or_default() {
+        let words = asked.map(|asked| said(path, asked, index)).unwrap_or_default();
+        let mut query = Self { said: words.len(), asked, ..Self::default() };
+        for word in words {
             if query.held_by(index, Key::of(&word)) > 0 {
                 query.words.push((Key::of(&word), WHOLE));
             }

@@ -192,7 +192,18 @@ fn with_vectors_what_means_the_same_is_found_and_explained() {
     assert!(kept(&plan, &Reason::Meaning).contains(&20));
     assert!(kept(&plan, &Reason::Recalled).contains(&60), "words still count");
     assert_eq!(plan.vector_requests(), []);
-    insta::assert_snapshot!(plan.explain(), @"");
+    insta::assert_snapshot!(plan.explain(), @"
+    recall:tail=26: sends 16 of 101 messages, 100 of 100 tokens
+      limit 100 tokens; high mark 100, low mark 70
+      -   0-17   left out    18 messages       108 tokens  less related to the question than what fits
+      +  18-22   sent         5 messages        30 tokens  close to the question in meaning
+      -  23-57   left out    35 messages       210 tokens  less related to the question than what fits
+      +  58-62   sent         5 messages        30 tokens  related to the question
+      -  63-94   left out    32 messages       192 tokens  less related to the question than what fits
+      +  95-99   sent         5 messages        30 tokens  fits
+      + 100      sent          1 message         7 tokens  to be answered
+      0 for the head + 0 for tools + 97 for history + 3 to open the reply = 100 tokens
+    ");
 }
 
 #[test]
