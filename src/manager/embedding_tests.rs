@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use futures_lite::future::block_on;
 
 use super::*;
-use crate::backend::{Scripted, ScriptedEmbedder};
+use crate::backend::{BoxFuture, Embeddings, Scripted, ScriptedEmbedder};
 use crate::budget::TokenBudget;
 use crate::manager::{Observer, Reply};
 use crate::strategy::{Recall, SlidingWindow};
@@ -138,15 +138,12 @@ fn a_text_that_is_refused_does_not_stand_in_the_way_of_others() {
             "picky"
         }
 
-        fn embed(
-            &self,
-            texts: Vec<String>,
-        ) -> crate::backend::BoxFuture<'static, Result<crate::backend::Embeddings, BackendError>> {
+        fn embed(&self, texts: Vec<String>) -> BoxFuture<'static, Result<Embeddings, BackendError>> {
             Box::pin(async move {
                 if texts.iter().any(|text| text.contains("poison")) {
                     return Err(BackendError::rejected("not this one"));
                 }
-                Ok(crate::backend::Embeddings::new(texts.iter().map(|_| vec![1.0, 0.5]).collect()))
+                Ok(Embeddings::new(texts.iter().map(|_| vec![1.0, 0.5]).collect()))
             })
         }
     }
@@ -160,6 +157,31 @@ fn a_text_that_is_refused_does_not_stand_in_the_way_of_others() {
     let alone = ConversationManager::builder("gpt-4o-mini").embedder(Picky).build().unwrap();
     alone.push("poison").unwrap();
     assert_eq!(block_on(alone.embed_history()).unwrap_err().kind(), ErrorKind::Rejected);
+}
+
+#[test]
+fn vectors_of_changing_lengths_are_an_error_and_not_an_endless_task() {
+    struct Wild(std::sync::atomic::AtomicUsize);
+    impl Embedder for Wild {
+        fn id(&self) -> &'static str {
+            "wild"
+        }
+
+        fn most_texts(&self) -> usize {
+            1
+        }
+
+        fn embed(&self, _: Vec<String>) -> BoxFuture<'static, Result<Embeddings, BackendError>> {
+            let call = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Box::pin(async move { Ok(Embeddings::new(vec![vec![1.0; 2 + call % 2]])) })
+        }
+    }
+    let chat = ConversationManager::builder("gpt-4o-mini").embedder(Wild(0.into())).build().unwrap();
+    for text in ["one", "two", "three"] {
+        chat.push(text).unwrap();
+    }
+    let error = block_on(chat.embed_history()).unwrap_err();
+    assert!(error.to_string().contains("vectors of 2 and of 3 dimensions"), "{error}");
 }
 
 #[test]

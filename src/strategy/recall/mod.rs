@@ -130,18 +130,15 @@ fn worth(score: u128, tokens: u64) -> u64 {
     u64::try_from((score << 16) / u128::from(root)).unwrap_or(u64::MAX)
 }
 
-/// What groups are worth that have something to do with the question: by their words or, if the
-/// question has a vector, by words and meaning.
-fn worths(view: &View<'_>, scored: &[(usize, u64)], meaning: Option<&Meaning>) -> Vec<(usize, u64)> {
-    let tokens = |group: usize| view.tokens(group..group + 1);
-    let by_words = |&(group, score): &(usize, u64)| (group, worth(u128::from(score), tokens(group)));
-    match meaning {
-        None => scored.iter().map(by_words).collect(),
-        Some(meaning) => {
-            let groups = 0..view.path().groups();
-            groups.filter_map(|group| Some((group, meaning.worth(group, tokens(group))?))).collect()
-        }
-    }
+/// A group that may be kept, unless it is sent already or is worth nothing for its tokens.
+fn candidate(
+    view: &View<'_>,
+    sent: &Selection<'_>,
+    group: usize,
+    worth: impl FnOnce(u64) -> Option<u64>,
+) -> Option<Candidate> {
+    let price = sent.price(group).filter(|_| view.is_optional(group))?;
+    Some(Candidate { worth: worth(view.tokens(group..group + 1))?, group, price })
 }
 
 fn percent(of: u64, percent: u8) -> u64 {
@@ -258,11 +255,21 @@ impl Strategy for Recall {
         sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
         let meaning = Meaning::of(view, &query, &scored);
-        let candidates = worths(view, &scored, meaning.as_ref()).into_iter().filter_map(|(group, worth)| {
-            let price = sent.price(group).filter(|_| view.is_optional(group))?;
-            Some(Candidate { worth, group, price })
-        });
-        let mut chosen = choose(candidates.collect(), &mut sent.room);
+        let candidates = match &meaning {
+            None => {
+                let by_words = scored.into_iter().map(|(group, score)| {
+                    candidate(view, &sent, group, |tokens| Some(worth(u128::from(score), tokens)))
+                });
+                by_words.flatten().collect()
+            }
+            Some(meaning) => {
+                let groups = 0..view.path().groups();
+                groups
+                    .filter_map(|group| candidate(view, &sent, group, |tokens| meaning.worth(group, tokens)))
+                    .collect()
+            }
+        };
+        let mut chosen = choose(candidates, &mut sent.room);
         sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
         let leads = leads(view, &chosen, &mut sent);
         chosen.splice(0..0, leads);

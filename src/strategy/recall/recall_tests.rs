@@ -169,7 +169,8 @@ fn the_spec_can_be_read_back() {
 /// The vectors of messages: those about boats lie in one direction, all others in another.
 fn vectors_of(talk: &Conversation, is_known: impl Fn(usize) -> bool) -> Vectors {
     let mut vectors = Vectors::default();
-    for (position, item) in talk.path().items().enumerate().filter(|(position, _)| is_known(*position)) {
+    let known = talk.path().items().enumerate().filter(|(position, _)| is_known(*position));
+    for (_, item) in known {
         let is_of_boats = ["boat", "dinghy", "ship"].iter().any(|word| item.message().text().contains(word));
         let parts = if is_of_boats { [1.0, 0.1] } else { [0.1, 1.0] };
         vectors.put("model", item, Vector::new(&parts).unwrap());
