@@ -58,7 +58,7 @@ fn long_talk() -> Transcript {
 
 fn main() {
     let (real, long) = (fixtures(), [long_talk()]);
-    let turns = float(long[0].conversation.path().turns());
+    let turns = float(long[0].conversation.path().turn_count());
     let room_of_fifty = |whole: u64| (50.0 * whole as f64 / turns) as u64;
     let columns = ["1/4", "1/2", "50 turns"];
     let title = "History repeated, in percent: six tool conversations with room for a part of the history; 1,000 turns";

@@ -217,11 +217,13 @@ fn examine(set: &Set) {
 
 /// All texts of a set and of what is said after it.
 fn texts(set: &Set) -> Vec<String> {
-    let said = |(number, question): (usize, &Question)| {
-        let vague = (0..2).flat_map(move |small_talk| vague(question, number, small_talk));
-        alone(question, number).into_iter().chain(split(question)).chain(vague)
-    };
-    let after: Vec<Message> = set.questions.iter().enumerate().flat_map(said).collect();
+    let mut after = Vec::new();
+    for (number, question) in set.questions.iter().enumerate() {
+        after.extend(alone(question, number));
+        after.extend(split(question));
+        after.extend(vague(question, number, 0));
+        after.extend(vague(question, number, 1));
+    }
     meaning::texts(set.talks.iter().flatten().chain(&after))
 }
 

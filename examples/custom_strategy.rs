@@ -16,10 +16,7 @@ impl Strategy for TalkOnly {
     }
 
     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
-        let path = view.path();
-        let calls = (0..path.groups()).filter(|&group| path.group(group).has_calls());
-        Ok(calls
-            .fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("tool use".into()))))
+        Ok(Draft::keep_only(view, Reason::Other("tool use".into()), |group| !group.has_calls()))
     }
 }
 

@@ -1,22 +1,20 @@
-//! The conversations of a server: one template, and one manager per user. They share backend,
-//! strategy and vocabulary.
+//! The conversations of a server, by user. They share backend, strategy and vocabulary; each is in
+//! memory while somebody holds it, and otherwise in its file.
 //!
 //! `cargo run --example many_sessions`
 
 mod support;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
-use turnwise::{ConversationManager, Result, SlidingWindow};
+use turnwise::{ConversationManager, SlidingWindow};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let template = ConversationManager::builder("gpt-4o-mini")
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::TempDir::new()?;
+    let sessions = ConversationManager::builder("gpt-4o-mini")
         .system("You are a shop's assistant. Be brief.")
         .strategy(SlidingWindow::turns(20))
-        .backend(support::backend(["In aisle four.", "At nine.", "Next to the tea.", "At six on Sundays."]));
-    let mut sessions = HashMap::new();
+        .backend(support::backend(["In aisle four.", "At nine.", "Next to the tea.", "At six on Sundays."]))
+        .sessions(folder.path())?;
 
     let incoming = [
         ("ada", "Where is the coffee?"),
@@ -25,12 +23,9 @@ async fn main() -> Result<()> {
         ("bob", "And when do you close?"),
     ];
     for (user, text) in incoming {
-        let chat: &mut ConversationManager = match sessions.entry(user) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(template.clone().build()?),
-        };
+        let chat = sessions.open(user).await?;
         println!("{user}, turn {}: {text} {}", chat.turn_count() + 1, chat.send(text).await?);
     }
-    println!("{} sessions", sessions.len());
+    println!("saved: {:?}", sessions.ids(None, 100).await?);
     Ok(())
 }

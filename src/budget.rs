@@ -15,8 +15,10 @@ use crate::tokens::{Anchor, Learned, Model};
 /// kept free in it.
 ///
 /// A strategy trims only a request that exceeds the high mark (default: the limit itself), and then
-/// down to the low mark (default: 0.7 of the limit). The room between the two lets most requests
-/// begin like the previous one, so that a prompt cache can reuse them.
+/// down to the low mark. The room between the two lets most requests begin like the previous one,
+/// so that a prompt cache can reuse them. The default of the low mark is 0.7 of the limit in a
+/// manager and a [`Planner`](crate::Planner); in [`trim`](crate::trim()), which remembers nothing
+/// between calls, it is the whole limit.
 ///
 /// # Examples
 /// ```
@@ -170,13 +172,14 @@ impl TokenBudget {
         self
     }
 
-    /// Trims down to this part of the limit, from 0 to 1. Default 0.7, or the high mark if that is
-    /// lower.
+    /// Trims down to this part of the limit, from 0 to 1. Default: 0.7 in a manager and a
+    /// [`Planner`](crate::Planner), 1 in [`trim`](crate::trim()), which remembers nothing between
+    /// calls; the high mark if that is lower. With `low_mark(0.7)`, `trim` plans what a manager
+    /// sends when it trims for the first time.
     ///
     /// A lower mark trims more at once and less often, so that more requests begin like the
     /// previous one and providers bill them at the price of cached tokens. With 1, as much is kept
-    /// as fits, and the start of nearly every request changes. The function
-    /// [`trim`](crate::trim()) remembers nothing, so its default is 1.
+    /// as fits, and the start of nearly every request changes.
     pub fn low_mark(mut self, part: f64) -> Self {
         self.low = Some(part);
         self

@@ -162,12 +162,12 @@ impl Dialect {
         messages
     }
 
-    /// Whether [`fit`](Self::fit) leaves all messages as they are. It does for nearly every
-    /// request, and asking costs less than fitting.
-    pub(crate) fn leaves(&self, messages: &[Message]) -> bool {
+    /// Whether [`fit`](Self::fit) leaves all messages as they are, as it does for nearly every
+    /// request. Messages that are known to be [standard](Message::is_standard) are not looked at.
+    pub(crate) fn leaves(&self, messages: &[Message], are_standard: bool) -> bool {
         let is_kept = |key: &str| self.fields.iter().any(|name| name == key);
         let is_left = |message: &Message| message.retains_all(is_kept) && has_legal_calls(message);
-        self.switches.is_empty() && messages.iter().all(is_left)
+        self.switches.is_empty() && (are_standard || messages.iter().all(is_left))
     }
 
     /// The cost rules with the vendor fields that this dialect sends.
@@ -258,7 +258,7 @@ mod tests {
         let reply = r#"{"role":"assistant","reasoning":"r","content":"x","tool_calls":[],"prefix":false}"#;
         let reply = [Message::from_json(reply).unwrap()];
         assert_eq!(fitted(&Dialect::default(), &reply), r#"[{"role":"assistant","content":"x"}]"#);
-        assert!(!Dialect::default().leaves(&reply));
+        assert!(!Dialect::default().leaves(&reply, false));
         let named = Dialect::default().send_fields(["reasoning"]);
         assert_eq!(fitted(&named, &reply), r#"[{"role":"assistant","reasoning":"r","content":"x"}]"#);
     }
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn the_size_of_an_image_stays_behind() {
         let asked = Message::user("x").image_url("https://example.com/a.png").size(640, 480);
-        assert!(!Dialect::default().leaves(std::slice::from_ref(&asked)));
+        assert!(!Dialect::default().leaves(std::slice::from_ref(&asked), false));
         assert_eq!(
             fitted(&Dialect::default(), &[asked]),
             r#"[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]}]"#
@@ -291,7 +291,8 @@ mod tests {
         assert_eq!(fitted(&Dialect::default(), &messages), serde_json::to_string(&messages).unwrap());
         assert!(Dialect::keeps_cost(&messages, &Dialect::default().fit(&messages)));
         assert!(!Dialect::keeps_cost(&messages, &sent));
-        assert!(Dialect::default().leaves(&messages) && !dialect.leaves(&messages));
+        assert!(Dialect::default().leaves(&messages, false) && messages.iter().all(Message::is_standard));
+        assert!(!dialect.leaves(&messages, true));
     }
 
     #[test]

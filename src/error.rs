@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::text::described_for_logs;
 
@@ -11,7 +12,7 @@ use crate::text::described_for_logs;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation failed: a [kind](Error::kind) to branch on, and a message with the numbers. It
-/// is one word wide, so that a `Result` stays small.
+/// is one word wide, so that a `Result` stays small. A clone shares the cause.
 ///
 /// Messages are lowercase. They name what was asked, what was found, what is allowed, and what
 /// would help ([`advice`](Self::advice)).
@@ -36,8 +37,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     cause = error.source();
 /// }
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Repr>);
 
+#[derive(Clone)]
 struct Repr {
     kind: ErrorKind,
     detail: String,
@@ -46,11 +49,22 @@ struct Repr {
     advice: Option<Advice>,
     over: Option<OverBudget>,
     position: Option<Position>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// The kinds of [`Error`], in groups: planning, messages and tools, arguments, the record and its
 /// files, servers.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ErrorKind, Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages = [Message::system("Be brief. ".repeat(100)), Message::user("Hi")];
+/// let error = trim(&messages, &TokenBudget::limit(50), &SlidingWindow::tokens()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::OverBudget);
+/// let over = error.over_budget().unwrap();
+/// assert!(over.tokens > over.room && !error.is_retryable());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -200,7 +214,7 @@ impl fmt::Display for ErrorKind {
 }
 
 /// The numbers of a refusal by the planner: what did not fit, and how much room there was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct OverBudget {
     /// The index of the group on the path, if a single group is the cause.
@@ -219,7 +233,7 @@ impl OverBudget {
 
 /// A place in a text: line, column and byte. Lines and columns count from 1, columns in bytes, as
 /// editors do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Position {
     /// The line, from 1.
@@ -317,7 +331,7 @@ impl Error {
     /// The same error with its cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(source.into().into());
         self
     }
 

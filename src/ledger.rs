@@ -25,6 +25,17 @@ pub(crate) use fingerprint::Fingerprint;
 ///
 /// It is derived data: an empty ledger works, but everything is counted again. If it is used with
 /// another conversation, or with a copy that has diverged, it notices and counts only what differs.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Message};
+///
+/// let mut talk = Conversation::from_messages([Message::user("Name a river.")]);
+/// let (mut ledger, cost) = (Ledger::new(), ChatCost::for_model("gpt-4o"));
+/// let before = ledger.total(&talk, &cost);
+/// talk.push(Message::assistant("The Elbe."));
+/// assert!(ledger.total(&talk, &cost) > before); // only the new message was counted
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     /// The item that each ordinal stood for when it was counted.
@@ -120,7 +131,7 @@ impl Ledger {
     /// The cost of all groups of the path that can be sent, without head and priming. Counts what
     /// is missing.
     pub fn total(&mut self, conversation: &Conversation, cost: &ChatCost) -> u64 {
-        let groups = conversation.path().groups();
+        let groups = conversation.path().group_count();
         self.sums(conversation, cost).tokens(0..groups)
     }
 
@@ -149,7 +160,7 @@ impl Ledger {
         cost: &ChatCost,
     ) -> [Count; 2] {
         let [head, added] = self.head_alone(conversation, tools, params, cost);
-        let is_estimate = conversation.path().groups() > 1 && ChatCost::is_paid_for_each_reply(params);
+        let is_estimate = conversation.path().group_count() > 1 && ChatCost::is_paid_for_each_reply(params);
         [head, Count { exact: added.exact && !is_estimate, ..added }]
     }
 
@@ -185,7 +196,7 @@ impl Ledger {
 
     fn extend(&mut self, index: usize, path: Path<'_>, cost: &ChatCost) {
         let first = self.columns[index].sums.len();
-        let groups = path.groups();
+        let groups = path.group_count();
         if first == groups {
             return;
         }
@@ -434,6 +445,11 @@ impl Sums {
             None => 0,
         };
         up_to(groups.end).saturating_sub(up_to(groups.start))
+    }
+
+    /// Each of these groups, whether or not it can be sent.
+    pub(crate) fn groups(&self, groups: Range<usize>) -> impl Iterator<Item = Count> {
+        self.0.range(groups).map(|sum| sum.own.count().unwrap_or(Count::ZERO))
     }
 
     /// One group, whether or not it can be sent.

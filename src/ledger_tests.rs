@@ -44,7 +44,7 @@ impl Bench {
 
     fn each(&self, ledger: &mut Ledger, conversation: &Conversation) -> Vec<Count> {
         let sums = ledger.sums(conversation, &self.cost);
-        (0..conversation.path().groups()).map(|group| sums.group(group)).collect()
+        (0..conversation.path().group_count()).map(|group| sums.group(group)).collect()
     }
 }
 

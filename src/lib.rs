@@ -10,20 +10,33 @@
 //! - [How it works](#how-it-works), [layout](#layout), [words](#words), [features](#features)
 //!
 //! # Start here
-//! A chat with a model. The server and the key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`:
-//!
-//! ```no_run
-//! # #[cfg(feature = "openai")]
-//! # async fn chat() -> turnwise::Result<()> {
-//! let chat = turnwise::ConversationManager::new("gpt-4o-mini")?;
-//! println!("{}", chat.send("Name a river in Europe.").await?);
-//! println!("{}", chat.send("And where does it end?").await?);
-//! println!("{}", chat.plan("How long is it?")?.explain()); // what would be sent, and why
-//! # Ok(())
-//! # }
+//! ```toml
+//! [dependencies]
+//! turnwise = "0.1"
+//! tokio = { version = "1", features = ["macros", "rt"] } # to chat; planning needs no runtime
 //! ```
 //!
-//! A list of messages of your own, for programs with their own loop and client:
+//! ## Chat with a model
+//! The server and the key come from `OPENAI_BASE_URL` and `OPENAI_API_KEY`:
+//!
+//! ```no_run
+//! # #[cfg(not(feature = "openai"))]
+//! # fn main() {}
+//! # #[cfg(feature = "openai")]
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> turnwise::Result<()> {
+//!     let chat = turnwise::ConversationManager::new("gpt-4o-mini")?;
+//!     println!("{}", chat.send("Name a river in Europe.").await?);
+//!     println!("{}", chat.send("And where does it end?").await?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `ConversationManager::builder("gpt-4o-mini")` sets more: a system prompt, a budget, a strategy, a
+//! file to save in.
+//!
+//! ## Trim a list of my own
+//! For programs with their own loop and client:
 //!
 //! ```
 //! use turnwise::{Message, SlidingWindow, TokenBudget, trim};
@@ -42,7 +55,9 @@
 //! # Ok::<(), turnwise::Error>(())
 //! ```
 //!
-//! `println!("{}", plan.explain())` prints what is sent, and why:
+//! ## See what is sent
+//! `println!("{}", plan.explain())`; for a chat, before anything is sent,
+//! `println!("{}", chat.plan("How long is it?")?.explain())`:
 //!
 //! ```text
 //! window: sends 32 of 82 messages, 393 of 400 tokens
@@ -55,36 +70,38 @@
 //! ```
 //!
 //! # By task
+//! Files are examples in the repository's folder `examples/`; "cookbook" is its page
+//! `docs/cookbook.md`, with complete programs. All run without a key. Elsewhere the example is on
+//! the page of the item.
+//!
 //! | I want to | use | example |
 //! | --- | --- | --- |
 //! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
-//! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `axum.rs` |
+//! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `disconnect.rs` |
 //! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
 //! | ask a person before a call runs | [`ToolLoop::approve`](manager::ToolLoop::approve) | `agent.rs` |
-//! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | |
-//! | continue a tool loop that was stopped | [`ConversationManager::resume_tools`], [`ConversationManager::open_calls`] | |
+//! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | `typed.rs` |
+//! | continue a tool loop that was stopped | [`ConversationManager::resume_tools`], [`ConversationManager::open_calls`] | [`ToolLoop::approve`](manager::ToolLoop::approve) |
 //! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
 //! | find old messages by their meaning | [`Recall`] with [`Builder::embedder`] | |
-//! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | |
-//! | write a strategy | [`Strategy`], [`plan::check()`] | `custom_strategy.rs` |
-//! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries) |
+//! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | [`store::Store`] |
+//! | write a strategy, test one | [`Strategy`], [`plan::check()`] | `custom_strategy.rs`, cookbook |
+//! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries), cookbook |
 //! | see what is sent, and why | [`Plan::explain`], [`Plan::decisions`], [`Plan::to_keep`] | `pins.rs` |
 //! | keep a message in every request | [`Conversation::pin`], [`ConversationManager::constrain`] | `preferences.rs`, `pins.rs` |
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
-//! | many conversations in one server | one [`Builder`] as a template, [`store`] | `many_sessions.rs` |
+//! | serve many conversations by their ids | [`Builder::sessions`], [`Sessions`] | `many_sessions.rs`, `axum.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
-//! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | |
+//! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | `backend::openai::Options` |
 //! | keep `async-openai` | [`Message::from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
-//! | talk to a server that differs | [`Dialect`], [`Error::advice`] | |
-//! | set how much may be sent | [`TokenBudget`], [`Models`] | |
-//! | count tokens | [`count()`], [`count_request`], [`ChatCost`] | `count.rs` |
+//! | talk to a server that differs | [`Dialect`], [`Error::advice`] | [`Dialect`], cookbook |
+//! | set how much may be sent | [`TokenBudget`], [`Models`] | [`TokenBudget`], cookbook |
+//! | count tokens, with a tokenizer of my own too | [`count()`], [`count_request`], [`ChatCost`], [`tokens::CounterFn`] | `count.rs`, cookbook |
 //! | know what it costs | [`Spending`], [`Observer`], [`tokens::Forecast`] | `observer.rs` |
 //! | run a saved conversation again | [`replay()`] | `replay.rs` |
-//!
-//! The examples are in the repository's folder `examples/`; all run without a key.
 //!
 //! ## Summaries
 //! Old messages are summarized by the manager's model or a cheaper one. If the summary fails, the
@@ -206,8 +223,10 @@
 //! if that names such a difference, the option that helps ([`Error::advice`]).
 //!
 //! # Debug builds
-//! The tokenizer loads its vocabulary before the first count. In a debug build that takes 1.2 s of
-//! CPU time, and 0.25 s with these lines in the `Cargo.toml` of your program (or workspace):
+//! Dependencies of a debug build are not optimized. The first 256 KiB of text are counted with a
+//! table that needs no loading (50 ms of CPU time before the first request). Then the tokenizer is
+//! loaded on a thread of its own, which takes 1.2 s of CPU time, or 0.25 s with these lines in the
+//! `Cargo.toml` of your program (or workspace):
 //! ```toml
 //! [profile.dev.package]
 //! tiktoken-rs.opt-level = 3
@@ -216,18 +235,27 @@
 //! ```
 //!
 //! # Features
-//! - `openai` (default): [`ConversationManager::new`] and `backend::openai`, over `async-openai`
-//! - `schemars`: JSON schemas from Rust types, for tools (`ToolSet::function`) and typed replies
-//! - `async-openai-043`: `OpenAi::new` with a configuration of that crate, and its re-export
-//! - `fast-tokens`: the same counts with another tokenizer, faster on English, code and JSON
+//! | feature | what it adds | `Cargo.toml` |
+//! | --- | --- | --- |
+//! | `openai` (default) | [`ConversationManager::new`] and `backend::openai`, over `async-openai` | `turnwise = "0.1"` |
+//! | none | planning, counting, files; no HTTP client and no async runtime is built | `turnwise = { version = "0.1", default-features = false }` |
+//! | `schemars` | JSON schemas from Rust types, for tools (`ToolSet::function`) and typed replies (`Exchange::parse`) | `turnwise = { version = "0.1", features = ["schemars"] }`, `schemars = "1"` |
+//! | `async-openai-043` | `OpenAi::new` with a configuration of that crate, and its re-export | `turnwise = { version = "0.1", features = ["async-openai-043"] }` |
+//! | `fast-tokens` | the same counts with another tokenizer, faster on English, code and JSON | `turnwise = { version = "0.1", features = ["fast-tokens"] }` |
 //!
-//! Without `openai` no HTTP client and no async runtime is built (`default-features = false`). The
-//! program `turnwise` is a package of its own, `turnwise-cli`.
+//! The program `turnwise` is a package of its own, `turnwise-cli`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 /// The README's programs compile and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// So do those of the cookbook.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cookbook.md")]
+mod cookbook {}
 
 pub mod backend;
 mod base64;
@@ -259,20 +287,32 @@ pub mod transcript;
 pub mod vectors;
 mod violation;
 
+#[doc(inline)]
 pub use backend::ChatEvent;
 #[cfg(feature = "openai")]
+#[doc(inline)]
 pub use backend::openai::OpenAi;
 pub use budget::TokenBudget;
+#[doc(inline)]
 pub use conversation::{Conversation, Item, ItemId};
 pub use dialect::Dialect;
+#[doc(inline)]
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::Ledger;
-pub use manager::{Approval, Builder, ConversationManager, Exchange, Observer, Reply, Summarizer, ToolSet};
+#[doc(inline)]
+pub use manager::{Approval, Builder, ConversationManager, Exchange, Observer, Reply, Sessions, Summarizer, ToolSet};
+#[doc(inline)]
 pub use message::{Content, Message, Role, ToolCall};
+#[doc(inline)]
 pub use plan::{Draft, Fate, Plan, Planner, Reason, Strategy, StrategyCache, View, trim};
+#[doc(inline)]
 pub use replay::replay;
 pub use request::{ChatRequest, Params, Tool};
+#[doc(inline)]
 pub use spending::Spending;
+#[doc(inline)]
 pub use strategy::{ClearTools, DropReasoning, Everything, HeadTail, Ladder, Recall, SlidingWindow, Summarize};
+#[doc(inline)]
 pub use tokens::{ChatCost, Model, Models, count, count_request};
+#[doc(inline)]
 pub use transcript::Transcript;

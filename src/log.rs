@@ -112,7 +112,12 @@ impl<T: Clone> Log<T> {
 
     /// The values at `range`, limited to the list.
     pub(crate) fn range(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = &T> {
-        (range.start..range.end.min(self.len())).filter_map(|index| self.get(index))
+        let (start, end) = (range.start, range.end.min(self.len()));
+        (start / BLOCK..end.div_ceil(BLOCK)).flat_map(move |block| {
+            let values = self.full().get(block).map_or(self.rest(), |values| values);
+            let before = block * BLOCK;
+            values.get(start.saturating_sub(before)..(end - before).min(BLOCK)).unwrap_or_default()
+        })
     }
 
     /// The first index whose value fails `holds`, in a list that begins with the values for which

@@ -1,7 +1,5 @@
 //! `ChatRequest`: the body of a chat-completions request, and its parts `Tool` and `Params`.
 
-use std::ops::Deref;
-
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -130,6 +128,26 @@ impl Params {
         }
     }
 
+    /// The parameters with their names, in their order, as costs take them.
+    pub fn as_slice(&self) -> &[(String, RawJson)] {
+        &self.0
+    }
+
+    /// The parameters with their names, in their order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (String, RawJson)> {
+        self.0.iter()
+    }
+
+    /// The number of parameters.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Removes a parameter.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
@@ -201,15 +219,42 @@ fn kind_of(value: &serde_json::Value) -> &'static str {
 
 impl FromIterator<(String, RawJson)> for Params {
     fn from_iter<I: IntoIterator<Item = (String, RawJson)>>(members: I) -> Self {
-        members.into_iter().fold(Self::new(), |params, (name, value)| params.with(&name, value))
+        let mut params = Self::new();
+        params.extend(members);
+        params
     }
 }
 
-impl Deref for Params {
-    type Target = [(String, RawJson)];
+impl Extend<(String, RawJson)> for Params {
+    fn extend<I: IntoIterator<Item = (String, RawJson)>>(&mut self, members: I) {
+        for (name, value) in members {
+            self.set(&name, value);
+        }
+    }
+}
 
-    fn deref(&self) -> &Self::Target {
-        &self.0
+impl<'a> IntoIterator for &'a Params {
+    type Item = &'a (String, RawJson);
+    type IntoIter = std::slice::Iter<'a, (String, RawJson)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Params {
+    type Item = (String, RawJson);
+    type IntoIter = std::vec::IntoIter<(String, RawJson)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// An object with a member for each.
+impl Serialize for Params {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(name, value)| (name, value)))
     }
 }
 

@@ -945,7 +945,7 @@ fn invariant_10_a_hostile_file_of_calls_or_keys_is_read_in_time() {
     let calls: Vec<_> = (0..20_000).map(|n| turnwise::ToolCall::function(&format!("call_{n}"), "f", "{}")).collect();
     let results = (0..20_000).rev().map(|n| Message::tool(&format!("call_{n}"), "r"));
     let talk = Conversation::from_messages(std::iter::once(Message::calls(calls)).chain(results));
-    assert_eq!(talk.path().groups(), 1);
+    assert_eq!(talk.path().group_count(), 1);
     assert!(Ledger::new().total(&talk, &counted().0) > 100_000);
     let keys: Vec<String> = (0..200_000).map(|n| format!("\"k{n}\":{n}")).collect();
     let wide = format!("{{\"role\":\"user\",{}}}", keys.join(","));

@@ -1,4 +1,7 @@
-//! The backend of the examples.
+//! The backend of the examples, and the customers of one.
+
+#[allow(dead_code, reason = "only the example `axum` has customers")]
+pub(crate) mod customers;
 
 use std::sync::Arc;
 

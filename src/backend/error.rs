@@ -1,6 +1,7 @@
 //! `BackendError`: why a backend could not return a reply.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Attempt;
@@ -19,8 +20,22 @@ use crate::error::{Advice, ErrorKind};
 /// A custom backend passes on its server's answer with [`status`](Self::status) or
 /// [`with_body`](Self::with_body). The messages given to the other constructors are taken for the
 /// backend's own words, and are in `Debug` too.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use turnwise::ErrorKind;
+/// use turnwise::backend::BackendError;
+///
+/// let error = BackendError::rate_limited(Some(Duration::from_secs(2)));
+/// assert!(error.is_retryable());
+/// let error = BackendError::status(401, r#"{"error":{"message":"invalid key"}}"#);
+/// assert_eq!(error.kind(), ErrorKind::Auth);
+/// ```
+#[derive(Clone)]
 pub struct BackendError(Box<Repr>);
 
+#[derive(Clone)]
 struct Repr {
     kind: ErrorKind,
     status: Option<u16>,
@@ -36,7 +51,7 @@ struct Repr {
     body: Option<String>,
     url: Option<String>,
     secrets: Secrets,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl BackendError {
@@ -178,7 +193,7 @@ impl BackendError {
     /// The same error with its cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(source.into().into());
         self
     }
 

@@ -110,6 +110,15 @@ macro_rules! answer_through {
 answer_through!(Arc, Box);
 
 /// The answer of a model.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+/// use turnwise::backend::{ChatReply, FinishReason, Usage};
+///
+/// let reply = ChatReply::new(Message::assistant("The Elbe is a")).finish(FinishReason::Length).usage(Usage::new(12, 4));
+/// assert_eq!(reply.finish, FinishReason::Length);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChatReply {
@@ -174,7 +183,7 @@ impl ChatReply {
 }
 
 /// Why a model stopped. Reasons that this crate does not know are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FinishReason {
     /// The reply is complete.

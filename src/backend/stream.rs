@@ -13,6 +13,27 @@ use crate::message::Message;
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<ChatEvent, BackendError>> + Send>>;
 
 /// A part of a reply. `Debug` prints lengths, not text.
+///
+/// # Examples
+/// ```
+/// # use turnwise::backend::Scripted;
+/// use turnwise::{ChatEvent, ConversationManager};
+///
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::new(["The Elbe."]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let mut stream = chat.send("Name a river.").stream().await?;
+/// while let Some(event) = stream.next().await {
+///     match event? {
+///         ChatEvent::Text(text) => print!("{text}"),
+///         ChatEvent::Finished(reply) => println!(" ({:?})", reply.usage),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChatEvent {

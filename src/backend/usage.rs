@@ -4,6 +4,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// The tokens that a server billed. A missing or null member is 0. Members not listed here are in
 /// [`ChatReply::raw`](super::ChatReply::raw).
+///
+/// # Examples
+/// ```
+/// use turnwise::backend::Usage;
+///
+/// let usage = Usage::new(1_200, 80);
+/// assert_eq!(usage.prompt_tokens + usage.completion_tokens, 1_280);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Usage {

@@ -1,4 +1,4 @@
-//! Annotations of items: summaries and marks.
+//! `Summary` and `Mark`: annotations of items. Pins, the simplest annotation, are in `mod.rs`.
 
 use serde::{Deserialize, Serialize};
 

@@ -29,7 +29,7 @@ fn calls(ids: &[&str]) -> Message {
 
 fn groups(conversation: &Conversation) -> Vec<(usize, GroupState)> {
     let path = conversation.path();
-    (0..path.groups()).map(|group| (path.group(group).positions().len(), path.group(group).state())).collect()
+    (0..path.group_count()).map(|group| (path.group(group).positions().len(), path.group(group).state())).collect()
 }
 
 fn kind<T>(result: Result<T>) -> ErrorKind {
@@ -47,7 +47,7 @@ fn leading_instructions_are_the_head_and_later_ones_are_items() {
     assert_eq!((talk.head().len(), texts(&talk)), (2, vec!["c".to_owned(), "d".to_owned()]));
     let only_head = Conversation::from_messages([Message::system("a")]);
     assert_eq!((only_head.head().len(), only_head.path().is_empty(), only_head.leaf()), (1, true, None));
-    assert_eq!((only_head.path().groups(), only_head.path().turns()), (0, 0));
+    assert_eq!((only_head.path().group_count(), only_head.path().turn_count()), (0, 0));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_fork_of_a_long_conversation_shares_all_text_and_grows_alone() {
     assert_eq!((talk.path().len(), fork.path().len()), (100_000, 100_001));
     fork.purge(id(50_000)).unwrap();
     assert_eq!((talk.items().count(), fork.items().count()), (100_000, 50_000));
-    assert_eq!((talk.path().turns(), fork.path().turns()), (100_000, 50_000));
+    assert_eq!((talk.path().turn_count(), fork.path().turn_count()), (100_000, 50_000));
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn interrupted() -> Conversation {
 }
 
 fn members(talk: &Conversation) -> Vec<Vec<usize>> {
-    (0..talk.path().groups()).map(|group| talk.path().group(group).positions().collect()).collect()
+    (0..talk.path().group_count()).map(|group| talk.path().group(group).positions().collect()).collect()
 }
 
 #[test]
@@ -363,12 +363,12 @@ fn what_is_said_while_a_tool_runs_is_a_group_behind_calls_and_results() {
     let talk = interrupted();
     let path = talk.path();
     assert_eq!(members(&talk), [vec![0], vec![1, 2, 5], vec![3], vec![4], vec![6]]);
-    assert!((0..path.groups()).all(|group| path.group(group).state() == GroupState::Ready));
+    assert!((0..path.group_count()).all(|group| path.group(group).state() == GroupState::Ready));
     assert_eq!(texts(&talk)[3..6], ["I meant the other folder.", "It is late.", "B"], "the record keeps the order");
     assert_eq!([0, 1, 2, 3, 4, 5, 6].map(|position| path.group_at(position)), [0, 1, 1, 2, 3, 1, 4]);
     let sent: Vec<_> = path.group(1).messages().map(Message::text).collect();
     assert_eq!(sent, ["", "A", "B"]);
-    assert_eq!((path.turns(), path.turn(0), path.turn(1)), (2, 0..2, 2..5));
+    assert_eq!((path.turn_count(), path.turn(0), path.turn(1)), (2, 0..2, 2..5));
     assert_eq!([1, 2, 3, 4, 5].map(|group| path.is_split(group)), [false, true, true, false, false]);
     assert_eq!(path.group(1).positions().rev().collect::<Vec<_>>(), [5, 2, 1]);
     assert_eq!((path.group(1).positions().len(), format!("{:?}", path.group(1).positions())), (3, "[1, 2, 5]".into()));
@@ -407,7 +407,7 @@ fn many_late_results_take_time_with_their_number() {
         talk.push("Go on.");
         talk.push(Message::tool(id, ""));
     }
-    assert_eq!(talk.path().groups(), CALLS + 1);
+    assert_eq!(talk.path().group_count(), CALLS + 1);
     assert!(talk.path().faults(0).next().is_none() && talk.path().group(0).positions().len() == CALLS + 1);
 }
 
@@ -453,7 +453,7 @@ fn turns_start_at_user_messages() {
         Message::assistant("1"),
     ]);
     let path = talk.path();
-    assert_eq!((path.turns(), path.turn(0), path.turn(1), path.turn(2)), (2, 1..2, 2..4, 4..4));
+    assert_eq!((path.turn_count(), path.turn(0), path.turn(1), path.turn(2)), (2, 1..2, 2..4, 4..4));
     assert_eq!([0, 1, 2, 3].map(|group| path.turn_of(group)), [None, Some(0), Some(1), Some(1)]);
     assert_eq!([0, 1, 2, 3].map(|group| path.next_turn(group)), [1, 1, 2, 4]);
     assert!(path.group(9).positions().is_empty() && path.item(9).is_none());
@@ -573,7 +573,7 @@ fn going_back_behind_an_open_call_does_not_answer_it_with_a_later_ones_result() 
     let mut talk =
         Conversation::from_messages([call("a"), Message::tool("b", "orphan"), call("b"), Message::user("x")]);
     let states = |talk: &Conversation| -> Vec<GroupState> {
-        (0..talk.path().groups()).map(|group| talk.path().group(group).state()).collect()
+        (0..talk.path().group_count()).map(|group| talk.path().group(group).state()).collect()
     };
     assert_eq!(states(&talk), [GroupState::Open, GroupState::Orphan, GroupState::Open, GroupState::Ready]);
     talk.switch(ItemId::from_index(1)).unwrap();

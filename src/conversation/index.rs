@@ -15,7 +15,8 @@ use crate::log::Log;
 use crate::message::{Message, Role};
 
 /// Whether a group can be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum GroupState {
     /// A single message, or calls with a result for each: legal in a request.
     Ready,
@@ -29,6 +30,8 @@ pub enum GroupState {
 pub(super) struct GroupStart {
     position: u32,
     state: GroupState,
+    /// Whether all its messages are [standard](Message::is_standard).
+    is_standard: bool,
 }
 
 /// A result that does not follow its calls directly, because another message was recorded in
@@ -84,20 +87,33 @@ impl PathIndex {
         let position = narrow(self.items.len());
         self.items.push(item.id);
         let is_result = item.message.is_result();
+        let is_standard = item.message.is_standard();
         if !is_result {
-            self.push_group(position, &item.message);
+            self.push_group(position, &item.message, is_standard);
         } else if let Some(group) = self.answer(&item.message) {
             if (group as usize) + 1 < self.groups.len() {
                 self.late.push(LateResult { position, group });
             }
+            self.add_to_group(group, is_standard);
         } else {
             self.faults.push(narrow(self.groups.len()));
-            self.groups.push(GroupStart { position, state: GroupState::Orphan });
+            self.groups.push(GroupStart { position, state: GroupState::Orphan, is_standard });
+        }
+    }
+
+    /// Notes that a group got another message. A group that loses it again stays as it is: a plan
+    /// then looks at each message.
+    fn add_to_group(&mut self, group: u32, is_standard: bool) {
+        if is_standard {
+            return;
+        }
+        if let Some(start) = self.groups.get_mut(group as usize) {
+            start.is_standard = false;
         }
     }
 
     /// Starts a group with a message that is not a result.
-    fn push_group(&mut self, position: u32, message: &Message) {
+    fn push_group(&mut self, position: u32, message: &Message, is_standard: bool) {
         let group = narrow(self.groups.len());
         if ends_stretch(message) {
             self.open = None;
@@ -111,7 +127,7 @@ impl PathIndex {
             self.faults.push(group);
             self.open = Some(OpenGroup { group, calls: Arc::new(OpenCalls::of(message)) });
         }
-        self.groups.push(GroupStart { position, state });
+        self.groups.push(GroupStart { position, state, is_standard });
     }
 
     /// The group of the open call that `result` answers, if there is one. The last result makes the
@@ -211,6 +227,11 @@ impl PathIndex {
         self.groups.get(group).map_or(GroupState::Ready, |group| group.state)
     }
 
+    /// Whether all messages of these groups are standard.
+    pub(super) fn are_standard(&self, groups: Range<usize>) -> bool {
+        self.groups.range(groups).all(|group| group.is_standard)
+    }
+
     /// The last position of all groups up to and including this one.
     pub(super) fn newest_position(&self, group: usize) -> Option<usize> {
         let own = self.members(group).own.next_back()?;
@@ -224,17 +245,41 @@ impl PathIndex {
     }
 
     pub(super) fn members(&self, group: usize) -> Positions<'_> {
-        let start = self.start(group);
-        let end = self.start(group.saturating_add(1));
-        if self.late.len() == 0 {
-            return Positions { index: self, own: start..end, late: 0..0 };
+        self.members_of(group..group.saturating_add(1)).next().unwrap_or(Positions {
+            index: self,
+            own: 0..0,
+            late: 0..0,
+        })
+    }
+
+    /// The members of each of these groups, which are found faster together.
+    pub(super) fn members_of(&self, groups: Range<usize>) -> impl Iterator<Item = Positions<'_>> {
+        let mut start = self.start(groups.start);
+        let mut late = self.late.partition_point(|late| (late.group as usize) < groups.start);
+        let mut behind = self.late.partition_point(|late| (late.position as usize) < start);
+        groups.map(move |group| {
+            let end = self.start(group.saturating_add(1));
+            behind = self.next_late(behind, |late| (late.position as usize) < start);
+            // Late results of other groups may be between this group and the next.
+            let own_end = self.late.get(behind).map_or(end, |late| end.min(late.position as usize));
+            let first_late = late;
+            late = self.next_late(late, |late| late.group as usize <= group);
+            let own = std::mem::replace(&mut start, end)..own_end;
+            Positions { index: self, own, late: first_late..late }
+        })
+    }
+
+    /// The first late result from `index` on for which `is_before` is false.
+    fn next_late(&self, index: usize, is_before: impl Fn(&LateResult) -> bool) -> usize {
+        let mut index = index;
+        while self.late.get(index).is_some_and(&is_before) {
+            index += 1;
         }
-        // Late results of other groups may be between this group and the next.
-        let first_late = self.late.get(self.late.partition_point(|late| (late.position as usize) < start));
-        let end = first_late.map_or(end, |late| end.min(late.position as usize));
-        let first = self.late.partition_point(|late| (late.group as usize) < group);
-        let last = self.late.partition_point(|late| late.group as usize <= group);
-        Positions { index: self, own: start..end, late: first..last }
+        index
+    }
+
+    pub(super) fn has_late_results(&self) -> bool {
+        self.late.len() > 0
     }
 
     /// The late results of a range of positions and groups, by position.
@@ -268,10 +313,21 @@ pub struct Positions<'a> {
     late: Range<usize>,
 }
 
-impl Positions<'_> {
+impl<'a> Positions<'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Those that follow each other.
+    pub(crate) fn in_place(&self) -> Range<usize> {
+        self.own.clone()
+    }
+
+    /// Those of late results, which come after them.
+    pub(crate) fn late_results(&self) -> impl Iterator<Item = usize> + use<'a> {
+        let index = self.index;
+        self.late.clone().filter_map(move |at| index.late.get(at)).map(|late| late.position as usize)
     }
 
     fn late(&self, index: usize) -> Option<usize> {

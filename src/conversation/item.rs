@@ -107,6 +107,17 @@ impl Stamp {
 }
 
 /// A message in the record, with its place and time.
+///
+/// # Examples
+/// ```
+/// use turnwise::Conversation;
+///
+/// let mut talk = Conversation::new();
+/// let id = talk.push("Name a river.");
+/// let item = talk.get(id).unwrap();
+/// assert_eq!((item.id(), item.parent()), (id, None));
+/// assert_eq!(item.message().text(), "Name a river.");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     pub(super) id: ItemId,

@@ -14,8 +14,8 @@
 //! - A [`Mark`] is a position that a strategy wants to find again; a [`Summary`] stands for a range
 //!   of items.
 
+mod advance;
 mod annotations;
-mod changes;
 mod head;
 mod index;
 mod item;
@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
-pub(crate) use changes::{Advance, HeadStep};
+pub(crate) use advance::{Advance, HeadStep};
 pub(crate) use head::HeadChange;
 use index::PathIndex;
 use item::narrow;
@@ -64,7 +64,7 @@ const MOST_MARKS: usize = 8;
 ///     Message::user("Name a river."),
 ///     Message::assistant("The Elbe."),
 /// ]);
-/// assert_eq!((talk.head().len(), talk.path().len(), talk.path().turns()), (1, 2, 1));
+/// assert_eq!((talk.head().len(), talk.path().len(), talk.path().turn_count()), (1, 2, 1));
 ///
 /// let other = talk.edit(talk.path().item(0).unwrap().id(), "Name a lake.")?;
 /// assert_eq!(talk.path().len(), 1);
@@ -100,6 +100,22 @@ struct About {
 }
 
 /// One branch of a conversation: a path from a root to an item without children.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message};
+///
+/// let mut talk = Conversation::from_messages([Message::user("Tell me a story.")]);
+/// let fox = talk.push(Message::assistant("A fox."));
+/// talk.undo();
+/// talk.push("Tell me another one.");
+///
+/// let branches: Vec<_> = talk.branches().map(|branch| (branch.leaf, branch.len, branch.is_current)).collect();
+/// assert_eq!(branches[0], (fox, 2, false));
+/// assert!(branches[1].2);
+/// talk.switch(fox)?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Branch {
@@ -158,6 +174,13 @@ impl Conversation {
     /// The id of the conversation.
     pub fn id(&self) -> &str {
         &self.about.id
+    }
+
+    /// Gives the conversation another id.
+    pub(crate) fn set_id(&mut self, id: &str) {
+        if self.id() != id {
+            id.clone_into(&mut self.about_mut().id);
+        }
     }
 
     /// When the conversation was created.
@@ -265,7 +288,7 @@ impl Conversation {
     /// branch.
     pub fn undo(&mut self) -> Option<ItemId> {
         let path = self.path();
-        let group = path.turns().checked_sub(1).map_or(0, |turn| path.turn(turn).start);
+        let group = path.turn_count().checked_sub(1).map_or(0, |turn| path.turn(turn).start);
         let position = path.positions(group..group).start;
         let undone = path.item(position)?.id;
         self.path.truncate(position, &self.items);
@@ -466,7 +489,7 @@ fn put_mark(marks: &mut Vec<Mark>, mark: Mark) {
     marks.push(mark);
 }
 
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     format!("conv_{:016x}{:032x}", fastrand::u64(..), fastrand::u128(..))
 }
 

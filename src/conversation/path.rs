@@ -71,14 +71,45 @@ impl<'a> Path<'a> {
         self.index().holds(item).then_some(item.depth as usize)
     }
 
+    /// The groups, in the order in which they are sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Conversation, Message, ToolCall};
+    ///
+    /// let talk = Conversation::from_messages([
+    ///     Message::user("How is the weather in Oslo?"),
+    ///     Message::calls([ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#)]),
+    ///     Message::tool("c1", "rain"),
+    ///     Message::assistant("It rains."),
+    /// ]);
+    /// let with_calls: Vec<usize> =
+    ///     talk.path().groups().filter(|group| group.has_calls()).map(|group| group.index()).collect();
+    /// assert_eq!(with_calls, [1]);
+    /// assert_eq!(talk.path().groups().len(), 3);
+    /// ```
+    pub fn groups(self) -> impl DoubleEndedIterator<Item = Group<'a>> + ExactSizeIterator {
+        (0..self.group_count()).map(move |index| self.group(index))
+    }
+
     /// The number of groups.
-    pub fn groups(self) -> usize {
+    pub fn group_count(self) -> usize {
         self.index().groups.len()
     }
 
     /// The group with this index; an empty one after the last if there is none.
     pub fn group(self, index: usize) -> Group<'a> {
         Group { path: self, index }
+    }
+
+    /// The positions of the items of each of these groups.
+    pub(crate) fn members_of(self, groups: Range<usize>) -> impl Iterator<Item = Positions<'a>> {
+        self.index().members_of(groups)
+    }
+
+    /// Whether all messages of these groups are [standard](Message::is_standard).
+    pub(crate) fn are_standard(self, groups: Range<usize>) -> bool {
+        self.index().are_standard(groups)
     }
 
     /// The index of the group that holds a position.
@@ -102,6 +133,11 @@ impl<'a> Path<'a> {
     pub fn is_split(self, group: usize) -> bool {
         let behind = self.index().start(group)..self.len();
         self.late_between(behind, group).next().is_some()
+    }
+
+    /// Whether any result does not follow its calls directly.
+    pub(crate) fn has_late_results(self) -> bool {
+        self.index().has_late_results()
     }
 
     /// The positions of a group's items up to the first message of another group.
@@ -139,15 +175,39 @@ impl<'a> Path<'a> {
         faults.range(first..faults.len()).map(move |&fault| self.group(fault as usize))
     }
 
+    /// The number of groups that cannot be sent.
+    pub(crate) fn faults_len(self) -> usize {
+        self.index().faults.len()
+    }
+
+    /// The turns, oldest first, each as its range of groups. Groups before the first user message
+    /// belong to no turn.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Conversation, Message};
+    ///
+    /// let talk = Conversation::from_messages([
+    ///     Message::assistant("Welcome!"),
+    ///     Message::user("Name a river."),
+    ///     Message::assistant("The Elbe."),
+    ///     Message::user("And a lake."),
+    /// ]);
+    /// assert_eq!(talk.path().turns().collect::<Vec<_>>(), [1..3, 3..4]);
+    /// ```
+    pub fn turns(self) -> impl DoubleEndedIterator<Item = Range<usize>> + ExactSizeIterator {
+        (0..self.turn_count()).map(move |turn| self.turn(turn))
+    }
+
     /// The number of turns, that is, of user messages.
-    pub fn turns(self) -> usize {
+    pub fn turn_count(self) -> usize {
         self.index().turns.len()
     }
 
     /// The groups of a turn: its user message and everything up to the next one; empty if there is
     /// no such turn.
     pub fn turn(self, turn: usize) -> Range<usize> {
-        let start = |turn| self.index().turns.get(turn).map_or(self.groups(), |&group| group as usize);
+        let start = |turn| self.index().turns.get(turn).map_or(self.group_count(), |&group| group as usize);
         start(turn)..start(turn.saturating_add(1))
     }
 
@@ -167,6 +227,20 @@ impl<'a> Path<'a> {
 /// The atom of trimming: a single message, or an assistant message with its tool calls and their
 /// results. A result belongs to the calls anywhere up to the next reply; a user message in between
 /// is a group of its own, after them.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message, ToolCall};
+///
+/// let talk = Conversation::from_messages([
+///     Message::user("How is the weather in Oslo?"),
+///     Message::calls([ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#)]),
+///     Message::tool("c1", "rain"),
+/// ]);
+/// let calls = talk.path().group(1);
+/// assert!(calls.has_calls());
+/// assert_eq!(calls.messages().count(), 2);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     path: Path<'a>,

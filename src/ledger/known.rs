@@ -26,7 +26,7 @@ impl Ledger {
         }
         let [head, tools] = column.head.as_ref()?.counts(&conversation.shared_head(), tools, &costly(params))?;
         let mut on_path = vec![Count::ZERO; path.len()];
-        for group in 0..path.groups() {
+        for group in 0..path.group_count() {
             let shares = column.group_shares(path, group)?;
             path.group(group).positions().zip(shares).for_each(|(position, share)| on_path[position] = share);
         }

@@ -11,6 +11,20 @@ use crate::text::counted;
 
 /// What is decided about a call before it runs; see
 /// [`ToolLoop::approve`](super::ToolLoop::approve).
+///
+/// # Examples
+/// ```
+/// use turnwise::{Approval, ToolCall};
+///
+/// fn decide(call: &ToolCall) -> Approval {
+///     match call.name() {
+///         "look_up" => Approval::Allow,
+///         "delete" => Approval::refuse("only the owner may delete"),
+///         _ => Approval::Stop, // a person decides later
+///     }
+/// }
+/// assert_eq!(decide(&ToolCall::function("c1", "look_up", "{}")), Approval::Allow);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Approval {

@@ -194,7 +194,7 @@ fn what_was_spent_is_kept_by_purpose_also_of_failures() {
     let script = Scripted::default().and(bill("all about x", 500)).and(bill("one", 700));
     let script = script.and(BackendError::unavailable("down")).and(bill("", 800));
     let counter = CounterFn::new("bytes", |text| text.len() as u64);
-    let prices = Prices::default().set("test-model", Price { input: 1_000_000, cached: None, output: 2_000_000 });
+    let prices = Prices::default().set("test-model", Price::new(1_000_000, 2_000_000));
     let builder = ConversationManager::builder("test-model").backend(script).counter(counter).prices(prices);
     let chat = builder.strategy(Summarize::rolling()).budget(TokenBudget::limit(3_000)).build().unwrap();
     for _ in 0..10 {

@@ -12,6 +12,47 @@ use crate::message::{Content, Message};
 use crate::spending::Spending;
 
 impl ConversationManager {
+    /// Starts again with the same head; see [`Conversation::clear`].
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").system("Be brief.").build()?;
+    /// chat.push("Name a river.")?;
+    /// chat.clear()?;
+    /// assert_eq!((chat.turn_count(), chat.history().len()), (0, 1)); // the system prompt stays
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn clear(&self) -> Result<()> {
+        self.edit_record(|record| {
+            record.clear();
+            Ok(())
+        })
+    }
+
+    /// Goes back to before the last turn; see [`Conversation::undo`].
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn undo(&self) -> Result<Option<ItemId>> {
+        self.edit_record(|record| Ok(record.undo()))
+    }
+
+    /// Records an alternative to an item without sending it; see [`Conversation::edit`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
+    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn edit(&self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
+        self.edit_record(|record| record.edit(id, message))
+    }
+
     /// Goes back to the last user message and asks for another reply to it. If that succeeds, the
     /// old reply stays as a branch; if not, the record is unchanged.
     ///
@@ -43,6 +84,132 @@ impl ConversationManager {
         self.snapshot().branches().collect()
     }
 
+    /// Makes an item the end of the path; see [`Conversation::switch`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
+    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn switch(&self, leaf: ItemId) -> Result<()> {
+        self.edit_record(|record| record.switch(leaf))
+    }
+
+    /// A new conversation with this record, whose path ends at `at`, and the same setup. It has no
+    /// file and no spending yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ConversationManager, Message};
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").build()?;
+    /// let opening = chat.push("Tell me a story.")?;
+    /// chat.push(Message::assistant("A fox."))?;
+    /// let other = chat.fork(opening)?;
+    /// other.push(Message::assistant("An owl."))?;
+    /// assert_eq!(chat.history()[1].text(), "A fox.");
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn fork(&self, at: ItemId) -> Result<Self> {
+        let mut file = self.shared.state(|state| state.file.clone());
+        file.conversation = file.conversation.fork(at)?;
+        file.spending = Spending::default();
+        let setup = Arc::clone(&self.shared.setup);
+        let planner = Arc::clone(&self.shared.planner);
+        Ok(Self::start(setup, None, None, file, planner))
+    }
+
+    /// Records a message without sending it.
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn push(&self, message: impl Into<Message>) -> Result<ItemId> {
+        self.edit_record(|record| Ok(record.push(message)))
+    }
+
+    /// Replaces the system prompt; see [`Conversation::set_system`].
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn set_system(&self, content: impl Into<Content>) -> Result<()> {
+        self.edit_record(|record| {
+            record.set_system(content);
+            Ok(())
+        })
+    }
+
+    /// Adds a constraint that holds for the whole conversation; see [`Conversation::constrain`].
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").system("You sell books.").build()?;
+    /// chat.constrain("Answer in French.")?;
+    /// assert_eq!(chat.history().len(), 2); // a second message of the head
+    /// assert!(chat.lift("Answer in French.")?);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn constrain(&self, text: &str) -> Result<()> {
+        self.edit_record(|record| {
+            record.constrain(text);
+            Ok(())
+        })
+    }
+
+    /// Removes a constraint. Returns whether it existed.
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn lift(&self, text: &str) -> Result<bool> {
+        self.edit_record(|record| Ok(record.lift(text)))
+    }
+
+    /// Sends an item in every request; see [`Conversation::pin`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
+    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").build()?;
+    /// let allergy = chat.push("I am allergic to nuts.")?;
+    /// chat.pin(allergy)?; // in every request, however long the conversation becomes
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn pin(&self, id: ItemId) -> Result<()> {
+        self.edit_record(|record| record.pin(id))
+    }
+
+    /// Removes a pin. Returns whether there was one.
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn unpin(&self, id: ItemId) -> Result<bool> {
+        self.edit_record(|record| Ok(record.unpin(id)))
+    }
+
+    /// Sends the messages of a summary again instead of it; see [`Conversation::expand`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such summary, and those
+    /// of [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub fn expand(&self, summary: SummaryId) -> Result<()> {
+        self.edit_record(|record| record.expand(summary))
+    }
+
     /// Changes the record. While a send is in progress or waiting, it is refused. If `change`
     /// fails, nothing is changed.
     ///
@@ -67,129 +234,9 @@ impl ConversationManager {
         let before = self.snapshot();
         let mut changed = before.clone();
         let done = change(&mut changed)?;
+        // The manager's id does not change, even if the whole record is replaced.
+        changed.set_id(self.id());
         self.shared.change(&before, changed)?;
         Ok(done)
-    }
-
-    /// Records a message without sending it.
-    ///
-    /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn push(&self, message: impl Into<Message>) -> Result<ItemId> {
-        self.edit_record(|record| Ok(record.push(message)))
-    }
-
-    /// Goes back to before the last turn; see [`Conversation::undo`].
-    ///
-    /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn undo(&self) -> Result<Option<ItemId>> {
-        self.edit_record(|record| Ok(record.undo()))
-    }
-
-    /// Makes an item the end of the path; see [`Conversation::switch`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
-    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn switch(&self, leaf: ItemId) -> Result<()> {
-        self.edit_record(|record| record.switch(leaf))
-    }
-
-    /// Records an alternative to an item without sending it; see [`Conversation::edit`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
-    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn edit(&self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
-        self.edit_record(|record| record.edit(id, message))
-    }
-
-    /// Sends an item in every request; see [`Conversation::pin`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
-    /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn pin(&self, id: ItemId) -> Result<()> {
-        self.edit_record(|record| record.pin(id))
-    }
-
-    /// Removes a pin. Returns whether there was one.
-    ///
-    /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn unpin(&self, id: ItemId) -> Result<bool> {
-        self.edit_record(|record| Ok(record.unpin(id)))
-    }
-
-    /// Starts again with the same head; see [`Conversation::clear`].
-    ///
-    /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn clear(&self) -> Result<()> {
-        self.edit_record(|record| {
-            record.clear();
-            Ok(())
-        })
-    }
-
-    /// Replaces the system prompt; see [`Conversation::set_system`].
-    ///
-    /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn set_system(&self, content: impl Into<Content>) -> Result<()> {
-        self.edit_record(|record| {
-            record.set_system(content);
-            Ok(())
-        })
-    }
-
-    /// Adds a constraint that holds for the whole conversation; see [`Conversation::constrain`].
-    ///
-    /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn constrain(&self, text: &str) -> Result<()> {
-        self.edit_record(|record| {
-            record.constrain(text);
-            Ok(())
-        })
-    }
-
-    /// Removes a constraint. Returns whether it existed.
-    ///
-    /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn lift(&self, text: &str) -> Result<bool> {
-        self.edit_record(|record| Ok(record.lift(text)))
-    }
-
-    /// Sends the messages of a summary again instead of it; see [`Conversation::expand`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such summary, and those
-    /// of [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-    pub fn expand(&self, summary: SummaryId) -> Result<()> {
-        self.edit_record(|record| record.expand(summary))
-    }
-
-    /// A new conversation with this record, whose path ends at `at`, and the same setup. It has no
-    /// file and no spending yet.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item.
-    pub fn fork(&self, at: ItemId) -> Result<Self> {
-        let mut file = self.shared.state(|state| state.file.clone());
-        file.conversation = file.conversation.fork(at)?;
-        file.spending = Spending::default();
-        let setup = Arc::clone(&self.shared.setup);
-        let planner = Arc::clone(&self.shared.planner);
-        Ok(Self::start(setup, None, file, planner))
     }
 }

@@ -1,37 +1,37 @@
-//! `Builder`: sets up a manager, and is the template for many.
+//! `Builder`: the settings of a manager, and the template for many.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::ConversationManager;
 use super::embedding::QUESTION_TIME;
 use super::observer::{Observer, Observers};
 use super::params::typed_params;
+use super::sessions::Lease;
+use super::start::Place;
 use super::summarizer::Summarizer;
 use crate::backend::{ChatBackend, Embedder};
 use crate::budget::TokenBudget;
-use crate::conversation::Conversation;
 use crate::dialect::Dialect;
 use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Content, Message};
 use crate::plan::{Planner, Strategy};
 use crate::request::{Params, Tool};
-use crate::store::{self, Keeper};
 use crate::strategy::SlidingWindow;
 use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
-use crate::transcript::Transcript;
 
-/// Sets up a [`ConversationManager`]. A clone is a template: managers built from it share all
+/// Sets up a [`ConversationManager`](super::ConversationManager). A clone is a template: managers built from it share all
 /// settings, the backend and what bills have taught.
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
-    setup: Arc<Setup>,
-    /// Where managers save by themselves, if anywhere.
-    keeper: Option<Arc<dyn Keeper>>,
+    pub(super) setup: Arc<Setup>,
+    /// The id of the conversation; `None` means the file's, or else a new one.
+    pub(super) id: Option<String>,
+    pub(super) place: Place,
+    /// For a manager of [`Sessions`](super::Sessions).
+    pub(super) lease: Option<Arc<Lease>>,
 }
 
 /// What the managers of one template share.
@@ -44,11 +44,11 @@ pub(super) struct Setup {
     pub(super) strategy: Arc<dyn Strategy>,
     budget: Option<TokenBudget>,
     cost: Option<ChatCost>,
-    tools: Vec<Tool>,
+    pub(super) tools: Vec<Tool>,
     pub(super) params: Params,
-    head: Vec<Message>,
+    pub(super) head: Vec<Message>,
     /// `None` means the file's, or else the default.
-    dialect: Option<Dialect>,
+    pub(super) dialect: Option<Dialect>,
     never_cut: bool,
     pub(super) requires_saved: bool,
     starts_on_user: bool,
@@ -86,7 +86,7 @@ impl Builder {
             prices: Prices::default(),
             planner: OnceLock::new(),
         };
-        Self { setup: Arc::new(setup), keeper: None }
+        Self { setup: Arc::new(setup), id: None, place: Place::Nowhere, lease: None }
     }
 
     pub(super) fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
@@ -127,7 +127,8 @@ impl Builder {
     }
 
     /// How many tokens may be sent, such as `TokenBudget::limit(8_000)`. Default: what the model's
-    /// window allows.
+    /// window allows. A request that exceeds it is trimmed down to its
+    /// [low mark](TokenBudget::low_mark), 0.7 of it.
     ///
     /// Set it to spend less than the window, or if the window is not known. The reply reserve and
     /// the longest reply are the same number: set one of them, and the other follows.
@@ -203,27 +204,10 @@ impl Builder {
         self.set(|setup| setup.observers.add(observer))
     }
 
-    /// Saves the conversation to this file: once at the start, after every exchange, and with every
-    /// change between exchanges. Default: nothing is saved until
-    /// [`save`](ConversationManager::save). A file that cannot be written is an error before
-    /// anything is sent, so that no reply is paid for that cannot be kept. To continue a
-    /// conversation that the file may hold already, use [`resume`](Self::resume).
-    ///
-    /// Exchanges are saved on a thread of their own. A reply that could not be saved is there all
-    /// the same, and its [report](crate::manager::Report::unsaved) and [`Observer::unsaved`] say
-    /// why; [`require_saved`](Self::require_saved) makes it an error. A change
-    /// ([`clear`](ConversationManager::clear), [`pin`](ConversationManager::pin),
-    /// [`edit_record`](ConversationManager::edit_record), …) is saved before it returns: the
-    /// calling thread waits for the disk, and a change that cannot be saved is not made.
-    pub fn autosave(mut self, file: impl AsRef<Path>) -> Self {
-        self.keeper = Some(store::lasting_file(file.as_ref()));
-        self
-    }
-
     /// Ends a send whose exchange could not be saved in an error of the kind
     /// [`ErrorKind::NotSaved`], whose [`Error::unsaved`](crate::Error::unsaved) holds the reply; a
     /// stream gives it in the place of its last event. The exchange is recorded: it is not sent
-    /// again, but saved, by [`save`](ConversationManager::save) or with the next exchange. Default:
+    /// again, but saved, by [`save`](super::ConversationManager::save) or with the next exchange. Default:
     /// the reply is given, and [`Report::unsaved`](crate::manager::Report::unsaved) says that it is
     /// not saved.
     ///
@@ -256,116 +240,6 @@ impl Builder {
     pub fn require_saved(self) -> Self {
         self.set(|setup| setup.requires_saved = true)
     }
-
-    /// A manager with a new conversation.
-    ///
-    /// # Errors
-    /// - [`ErrorKind::UnknownModel`] if no budget is set and the model's window is not known.
-    /// - [`ErrorKind::InvalidBudget`] if the budget contradicts itself, or the longest reply
-    ///   exceeds the reply reserve.
-    /// - [`ErrorKind::InvalidParam`] for `n` above 1 (a conversation has one reply) and for
-    ///   parameters that the manager sets itself.
-    /// - [`ErrorKind::Io`] if the file to save to cannot be written, or is not empty: a new
-    ///   conversation does not replace it.
-    pub fn build(self) -> Result<ConversationManager> {
-        let conversation = Conversation::from_messages(self.setup.head.iter().cloned());
-        self.open(Transcript::new(conversation))
-    }
-
-    /// A manager that continues the conversation of a transcript. A system prompt or tools set here
-    /// replace those of the file, with the next save.
-    ///
-    /// With [`autosave`](Self::autosave) to the file that the conversation was
-    /// [loaded](Transcript::load) from or saved to, it is saved there. Any other file is created at
-    /// once, and must be missing or empty.
-    ///
-    /// # Errors
-    /// Those of [`build`](Self::build), and [`ErrorKind::Conflict`] if the file was modified since
-    /// it was loaded.
-    pub fn open(self, file: Transcript) -> Result<ConversationManager> {
-        let unseen = self.keeper.clone().filter(|keeper| !keeper.is_known(&file.known()));
-        self.begin(file).map_err(|error| match unseen {
-            Some(keeper) if error.kind() == ErrorKind::Conflict => keeper.occupied(),
-            _ => error,
-        })
-    }
-
-    /// As [`open`](Self::open); if the file to save to has other content, it is a conflict.
-    fn begin(self, mut file: Transcript) -> Result<ConversationManager> {
-        let setup = &self.setup;
-        check_params(&setup.params)?;
-        if !setup.head.is_empty() && file.conversation.head() != &*setup.head {
-            file.conversation.set_head(setup.head.iter().cloned())?;
-        }
-        if let Some(dialect) = &setup.dialect {
-            file.set_dialect(dialect);
-        }
-        // The file gets model and tools when it is saved.
-        let of_file = std::mem::take(&mut file.tools);
-        let planner =
-            setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.dialect()?)?;
-        file.model = None;
-        planner.cost().counter().warm();
-        let chat = ConversationManager::start(self.setup, self.keeper, file, planner);
-        chat.shared.begin_saving()?;
-        Ok(chat)
-    }
-
-    /// A manager that continues the conversation in a file.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`] if there is no such file, and the other errors of [`Transcript::load`] and [`build`](Self::build).
-    pub fn load(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
-        loop {
-            match self.clone().open(Transcript::load(file.as_ref())?) {
-                // Another program has saved it since it was read.
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                opened => return opened,
-            }
-        }
-    }
-
-    /// A manager that continues the conversation in a file, or starts one if the file is missing or
-    /// empty, and saves it there as [`autosave`](Self::autosave) does: once at the start if it is
-    /// new, after every exchange and with every change. A new conversation is therefore in the file
-    /// after a restart, even without messages. If two programs start one in the same file at the
-    /// same time, the second continues that of the first.
-    ///
-    /// Keep one manager for each file while a program serves it. If two managers send at the same
-    /// time, the second one's save is refused as a conflict, see
-    /// [`Reply::report`](crate::Reply::report) and [`require_saved`](Self::require_saved).
-    ///
-    /// # Errors
-    /// Those of [`load`](Self::load) and [`build`](Self::build).
-    ///
-    /// # Examples
-    /// ```
-    /// # use turnwise::{ConversationManager, backend::Scripted};
-    /// # let folder = tempfile::TempDir::new()?;
-    /// # let file = folder.path().join("chat.json");
-    /// # futures_lite::future::block_on(async {
-    /// for turns in 1..=2 {
-    /// #   let backend = Scripted::new(["Hello!"]);
-    ///     let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).resume(&file)?;
-    ///     chat.send("Hi").await?;
-    ///     assert_eq!(chat.turn_count(), turns);
-    /// }
-    /// # Ok::<(), turnwise::Error>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn resume(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
-        let there = store::file(file.as_ref());
-        let setup = self.autosave(file);
-        loop {
-            let begun = || Transcript::new(Conversation::from_messages(setup.setup.head.iter().cloned()));
-            match setup.clone().begin(there.load()?.unwrap_or_else(begun)) {
-                // Another program has created or saved it since it was read.
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                begun => return begun,
-            }
-        }
-    }
 }
 
 impl Setup {
@@ -386,7 +260,7 @@ impl Setup {
     }
 
     /// The planner for requests with these tools and this dialect.
-    fn shared_planner(&self, tools: &[Tool], dialect: &Dialect) -> Result<Arc<Planner>> {
+    pub(super) fn shared_planner(&self, tools: &[Tool], dialect: &Dialect) -> Result<Arc<Planner>> {
         let is_shared = tools == self.tools && *dialect == self.dialect.clone().unwrap_or_default();
         if !is_shared {
             return self.planner(tools, &self.params, dialect, None).map(Arc::new);

@@ -221,14 +221,14 @@ fn the_two_names_of_the_longest_reply_are_one_parameter() {
         own.send("a").await.unwrap();
     });
     let sent: Vec<_> =
-        script.requests().iter().map(|request| serde_json::to_string(&request.params.to_vec()).unwrap()).collect();
+        script.requests().iter().map(|request| serde_json::to_string(&request.params).unwrap()).collect();
     assert_eq!(
         sent,
         [
-            r#"[["max_completion_tokens",50],["temperature",0.5]]"#,
-            r#"[["max_tokens",100]]"#,
-            r#"[["max_completion_tokens",null]]"#,
-            r#"[["max_completion_tokens",null]]"#
+            r#"{"max_completion_tokens":50,"temperature":0.5}"#,
+            r#"{"max_tokens":100}"#,
+            r#"{"max_completion_tokens":null}"#,
+            r#"{"max_completion_tokens":null}"#
         ]
     );
 }
@@ -303,7 +303,7 @@ fn values_texts_and_contents_are_taken_as_they_come() {
     let chat = builder(boxed).system(&prompt).stop("END").param("top_p", 0.5).param("user", "me").build().unwrap();
     assert_eq!((chat.model().name.as_str(), chat.tools().len()), ("test-model", 0));
     let request = chat.send("a").param("seed", 7).dry_run().unwrap();
-    let params = serde_json::to_string(&request.params.to_vec()).unwrap();
-    assert_eq!(params, r#"[["stop","END"],["top_p",0.5],["user","me"],["seed",7]]"#);
+    let params = serde_json::to_string(&request.params).unwrap();
+    assert_eq!(params, r#"{"stop":"END","top_p":0.5,"user":"me","seed":7}"#);
     assert_eq!(block_on(chat.send(&prompt).into_future()).unwrap().text(), "one");
 }

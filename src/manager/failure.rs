@@ -11,6 +11,21 @@ use crate::request::ChatRequest;
 
 /// An exchange that failed after it was sent. It is the cause of the [`Error`]; the record is
 /// unchanged.
+///
+/// # Examples
+/// ```
+/// # use turnwise::{ConversationManager, backend::{BackendError, Scripted}};
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::default().and(BackendError::unavailable("restarting"));
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let error = chat.send("Name a river.").await.unwrap_err();
+/// let failed = error.failed_exchange().unwrap();
+/// println!("{error}, after {} attempts", failed.attempts().len());
+/// assert_eq!(chat.turn_count(), 0); // nothing was recorded
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[non_exhaustive]
 pub struct FailedExchange {
     /// The request that was sent.

@@ -12,6 +12,30 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 /// Runs tool calls. A [`ToolSet`](crate::ToolSet) is one, and so is every function
 /// `Fn(ToolCall) -> impl Future<Output = impl ToolOutput>`. It must not send in the same
 /// conversation: the loop holds the send permit, so the send would wait for ever.
+///
+/// # Examples
+/// A handler with state; for functions see [`ToolLoop`](super::ToolLoop):
+/// ```
+/// use std::sync::Arc;
+/// use turnwise::backend::BoxFuture;
+/// use turnwise::manager::{HandlerError, ToolHandler};
+/// use turnwise::{Content, ToolCall};
+///
+/// struct Shop {
+///     prices: Arc<[(&'static str, u32)]>,
+/// }
+///
+/// impl ToolHandler for Shop {
+///     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>> {
+///         let prices = Arc::clone(&self.prices);
+///         Box::pin(async move {
+///             let price = prices.iter().find(|(name, _)| call.arguments().contains(name));
+///             let (name, cents) = price.ok_or("there is no such article")?;
+///             Ok(format!("{name}: {cents} cents").into())
+///         })
+///     }
+/// }
+/// ```
 pub trait ToolHandler: Send + Sync {
     /// Runs a call and returns its result.
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;

@@ -24,7 +24,8 @@
 //! ([`Interrupted`](crate::ErrorKind::Interrupted)). One that is dropped while its exchange is being saved has been recorded, and the save continues on
 //! a thread of its own.
 //!
-//! - A [`Builder`] sets up a [`ConversationManager`]. Each send is an [`Exchange`]: awaited it
+//! - A [`Builder`] sets up a [`ConversationManager`], [`Sessions`] hold those of a server by their
+//!   ids. Each send is an [`Exchange`]: awaited it
 //!   gives a [`Reply`] with its [`Report`], streamed a [`ReplyStream`].
 //! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result,
 //!   with the [`Outcome`] that is known of it.
@@ -35,6 +36,7 @@
 //!   error leaves behind.
 
 mod approval;
+mod asking;
 mod billing;
 mod branches;
 mod builder;
@@ -51,7 +53,9 @@ mod queue;
 mod reply;
 mod round;
 mod saving;
+mod sessions;
 mod staged;
+mod start;
 mod streaming;
 mod summarizer;
 mod summarizing;
@@ -68,15 +72,12 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use tokio::sync::Semaphore;
 
 use crate::conversation::{Conversation, ItemId, Stamp};
-use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::message::Message;
-use crate::plan::{Plan, Planner, RequestFingerprint, StrategyCache};
-use crate::request::Tool;
-use crate::spending::Spending;
+use crate::plan::{Planner, RequestFingerprint, StrategyCache};
 use crate::store::Keeper;
-use crate::tokens::{Learned, Model};
 use crate::transcript::{Known, Transcript};
+#[cfg(test)]
+use crate::{error::Result, message::Message, plan::Plan, request::Tool};
 
 pub use approval::Approval;
 pub use builder::Builder;
@@ -89,7 +90,8 @@ pub use observer::Observer;
 pub use open_calls::{OpenCall, Outcome};
 pub use prompts::SummaryPrompts;
 pub use reply::{Reply, Report};
-use staged::Ask;
+use sessions::Lease;
+pub use sessions::Sessions;
 pub use streaming::ReplyStream;
 pub use summarizer::{Summarizer, SummaryCall};
 use summarizing::Patience;
@@ -125,6 +127,7 @@ pub struct ConversationManager {
 }
 
 struct Shared {
+    id: Box<str>,
     setup: Arc<Setup>,
     /// Where it saves by itself, if anywhere.
     keeper: Option<Arc<dyn Keeper>>,
@@ -139,6 +142,8 @@ struct Shared {
     saving: Mutex<Known>,
     /// One permit, for whoever makes the vectors of the history.
     embedding: Semaphore,
+    /// Tells the [`Sessions`] that gave it out when it is dropped.
+    _lease: Option<Arc<Lease>>,
 }
 
 struct State {
@@ -159,28 +164,17 @@ struct State {
 }
 
 impl ConversationManager {
-    /// A new conversation with a model, at the endpoint that the environment names:
-    /// `OPENAI_API_KEY`, and `OPENAI_BASE_URL` for a server other than `OpenAI`'s own. A missing
-    /// key is an error of the first send, unless the base URL is that of another server.
-    ///
-    /// # Errors
-    /// [`ErrorKind::UnknownModel`](crate::ErrorKind::UnknownModel) if the model's window is not
-    /// known: set a budget, or describe the model, with the [builder](Self::builder).
-    #[cfg(feature = "openai")]
-    pub fn new(model: &str) -> Result<Self> {
-        Self::builder(model).build()
-    }
-
-    /// A builder for a manager of a model, given by name (looked up as by [`Model::find`]) or as a
-    /// [`Model`].
-    pub fn builder(model: impl Into<Model>) -> Builder {
-        Builder::new(model)
-    }
-
-    fn start(setup: Arc<Setup>, keeper: Option<Arc<dyn Keeper>>, mut file: Transcript, planner: Arc<Planner>) -> Self {
+    fn start(
+        setup: Arc<Setup>,
+        keeper: Option<Arc<dyn Keeper>>,
+        lease: Option<Arc<Lease>>,
+        mut file: Transcript,
+        planner: Arc<Planner>,
+    ) -> Self {
         // The file gets its part of the calibration when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
+        let id = file.conversation.id().into();
         let state = State {
             file,
             sends: 0,
@@ -192,6 +186,7 @@ impl ConversationManager {
             guess: None,
         };
         let shared = Shared {
+            id,
             setup,
             keeper,
             planner,
@@ -200,132 +195,9 @@ impl ConversationManager {
             cache: Mutex::new(StrategyCache::default()),
             saving,
             embedding: Semaphore::new(1),
+            _lease: lease,
         };
         Self { shared: Arc::new(shared) }
-    }
-
-    /// Sends a message: `.await` the exchange for the reply, or [`stream`](Exchange::stream) it.
-    pub fn send(&self, message: impl Into<Message>) -> Exchange {
-        Exchange::new(&self.shared, Ask::Message(message.into()))
-    }
-
-    /// Asks for a reply to the conversation as it is: after results of calls were
-    /// [pushed](Self::push), or if a loaded file ends with a question.
-    pub fn reply(&self) -> Exchange {
-        Exchange::new(&self.shared, Ask::Reply)
-    }
-
-    /// Sends the results of the calls at the end of the conversation, all at once. Results that a
-    /// stopped [tool loop](ToolLoop) has recorded are sent too, so only the others need be given.
-    ///
-    /// # Errors
-    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls)
-    /// if a call has no result among them, and
-    /// [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is not
-    /// open.
-    ///
-    /// # Examples
-    /// ```
-    /// use turnwise::backend::Scripted;
-    /// use turnwise::{ConversationManager, Message, ToolCall};
-    ///
-    /// # futures_lite::future::block_on(async {
-    /// let calls = ["Oslo", "Rome"].map(|city| ToolCall::function(city, "weather", &format!("{{\"city\":\"{city}\"}}")));
-    /// let backend = Scripted::default().and(calls).and("It rains in both.");
-    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
-    /// let mut reply = chat.send("How is the weather in Oslo and in Rome?").await?;
-    /// while !reply.tool_calls().is_empty() {
-    ///     let results = reply.tool_calls().iter().map(|call| Message::tool(call.id().unwrap_or_default(), "rain"));
-    ///     reply = chat.respond(results).await?;
-    /// }
-    /// assert_eq!(reply.text(), "It rains in both.");
-    /// # Ok::<(), turnwise::Error>(())
-    /// # })?;
-    /// # Ok::<(), turnwise::Error>(())
-    /// ```
-    pub fn respond(&self, results: impl IntoIterator<Item = Message>) -> Exchange {
-        Exchange::new(&self.shared, Ask::Results(results.into_iter().collect()))
-    }
-
-    /// Sends a message and runs the tool calls that result from it; see [`ToolLoop`].
-    pub fn run_tools(&self, message: impl Into<Message>, handler: impl ToolHandler + 'static) -> ToolLoop {
-        ToolLoop::new(&self.shared, Some(Ask::Message(message.into())), handler)
-    }
-
-    /// Runs the calls at the end of the conversation and those that result from them; if there are
-    /// none, it asks for a [reply](Self::reply) first. A call that has already run, in this process
-    /// or before, is not run again; see [`ToolLoop`].
-    pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
-        ToolLoop::new(&self.shared, None, handler)
-    }
-
-    /// The model that is called.
-    pub fn model(&self) -> &Model {
-        &self.shared.setup.model
-    }
-
-    /// The tool definitions that are sent.
-    pub fn tools(&self) -> &[Tool] {
-        self.shared.planner.fixed().0
-    }
-
-    /// What [`send`](Self::send) would send (a dry run).
-    ///
-    /// # Errors
-    /// Those of [`Planner::plan`].
-    pub fn plan(&self, message: impl Into<Message>) -> Result<Plan> {
-        self.send(message).plan()
-    }
-
-    /// A copy of the record as it is now, which costs a few pointers.
-    pub fn snapshot(&self) -> Conversation {
-        self.shared.record()
-    }
-
-    /// The current messages: the head, then the path.
-    pub fn history(&self) -> Vec<Message> {
-        let record = self.snapshot();
-        record.head().iter().chain(record.path().messages()).cloned().collect()
-    }
-
-    /// The number of user messages on the path.
-    pub fn turn_count(&self) -> usize {
-        self.snapshot().path().turns()
-    }
-
-    /// The cost of the whole conversation in tokens, if all of it were sent. Counts what is
-    /// missing.
-    pub fn count_tokens(&self) -> u64 {
-        let record = self.snapshot();
-        let planner = &self.shared.planner;
-        let cost = planner.cost();
-        let (tools, params) = planner.fixed();
-        self.shared.count(|ledger, _| {
-            let head: u64 = ledger.head(&record, tools, params, cost).iter().map(|count| count.tokens).sum();
-            head + ledger.total(&record, cost) + cost.priming().tokens
-        })
-    }
-
-    /// The conversation as a file.
-    pub fn transcript(&self) -> Transcript {
-        self.shared.file()
-    }
-
-    /// What the conversation has cost: replies and summaries, including those of failed exchanges.
-    pub fn spending(&self) -> Spending {
-        self.shared.state(|state| state.file.spending.clone())
-    }
-
-    /// What bills have taught about this model at its server: how far our counts are off, and a
-    /// window that it stated. Managers of one template share it, and it is saved with each
-    /// conversation.
-    pub fn learned(&self) -> Learned {
-        self.shared.learned()
-    }
-
-    /// Forgets what bills have taught, including a window.
-    pub fn forget_learned(&self) {
-        self.shared.forget();
     }
 }
 
@@ -378,6 +250,8 @@ mod exchange_tests;
 mod observer_tests;
 #[cfg(test)]
 mod saving_tests;
+#[cfg(test)]
+mod sessions_tests;
 #[cfg(test)]
 mod streaming_tests;
 #[cfg(test)]

@@ -6,6 +6,21 @@ use crate::message::{Content, FunctionCall, Message, ToolCall};
 
 /// A call at the end of the conversation whose result is not in the record yet; see
 /// [`ConversationManager::open_calls`].
+///
+/// # Examples
+/// ```
+/// # use turnwise::{ConversationManager, ToolCall, backend::Scripted};
+/// # futures_lite::future::block_on(async {
+/// # let call = ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#);
+/// # let backend = Scripted::default().and([call]).and("It rains.");
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// chat.send("How is the weather in Oslo?").await?; // the model calls `weather`
+/// let results: Vec<_> = chat.open_calls().iter().map(|open| open.result("rain")).collect();
+/// assert_eq!(chat.respond(results).await?.text(), "It rains.");
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenCall {

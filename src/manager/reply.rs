@@ -59,6 +59,23 @@ pub struct Reply {
 
 /// What an exchange did. As JSON it has the plan without the messages that were sent, which may be
 /// long and may hold instructions that others should not read; times are in milliseconds.
+///
+/// # Examples
+/// ```
+/// # use turnwise::{ConversationManager, backend::Scripted};
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::new(["The Elbe."]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let report = chat.send("Name a river.").await?.report;
+/// println!("{}", report.plan.explain());
+/// println!("expected {} tokens, in {:?}", report.forecast.tokens, report.elapsed);
+/// if let Some(why) = &report.unsaved {
+///     eprintln!("not saved: {why}");
+/// }
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {

@@ -108,9 +108,14 @@ impl Shared {
         let (done, wait) = oneshot::channel();
         let shared = Arc::clone(self);
         let saves = move || {
-            let failed = shared.save(&*keeper, Replaces::Known).err();
+            let Err(error) = shared.save(&*keeper, Replaces::Known) else {
+                // Before the receiver continues, so that nobody holds the conversation then.
+                drop(shared);
+                let _ = done.send(None);
+                return;
+            };
             // The receiver is gone if the send was dropped; save anyway.
-            if let Err(Some(error)) = done.send(failed) {
+            if let Err(Some(error)) = done.send(Some(error)) {
                 shared.tell_unsaved(&error);
             }
         };

@@ -58,7 +58,7 @@ impl Observer for Diary {
 
 /// Waits for what happens on another thread.
 fn wait_until(holds: impl Fn() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         if holds() {
             return;
         }

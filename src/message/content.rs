@@ -10,6 +10,16 @@ use super::object::{Known, Member, Object, known, text_or_other};
 use crate::json::RawJson;
 
 /// The content of a message.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Content, Message};
+///
+/// let message = Message::user("What is this?").image_url("https://example.com/cat.png");
+/// assert!(matches!(message.content(), Some(Content::Parts(parts)) if parts.len() == 2));
+/// assert_eq!(message.content().unwrap().text(), "What is this?");
+/// assert_eq!(Content::from("plain text").text(), "plain text");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     /// Plain text.

@@ -5,6 +5,16 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The role of a message. Unknown roles are kept unchanged.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, Role};
+///
+/// let message = Message::user("Hi");
+/// assert_eq!(message.role(), &Role::User);
+/// assert_eq!(message.role().as_str(), "user");
+/// assert_eq!(Message::new("critic", "Too long.").role().to_string(), "critic");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {

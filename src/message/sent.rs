@@ -135,6 +135,12 @@ fn new_id(print: u64, index: usize, written: &HashSet<&str>, made: &mut HashSet<
 }
 
 impl Message {
+    /// Whether it has only members of the specification, and calls that strict servers accept:
+    /// [`Dialect::default`](crate::Dialect) sends it unchanged.
+    pub(crate) fn is_standard(&self) -> bool {
+        self.retains_all(|_| false) && has_legal_calls(self)
+    }
+
     /// The same message with other calls.
     pub(crate) fn with_calls(&self, calls: Vec<ToolCall>) -> Self {
         Self(self.0.with(Member::Known(MessageMember::ToolCalls(Some(calls.into())))))

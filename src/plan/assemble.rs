@@ -1,5 +1,7 @@
 //! `Assembly`: the messages of a request, in order, and what its parts cost.
 
+use std::ops::Range;
+
 use super::plan::Part;
 use super::runs::Run;
 use super::shrink::{Shrink, Shrinker};
@@ -13,18 +15,49 @@ pub(super) struct Assembly {
     pub(super) messages: Vec<Message>,
     pub(super) parts: Vec<Part>,
     pub(super) is_exact: bool,
+    /// Whether all messages are known to be standard, so that a dialect need not look at them.
+    pub(super) are_standard: bool,
 }
 
 impl Assembly {
-    pub(super) fn new(head: &[Message], cost: Count) -> Self {
-        let mut request = Self { messages: Vec::new(), parts: Vec::new(), is_exact: true };
+    /// A request that begins with the head, with room for that many messages after it.
+    pub(super) fn new(head: &[Message], cost: Count, others: usize) -> Self {
+        let messages = Vec::with_capacity(head.len() + others);
+        let mut request = Self { messages, parts: Vec::with_capacity(1 + others), is_exact: true, are_standard: true };
         request.add(head, cost);
         request
     }
 
-    pub(super) fn add<'a>(&mut self, messages: impl IntoIterator<Item = &'a Message>, cost: Count) {
+    /// Adds messages that are not a group of the path.
+    fn add(&mut self, messages: &[Message], cost: Count) {
+        self.are_standard &= messages.iter().all(Message::is_standard);
         let before = self.messages.len();
-        self.messages.extend(messages.into_iter().cloned());
+        self.messages.extend_from_slice(messages);
+        self.end_part(before, cost);
+    }
+
+    /// Adds whole groups of the path.
+    fn add_groups(&mut self, path: Path<'_>, groups: Range<usize>, sums: &Sums) {
+        self.are_standard &= path.are_standard(groups.clone());
+        let positions = path.positions(groups.clone());
+        let mut position = positions.start;
+        let mut items = path.range(positions);
+        for (members, cost) in path.members_of(groups.clone()).zip(sums.groups(groups)) {
+            let (before, in_place) = (self.messages.len(), members.in_place());
+            // Late results of other groups are between this group and the one before it.
+            while position < in_place.start {
+                items.next();
+                position += 1;
+            }
+            position = in_place.end;
+            self.messages.extend(items.by_ref().take(in_place.len()).map(|item| item.message().clone()));
+            let late = members.late_results().filter_map(|position| path.item(position));
+            self.messages.extend(late.map(|item| item.message().clone()));
+            self.end_part(before, cost);
+        }
+    }
+
+    fn end_part(&mut self, before: usize, cost: Count) {
         let messages = self.messages.len() - before;
         if messages > 0 || self.parts.is_empty() {
             self.parts.push(Part { messages, tokens: cost.tokens });
@@ -48,17 +81,25 @@ impl Sources<'_> {
         let mut inserts: Vec<Insert> = inserts.into_iter().collect();
         inserts.sort_by_key(|insert| insert.before);
         let mut inserts = inserts.into_iter().peekable();
-        for group in runs.iter().filter(|run| run.fate.is_sent()).flat_map(|run| run.groups.clone()) {
-            while let Some(insert) = inserts.next_if(|insert| insert.before <= group) {
-                request.add(&insert.messages, insert.cost);
-            }
-            match self.smaller.binary_search_by_key(&group, |(group, _)| *group) {
-                Ok(index) => {
-                    let ways = &self.smaller[index].1;
-                    let shrunk = self.shrinker.shrink(self.path.group(group), ways, self.cost);
-                    request.add(&*shrunk.messages, shrunk.count);
+        let mut smaller = self.smaller.iter().peekable();
+        for run in runs.iter().filter(|run| run.fate.is_sent()) {
+            let mut group = run.groups.start;
+            while group < run.groups.end {
+                while let Some(insert) = inserts.next_if(|insert| insert.before <= group) {
+                    request.add(&insert.messages, insert.cost);
                 }
-                Err(_) => request.add(self.path.group(group).messages(), self.sums.group(group)),
+                while smaller.next_if(|(index, _)| *index < group).is_some() {}
+                if let Some((_, ways)) = smaller.next_if(|(index, _)| *index == group) {
+                    let shrunk = self.shrinker.shrink(self.path.group(group), ways, self.cost);
+                    request.add(&shrunk.messages, shrunk.count);
+                    group += 1;
+                    continue;
+                }
+                let bounds =
+                    inserts.peek().map(|insert| insert.before).into_iter().chain(smaller.peek().map(|one| one.0));
+                let end = bounds.fold(run.groups.end, usize::min);
+                request.add_groups(self.path, group..end, self.sums);
+                group = end;
             }
         }
         for insert in inserts {

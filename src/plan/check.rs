@@ -180,7 +180,7 @@ fn is_legal(messages: &[Message]) -> bool {
             Conversation::from_messages(rest[..=results].iter().filter(|one| !one.role().is_instruction()).cloned());
         let calls = group.path().group(0);
         let is_whole = first.role().is_instruction() && results == 0
-            || group.path().groups() == 1 && calls.state() == GroupState::Ready;
+            || group.path().group_count() == 1 && calls.state() == GroupState::Ready;
         if !is_whole {
             return false;
         }
@@ -220,7 +220,7 @@ fn account(plan: &Plan) -> Result<(), Violation> {
     let mut held: Vec<usize> = runs.iter().flat_map(|run| run.indexes.clone().chain(run.apart.clone())).collect();
     held.sort_unstable();
     let all = plan.head_len() + path.len();
-    if next != path.groups() || !held.iter().copied().eq(0..all) {
+    if next != path.group_count() || !held.iter().copied().eq(0..all) {
         return broken("sum", format!("the runs hold {} messages, and the input has {all}", held.len()));
     }
     let roles = sent_groups(plan).filter_map(|(_, position, _)| Some(path.item(position)?.message().role()));

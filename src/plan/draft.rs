@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 use super::shrink::Shrink;
 use super::step::Step;
 use super::summary::SummaryRequest;
-use crate::conversation::SummaryId;
+use super::view::View;
+use crate::conversation::{Group, SummaryId};
 use crate::message::Role;
 
 /// The decision of a strategy: which groups to leave out, which to shorten, and which positions to
@@ -45,6 +46,59 @@ impl Draft {
     /// Keeps every group.
     pub fn keep_all() -> Self {
         Self::default()
+    }
+
+    /// Leaves out every group for which `keep` is false, for this reason. Required groups are kept
+    /// and not asked about.
+    ///
+    /// How much that keeps is not limited. If it may be more than the budget, let another strategy
+    /// continue from there: `Ladder::new().step(yours).step(SlidingWindow::tokens())`.
+    ///
+    /// # Examples
+    /// A strategy that keeps what mentions a word:
+    /// ```
+    /// use std::borrow::Cow;
+    /// use turnwise::{Draft, Message, Reason, Result, Strategy, StrategyCache, TokenBudget, View, trim};
+    ///
+    /// #[derive(Debug)]
+    /// struct Mentions(&'static str);
+    ///
+    /// impl Strategy for Mentions {
+    ///     fn spec(&self) -> Cow<'static, str> {
+    ///         format!("mentions:{}", self.0).into()
+    ///     }
+    ///
+    ///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+    ///         let why = Reason::Other(format!("no {}", self.0).into());
+    ///         Ok(Draft::keep_only(view, why, |group| {
+    ///             group.messages().any(|message| message.text().contains(self.0))
+    ///         }))
+    ///     }
+    /// }
+    ///
+    /// let messages = [Message::user("The Elbe is long."), Message::assistant("Yes."), Message::user("How long?")];
+    /// let plan = trim(&messages, &TokenBudget::limit(1_000), &Mentions("Elbe"))?;
+    /// assert_eq!(plan.messages().len(), 2);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "as `evict` takes it")]
+    pub fn keep_only<'a>(view: &View<'a>, why: Reason, mut keep: impl FnMut(Group<'a>) -> bool) -> Self {
+        let mut draft = Self::keep_all();
+        for group in view.path().groups().filter(|group| view.is_optional(group.index())) {
+            if !keep(group) {
+                draft = draft.evict_one(group.index(), &why);
+            }
+        }
+        draft
+    }
+
+    /// Leaves out a group, in the range of the one before it if that is left out last.
+    fn evict_one(mut self, group: usize, why: &Reason) -> Self {
+        match self.evictions.last_mut() {
+            Some((range, _)) if range.end == group => range.end = group + 1,
+            _ => self.evictions.push((group..group + 1, why.clone())),
+        }
+        self
     }
 
     /// Leaves out a range of groups. If ranges overlap, the one named first gives the reason.
@@ -126,7 +180,17 @@ impl Draft {
 }
 
 /// What happens to a message in a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+///
+/// # Examples
+/// ```
+/// use turnwise::{Fate, Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages = [Message::user("Hi"), Message::assistant("Hello!"), Message::user("Name a river.")];
+/// let plan = trim(&messages, &TokenBudget::limit(100), &SlidingWindow::tokens())?;
+/// assert!(plan.decisions().all(|decision| decision.fate == Fate::Kept && decision.fate.is_sent()));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Fate {
@@ -148,7 +212,16 @@ impl Fate {
 }
 
 /// Why messages are sent or not. The name in JSON is in brackets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// # Examples
+/// ```
+/// use turnwise::Reason;
+///
+/// assert_eq!(Reason::Pin.to_string(), "pinned");
+/// let mine = Reason::Other("off topic".into()); // of a strategy of your own
+/// assert_eq!(mine.to_string(), "off topic");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// It belongs to the head (`head`).

@@ -1,4 +1,5 @@
-//! `Plan::explain`: a plan as text for a person.
+//! `Plan::explain`: a plan as text for a person. It reads the plan and its record and no clock, so
+//! the same plan gives the same text.
 
 use std::fmt;
 use std::ops::Range;

@@ -97,7 +97,7 @@ impl Plan {
     /// The smallest limit at which a group is kept, between this one and the one under which the
     /// whole path fits.
     fn limit_to_keep(&self, group: usize, input: PlanInput<'_>, strategy: &dyn Strategy) -> Option<u64> {
-        let whole = input.before + self.sums.tokens(0..self.record().path().groups());
+        let whole = input.before + self.sums.tokens(0..self.record().path().group_count());
         let least = self.budget.limit.saturating_add(1);
         let enough = self.budget.limit_for(whole).max(least);
         let mut cache = StrategyCache::default();

@@ -41,9 +41,9 @@ use std::sync::Arc;
 pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
 use crate::conversation::Conversation;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Ledger;
-use crate::message::Message;
+use crate::message::{Content, Message};
 use crate::tokens::ChatCost;
 
 pub use crate::violation::Violation;
@@ -81,8 +81,7 @@ pub use view::{Required, View};
 ///     }
 ///
 ///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
-///         let calls = (0..view.path().groups()).filter(|&group| view.path().group(group).has_calls());
-///         Ok(calls.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a call".into()))))
+///         Ok(Draft::keep_only(view, Reason::Other("a call".into()), |group| !group.has_calls()))
 ///     }
 /// }
 /// ```
@@ -115,6 +114,21 @@ draft_through!(&S, Box<S>, Arc<S>);
 
 /// A cache for one strategy and one conversation, such as an index. The caller keeps it from plan
 /// to plan. A draft must not depend on its content.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, Recall, StrategyCache, TokenBudget};
+///
+/// let mut talk = Conversation::from_messages([Message::user("Name a river."), Message::assistant("The Elbe.")]);
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?;
+/// let (mut ledger, mut cache) = (Ledger::new(), StrategyCache::default());
+/// for question in ["Where does it end?", "How long is it?"] {
+///     talk.push(question);
+///     let plan = planner.plan(&talk, &mut ledger, &Recall::default(), &mut cache)?; // one cache for all plans
+///     assert_eq!(plan.evicted(), 0);
+/// }
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Default)]
 pub struct StrategyCache {
     own: Option<Box<dyn Any + Send + Sync>>,
@@ -145,12 +159,14 @@ impl fmt::Debug for StrategyCache {
 /// counted for the budget's model, or with `o200k_base` if the budget was made without one.
 ///
 /// Nothing is remembered between calls: everything is counted each time, and as much is kept as
-/// fits, unless you set a low mark. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`]
+/// fits. The [low mark](TokenBudget::low_mark) is therefore 1 unless you set one, and not 0.7 as in
+/// a manager; to test with `trim` what a manager sends, set `low_mark(0.7)`. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`]
 /// counts each text once, and its requests repeat more of the previous one.
 ///
 /// # Errors
-/// Those of [`Planner::plan`], and [`ErrorKind::InvalidBudget`](crate::ErrorKind::InvalidBudget) if
-/// the budget contradicts itself.
+/// Those of [`Planner::plan`], [`ErrorKind::InvalidBudget`] if the budget contradicts itself, and
+/// [`ErrorKind::InvalidMessage`] for messages in the form of Anthropic's API, whose calls and
+/// results are parts: they could be sent without each other.
 ///
 /// # Examples
 /// ```
@@ -164,10 +180,28 @@ impl fmt::Debug for StrategyCache {
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy) -> Result<Plan> {
+    refuse_tool_parts(messages)?;
     let conversation = Conversation::from_messages(messages.iter().cloned());
     let cost = budget.model().map_or_else(ChatCost::default, ChatCost::for_model);
     let planner = Planner::new(cost, &budget.clone().low_mark_or(1.0))?;
     planner.plan(&conversation, &mut Ledger::new(), strategy, &mut StrategyCache::default())
+}
+
+/// Refuses calls and results that are parts of a content. Groups are made of `tool_calls` and of
+/// messages of the role `tool`, so these would be torn apart.
+fn refuse_tool_parts(messages: &[Message]) -> Result<()> {
+    for (index, message) in messages.iter().enumerate() {
+        let parts = message.content().map_or(&[][..], Content::parts);
+        if let Some(part) = parts.iter().find(|part| matches!(part.kind(), "tool_use" | "tool_result")) {
+            let detail = format!(
+                "message {index} has a part of the type `{}`, as Anthropic's Messages API writes calls and results; in \
+                 chat-completions messages they are `tool_calls` and messages of the role `tool`",
+                part.kind()
+            );
+            return Err(Error::new(ErrorKind::InvalidMessage, detail));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -177,6 +211,9 @@ mod shrink_tests;
 #[cfg(test)]
 #[path = "cut_tests.rs"]
 mod cut_tests;
+
+#[cfg(test)]
+mod keep_only_tests;
 
 #[cfg(test)]
 #[path = "late_tests.rs"]

@@ -31,6 +31,17 @@ pub struct Moved {
 }
 
 /// The cost of a request, in tokens.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages = [Message::system("Be brief."), Message::user("Name a river.")];
+/// let plan = trim(&messages, &TokenBudget::limit(100), &SlidingWindow::tokens())?;
+/// let tokens = plan.tokens();
+/// assert_eq!(tokens.total(), tokens.head + tokens.history + tokens.overhead);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RequestTokens {
@@ -67,6 +78,17 @@ impl RequestTokens {
 }
 
 /// What happens to one message of the input, which includes the head.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, Reason, SlidingWindow, TokenBudget, trim};
+///
+/// let messages = [Message::system("Be brief."), Message::user("Name a river.")];
+/// let plan = trim(&messages, &TokenBudget::limit(100), &SlidingWindow::tokens())?;
+/// let reasons: Vec<&Reason> = plan.decisions().map(|decision| decision.reason).collect();
+/// assert_eq!(reasons, [&Reason::Head, &Reason::Pending]);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decision<'a> {
@@ -103,6 +125,22 @@ impl fmt::Display for Warning {
 /// `summarized` and `evicted` ([`Run`]s), `moved` (`{message, calls}`: results that are sent
 /// directly after their calls and come after other messages in the input), `summary`,
 /// `summary_request` and `warnings` (`{message, text}`) where there are any, and `messages`.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Fate, Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages: Vec<Message> = (1..=20).map(|n| Message::user(format!("This is message {n}."))).collect();
+/// let plan = trim(&messages, &TokenBudget::limit(100), &SlidingWindow::tokens())?;
+///
+/// assert_eq!(plan.messages().len() + plan.evicted(), 20);
+/// assert!(plan.tokens().total() <= plan.budget().limit);
+/// let left_out = plan.decisions().filter(|decision| decision.fate == Fate::Evicted);
+/// assert_eq!(left_out.count(), plan.evicted());
+/// println!("{}", plan.explain());
+/// println!("{}", serde_json::to_string(&plan.request()).unwrap()); // the body to send
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Plan {
     pub(super) spec: String,

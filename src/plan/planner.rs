@@ -285,7 +285,7 @@ impl Planner {
         extras.check()?;
         let path = conversation.path();
         let params = self.dialect.fit_params(self.params.and(&extras.params));
-        let [head, tools] = ledger.head(conversation, &self.tools, &params, &self.cost);
+        let [head, tools] = ledger.head(conversation, &self.tools, params.as_slice(), &self.cost);
         let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
         let must = RequiredGroups::of(conversation, &sums, self.starts_on_user);
@@ -302,16 +302,18 @@ impl Planner {
             cuts: &cuts,
             starts_on_user: self.starts_on_user,
         };
-        let decided = input.decide(&self.budget, strategy, cache)?;
+        let mut decided = input.decide(&self.budget, strategy, cache)?;
         let tokens = fixed.with(&decided);
         if tokens.total() > self.budget.limit {
             return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
-        let Assembly { messages, parts, is_exact } = self.assemble(&input, &decided, &fixed, extras, cache);
+        let Assembly { messages, parts, is_exact, are_standard } =
+            self.assemble(&input, &decided, &fixed, extras, cache);
         if self.starts_on_user {
             refuse_another_start(path, &messages, &decided.runs)?;
         }
-        let (messages, unfitted, is_as_counted) = self.fit(messages);
+        Run::add_head(&mut decided.runs, path.head().len(), tokens.head);
+        let (messages, unfitted, is_as_counted) = self.fit(messages, are_standard);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
         Ok(Plan {
             messages,
@@ -323,7 +325,7 @@ impl Planner {
             spec: strategy.spec().into_owned(),
             budget: self.budget,
             tokens: RequestTokens { estimated, ..tokens },
-            runs: Run::of_head(path.head().len(), tokens.head).into_iter().chain(decided.runs).collect(),
+            runs: decided.runs,
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
             params,
@@ -349,7 +351,7 @@ impl Planner {
         cache: &StrategyCache,
     ) -> Assembly {
         let path = input.record.path();
-        let pending = input.must.of_reason(Required::Pending).next().unwrap_or(path.groups());
+        let pending = input.must.of_reason(Required::Pending).next().unwrap_or(path.group_count());
         let summary = decided.summary.as_ref();
         let inserts = [
             summary.and_then(|summary| self.insert(summary, &decided.draft, input.record)),
@@ -357,7 +359,9 @@ impl Planner {
         ];
         let sources =
             Sources { path, sums: input.sums, smaller: &decided.smaller, shrinker: &cache.shrinker, cost: &self.cost };
-        let mut request = Assembly::new(path.head(), fixed.head + fixed.tools);
+        let sent: usize = decided.runs.iter().filter(|run| run.fate.is_sent()).map(Run::messages).sum();
+        let others = sent + extras.context.len() + decided.summary.iter().len();
+        let mut request = Assembly::new(path.head(), fixed.head + fixed.tools, others);
         sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
         request
     }
@@ -403,8 +407,8 @@ impl Planner {
 
     /// The messages as they are sent; the original ones if their number changed; and whether they
     /// cost what was counted.
-    fn fit(&self, messages: Vec<Message>) -> (Vec<Message>, Option<Vec<Message>>, bool) {
-        if self.dialect.leaves(&messages) {
+    fn fit(&self, messages: Vec<Message>, are_standard: bool) -> (Vec<Message>, Option<Vec<Message>>, bool) {
+        if self.dialect.leaves(&messages, are_standard) {
             return (messages, None, true);
         }
         let fitted = self.dialect.fit(&messages);

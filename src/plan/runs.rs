@@ -26,6 +26,19 @@ use crate::vectors::Vectors;
 ///
 /// In JSON `{from, to, apart, messages, tokens, saved, reason}`: `from` and `to` are the bounds of
 /// `indexes`, `to` is exclusive; `apart` and `saved` are left out where they are empty or 0.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages: Vec<Message> = (1..=20).map(|n| Message::user(format!("This is message {n}."))).collect();
+/// let plan = trim(&messages, &TokenBudget::limit(100), &SlidingWindow::tokens())?;
+/// for run in plan.runs() {
+///     println!("messages {:?}: {:?} ({:?}), {} tokens", run.indexes, run.fate, run.reason, run.tokens);
+/// }
+/// assert_eq!(plan.runs()[0].messages(), plan.evicted());
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {
@@ -57,8 +70,11 @@ impl Run {
         self.indexes.contains(&index) || self.apart.contains(&index)
     }
 
-    /// The head, which is always sent.
-    pub(super) fn of_head(messages: usize, tokens: u64) -> Option<Self> {
+    /// Adds the head, which is always sent, before the other runs.
+    pub(super) fn add_head(runs: &mut Vec<Self>, messages: usize, tokens: u64) {
+        if messages == 0 {
+            return;
+        }
         let head = Self {
             groups: 0..0,
             indexes: 0..messages,
@@ -68,7 +84,7 @@ impl Run {
             fate: Fate::Kept,
             reason: Reason::Head,
         };
-        (messages > 0).then_some(head)
+        runs.insert(0, head);
     }
 }
 
@@ -154,7 +170,7 @@ impl PlanInput<'_> {
             starts_on_user: self.starts_on_user,
         };
         let drafted = strategy.draft(&view, cache).and_then(|mut draft| {
-            check_groups(&draft, &spec, path.groups())?;
+            check_groups(&draft, &spec, path.group_count())?;
             draft.summary = draft.summary.map(|(id, role)| (id, self.role_of_summary(role)));
             let left = view.apply(&draft);
             let after = view.behind(&left).request();
@@ -200,7 +216,7 @@ impl PlanInput<'_> {
         let is_user = |group: usize| path.group(group).first().is_some_and(|first| *first.role() == Role::User);
         let must = self.must.iter().map(|must| must.group).find(|&group| is_user(group));
         let mut group = path.next_turn(0);
-        while group < must.unwrap_or(path.groups()) {
+        while group < must.unwrap_or(path.group_count()) {
             if let Some(end) = left.evicted_up_to(group) {
                 group = path.next_turn(end);
             } else if path.group(group).state() == GroupState::Ready {
@@ -220,19 +236,21 @@ impl PlanInput<'_> {
 
     /// The tokens of head, tools, priming and required groups.
     pub(super) fn fixed(&self) -> u64 {
-        let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().groups()));
+        let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().group_count()));
         let saved = |cut: &Shortened| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
         whole.saturating_sub(self.cuts.iter().map(saved).sum())
     }
 
     /// The whole path in runs of groups with the same fate and reason.
     fn runs(&self, applied: &Applied, draft: &Draft) -> Vec<Run> {
-        let groups = self.record.path().groups();
+        let groups = self.record.path().group_count();
         let fixed_groups = self.fixed_groups(applied);
         let mut fixed_groups = fixed_groups.into_iter().peekable();
         let mut evicted = applied.evicted().peekable();
         let reasons = disjoint(&draft.reasons);
-        let mut runs = Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::new() };
+        let most = 2 * (fixed_groups.len() + draft.evictions.len() + reasons.len()) + 2;
+        let mut runs =
+            Runs { path: self.record.path(), sums: self.sums, reasons: &reasons, made: Vec::with_capacity(most) };
         let mut group = 0;
         while group < groups {
             if let Some(one) = fixed_groups.next_if(|one| one.group == group) {
@@ -281,8 +299,9 @@ impl PlanInput<'_> {
             reason: one.reason.clone(),
             tokens: Some(one.tokens),
         });
-        let mut fixed_groups: Vec<_> = must.chain(faults).chain(shrunk).collect();
-        fixed_groups.sort_unstable_by_key(|one| one.group);
+        let mut fixed_groups = Vec::with_capacity(self.must.len() + path.faults_len() + applied.shrunk().len());
+        fixed_groups.extend(must.chain(faults).chain(shrunk));
+        fixed_groups.sort_by_key(|one| one.group);
         fixed_groups
     }
 }
@@ -351,6 +370,9 @@ impl Runs<'_> {
 
     /// The groups of a range directly after results of groups before `start`.
     fn gaps(&self, groups: &Range<usize>, start: usize) -> Vec<usize> {
+        if !self.path.has_late_results() {
+            return Vec::new();
+        }
         let before = self.path.in_place(groups.start.saturating_sub(1)).end;
         let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
         let mut gaps: Vec<usize> = late.map(|position| self.path.group_behind(position)).collect();
@@ -375,11 +397,13 @@ impl Runs<'_> {
         let head = path.head().len();
         for run in &mut made {
             let mut positions = path.positions(run.groups.clone());
-            let last = path.in_place(run.groups.end.saturating_sub(1)).end;
-            if path.late_between(last..positions.end, run.groups.start).next().is_some() {
-                positions.end = last;
+            if path.has_late_results() {
+                let last = path.in_place(run.groups.end.saturating_sub(1)).end;
+                if path.late_between(last..positions.end, run.groups.start).next().is_some() {
+                    positions.end = last;
+                }
+                run.apart = path.late_of(run.groups.clone(), positions.end).map(|position| head + position).collect();
             }
-            run.apart = path.late_of(run.groups.clone(), positions.end).map(|position| head + position).collect();
             run.indexes = head + positions.start..head + positions.end;
         }
         made

@@ -8,14 +8,14 @@ use super::shrink::{Shrink, Shrinker};
 use super::summary::{self, SummaryUse};
 use crate::bisect::first_where;
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, GroupState, Path, Summary, SummaryId};
+use crate::conversation::{Conversation, Group, GroupState, Path, Summary, SummaryId};
 use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
 use crate::vectors::Vectors;
 
 /// Why a group is sent whatever the strategy drafts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Required {
     /// It contains a pinned item.
@@ -61,6 +61,10 @@ impl RequiredGroups {
             RequiredGroup { group, why, sum }
         };
         Self(groups.into_iter().map(with_sum).collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = RequiredGroup> {
@@ -126,7 +130,7 @@ fn asked(path: Path<'_>, group: usize) -> Option<usize> {
 }
 
 fn newest_ready(path: Path<'_>) -> Option<usize> {
-    (0..path.groups()).rev().find(|&group| path.group(group).state() == GroupState::Ready)
+    path.groups().rfind(|group| group.state() == GroupState::Ready).map(Group::index)
 }
 
 /// What a strategy knows about a conversation: the path in groups, their costs, and the available
@@ -194,7 +198,7 @@ impl<'a> View<'a> {
 
     /// The tokens of the request that sends everything that earlier steps have left.
     pub(crate) fn request(&self) -> u64 {
-        self.fixed.saturating_add(self.tokens(0..self.path().groups()))
+        self.fixed.saturating_add(self.tokens(0..self.path().group_count()))
     }
 
     /// As [`tokens`](Self::tokens), including what earlier steps took away.
@@ -325,7 +329,7 @@ impl<'a> View<'a> {
     /// The first group, not before `from`, such that all optional groups from it on fit into `room`
     /// tokens.
     pub fn tail(&self, from: usize, room: u64) -> usize {
-        let groups = self.path().groups();
+        let groups = self.path().group_count();
         first_where(from..groups, |start| self.tokens(start..groups) <= room)
     }
 

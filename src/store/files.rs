@@ -22,12 +22,11 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 ///
 /// **Provisional**: it may change before 1.0.
 ///
-/// Keep one manager for each conversation while a program serves it, for example in a map by id,
-/// and share it between requests. Two managers of one file detect each other: the save of the
-/// second is refused as a conflict and reported, so its exchange is not in the file.
+/// A server opens the conversations of a folder with [`Sessions`](crate::Sessions), a program that
+/// has one of them with [`Builder::open_in`](crate::Builder::open_in).
 ///
 /// # Examples
-/// A manager for each of many chats:
+/// A conversation that a manager has saved:
 /// ```
 /// # use turnwise::{ConversationManager, backend::Scripted};
 /// use turnwise::store::{FileStore, Store};
@@ -35,13 +34,14 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 /// # let folder = tempfile::TempDir::new()?;
 /// # let folder = folder.path().join("chats");
 /// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::new(["Hello!"]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).open_in(&folder, "ann")?;
+/// chat.send("Hi").await?;
+///
 /// let store = FileStore::open(folder)?;
-/// for user in ["ann", "bob"] {
-/// #   let backend = Scripted::new(["Hello!"]);
-///     let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).resume(store.path(user)?)?;
-///     chat.send("Hi").await?;
-/// }
-/// assert_eq!(store.list(None, 10).await?, ["ann", "bob"]);
+/// assert_eq!(store.list(None, 10).await?, ["ann"]);
+/// let (ann, _) = store.load("ann").await?;
+/// assert_eq!(ann.conversation.path().len(), 2);
 /// # Ok::<(), turnwise::Error>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -73,13 +73,22 @@ impl FileStore {
         Ok(self.folder.join(name_of(id)))
     }
 
+    /// As [`delete`](Store::delete); the calling thread waits for the disk.
+    pub(crate) fn remove(&self, id: &str) -> Result<()> {
+        self.file(id)?.remove()
+    }
+
+    fn file(&self, id: &str) -> Result<OneFile> {
+        Ok(OneFile { id: id.to_owned(), path: self.path(id)? })
+    }
+
     /// Does something with the file of a conversation, on a thread of its own.
     fn with_file<T: Send + 'static>(
         &self,
         id: &str,
         act: impl FnOnce(&OneFile) -> Result<T> + Send + 'static,
     ) -> BoxFuture<'static, Result<T>> {
-        let file = self.path(id).map(|path| OneFile { id: id.to_owned(), path });
+        let file = self.file(id);
         Box::pin(async move {
             let file = file?;
             on_thread(move || act(&file)).await
@@ -135,12 +144,7 @@ impl Store for FileStore {
     }
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
-        self.with_file(
-            id,
-            |file| {
-                if TranscriptFile::at(&file.path)?.delete()? { Ok(()) } else { Err(not_found(&file.id)) }
-            },
-        )
+        self.with_file(id, OneFile::remove)
     }
 }
 
@@ -162,6 +166,10 @@ impl OneFile {
         read.known().revision(&file).map(Revision::new).ok_or_else(|| file.is_never_written())
     }
 
+    fn remove(&self) -> Result<()> {
+        if TranscriptFile::at(&self.path)?.delete()? { Ok(()) } else { Err(not_found(&self.id)) }
+    }
+
     fn write(&self, transcript: &Transcript, expected: Option<&Revision>) -> Result<Revision> {
         let file = TranscriptFile::at(&self.path)?;
         let mut known = match expected {
@@ -176,7 +184,7 @@ impl OneFile {
 }
 
 /// Does what waits for a disk on a thread of its own, so that no executor waits.
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let (done, wait) = oneshot::channel();
     let work = move || drop(done.send(work()));
     let spawned = thread::Builder::new().name("turnwise-store".to_owned()).spawn(work);

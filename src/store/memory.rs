@@ -12,6 +12,21 @@ use crate::transcript::Transcript;
 /// handle.
 ///
 /// **Provisional**: it may change before 1.0.
+///
+/// # Examples
+/// ```
+/// use turnwise::store::{MemoryStore, Store};
+/// use turnwise::{Conversation, Message, Transcript};
+///
+/// # futures_lite::future::block_on(async {
+/// let store = MemoryStore::new();
+/// let talk = Conversation::from_messages([Message::user("Hi")]);
+/// store.save("ann", &Transcript::new(talk), None).await?;
+/// assert_eq!(store.list(None, 10).await?, ["ann"]);
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Kept>>);
 

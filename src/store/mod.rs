@@ -2,8 +2,8 @@
 //! two engines.
 //!
 //! **Provisional**: the trait and what belongs to it may change before 1.0. A manager does not take
-//! a store yet: it saves to a file by its path ([`Builder::autosave`](crate::Builder::autosave),
-//! [`FileStore::path`]).
+//! any store yet, only the files of a [`FileStore`]: [`Sessions`](crate::Sessions) have the managers
+//! of a folder by their ids, [`Builder::open_in`](crate::Builder::open_in) makes one of them.
 //!
 //! Writers do not lock. Each write names the [`Revision`] that its writer had read, and is refused
 //! with [`ErrorKind::Conflict`] if another one has written since. The writer then loads the
@@ -26,6 +26,7 @@ use crate::transcript::Transcript;
 pub use crate::violation::Violation;
 pub use check::check;
 pub use files::FileStore;
+pub(crate) use files::on_thread;
 pub(crate) use keeper::{Keeper, file, lasting_file};
 pub use memory::MemoryStore;
 
@@ -180,6 +181,14 @@ impl fmt::Display for Revision {
 ///
 /// # Errors
 /// [`ErrorKind::Limit`] for one that is empty or has more than [`MAX_ID`] bytes.
+///
+/// # Examples
+/// ```
+/// use turnwise::store::check_id;
+///
+/// assert!(check_id("user/4711").is_ok());
+/// assert!(check_id("").is_err());
+/// ```
 pub fn check_id(id: &str) -> Result<()> {
     match id.len() {
         1..=MAX_ID => Ok(()),

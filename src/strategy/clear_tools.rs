@@ -67,7 +67,7 @@ impl ClearTools {
     /// reaches do not matter.
     fn end(&self, view: &View<'_>) -> usize {
         let path = view.path();
-        let groups = view.path().groups();
+        let groups = view.path().group_count();
         let within_reach = |&group: &usize| !view.is_over(view.tokens(group + 1..groups));
         let calls = (0..groups).rev().take_while(within_reach).filter(|&group| path.group(group).has_calls());
         match self.keep.checked_sub(1) {

@@ -11,6 +11,13 @@ use crate::plan::{Draft, Reason, Shrink, Strategy, StrategyCache, View};
 /// Leaves out the model's reasoning of earlier turns, once a request exceeds the high mark:
 /// `<think>` blocks, and members that hold reasoning, if they are sent at all. Use it as a step of
 /// a [`Ladder`](super::Ladder), like [`ClearTools`](super::ClearTools).
+///
+/// # Examples
+/// ```
+/// use turnwise::{DropReasoning, Ladder, SlidingWindow};
+///
+/// let strategy = Ladder::new().step(DropReasoning).step(SlidingWindow::tokens());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropReasoning;
 
@@ -34,7 +41,7 @@ impl Strategy for DropReasoning {
             messages.any(|message| *message.role() == Role::Assistant && message.has_reasoning())
         };
         let turn = view.newest().and_then(|newest| path.turn_of(newest));
-        let end = turn.map_or(path.groups(), |turn| path.turn(turn).start);
+        let end = turn.map_or(path.group_count(), |turn| path.turn(turn).start);
         let sweep =
             Sweep { mark: "dropped", how: Shrink::DropReasoning, why: Reason::Reasoning, least: 0, wants: &thinks };
         Ok(sweep.draft(view, end))

@@ -8,6 +8,15 @@ use crate::plan::{Draft, Strategy, StrategyCache, View};
 
 /// Keeps everything that can be sent. If a conversation does not fit, planning fails with
 /// [`ErrorKind::OverBudget`](crate::ErrorKind::OverBudget). Use it as the baseline of a comparison.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ErrorKind, Everything, Message, TokenBudget, trim};
+///
+/// let messages: Vec<Message> = (1..=20).map(|n| Message::user(format!("This is message {n}."))).collect();
+/// let error = trim(&messages, &TokenBudget::limit(100), &Everything).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::OverBudget);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Everything;
 

@@ -48,7 +48,7 @@ impl HeadTail {
             messages += path.group(group).positions().len();
             messages <= self.first && view.tokens(0..group + 1) <= view.room()
         };
-        (0..path.groups()).take_while(fits).count()
+        (0..path.group_count()).take_while(fits).count()
     }
 }
 

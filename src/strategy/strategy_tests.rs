@@ -516,6 +516,29 @@ fn trim_counts_for_the_budgets_model_and_keeps_as_much_as_fits() {
 }
 
 #[test]
+fn trim_with_the_low_mark_of_a_manager_plans_what_a_planner_plans_first() {
+    let talk = talk(40);
+    let messages: Vec<Message> = talk.messages().cloned().collect();
+    let budget = TokenBudget::limit(100);
+    let planner = Planner::new(ChatCost::default(), &budget).unwrap();
+    let window = SlidingWindow::tokens();
+    let first = planner.plan(&talk, &mut Ledger::new(), &window, &mut StrategyCache::default()).unwrap();
+    assert_eq!(trim(&messages, &budget.clone().low_mark(0.7), &window).unwrap().messages(), first.messages());
+    assert!(trim(&messages, &budget, &window).unwrap().messages().len() > first.messages().len());
+}
+
+#[test]
+fn trim_refuses_calls_that_are_parts_because_it_would_tear_them_from_their_results() {
+    let messages = r#"[{"role":"user","content":"Weather?"},
+        {"role":"assistant","content":[{"type":"tool_use","id":"a","name":"w","input":{}}]},
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"rain"}]}]"#;
+    let messages: Vec<Message> = serde_json::from_str(messages).unwrap();
+    let error = trim(&messages, &TokenBudget::limit(1_000), &SlidingWindow::tokens()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidMessage);
+    assert!(error.detail().starts_with("message 1 has a part of the type `tool_use`"), "{error}");
+}
+
+#[test]
 fn advice_on_a_budget_counts_what_is_kept_free() {
     let talk = talk(9);
     let budget = |limit| TokenBudget::limit(limit).reply_reserve(20).margin(5).low_mark(1.0);

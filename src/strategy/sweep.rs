@@ -16,7 +16,7 @@ pub(super) struct Sweep<'a> {
 impl Sweep<'_> {
     /// Shortens groups before `end`; or before the mark, as long as the earlier decision holds.
     pub(super) fn draft(&self, view: &View<'_>, end: usize) -> Draft {
-        let groups = view.path().groups();
+        let groups = view.path().group_count();
         let marked = view.mark(self.mark);
         if view.is_holding() {
             return marked.map_or_else(Draft::keep_all, |marked| self.shrink(view, marked).0);
@@ -37,7 +37,7 @@ impl Sweep<'_> {
     fn shrink(&self, view: &View<'_>, end: usize) -> (Draft, u64) {
         let mut draft = Draft::keep_all();
         let mut saved = 0;
-        let mut sent = view.tokens(end..view.path().groups());
+        let mut sent = view.tokens(end..view.path().group_count());
         for group in (0..end).rev() {
             if view.is_over(sent) {
                 break;

@@ -94,8 +94,8 @@ impl SlidingWindow {
 fn newest_messages(view: &View<'_>, count: usize) -> usize {
     let path = view.path();
     let mut left = count;
-    for group in (0..path.groups()).rev().filter(|&group| view.is_optional(group)) {
-        if view.is_over(view.tokens(group..path.groups())) {
+    for group in (0..path.group_count()).rev().filter(|&group| view.is_optional(group)) {
+        if view.is_over(view.tokens(group..path.group_count())) {
             // The budget cuts here or later, so the count no longer matters.
             return 0;
         }
@@ -111,7 +111,7 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
 /// everything fits under the high mark; the last cut if what follows it fits; otherwise as early as
 /// the low mark allows.
 pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
-    let is_over = |from| view.is_over(beside + view.tokens(from..view.path().groups()));
+    let is_over = |from| view.is_over(beside + view.tokens(from..view.path().group_count()));
     if view.is_holding() {
         return view.mark(CUT).map_or(floor, |last| last.max(floor));
     }
@@ -127,7 +127,7 @@ pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
 /// Marks a cut that has moved and can stay. Without room between the marks, the next request would
 /// move it again.
 pub(super) fn mark_cut(view: &View<'_>, draft: Draft, cut: usize) -> Draft {
-    let cannot_stay = view.budget().low >= view.budget().high || cut >= view.path().groups();
+    let cannot_stay = view.budget().low >= view.budget().high || cut >= view.path().group_count();
     if cannot_stay || cut == view.mark(CUT).unwrap_or(0) { draft } else { draft.mark(CUT, cut) }
 }
 

@@ -10,6 +10,24 @@ use super::Count;
 ///
 /// Implement it for a tokenizer that this crate does not have; [`CounterFn`] makes one from a
 /// function.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Count, TokenCounter};
+///
+/// struct Characters;
+///
+/// impl TokenCounter for Characters {
+///     fn id(&self) -> &str {
+///         "characters/1"
+///     }
+///
+///     fn count(&self, text: &str) -> Count {
+///         Count::exact(text.chars().count() as u64)
+///     }
+/// }
+/// assert_eq!(Characters.count("Hello").tokens, 5);
+/// ```
 pub trait TokenCounter: Send + Sync {
     /// The name under which its counts are stored. A counter that counts differently needs another
     /// name.

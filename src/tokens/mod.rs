@@ -21,6 +21,7 @@ mod samples;
 mod split;
 mod streamed;
 mod tiktoken;
+mod vocabulary;
 
 use std::fmt;
 use std::iter::Sum;
@@ -43,6 +44,14 @@ pub use streamed::StreamedCount;
 pub use tiktoken::Tiktoken;
 
 /// A number of tokens, and whether it is known to equal the API's count.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::Count;
+///
+/// assert_eq!(Count::exact(12).to_string(), "12");
+/// assert_eq!((Count::exact(12) + Count::estimated(3)).to_string(), "~15");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// The number of tokens.

@@ -1,11 +1,14 @@
 //! `Tiktoken`: the default counter, with protection against texts on which the tokenizer is slow or
 //! panics.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::models::Encoding;
 use super::split::{Piece, Pieces};
-use super::{Count, TokenCounter};
+use super::{Count, TokenCounter, vocabulary};
+use bpe::Bpe;
 
 /// The longest token of both encodings, in bytes.
 const LONGEST_TOKEN: u64 = 128;
@@ -16,10 +19,15 @@ const LONGEST_TOKEN: u64 = 128;
 const FOR_A_TEAR: u64 = 4;
 /// How many bytes are counted between two checks of the limit.
 const STEP: usize = 8 * 1024;
+/// How many bytes are counted with the table of a vocabulary before a tokenizer is loaded: so much
+/// takes less time than loading it, and loading it early would cost every short program 0.2 s.
+const WORTH_LOADING: usize = 256 * 1024;
 
-/// Counts with the tokenizer of an encoding. The vocabulary (about 50 MB for `o200k_base`, 0.2 s to
-/// load) is loaded at the first count, once per process, and not at all if every count is known
-/// already.
+/// Counts with the tokenizer of an encoding.
+///
+/// The first texts are counted with a table that is part of the program and needs no loading. After
+/// 256 KiB a thread loads the tokenizer (0.2 s, about 50 MB for `o200k_base`), which is faster; the
+/// counts are the same. A word of more than 256 bytes needs the tokenizer at once.
 ///
 /// Counts are exact, except for a text with a stretch of more than 64 KiB without an exact place to
 /// cut (such as a megabyte of one letter): it is cut there all the same, which bounds the time, and
@@ -46,7 +54,7 @@ impl Tiktoken {
 
     fn piece(self, piece: Piece<'_>) -> Count {
         let torn = if piece.is_torn { Count::estimated(FOR_A_TEAR) } else { Count::ZERO };
-        tokenizer::count(self.0, piece.text) + torn
+        Tokenizer::of(self.0).count(piece.text) + torn
     }
 }
 
@@ -84,37 +92,76 @@ impl TokenCounter for Tiktoken {
         }
         (end, settled)
     }
+}
 
-    fn warm(&self) {
-        let encoding = self.0;
-        thread::spawn(move || tokenizer::load(encoding));
+static O200K_BASE: Tokenizer = Tokenizer::new(Encoding::O200kBase);
+static CL100K_BASE: Tokenizer = Tokenizer::new(Encoding::Cl100kBase);
+
+/// The tokenizer of an encoding, once it is loaded; before that, its vocabulary as a table.
+struct Tokenizer {
+    encoding: Encoding,
+    loaded: OnceLock<Bpe>,
+    /// Bytes that were counted with the table.
+    counted: AtomicUsize,
+}
+
+impl Tokenizer {
+    const fn new(encoding: Encoding) -> Self {
+        Self { encoding, loaded: OnceLock::new(), counted: AtomicUsize::new(0) }
+    }
+
+    fn of(encoding: Encoding) -> &'static Self {
+        match encoding {
+            Encoding::O200kBase => &O200K_BASE,
+            Encoding::Cl100kBase => &CL100K_BASE,
+        }
+    }
+
+    fn count(&'static self, text: &str) -> Count {
+        if let Some(bpe) = self.loaded.get() {
+            return bpe.count(text);
+        }
+        let before = self.counted.fetch_add(text.len(), Ordering::Relaxed);
+        if (before..before.saturating_add(text.len())).contains(&WORTH_LOADING) {
+            // If there can be no thread, the table counts the same, only slower.
+            let _ = thread::Builder::new().spawn(|| self.load());
+        }
+        let counted = if Bpe::differs(text) { None } else { vocabulary::count(self.encoding, text) };
+        counted.map_or_else(|| self.load().count(text), Count::exact)
+    }
+
+    fn load(&self) -> &Bpe {
+        self.loaded.get_or_init(|| Bpe::load(self.encoding))
     }
 }
 
 #[cfg(not(feature = "fast-tokens"))]
-mod tokenizer {
-    use tiktoken_rs::CoreBPE;
-
+mod bpe {
     use super::{Count, Encoding};
 
-    pub(super) fn load(encoding: Encoding) -> &'static CoreBPE {
-        match encoding {
-            Encoding::O200kBase => tiktoken_rs::o200k_base_singleton(),
-            Encoding::Cl100kBase => tiktoken_rs::cl100k_base_singleton(),
-        }
-    }
+    pub(super) struct Bpe(&'static tiktoken_rs::CoreBPE);
 
-    pub(super) fn count(encoding: Encoding, text: &str) -> Count {
-        Count::exact(load(encoding).count_ordinary(text) as u64)
+    impl Bpe {
+        pub(super) fn load(encoding: Encoding) -> Self {
+            Self(match encoding {
+                Encoding::O200kBase => tiktoken_rs::o200k_base_singleton(),
+                Encoding::Cl100kBase => tiktoken_rs::cl100k_base_singleton(),
+            })
+        }
+
+        pub(super) fn count(&self, text: &str) -> Count {
+            Count::exact(self.0.count_ordinary(text) as u64)
+        }
+
+        /// Whether the count can be another one than that of the table.
+        pub(super) fn differs(_text: &str) -> bool {
+            false
+        }
     }
 }
 
 #[cfg(feature = "fast-tokens")]
-mod tokenizer {
-    use std::sync::LazyLock;
-
-    use tiktoken::CoreBpe;
-
+mod bpe {
     use super::{Count, Encoding};
 
     /// An apostrophe and a long s: the pattern treats them as a contraction like `'s`, but
@@ -122,18 +169,24 @@ mod tokenizer {
     /// million random strings: `a'\u{17f}'redon` has six tokens, not five.
     const OTHERWISE_CUT: &str = "'\u{17f}";
 
-    static O200K_BASE: LazyLock<CoreBpe> = LazyLock::new(tiktoken::encoding::o200k_base);
-    static CL100K_BASE: LazyLock<CoreBpe> = LazyLock::new(tiktoken::encoding::cl100k_base);
+    pub(super) struct Bpe(tiktoken::CoreBpe);
 
-    pub(super) fn load(encoding: Encoding) -> &'static CoreBpe {
-        match encoding {
-            Encoding::O200kBase => &O200K_BASE,
-            Encoding::Cl100kBase => &CL100K_BASE,
+    impl Bpe {
+        pub(super) fn load(encoding: Encoding) -> Self {
+            Self(match encoding {
+                Encoding::O200kBase => tiktoken::encoding::o200k_base(),
+                Encoding::Cl100kBase => tiktoken::encoding::cl100k_base(),
+            })
         }
-    }
 
-    pub(super) fn count(encoding: Encoding, text: &str) -> Count {
-        Count { tokens: load(encoding).count(text) as u64, exact: !text.contains(OTHERWISE_CUT) }
+        pub(super) fn count(&self, text: &str) -> Count {
+            Count { tokens: self.0.count(text) as u64, exact: !Self::differs(text) }
+        }
+
+        /// Whether the count can be another one than that of the table.
+        pub(super) fn differs(text: &str) -> bool {
+            text.contains(OTHERWISE_CUT)
+        }
     }
 }
 

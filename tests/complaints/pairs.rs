@@ -77,7 +77,7 @@ fn a_result_is_known_by_its_role_whatever_its_content() {
         none,
         Message::user("And now?"),
     ]);
-    assert_eq!(talk.path().groups(), 2);
+    assert_eq!(talk.path().group_count(), 2);
     assert_eq!(plan(2_000, &talk, "window").messages().len(), 6);
     assert_eq!(plan(100, &talk, "window").messages().len(), 1);
 }

@@ -55,9 +55,9 @@ fn talk_of(rng: &mut Rng) -> Conversation {
         talk.messages = talk.messages.into_iter().map(thinking).collect();
     }
     let mut conversation = talk.conversation();
-    if chance(rng, 30) && conversation.path().groups() > 1 {
+    if chance(rng, 30) && conversation.path().group_count() > 1 {
         let path = conversation.path();
-        let ends = path.positions(0..rng.usize(1..path.groups()));
+        let ends = path.positions(0..rng.usize(1..path.group_count()));
         let (first, last) = (path.item(ends.start).unwrap().id(), path.item(ends.end - 1).unwrap().id());
         conversation.attach(first, last, generate::text(rng), None).unwrap();
     }

@@ -111,8 +111,11 @@ fn assert_as_rebuilt(conversation: &Conversation) {
         fresh = Conversation::from_messages(path.messages().cloned());
     }
     let fresh = fresh.path();
-    assert_eq!((path.len(), path.groups(), path.turns()), (fresh.len(), fresh.groups(), fresh.turns()));
-    for group in 0..=path.groups() {
+    assert_eq!(
+        (path.len(), path.group_count(), path.turn_count()),
+        (fresh.len(), fresh.group_count(), fresh.turn_count())
+    );
+    for group in 0..=path.group_count() {
         let (one, other) = (path.group(group), fresh.group(group));
         assert_eq!((one.positions(), one.state()), (other.positions(), other.state()), "group {group}");
         assert_eq!(one.has_calls(), other.has_calls(), "group {group}");
@@ -120,7 +123,7 @@ fn assert_as_rebuilt(conversation: &Conversation) {
         assert_eq!((path.turn_of(group), path.next_turn(group)), (fresh.turn_of(group), fresh.next_turn(group)));
         assert!(one.positions().all(|position| path.group_at(position) == group), "group {group}");
     }
-    for turn in 0..=path.turns() {
+    for turn in 0..=path.turn_count() {
         assert_eq!(path.turn(turn), fresh.turn(turn), "turn {turn}");
     }
     let faults = |path: turnwise::conversation::Path<'_>| {

@@ -36,7 +36,7 @@ impl Strategy for Whim {
     }
 
     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
-        let left_out = (0..view.path().groups()).filter(|group| self.0[group % self.0.len()]);
+        let left_out = (0..view.path().group_count()).filter(|group| self.0[group % self.0.len()]);
         Ok(left_out
             .fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("a whim".into()))))
     }
@@ -111,8 +111,8 @@ fn judge_refusal(input: &Input, limit: u64, rule: &Rule, error: &Error, trims: b
 fn summarized(talk: &Talk, rng: &mut Rng) -> Conversation {
     let mut conversation = talk.conversation();
     let path = conversation.path();
-    if chance(rng, 30) && path.groups() > 1 {
-        let ends = path.positions(0..rng.usize(1..path.groups()));
+    if chance(rng, 30) && path.group_count() > 1 {
+        let ends = path.positions(0..rng.usize(1..path.group_count()));
         let (first, last) = (path.item(ends.start).unwrap().id(), path.item(ends.end - 1).unwrap().id());
         conversation.attach(first, last, "So far.", None).unwrap();
     }

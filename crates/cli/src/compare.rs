@@ -70,7 +70,7 @@ fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models)
         let within = |e| crate::failure::Failure::from(e).within(&name);
         let dialect = dialect_of(&args.dialect, Some(file))?;
         let cost = dialect.cost(input::cost(models, None, file));
-        let head = cost.head(file.conversation.head(), &file.tools, &file.costly_params()).tokens;
+        let head = cost.head(file.conversation.head(), &file.tools, file.costly_params().as_slice()).tokens;
         longest = longest.max(head + file.ledger.total(&file.conversation, &cost) + cost.priming().tokens);
         let planner = Planner::new(cost, &TokenBudget::limit(u64::MAX)).map_err(within)?.tools(file.tools.clone());
         let mut planner = input::fitted(planner.params(file.costly_params()), &dialect);

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
         }
         // A saved transcript holds its counts. With them the vocabulary, the slowest part, is not
         // loaded.
-        let known = file.ledger.breakdown(&file.conversation, &file.tools, &request.params, &cost);
+        let known = file.ledger.breakdown(&file.conversation, &file.tools, request.params.as_slice(), &cost);
         let known = known.filter(|_| !is_fitted);
         let breakdown = known.unwrap_or_else(|| cost.request(&request));
         if args.json {

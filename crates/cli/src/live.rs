@@ -43,7 +43,7 @@ pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
 fn ask(chat: &ConversationManager, loaded: Loaded, runtime: &Runtime, out: &mut impl Write) -> Result<()> {
     let Loaded { name, file } = loaded;
     let path = file.conversation.path();
-    for turn in (0..path.turns()).map(|turn| path.turn(turn)) {
+    for turn in path.turns() {
         let mut messages = turn.clone().flat_map(|group| path.group(group).messages());
         let Some(question) = messages.next() else { continue };
         let old = messages.rfind(|message| *message.role() == Role::Assistant && !message.has_calls());

@@ -37,7 +37,7 @@ fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
     let path = file.conversation.path();
     let model = file.model.as_deref().map_or(String::new(), |model| format!(", model {}", clean(model)));
     let messages = counted(path.head().len() + path.len(), "message");
-    let turns = counted(path.turns(), "turn");
+    let turns = counted(path.turn_count(), "turn");
     let tools = counted(file.tools.len(), "tool definition");
     writeln!(out, "{DIM}{messages}, {turns}, {tools}{model}{DIM:#}")?;
     for (key, value) in file.conversation.metadata().iter() {
@@ -65,6 +65,7 @@ fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Re
             GroupState::Ready => "",
             GroupState::Open => "a call has no result",
             GroupState::Orphan => "the call of this result is missing",
+            _ => "it cannot be sent",
         };
         let pinned = if pins.contains(&item.id()) { "pinned" } else { "" };
         let note = [pinned, state].into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(", ");

@@ -1,4 +1,5 @@
-//! One exchange with a server, with the only retry loop.
+//! One exchange with a server, with the only loop that sends an HTTP request again. A request that
+//! turned out too long is planned again in `manager/transaction.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

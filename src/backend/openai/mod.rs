@@ -3,7 +3,8 @@
 //! `async-openai` provides addresses and headers only. The body is our own JSON, and the reply is
 //! parsed from the raw answer, so that fields it does not know are not lost. An HTTP service of
 //! ours takes the place of its own: it receives the request that `async-openai` has addressed,
-//! inserts our body, sends it, and keeps the answer. It also contains the only retry loop.
+//! inserts our body, sends it, and keeps the answer. It also sends a
+//! request again after a failure that may pass (`call.rs`).
 //!
 //! # A program that uses `async-openai` already
 //! Messages go through JSON, so any version will do:

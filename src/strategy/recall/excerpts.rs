@@ -49,7 +49,7 @@ impl Segments {
         if self.cost_id != view.cost_id() || self.stem != stem {
             *self = Self { cost_id: view.cost_id().to_owned(), stem, known: BTreeMap::new() };
         }
-        self.known.split_off(&view.path().groups());
+        self.known.split_off(&view.path().group_count());
         Texts { view, index, known: &mut self.known, mark: view.count("[…]\n") }
     }
 }
@@ -171,14 +171,14 @@ impl<'a> Selection<'a> {
     /// The newest groups that fit into `share` of the room.
     pub(super) fn tail(view: &'a View<'a>, room: u64, share: u64) -> Self {
         let start = view.tail(0, share);
-        let room = room.saturating_sub(view.tokens(start..view.path().groups()));
+        let room = room.saturating_sub(view.tokens(start..view.path().group_count()));
         Self { view, start, excerpts: BTreeMap::new(), room }
     }
 
     /// Adds the first piece of each long message before the newest groups, while these have at most
     /// `share` tokens.
     pub(super) fn add_heads(&mut self, texts: &mut Texts<'_>, share: u64) {
-        let mut left = share.saturating_sub(self.view.tokens(self.start..self.view.path().groups()));
+        let mut left = share.saturating_sub(self.view.tokens(self.start..self.view.path().group_count()));
         while let Some(group) = self.start.checked_sub(1).filter(|_| left >= pieces::SMALL) {
             let head = texts.excerpt(group, [0]);
             let tokens = head.as_ref().map_or_else(|| self.view.tokens(group..self.start), |head| head.tokens);
@@ -241,7 +241,7 @@ impl<'a> Selection<'a> {
     /// Gives the remaining room to the newest groups that are not sent in full, and those directly
     /// before them. An excerpt that cannot be completed does not end them.
     pub(super) fn lengthen(&mut self, chosen: &[usize]) {
-        for group in (0..self.view.path().groups()).rev() {
+        for group in (0..self.view.path().group_count()).rev() {
             let is_chosen = chosen.binary_search(&group).is_ok();
             let price = self.price(group).filter(|_| !is_chosen).unwrap_or(0);
             match self.room.checked_sub(price) {

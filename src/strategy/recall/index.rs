@@ -73,10 +73,11 @@ impl Index {
         if self.stem != stem {
             *self = Self::new(stem);
         }
-        while self.groups.len() > path.groups() || self.groups.last().is_some_and(|last| !self.stands(path, last)) {
+        while self.groups.len() > path.group_count() || self.groups.last().is_some_and(|last| !self.stands(path, last))
+        {
             self.pop();
         }
-        for group in self.groups.len()..path.groups() {
+        for group in self.groups.len()..path.group_count() {
             self.push(path, group);
         }
     }

@@ -31,7 +31,7 @@ impl Meaning {
     /// `None` if the question has no vector. `scored` are the scores by words.
     pub(super) fn of(view: &View<'_>, query: &Query, scored: &[(usize, u64)]) -> Option<Self> {
         let wanted = Wanted::of(view, query)?;
-        let groups = view.path().groups();
+        let groups = view.path().group_count();
         let mut words = vec![0; groups];
         for &(group, score) in scored {
             words[group] = i64::try_from(score).unwrap_or(MOST).min(MOST);

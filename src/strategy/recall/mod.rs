@@ -166,7 +166,7 @@ fn choose(candidates: Vec<Candidate>, room: &mut u64) -> Vec<usize> {
 /// for it. Without it, the planner would leave that group out.
 fn leads(view: &View<'_>, chosen: &[usize], sent: &mut Selection<'_>) -> Option<usize> {
     let path = view.path();
-    let tail = (sent.start..path.groups()).find(|&group| view.is_optional(group));
+    let tail = (sent.start..path.group_count()).find(|&group| view.is_optional(group));
     let excerpt = sent.excerpts.keys().next().copied();
     let first =
         chosen.first().copied().into_iter().chain(excerpt).chain(tail).min().filter(|_| view.starts_on_user())?;
@@ -263,7 +263,7 @@ impl Strategy for Recall {
                 by_words.flatten().collect()
             }
             Some(meaning) => {
-                let groups = 0..view.path().groups();
+                let groups = 0..view.path().group_count();
                 groups
                     .filter_map(|group| candidate(view, &sent, group, |tokens| meaning.worth(group, tokens)))
                     .collect()

@@ -6,7 +6,7 @@ fn query_of(talk: &Conversation) -> Query {
     let path = talk.path();
     let mut index = Index::default();
     index.update(path, Stem::English);
-    Query::of(path, path.turn_of(path.groups() - 1), &mut index)
+    Query::of(path, path.turn_of(path.group_count() - 1), &mut index)
 }
 
 fn weights(query: &Query, words: &[&str]) -> Vec<Option<u64>> {

@@ -249,7 +249,10 @@ fn a_head_is_its_messages_and_what_a_request_adds_to_them() {
     let body = request(&json!({"messages": [{"role": "system", "content": "y"}], "tools": [weather()],
         "tool_choice": "none", "temperature": 0.5}));
     let breakdown = bytes().request(&body);
-    assert_eq!(bytes().head(&body.messages, &body.tools, &body.params) + bytes().priming(), breakdown.total());
+    assert_eq!(
+        bytes().head(&body.messages, &body.tools, body.params.as_slice()) + bytes().priming(),
+        breakdown.total()
+    );
     assert_eq!(bytes().head(&[], &[], &[]), Count::ZERO);
 }
 

@@ -262,7 +262,7 @@ impl ChatCost {
 
     /// The cost of a whole request.
     pub fn request(&self, request: &ChatRequest) -> Breakdown {
-        self.breakdown(&request.messages, &request.tools, &request.params)
+        self.breakdown(&request.messages, &request.tools, request.params.as_slice())
     }
 
     fn breakdown(&self, messages: &[Message], tools: &[Tool], params: &[(String, RawJson)]) -> Breakdown {

@@ -21,6 +21,14 @@ pub(crate) const STATE_A_BUDGET: &str =
     "pass --budget TOKENS to a command that plans, or describe the model in a file (--models FILE)";
 
 /// How a model divides text into tokens.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Encoding, Tiktoken, TokenCounter};
+///
+/// assert_eq!(Encoding::O200kBase.name(), "o200k_base");
+/// assert_eq!(Tiktoken::new(Encoding::Cl100kBase).count("お誕生日おめでとう").tokens, 9);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Encoding {

@@ -20,8 +20,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// assert_eq!(price.of(10_000, 4_000, 500).to_string(), "$0.0015");
 /// # Ok::<(), &str>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Price {
     /// The price of prompt tokens.
     #[serde(with = "decimal")]
@@ -36,7 +37,28 @@ pub struct Price {
 
 impl Price {
     /// Free of charge: the price of a model that you host yourself.
-    pub const FREE: Self = Self { input: 0, cached: None, output: 0 };
+    pub const FREE: Self = Self::new(0, 0);
+
+    /// A price of prompt tokens and of reply tokens, in millionths of a dollar per million tokens.
+    /// Cached tokens cost as much as others.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::tokens::Price;
+    ///
+    /// // $2.50 per million prompt tokens, $10 per million reply tokens, $1.25 for cached ones.
+    /// let price = Price::new(2_500_000, 10_000_000).with_cached(1_250_000);
+    /// assert_eq!(price.of(1_000_000, 0, 0).to_string(), "$2.50");
+    /// ```
+    pub const fn new(input: u64, output: u64) -> Self {
+        Self { input, cached: None, output }
+    }
+
+    /// The same price with another one for prompt tokens from the provider's cache.
+    #[must_use]
+    pub const fn with_cached(self, cached: u64) -> Self {
+        Self { cached: Some(cached), ..self }
+    }
 
     /// The cost of an exchange. `cached` is a part of the `prompt` tokens, as providers report it.
     pub fn of(&self, prompt: u64, cached: u64, completion: u64) -> Dollars {

@@ -17,7 +17,7 @@ use super::{Model, Price};
 /// use turnwise::tokens::{Price, Prices};
 /// use turnwise::Model;
 ///
-/// let prices = Prices::default().set("our-finetune", Price { input: 500_000, cached: None, output: 1_500_000 });
+/// let prices = Prices::default().set("our-finetune", Price::new(500_000, 1_500_000));
 /// assert_eq!(prices.of(&Model::find("our-finetune")).map(|price| price.output), Some(1_500_000));
 /// assert_eq!(prices.of(&Model::find("gpt-4o")), Model::find("gpt-4o").price);
 /// assert_eq!(prices.of(&Model::find("smollm2")), None);

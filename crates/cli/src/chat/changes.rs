@@ -1,4 +1,4 @@
-//! Chat commands that change the conversation. Each change is saved at once.
+//! Chat commands that change the conversation or write a file. Each change is saved at once.
 
 use std::path::Path;
 

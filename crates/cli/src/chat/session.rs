@@ -227,7 +227,7 @@ impl<'a> Session<'a> {
     pub(super) fn leave_open_calls(&self) -> Result<()> {
         let record = self.chat.snapshot();
         let path = record.path();
-        let Some(last) = path.groups().checked_sub(1).map(|last| path.group(last)) else { return Ok(()) };
+        let Some(last) = path.group_count().checked_sub(1).map(|last| path.group(last)) else { return Ok(()) };
         if last.state() != GroupState::Open {
             return Ok(());
         }

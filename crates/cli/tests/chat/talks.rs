@@ -16,7 +16,7 @@ fn a_piped_chat_saves_itself_and_goes_on_next_time() {
     let seen = stub.seen();
     assert!(seen[1].body.contains(r#""content":"Brief"},{"role":"user","content":"hello"},{"content":"one","role":"assistant"},{"role":"user","content":"again"}"#));
     let saved = saved(&folder, "talk.json");
-    assert_eq!(saved.conversation.path().turns(), 2);
+    assert_eq!(saved.conversation.path().turn_count(), 2);
 }
 
 #[test]

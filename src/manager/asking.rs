@@ -1,0 +1,208 @@
+//! The methods of `ConversationManager` that most programs use. The module is declared before those
+//! with other methods, so that documentation shows these first.
+
+use super::ConversationManager;
+use super::builder::Builder;
+use super::exchange::Exchange;
+use super::handler::ToolHandler;
+use super::staged::Ask;
+use super::tool_loop::ToolLoop;
+use crate::conversation::Conversation;
+use crate::error::Result;
+use crate::message::Message;
+use crate::plan::Plan;
+use crate::request::Tool;
+use crate::spending::Spending;
+use crate::tokens::{Learned, Model};
+use crate::transcript::Transcript;
+
+impl ConversationManager {
+    /// A new conversation with a model, at the endpoint that the environment names:
+    /// `OPENAI_API_KEY`, and `OPENAI_BASE_URL` for a server other than `OpenAI`'s own. A missing
+    /// key is an error of the first send, unless the base URL is that of another server.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownModel`](crate::ErrorKind::UnknownModel) if the model's window is not
+    /// known: set a budget, or describe the model, with the [builder](Self::builder).
+    #[cfg(feature = "openai")]
+    pub fn new(model: &str) -> Result<Self> {
+        Self::builder(model).build()
+    }
+
+    /// A builder for a manager of a model, given by name (looked up as by [`Model::find`]) or as a
+    /// [`Model`].
+    pub fn builder(model: impl Into<Model>) -> Builder {
+        Builder::new(model)
+    }
+
+    /// Sends a message: `.await` the exchange for the reply, or [`stream`](Exchange::stream) it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::{ConversationManager, backend::Scripted};
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["The Elbe.", "In the North Sea."]);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let reply = chat.send("Name a river.").await?;
+    /// println!("{reply}");
+    /// let reply = chat.send("Where does it end?").temperature(0.2).max_completion_tokens(100).await?;
+    /// assert_eq!(reply.text(), "In the North Sea.");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn send(&self, message: impl Into<Message>) -> Exchange {
+        Exchange::new(&self.shared, Ask::Message(message.into()))
+    }
+
+    /// Asks for a reply to the conversation as it is: after results of calls were
+    /// [pushed](Self::push), or if a loaded file ends with a question.
+    pub fn reply(&self) -> Exchange {
+        Exchange::new(&self.shared, Ask::Reply)
+    }
+
+    /// Sends a message and runs the tool calls that result from it; see [`ToolLoop`].
+    pub fn run_tools(&self, message: impl Into<Message>, handler: impl ToolHandler + 'static) -> ToolLoop {
+        ToolLoop::new(&self.shared, Some(Ask::Message(message.into())), handler)
+    }
+
+    /// Runs the calls at the end of the conversation and those that result from them; if there are
+    /// none, it asks for a [reply](Self::reply) first. A call that has already run, in this process
+    /// or before, is not run again; see [`ToolLoop`].
+    pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
+        ToolLoop::new(&self.shared, None, handler)
+    }
+
+    /// Sends the results of the calls at the end of the conversation, all at once. Results that a
+    /// stopped [tool loop](ToolLoop) has recorded are sent too, so only the others need be given.
+    ///
+    /// # Errors
+    /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls)
+    /// if a call has no result among them, and
+    /// [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is not
+    /// open.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::backend::Scripted;
+    /// use turnwise::{ConversationManager, Message, ToolCall};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let calls = ["Oslo", "Rome"].map(|city| ToolCall::function(city, "weather", &format!("{{\"city\":\"{city}\"}}")));
+    /// let backend = Scripted::default().and(calls).and("It rains in both.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let mut reply = chat.send("How is the weather in Oslo and in Rome?").await?;
+    /// while !reply.tool_calls().is_empty() {
+    ///     let results = reply.tool_calls().iter().map(|call| Message::tool(call.id().unwrap_or_default(), "rain"));
+    ///     reply = chat.respond(results).await?;
+    /// }
+    /// assert_eq!(reply.text(), "It rains in both.");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn respond(&self, results: impl IntoIterator<Item = Message>) -> Exchange {
+        Exchange::new(&self.shared, Ask::Results(results.into_iter().collect()))
+    }
+
+    /// What [`send`](Self::send) would send (a dry run).
+    ///
+    /// # Errors
+    /// Those of [`Planner::plan`].
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").system("Be brief.").build()?;
+    /// let plan = chat.plan("Name a river.")?;
+    /// println!("{}", plan.explain());
+    /// assert_eq!(plan.messages().len(), 2);
+    /// assert_eq!(chat.turn_count(), 0); // nothing was sent or recorded
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn plan(&self, message: impl Into<Message>) -> Result<Plan> {
+        self.send(message).plan()
+    }
+
+    /// The current messages: the head, then the path.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ConversationManager, Message};
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").system("Be brief.").build()?;
+    /// chat.push("Name a river.")?;
+    /// chat.push(Message::assistant("The Elbe."))?;
+    /// for message in chat.history() {
+    ///     println!("{}: {}", message.role(), message.text());
+    /// }
+    /// assert_eq!((chat.history().len(), chat.turn_count()), (3, 1));
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn history(&self) -> Vec<Message> {
+        let record = self.snapshot();
+        record.head().iter().chain(record.path().messages()).cloned().collect()
+    }
+
+    /// The number of user messages on the path.
+    pub fn turn_count(&self) -> usize {
+        self.snapshot().path().turn_count()
+    }
+
+    /// The cost of the whole conversation in tokens, if all of it were sent. Counts what is
+    /// missing.
+    pub fn count_tokens(&self) -> u64 {
+        let record = self.snapshot();
+        let planner = &self.shared.planner;
+        let cost = planner.cost();
+        let (tools, params) = planner.fixed();
+        self.shared.count(|ledger, _| {
+            let head: u64 = ledger.head(&record, tools, params.as_slice(), cost).iter().map(|count| count.tokens).sum();
+            head + ledger.total(&record, cost) + cost.priming().tokens
+        })
+    }
+
+    /// A copy of the record as it is now, which costs a few pointers.
+    pub fn snapshot(&self) -> Conversation {
+        self.shared.record()
+    }
+
+    /// The conversation as a file.
+    pub fn transcript(&self) -> Transcript {
+        self.shared.file()
+    }
+
+    /// What the conversation has cost: replies and summaries, including those of failed exchanges.
+    pub fn spending(&self) -> Spending {
+        self.shared.state(|state| state.file.spending.clone())
+    }
+
+    /// The id of the conversation, which stays the same as long as the conversation exists; see
+    /// [`Builder::id`].
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// The model that is called.
+    pub fn model(&self) -> &Model {
+        &self.shared.setup.model
+    }
+
+    /// The tool definitions that are sent.
+    pub fn tools(&self) -> &[Tool] {
+        self.shared.planner.fixed().0
+    }
+
+    /// What bills have taught about this model at its server: how far our counts are off, and a
+    /// window that it stated. Managers of one template share it, and it is saved with each
+    /// conversation.
+    pub fn learned(&self) -> Learned {
+        self.shared.learned()
+    }
+
+    /// Forgets what bills have taught, including a window.
+    pub fn forget_learned(&self) {
+        self.shared.forget();
+    }
+}
