@@ -79,7 +79,7 @@ pub const FRACTION: u32 = 16;
 
 /// The scalar product. With the most dimensions it is below 2^28.
 fn product(one: &[i8], other: &[i8]) -> i32 {
-    one.iter().zip(other).map(|(one, other)| i32::from(i16::from(*one) * i16::from(*other))).sum()
+    one.iter().zip(other).map(|(one, other)| i32::from(*one) * i32::from(*other)).sum()
 }
 
 impl fmt::Debug for Vector {
