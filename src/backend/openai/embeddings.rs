@@ -143,7 +143,7 @@ impl Serialize for Request<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("model", self.model)?;
         map.serialize_entry("input", self.input)?;
-        for (name, value) in self.params.iter() {
+        for (name, value) in self.params {
             map.serialize_entry(name, value)?;
         }
         map.end()
