@@ -46,6 +46,7 @@ fn own() -> &'static str {
 fn code(folder: &Path) -> String {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
+    paths.retain(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"));
     let text = |path: &PathBuf| if path.is_dir() { code(path) } else { fs::read_to_string(path).unwrap() };
     paths.iter().map(text).collect()
 }

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example agent --features schemars`
 
+use std::sync::Arc;
+
 use turnwise::backend::Scripted;
 use turnwise::{Approval, ConversationManager, Result, ToolCall, ToolSet};
 
@@ -12,15 +14,26 @@ struct Order {
     number: u32,
 }
 
+/// What the tools work with: a database, a client of another service.
+struct Shop {
+    lost: Vec<u32>,
+}
+
+async fn status(shop: Arc<Shop>, order: Order) -> String {
+    let state = if shop.lost.contains(&order.number) { "lost" } else { "delivered" };
+    format!("{}: {state}", order.number)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    let shop = Arc::new(Shop { lost: vec![1234] });
     let tools = ToolSet::new()
-        .function("status", "Where an order is", async |order: Order| format!("{}: lost", order.number))?
+        .function_with(shop, "status", "Where an order is", status)?
         .function("refund", "Pays an order back", async |order: Order| format!("{}: paid back", order.number))?
         .function("today", "The date", async |(): ()| "2026-11-27")?;
     let calls = ["status", "refund"].map(|name| ToolCall::function(name, name, r#"{"number":1234}"#));
     let script = Scripted::default().and(calls).and("It is lost. A colleague will refund it.");
-    let chat = ConversationManager::builder("gpt-4o-mini").tools(&tools).backend(script).build()?;
+    let chat = ConversationManager::builder("gpt-4o-mini").backend(script).build()?;
 
     let agent = chat.run_tools("My order 1234 never arrived. Please refund it.", tools);
     let reply = agent.approve(async |calls| calls.iter().map(decide).collect()).await?;

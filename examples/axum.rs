@@ -31,7 +31,7 @@ fn event(part: Result<ChatEvent>) -> Event {
 }
 
 fn refused(error: &Error) -> (StatusCode, String) {
-    let is_unknown = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit);
+    let is_unknown = error.kind() == ErrorKind::NotFound;
     (if is_unknown { StatusCode::NOT_FOUND } else { StatusCode::BAD_GATEWAY }, error.kind().to_string())
 }
 

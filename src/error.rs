@@ -1,6 +1,7 @@
 //! The crate's one error type: [`Error`], sorted by [`ErrorKind`].
 //!
-//! Its data: what did not fit ([`OverBudget`]), a place in a file ([`Position`]), [`Advice`].
+//! An error may also carry the numbers of what did not fit ([`OverBudget`]), a place in a file
+//! ([`Position`]), and what would help ([`Advice`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,12 +18,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Messages are lowercase. They name what was asked, what was found, what is allowed, and what
 /// would help ([`advice`](Self::advice)).
 ///
-/// `Display` is for the person who asked. If a server refused a request, it includes the server's
-/// own explanation, on one line of at most 300 characters, with keys masked. A server may quote the
-/// conversation there, so `Debug` leaves the explanation out: it holds no message text and no keys,
-/// and is what belongs in logs. `Debug` names the causes too, on the same line, so that a failed
-/// `unwrap()` shows them; `{:#?}` prints each field. A cause that is not this crate's, such as the
-/// error of a tool's handler, is printed by its own `Display`.
+/// - `Display` is for users. If a server refused a request, it includes the server's own
+///   explanation, on one line of at most 300 characters, with keys masked.
+/// - `Debug` is for logs. A server may quote the conversation in its explanation, so `Debug` leaves
+///   it out. It prints the causes too, on the same line, so that a failed `unwrap()` shows them;
+///   `{:#?}` prints each field. Of this crate's errors it prints no message text and no keys; a cause
+///   from elsewhere, such as the error of a tool's handler, is printed by its own `Display`.
 ///
 /// # Examples
 /// Print an error with its causes:
@@ -75,14 +76,16 @@ pub enum ErrorKind {
     /// The head and the pinned messages alone do not fit the budget; [`Error::over_budget`] has the
     /// numbers.
     PinsOverBudget,
-    /// The model is not in the table, so its window is not known. State a budget, or add the model.
+    /// The model is not in the table, so its window is not known. Set a budget, or add the model.
     UnknownModel,
     // Messages and tools.
     /// A message, or a list of messages, cannot be used as it is.
     InvalidMessage,
-    /// The path ends with calls that have no result yet, and the new message is not a result.
+    /// The conversation ends with tool calls that have no result yet, and the new message is not a
+    /// result.
     UnansweredCalls,
-    /// A result was given for a call that is not open at the end of the path.
+    /// A result was given for a call that is not open at the end of the path, or that has run and
+    /// has another result.
     UnknownCall,
     /// A tool's handler failed, in a tool loop that stops at failures.
     ToolFailed,
@@ -93,8 +96,11 @@ pub enum ErrorKind {
     InvalidTool,
     /// A tool loop was stopped so that a person can decide about its calls; none of them was run.
     ApprovalNeeded,
+    /// The function that approves the calls of a tool loop returned more or fewer decisions than
+    /// there are calls, which is a mistake in that function; none of the calls was run.
+    InvalidApproval,
     // Arguments.
-    /// A request parameter is not allowed here, because the conversation sets that member itself.
+    /// A request parameter is not allowed here, because the conversation sets that field itself.
     InvalidParam,
     /// A token budget contradicts itself or leaves nothing to send.
     InvalidBudget,
@@ -110,14 +116,13 @@ pub enum ErrorKind {
     NotFound,
     /// The file has a newer format than this version can read.
     NewerFormat,
-    /// The file belongs to another program or API, which the message names: its conversation has
-    /// another form.
+    /// The file belongs to another program or API, which the message names.
     ForeignFormat,
     /// The file is truncated or not what it claims to be; [`Error::position`] says where.
     Damaged,
     /// The file was modified by another writer since it was last read or saved here.
     Conflict,
-    /// The exchange is recorded and could not be saved; [`Error::unsaved`] has its reply and the
+    /// The exchange is recorded in memory but could not be saved; [`Error::unsaved`] has its reply and the
     /// reason.
     NotSaved,
     /// Reading or writing failed.
@@ -125,7 +130,7 @@ pub enum ErrorKind {
     /// A send or another change of the record is in progress or waiting; try again when it has
     /// finished.
     Busy,
-    // Typed replies: the exchange is recorded, and the reply is not of the type that was asked for.
+    // Typed replies: the exchange is recorded, but the reply does not match the requested type.
     /// The model refuses to answer; [`Error::unparsed`] has its words.
     Refused,
     /// The reply was cut off, by its largest size or by a filter; [`Error::unparsed`] has its text.
@@ -183,6 +188,7 @@ impl ErrorKind {
             Self::OutcomeUnknown => "outcome unknown",
             Self::InvalidTool => "invalid tool",
             Self::ApprovalNeeded => "approval needed",
+            Self::InvalidApproval => "invalid approval",
             Self::CutCall => "call cut off",
             Self::NewerFormat => "newer format",
             Self::ForeignFormat => "another format",
@@ -231,8 +237,7 @@ impl OverBudget {
     }
 }
 
-/// A place in a text: line, column and byte. Lines and columns count from 1, columns in bytes, as
-/// editors do.
+/// A place in a text: line, column and byte. Lines and columns count from 1, columns in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Position {
@@ -240,7 +245,7 @@ pub struct Position {
     pub line: usize,
     /// The column in bytes, from 1.
     pub column: usize,
-    /// The number of bytes before the place.
+    /// The number of bytes before this position.
     pub byte: usize,
 }
 
@@ -256,7 +261,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// What would help against an error. `Display` names the method or option of the library;
+/// What would help. `Display` names the method or option of the library;
 /// [`on_command_line`](Self::on_command_line) names the option of the program `turnwise`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
@@ -301,14 +306,13 @@ impl Error {
         }))
     }
 
-    /// The same error with another detail for logs, without text that comes from a server or a
-    /// handler.
+    /// Sets the detail for logs: without text that comes from a server or a handler.
     pub(crate) fn logged_as(mut self, detail: String) -> Self {
         self.0.logged = Some(detail);
         self
     }
 
-    /// The same error with this advice.
+    /// Sets the advice.
     pub(crate) fn advise(mut self, advice: Option<Advice>) -> Self {
         self.0.advice = advice;
         self
@@ -328,7 +332,7 @@ impl Error {
         self
     }
 
-    /// The same error with its cause.
+    /// Sets the cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into().into());
@@ -371,12 +375,18 @@ impl Error {
         Logged(self)
     }
 
-    /// The causes in words, the nearest first; without those that the detail has already.
+    /// The causes in words, the nearest first, omitting any that the text before it quotes already.
     fn causes(&self) -> Vec<String> {
-        let detail = self.0.logged_detail();
         let first = std::error::Error::source(self);
-        let chain = std::iter::successors(first, |error| error.source());
-        chain.map(cause_in_words).filter(|cause| !detail.contains(&**cause)).collect()
+        let mut before = self.0.logged_detail().to_owned();
+        let mut causes = Vec::new();
+        for cause in std::iter::successors(first, |error| error.source()).map(cause_in_words) {
+            if !before.ends_with(&cause) {
+                causes.push(cause.clone());
+            }
+            before = cause;
+        }
+        causes
     }
 
     /// The cause, if it is of type `T`.
@@ -446,7 +456,7 @@ impl fmt::Debug for Error {
 }
 
 /// A cause as `Debug` prints it: what it says of itself, without text that a server or a file may
-/// have from the conversation.
+/// have quoted from the conversation.
 fn cause_in_words(cause: &(dyn std::error::Error + 'static)) -> String {
     if let Some(error) = cause.downcast_ref::<Error>() {
         error.logged().to_string()
@@ -454,6 +464,13 @@ fn cause_in_words(cause: &(dyn std::error::Error + 'static)) -> String {
         described_for_logs(error)
     } else {
         cause.to_string()
+    }
+}
+
+/// For `?` in programs that read or write something themselves: of the kind [`ErrorKind::Io`].
+impl From<std::io::Error> for Error {
+    fn from(source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, source.to_string()).because(source)
     }
 }
 
@@ -482,8 +499,7 @@ mod tests {
         let printed = format!("{:?}", failed());
         assert_eq!(
             printed,
-            "tool failed: the call `1` of `pay` failed; caused by: input/output: saving: the disk is gone; caused by: \
-             the disk is gone"
+            "tool failed: the call `1` of `pay` failed; caused by: input/output: saving: the disk is gone"
         );
         let once = Error::io("reading x.json", io::Error::other("the disk is gone"));
         assert_eq!(format!("{once:?}"), "input/output: reading x.json: the disk is gone");

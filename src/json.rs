@@ -54,7 +54,15 @@ impl RawJson {
     }
 
     /// An object with these members in this order.
-    pub(crate) fn object<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::message::RawJson;
+    ///
+    /// let object = RawJson::object([("b", 1.into()), ("a", "x".into())]);
+    /// assert_eq!(object.as_str(), r#"{"b":1,"a":"x"}"#);
+    /// ```
+    pub fn object<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
         let member = |(name, value): (&str, Self)| format!("{}:{}", Self::from(name).as_str(), value.as_str());
         let members: Vec<String> = members.into_iter().map(member).collect();
         let object = RawValue::from_string(format!("{{{}}}", members.join(",")));

@@ -11,7 +11,8 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Conversation, GroupState, Item, ItemId, Path, Stamp};
+use crate::bisect::first_where;
+use crate::conversation::{Conversation, GroupEnd, GroupState, Item, ItemId, Path, Stamp};
 use crate::json::RawJson;
 use crate::log::Log;
 use crate::message::Message;
@@ -204,13 +205,15 @@ impl Ledger {
             self.take_stamp(item);
         }
         let column = &mut self.columns[index];
-        let uncounted: Vec<usize> = (first..groups).filter(|&group| column.cost_of(path, group).is_none()).collect();
+        let ends = path.group_ends(first..groups).zip(first..);
+        let uncounted: Vec<usize> =
+            ends.filter(|(end, _)| column.cost_at(end.last_item).is_none()).map(|(_, group)| group).collect();
         let counts = count_all(&uncounted, |group| column.count(path, group, cost), |group| bytes(path, group));
         for (group, count) in uncounted.iter().zip(counts) {
             column.set_cost(path, *group, count);
         }
-        for group in first..groups {
-            column.push_sum(path, group);
+        for end in path.group_ends(first..groups) {
+            column.push_sum(&end);
         }
     }
 
@@ -320,14 +323,13 @@ impl Column {
     }
 
     /// Keeps the sums of the groups that are still on the path unchanged. An item with the same
-    /// stamp has the same items before it, so it is enough to compare the newest item of a group
-    /// and of those before it.
+    /// stamp has the same items before it, so where the newest item of a group and of those before
+    /// it is the same, all sums up to there are right. Mostly all of them are.
     fn drop_what_changed(&mut self, path: Path<'_>) {
-        let mut known = self.sums.len();
-        while known > 0 && !self.stands(path, known - 1) {
-            known -= 1;
+        let known = self.sums.len();
+        if known > 0 && !self.stands(path, known - 1) {
+            self.sums.truncate(first_where(0..known - 1, |group| !self.stands(path, group)));
         }
-        self.sums.truncate(known);
     }
 
     fn stands(&self, path: Path<'_>, group: usize) -> bool {
@@ -337,8 +339,12 @@ impl Column {
         }
     }
 
+    fn cost_at(&self, last_item: &Item) -> Option<Count> {
+        self.costs.get(last_item.id().index())?.count()
+    }
+
     fn cost_of(&self, path: Path<'_>, group: usize) -> Option<Count> {
-        self.costs.get(path.group(group).last_item()?.id().index())?.count()
+        self.cost_at(path.group(group).last_item()?)
     }
 
     /// Counts a group. Results recorded since it was last counted are added to its cost; parallel
@@ -349,10 +355,9 @@ impl Column {
         if first.is_some_and(is_parallel) {
             return cost.group(group.messages());
         }
-        let known = |item: &Item| self.costs.get(item.id().index())?.count();
         let items = group.positions().len();
         let counted =
-            (1..items).rev().zip(group.items().rev().skip(1)).find_map(|(end, item)| Some((end, known(item)?)));
+            (1..items).rev().zip(group.items().rev().skip(1)).find_map(|(end, item)| Some((end, self.cost_at(item)?)));
         let (from, base) = counted.unwrap_or((0, Count::ZERO));
         base + cost.added(first, group.messages().skip(from))
     }
@@ -367,22 +372,19 @@ impl Column {
         }
     }
 
-    fn push_sum(&mut self, path: Path<'_>, group: usize) {
+    fn push_sum(&mut self, end: &GroupEnd<'_>) {
         let before = self.sums.last().map_or(0, |sum| sum.tokens);
-        let state = path.group(group).state();
-        let own = self.cost_of(path, group).unwrap_or(Count::ZERO);
-        let sent = match state {
+        let own = self.cost_at(end.last_item).unwrap_or(Count::ZERO);
+        let sent = match end.state {
             GroupState::Ready => own.tokens,
             GroupState::Open | GroupState::Orphan => 0,
         };
-        if let Some(newest) = path.newest_item(group) {
-            self.sums.push(Sum {
-                tokens: before.saturating_add(sent),
-                stamp: newest.stamp(),
-                own: Packed::new(own),
-                state,
-            });
-        }
+        self.sums.push(Sum {
+            tokens: before.saturating_add(sent),
+            stamp: end.newest_item.stamp(),
+            own: Packed::new(own),
+            state: end.state,
+        });
     }
 }
 

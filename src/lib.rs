@@ -81,7 +81,7 @@
 //! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
 //! | ask a person before a call runs | [`ToolLoop::approve`](manager::ToolLoop::approve) | `agent.rs` |
 //! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | `typed.rs` |
-//! | continue a tool loop that was stopped | [`ConversationManager::resume_tools`], [`ConversationManager::open_calls`] | [`ToolLoop::approve`](manager::ToolLoop::approve) |
+//! | continue a tool loop that was stopped, or give it up | [`ConversationManager::resume_tools`], [`ConversationManager::abandon_calls`] | [`ToolLoop::approve`](manager::ToolLoop::approve) |
 //! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
@@ -300,7 +300,9 @@ pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::Ledger;
 #[doc(inline)]
-pub use manager::{Approval, Builder, ConversationManager, Exchange, Observer, Reply, Sessions, Summarizer, ToolSet};
+pub use manager::{
+    Approval, Builder, ConversationManager, Exchange, Json, Observer, Reply, Sessions, Summarizer, ToolSet,
+};
 #[doc(inline)]
 pub use message::{Content, Message, Role, ToolCall};
 #[doc(inline)]

@@ -7,30 +7,47 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// An object: its members with unparsed values.
+/// A JSON object: its members in their order, with values that are not interpreted yet.
+///
+/// Recognising and reading the files of other programs looks at them through this. A member that is
+/// null counts as absent, except in [`iter`](Self::iter).
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::formats::Object;
+///
+/// let object: Object<'_> = serde_json::from_str(r#"{"sender": "human", "content": [{"type": "text"}, 5]}"#)?;
+/// assert_eq!(object.text("sender").as_deref(), Some("human"));
+/// assert_eq!((object.list("content").len(), object.objects("content").count()), (2, 1));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    pub(crate) fn of(value: &'a RawValue) -> Option<Self> {
+    /// An object, or `None` for a value of another type.
+    pub fn of(value: &'a RawValue) -> Option<Self> {
         if value.get().starts_with('{') { serde_json::from_str(value.get()).ok() } else { None }
     }
 
     /// A member, if it is not null.
-    pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         let member = self.0.iter().find(|(name, _)| name == key);
         member.map(|(_, value)| *value).filter(|value| value.get() != "null")
     }
 
-    pub(crate) fn has(&self, key: &str) -> bool {
+    /// Whether there is such a member that is not null.
+    pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
-    pub(crate) fn has_all(&self, keys: &[&str]) -> bool {
+    /// Whether all of these members exist.
+    pub fn has_all(&self, keys: &[&str]) -> bool {
         keys.iter().all(|key| self.has(key))
     }
 
-    pub(crate) fn has_any(&self, keys: &[&str]) -> bool {
+    /// Whether one of these members exists.
+    pub fn has_any(&self, keys: &[&str]) -> bool {
         keys.iter().any(|key| self.has(key))
     }
 
@@ -39,7 +56,8 @@ impl<'a> Object<'a> {
         keys.iter().find(|key| self.has(key)).copied()
     }
 
-    pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
+    /// A member that is text.
+    pub fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         #[derive(Deserialize)]
         struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
         let value = self.get(key)?.get();
@@ -53,35 +71,37 @@ impl<'a> Object<'a> {
     }
 
     /// All members in their order, also those that are null.
-    #[cfg(feature = "openai")]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(key, value)| (&**key, *value))
     }
 
-    pub(crate) fn is_text(&self, key: &str) -> bool {
+    /// Whether a member is text.
+    pub fn is_text(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| value.get().starts_with('"'))
     }
 
     /// Whether a member is one of these texts.
-    pub(crate) fn is_one_of(&self, key: &str, texts: &[&str]) -> bool {
+    pub fn is_one_of(&self, key: &str, texts: &[&str]) -> bool {
         self.text(key).is_some_and(|text| texts.contains(&&*text))
     }
 
-    pub(crate) fn object(&self, key: &str) -> Option<Self> {
+    /// A member that is an object.
+    pub fn object(&self, key: &str) -> Option<Self> {
         self.get(key).and_then(Self::of)
     }
 
-    pub(crate) fn is_list(&self, key: &str) -> bool {
+    /// Whether a member is a list.
+    pub fn is_list(&self, key: &str) -> bool {
         self.get(key).is_some_and(|value| value.get().starts_with('['))
     }
 
     /// The elements of a list; empty if the member is not a list.
-    pub(crate) fn list(&self, key: &str) -> Vec<&'a RawValue> {
+    pub fn list(&self, key: &str) -> Vec<&'a RawValue> {
         self.get(key).map(elements).unwrap_or_default()
     }
 
     /// The elements of a list that are objects.
-    pub(crate) fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
+    pub fn objects(&self, key: &str) -> impl Iterator<Item = Self> + use<'a> {
         self.list(key).into_iter().filter_map(Self::of)
     }
 }
@@ -111,12 +131,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 }
 
 /// The elements of a list; empty if the value is not a list.
-pub(crate) fn elements(list: &RawValue) -> Vec<&RawValue> {
+pub fn elements(list: &RawValue) -> Vec<&RawValue> {
     if list.get().starts_with('[') { serde_json::from_str(list.get()).unwrap_or_default() } else { Vec::new() }
 }
 
 /// The JSON values of a text, up to the first incomplete one.
-pub(crate) fn values(text: &str) -> impl Iterator<Item = &RawValue> {
+pub fn values(text: &str) -> impl Iterator<Item = &RawValue> {
     serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().map_while(Result::ok)
 }
 

@@ -24,7 +24,7 @@ macro_rules! all {
 #[test]
 fn every_type_can_be_sent_and_shared_between_threads_and_printed() {
     fn check<T: Send + Sync + Debug>() {}
-    all!(check: ConversationManager, Builder, Sessions, Exchange, Reply, Report, Summarizer, ToolSet, Approval);
+    all!(check: ConversationManager, Builder, Sessions, Exchange, Reply, Report, Summarizer, ToolSet, Json<u8>, Approval);
     all!(check: Conversation, Item, ItemId, Path, Positions, Branch, Mark, Metadata, Stamp, Summary, SummaryId, Timestamp);
     all!(check: Message, Content, Part, Role, ToolCall, FunctionCall, RawJson, ChatRequest, Tool, Params);
     all!(check: Plan, Planner, Draft, View, StrategyCache, Run, Step, Decision, ToKeep, Shrink, Violation);

@@ -219,9 +219,38 @@ fn deleting_leaves_no_text_of_a_writer_that_was_killed() {
     let folder = TempDir::new().unwrap();
     let store = FileStore::open(folder.path()).unwrap();
     block_on(store.save("a", &talk("secret"), None)).unwrap();
-    fs::write(folder.path().join(".a.json.turnwise-tmp"), "secret").unwrap();
+    fs::write(folder.path().join(".a.jsonl.turnwise-tmp"), "secret").unwrap();
+    fs::write(folder.path().join("a.jsonl.torn"), "secret").unwrap();
     block_on(store.delete("a")).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_new_conversation_is_a_journal_and_a_document_that_is_there_stays_one() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    talk("of an older version").save(folder.path().join("old.json")).unwrap();
+    block_on(async {
+        store.save("new", &talk("a"), None).await.unwrap();
+        for (id, name) in [("new", "new.jsonl"), ("old", "old.json")] {
+            let file = folder.path().join(name);
+            assert_eq!(store.path(id).unwrap(), file);
+            let before = fs::read_to_string(&file).unwrap();
+            let (read, at) = store.load(id).await.unwrap();
+            let mut changed = read.clone();
+            changed.conversation.push("b");
+            let revision = store.append(id, &changed.changes_since(&read), &at).await.unwrap();
+            let after = fs::read_to_string(&file).unwrap();
+            assert_eq!(after.starts_with(&before), id == "new");
+            let (there, now) = store.load(id).await.unwrap();
+            assert_eq!((there.to_json(), now), (changed.to_json(), revision));
+        }
+        assert_eq!(store.list(None, 9).await.unwrap(), ["new", "old"]);
+        // One that other programs have begun twice is listed once.
+        talk("b").save(folder.path().join("new.json")).unwrap();
+        assert_eq!(store.list(None, 9).await.unwrap(), ["new", "old"]);
+        assert_eq!(store.load("new").await.unwrap().0.conversation.path().len(), 2);
+    });
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! Several processes that save to one file, and processes that are killed: nothing that was acknowledged as saved is lost.
 //!
 //! The tests start this binary again as their workers. `TURNWISE_TURNS`, `TURNWISE_ROUNDS` and `TURNWISE_KILLS` raise how
-//! often things are done.
+//! often things are done. `TURNWISE_SMALL_DISK` names a folder on a file system of less than a megabyte, to fill it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::HashSet;
@@ -120,17 +120,37 @@ impl Work {
         }
     }
 
-    fn by_transcript(&self) {
+    fn by_transcript(&self, save: fn(&Transcript, &Path) -> turnwise::Result<()>) {
         let mut file = Transcript::load(&self.file).unwrap();
         for text in self.texts() {
             file.conversation.push(&*text);
-            while let Err(error) = file.save(&self.file) {
+            while let Err(error) = save(&file, &self.file) {
                 assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
                 file = Transcript::load(&self.file).unwrap();
                 file.conversation.push(&*text);
             }
             self.acknowledge(&text);
         }
+    }
+
+    /// Changes a conversation until the disk is full: the change that is not saved is not made.
+    #[cfg(unix)]
+    fn until_full(&self) {
+        let chat = builder().resume(&self.file).unwrap();
+        for text in self.texts() {
+            let text = format!("{text} {}", "x".repeat(fastrand::usize(0..4_000)));
+            match chat.push(&*text) {
+                Ok(_) => self.acknowledge(&text),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                    let there = Transcript::load(&self.file).unwrap();
+                    assert!(there.warnings().is_empty(), "nothing is left of it");
+                    assert_eq!(there.to_json(), chat.transcript().to_json());
+                    return;
+                }
+            }
+        }
+        panic!("the disk is never full");
     }
 }
 
@@ -147,7 +167,10 @@ fn worker() {
         "changes" => work.by_changes(),
         "save" => work.by_save(),
         "store" => work.by_store(),
-        "transcript" => work.by_transcript(),
+        #[cfg(unix)]
+        "full" => work.until_full(),
+        "transcript" => work.by_transcript(|file, path| file.save(path)),
+        "compact" => work.by_transcript(|file, path| file.compact(path)),
         other => panic!("{other}"),
     }
 }
@@ -178,9 +201,13 @@ fn names(folder: &TempDir) -> Vec<String> {
 }
 
 fn two_processes(ways: [&str; 2]) {
+    two_processes_in("chat.json", ways);
+}
+
+fn two_processes_in(name: &str, ways: [&str; 2]) {
     let turns = often("TURNWISE_TURNS", 100);
     let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let (file, acknowledged) = (folder.path().join("chat.json"), notes.path().join("acknowledged"));
+    let (file, acknowledged) = (folder.path().join(name), notes.path().join("acknowledged"));
     Transcript::new(Conversation::new()).save(&file).unwrap();
     let workers = ways.iter().zip(["one", "other"]).map(|(how, name)| start(how, &file, name, turns, &acknowledged));
     for mut worker in workers.collect::<Vec<_>>() {
@@ -188,7 +215,7 @@ fn two_processes(ways: [&str; 2]) {
     }
     let (count, lost) = lost(&file, &acknowledged);
     assert_eq!((count, lost), (2 * turns, Vec::new()));
-    assert_eq!(names(&folder), [".chat.json.lock", "chat.json"]);
+    assert_eq!(names(&folder), [&format!(".{name}.lock"), name]);
 }
 
 #[test]
@@ -211,13 +238,42 @@ fn invariant_8_processes_that_append_to_a_store_and_that_save_changes_lose_nothi
     two_processes(["store", "changes"]);
 }
 
+#[test]
+fn invariant_8_two_processes_that_save_to_a_journal_lose_nothing() {
+    two_processes_in("chat.jsonl", ["autosave", "save"]);
+    two_processes_in("chat.jsonl", ["transcript", "changes"]);
+}
+
+#[test]
+fn invariant_8_eight_processes_on_one_journal_lose_nothing_and_mix_nothing() {
+    let turns = often("TURNWISE_TURNS", 15);
+    let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (file, acknowledged) = (folder.path().join("chat.jsonl"), notes.path().join("acknowledged"));
+    let names: Vec<String> = (0..8).map(|number| format!("writer {number}")).collect();
+    let workers = names.iter().map(|name| start("autosave", &file, name, turns, &acknowledged));
+    for mut worker in workers.collect::<Vec<_>>() {
+        assert!(worker.wait().unwrap().success());
+    }
+    let (count, lost) = lost(&file, &acknowledged);
+    assert_eq!((count, lost), (8 * turns, Vec::new()));
+    let there = Transcript::load(&file).unwrap().conversation;
+    assert_eq!((there.path().len(), there.items().count()), (16 * turns, 16 * turns));
+    let texts: Vec<String> = there.path().messages().map(|message| message.text().into_owned()).collect();
+    assert!(texts.chunks(2).all(|turn| turn[0].starts_with("writer") && turn[1] == "re"), "turns are mixed");
+    for name in names {
+        let own: Vec<&String> = texts.iter().filter(|text| text.starts_with(&name)).collect();
+        assert!(own.iter().zip(0..turns).all(|(text, turn)| **text == format!("{name} {turn}")), "{name}");
+    }
+}
+
 /// Two conversations are begun in a file that is not there yet, at the same time.
 #[test]
 fn invariant_8_two_conversations_begun_in_one_new_file_lose_nothing() {
     for how in ["autosave", "save", "changes"] {
         for round in 0..often("TURNWISE_ROUNDS", 10) {
             let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-            let (file, acknowledged) = (folder.path().join("chat.json"), notes.path().join("acknowledged"));
+            let name = if round % 2 == 0 { "chat.json" } else { "chat.jsonl" };
+            let (file, acknowledged) = (folder.path().join(name), notes.path().join("acknowledged"));
             let mut workers = ["one", "other"].map(|name| start(how, &file, name, 2, &acknowledged));
             for worker in &mut workers {
                 assert!(worker.wait().unwrap().success());
@@ -229,9 +285,11 @@ fn invariant_8_two_conversations_begun_in_one_new_file_lose_nothing() {
 
 #[test]
 fn invariant_8_a_killed_writer_loses_nothing_and_leaves_nothing() {
-    for how in ["autosave", "transcript", "store"] {
+    let ways = [("autosave", "chat.json"), ("transcript", "chat.json"), ("store", "chat.json")];
+    let journals = [("autosave", "chat.jsonl"), ("transcript", "chat.jsonl"), ("compact", "chat.jsonl")];
+    for (how, name) in ways.into_iter().chain(journals) {
         let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let (file, acknowledged) = (folder.path().join("chat.json"), notes.path().join("acknowledged"));
+        let (file, acknowledged) = (folder.path().join(name), notes.path().join("acknowledged"));
         Transcript::new(Conversation::new()).save(&file).unwrap();
         let mut kills = 0;
         while kills < often("TURNWISE_KILLS", 30) / 2 {
@@ -251,10 +309,45 @@ fn invariant_8_a_killed_writer_loses_nothing_and_leaves_nothing() {
         }
         let (count, _) = lost(&file, &acknowledged);
         assert!(count > 0, "the victims saved nothing");
-        eprintln!("{how}: {kills} kills, {count} acknowledged");
+        eprintln!("{how} in {name}: {kills} kills, {count} acknowledged");
         let before = names(&folder);
         let last = Transcript::load(&file).unwrap();
         last.save(&file).unwrap();
-        assert_eq!(names(&folder), [".chat.json.lock", "chat.json"], "before the next save: {before:?}");
+        let after: Vec<String> = names(&folder).into_iter().filter(|other| *other != format!("{name}.torn")).collect();
+        assert_eq!(after, [&format!(".{name}.lock"), name], "before the next save: {before:?}");
+    }
+}
+
+/// A limit for the length of a file stands for a full disk: what is written up to it stays.
+#[cfg(unix)]
+#[test]
+fn invariant_8_a_full_disk_loses_nothing_and_leaves_nothing() {
+    let small = std::env::var("TURNWISE_SMALL_DISK").ok();
+    for name in ["chat.json", "chat.jsonl"] {
+        for round in 0..often("TURNWISE_ROUNDS", 10) {
+            let notes = TempDir::new().unwrap();
+            let folder = small.as_ref().map_or_else(TempDir::new, TempDir::new_in).unwrap();
+            let (file, acknowledged) = (folder.path().join(name), notes.path().join("acknowledged"));
+            let filler = folder.path().join("filler");
+            fs::write(&filler, vec![b'x'; 100_000]).unwrap();
+            let limit = if small.is_some() { "unlimited" } else { "100" };
+            let status = Command::new("sh")
+                .args(["-c", "trap '' XFSZ; ulimit -f $1; shift; exec \"$@\"", "sh", limit])
+                .arg(std::env::current_exe().unwrap())
+                .args(["--exact", "worker", "--nocapture"])
+                .env(WORK, format!("full|{}|one|{}|{}", file.display(), usize::MAX, acknowledged.display()))
+                .stdout(Stdio::null())
+                .status();
+            assert!(status.unwrap().success());
+            let (count, lost) = lost(&file, &acknowledged);
+            assert!(count > 5 && lost.is_empty(), "{name}, round {round}: {count} acknowledged, lost {lost:?}");
+            fs::remove_file(filler).unwrap();
+            assert_eq!(names(&folder), [&format!(".{name}.lock"), name]);
+            let mut there = Transcript::load(&file).unwrap();
+            assert_eq!(there.conversation.path().len(), count);
+            there.conversation.push("there is room again");
+            there.save(&file).unwrap();
+            assert_eq!(Transcript::load(&file).unwrap().to_json(), there.to_json());
+        }
     }
 }

@@ -6,13 +6,17 @@ use std::path::Path;
 
 use serde_json::Value;
 use turnwise::Message;
+use turnwise::conversation::Timestamp;
 
 use crate::common::{Writer, sized};
+
+/// A conversation: each message with its time, which is 0 where the data has none.
+pub(crate) type Talk = Vec<(Message, Timestamp)>;
 
 /// Conversations and questions about them.
 pub(crate) struct Set {
     pub(crate) name: String,
-    pub(crate) talks: Vec<Vec<Message>>,
+    pub(crate) talks: Vec<Talk>,
     pub(crate) questions: Vec<Question>,
 }
 
@@ -49,7 +53,7 @@ fn read_set(folder: &Path, name: &str) -> Set {
         let messages = talk["messages"].as_array().expect("messages");
         let ids = messages.iter().enumerate().map(|(at, message)| (word(message, "id"), at));
         places.insert(word(&talk, "id"), (talks.len(), ids.collect::<HashMap<String, usize>>()));
-        talks.push(messages.iter().map(message).collect());
+        talks.push(messages.iter().map(|one| (message(one), time(&one["time"]))).collect());
     }
     let question = |question: &Value| {
         let (talk, ids) = places.get(&word(question, "conversation"))?;
@@ -78,16 +82,56 @@ fn message(value: &Value) -> Message {
     }
 }
 
+/// The time of a message: milliseconds since 1970, or as the set `LoCoMo` writes it (`1:56 pm on 8 May,
+/// 2023`), taken as UTC.
+fn time(value: &Value) -> Timestamp {
+    let millis = value.as_i64().or_else(|| written(value.as_str()?));
+    Timestamp::from_millis(millis.unwrap_or_default())
+}
+
+fn written(text: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let (clock, date) = text.split_once(" on ")?;
+    let (clock, half) = clock.split_once(' ')?;
+    let (hour, minute) = clock.split_once(':')?;
+    let hour = hour.parse::<i64>().ok()? % 12 + if half == "pm" { 12 } else { 0 };
+    let parts: Vec<&str> = date.split([' ', ',']).filter(|part| !part.is_empty()).collect();
+    let [day, month, year] = parts[..] else { return None };
+    let month = (1..).zip(MONTHS).find(|(_, name)| *name == month)?.0;
+    let minutes = (days(year.parse().ok()?, month, day.parse().ok()?) * 24 + hour) * 60 + minute.parse::<i64>().ok()?;
+    Some(minutes * 60_000)
+}
+
+/// The days from 1970 to a date.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let from_march = (month + 9) % 12;
+    365 * year + year / 4 - year / 100 + year / 400 + (153 * from_march + 2) / 5 + day - 719_469
+}
+
 const THINGS: [&str; 8] = ["bicycle", "landlord", "password", "allergy", "dentist", "violin", "passport", "mortgage"];
 
 /// Small talk in which some messages say something that is asked for later.
 pub(crate) fn generated() -> Set {
     let mut writer = Writer::new(11);
-    let mut talk: Vec<Message> = (0..sized(2_000, 160)).map(|number| writer.talk(number)).collect();
+    let mut talk: Talk = (0..sized(2_000, 160)).map(|number| (writer.talk(number), Timestamp::default())).collect();
     let mut questions = Vec::new();
     for (number, thing) in THINGS.iter().enumerate() {
         let at = (number * talk.len() / THINGS.len()) & !1;
-        talk[at] = Message::user(format!("By the way, about the {thing}: the number is {}.", 700 + number));
+        talk[at].0 = Message::user(format!("By the way, about the {thing}: the number is {}.", 700 + number));
         let text = format!("What did I say about my {thing}?");
         questions.push(Question { talk: 0, text, evidence: vec![at] });
     }

@@ -113,6 +113,19 @@ impl Scripted {
 
 /// An answer of a [`Scripted`] backend: made from a text, a [`Message`], calls, a [`ChatReply`], or
 /// a [`BackendError`].
+///
+/// # Examples
+/// ```
+/// use turnwise::ConversationManager;
+/// use turnwise::backend::{Answer, Scripted};
+///
+/// let script = Scripted::default().and(Answer::from("A long story").ended_after(1));
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(script).build()?;
+/// # futures_lite::future::block_on(async {
+/// assert!(chat.send("Tell me a story.").await.is_err()); // it ended in the middle
+/// # });
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Answer {
     said: Said,

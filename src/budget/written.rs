@@ -1,4 +1,4 @@
-//! A budget as it is written in a configuration file.
+//! `Written`: a budget as it is in a configuration file.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Size, TokenBudget};
 use crate::tokens::Model;
 
-/// The members of a written budget, named as the methods that set them.
+/// The members of a budget in a file, named after the methods that set them.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -30,7 +30,7 @@ struct Written {
     low_mark: Option<f64>,
 }
 
-/// A model by its name in the built-in table, or as it is described.
+/// A model: the name of one in the built-in table, or a full description.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum WrittenModel {
@@ -54,6 +54,7 @@ impl Serialize for TokenBudget {
             low_mark: self.low,
             ..Written::default()
         };
+        // A model of the table is written by its name, so that a later table's facts are used.
         match (&self.model, self.size) {
             (Some(model), _) if Model::find(&model.name) == *model => {
                 written.model = Some(WrittenModel::Named(model.name.clone()));
@@ -66,9 +67,10 @@ impl Serialize for TokenBudget {
     }
 }
 
-/// A budget from a configuration file has one of `limit`, `window` and `model` (a name of the
-/// built-in table, or a model with its members), and beside it what [`TokenBudget`]'s methods of
-/// these names set: `reply_reserve`, `tools`, `margin`, `within`, `high_mark`, `low_mark`.
+/// In a configuration file, exactly one of `limit`, `window` and `model` is required; `model` is a
+/// name in the built-in table or a full [`Model`]. Optional: `reply_reserve`, `tools`, `margin`,
+/// `within`, `high_mark` and `low_mark`, which have the meaning and the defaults of the methods with
+/// these names.
 impl<'de> Deserialize<'de> for TokenBudget {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;
@@ -85,7 +87,7 @@ impl<'de> Deserialize<'de> for TokenBudget {
         budget.within = written.within;
         budget.high = written.high_mark.unwrap_or(budget.high);
         budget.low = written.low_mark;
-        // Marks that contradict each other are an error where they are written.
+        // Reports a budget that contradicts itself when the file is read, not at the first request.
         budget.resolve().map_err(D::Error::custom)?;
         Ok(budget)
     }

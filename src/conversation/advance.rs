@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::annotations::{Mark, Summary};
 use super::head::{HeadChange, check_head};
-use super::item::{Item, ItemId, Stamp, Timestamp, narrow};
+use super::item::{Item, ItemId, Timestamp, narrow};
 use super::restore::MOST_PURGED;
 use super::{Conversation, Log, Round, put_mark};
 use crate::error::{Error, ErrorKind, Result};
@@ -133,8 +133,7 @@ impl Advance {
         }
         let depth = parent.map(|parent| self.record.known(parent).map(|parent| parent.depth + 1)).transpose()?;
         let depth = depth.unwrap_or_default();
-        let stamp = Stamp::next();
-        self.record.items.push(Some(Item { id, parent, depth, created_at, stamp, message }));
+        self.record.items.push(Some(Item::new(id, parent, depth, created_at, message)));
         self.leaf = Some(id);
         Ok(())
     }
@@ -227,7 +226,7 @@ impl Advance {
     /// The record with its path.
     pub(crate) fn finish(mut self) -> Result<Conversation> {
         self.build_path()?;
-        let is_lost = |item: &Item| item.parent.is_some_and(|parent| self.record.get(parent).is_none());
+        let is_lost = |item: &Item| item.parent().is_some_and(|parent| self.record.get(parent).is_none());
         if self.purged.is_some()
             && let Some(lost) = self.record.items().find(|item| is_lost(item))
         {

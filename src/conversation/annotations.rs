@@ -18,6 +18,18 @@ impl SummaryId {
 
 /// A text that stands for a range of items, valid on every branch that contains the range. It never
 /// changes, and the items stay in the record.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message};
+///
+/// let mut talk = Conversation::new();
+/// let first = talk.push("Where is order 1234?");
+/// let last = talk.push(Message::assistant("It is on its way."));
+/// talk.attach(first, last, "Order 1234 is on its way.", None)?;
+/// assert_eq!(talk.summaries().next().unwrap().text, "Order 1234 is on its way.");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {

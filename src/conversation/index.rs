@@ -87,7 +87,7 @@ impl PathIndex {
         let position = narrow(self.items.len());
         self.items.push(item.id);
         let is_result = item.message.is_result();
-        let is_standard = item.message.is_standard();
+        let is_standard = item.is_standard;
         if !is_result {
             self.push_group(position, &item.message, is_standard);
         } else if let Some(group) = self.answer(&item.message) {

@@ -106,6 +106,9 @@ impl Stamp {
     }
 }
 
+/// No item has this ordinal: [`narrow`] gives it only to what does not exist.
+const NO_PARENT: u32 = u32::MAX;
+
 /// A message in the record, with its place and time.
 ///
 /// # Examples
@@ -121,15 +124,24 @@ impl Stamp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     pub(super) id: ItemId,
-    pub(super) parent: Option<ItemId>,
+    /// The ordinal of the item before it, or [`NO_PARENT`]: an `Option` would take eight bytes.
+    parent: u32,
     /// The number of items before this one on every path that contains it.
     pub(super) depth: u32,
     pub(super) created_at: Timestamp,
     pub(super) stamp: Stamp,
+    /// Whether the message is [standard](Message::is_standard), which costs a look at all of it.
+    pub(super) is_standard: bool,
     pub(super) message: Message,
 }
 
 impl Item {
+    pub(super) fn new(id: ItemId, parent: Option<ItemId>, depth: u32, created_at: Timestamp, message: Message) -> Self {
+        let is_standard = message.is_standard();
+        let parent = parent.map_or(NO_PARENT, |parent| parent.0);
+        Self { id, parent, depth, created_at, stamp: Stamp::next(), is_standard, message }
+    }
+
     /// The item's id in its conversation.
     pub fn id(&self) -> ItemId {
         self.id
@@ -137,7 +149,7 @@ impl Item {
 
     /// The item before it; `None` for the first item of a tree.
     pub fn parent(&self) -> Option<ItemId> {
-        self.parent
+        (self.parent != NO_PARENT).then_some(ItemId(self.parent))
     }
 
     /// When it was recorded.

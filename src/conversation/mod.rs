@@ -45,6 +45,7 @@ pub use annotations::{Mark, Summary, SummaryId};
 pub use index::{GroupState, Positions};
 pub use item::{Item, ItemId, Stamp, Timestamp};
 pub use metadata::Metadata;
+pub(crate) use path::GroupEnd;
 pub use path::{Group, Path};
 pub(crate) use restore::{Damage, ReplacedHeads, Restore, RestoreItem};
 pub(crate) use rounds::Round;
@@ -245,15 +246,8 @@ impl Conversation {
 
     /// [`push`](Self::push) with an explicit timestamp.
     pub fn push_at(&mut self, message: impl Into<Message>, created_at: Timestamp) -> ItemId {
-        let item = Item {
-            id: ItemId::from_index(self.items.len()),
-            parent: self.leaf(),
-            depth: narrow(self.path.len()),
-            created_at,
-            stamp: Stamp::next(),
-            message: message.into(),
-        };
-        let id = item.id;
+        let id = ItemId::from_index(self.items.len());
+        let item = Item::new(id, self.leaf(), narrow(self.path.len()), created_at, message.into());
         self.path.push(&item);
         self.items.push(Some(item));
         id
@@ -268,7 +262,7 @@ impl Conversation {
         let mut ahead = Vec::new();
         while !self.path.holds(item) {
             ahead.push(item.id);
-            match item.parent.and_then(|parent| self.get(parent)) {
+            match item.parent().and_then(|parent| self.get(parent)) {
                 Some(parent) => item = parent,
                 None => break,
             }
@@ -301,7 +295,7 @@ impl Conversation {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such item.
     pub fn edit(&mut self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
-        match self.known(id)?.parent {
+        match self.known(id)?.parent() {
             Some(parent) => self.switch(parent)?,
             None => self.clear(),
         }
@@ -397,7 +391,7 @@ impl Conversation {
         let mut gone = BTreeSet::from([id]);
         for item in self.items() {
             // A child comes after its parent, so one pass finds the whole subtree.
-            if item.parent.is_some_and(|parent| gone.contains(&parent)) {
+            if item.parent().is_some_and(|parent| gone.contains(&parent)) {
                 gone.insert(item.id);
             }
         }
@@ -431,7 +425,7 @@ impl Conversation {
         let start = self.known(first)?;
         let mut item = self.known(last)?;
         while item.depth > start.depth {
-            match item.parent.and_then(|parent| self.get(parent)) {
+            match item.parent().and_then(|parent| self.get(parent)) {
                 Some(parent) => item = parent,
                 None => break,
             }

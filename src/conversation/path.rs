@@ -8,9 +8,9 @@ use super::item::{Item, ItemId};
 use super::open_calls::OpenCalls;
 use crate::message::Message;
 
-/// The history as the user sees it: the items from the root to the current leaf. Positions, groups
-/// and turns are numbered from 0; the head is not included. Positions are in the order of the
-/// record, groups in that of a request: a late result belongs to the group of its calls.
+/// The current branch: the items from the root to the current leaf, without the head. Positions,
+/// groups and turns are numbered from 0. Positions follow the order of the record. Groups follow the
+/// order of sending, so a result that came late is grouped with its calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     conversation: &'a Conversation,
@@ -97,7 +97,7 @@ impl<'a> Path<'a> {
         self.index().groups.len()
     }
 
-    /// The group with this index; an empty one after the last if there is none.
+    /// The group with this index; an empty group if there is none.
     pub fn group(self, index: usize) -> Group<'a> {
         Group { path: self, index }
     }
@@ -105,6 +105,17 @@ impl<'a> Path<'a> {
     /// The positions of the items of each of these groups.
     pub(crate) fn members_of(self, groups: Range<usize>) -> impl Iterator<Item = Positions<'a>> {
         self.index().members_of(groups)
+    }
+
+    /// Where each of these groups ends.
+    pub(crate) fn group_ends(self, groups: Range<usize>) -> impl Iterator<Item = GroupEnd<'a>> {
+        let mut newest = groups.start.checked_sub(1).and_then(|before| self.index().newest_position(before));
+        self.members_of(groups.clone()).zip(groups).filter_map(move |(mut members, group)| {
+            let last = members.next_back();
+            newest = newest.max(last);
+            let (last_item, newest_item) = (self.item(last?)?, self.item(newest?)?);
+            Some(GroupEnd { last_item, newest_item, state: self.index().state(group) })
+        })
     }
 
     /// Whether all messages of these groups are [standard](Message::is_standard).
@@ -123,8 +134,8 @@ impl<'a> Path<'a> {
     }
 
     /// The positions from the start of the first of these groups to the start of the group after
-    /// them. If [`is_split`](Self::is_split) is true at either end, the range contains results of
-    /// other groups, or misses results of these groups.
+    /// them. If [`is_split`](Self::is_split) is true at either end, it may include late results of
+    /// other groups, or lack those of these groups.
     pub fn positions(self, groups: Range<usize>) -> Range<usize> {
         self.index().start(groups.start)..self.index().start(groups.end)
     }
@@ -155,8 +166,8 @@ impl<'a> Path<'a> {
         self.index().late_in(from..self.len(), groups)
     }
 
-    /// The newest item of all groups up to and including this one. As long as it is the same
-    /// recording, these groups are the same.
+    /// The newest item of all groups up to and including this one. While it is the same
+    /// item, these groups are unchanged.
     pub fn newest_item(self, group: usize) -> Option<&'a Item> {
         self.item(self.index().newest_position(group)?)
     }
@@ -167,8 +178,8 @@ impl<'a> Path<'a> {
         self.index().open.as_ref().map(|open| (self.group(open.group as usize), &*open.calls))
     }
 
-    /// The groups that cannot be sent, oldest first, from `group` on: orphan results, and calls
-    /// without results.
+    /// The groups that cannot be sent, oldest first, starting with the group `from`: results without
+    /// a call, and calls of which at least one has no result.
     pub fn faults(self, from: usize) -> impl Iterator<Item = Group<'a>> {
         let faults = &self.index().faults;
         let first = faults.partition_point(|&fault| (fault as usize) < from);
@@ -224,9 +235,9 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The atom of trimming: a single message, or an assistant message with its tool calls and their
-/// results. A result belongs to the calls anywhere up to the next reply; a user message in between
-/// is a group of its own, after them.
+/// The smallest unit that is trimmed: a single message, or an assistant message with its tool calls
+/// and their results. A result may come at any point before the next reply; a user message in
+/// between is a group of its own, after that of the calls.
 ///
 /// # Examples
 /// ```
@@ -245,6 +256,15 @@ impl<'a> Path<'a> {
 pub struct Group<'a> {
     path: Path<'a>,
     index: usize,
+}
+
+/// What tells a group's end on one path from that on another.
+pub(crate) struct GroupEnd<'a> {
+    /// As [`Group::last_item`].
+    pub(crate) last_item: &'a Item,
+    /// As [`Path::newest_item`].
+    pub(crate) newest_item: &'a Item,
+    pub(crate) state: GroupState,
 }
 
 impl<'a> Group<'a> {
@@ -278,7 +298,7 @@ impl<'a> Group<'a> {
         self.messages().next()
     }
 
-    /// Its last item: that of the newest result, where it has calls.
+    /// Its last item: for calls, the newest result.
     pub fn last_item(self) -> Option<&'a Item> {
         self.items().next_back()
     }

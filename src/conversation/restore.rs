@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::annotations::{Mark, Summary};
 use super::head::check_head;
 use super::index::PathIndex;
-use super::item::{Item, ItemId, Stamp, Timestamp};
+use super::item::{Item, ItemId, Timestamp};
 use super::{About, Conversation, HeadChange, Metadata, Round};
 use crate::error::Error;
 use crate::log::Log;
@@ -146,29 +146,27 @@ impl Restore {
         }
         let mut items = vec![None; self.items.len() + self.purged];
         let mut is_on_path = vec![false; items.len()];
+        let without_parent = |is_on_path: bool, item: ItemId, parent: ItemId| {
+            let member = if is_on_path { "path" } else { "branches" };
+            Damage::new(member, format!("item {item} has no parent {parent} before it"))
+        };
         for (position, item) in mem::take(&mut self.items).into_iter().enumerate() {
+            if let Some(parent) = item.parent.filter(|parent| *parent >= item.id) {
+                return Err(without_parent(position < self.on_path, item.id, parent));
+            }
             let slot = items.get_mut(item.id.index()).filter(|slot| slot.is_none()).ok_or_else(|| {
                 let member = if position < self.on_path { "path" } else { "branches" };
                 Damage::new(member, format!("item {} is out of range or occurs twice", item.id))
             })?;
             is_on_path[item.id.index()] = position < self.on_path;
-            *slot = Some(Item {
-                id: item.id,
-                parent: item.parent,
-                depth: 0,
-                created_at: item.created_at,
-                stamp: Stamp::next(),
-                message: item.message,
-            });
+            *slot = Some(Item::new(item.id, item.parent, 0, item.created_at, item.message));
         }
         for index in 0..items.len() {
             let Some(parent) = items[index].as_ref().and_then(Item::parent) else { continue };
-            let above = items.get(parent.index()).filter(|_| parent.index() < index).and_then(Option::as_ref);
+            let above = items.get(parent.index()).and_then(Option::as_ref);
             let depth = above.map(|above| above.depth + 1);
-            let depth = depth.ok_or_else(|| {
-                let member = if is_on_path[index] { "path" } else { "branches" };
-                Damage::new(member, format!("item #{index} has no parent {parent} before it"))
-            })?;
+            let lost = || without_parent(is_on_path[index], ItemId::from_index(index), parent);
+            let depth = depth.ok_or_else(lost)?;
             if let Some(item) = &mut items[index] {
                 item.depth = depth;
             }

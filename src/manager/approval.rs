@@ -67,11 +67,12 @@ impl Approver {
         let decisions = (self.0)(calls.clone().map(|call| call.call.clone()).collect()).await;
         if decisions.len() != calls.len() {
             let detail = format!(
-                "`approve` decided about {} of {}; it gives one decision for each call, in their order",
-                decisions.len(),
+                "the function given to `approve` returned {} for {}; it must return one for each call, in their \
+                 order; no call was run, and `resume_tools` asks again",
+                counted(decisions.len(), "decision"),
                 counted(calls.len(), "call"),
             );
-            return Err(Error::new(ErrorKind::ApprovalNeeded, detail));
+            return Err(Error::new(ErrorKind::InvalidApproval, detail));
         }
         if decisions.contains(&Approval::Stop) {
             let waits =

@@ -74,13 +74,14 @@ impl ConversationManager {
     }
 
     /// Sends the results of the calls at the end of the conversation, all at once. Results that a
-    /// stopped [tool loop](ToolLoop) has recorded are sent too, so only the others need be given.
+    /// stopped [tool loop](ToolLoop) has recorded are sent too, so only the others need be given;
+    /// a recorded result is not replaced by another one.
     ///
     /// # Errors
     /// Those of an [`Exchange`]: [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls)
     /// if a call has no result among them, and
     /// [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that is not
-    /// open.
+    /// open, or that has run and has another result.
     ///
     /// # Examples
     /// ```
@@ -108,7 +109,7 @@ impl ConversationManager {
     /// What [`send`](Self::send) would send (a dry run).
     ///
     /// # Errors
-    /// Those of [`Planner::plan`].
+    /// Those of [`Planner::plan`](crate::Planner::plan).
     ///
     /// # Examples
     /// ```

@@ -109,7 +109,10 @@ impl Shared {
         let mut file = self.state(|state| state.file.clone());
         let (model, server) = self.names();
         file.model = Some(model.to_owned());
-        file.tools = self.planner.fixed().0.to_vec();
+        let own_tools = self.planner.fixed().0;
+        if !own_tools.is_empty() {
+            file.set_tools(own_tools.to_vec(), false);
+        }
         file.calibration = self.setup.calibration.part(model, server);
         file
     }

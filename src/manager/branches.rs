@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::queue::{BusyGuard, busy};
-use super::staged::Ask;
+use super::staged::{self, Ask};
 use crate::conversation::{Branch, Conversation, ItemId, SummaryId};
 use crate::error::Result;
 use crate::message::{Content, Message};
@@ -120,13 +120,22 @@ impl ConversationManager {
         Ok(Self::start(setup, None, None, file, planner))
     }
 
-    /// Records a message without sending it.
+    /// Records a message without sending it. While the conversation ends in
+    /// [open calls](Self::open_calls), only their results are accepted, and what the user says
+    /// meanwhile: the calls can still be answered after it, until the next reply. A
+    /// [`send`](Self::send) after it gives them up; close them with
+    /// [`abandon_calls`](Self::abandon_calls) before, so that the model reads why.
+    /// ([`edit_record`](Self::edit_record) checks nothing.)
     ///
     /// # Errors
-    /// Those of [`edit_record`](Self::edit_record), such as
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    /// - [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) for a message of the model
+    ///   or an instruction while calls are open.
+    /// - [`ErrorKind::UnknownCall`](crate::ErrorKind::UnknownCall) for a result of a call that has
+    ///   run and has another result.
+    /// - Those of [`edit_record`](Self::edit_record), such as
+    ///   [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub fn push(&self, message: impl Into<Message>) -> Result<ItemId> {
-        self.edit_record(|record| Ok(record.push(message)))
+        self.edit_record(|record| staged::push(record, message.into()))
     }
 
     /// Replaces the system prompt; see [`Conversation::set_system`].

@@ -144,6 +144,10 @@ impl Builder {
 
     /// Tool definitions, which are sent with every request and counted: those of a
     /// [`ToolSet`](crate::ToolSet), or [`Tool`]s. Default: none, or the file's.
+    ///
+    /// A [tool loop](crate::manager::ToolLoop) with a `ToolSet` needs no tools here: it sends the
+    /// set's. They are needed where [`send`](crate::ConversationManager::send) should offer tools
+    /// too, and for a loop whose handler is a function.
     pub fn tools(self, tools: impl IntoIterator<Item: Into<Tool>>) -> Self {
         self.set(|setup| setup.tools = tools.into_iter().map(Into::into).collect())
     }

@@ -13,7 +13,7 @@ use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, EventStream, Scripted};
 use crate::budget::TokenBudget;
 use crate::error::ErrorKind;
-use crate::message::ToolCall;
+use crate::message::{Message, ToolCall};
 use crate::request::ChatRequest;
 use crate::strategy::Summarize;
 use crate::tokens::CounterFn;

@@ -14,7 +14,7 @@ use crate::backend::{Attempt, BackendError, ChatBackend, ChatReply, Dialect, Fin
 use crate::budget::TokenBudget;
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
-use crate::message::ToolCall;
+use crate::message::{Message, ToolCall};
 use crate::tokens::CounterFn;
 
 fn builder(backend: impl ChatBackend + 'static) -> Builder {

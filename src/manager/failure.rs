@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::reply::Reply;
 use crate::backend::{Attempt, BackendError, ChatReply};
@@ -112,6 +113,27 @@ impl Error {
     /// The request and the answer, if an exchange failed after it was sent.
     pub fn failed_exchange(&self) -> Option<&FailedExchange> {
         self.cause()
+    }
+
+    /// How long the server asks to wait before the next try, if it says so.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use turnwise::ConversationManager;
+    /// use turnwise::backend::{BackendError, Scripted};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let limited = BackendError::rate_limited(Some(Duration::from_secs(7)));
+    /// let chat = ConversationManager::builder("gpt-4o").backend(Scripted::default().and(limited)).build()?;
+    /// let error = chat.send("Hi").await.unwrap_err();
+    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.failed_exchange()?.error.as_ref()?.retry_after()
     }
 }
 

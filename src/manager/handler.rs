@@ -2,8 +2,11 @@
 
 use std::future::Future;
 
+use serde::Serialize;
+use serde_json::Value;
+
 use crate::backend::BoxFuture;
-use crate::message::{Content, ToolCall};
+use crate::message::{Content, Part, ToolCall};
 use crate::request::Tool;
 
 /// Why a call failed, as reported by a handler.
@@ -14,7 +17,27 @@ pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 /// conversation: the loop holds the send permit, so the send would wait for ever.
 ///
 /// # Examples
-/// A handler with state; for functions see [`ToolLoop`](super::ToolLoop):
+/// A closure with state. An `async` closure cannot own what it uses ("does not implement `Fn`
+/// because it captures state from its environment"), so an ordinary one gives each call a clone:
+/// ```
+/// use std::sync::Arc;
+/// use turnwise::{ConversationManager, ToolCall, backend::Scripted};
+///
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::default().and([ToolCall::function("1", "price", "{}")]).and("It costs 3 euros.");
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let prices = Arc::new([("bread", 300)]);
+/// let handler = move |call: ToolCall| {
+///     let prices = Arc::clone(&prices);
+///     async move { format!("{}: {:?}", call.name(), prices) }
+/// };
+/// chat.run_tools("What does bread cost?", handler).await?;
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+///
+/// A type of your own:
 /// ```
 /// use std::sync::Arc;
 /// use turnwise::backend::BoxFuture;
@@ -40,6 +63,18 @@ pub trait ToolHandler: Send + Sync {
     /// Runs a call and returns its result.
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>>;
 
+    /// Whether a call can be run: its name is known and its arguments can be read. A loop asks this
+    /// first. A call that cannot is answered with `Error: ` and the returned text;
+    /// [`approve`](super::ToolLoop::approve) is not asked about it, and [`run`](Self::run) is not
+    /// called. Default: every call can be run.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the model.
+    fn check(&self, call: &ToolCall) -> Result<(), String> {
+        let _ = call;
+        Ok(())
+    }
+
     /// The definitions of all tools that it runs. A loop sends them in the place of the manager's.
     /// Default: none, and the manager's are sent.
     fn definitions(&self) -> Vec<Tool> {
@@ -47,7 +82,30 @@ pub trait ToolHandler: Send + Sync {
     }
 }
 
-/// What a handler returns: a text, [`Content`], or a `Result` of one of them.
+/// What a handler returns: a text, [`Content`], a [`serde_json::Value`], [`Json`] around any other
+/// type that serde writes, or a `Result` of one of them.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Json, ToolSet};
+///
+/// #[derive(serde::Serialize)]
+/// struct Status {
+///     number: u32,
+///     is_lost: bool,
+/// }
+///
+/// # let definition = turnwise::Tool::function("status", "", serde_json::json!({"type": "object"}));
+/// let tools = ToolSet::new()
+///     .tool(definition, async |_: serde_json::Value| Json(Status { number: 1234, is_lost: true }))?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot return `{Self}`: its result is sent to the model as text",
+    label = "this tool returns `{Self}`",
+    note = "return a `String`, `&str`, `serde_json::Value` or `Content`, or a `Result` of one of them",
+    note = "wrap a type that implements `serde::Serialize` to send it as JSON: `turnwise::Json(value)`"
+)]
 pub trait ToolOutput {
     /// The result of a call.
     ///
@@ -66,11 +124,29 @@ macro_rules! tool_output {
     )*};
 }
 
-tool_output!(String, &str, Content);
+tool_output!(String, &String, &str, Content, Vec<Part>);
 
-impl<T: Into<Content>, E: Into<HandlerError>> ToolOutput for std::result::Result<T, E> {
+/// A tool's result that is sent as JSON; see [`ToolOutput`]. If serde cannot write the value, the
+/// call has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> ToolOutput for Json<T> {
     fn into_result(self) -> Result<Content, HandlerError> {
-        self.map(Into::into).map_err(Into::into)
+        Ok(serde_json::to_string(&self.0)?.into())
+    }
+}
+
+/// Its JSON: a string has its quotes.
+impl ToolOutput for Value {
+    fn into_result(self) -> Result<Content, HandlerError> {
+        Json(self).into_result()
+    }
+}
+
+impl<T: ToolOutput, E: Into<HandlerError>> ToolOutput for Result<T, E> {
+    fn into_result(self) -> Result<Content, HandlerError> {
+        self.map_err(Into::into)?.into_result()
     }
 }
 

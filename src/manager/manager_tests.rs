@@ -8,7 +8,7 @@ use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason, Scripted, Usage};
 use crate::budget::TokenBudget;
 use crate::error::{Error, ErrorKind};
-use crate::message::{Role, ToolCall};
+use crate::message::{Message, Role, ToolCall};
 use crate::request::ChatRequest;
 use crate::strategy::SlidingWindow;
 use crate::tokens::CounterFn;

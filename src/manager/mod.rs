@@ -76,8 +76,6 @@ use crate::ledger::Ledger;
 use crate::plan::{Planner, RequestFingerprint, StrategyCache};
 use crate::store::Keeper;
 use crate::transcript::{Known, Transcript};
-#[cfg(test)]
-use crate::{error::Result, message::Message, plan::Plan, request::Tool};
 
 pub use approval::Approval;
 pub use builder::Builder;
@@ -85,7 +83,7 @@ use builder::Setup;
 pub use embedding::EmbeddingCall;
 pub use exchange::Exchange;
 pub use failure::{FailedExchange, UnsavedExchange};
-pub use handler::{HandlerError, ToolHandler, ToolOutput};
+pub use handler::{HandlerError, Json, ToolHandler, ToolOutput};
 pub use observer::Observer;
 pub use open_calls::{OpenCall, Outcome};
 pub use prompts::SummaryPrompts;

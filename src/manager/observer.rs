@@ -89,8 +89,8 @@ pub trait Observer: Send + Sync {
     }
 
     /// A call of a tool loop has ended after this time: with the result that the model is sent,
-    /// also where a handler's error became one, or with the error that ends the loop. Nothing is
-    /// told of calls that were answered without calling a handler.
+    /// also where a handler's error or panic became one, or with the error that ends the loop.
+    /// Nothing is told of calls that were answered without calling a handler.
     fn call_ended(&self, conversation: &str, call: &ToolCall, result: Result<&Message, &Error>, time: Duration) {
         let _ = (conversation, call, result, time);
     }

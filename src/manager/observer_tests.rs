@@ -6,6 +6,8 @@ use super::*;
 use crate::backend::{Answer, BackendError, Scripted};
 use crate::budget::TokenBudget;
 use crate::error::Error;
+use crate::message::Message;
+use crate::plan::Plan;
 use crate::strategy::{SlidingWindow, Summarize};
 use crate::tokens::CounterFn;
 

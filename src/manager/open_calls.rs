@@ -1,7 +1,10 @@
 //! `OpenCall`: a call at the end of a conversation without a recorded result.
 
+use std::collections::BTreeMap;
+
 use super::ConversationManager;
 use crate::conversation::{Conversation, Item, ItemId, OpenCalls};
+use crate::error::Result;
 use crate::message::{Content, FunctionCall, Message, ToolCall};
 
 /// A call at the end of the conversation whose result is not in the record yet; see
@@ -53,19 +56,93 @@ impl ConversationManager {
     /// conversation does not end in calls.
     ///
     /// [`respond`](Self::respond) needs results for those that are not
-    /// [finished](Outcome::Finished).
+    /// [finished](Outcome::Finished); [`abandon_calls`](Self::abandon_calls) closes all of them.
     pub fn open_calls(&self) -> Vec<OpenCall> {
         open_calls(&self.snapshot())
     }
+
+    /// Records a result for every [open call](Self::open_calls), so that the conversation can go on
+    /// with another message: after a user has stopped a [tool loop](super::ToolLoop), or nobody
+    /// approves its calls. Nothing is sent. A call that has run keeps the result that it has; for
+    /// the others the model is told the reason, and whether the call may have done its work.
+    ///
+    /// Returns the number of calls that were given up for this reason.
+    ///
+    /// # Errors
+    /// Those of [`edit_record`](Self::edit_record), such as
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) while a tool loop is running: drop its future
+    /// first.
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::{Approval, ConversationManager, ToolCall, backend::Scripted};
+    /// # futures_lite::future::block_on(async {
+    /// # let call = ToolCall::function("c1", "refund", "{}");
+    /// # let backend = Scripted::default().and([call]).and("As you like.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// # let tools = async |_: ToolCall| "refunded";
+    /// let stopped = chat.run_tools("Refund my order.", tools).approve(async |calls| vec![Approval::Stop; calls.len()]);
+    /// assert!(stopped.await.is_err());
+    ///
+    /// chat.abandon_calls("stopped by the user")?;
+    /// chat.send("Never mind.").await?;
+    /// assert_eq!(chat.history()[2].text(), "Error: stopped by the user; the call was not run");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn abandon_calls(&self, reason: &str) -> Result<usize> {
+        self.edit_record(|record| Ok(abandon(record, reason)))
+    }
+}
+
+/// Records a result for every open call, and returns how many had none.
+fn abandon(record: &mut Conversation, reason: &str) -> usize {
+    let Some(item) = calling_item(record).map(Item::id) else { return 0 };
+    let mut elsewhere = BTreeMap::new();
+    for (place, result) in results_elsewhere(record, item) {
+        elsewhere.entry(place).or_insert(result);
+    }
+    let mut abandoned = 0;
+    for call in open_calls(record) {
+        let known = match &call.outcome {
+            Outcome::Finished(result) => Some(result.clone()),
+            Outcome::Waiting | Outcome::Started => elsewhere.remove(&call.place),
+        };
+        abandoned += usize::from(known.is_none());
+        record.push(known.unwrap_or_else(|| call.abandoned(reason)));
+    }
+    record.drop_answered_rounds();
+    abandoned
 }
 
 impl OpenCall {
-    /// The call's result as a message.
+    /// The call's result as a message: with this content, or the recorded one if the call is
+    /// [finished](Outcome::Finished).
     pub fn result(&self, content: impl Into<Content>) -> Message {
-        match &self.function {
-            Some(function) => Message::function_result(function, content.into()),
-            None => Message::tool(self.call.id().unwrap_or_default(), content),
+        match (&self.outcome, &self.function) {
+            (Outcome::Finished(result), _) => result.clone(),
+            (_, Some(function)) => Message::function_result(function, content.into()),
+            (_, None) => Message::tool(self.call.id().unwrap_or_default(), content),
         }
+    }
+
+    /// The result of a call that is not run because of what is wrong with it, or with its approval.
+    pub(super) fn refused(&self, why: &str) -> Message {
+        let before = match self.outcome {
+            Outcome::Started => "; it was started earlier and may have done its work then",
+            Outcome::Waiting | Outcome::Finished(_) => "",
+        };
+        self.result(format!("Error: {why}{before}"))
+    }
+
+    /// The result of a call that nobody runs any more.
+    fn abandoned(&self, reason: &str) -> Message {
+        let run = match self.outcome {
+            Outcome::Started => "the call was started, and may have done its work",
+            Outcome::Waiting | Outcome::Finished(_) => "the call was not run",
+        };
+        self.result(format!("Error: {reason}; {run}"))
     }
 
     /// Why no handler can run it, in words for the model; `None` if one can.

@@ -1,4 +1,8 @@
-//! The queue of sends: a FIFO permit, and a guard that refuses edits while one is held.
+//! `SendPermit` and `BusyGuard`: one send after another, and no change of the record while a send
+//! is running or waiting.
+//!
+//! A send waits for its turn. A change does not wait: it is refused while anything else is in
+//! progress, and takes the turn while it lasts, so that a send that begins meanwhile waits for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,18 +10,18 @@ use std::sync::Arc;
 use super::Shared;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Permission to send. While it exists, its holder is the only one that sends and changes the
-/// record.
+/// A send's turn. While it exists, nobody else sends or changes the record.
 pub(super) struct SendPermit {
     pub(super) shared: Arc<Shared>,
     _sending: BusyGuard,
 }
 
 impl SendPermit {
-    /// Waits in FIFO order.
+    /// Waits until all sends that were begun earlier are done.
     pub(super) async fn wait(shared: &Arc<Shared>) -> Arc<Self> {
         let sending = BusyGuard::begin(shared);
-        // The queue is closed only when the manager is dropped, and this future keeps it alive.
+        // An error would mean that the queue is closed. Nothing closes it before the manager is
+        // dropped, and `shared` keeps the manager's state alive.
         if let Ok(permit) = shared.queue.acquire().await {
             permit.forget();
         }
@@ -31,17 +35,18 @@ impl Drop for SendPermit {
     }
 }
 
-/// While it exists, nobody else can change the record.
+/// While it exists, changes of the record are refused.
 pub(super) struct BusyGuard(Arc<Shared>);
 
 impl BusyGuard {
-    /// For a send, which then waits in the queue.
+    /// Notes a send that runs or waits. Never refused.
     fn begin(shared: &Arc<Shared>) -> Self {
         shared.state(|state| state.sends += 1);
         Self(Arc::clone(shared))
     }
 
-    /// For a change, which does not wait.
+    /// Notes a change; refused if a send or another change is in progress. The caller also takes the
+    /// turn (`Shared::queue`) before it changes anything.
     pub(super) fn alone(shared: &Arc<Shared>) -> Result<Self> {
         shared.state(|state| match state.sends {
             0 => {
@@ -49,7 +54,7 @@ impl BusyGuard {
                 Ok(Self(Arc::clone(shared)))
             }
             1 => Err(busy("a send or a change is in progress")),
-            sends => Err(busy(format_args!("a send is in progress, and {} more are waiting", sends - 1))),
+            sends => Err(busy(format_args!("a send or a change is in progress, and {} more wait", sends - 1))),
         })
     }
 }

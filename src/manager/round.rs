@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -48,6 +49,8 @@ enum Failure {
     Handler(HandlerError),
     /// It took longer than this.
     Late(Duration),
+    /// It panicked with this text.
+    Panicked(String),
 }
 
 /// The calls of one reply while they run.
@@ -102,8 +105,8 @@ impl<'a> Round<'a> {
             return Err(outcome_unknown(&unknown));
         }
         for call in left.into_values() {
-            match call.refusal() {
-                Some(why) => round.note_result(call.place, call.result(format!("Error: {why}"))),
+            match call.refusal().or_else(|| how.handler.check(&call.call).err()) {
+                Some(why) => round.note_result(call.place, call.refused(&why)),
                 None => round.waiting.push_back(call),
             }
         }
@@ -116,11 +119,7 @@ impl<'a> Round<'a> {
         let decisions = approver.decide(self.waiting.iter()).await?;
         for (call, decision) in std::mem::take(&mut self.waiting).into_iter().zip(decisions) {
             if let Approval::Refuse(why) = decision {
-                let before = match call.outcome {
-                    Outcome::Started => "; it was started earlier and may have done its work then",
-                    Outcome::Waiting | Outcome::Finished(_) => "",
-                };
-                self.note_result(call.place, call.result(format!("Error: not approved: {why}{before}")));
+                self.note_result(call.place, call.refused(&format!("not approved: {why}")));
             } else {
                 self.waiting.push_back(call);
             }
@@ -158,13 +157,13 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Calls the handlers. If one of them panics, those after it count as not started.
+    /// Calls the handlers. If an observer panics, the calls after it count as not started.
     fn call_handlers(&mut self, mut starting: Starting) {
         let was_unsaved = self.is_unsaved;
         while let Some(call) = starting.calls.pop_front() {
             self.is_unsaved |= !starting.calls.is_empty();
             self.tell(|observer, id| observer.call_started(id, &call.call));
-            let running = self.how.handler.run(call.call.clone());
+            let running = caught(|| self.how.handler.run(call.call.clone()));
             self.running.push(Box::pin(run_one(call, running, self.how.time_limit)));
         }
         self.is_unsaved = was_unsaved;
@@ -277,19 +276,41 @@ impl Drop for Starting {
 /// Runs one call, for as long as it may take.
 async fn run_one(
     call: OpenCall,
-    running: BoxFuture<'static, Result<Content, HandlerError>>,
+    running: Result<BoxFuture<'static, Result<Content, HandlerError>>, Failure>,
     limit: Option<Duration>,
 ) -> Ended {
     let begun = Instant::now();
-    let outcome = match limit {
-        None => running.await.map_err(Failure::Handler),
-        Some(limit) => match within(limit, running).await {
-            Ok(Some(done)) => done.map_err(Failure::Handler),
-            Ok(None) => Err(Failure::Late(limit)),
-            Err(error) => Err(Failure::Handler(error.into())),
-        },
+    let outcome = match running {
+        Ok(running) => outcome(running, limit).await,
+        Err(failure) => Err(failure),
     };
     Ended { call, outcome, time: begun.elapsed() }
+}
+
+async fn outcome(
+    mut running: BoxFuture<'static, Result<Content, HandlerError>>,
+    limit: Option<Duration>,
+) -> Result<Content, Failure> {
+    let running = poll_fn(move |context| match caught(|| running.as_mut().poll(context)) {
+        Ok(polled) => polled.map_err(Failure::Handler),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    });
+    let Some(limit) = limit else { return running.await };
+    match within(limit, running).await {
+        Ok(Some(done)) => done,
+        Ok(None) => Err(Failure::Late(limit)),
+        Err(error) => Err(Failure::Handler(error.into())),
+    }
+}
+
+/// What code of a handler returns, or its panic as a failure. The panic has been reported by the
+/// program's panic hook. The handler may be called again: a lock that was poisoned stays so.
+fn caught<T>(act: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Failure::Panicked(text.unwrap_or("a panic without a text").to_owned())
+    })
 }
 
 impl fmt::Display for Failure {
@@ -300,6 +321,7 @@ impl fmt::Display for Failure {
                 let seconds = limit.as_secs_f32();
                 write!(f, "no result within {seconds} s; the call was stopped, and may have done part of its work")
             }
+            Self::Panicked(_) => f.write_str("the tool panicked, and may have done part of its work"),
         }
     }
 }
@@ -308,6 +330,10 @@ fn failed(call: &OpenCall, failure: Failure) -> Error {
     let named = call.named();
     match failure {
         Failure::Handler(error) => Error::new(ErrorKind::ToolFailed, format!("the call {named} failed")).because(error),
+        Failure::Panicked(text) => {
+            Error::new(ErrorKind::ToolFailed, format!("the call {named} panicked, and may have done part of its work"))
+                .because(HandlerError::from(text))
+        }
         late @ Failure::Late(_) => Error::new(ErrorKind::ToolFailed, format!("the call {named}: {late}")),
     }
 }

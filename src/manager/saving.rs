@@ -7,11 +7,13 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::queue::{BusyGuard, busy};
 use super::{ConversationManager, Shared, trace};
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::StrategyCache;
 use crate::store::{self, Keeper};
-use crate::transcript::{Known, Replaces};
+use crate::transcript::{Known, Replaces, Transcript};
 
 impl ConversationManager {
     /// Saves the conversation as [`Transcript::save`](crate::Transcript::save) does, but replaces
@@ -24,6 +26,16 @@ impl ConversationManager {
     /// [`Transcript::save`](crate::Transcript::save).
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
         self.shared.save(&store::file(file.as_ref()), Replaces::Known)
+    }
+
+    /// Saves the conversation as [`save`](Self::save) does, but writes a journal anew, as
+    /// [`Transcript::compact`](crate::Transcript::compact) does.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn compact(&self, file: impl AsRef<Path>) -> Result<()> {
+        let mut known = self.shared.saving();
+        store::file(file.as_ref()).compact(&self.shared.file(), &mut known)
     }
 
     /// Checks whether [`save`](Self::save) would work now: the file was not modified by others, and
@@ -43,6 +55,35 @@ impl ConversationManager {
     /// Those of [`Transcript::replace`](crate::Transcript::replace).
     pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
         self.shared.save(&store::file(file.as_ref()), Replaces::Anything)
+    }
+
+    /// Replaces text everywhere in the conversation, as [`Transcript::redact`] does, and returns how
+    /// many texts were replaced. Tools set in the builder are the program's and stay as they are.
+    /// With autosave, the file is written anew before this returns. If that fails, nothing is
+    /// replaced.
+    ///
+    /// # Errors
+    /// Those of [`Transcript::redact`] and of [`edit_record`](Self::edit_record).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").build()?;
+    /// chat.push("I am Ann Lee.")?;
+    /// chat.redact(|text| text.contains("Ann Lee").then(|| text.replace("Ann Lee", "[name]")))?;
+    /// assert_eq!(chat.history()[0].text(), "I am [name].");
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn redact(&self, replace: impl FnMut(&str) -> Option<String>) -> Result<usize> {
+        let _alone = BusyGuard::alone(&self.shared)?;
+        let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is in progress"))?;
+        let mut redacted = self.shared.file();
+        let replaced = redacted.redact(replace)?;
+        if replaced > 0 {
+            self.shared.put_redacted(redacted)?;
+        }
+        Ok(replaced)
     }
 }
 
@@ -81,6 +122,25 @@ impl Shared {
         self.state(|state| {
             state.file.vectors.forget_purged(&changed);
             state.file.conversation = changed;
+        });
+        Ok(())
+    }
+
+    /// Makes a redacted transcript the current one, and saves it first.
+    pub(super) fn put_redacted(&self, redacted: Transcript) -> Result<()> {
+        let mut known = self.saving();
+        known.write_anew();
+        if let Some(keeper) = &self.keeper {
+            keeper.save(&redacted, &mut known, Replaces::Known)?;
+        }
+        // A strategy may have kept old text, unless a plan is being made at this moment.
+        if let Ok(mut cache) = self.cache.try_lock() {
+            *cache = StrategyCache::default();
+        }
+        self.state(|state| {
+            state.file.conversation = redacted.conversation;
+            state.file.ledger = redacted.ledger;
+            state.file.extra = redacted.extra;
         });
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::*;
 use crate::backend::{Answer, ChatEvent, Scripted};
 use crate::budget::TokenBudget;
 use crate::error::{Error, ErrorKind};
-use crate::message::ToolCall;
+use crate::message::{Message, ToolCall};
 use crate::strategy::Summarize;
 use crate::tokens::CounterFn;
 

@@ -22,7 +22,7 @@ use super::start::Missing;
 use super::{ConversationManager, Shared};
 use crate::conversation::new_id;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{FileStore, Store, check_id, on_thread};
+use crate::store::{FileStore, Store, check_id, not_found, on_thread};
 
 /// The conversations of a server, by their ids, each saved in a file of its own in one folder. It
 /// is a handle: a clone has the same conversations.
@@ -101,8 +101,10 @@ impl Sessions {
     /// The conversation with this id, if there is one.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none, and the errors of [`open`](Self::open).
+    /// [`ErrorKind::NotFound`] if there is none, also for an id that no conversation can have, and the
+    /// errors of [`Builder::resume`].
     pub async fn open_existing(&self, id: &str) -> Result<ConversationManager> {
+        check_id(id).map_err(|_| not_found(id))?;
         self.manager(id, Missing::Refuse).await
     }
 
@@ -119,10 +121,10 @@ impl Sessions {
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] while somebody holds its manager, or a reply of it is being received or
-    /// saved: it would be saved again. [`ErrorKind::NotFound`] if there is none,
-    /// [`ErrorKind::Limit`] for an id that is empty or longer than 64 bytes, and [`ErrorKind::Io`]
-    /// if the file cannot be removed.
+    /// saved: it would be saved again. [`ErrorKind::NotFound`] if there is none, and
+    /// [`ErrorKind::Io`] if the file cannot be removed.
     pub async fn delete(&self, id: &str) -> Result<()> {
+        check_id(id).map_err(|_| not_found(id))?;
         let claim = Claim::wait(&self.inner, id).await?;
         if claim.is_in_use() {
             let detail = format!(

@@ -1,7 +1,7 @@
 //! `Ask` and `stage`: which messages may be sent next. Open calls accept only their results.
 
 use super::open_calls::{OpenCall, Outcome, open_calls};
-use crate::conversation::{Conversation, Group, GroupState, Item, OpenCalls, Unpaired};
+use crate::conversation::{Conversation, Group, GroupState, Item, ItemId, OpenCalls, Unpaired};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, Role};
 use crate::text::counted;
@@ -47,6 +47,22 @@ pub(super) fn stage(mut record: Conversation, ask: &Ask) -> Result<Conversation>
     }
     record.drop_answered_rounds();
     Ok(record)
+}
+
+/// Records a message without sending it. While calls are open at the end of the path, only results
+/// are accepted, and what the user says meanwhile, which can be answered once the results are there.
+/// Of a call that has run, only the result that it has is accepted.
+pub(super) fn push(record: &mut Conversation, message: Message) -> Result<ItemId> {
+    let open = Open::of(record);
+    if !message.is_result() && *message.role() != Role::User {
+        open.check_none()?;
+    }
+    // The record's own order: of calls with one id, the first is answered.
+    let answered = record.path().open_calls().and_then(|(_, calls)| calls.clone().answer(&message).ok());
+    if let Some(place) = answered {
+        open.check_kept(place, &message)?;
+    }
+    Ok(record.push(message))
 }
 
 /// Makes the last user message the end of the path. The messages after it stay as a branch.
@@ -98,24 +114,47 @@ impl Open {
         if !self.is_last {
             return Ok(());
         }
-        let what_to_do = if self.calls.iter().any(OpenCall::is_finished) {
-            "continue with `resume_tools`, or `respond` with the missing results"
-        } else {
-            "push their results first, or `respond` with them"
+        let missing: Vec<&OpenCall> = self.calls.iter().filter(|call| !call.is_finished()).collect();
+        if missing.is_empty() {
+            let finished: Vec<&OpenCall> = self.calls.iter().collect();
+            let detail = format!(
+                "{} with a result that was not sent yet: {}; send it with `resume_tools`, or record it with \
+                 `abandon_calls` and go on",
+                counted(finished.len(), "call"),
+                names(&finished),
+            );
+            return Err(Error::new(ErrorKind::UnansweredCalls, detail));
+        }
+        let what_to_do =
+            "continue with `resume_tools`, `respond` with their results, or close them with `abandon_calls`";
+        Err(unanswered(&missing, what_to_do))
+    }
+
+    /// Refuses another result for a call that has run.
+    fn check_kept(&self, place: usize, given: &Message) -> Result<()> {
+        let call = self.calls.iter().find(|call| call.place == place);
+        let Some(call) = call.filter(|call| matches!(&call.outcome, Outcome::Finished(kept) if kept != given)) else {
+            return Ok(());
         };
-        Err(unanswered(&self.calls, what_to_do))
+        let detail = format!(
+            "the call {} has run, and its recorded result is kept: leave this one out; `resume_tools`, `respond` and \
+             `abandon_calls` use the recorded one",
+            call.named(),
+        );
+        Err(Error::new(ErrorKind::UnknownCall, detail))
     }
 
     /// The given results, and those that a tool loop has recorded for other calls: one for each
-    /// open call. A result that is given for a call that has run replaces the recorded one.
+    /// open call.
     fn results(&self, given: &[Message]) -> Result<Vec<Message>> {
         let mut waiting = self.waiting.clone();
         let mut results = Vec::with_capacity(self.calls.len());
-        for result in given {
+        for result in self.without_recorded(given) {
             if !result.is_result() {
                 return Err(invalid(&format!("a {} message is not the result of a call", result.role().as_str())));
             }
             let place = waiting.answer(result).map_err(|why| self.unknown(result, why))?;
+            self.check_kept(place, result)?;
             results.push((place, result.clone()));
         }
         let left = waiting.places();
@@ -126,7 +165,7 @@ impl Open {
                 results.push((call.place, result.clone()));
                 has_kept = true;
             } else {
-                missing.push(call.clone());
+                missing.push(call);
             }
         }
         if !missing.is_empty() {
@@ -141,12 +180,31 @@ impl Open {
         Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
+    /// The given results without those that are recorded already, each of which is left out once.
+    fn without_recorded<'a>(&'a self, given: &'a [Message]) -> impl Iterator<Item = &'a Message> {
+        let recorded = |call: &'a OpenCall| match &call.outcome {
+            Outcome::Finished(result) => Some(result),
+            Outcome::Waiting | Outcome::Started => None,
+        };
+        let mut recorded: Vec<&Message> = self.calls.iter().filter_map(recorded).collect();
+        given.iter().filter(move |&result| match recorded.iter().position(|&kept| kept == result) {
+            Some(known) => {
+                recorded.swap_remove(known);
+                false
+            }
+            None => true,
+        })
+    }
+
     fn unknown(&self, result: &Message, why: Unpaired) -> Error {
         let id = result.tool_call_id().or(result.name()).unwrap_or("");
         let detail = match self.calls.len() {
             _ if why == Unpaired::Answered => format!("two results for `{id}`; each call has one"),
             0 => format!("there is no open call for the result of `{id}`"),
-            _ => format!("there is no open call for the result of `{id}`; open: {}", names(&self.calls)),
+            _ => format!(
+                "there is no open call for the result of `{id}`; open: {}",
+                names(&self.calls.iter().collect::<Vec<_>>())
+            ),
         };
         Error::new(ErrorKind::UnknownCall, detail)
     }
@@ -158,15 +216,15 @@ fn last_group(record: &Conversation) -> Option<Group<'_>> {
     path.len().checked_sub(1).map(|last| path.group(path.group_at(last)))
 }
 
-fn unanswered(open: &[OpenCall], what_to_do: &str) -> Error {
+fn unanswered(open: &[&OpenCall], what_to_do: &str) -> Error {
     let calls = counted(open.len(), "call");
     let detail = format!("{calls} without a result: {}; {what_to_do}", names(open));
     Error::new(ErrorKind::UnansweredCalls, detail)
 }
 
-fn names(calls: &[OpenCall]) -> String {
+fn names(calls: &[&OpenCall]) -> String {
     const MOST: usize = 8;
-    let one = |open: &OpenCall| match open.call.id() {
+    let one = |open: &&OpenCall| match open.call.id() {
         Some(id) => format!("`{id}` ({})", open.call.name()),
         None => open.call.name().to_owned(),
     };

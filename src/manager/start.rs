@@ -64,6 +64,10 @@ impl Builder {
     /// anything is sent, so that no reply is paid for that cannot be kept. To continue a
     /// conversation that the file may hold already, use [`resume`](Self::resume).
     ///
+    /// A new file with a name that ends in `.jsonl` is a
+    /// [journal](crate::transcript#the-journal): a save adds what is new, and takes no longer in a
+    /// long conversation. Any other file is written whole.
+    ///
     /// Exchanges are saved on a thread of their own. A reply that could not be saved is there all
     /// the same, and its [report](crate::manager::Report::unsaved) and [`Observer::unsaved`](crate::Observer::unsaved) say
     /// why; [`require_saved`](Self::require_saved) makes it an error. A change
@@ -142,8 +146,8 @@ impl Builder {
         if let Some(dialect) = &setup.dialect {
             file.set_dialect(dialect);
         }
-        // The file gets model and tools when it is saved.
-        let of_file = std::mem::take(&mut file.tools);
+        // The file gets the model and the manager's tools when it is saved.
+        let of_file = if file.has_loop_tools() { Vec::new() } else { std::mem::take(&mut file.tools) };
         let planner =
             setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.dialect()?)?;
         file.model = None;

@@ -5,6 +5,7 @@ use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatEvent, ChatReply, EventStream, Scripted, Usage};
 use crate::budget::TokenBudget;
 use crate::error::ErrorKind;
+use crate::message::Message;
 use crate::request::ChatRequest;
 use crate::tokens::CounterFn;
 

@@ -20,6 +20,7 @@ use crate::backend::{BoxFuture, ChatEvent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
 use crate::message::{Message, ToolCall};
+use crate::plan::Plan;
 use crate::text::counted;
 
 /// A message and all tool calls that result from it. When awaited, the message is sent, the model's
@@ -27,14 +28,21 @@ use crate::text::counted;
 /// answer is the reply. Each exchange is recorded on its own; the whole loop holds the send permit.
 ///
 /// A handler's error becomes the result of its call (`Error: …`), so that the model can react;
-/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A call whose arguments are not a
-/// JSON object, or that has no name, is answered with a description of the error, and no handler is
-/// called. A [`ToolSet`](crate::ToolSet) answers unknown names and arguments that do not fit in the
-/// same way, and its definitions are sent with every request of the loop; to a function, an unknown
-/// name is passed. [`approve`](Self::approve) asks before calls run. While the loop runs, the
-/// user's message and the newest calls with their results are part of every request. (Servers that
-/// require the model's reasoning back beside its calls, such as `DeepSeek`, receive it with
-/// [`Dialect::send_fields`](crate::backend::Dialect::send_fields).)
+/// [`stop_on_error`](Self::stop_on_error) ends the loop instead. A panic of a handler is caught
+/// (unless the program aborts on panics) and treated as an error: the model is told that the tool
+/// panicked and may have done part of its work, not the panic's text. A call whose arguments are
+/// not a JSON object, or that has no name, is answered with a description of the error, and no
+/// handler is called. A [`ToolSet`](crate::ToolSet) answers unknown names and arguments that do not
+/// fit in the same way; to a function, an unknown name is passed. [`approve`](Self::approve) asks
+/// before calls run. While the loop runs, the user's message and the newest calls with their
+/// results are part of every request.
+///
+/// # Tool definitions
+/// The definitions of a [`ToolSet`](crate::ToolSet) are sent with every request of the loop in the
+/// place of the manager's, so the manager needs none. Where it has none, the set's are also saved
+/// with the conversation, so that `turnwise plan` counts them; a [`send`](crate::ConversationManager::send)
+/// outside a loop is sent without them, also after the conversation is loaded again. A function
+/// brings no definitions: give them to [`Builder::tools`](crate::Builder::tools).
 ///
 /// # When a loop is stopped
 /// After an error, a dropped future or a killed process, no call that has run is run again. The
@@ -58,12 +66,15 @@ use crate::text::counted;
 /// - [`ErrorKind::ToolFailed`] if a handler failed and the loop stops at failures.
 /// - [`ErrorKind::OutcomeUnknown`], before anything is run, if a call was started earlier and has
 ///   no result.
-/// - [`ErrorKind::ApprovalNeeded`], before any call of the reply is run, if a person must decide.
+/// - [`ErrorKind::ApprovalNeeded`], before any call of the reply is run, if a person must decide;
+///   [`ErrorKind::InvalidApproval`] if not every call was decided.
 /// - [`ErrorKind::Io`] or [`ErrorKind::Conflict`] if the start of a call could not be saved; the
 ///   call is then not run.
 ///
 /// The record then ends in the calls, and
-/// [`resume_tools`](crate::ConversationManager::resume_tools) continues.
+/// [`resume_tools`](crate::ConversationManager::resume_tools) continues;
+/// [`abandon_calls`](crate::ConversationManager::abandon_calls) closes them, so that the user can
+/// send something else.
 ///
 /// # Examples
 /// ```
@@ -133,8 +144,14 @@ impl ToolLoop {
 
     /// Asks before calls run. `decide` is given all calls of a reply before the first of them runs,
     /// and gives one [`Approval`] for each, in their order: run it, refuse it with a reason that
-    /// the model is told, or stop. Calls that no handler could run (without a name, with arguments
-    /// that are not a JSON object) are answered without asking. Default: all calls run.
+    /// the model is told, or stop. Calls that cannot run are answered without asking: without a
+    /// name, with arguments that are not a JSON object, and what
+    /// [`ToolHandler::check`] refuses, for a [`ToolSet`](crate::ToolSet) unknown tools and
+    /// arguments that do not fit. Another number of decisions than of calls is
+    /// [`ErrorKind::InvalidApproval`], and nothing runs. Default: all calls run.
+    ///
+    /// An `async` closure cannot capture a state; [`approve_with`](Self::approve_with) hands one
+    /// over.
     ///
     /// When one decision is [`Approval::Stop`], no call of the reply runs, and the loop ends in an
     /// error of the kind [`ErrorKind::ApprovalNeeded`]. The record ends in the calls:
@@ -185,6 +202,38 @@ impl ToolLoop {
         self
     }
 
+    /// Like [`approve`](Self::approve), with a state of which a clone is given to `decide` each
+    /// time: an `Arc`, a channel, a handle to a user interface.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use turnwise::{Approval, ConversationManager, ToolCall, backend::Scripted};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::default().and([ToolCall::function("1", "refund", "{}")]).and("Refunded.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let asked = Arc::new(Mutex::new(Vec::new()));
+    /// let agent = chat.run_tools("Refund my order.", async |_: ToolCall| "done");
+    /// let agent = agent.approve_with(Arc::clone(&asked), async |asked, calls| {
+    ///     asked.lock().unwrap().extend(calls.iter().map(|call| call.name().to_owned()));
+    ///     vec![Approval::Allow; calls.len()]
+    /// });
+    /// agent.await?;
+    /// assert_eq!(*asked.lock().unwrap(), ["refund"]);
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn approve_with<S, F, R>(self, state: S, decide: F) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+        F: Fn(S, Vec<ToolCall>) -> R + Send + Sync + 'static,
+        R: Future<Output = Vec<Approval>> + Send + 'static,
+    {
+        self.approve(move |calls| decide(state.clone(), calls))
+    }
+
     /// How long each call may run. A call that takes longer is dropped, and its result tells the
     /// model so; with [`stop_on_error`](Self::stop_on_error) the loop ends, and the outcome of the
     /// call stays [unknown](ErrorKind::OutcomeUnknown), because it may have done its work. It works
@@ -197,7 +246,9 @@ impl ToolLoop {
     /// Ends the loop with [`ErrorKind::ToolFailed`] if a handler fails. Default: the failure is
     /// sent to the model as the result. Calls that run at the same time are waited for, so that
     /// their results are kept; no others are started. The failed call has no result, and
-    /// [`resume_tools`](crate::ConversationManager::resume_tools) runs it again.
+    /// [`resume_tools`](crate::ConversationManager::resume_tools) runs it again. A call whose
+    /// handler panicked may have done its work, so its outcome stays
+    /// [unknown](ErrorKind::OutcomeUnknown); the panic's text is the error's source.
     pub fn stop_on_error(mut self) -> Self {
         self.how.stops_on_error = true;
         self
@@ -243,6 +294,16 @@ impl ToolLoop {
         self.each(Exchange::schema::<T>).await?.parse()
     }
 
+    /// What the first request of the loop would send (a dry run), with the loop's tools. Nothing is
+    /// recorded or run.
+    ///
+    /// # Errors
+    /// Those of [`Exchange::plan`]. A resumed loop whose first request depends on calls that are
+    /// still open is [`ErrorKind::UnansweredCalls`].
+    pub fn plan(self) -> Result<Plan> {
+        self.first.unwrap_or(self.next).plan()
+    }
+
     /// Runs the loop on a task of its own.
     ///
     /// # Panics
@@ -258,8 +319,17 @@ impl ToolLoop {
         self
     }
 
+    /// A conversation whose manager has no tools is saved with those of its last loop.
+    fn note_tools(&self) {
+        let tools = self.how.handler.definitions();
+        if !tools.is_empty() && self.shared.planner.fixed().0.is_empty() {
+            self.shared.state(|state| state.file.set_tools(tools, true));
+        }
+    }
+
     async fn run(mut self) -> Result<Reply> {
         let permit = SendPermit::wait(&self.shared).await;
+        self.note_tools();
         let has_open_calls = || !open_calls(&self.shared.record()).is_empty();
         let mut asked = match self.first.take() {
             None if has_open_calls() => None,

@@ -7,7 +7,7 @@ use super::*;
 use crate::backend::{BackendError, ChatEvent, ChatReply, FinishReason, Scripted};
 use crate::budget::TokenBudget;
 use crate::error::ErrorKind;
-use crate::message::{Role, ToolCall};
+use crate::message::{Message, Role, ToolCall};
 use crate::tokens::CounterFn;
 
 fn call(id: &str) -> ToolCall {
@@ -357,14 +357,15 @@ fn an_unknown_outcome_may_be_said_by_hand() {
         log.take();
         (chat, log)
     };
-    // 1 and 3 have results: the one that is missing, or all of them.
+    // 1 and 3 have results: the one that is missing, or all of them, as `OpenCall::result` gives them.
     for given in [&["2"][..], &["1", "2", "3"], &["3", "2"]] {
         let (chat, _) = build();
-        let results: Vec<Message> = given.iter().map(|id| Message::tool(id, format!("by hand {id}"))).collect();
-        block_on(chat.respond(results).into_future()).unwrap();
-        let expected = |id: &str| if given.contains(&id) { format!("by hand {id}") } else { format!("r{id}") };
-        let history = texts(&chat);
-        assert_eq!(history[2..5], ["1", "2", "3"].map(expected), "{given:?}");
+        let open = chat.open_calls();
+        let find = |id: &&str| open.iter().find(|open| open.call.id() == Some(id)).unwrap().result("by hand");
+        block_on(chat.respond(given.iter().map(find).collect::<Vec<_>>()).into_future()).unwrap();
+        let mut history = texts(&chat)[2..5].to_vec();
+        history.sort();
+        assert_eq!(history, ["by hand", "r1", "r3"], "{given:?}");
     }
     let (chat, log) = build();
     chat.push(Message::tool("2", "it was done")).unwrap();
@@ -381,6 +382,144 @@ fn an_unknown_outcome_may_be_said_by_hand() {
         error.kind() == ErrorKind::UnansweredCalls && error.to_string().contains("continue with `resume_tools`"),
         "{error}"
     );
+}
+
+/// A chat in which `2` was stopped while it ran, `1` and `3` have run.
+fn stopped(script: &Scripted) -> ConversationManager {
+    let chat = chat(&script.clone().and([call("1"), call("2"), call("3")]));
+    drop_stuck(chat.run_tools("a", Log::default().stuck()));
+    chat
+}
+
+#[test]
+fn a_finished_call_keeps_its_result_whatever_is_given_for_it() {
+    let script = Scripted::default();
+    let chat = stopped(&script);
+    let before = chat.snapshot();
+    let other = Message::tool("1", "stopped");
+    for error in [
+        chat.push(other.clone()).unwrap_err(),
+        block_on(chat.respond([other, Message::tool("2", "x")]).into_future()).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::UnknownCall);
+        assert!(error.to_string().contains("the call `1` of `look_up` has run, and its recorded result"), "{error}");
+    }
+    assert_eq!(texts(&chat), ["a", ""]);
+    assert_eq!(chat.snapshot().rounds(), before.rounds());
+
+    // As a program does that stops whatever is open.
+    for open in chat.open_calls() {
+        chat.push(open.result("stopped")).unwrap();
+    }
+    assert_eq!(texts(&chat), ["a", "", "r1", "stopped", "r3"]);
+    script.then("done");
+    block_on(chat.send("b").into_future()).unwrap();
+}
+
+#[test]
+fn the_results_of_calls_with_one_id_are_kept_too() {
+    for responds in [true, false] {
+        let script = Scripted::default().and("done");
+        let chat = chat(&script);
+        chat.push("a").unwrap();
+        let calls = chat.push(Message::calls([call("1"), call("1")])).unwrap();
+        chat.edit_record(|record| {
+            record.note_result(calls, 0, Message::tool("1", "first"));
+            Ok(())
+        })
+        .unwrap();
+        let results: Vec<Message> = chat.open_calls().iter().map(|open| open.result("stopped")).collect();
+        if responds {
+            block_on(chat.respond(results).into_future()).unwrap();
+        } else {
+            assert_eq!(chat.push(Message::tool("1", "stopped")).unwrap_err().kind(), ErrorKind::UnknownCall);
+            for result in results {
+                chat.push(result).unwrap();
+            }
+        }
+        assert_eq!(texts(&chat)[2..4], ["first", "stopped"]);
+    }
+}
+
+#[test]
+fn a_refusal_names_only_calls_that_have_no_result() {
+    let chat = stopped(&Scripted::default());
+    let error = block_on(chat.send("b").into_future()).unwrap_err();
+    assert!(error.to_string().contains("1 call without a result: `2` (look_up); continue with"), "{error}");
+    assert!(error.to_string().contains("`abandon_calls`"), "{error}");
+    chat.push(Message::tool("2", "x")).unwrap();
+    let error = block_on(chat.send("b").into_future()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnansweredCalls);
+    assert!(error.to_string().contains("2 calls with a result that was not sent yet: `1` (look_up), `3`"), "{error}");
+}
+
+#[test]
+fn calls_that_are_given_up_are_answered_in_one_step_and_the_conversation_goes_on() {
+    for from_file in [false, true] {
+        let script = Scripted::default();
+        let chat = chat(&script);
+        assert_eq!(chat.abandon_calls("no").unwrap(), 0, "nothing is open");
+        script.then([call("1"), call("2"), call("3")]);
+        drop_stuck(chat.run_tools("a", Log::default().stuck()).parallel(NonZeroUsize::new(1).unwrap()));
+        let chat = if from_file { reloaded(&chat, &script) } else { chat };
+        assert_eq!(chat.abandon_calls("stopped by the user").unwrap(), 2);
+        assert!(chat.open_calls().is_empty() && chat.snapshot().rounds().is_empty());
+        let started = "Error: stopped by the user; the call was started, and may have done its work";
+        let waiting = "Error: stopped by the user; the call was not run";
+        assert_eq!(texts(&chat), ["a", "", "r1", started, waiting]);
+        script.then("fine");
+        assert_eq!(block_on(chat.send("b").into_future()).unwrap().text(), "fine");
+        assert_eq!(script.requests().last().unwrap().messages, chat.history()[..6]);
+    }
+}
+
+#[test]
+fn calls_that_ran_on_another_branch_keep_their_results_when_they_are_given_up() {
+    let script = Scripted::default().and([call("1")]).and("done");
+    let chat = chat(&script);
+    block_on(chat.run_tools("a", echo).into_future()).unwrap();
+    let calls = chat.snapshot().path().item(1).unwrap().id();
+    chat.switch(calls).unwrap();
+    assert_eq!((chat.abandon_calls("no").unwrap(), texts(&chat)), (0, texts_of(&["a", "", "r1"])));
+}
+
+#[test]
+fn no_calls_are_given_up_while_their_loop_runs() {
+    let script = Scripted::default().and([call("2")]);
+    let chat = chat(&script);
+    let mut running = chat.run_tools("a", Log::default().stuck()).into_future();
+    for _ in 0..20 {
+        assert!(block_on(futures_lite::future::poll_once(&mut running)).is_none());
+    }
+    assert_eq!(chat.abandon_calls("no").unwrap_err().kind(), ErrorKind::Busy);
+}
+
+#[test]
+fn after_open_calls_only_results_and_what_the_user_says_are_recorded() {
+    let script = Scripted::default().and([call("1")]);
+    let chat = chat(&script);
+    block_on(chat.send("a").into_future()).unwrap();
+    for message in [Message::assistant("x"), Message::system("x"), Message::calls([call("2")])] {
+        let error = chat.push(message).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnansweredCalls);
+        assert!(error.to_string().contains("1 call without a result: `1` (look_up)"), "{error}");
+    }
+    assert_eq!((texts(&chat), chat.open_calls().len()), (texts_of(&["a", ""]), 1));
+    let asked_only = chat.fork(chat.snapshot().path().item(1).unwrap().id()).unwrap();
+    asked_only.push("Wait.").unwrap();
+    assert_eq!(asked_only.open_calls().len(), 1);
+    chat.push(Message::tool("1", "x")).unwrap();
+    chat.push("Never mind").unwrap();
+
+    // A file in which somebody has recorded it all the same is loaded and goes on.
+    let fork = chat.fork(chat.snapshot().path().item(1).unwrap().id()).unwrap();
+    fork.edit_record(|record| Ok(record.push("Never mind"))).unwrap();
+    let fork = reloaded(&fork, &script);
+    script.then("fine");
+    fork.push("And?").unwrap();
+    assert_eq!(block_on(fork.reply().into_future()).unwrap().text(), "fine");
+    let sent = script.requests().last().unwrap().messages.clone();
+    assert_eq!(sent.iter().map(Message::text).collect::<Vec<_>>(), ["a", "Never mind", "And?"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `ToolSet`: tools with what runs them.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -16,13 +17,36 @@ use crate::text::{described, shortened};
 /// The longest name of a tool that the API takes.
 const MAX_NAME: usize = 64;
 
-/// Tools, each with the async function that runs it. One set gives a manager the definitions that
-/// are sent, and a [tool loop](super::ToolLoop) what to run: a tool cannot be offered under one
-/// name and run under another.
+/// Tools, each with the async function that runs it. A [tool loop](super::ToolLoop) sends the
+/// definitions of its set and runs the calls with it, so a tool cannot be offered under one name
+/// and run under another, and the manager needs no definitions of its own.
 ///
 /// The arguments of a call are read as the type that the function takes. Where they do not fit, and
 /// where a model calls a tool that does not exist, no function is called and the model is told what
 /// is wrong, so that it can call again. A clone shares the functions.
+///
+/// # Functions with state
+/// A function that uses a database or a client gets it with
+/// [`function_with`](Self::function_with) or [`tool_with`](Self::tool_with): they clone the state
+/// for each call. An `async` closure that captures it does not compile ("async closure does not
+/// implement `Fn` because it captures state from its environment"), because calls run at the same
+/// time, on any thread, and cannot borrow from one closure. The same by hand, for functions that
+/// take no state:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use turnwise::{Tool, ToolSet};
+/// # use serde_json::{Value, json};
+/// # struct Database;
+/// # impl Database { async fn find(&self, _order: &Value) -> String { "lost".to_owned() } }
+/// # let database = Arc::new(Database);
+/// # let status = Tool::function("status", "Where an order is", json!({"type": "object"}));
+/// let tools = ToolSet::new().tool(status, move |order: Value| {
+///     let database = Arc::clone(&database);
+///     async move { database.find(&order).await }
+/// })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 ///
 /// # Examples
 /// With the feature `schemars`, the parameters come from the Rust type:
@@ -46,8 +70,7 @@ const MAX_NAME: usize = 64;
 ///
 /// # let call = ToolCall::function("1", "weather", "{\"city\":\"Oslo\"}");
 /// # let backend = Scripted::default().and([call]).and("It rains.");
-/// let builder = ConversationManager::builder("gpt-4o-mini").backend(backend);
-/// let chat = builder.tools(&tools).build()?;
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
 /// let reply = chat.run_tools("Do I need an umbrella in Oslo?", tools).await?;
 /// assert_eq!(chat.history()[2].text(), "rain in Oslo");
 /// # assert_eq!(reply.text(), "It rains.");
@@ -106,7 +129,7 @@ impl ToolSet {
     #[cfg(feature = "schemars")]
     pub fn function<A, F, R>(self, name: &str, description: &str, function: F) -> Result<Self>
     where
-        A: DeserializeOwned + schemars::JsonSchema,
+        A: DeserializeOwned + schemars::JsonSchema + 'static,
         F: Fn(A) -> R + Send + Sync + 'static,
         R: Future<Output: ToolOutput> + Send + 'static,
     {
@@ -115,6 +138,54 @@ impl ToolSet {
             invalid(format!("`{name}` takes `{parameters}`, which is not written as a JSON object; take a struct"))
         })?;
         self.tool(Tool::function(name, description, parameters), function)
+    }
+
+    /// Adds a tool like [`function`](Self::function), whose function is also given a clone of a
+    /// state: an `Arc`, or a handle such as a connection pool.
+    ///
+    /// # Errors
+    /// As [`function`](Self::function).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use turnwise::ToolSet;
+    ///
+    /// struct Database;
+    ///
+    /// impl Database {
+    ///     async fn find(&self, number: u32) -> Result<String, std::io::Error> {
+    ///         Ok(format!("{number}: lost"))
+    ///     }
+    /// }
+    ///
+    /// #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// struct Order {
+    ///     /// As printed on the invoice
+    ///     number: u32,
+    /// }
+    ///
+    /// async fn refund(database: Arc<Database>, order: Order) -> Result<String, std::io::Error> {
+    ///     Ok(format!("{} paid back", database.find(order.number).await?))
+    /// }
+    ///
+    /// let database = Arc::new(Database);
+    /// let tools = ToolSet::new()
+    ///     .function_with(database.clone(), "status", "Where an order is", async |database, order: Order| {
+    ///         database.find(order.number).await
+    ///     })?
+    ///     .function_with(database, "refund", "Pays an order back", refund)?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[cfg(feature = "schemars")]
+    pub fn function_with<S, A, F, R>(self, state: S, name: &str, description: &str, function: F) -> Result<Self>
+    where
+        S: Clone + Send + Sync + 'static,
+        A: DeserializeOwned + schemars::JsonSchema + 'static,
+        F: Fn(S, A) -> R + Send + Sync + 'static,
+        R: Future<Output: ToolOutput> + Send + 'static,
+    {
+        self.function(name, description, move |arguments: A| function(state.clone(), arguments))
     }
 
     /// Adds a tool with a definition of your own, whose function takes the arguments of a call as a
@@ -126,19 +197,40 @@ impl ToolSet {
     /// has a tool of this name.
     pub fn tool<A, F, R>(self, definition: impl Into<Tool>, function: F) -> Result<Self>
     where
-        A: DeserializeOwned,
+        A: DeserializeOwned + 'static,
         F: Fn(A) -> R + Send + Sync + 'static,
         R: Future<Output: ToolOutput> + Send + 'static,
     {
-        self.handler(definition, move |call: ToolCall| {
-            let running = arguments(&call).map(&function);
-            async move {
-                match running {
-                    Ok(running) => running.await.into_result(),
-                    Err(why) => Ok(why.into()),
-                }
-            }
-        })
+        self.handler(definition, Typed { function, arguments: PhantomData })
+    }
+
+    /// Adds a tool like [`tool`](Self::tool), whose function is also given a clone of a state: an
+    /// `Arc`, or a handle such as a connection pool.
+    ///
+    /// # Errors
+    /// As [`tool`](Self::tool).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use std::sync::Arc;
+    /// use turnwise::{Tool, ToolSet};
+    ///
+    /// let last = Arc::new(AtomicU32::new(0));
+    /// let next = Tool::function("next", "The next number", serde_json::json!({"type": "object"}));
+    /// let tools = ToolSet::new().tool_with(last, next, async |last, (): ()| {
+    ///     format!("{}", last.fetch_add(1, Ordering::Relaxed) + 1)
+    /// })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn tool_with<S, A, F, R>(self, state: S, definition: impl Into<Tool>, function: F) -> Result<Self>
+    where
+        S: Clone + Send + Sync + 'static,
+        A: DeserializeOwned + 'static,
+        F: Fn(S, A) -> R + Send + Sync + 'static,
+        R: Future<Output: ToolOutput> + Send + 'static,
+    {
+        self.tool(definition, move |arguments: A| function(state.clone(), arguments))
     }
 
     /// Adds a tool whose handler takes the call as it is, with its id.
@@ -176,17 +268,28 @@ impl ToolSet {
     fn find(&self, name: &str) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.name == name)
     }
+
+    /// What the model is told of a tool that does not exist.
+    fn unknown(&self, name: &str) -> String {
+        let names: Vec<String> = self.names().map(|name| format!("`{name}`")).collect();
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        format!("there is no tool `{}`; there are: {known}", shortened(name, MAX_NAME))
+    }
 }
 
 impl ToolHandler for ToolSet {
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>> {
-        if let Some(entry) = self.find(call.name()) {
-            return entry.handler.run(call);
+        match self.find(call.name()) {
+            Some(entry) => entry.handler.run(call),
+            None => answered(&self.unknown(call.name())),
         }
-        let names: Vec<String> = self.names().map(|name| format!("`{name}`")).collect();
-        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let why = format!("Error: there is no tool `{}`; there are: {known}", shortened(call.name(), MAX_NAME));
-        Box::pin(async move { Ok(why.into()) })
+    }
+
+    fn check(&self, call: &ToolCall) -> Result<(), String> {
+        match self.find(call.name()) {
+            Some(entry) => entry.handler.check(call),
+            None => Err(self.unknown(call.name())),
+        }
     }
 
     fn definitions(&self) -> Vec<Tool> {
@@ -222,6 +325,38 @@ impl fmt::Debug for ToolSet {
     }
 }
 
+/// A function that takes the arguments of a call as a type.
+struct Typed<A, F> {
+    function: F,
+    arguments: PhantomData<fn() -> A>,
+}
+
+impl<A, F, R> ToolHandler for Typed<A, F>
+where
+    A: DeserializeOwned,
+    F: Fn(A) -> R + Send + Sync,
+    R: Future<Output: ToolOutput> + Send + 'static,
+{
+    fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>> {
+        match arguments(&call) {
+            Ok(arguments) => {
+                let running = (self.function)(arguments);
+                Box::pin(async move { running.await.into_result() })
+            }
+            Err(why) => answered(&why),
+        }
+    }
+
+    fn check(&self, call: &ToolCall) -> Result<(), String> {
+        arguments::<A>(call).map(drop)
+    }
+}
+
+/// The result of a call that cannot be run.
+fn answered(why: &str) -> BoxFuture<'static, Result<Content, HandlerError>> {
+    Box::pin(ready(Ok(format!("Error: {why}").into())))
+}
+
 /// The arguments of a call; where they do not fit, what the model is told.
 fn arguments<A: DeserializeOwned>(call: &ToolCall) -> Result<A, String> {
     let text = call.arguments();
@@ -233,10 +368,7 @@ fn arguments<A: DeserializeOwned>(call: &ToolCall) -> Result<A, String> {
     };
     read.map_err(|error| {
         let why = described(&error);
-        format!(
-            "Error: the arguments of `{}` do not fit: {why}; nothing was run, correct them and call again",
-            call.name()
-        )
+        format!("the arguments of `{}` do not fit: {why}; nothing was run, correct them and call again", call.name())
     })
 }
 

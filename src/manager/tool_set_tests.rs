@@ -8,7 +8,8 @@ use super::*;
 use crate::backend::Scripted;
 use crate::budget::TokenBudget;
 use crate::error::{Error, ErrorKind};
-use crate::message::ToolCall;
+use crate::message::{Message, ToolCall};
+use crate::request::Tool;
 use std::time::Duration;
 
 #[derive(Deserialize)]
@@ -174,6 +175,120 @@ fn calls_that_cannot_run_are_answered_without_asking() {
 }
 
 #[test]
+fn a_person_is_asked_only_about_calls_that_the_set_can_run() {
+    let wrong = [call("1", "wether", "{}"), call("2", "weather", r#"{"city":7}"#)];
+    let script = Scripted::default().and(wrong.clone()).and("sorry");
+    let chat = builder(&script).build().unwrap();
+    let stop = async |calls: Vec<ToolCall>| vec![Approval::Stop; calls.len()];
+    block_on(async { assert_eq!(chat.run_tools("a", set()).approve(stop).await.unwrap().text(), "sorry") });
+    assert!(results(&chat)[0].starts_with("Error: there is no tool `wether`"), "{:?}", results(&chat));
+    assert!(results(&chat)[1].starts_with("Error: the arguments of `weather` do not fit"), "{:?}", results(&chat));
+
+    let [first, second] = wrong;
+    script.then([first, call("3", "now", "{}"), second]).then("done");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let note = async |asked: Arc<Mutex<Vec<String>>>, calls: Vec<ToolCall>| {
+        asked.lock().unwrap().extend(calls.iter().map(|call| call.name().to_owned()));
+        vec![Approval::Allow; calls.len()]
+    };
+    block_on(async { chat.run_tools("b", set()).approve_with(Arc::clone(&asked), note).await.unwrap() });
+    assert_eq!(*asked.lock().unwrap(), ["now"]);
+}
+
+#[test]
+fn a_call_that_was_started_and_cannot_run_again_is_said_to_have_been_started() {
+    let chat = builder(&Scripted::default().and([call("1", "gone", "{}")]).and("done")).build().unwrap();
+    block_on(async {
+        let stuck = async |_: ToolCall| -> String { pending().await };
+        chat.run_tools("a", stuck).time_limit(Duration::ZERO).stop_on_error().await.unwrap_err();
+        chat.resume_tools(set()).rerun_unknown().await.unwrap();
+    });
+    assert!(results(&chat)[0].ends_with("; it was started earlier and may have done its work then"));
+}
+
+#[test]
+fn functions_and_decisions_are_given_a_clone_of_their_state() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let next = async |count: Arc<AtomicUsize>, place: Place| {
+        yield_now().await;
+        format!("{} {}", place.city, count.fetch_add(1, Ordering::Relaxed))
+    };
+    let set = ToolSet::new().tool_with(Arc::clone(&count), definition("next"), next).unwrap();
+    let calls = ["1", "2"].map(|id| call(id, "next", r#"{"city":"Oslo"}"#));
+    let chat = builder(&Scripted::default().and(calls).and("done")).build().unwrap();
+    let loops = chat.run_tools("a", set).approve_with(Arc::clone(&count), async |count, calls| {
+        count.fetch_add(10, Ordering::Relaxed);
+        vec![Approval::Allow; calls.len()]
+    });
+    // The future can be sent to another thread.
+    std::thread::spawn(move || block_on(std::future::IntoFuture::into_future(loops)).unwrap()).join().unwrap();
+    assert_eq!(results(&chat), ["Oslo 10", "Oslo 11"]);
+}
+
+#[cfg(feature = "schemars")]
+#[test]
+fn a_function_with_a_state_states_the_schema_of_its_arguments_alone() {
+    #[derive(Deserialize, schemars::JsonSchema)]
+    struct Order {
+        number: u32,
+    }
+    let sum = async |add: Arc<u32>, order: Order| Json(order.number + *add);
+    let set = ToolSet::new().function_with(Arc::new(5), "sum", "Adds", sum).unwrap();
+    let text = set.definitions().next().unwrap().json().as_str().to_owned();
+    assert!(text.contains(r#""required":["number"]"#) && !text.contains("add\""), "{text}");
+    let chat = builder(&Scripted::default().and([call("1", "sum", r#"{"number":7}"#)]).and("done")).build().unwrap();
+    block_on(async { chat.run_tools("a", set).await.unwrap() });
+    assert_eq!(results(&chat), ["12"]);
+}
+
+#[test]
+fn a_tool_may_return_a_json_value_or_anything_that_serde_writes() {
+    #[derive(serde::Serialize)]
+    struct Status {
+        lost: bool,
+    }
+    let set = ToolSet::new()
+        .tool(definition("value"), async |_: Value| json!({"lost": true}))
+        .and_then(|set| set.tool(definition("json"), async |_: Value| Json(Status { lost: true })))
+        .and_then(|set| set.tool(definition("list"), async |_: Value| Ok::<_, std::io::Error>(Json([1, 2]))))
+        .and_then(|set| set.tool(definition("text"), async |_: Value| Value::from("ab")))
+        .and_then(|set| {
+            let keys = async |_: Value| Json(std::collections::BTreeMap::from([(vec![1], 2)]));
+            set.tool(definition("impossible"), keys)
+        });
+    let calls = ["value", "json", "list", "text", "impossible"].map(|name| call(name, name, "{}"));
+    let chat = builder(&Scripted::default().and(calls).and("done")).build().unwrap();
+    block_on(async { chat.run_tools("a", set.unwrap()).await.unwrap() });
+    let told = [r#"{"lost":true}"#, r#"{"lost":true}"#, "[1,2]", "\"ab\"", "Error: key must be a string"];
+    assert_eq!(results(&chat), told);
+}
+
+#[test]
+fn the_tools_of_a_loop_are_saved_for_planning_and_not_sent_outside_it() {
+    let script = Scripted::default().and("one").and("two").and("three").and("four");
+    let chat = builder(&script).build().unwrap();
+    block_on(async { chat.run_tools("a", set()).await.unwrap() });
+    assert_eq!(chat.transcript().tools, [definition("weather"), definition("now")]);
+    let reloaded = Transcript::from_json(&chat.transcript().to_json()).unwrap();
+    let again = builder(&script).open(reloaded).unwrap();
+    block_on(async {
+        chat.send("b").await.unwrap();
+        again.send("b").await.unwrap();
+    });
+    let sent: Vec<usize> = script.requests().iter().map(|request| request.tools.len()).collect();
+    assert_eq!((sent, again.tools().len()), (vec![2, 0, 0], 0));
+    assert_eq!(again.transcript().tools, chat.transcript().tools, "they are kept");
+    assert_eq!(again.run_tools("c", set()).plan().unwrap().request().tools.len(), 2);
+
+    // Tools of the manager are saved as they were, and sent always.
+    let own = builder(&script).tools([definition("own")]).open(again.transcript()).unwrap();
+    block_on(async { own.run_tools("c", set()).await.unwrap() });
+    assert_eq!(own.transcript().tools, [definition("own")]);
+    let own = builder(&script).open(Transcript::from_json(&own.transcript().to_json()).unwrap()).unwrap();
+    assert_eq!(own.send("d").dry_run().unwrap().tools, [definition("own")]);
+}
+
+#[test]
 fn a_loop_that_stops_for_a_person_runs_nothing_and_goes_on_from_the_file_without_running_a_call_twice() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("chat.json");
@@ -245,8 +360,8 @@ fn another_number_of_decisions_than_calls_runs_nothing() {
     let chat = builder(&script).build().unwrap();
     let too_few = async |_| vec![Approval::Allow];
     let error = block_on(async { chat.run_tools("a", set()).approve(too_few).await.unwrap_err() });
-    assert_eq!(error.kind(), ErrorKind::ApprovalNeeded);
-    assert!(error.to_string().contains("1 of 2 calls"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidApproval);
+    assert!(error.to_string().contains("returned 1 decision for 2 calls"), "{error}");
     assert!(chat.open_calls().iter().all(|open| open.outcome == Outcome::Waiting));
 }
 
@@ -351,11 +466,55 @@ fn a_call_that_may_have_run_is_not_said_to_be_unrun_when_it_is_refused() {
 }
 
 #[test]
-fn a_panic_of_a_decision_or_of_a_handler_leaves_the_other_calls_as_they_were() {
+fn a_panic_of_a_tool_is_told_the_model_without_its_text() {
+    let calls = ["1", "2", "3"].map(|id| call(id, "look", "{}"));
+    let chat = builder(&Scripted::default().and(calls).and("sorry")).build().unwrap();
+    let handler = |call: ToolCall| {
+        assert_ne!(call.id(), Some("1"), "secret of the first");
+        async move {
+            yield_now().await;
+            assert_ne!(call.id(), Some("2"), "secret of the second");
+            "fine"
+        }
+    };
+    block_on(async { assert_eq!(chat.run_tools("a", handler).await.unwrap().text(), "sorry") });
+    let told = "Error: the tool panicked, and may have done part of its work";
+    assert_eq!(results(&chat), [told, told, "fine"]);
+}
+
+#[test]
+fn a_panic_ends_a_loop_that_stops_on_errors_and_the_outcome_is_unknown() {
+    let calls = ["1", "2"].map(|id| call(id, "look", "{}"));
+    let chat = builder(&Scripted::default().and(calls).and("done")).build().unwrap();
+    let handler = async |call: ToolCall| {
+        assert_ne!(call.id(), Some("1"), "the order is {}", "broken");
+        "fine"
+    };
+    block_on(async {
+        let limited = chat.run_tools("a", handler).stop_on_error().time_limit(Duration::from_secs(60));
+        let error = limited.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ToolFailed);
+        assert!(error.to_string().contains("the call `1` of `look` panicked, and may"), "{error}");
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("the order is broken"));
+        assert_eq!(chat.open_calls()[0].outcome, Outcome::Started);
+        assert_eq!(chat.resume_tools(handler).await.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+        assert_eq!(chat.resume_tools(async |_| "fine").rerun_unknown().await.unwrap().text(), "done");
+    });
+}
+
+#[test]
+fn a_panic_of_a_decision_or_of_an_observer_leaves_the_other_calls_as_they_were() {
+    struct Panics;
+    impl Observer for Panics {
+        fn call_started(&self, _: &str, call: &ToolCall) {
+            assert_ne!(call.id(), Some("2"), "a panic of the observer");
+        }
+    }
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("chat.json");
     let calls = ["1", "2", "3"].map(|id| call(id, "now", "{}"));
-    let chat = builder(&Scripted::default().and(calls).and("done")).autosave(&file).build().unwrap();
+    let script = Scripted::default().and(calls).and("done");
+    let chat = builder(&script).observer(Panics).autosave(&file).build().unwrap();
     let outcomes = |chat: &ConversationManager| -> Vec<String> {
         chat.open_calls().iter().map(|call| format!("{:?}", call.outcome)).collect()
     };
@@ -365,10 +524,7 @@ fn a_panic_of_a_decision_or_of_a_handler_leaves_the_other_calls_as_they_were() {
     };
     panics(chat.run_tools("a", set()).approve(async |_| panic!("of the decision")));
     assert_eq!(outcomes(&chat), ["Waiting"; 3]);
-    panics(chat.resume_tools(|call: ToolCall| {
-        assert_ne!(call.id(), Some("2"), "a panic of the handler");
-        async { "run" }
-    }));
+    panics(chat.resume_tools(async |_: ToolCall| "run"));
     assert_eq!(outcomes(&chat), ["Started", "Started", "Waiting"], "the third was never called");
     let saved = || outcomes(&builder(&Scripted::new(["done"])).resume(&file).unwrap());
     let mut waits = 0;

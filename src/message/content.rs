@@ -143,6 +143,15 @@ enum PartMember {
 }
 
 /// How closely a model looks at an image. It decides what the image costs.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+/// use turnwise::message::ImageDetail;
+///
+/// let message = Message::user("What is this?").image_with_detail("https://example.com/cat.png", ImageDetail::Low);
+/// assert!(serde_json::to_string(&message).unwrap().contains(r#""detail":"low""#));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ImageDetail {

@@ -49,7 +49,16 @@ impl Applied {
     /// The evictions of a draft; `whole` returns the cost of groups.
     pub(super) fn evicting(draft: &Draft, summary: Option<SummaryUse>, whole: impl Fn(Range<usize>) -> u64) -> Self {
         let mut sum = 0_u64;
-        let summarized = summary.iter().map(|summary| (summary.groups.clone(), Reason::Summary));
+        let summarized = summary.iter().flat_map(|summary| {
+            let common =
+                |groups: &Range<usize>| groups.start.max(summary.groups.start)..groups.end.min(summary.groups.end);
+            let replaced: Vec<Range<usize>> = if draft.keeps_originals {
+                draft.evictions.iter().map(|(groups, _)| common(groups)).filter(|groups| !groups.is_empty()).collect()
+            } else {
+                vec![summary.groups.clone()]
+            };
+            replaced.into_iter().map(|groups| (groups, Reason::Summary))
+        });
         let named: Vec<_> = summarized.chain(draft.evictions.iter().cloned()).collect();
         let evicted = disjoint(&named).into_iter().map(|(groups, reason)| {
             sum = sum.saturating_add(whole(groups.clone()));

@@ -24,6 +24,8 @@ pub struct Draft {
     pub(super) shrinks: Vec<(usize, Shrink, Reason)>,
     pub(super) marks: Vec<(Cow<'static, str>, usize)>,
     pub(super) summary: Option<(SummaryId, Role)>,
+    /// Whether the summary replaces only those of its groups that are left out.
+    pub(super) keeps_originals: bool,
     pub(crate) summary_request: Option<SummaryRequest>,
     /// Groups, without repetitions.
     pub(super) vector_requests: Vec<usize>,
@@ -38,6 +40,7 @@ impl Draft {
         shrinks: Vec::new(),
         marks: Vec::new(),
         summary: None,
+        keeps_originals: false,
         summary_request: None,
         vector_requests: Vec::new(),
         steps: Vec::new(),
@@ -133,6 +136,14 @@ impl Draft {
         self
     }
 
+    /// As [`summarized`](Self::summarized), but sends those of its groups that the draft does not
+    /// leave out, in their place before the summary: the originals of what the summary may have
+    /// lost.
+    pub fn summarized_beside_originals(self, by: SummaryId, role: Role) -> Self {
+        let keeps_originals = self.keeps_originals || self.summary.is_none();
+        Self { keeps_originals, ..self.summarized(by, role) }
+    }
+
     /// Requests a summary that would be worth making. If it is not made, the plan is sent as it is.
     pub fn request_summary(mut self, request: SummaryRequest) -> Self {
         self.summary_request = Some(request);
@@ -164,6 +175,7 @@ impl Draft {
         self.evictions.extend(other.evictions);
         self.reasons.extend(other.reasons);
         self.shrinks.extend(other.shrinks);
+        self.keeps_originals |= self.summary.is_none() && other.keeps_originals;
         self.summary = self.summary.or(other.summary);
         self.summary_request = self.summary_request.or(other.summary_request);
         self = other.vector_requests.into_iter().fold(self, Self::request_vector);

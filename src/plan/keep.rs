@@ -14,6 +14,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::text::thousands;
 
 /// What would have to change for a message to be sent. `Display` describes it in a sentence or two.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Planner, SlidingWindow, StrategyCache, TokenBudget};
+///
+/// let mut talk = Conversation::new();
+/// let first = talk.push("This is message 1.");
+/// (2..=20).for_each(|n| drop(talk.push(format!("This is message {n}."))));
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(100))?;
+/// let window = SlidingWindow::tokens();
+/// let plan = planner.plan(&talk, &mut Ledger::new(), &window, &mut StrategyCache::default())?;
+/// let needs = plan.to_keep(first, &window)?;
+/// println!("{needs}");
+/// assert!(needs.limit.is_some_and(|limit| limit > 100));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToKeep {

@@ -135,6 +135,28 @@ fn newest_ready(path: Path<'_>) -> Option<usize> {
 
 /// What a strategy knows about a conversation: the path in groups, their costs, and the available
 /// room. Copies are cheap. For an example see [`Strategy`](super::Strategy).
+///
+/// # Examples
+/// A strategy that leaves out every group of more than 500 tokens:
+/// ```
+/// use std::borrow::Cow;
+/// use turnwise::{Draft, Reason, Result, Strategy, StrategyCache, View};
+///
+/// #[derive(Debug)]
+/// struct Short;
+///
+/// impl Strategy for Short {
+///     fn spec(&self) -> Cow<'static, str> {
+///         "short".into()
+///     }
+///
+///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+///         let is_long = |group: &usize| view.tokens(*group..*group + 1) > 500;
+///         let long = (0..view.path().group_count()).filter(is_long);
+///         Ok(long.fold(Draft::keep_all(), |draft, group| draft.evict(group..group + 1, Reason::Other("long".into()))))
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub(super) conversation: &'a Conversation,

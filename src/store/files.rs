@@ -12,13 +12,15 @@ use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 
-/// Keeps each conversation in a file of its own, as [`Transcript::save`] writes it. A clone is
-/// another handle, and so is any other program that works in the folder.
+/// Keeps each conversation in a file of its own, as [`Transcript::save`] writes it: a new one as a
+/// [journal](crate::transcript#the-journal), to which [`append`](Store::append) adds what is new. A
+/// clone is another handle, and so is any other program that works in the folder.
 ///
-/// The name of a file is its conversation's id with `.json` behind it; whatever is not a lower-case
-/// letter, a digit, `-` or `_` is written as `%` and two hexadecimal digits for each byte, so that
-/// ids differ on every system when they differ. Other files of the folder are left alone. Each
-/// write replaces a whole file. The disk is waited for on threads of their own.
+/// The name of a file is its conversation's id and `.jsonl`; whatever is not a lower-case letter, a
+/// digit, `-` or `_` is written as `%` and two hexadecimal digits for each byte, so that ids differ
+/// on every system when they differ. A file that is there already with `.json` is used as it is, a
+/// document that each write replaces. Other files of the folder are left alone. The disk is waited
+/// for on threads of their own.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -70,7 +72,11 @@ impl FileStore {
     /// As [`check_id`].
     pub fn path(&self, id: &str) -> Result<PathBuf> {
         check_id(id)?;
-        Ok(self.folder.join(name_of(id)))
+        let stem = stem_of(id);
+        let [journal, document] = EXTENSIONS.map(|extension| self.folder.join(format!("{stem}{extension}")));
+        // What older versions have begun goes on as it is.
+        let is_document = !journal.exists() && document.exists();
+        Ok(if is_document { document } else { journal })
     }
 
     /// As [`delete`](Store::delete); the calling thread waits for the disk.
@@ -112,7 +118,7 @@ impl Store for FileStore {
         expected: Option<&'a Revision>,
     ) -> BoxFuture<'a, Result<Revision>> {
         let (transcript, expected) = (transcript.clone(), expected.cloned());
-        self.with_file(id, move |file| file.write(&transcript, expected.as_ref()))
+        self.with_file(id, move |file| file.write(&transcript, file.known(expected.as_ref())?))
     }
 
     fn append<'a>(
@@ -127,8 +133,10 @@ impl Store for FileStore {
             if file.revision(&transcript)? != expected {
                 return Err(conflict(&file.id));
             }
+            // What was read is known, so that a journal gets what is new.
+            let known = transcript.take_known();
             transcript.apply(changes)?;
-            file.write(&transcript, Some(&expected))
+            file.write(&transcript, known)
         })
     }
 
@@ -138,6 +146,7 @@ impl Store for FileStore {
             let mut ids = ids_in(&folder).map_err(|e| Error::io(format_args!("reading {}", folder.display()), e))?;
             ids.retain(|id| after.as_ref().is_none_or(|after| id > after));
             ids.sort_unstable();
+            ids.dedup();
             ids.truncate(limit);
             Ok(ids)
         }))
@@ -170,12 +179,17 @@ impl OneFile {
         if TranscriptFile::at(&self.path)?.delete()? { Ok(()) } else { Err(not_found(&self.id)) }
     }
 
-    fn write(&self, transcript: &Transcript, expected: Option<&Revision>) -> Result<Revision> {
+    /// That the file is at a revision, or not there.
+    fn known(&self, expected: Option<&Revision>) -> Result<Known> {
         let file = TranscriptFile::at(&self.path)?;
-        let mut known = match expected {
-            Some(revision) => Known::at(&file, revision.as_str()).ok_or_else(|| conflict(&self.id))?,
-            None => Known::default(),
-        };
+        match expected {
+            Some(revision) => Known::at(&file, revision.as_str()).ok_or_else(|| conflict(&self.id)),
+            None => Ok(Known::default()),
+        }
+    }
+
+    fn write(&self, transcript: &Transcript, mut known: Known) -> Result<Revision> {
+        let file = TranscriptFile::at(&self.path)?;
         let saved = transcript.save_to(&file, &mut known, Replaces::Exactly);
         let is_refused = |error: &Error| error.kind() == ErrorKind::Conflict;
         saved.map_err(|error| if is_refused(&error) { conflict(&self.id) } else { error })?;
@@ -193,7 +207,8 @@ pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T
     wait.await.unwrap_or_else(ended)
 }
 
-const EXTENSION: &str = ".json";
+/// Of a journal and of a document.
+const EXTENSIONS: [&str; 2] = [".jsonl", ".json"];
 
 /// Names that Windows keeps for devices, whatever the extension.
 fn is_device(stem: &str) -> bool {
@@ -201,9 +216,10 @@ fn is_device(stem: &str) -> bool {
     matches!(stem, "con" | "prn" | "aux" | "nul") || is_numbered("com") || is_numbered("lpt")
 }
 
-fn name_of(id: &str) -> String {
+/// The name of an id's file without its extension.
+fn stem_of(id: &str) -> String {
     let is_device = is_device(id);
-    let mut name = String::with_capacity(id.len() + EXTENSION.len());
+    let mut name = String::with_capacity(id.len());
     for (place, byte) in id.bytes().enumerate() {
         let is_plain = matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') && !(is_device && place == 0);
         if is_plain {
@@ -212,19 +228,20 @@ fn name_of(id: &str) -> String {
             let _ = write!(name, "%{byte:02x}");
         }
     }
-    name + EXTENSION
+    name
 }
 
 /// The id whose file has a name; `None` for a file of somebody else.
 fn id_of(name: &str) -> Option<String> {
-    let mut rest = name.strip_suffix(EXTENSION)?;
+    let stem = EXTENSIONS.iter().find_map(|extension| name.strip_suffix(extension))?;
+    let mut rest = stem;
     let mut id = Vec::new();
     while let Some(&byte) = rest.as_bytes().first() {
         let (byte, taken) = if byte == b'%' { (u8::from_str_radix(rest.get(1..3)?, 16).ok()?, 3) } else { (byte, 1) };
         id.push(byte);
         rest = rest.get(taken..)?;
     }
-    String::from_utf8(id).ok().filter(|id| check_id(id).is_ok() && name_of(id) == name)
+    String::from_utf8(id).ok().filter(|id| check_id(id).is_ok() && stem_of(id) == stem)
 }
 
 fn ids_in(folder: &Path) -> std::io::Result<Vec<String>> {
@@ -251,20 +268,19 @@ mod tests {
             "a", "A", "con", "CON", "com1", "com0", "com1x", "../a", "a/b", "a\\b", "a.", "a.json", " ", "ü", "%41",
             &long,
         ];
-        let names: BTreeSet<String> = ids.iter().map(|id| name_of(id)).collect();
+        let names: BTreeSet<String> = ids.iter().map(|id| stem_of(id)).collect();
         let folded: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
         assert_eq!((names.len(), folded.len()), (ids.len(), ids.len()));
         for id in ids {
-            let name = name_of(id);
-            assert_eq!(id_of(&name).as_deref(), Some(id));
-            assert!(
-                name.len() <= 200 && name.is_ascii() && !is_device(name.strip_suffix(EXTENSION).unwrap()),
-                "{name}"
-            );
+            let stem = stem_of(id);
+            for extension in EXTENSIONS {
+                assert_eq!(id_of(&format!("{stem}{extension}")).as_deref(), Some(id));
+            }
+            assert!(stem.len() <= 200 && stem.is_ascii() && !is_device(&stem), "{stem}");
         }
         assert_eq!(
-            (name_of("conv_1a"), name_of("con"), name_of("a.B")),
-            ("conv_1a.json".into(), "%63on.json".into(), "a%2e%42.json".into())
+            (stem_of("conv_1a"), stem_of("con"), stem_of("a.B")),
+            ("conv_1a".into(), "%63on".into(), "a%2e%42".into())
         );
     }
 
@@ -275,6 +291,8 @@ mod tests {
             "a",
             ".json",
             ".a.json.lock",
+            "a.jsonl.torn",
+            "A.jsonl",
             "%61.json",
             "%4.json",
             "%zz.json",

@@ -20,6 +20,9 @@ pub(crate) trait Keeper: Send + Sync {
     /// Writes a conversation, all of it or nothing, and notes that it is known here.
     fn save(&self, transcript: &Transcript, known: &mut Known, replaces: Replaces) -> Result<()>;
 
+    /// As [`save`](Self::save) of what is known, but a journal is written anew.
+    fn compact(&self, transcript: &Transcript, known: &mut Known) -> Result<()>;
+
     /// Refuses what [`save`](Self::save) would refuse to replace what is known, as far as it can be
     /// told before.
     fn check(&self, known: &mut Known) -> Result<()>;
@@ -52,6 +55,10 @@ impl Keeper for File {
 
     fn save(&self, transcript: &Transcript, known: &mut Known, replaces: Replaces) -> Result<()> {
         transcript.save_to(&TranscriptFile::at(&self.0)?, known, replaces)
+    }
+
+    fn compact(&self, transcript: &Transcript, known: &mut Known) -> Result<()> {
+        TranscriptFile::at(&self.0)?.save(transcript, known, Replaces::Known, true)
     }
 
     fn check(&self, known: &mut Known) -> Result<()> {

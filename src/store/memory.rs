@@ -1,4 +1,4 @@
-//! `MemoryStore`: conversations in memory, for tests.
+//! `MemoryStore`: conversations in memory, for tests and for programs that need no storage.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,8 +8,7 @@ use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::Result;
 use crate::transcript::Transcript;
 
-/// Keeps conversations in memory, as long as one of its handles is there. A clone is another
-/// handle.
+/// Keeps conversations in memory until its last clone is dropped: clones share them.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -28,15 +27,17 @@ use crate::transcript::Transcript;
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<Kept>>);
+pub struct MemoryStore(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct State {
     conversations: BTreeMap<String, (Revision, Transcript)>,
+    /// The number of writes to all conversations, which is the next revision: one that is deleted and
+    /// begun again does not get an old revision.
     writes: u64,
 }
 
-impl Kept {
+impl State {
     fn write(&mut self, id: &str, transcript: Transcript) -> Revision {
         self.writes += 1;
         let revision = Revision::new(self.writes.to_string());
@@ -46,12 +47,12 @@ impl Kept {
 }
 
 impl MemoryStore {
-    /// A store that is empty.
+    /// An empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -60,8 +61,8 @@ impl Store for MemoryStore {
     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
         Box::pin(async move {
             check_id(id)?;
-            let kept = self.kept();
-            let (revision, transcript) = kept.conversations.get(id).ok_or_else(|| not_found(id))?;
+            let state = self.lock();
+            let (revision, transcript) = state.conversations.get(id).ok_or_else(|| not_found(id))?;
             Ok((transcript.detached(), revision.clone()))
         })
     }
@@ -74,9 +75,12 @@ impl Store for MemoryStore {
     ) -> BoxFuture<'a, Result<Revision>> {
         Box::pin(async move {
             check_id(id)?;
-            let mut kept = self.kept();
-            let current = kept.conversations.get(id).map(|(revision, _)| revision);
-            if current == expected { Ok(kept.write(id, transcript.detached())) } else { Err(conflict(id)) }
+            let mut state = self.lock();
+            let current = state.conversations.get(id).map(|(revision, _)| revision);
+            if current != expected {
+                return Err(conflict(id));
+            }
+            Ok(state.write(id, transcript.detached()))
         })
     }
 
@@ -88,19 +92,19 @@ impl Store for MemoryStore {
     ) -> BoxFuture<'a, Result<Revision>> {
         Box::pin(async move {
             check_id(id)?;
-            let mut kept = self.kept();
-            let current = kept.conversations.get(id).filter(|(revision, _)| revision == expected);
+            let mut state = self.lock();
+            let current = state.conversations.get(id).filter(|(revision, _)| revision == expected);
             let mut transcript = current.map(|(_, transcript)| transcript.clone()).ok_or_else(|| conflict(id))?;
             transcript.apply(changes.iter().cloned())?;
-            Ok(kept.write(id, transcript.detached()))
+            Ok(state.write(id, transcript.detached()))
         })
     }
 
     fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>> {
         Box::pin(async move {
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let kept = self.kept();
-            let ids = kept.conversations.range::<str, _>((from, Bound::Unbounded)).map(|(id, _)| id.clone());
+            let state = self.lock();
+            let ids = state.conversations.range::<str, _>((from, Bound::Unbounded)).map(|(id, _)| id.clone());
             Ok(ids.take(limit).collect())
         })
     }
@@ -108,7 +112,7 @@ impl Store for MemoryStore {
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             check_id(id)?;
-            self.kept().conversations.remove(id).map(drop).ok_or_else(|| not_found(id))
+            self.lock().conversations.remove(id).map(drop).ok_or_else(|| not_found(id))
         })
     }
 }

@@ -32,11 +32,17 @@ pub struct Ladder {
 }
 
 impl Default for Ladder {
-    /// Clears old tool results, leaves out old reasoning, then [summarizes](Summarize). Until there
-    /// is a summary, the newest messages that fit are sent.
+    /// Clears old tool results, leaves out old reasoning, then [summarizes](Summarize) and sends
+    /// originals that are related to the question [beside the summary](Summarize::recalling). Until
+    /// there is a summary, or without a summarizer, the last step sends what
+    /// [`Recall`](super::Recall) sends.
+    ///
+    /// Requests of that step differ from question to question. If the price of repeated
+    /// beginnings matters more than old messages, end a ladder of your own with
+    /// [`SlidingWindow`](super::SlidingWindow).
     fn default() -> Self {
-        let steps = Self::new().step(ClearTools::default()).step(DropReasoning).step(Summarize::rolling());
-        steps.named("ladder")
+        let last = Summarize::rolling().recalling();
+        Self::new().step(ClearTools::default()).step(DropReasoning).step(last).named("ladder")
     }
 }
 
@@ -93,7 +99,7 @@ impl Ladder {
 pub(super) const LISTED: Listed = Listed {
     name: "ladder",
     takes: "steps separated by `/`",
-    about: "clear-tools, drop-reasoning, summarize, or your own steps, as far as needed",
+    about: "clear-tools, drop-reasoning, summarize with recall, or your own steps, as far as needed",
     price: "that of its steps",
     read: Reader::Text(|steps, parse| Ok(Box::new(Ladder::from_steps(steps, parse)?))),
 };

@@ -79,3 +79,66 @@ fn a_plan_says_the_marks_of_its_budget_whatever_the_strategy_makes_of_them() {
         assert_eq!(explained.lines().nth(1), Some("  limit 4,000 tokens; high mark 4,000, low mark 2,800"), "{spec}");
     }
 }
+
+/// Talk about nothing, in which one early message says something, and a question about it.
+fn remembered() -> Conversation {
+    let mut talk = Conversation::new();
+    for number in 0..60 {
+        talk.push(Message::user(format!("Filler {number}, of no use to anybody.")));
+        talk.push(Message::assistant(if number == 10 {
+            "The violin is in the attic."
+        } else {
+            "I see, I see, I see."
+        }));
+    }
+    talk.push(Message::user("Where is the violin, in the attic?"));
+    talk
+}
+
+/// The request costs what the plan says.
+fn check_counts(plan: &Plan) {
+    let cost = ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64));
+    assert_eq!(cost.messages(plan.messages()).total().tokens, plan.tokens().total());
+}
+
+fn texts(plan: &Plan) -> Vec<String> {
+    plan.messages().iter().map(|message| message.text().into_owned()).collect()
+}
+
+#[test]
+fn without_a_summary_the_default_ladder_sends_what_recall_sends() {
+    let plan = plan_of(1_000, &remembered(), "ladder");
+    assert_eq!(texts(&plan), texts(&plan_of(1_000, &remembered(), "recall")));
+    assert!(texts(&plan).iter().any(|text| text.contains("violin is in")));
+    assert!(plan.summary_request().is_some(), "a summary is still worth making");
+}
+
+#[test]
+fn beside_a_summary_originals_are_sent_in_their_place_and_both_are_counted() {
+    let mut talk = remembered();
+    let ids: Vec<_> = talk.path().items().map(crate::conversation::Item::id).collect();
+    talk.attach(ids[0], ids[99], "They spoke of fillers.", None).unwrap();
+    let alone = plan_of(1_500, &talk, "summarize");
+    assert!(!texts(&alone).iter().any(|text| text.contains("violin is in")));
+    for spec in ["ladder", "summarize:recall=yes", "ladder:clear-tools/summarize:recall=yes,role=user"] {
+        let plan = plan_of(1_500, &talk, spec);
+        let texts = texts(&plan);
+        let at = |what: &str| texts.iter().position(|text| text.contains(what)).unwrap_or_else(|| panic!("{what}"));
+        assert!(at("violin is in") < at("spoke of fillers"), "{spec}");
+        assert!(at("spoke of fillers") < at("Filler 50"), "{spec}: what comes after the summary is sent in full");
+        let tokens = plan.tokens();
+        assert!(tokens.summary > 0 && tokens.total() <= 1_500, "{spec}: {tokens:?}");
+        check_counts(&plan);
+    }
+}
+
+#[test]
+fn originals_keep_a_quarter_of_the_room_beside_a_summary() {
+    let mut talk = remembered();
+    let ids: Vec<_> = talk.path().items().map(crate::conversation::Item::id).collect();
+    talk.attach(ids[0], ids[19], "They spoke of fillers.", None).unwrap();
+    let plan = plan_of(1_500, &talk, "summarize:recall=yes");
+    let recalled = plan.runs().iter().filter(|run| run.reason == crate::Reason::Recalled);
+    assert!(recalled.map(|run| run.tokens).sum::<u64>() > 0);
+    assert!(plan.summary_request().is_some(), "the newest messages no longer fit beside them");
+}

@@ -1,5 +1,5 @@
-//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: a cut that stays where it is while
-//! it can.
+//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: where several strategies cut, in a place
+//! that moves only when it must.
 
 use std::borrow::Cow;
 
@@ -11,9 +11,9 @@ use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 /// the low one, the cut stays in place until the high mark is exceeded again, so that requests
 /// begin like the previous one.
 ///
-/// A number of messages or turns is an upper limit; the budget always applies. Required messages do
-/// not count as messages, nor their turn as a turn. Only whole groups are kept, so a number of
-/// messages is rounded down.
+/// A number of messages or turns is an upper limit; the budget always applies. Required messages
+/// are sent in addition to it and are not counted, and neither is the turn that is to be answered.
+/// Only whole groups are kept, so a number of messages is rounded down.
 ///
 /// # Examples
 /// ```
@@ -21,7 +21,7 @@ use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 ///
 /// let talk: Vec<Message> = (0..9).map(|n| Message::user(format!("Question {n}"))).collect();
 /// let plan = trim(&talk, &TokenBudget::limit(1_000), &SlidingWindow::turns(5))?;
-/// assert_eq!(plan.messages().len(), 6);
+/// assert_eq!(plan.messages().len(), 6); // five turns and the question that is to be answered
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,8 @@ impl SlidingWindow {
     /// Begins with a user message: messages before the first user message that is kept are left out
     /// too. Default: off. Inside a turn, the turn's own user message counts as the start, even if
     /// it does not fit. [`Planner::start_on_user`](crate::Planner::start_on_user) applies to every
-    /// strategy, and sends that user message too.
+    /// strategy, and sends
+    /// the user message of that turn.
     pub fn start_on_user(mut self) -> Self {
         self.start_on_user = true;
         self
@@ -90,7 +91,8 @@ impl SlidingWindow {
     }
 }
 
-/// The first group from which on there are at most `count` messages in optional groups.
+/// The earliest group such that it and the groups after it have at most `count` messages that are
+/// not required.
 fn newest_messages(view: &View<'_>, count: usize) -> usize {
     let path = view.path();
     let mut left = count;
@@ -107,8 +109,10 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
     0
 }
 
-/// Where to cut a tail that shares the budget with `beside` tokens, not before `floor`: no cut if
-/// everything fits under the high mark; the last cut if what follows it fits; otherwise as early as
+/// The first group to keep, not before `floor`, when `beside` tokens of the budget are used already.
+///
+/// While the view holds its marks, this is the last cut. Otherwise: `floor` if everything from there
+/// on is under the high mark; the last cut if what follows it still is; else a new cut, as early as
 /// the low mark allows.
 pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
     let is_over = |from| view.is_over(beside + view.tokens(from..view.path().group_count()));
@@ -124,8 +128,8 @@ pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
     last.filter(|&last| !is_over(last)).unwrap_or(fresh)
 }
 
-/// Marks a cut that has moved and can stay. Without room between the marks, the next request would
-/// move it again.
+/// Records a cut that has moved, for the next request. Where the low mark is not below the high one,
+/// the next request would move it again, so it is not recorded.
 pub(super) fn mark_cut(view: &View<'_>, draft: Draft, cut: usize) -> Draft {
     let cannot_stay = view.budget().low >= view.budget().high || cut >= view.path().group_count();
     if cannot_stay || cut == view.mark(CUT).unwrap_or(0) { draft } else { draft.mark(CUT, cut) }

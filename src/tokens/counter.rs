@@ -91,19 +91,26 @@ count_through!(&C, Box<C>, Arc<C>);
 /// ```
 /// use turnwise::tokens::{CounterFn, TokenCounter};
 ///
-/// let words = CounterFn::new("words", |text| text.split_whitespace().count() as u64);
+/// let words = CounterFn::estimating("words", |text| text.split_whitespace().count() as u64);
 /// assert_eq!(words.count("two words").tokens, 2);
+/// assert!(!words.count("two words").exact);
 /// ```
 #[derive(Clone)]
 pub struct CounterFn<F> {
     id: Box<str>,
     count: F,
+    is_exact: bool,
 }
 
 impl<F: Fn(&str) -> u64 + Send + Sync> CounterFn<F> {
-    /// A counter with this name.
+    /// A counter with this name, of a tokenizer that counts what the server counts.
     pub fn new(id: &str, count: F) -> Self {
-        Self { id: id.into(), count }
+        Self { id: id.into(), count, is_exact: true }
+    }
+
+    /// A counter with this name that estimates: its counts are marked with `~`.
+    pub fn estimating(id: &str, count: F) -> Self {
+        Self { is_exact: false, ..Self::new(id, count) }
     }
 }
 
@@ -113,7 +120,7 @@ impl<F: Fn(&str) -> u64 + Send + Sync> TokenCounter for CounterFn<F> {
     }
 
     fn count(&self, text: &str) -> Count {
-        Count::exact((self.count)(text))
+        Count { tokens: (self.count)(text), exact: self.is_exact }
     }
 }
 

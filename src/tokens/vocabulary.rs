@@ -65,8 +65,7 @@ impl Vocabulary {
         if word.len() > LONGEST_WORD {
             return None;
         }
-        let is_token = |entry: &Entry| self.token(entry) == word;
-        if self.from(self.entries, word).first().is_some_and(is_token) {
+        if self.from(self.entries, word).first().is_some_and(|&entry| self.token(entry) == word) {
             return Some(1);
         }
         let mut ranks = FxHashMap::default();
@@ -82,7 +81,9 @@ impl Vocabulary {
         for end in 1..=text.len() {
             let beginning = &text[..end];
             entries = self.from(entries, beginning);
-            let Some(entry) = entries.first().filter(|entry| self.token(entry).starts_with(beginning)) else { return };
+            let Some(&entry) = entries.first().filter(|entry| self.token(**entry).starts_with(beginning)) else {
+                return;
+            };
             if self.token(entry) == beginning {
                 ranks.insert(beginning.to_vec(), rank(entry));
             }
@@ -91,16 +92,16 @@ impl Vocabulary {
 
     /// The entries from the first whose token is not before `text` on.
     fn from(&self, entries: &'static [Entry], text: &[u8]) -> &'static [Entry] {
-        &entries[entries.partition_point(|entry| self.token(entry) < text)..]
+        &entries[entries.partition_point(|&entry| self.token(entry) < text)..]
     }
 
-    fn token(&self, &[a, b, c, length, ..]: &Entry) -> &'static [u8] {
+    fn token(&self, [a, b, c, length, ..]: Entry) -> &'static [u8] {
         let start = u32::from_le_bytes([a, b, c, 0]) as usize;
         &self.bytes[start..start + usize::from(length)]
     }
 }
 
-fn rank(&[.., a, b, c]: &Entry) -> Rank {
+fn rank([.., a, b, c]: Entry) -> Rank {
     Rank::from_le_bytes([a, b, c, 0])
 }
 

@@ -190,6 +190,51 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Change {
+    /// All kinds, by the names that they have in JSON.
+    pub(crate) const KINDS: &'static [&'static str] = &[
+        "begun",
+        "item",
+        "leaf",
+        "purged",
+        "head",
+        "heads_forgotten",
+        "constrained",
+        "lifted",
+        "pinned",
+        "unpinned",
+        "summarized",
+        "expanded",
+        "summary_ids",
+        "marked",
+        "call_started",
+        "call_finished",
+        "call_forgotten",
+        "round_ended",
+        "metadata",
+        "model",
+        "tools",
+        "members",
+        "counted",
+        "embedded",
+        "spending",
+        "calibration",
+        "last_bill",
+    ];
+
+    /// Whether it states something as a whole, so that it makes an earlier one of its kind needless.
+    pub(crate) fn is_state(&self) -> bool {
+        matches!(
+            self,
+            Self::Metadata(_)
+                | Self::Model(_)
+                | Self::Tools(_)
+                | Self::Members { .. }
+                | Self::Spending(_)
+                | Self::Calibration(_)
+                | Self::LastBill(_)
+        )
+    }
+
     /// The kind, by the name that it has in JSON.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -259,25 +304,25 @@ fn unfit(what: &str, error: &Error) -> Error {
 }
 
 /// A transcript to which changes are made.
-struct Replay {
+pub(super) struct Replay {
     /// All but its record.
     file: Transcript,
     record: Advance,
 }
 
 impl Replay {
-    fn of(mut file: Transcript) -> Self {
+    pub(super) fn of(mut file: Transcript) -> Self {
         let record = Advance::of(std::mem::take(&mut file.conversation));
         Self { file, record }
     }
 
-    fn finish(mut self) -> Result<Transcript> {
+    pub(super) fn finish(mut self) -> Result<Transcript> {
         let conversation = self.record.finish()?;
         self.file.vectors.forget_purged(&conversation);
         Ok(Transcript { conversation, ..self.file })
     }
 
-    fn make(&mut self, change: Change) -> Result<()> {
+    pub(super) fn make(&mut self, change: Change) -> Result<()> {
         match change {
             Change::Begun { id, created_at, head } => {
                 self.record = Advance::begun(id, created_at, head)?;

@@ -6,58 +6,18 @@
 //! two programs waits and then sees what the other has written.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind as IoKind};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, ErrorKind as IoKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Transcript;
+use super::journal::{self, Chain};
+use super::known::{Known, Memory, Saved, Seen};
 use super::lock::{LOCK, Lock};
 use super::place::{FileRevision, Place, place};
-use super::replace::{Replacement, TEMPORARY, finish_interrupted, remove, sync_folder};
+use super::replace::{Failed, Replacement, TEMPORARY, finish_interrupted, remove, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
-
-/// The files that the owner of a conversation has read or saved, each with its content at that
-/// time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Known(BTreeMap<Place, FileRevision>);
-
-impl Known {
-    /// A file that held something, as [`revision`](Self::revision) has written it.
-    pub(crate) fn at(file: &TranscriptFile, revision: &str) -> Option<Self> {
-        Some(Self(BTreeMap::from([(file.place.clone(), FileRevision::read_from(revision)?)])))
-    }
-
-    /// What a file held when it was read or saved, as text; `None` where there was none.
-    pub(crate) fn revision(&self, file: &TranscriptFile) -> Option<String> {
-        self.0.get(&file.place)?.written()
-    }
-
-    /// Whether a file was read or saved.
-    pub(crate) fn has(&self, file: &TranscriptFile) -> bool {
-        self.0.contains_key(&file.place)
-    }
-}
-
-/// [`Known`] for a value that is saved through a shared reference. A copy keeps its own.
-#[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<Known>);
-
-impl Memory {
-    pub(super) fn of(known: Known) -> Self {
-        Self(Mutex::new(known))
-    }
-
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Clone for Memory {
-    fn clone(&self) -> Self {
-        Self::of(self.with(|known| known.clone()))
-    }
-}
 
 /// What a save may replace. A missing or empty file can always be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,57 +47,146 @@ impl TranscriptFile {
         Ok(Self { shown: file.to_owned(), place })
     }
 
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Reads a transcript and remembers what was read; `None` if the file is missing or empty.
     pub(crate) fn load(file: &Path) -> Result<Option<Transcript>> {
         // A pipe has no place that could be resolved, but it can be read.
         let store = Self::at(file).ok();
         let mut attempts = 0..3;
+        let mut lock = None;
         loop {
-            if let Some(store) = &store {
+            if let Some(store) = store.as_ref().filter(|_| lock.is_none()) {
                 store.finish_interrupted();
             }
-            let bytes = match fs::read(file) {
-                Ok(bytes) if bytes.is_empty() => return Ok(None),
-                Ok(bytes) => bytes,
-                Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
-                Err(e) => return Err(Error::io(format_args!("reading {}", file.display()), e)),
-            };
-            let read = Transcript::from_bytes(&bytes);
-            for warning in read.iter().flat_map(Transcript::warnings) {
-                tracing::warn!(file = %file.display(), "{warning}");
-            }
-            match (read, &store) {
-                (Ok(read), _) if read.is_log => return Ok(Some(read)),
-                (Ok(read), Some(store)) => {
-                    let known = BTreeMap::from([(store.place.clone(), FileRevision::of(&bytes))]);
-                    return Ok(Some(Transcript { known: Memory::of(Known(known)), ..read }));
+            match (Loaded::from(file), &store) {
+                (Ok(None), _) => return Ok(None),
+                // Another program may be writing the last save now. Where there is no lock to wait
+                // for, that save is left out.
+                (Ok(Some(read)), Some(store)) if read.is_torn && lock.is_none() => {
+                    lock = Some(Lock::take(&store.place).ok());
                 }
                 // Another program is writing it in place at the moment.
                 (Err(_), Some(store))
                     if store.place.beside(super::replace::WHOLE).exists() && attempts.next().is_some() => {}
-                (read, _) => return read.map(Some),
+                (Ok(Some(read)), store) => return Ok(Some(read.remembered(file, store.as_ref()))),
+                (Err(error), _) => return Err(error),
             }
         }
     }
 
-    /// Replaces the file completely or not at all, and remembers its new content.
-    pub(crate) fn save(&self, text: &str, known: &mut Known, replaces: Replaces) -> Result<()> {
+    /// Writes a conversation completely or not at all, and remembers the file's new content. To a
+    /// journal, what is new is added; with `anew`, it is written anew.
+    pub(crate) fn save(
+        &self,
+        transcript: &Transcript,
+        known: &mut Known,
+        replaces: Replaces,
+        anew: bool,
+    ) -> Result<()> {
         self.refuse_special()?;
         let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
         self.settle(known)?;
-        let expected = known.0.get(&self.place).copied();
-        let check = || self.check(expected, replaces);
-        check()?;
-        let done = Replacement::new(&self.place, text.as_bytes(), lock.is_held()).and_then(|new| new.put(check));
+        let seen = known.0.get(&self.place);
+        let expected = seen.map(|seen| seen.revision);
+        let now = self.check(expected, replaces)?;
+        let check = || self.check(expected, replaces).map(drop);
+        let done = if self.is_journal(now) {
+            let saved = seen.filter(|seen| seen.revision == now && !anew).and_then(|seen| seen.journal.as_deref());
+            match (now, saved) {
+                (FileRevision::Journal(end, chain), Some(saved)) => {
+                    self.add_to_journal(transcript, saved, (end, chain), &lock)
+                }
+                _ => self.begin_journal(transcript, &lock, check),
+            }
+        } else {
+            let text = transcript.to_json();
+            let written = Replacement::new(&self.place, text.as_bytes(), lock.is_held());
+            written.and_then(|new| new.put(check)).map(|()| FileRevision::of(text.as_bytes()).into())
+        };
         // Whatever failed, no other program has written the file meanwhile.
         let holds = match &done {
-            Ok(()) => Ok(FileRevision::of(text.as_bytes())),
-            Err(_) => self.revision(),
+            Ok(seen) => Some(seen.clone()),
+            Err(_) => self.revision().ok().filter(|now| Some(*now) != expected).map(Seen::from),
         };
-        if let Ok(holds) = holds {
+        if let Some(holds) = holds {
             known.0.insert(self.place.clone(), holds);
         }
-        done.map_err(|failed| failed.at(|e| self.failed(e)))
+        done.map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
+    }
+
+    /// Whether the file is saved as a journal: if it is one now, or is a new one with that name.
+    fn is_journal(&self, now: FileRevision) -> bool {
+        match now {
+            FileRevision::Journal(..) => true,
+            FileRevision::Content(..) => false,
+            FileRevision::Absent => {
+                self.shown.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+            }
+        }
+    }
+
+    /// Adds what is new to a journal that ends at `end`. Text that was removed for good must not
+    /// stay in it, so the journal is written anew then.
+    fn add_to_journal(
+        &self,
+        transcript: &Transcript,
+        saved: &Saved,
+        (end, chain): (u64, Chain),
+        lock: &Lock,
+    ) -> Result<Seen, Failed> {
+        let check = |seen: FileRevision| move || self.check(Some(seen), Replaces::Exactly).map(drop);
+        let changes = transcript.changes_since(&saved.file);
+        if changes.iter().any(journal::removes_text) {
+            return self.begin_journal(transcript, lock, check(FileRevision::Journal(end, chain)));
+        }
+        if lock.is_held() {
+            // Of a writer that was killed while it wrote the journal anew.
+            remove(&self.place.beside(TEMPORARY))?;
+        }
+        if changes.is_empty() {
+            return Ok(Seen::journal(transcript, (end, chain), saved.waste.clone()));
+        }
+        let mut lines = journal::Writer::after(chain, saved.waste.clone());
+        lines.save(&changes).map_err(Failed::Refused)?;
+        let (lines, chain, waste) = lines.finish();
+        let len = journal::append(&self.place, end, lines)?;
+        let is_wasteful = waste.is_much_of(len);
+        let seen = Seen::journal(transcript, (len, chain), waste);
+        if !is_wasteful {
+            return Ok(seen);
+        }
+        // The save is done, whatever comes of this.
+        Ok(self.begin_journal(transcript, lock, check(seen.revision)).unwrap_or_else(|failed| {
+            let error = failed.at(|e| self.failed(e));
+            tracing::warn!(file = %self.shown.display(), "the journal was not written anew: {error:?}");
+            match self.revision() {
+                Ok(now) if now != seen.revision => now.into(),
+                _ => seen,
+            }
+        }))
+    }
+
+    /// Writes a journal anew, and keeps a copy of one of an older version.
+    fn begin_journal(
+        &self,
+        transcript: &Transcript,
+        lock: &Lock,
+        check: impl Fn() -> Result<()>,
+    ) -> Result<Seen, Failed> {
+        let format = match File::open(self.place.path()) {
+            Ok(mut file) => journal::format_of(&mut file)?,
+            Err(e) if e.kind() == IoKind::NotFound => None,
+            Err(e) => return Err(e.into()),
+        };
+        if let Some(older) = format.filter(|format| *format < journal::FORMAT) {
+            journal::keep_copy(&self.place, older)?;
+        }
+        let (text, chain, waste) = journal::whole(transcript).map_err(Failed::Refused)?;
+        Replacement::new(&self.place, &text, lock.is_held())?.put(check)?;
+        Ok(Seen::journal(transcript, (text.len() as u64, chain), waste))
     }
 
     /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known in
@@ -146,8 +195,14 @@ impl TranscriptFile {
         self.refuse_special()?;
         let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
         self.settle(known)?;
-        self.check(known.0.get(&self.place).copied(), Replaces::Known)?;
-        Replacement::new(&self.place, b"", lock.is_held()).map(drop).map_err(|failed| failed.at(|e| self.failed(e)))
+        let expected = known.0.get(&self.place).map(|seen| seen.revision);
+        let opened = match self.check(expected, Replaces::Known)? {
+            FileRevision::Journal(..) => {
+                OpenOptions::new().append(true).open(self.place.path()).map(drop).map_err(Failed::from)
+            }
+            _ => Replacement::new(&self.place, b"", lock.is_held()).map(drop),
+        };
+        opened.map_err(|failed| failed.at(|e| self.failed(e)))
     }
 
     /// Removes the file, what a killed writer has left beside it, and its lock; whether the file was
@@ -158,6 +213,7 @@ impl TranscriptFile {
         let _lock = Lock::take(&self.place).map_err(failed)?;
         finish_interrupted(&self.place).map_err(failed)?;
         remove(&self.place.beside(TEMPORARY)).map_err(failed)?;
+        remove(&self.place.with_suffix(journal::TORN)).map_err(failed)?;
         let was_there = remove(&self.place.path()).map_err(failed)?;
         // Who waits for the lock notices that its file is gone, and makes another.
         remove(&self.place.beside(LOCK)).map_err(failed)?;
@@ -186,16 +242,16 @@ impl TranscriptFile {
         }
     }
 
-    /// As [`finish_interrupted`](Self::finish_interrupted), under the lock of a save.
+    /// Under the lock of a save, completes what a killed writer began to write in place, and sets
+    /// aside what one has left after the last save of a journal.
     fn settle(&self, known: &mut Known) -> Result<()> {
-        let torn = known.0.get(&self.place).copied();
         let mended = finish_interrupted(&self.place).map_err(|e| self.failed(e))?;
         if let Some((before, after)) = mended
-            && torn == Some(before)
+            && known.0.get(&self.place).is_some_and(|seen| seen.revision == before)
         {
-            known.0.insert(self.place.clone(), after);
+            known.0.insert(self.place.clone(), after.into());
         }
-        Ok(())
+        journal::set_torn_aside(&self.place).map_err(|e| self.failed(e))
     }
 
     /// The current content of the file.
@@ -210,11 +266,16 @@ impl TranscriptFile {
     }
 
     /// Refuses to replace what the caller has not seen, or what may be the only copy of something.
-    fn check(&self, expected: Option<FileRevision>, replaces: Replaces) -> Result<()> {
+    /// Returns what the file holds now.
+    fn check(&self, expected: Option<FileRevision>, replaces: Replaces) -> Result<FileRevision> {
         let now = self.revision()?;
+        self.compare(now, expected, replaces).map(|()| now)
+    }
+
+    fn compare(&self, now: FileRevision, expected: Option<FileRevision>, replaces: Replaces) -> Result<()> {
         let file = self.shown.display();
         match (now, expected, replaces) {
-            (FileRevision::Absent, Some(FileRevision::Content(..)), Replaces::Exactly) => {
+            (FileRevision::Absent, Some(expected), Replaces::Exactly) if expected != FileRevision::Absent => {
                 Err(Error::new(ErrorKind::Conflict, format!("{file} is gone since it was read or saved here")))
             }
             // Replacing a missing file loses nothing.
@@ -271,5 +332,57 @@ impl TranscriptFile {
                 Err(Error::new(ErrorKind::Damaged, detail).because(error))
             }
         }
+    }
+}
+
+/// A transcript with what its file held.
+struct Loaded {
+    file: Transcript,
+    revision: FileRevision,
+    /// The journal's waste, if it is a journal of the current version.
+    waste: Option<journal::Waste>,
+    /// Whether it is a journal whose last save was not finished.
+    is_torn: bool,
+}
+
+impl Loaded {
+    /// Reads a file; `None` if it is missing or empty.
+    fn from(path: &Path) -> Result<Option<Self>> {
+        let failed = |e| Error::io(format_args!("reading {}", path.display()), e);
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let mut bytes = Vec::new();
+        file.by_ref().take(journal::HEAD).read_to_end(&mut bytes).map_err(failed)?;
+        if journal::is_journal(&bytes) {
+            let source = BufReader::with_capacity(1 << 16, bytes.chain(file));
+            return journal::read(source).map(|journal| Some(Self::journal(journal)));
+        }
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let file = Transcript::from_bytes(&bytes)?;
+        Ok(Some(Self { file, revision: FileRevision::of(&bytes), waste: None, is_torn: false }))
+    }
+
+    fn journal(journal: journal::Journal) -> Self {
+        let revision = FileRevision::Journal(journal.end, journal.chain);
+        let waste = Some(journal.waste).filter(|_| journal.is_current);
+        Self { file: journal.file, revision, waste, is_torn: journal.is_torn }
+    }
+
+    /// The transcript, which knows the file now, with its warnings in the log.
+    fn remembered(self, path: &Path, store: Option<&TranscriptFile>) -> Transcript {
+        for warning in self.file.warnings() {
+            tracing::warn!(file = %path.display(), "{warning}");
+        }
+        let Some(store) = store.filter(|_| !self.file.is_log) else { return self.file };
+        let saved = self.waste.map(|waste| Arc::new(Saved { file: self.file.detached(), waste }));
+        let seen = Seen { revision: self.revision, journal: saved };
+        let known = BTreeMap::from([(store.place.clone(), seen)]);
+        Transcript { known: Memory::of(Known(known)), ..self.file }
     }
 }

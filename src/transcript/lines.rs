@@ -7,12 +7,12 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 
 use super::source::{Lines, Source};
-use super::{Transcript, log};
+use super::{Transcript, journal, log};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Reads the conversations of a file one after the other. The file is JSON Lines (one transcript,
 /// request body or array of messages per line), or a single such value over any number of lines. A
-/// log with one message per line is one conversation. The encoding is UTF-8, or UTF-16, which is
+/// log with one message per line is one conversation, and so is a journal. The encoding is UTF-8, or UTF-16, which is
 /// read at once.
 ///
 /// A line that cannot be read is an error with its place in the file, and reading continues after
@@ -69,7 +69,7 @@ impl<R: BufRead> Transcripts<R> {
     /// message.
     fn next_lines(&mut self) -> Result<Option<Lines>> {
         let Some(mut lines) = self.source.line()? else { return Ok(None) };
-        if self.is_first && (is_torn(lines.as_bytes()) || lines.text().is_ok_and(|text| log::is_log(text.as_str()))) {
+        if self.is_first && is_one_conversation(&lines) {
             self.source.add_rest(&mut lines)?;
             self.is_done = true;
         }
@@ -100,6 +100,12 @@ impl<R: BufRead> Transcripts<R> {
             _ => error,
         }
     }
+}
+
+/// Whether a file that begins with this line is one conversation over many lines.
+fn is_one_conversation(first: &Lines) -> bool {
+    let is_log = || first.text().is_ok_and(|text| log::is_log(text.as_str()));
+    journal::is_journal(first.as_bytes()) || is_torn(first.as_bytes()) || is_log()
 }
 
 /// Whether a text is the incomplete beginning of a JSON value.

@@ -7,6 +7,17 @@
 //! each message's hash and length, vectors of messages where there are any, the spending, and what
 //! bills have taught.
 //!
+//! # The journal
+//! A file whose name ends in `.jsonl` is begun as a journal: a save adds a line for each
+//! [`Change`] since the last one and writes nothing else, so that it takes as long after 100,000
+//! messages as after 100. A file that exists is recognised by its content, whatever its name: a
+//! journal stays a journal, and a document a document. What is left of a save that was not finished
+//! is reported by [`Warning::UnfinishedSave`] and moved to a file `.torn` beside the journal by the
+//! next save. A journal is written anew, in one step, when more than half of it is out of date and
+//! it is longer than 1 MB, on demand ([`Transcript::compact`]), and when text was removed for good
+//! ([`purge`](crate::Conversation::purge), [`redact`](Transcript::redact)).
+//!
+//! # Reading
 //! A request body, a bare array of messages, and a log with one message per line are read too, and
 //! so are JSON Lines of the first three ([`Transcripts`]). Files are UTF-8, or UTF-16 with a byte
 //! order mark; a save writes UTF-8. Half a character (a lone surrogate) is read as U+FFFD and
@@ -18,11 +29,14 @@ mod changes;
 mod damage;
 mod file;
 pub mod formats;
+mod journal;
+mod known;
 mod lines;
 mod lock;
 mod log;
 mod native;
 mod place;
+mod redact;
 mod replace;
 mod source;
 mod text;
@@ -48,8 +62,9 @@ use crate::vectors::Vectors;
 pub use crate::ledger::Counted;
 pub use change::Change;
 use damage::Place;
-use file::Memory;
-pub(crate) use file::{Known, Replaces, TranscriptFile};
+pub(crate) use file::{Replaces, TranscriptFile};
+pub(crate) use known::Known;
+use known::Memory;
 pub use lines::Transcripts;
 use text::Text;
 pub use warning::Warning;
@@ -59,6 +74,10 @@ pub const FORMAT: u64 = 1;
 
 /// The member of a file with its dialect. An older version keeps it like other unknown members.
 const WIRE_KEY: &str = "turnwise_dialect";
+
+/// The member of a file whose tool definitions are those of its last tool loop, which a message
+/// outside such a loop is not sent with.
+const LOOP_TOOLS_KEY: &str = "turnwise_loop_tools";
 
 /// Decodes the bytes of a file: UTF-8, or UTF-16 as PowerShell 5 writes it, and removes a byte
 /// order mark. Half a character (a lone surrogate) becomes U+FFFD.
@@ -124,8 +143,8 @@ impl Transcript {
         Self { conversation, ..Self::default() }
     }
 
-    /// Reads a transcript: the native form, a request body, an array of messages, or one message
-    /// per line.
+    /// Reads a transcript: the native form, a journal, a request body, an array of messages, or one
+    /// message per line.
     ///
     /// # Errors
     /// - [`ErrorKind::Damaged`], with line, column and byte, if the text is truncated or not JSON.
@@ -180,6 +199,20 @@ impl Transcript {
         }
     }
 
+    /// Whether the tool definitions are those of a tool loop, and not sent otherwise.
+    pub(crate) fn has_loop_tools(&self) -> bool {
+        self.extra.iter().any(|(key, value)| key == LOOP_TOOLS_KEY && value.as_str() == "true")
+    }
+
+    /// Sets the tool definitions, which are those of the manager or of a tool loop.
+    pub(crate) fn set_tools(&mut self, tools: Vec<Tool>, of_loop: bool) {
+        self.tools = tools;
+        if of_loop != self.has_loop_tools() {
+            self.extra.retain(|(key, _)| key != LOOP_TOOLS_KEY);
+            self.extra.extend(of_loop.then(|| (LOOP_TOOLS_KEY.to_owned(), true.into())));
+        }
+    }
+
     /// Sets the dialect that is saved with the conversation.
     pub fn set_dialect(&mut self, dialect: &Dialect) {
         let is_default = *dialect == Dialect::default();
@@ -216,7 +249,8 @@ impl Transcript {
 
     /// Saves the native form, completely or not at all, and remembers the file's new content. A
     /// request body or an array of messages is replaced by the native form, in UTF-8 whatever its
-    /// encoding was.
+    /// encoding was. A new file whose name ends in `.jsonl` becomes a
+    /// [journal](self#the-journal), and to a journal what is new is added.
     ///
     /// A file that this transcript was loaded from or saved to is replaced only if nobody else has
     /// changed it since: of two programs that load, change and save one file, the second gets
@@ -241,6 +275,17 @@ impl Transcript {
         self.known.with(|known| self.save_to(&TranscriptFile::at(file.as_ref())?, known, Replaces::KnownOrUnseen))
     }
 
+    /// As [`save`](Self::save), but a [journal](self#the-journal) is written anew, as short as it
+    /// can be. That happens on its own when a journal is longer than 1 MB and more than half of it
+    /// is out of date.
+    ///
+    /// # Errors
+    /// Those of [`save`](Self::save).
+    pub fn compact(&self, file: impl AsRef<Path>) -> Result<()> {
+        let file = TranscriptFile::at(file.as_ref())?;
+        self.known.with(|known| file.save(self, known, Replaces::KnownOrUnseen, true))
+    }
+
     /// As [`save`](Self::save), but overwrites what others have saved meanwhile: their version is
     /// lost.
     ///
@@ -260,13 +305,28 @@ impl Transcript {
         self.known.with(std::mem::take)
     }
 
-    /// A copy that shares nothing that changes, and knows of no file.
+    /// A copy that shares nothing that changes, and knows of no file. It may be made while the
+    /// files are locked that this transcript knows, for a save.
     pub(crate) fn detached(&self) -> Self {
-        Self { calibration: self.calibration.detached(), known: Memory::default(), ..self.clone() }
+        Self {
+            conversation: self.conversation.clone(),
+            ledger: self.ledger.clone(),
+            vectors: self.vectors.clone(),
+            spending: self.spending.clone(),
+            calibration: self.calibration.detached(),
+            last_bill: self.last_bill.clone(),
+            model: self.model.clone(),
+            tools: self.tools.clone(),
+            extra: self.extra.clone(),
+            keys: self.keys.clone(),
+            known: Memory::default(),
+            warnings: self.warnings.clone(),
+            is_log: self.is_log,
+        }
     }
 
     pub(crate) fn save_to(&self, file: &TranscriptFile, known: &mut Known, replaces: Replaces) -> Result<()> {
-        file.save(&self.to_json(), known, replaces)
+        file.save(self, known, replaces, false)
     }
 }
 

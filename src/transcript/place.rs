@@ -2,19 +2,24 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind as IoKind, Read};
+use std::io::{self, Cursor, ErrorKind as IoKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::journal::{Chain, Tail};
+
 /// The content of a file at some time, by length and hash. Neither time nor size nor inode number
-/// can distinguish two quick saves.
+/// can distinguish two quick saves. A journal has the hash of all its saves on its last line, so
+/// that the rest need not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileRevision {
     /// There was no file, or an empty one.
     Absent,
     /// Length and hash of the content.
     Content(u64, u128),
+    /// Length and last hash of a journal.
+    Journal(u64, Chain),
 }
 
 /// The place of a file: all links in its path are resolved, and its folder exists.
@@ -27,6 +32,13 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn path(&self) -> PathBuf {
         self.folder.join(&self.name)
+    }
+
+    /// The file beside it whose name is longer by a suffix.
+    pub(super) fn with_suffix(&self, suffix: &str) -> PathBuf {
+        let mut name = self.name.clone();
+        name.push(suffix);
+        self.folder.join(name)
     }
 
     /// A hidden file beside it, under the same name for every program that saves here.
@@ -48,21 +60,33 @@ impl FileRevision {
         match self {
             Self::Absent => None,
             Self::Content(len, hash) => Some(format!("{len}-{hash:032x}")),
+            Self::Journal(len, chain) => Some(format!("journal-{len}-{:032x}", chain.hash())),
         }
     }
 
     pub(super) fn read_from(revision: &str) -> Option<Self> {
-        let (len, hash) = revision.split_once('-')?;
-        Some(Self::Content(len.parse().ok()?, u128::from_str_radix(hash, 16).ok()?))
+        let journal = revision.strip_prefix("journal-");
+        let (len, hash) = journal.unwrap_or(revision).split_once('-')?;
+        let (len, hash) = (len.parse().ok()?, u128::from_str_radix(hash, 16).ok()?);
+        Some(match journal {
+            Some(_) => Self::Journal(len, Chain::of_hash(hash)),
+            None => Self::Content(len, hash),
+        })
     }
 
     pub(super) fn of(content: &[u8]) -> Self {
         let mut hash = Xxh3::new();
         hash.update(content);
-        Self::new(content.len() as u64, &hash)
+        // Reading from memory cannot fail.
+        let tail = Tail::read(&mut Cursor::new(content)).ok().flatten();
+        Self::of_journal(tail).unwrap_or_else(|| Self::new(content.len() as u64, &hash))
     }
 
     pub(super) fn read(file: &mut File) -> io::Result<Self> {
+        if let Some(journal) = Self::of_journal(Tail::read(file)?) {
+            return Ok(journal);
+        }
+        file.rewind()?;
         let mut hash = Xxh3::new();
         let mut len = 0;
         let mut block = vec![0; 1 << 16];
@@ -79,7 +103,12 @@ impl FileRevision {
         }
     }
 
-    pub(super) fn new(len: u64, hash: &Xxh3) -> Self {
+    /// A journal that ends in a whole save.
+    fn of_journal(tail: Option<Tail>) -> Option<Self> {
+        tail.filter(|tail| tail.torn == 0).map(|tail| Self::Journal(tail.end, tail.chain))
+    }
+
+    fn new(len: u64, hash: &Xxh3) -> Self {
         if len == 0 { Self::Absent } else { Self::Content(len, hash.digest128()) }
     }
 }

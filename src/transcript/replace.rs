@@ -187,8 +187,9 @@ fn new_file() -> OpenOptions {
     options
 }
 
+/// A new file that only its owner can read.
 #[cfg(unix)]
-fn for_owner() -> OpenOptions {
+pub(super) fn for_owner() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = new_file();
     options.mode(0o600);
@@ -196,7 +197,7 @@ fn for_owner() -> OpenOptions {
 }
 
 #[cfg(not(unix))]
-fn for_owner() -> OpenOptions {
+pub(super) fn for_owner() -> OpenOptions {
     new_file()
 }
 

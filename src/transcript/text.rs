@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Transcript, Warning, damage, log};
+use super::{Transcript, Warning, damage, journal, log};
 use crate::encoding::{Decoded, Encoding};
 use crate::error::{Error, ErrorKind, Position, Result};
 use crate::halves::mended;
@@ -46,6 +46,11 @@ impl<'a> Text<'a> {
         &self.decoded.text
     }
 
+    /// How many half characters decoding has replaced.
+    pub(super) fn half_characters(&self) -> usize {
+        self.decoded.halves
+    }
+
     pub(super) fn into_text(self) -> Cow<'a, str> {
         self.decoded.text
     }
@@ -60,6 +65,10 @@ impl<'a> Text<'a> {
 
     /// The conversation that the text holds.
     pub(super) fn read(&self) -> Result<Transcript> {
+        if journal::is_journal(self.as_str().as_bytes()) {
+            let journal = journal::read(self.as_str().as_bytes());
+            return journal.map(|journal| journal.file).map_err(|error| self.placed(error));
+        }
         self.read_with(super::parse)
     }
 

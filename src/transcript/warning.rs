@@ -26,6 +26,16 @@ pub enum Warning {
     /// The file has instructions in a member `system` beside `messages`, which chat completions do
     /// not have: they are kept in the file and neither counted nor sent.
     SystemMember,
+    /// A journal ends in a save that was not finished, as after a crash or when the disk was full.
+    /// It was never reported as saved. It is left out, and the next save moves it to a file
+    /// beside the journal, whose name ends in `.torn`.
+    #[non_exhaustive]
+    UnfinishedSave {
+        /// How long it is.
+        bytes: usize,
+        /// Where it begins.
+        from: Position,
+    },
     /// Messages have roles that chat completions do not have, such as `agent`. They are kept and
     /// sent unchanged, and most servers refuse them.
     #[non_exhaustive]
@@ -38,10 +48,10 @@ pub enum Warning {
 
 impl Warning {
     /// The warning about the roles of messages, if any is unknown.
-    pub(super) fn of_roles(messages: &[Message]) -> Option<Self> {
+    pub(super) fn of_roles<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Option<Self> {
         let mut seen = HashSet::new();
         let roles: Vec<(String, usize)> = messages
-            .iter()
+            .into_iter()
             .enumerate()
             .filter(|(_, message)| matches!(message.role(), Role::Other(_)))
             .map(|(index, message)| (message.role().as_str(), index))
@@ -76,6 +86,13 @@ impl fmt::Display for Warning {
                 write!(f, "{halves} (such as the escape \\ud83d without its other half) {verb} replaced by U+FFFD")?;
                 first.map_or(Ok(()), |first| write!(f, "; the first is at {first}"))
             }
+            Self::UnfinishedSave { bytes, from } => write!(
+                f,
+                "the journal ends in {} of a save that was not finished ({from}), as after a crash or when the disk \
+                 was full; it was never reported as saved and is left out, and the next save moves it to a file \
+                 `.torn` beside the journal",
+                counted(*bytes, "byte")
+            ),
             Self::UnknownRoles { roles } => {
                 write_roles(f, roles)?;
                 f.write_str(

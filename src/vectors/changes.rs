@@ -110,6 +110,12 @@ impl Vectors {
         Some(Embedded { by: self.by.to_string(), first: ItemId::from_index(first), vectors })
     }
 
+    /// The vectors of a conversation for another one with the same items, some of them changed.
+    /// Changed items have none.
+    pub(crate) fn carried_to(&self, own: &Conversation, other: &Conversation) -> Self {
+        Saved::of(self, own).restore(other)
+    }
+
     /// Takes vectors from a journal: of items that the conversation has.
     pub(crate) fn take(&mut self, conversation: &Conversation, embedded: Embedded) {
         let Embedded { by, first, vectors } = embedded;

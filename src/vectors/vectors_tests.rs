@@ -50,7 +50,8 @@ fn the_similarity_is_the_cosine_whatever_the_lengths() {
 
 #[test]
 fn what_has_no_direction_is_no_vector() {
-    for parts in [&[][..], &[0.0, 0.0], &[1.0, f32::NAN], &[f32::INFINITY], &[1.0; MOST_DIMENSIONS + 1]] {
+    let too_many = vec![1.0; MOST_DIMENSIONS + 1];
+    for parts in [&[][..], &[0.0, 0.0], &[1.0, f32::NAN], &[f32::INFINITY], &too_many] {
         assert_eq!(Vector::new(parts), None);
     }
 }

@@ -167,6 +167,9 @@ fn through_json(changes: Vec<Change>) -> Vec<Change> {
 fn all_changes_in_order_give_the_same_transcript_to_the_byte() {
     each_case(200, |case| {
         let (mut file, messages) = start(case);
+        let folder = tempfile::TempDir::new().unwrap();
+        let on_disk = folder.path().join("chat.jsonl");
+        file.save(&on_disk).unwrap();
         let mut journal = file.changes();
         let mut copy = Transcript::default();
         copy.apply(through_json(journal.clone())).unwrap();
@@ -189,6 +192,15 @@ fn all_changes_in_order_give_the_same_transcript_to_the_byte() {
             copy.apply(changes.clone()).unwrap();
             assert_eq!(copy.to_json(), file.to_json());
             journal.extend(changes);
+            file.save(&on_disk).unwrap();
+            let loaded = Transcript::load(&on_disk).unwrap();
+            assert_eq!(loaded.to_json(), file.to_json(), "the journal on the disk");
+            // Now and then the one that was loaded goes on.
+            if chance(&mut case.rng, 20) {
+                copy = loaded.clone();
+                file = loaded;
+                journal = file.changes();
+            }
         }
         let mut from_nothing = Transcript::default();
         from_nothing.apply(through_json(journal)).unwrap();

@@ -11,7 +11,7 @@ use crate::each_case;
 use crate::generate::{self, chance};
 use crate::plans::{budget, bytes, cost_of, words};
 
-const STRATEGIES: [&str; 25] = [
+const STRATEGIES: [&str; 26] = [
     "everything",
     "window",
     "window:messages=7",
@@ -34,6 +34,7 @@ const STRATEGIES: [&str; 25] = [
     "ladder:clear-tools/everything",
     "summarize",
     "summarize:tokens=20,role=user",
+    "summarize:tokens=20,role=user,recall=yes",
     "ladder:clear-tools:keep=1/summarize",
     "ladder:drop-reasoning/tools:keep=0",
     "ladder:recall:excerpts=40/summarize:tokens=30",

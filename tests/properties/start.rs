@@ -14,7 +14,7 @@ use crate::generate::{self, Talk, chance};
 use crate::judge::Input;
 use crate::plans::{budget, bytes, cost_of};
 
-const TRIMMING: [&str; 9] = [
+const TRIMMING: [&str; 10] = [
     "window",
     "window:messages=3",
     "window:turns=1,start=user",
@@ -24,6 +24,7 @@ const TRIMMING: [&str; 9] = [
     "tools:keep=1",
     "ladder",
     "summarize:tokens=20,role=assistant",
+    "summarize:tokens=20,recall=yes",
 ];
 
 /// Leaves out what it is told to by index, as a strategy from outside may.

@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 /// Fits saved conversations into a token budget, and explains what is sent and why.
 ///
 /// FILE is a transcript, a request body, an array of chat-completions messages, JSON Lines of
-/// these, or a log with one message per line; `-` is the standard input. Conversations in the
-/// formats of other programs and APIs are refused by name, with advice on how to convert them. Only
-/// `chat` and `replay --live` need an endpoint.
+/// these, a log with one message per line, or a file of another program or API that `turnwise
+/// formats` lists, such as an export of ChatGPT; `-` is the standard input. Only `chat` and `replay
+/// --live` need an endpoint.
 #[derive(Parser)]
 #[command(name = "turnwise", version, about, arg_required_else_help = true, infer_subcommands = true)]
 pub(crate) struct Cli {
@@ -61,6 +61,17 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  turnwise replay chat.json --budget 4000 > old.jsonl\n  \
                             turnwise replay chat.json --budget 4000 --diff old.jsonl")]
     Replay(Replay),
+    /// Converts conversations between the formats of programs and APIs
+    ///
+    /// The format of IN is recognised by its content. What OUT's format cannot say is reported on
+    /// the standard error.
+    #[command(after_help = "Examples:\n  turnwise convert conversations.json chats.jsonl\n  \
+                            turnwise convert chat.json chat.html\n  \
+                            turnwise convert chat.json body.json --to anthropic --strict")]
+    Convert(Convert),
+    /// Lists the formats that are read and written
+    #[command(after_help = "Example:\n  turnwise formats --json")]
+    Formats(Formats),
     /// Lists the known models, or prints everything known about one
     #[command(after_help = "Examples:\n  turnwise models\n  turnwise models gpt-4o")]
     Models(Models),
@@ -90,6 +101,45 @@ pub(crate) struct Input {
     /// For example --only 6 for the sixth line of a JSON Lines file.
     #[arg(long, value_name = "N|ID", global = true, allow_negative_numbers = true)]
     pub(crate) only: Option<String>,
+    /// Read the file as this format, which `turnwise formats` lists [default: recognised by its
+    /// content]
+    ///
+    /// For example --from anthropic.
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub(crate) from: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// The file to read; `-` is the standard input
+    #[arg(value_name = "IN")]
+    pub(crate) source: PathBuf,
+    /// The file to write; `-` is the standard output
+    ///
+    /// Several conversations are written one per line.
+    #[arg(value_name = "OUT")]
+    pub(crate) target: PathBuf,
+    /// The format to write, which `turnwise formats` lists [default: by the ending of OUT: markdown
+    /// for .md, html for .html, native for any other]
+    ///
+    /// For example --to anthropic.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: Option<String>,
+    /// Fail, and write no file, if anything is changed or not carried over
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) input: Input,
+}
+
+#[derive(Args)]
+pub(crate) struct Formats {
+    /// Print JSON, one line for each format
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

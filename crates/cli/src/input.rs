@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use turnwise::conversation::Summary;
 use turnwise::plan::Extras;
-use turnwise::transcript::Transcripts;
 use turnwise::{ChatCost, Conversation, Dialect, Models, Planner, TokenBudget, Transcript, transcript};
+use turnwise_formats::{Format, Imports, Report};
 
 use crate::args;
 use crate::dialects::dialect_of;
@@ -35,7 +35,11 @@ fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item =
     let mut last = 0;
     let mut warned = 0;
     let mut newest = 0;
-    let mut all = files.iter().enumerate().flat_map(|(index, file)| of_file(file).map(move |read| (index, read)));
+    let from = input.from.clone();
+    let mut all = files
+        .iter()
+        .enumerate()
+        .flat_map(move |(index, file)| of_file(file, from.as_deref()).map(move |read| (index, read)));
     std::iter::from_fn(move || {
         let next = match &only {
             None => all.next(),
@@ -84,22 +88,73 @@ pub(crate) fn warn(loaded: &Loaded, is_said: bool) -> bool {
     !loaded.file.warnings().is_empty()
 }
 
-/// The conversations of a file, numbered from 1; 0 is a file that cannot be opened.
-fn of_file(path: &Path) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)> + '_> {
-    let reader: Box<dyn BufRead> = match path.to_str() {
-        Some("-") => Box::new(stdin().lock()),
-        _ => match File::open(path) {
-            Ok(file) => Box::new(BufReader::new(file)),
-            Err(e) => return Box::new(std::iter::once((0, Err(Failure::Failed(format!("{}: {e}", path.display())))))),
-        },
+/// The conversations of a file, numbered from 1; 0 is a file that cannot be opened. What the file
+/// is, and what was not carried over, is reported at its end.
+fn of_file<'a>(path: &'a Path, from: Option<&str>) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)> + 'a> {
+    let once = |number, failure| Box::new(std::iter::once((number, Err(failure))));
+    let imports = match open(path) {
+        Ok(reader) => imports(path, reader, from),
+        Err(failure) => return once(0, failure),
     };
-    Box::new((1..).zip(Transcripts::new(reader)).map(move |(number, read)| {
+    let mut imports = match imports {
+        Ok(imports) => imports,
+        Err(failure) => return once(1, failure),
+    };
+    let mut number = 0;
+    let mut is_told = false;
+    Box::new(std::iter::from_fn(move || {
+        let Some(read) = imports.next() else {
+            if !std::mem::replace(&mut is_told, true) {
+                tell(path, imports.format(), imports.count_read(), imports.report());
+            }
+            return None;
+        };
+        number += 1;
         let named = |file| {
             let name = id(&file).unwrap_or_else(|| format!("{}, conversation {number}", path.display()));
             Loaded { name, file }
         };
-        (number, read.map(named).map_err(|error| Failure::from(error).within(path.display())))
+        let read = read.map(|import| named(import.transcript));
+        Some((number, read.map_err(|error| Failure::from(error).within(path.display()))))
     }))
+}
+
+/// A file, or the standard input for `-`.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    match path.to_str() {
+        Some("-") => Ok(Box::new(stdin().lock())),
+        _ => match File::open(path) {
+            Ok(file) => Ok(Box::new(BufReader::with_capacity(128 * 1024, file))),
+            Err(e) => Err(Failure::Failed(format!("{}: {e}", path.display()))),
+        },
+    }
+}
+
+/// The conversations of a file in the format `from`, or in the one that is recognised.
+pub(crate) fn imports<R: BufRead>(path: &Path, reader: R, from: Option<&str>) -> Result<Imports<R>> {
+    let from = from.map(|name| format("--from", name)).transpose()?;
+    Imports::new(reader, from).map_err(|error| Failure::from(error).within(path.display()))
+}
+
+/// The format that an option names.
+pub(crate) fn format(option: &str, name: &str) -> Result<&'static dyn Format> {
+    turnwise_formats::format(name).map_err(|error| Failure::usage(format!("{option}: {}", error.detail())))
+}
+
+/// Reports what a file is that another program has written, and what was not carried over.
+pub(crate) fn tell(path: &Path, format: &dyn Format, count: usize, report: &Report) {
+    let path = path.display().to_string();
+    if !is_own(format) && count > 0 {
+        failure::warn(&path, format_args!("{}, {}", format.title(), counted(count, "conversation")));
+    }
+    for line in report.to_string().lines() {
+        failure::warn(&path, line);
+    }
+}
+
+/// Whether the library itself reads a format: nothing is to be told of it.
+pub(crate) fn is_own(format: &dyn Format) -> bool {
+    turnwise_formats::OWN.iter().any(|own| *own == format.name())
 }
 
 /// A file as text; `-` is the standard input.
@@ -190,8 +245,10 @@ pub(crate) fn for_each(
     }
 }
 
-fn id(file: &Transcript) -> Option<String> {
-    file.extra.iter().find(|(key, _)| key == "id").and_then(|(_, id)| id.parse().ok())
+/// The id that a file gives its conversation.
+pub(crate) fn id(file: &Transcript) -> Option<String> {
+    let stated = file.extra.iter().find(|(key, _)| key == "id").and_then(|(_, id)| id.parse().ok());
+    stated.or_else(|| turnwise_formats::id(file))
 }
 
 /// Adds the constraints of the command line to a conversation.

@@ -4,9 +4,11 @@ mod args;
 #[cfg(feature = "openai")]
 mod chat;
 mod compare;
+mod convert;
 mod count;
 mod dialects;
 mod failure;
+mod formats;
 mod input;
 #[cfg(feature = "openai")]
 mod live;
@@ -51,6 +53,8 @@ fn run(cli: &Cli) -> failure::Result<()> {
         Command::Count(args) => count::run(args, models),
         Command::Show(args) => show::run(args),
         Command::Replay(args) => replay::run(args, models),
+        Command::Convert(args) => convert::run(args),
+        Command::Formats(args) => formats::run(args),
         Command::Models(args) => models::run(args, models),
         Command::Strategies(args) => strategies::run(args),
         Command::Dialects(args) => dialects::run(args),

@@ -62,7 +62,9 @@ pub(crate) fn trim(args: &args::Trim, models: &Models) -> Result<()> {
 /// The request of a plan, with the other members of the file's body added.
 fn whole_body(plan: &Plan, file: &Transcript) -> ChatRequest {
     let mut request = plan.request();
-    let of_file: Params = file.extra.iter().cloned().collect();
+    // Members of our own, such as what an import has kept, are no parameters.
+    let others = file.extra.iter().filter(|(key, _)| !key.starts_with("turnwise_"));
+    let of_file: Params = others.cloned().collect();
     request.params = of_file.and(&request.params);
     request
 }

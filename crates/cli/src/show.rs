@@ -43,7 +43,7 @@ fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
     for (key, value) in file.conversation.metadata().iter() {
         writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), clean(value))?;
     }
-    for (key, value) in file.extra.iter().filter(|(key, _)| key != "id") {
+    for (key, value) in file.extra.iter().filter(|(key, _)| key != "id" && key != turnwise_formats::ORIGIN) {
         writeln!(out, "{DIM}{}: {}{DIM:#}", clean(key), preview(value.as_str(), 80))?;
     }
     Ok(())

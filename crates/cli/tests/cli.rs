@@ -3,6 +3,8 @@
 
 #[path = "cli/calls.rs"]
 mod calls;
+#[path = "cli/convert.rs"]
+mod convert;
 #[path = "cli/deceiving.rs"]
 mod deceiving;
 #[path = "cli/dialects.rs"]

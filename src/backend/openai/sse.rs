@@ -2,19 +2,20 @@
 //!
 //! The format is that of <https://html.spec.whatwg.org/multipage/server-sent-events.html>, with one
 //! addition: llama.cpp writes failures in a field `error`, where others write `data`. Existing
-//! crates provide neither that field nor the bytes that are left when a stream breaks off.
+//! crates support neither that field nor returning what is left when a stream breaks off. Sizes are
+//! limited by the caller (`reading.rs`).
 
 /// One event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
-    /// Whether the event is named as an error.
+    /// Whether it is named `error`, or has a field `error`.
     pub(super) is_error: bool,
     /// Its data, lines joined by newlines.
     pub(super) data: Vec<u8>,
 }
 
 impl Event {
-    /// Whether its data is complete for a chunk: JSON, or the word for the end.
+    /// Whether its data is a complete chunk: valid JSON, or `[DONE]`.
     pub(super) fn is_whole(&self) -> bool {
         let data = self.data.trim_ascii();
         data == b"[DONE]" || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
@@ -25,18 +26,20 @@ impl Event {
 #[derive(Debug, Default)]
 pub(super) struct Events {
     buffer: Vec<u8>,
-    /// The start of the first line that was not parsed.
+    /// The start of the first line that is not parsed yet.
     start: usize,
-    /// Where to continue the search for its end; the bytes before have none.
+    /// Where to go on looking for the end of that line: there is none in `start..searched`.
     searched: usize,
+    /// Whether a line was read: only the first one may begin with a byte order mark.
     has_begun: bool,
     /// Whether the last line ended with `\r`, so that a following `\n` belongs to it.
     after_return: bool,
     event: Event,
+    /// Whether `event` has a line of data, which may be empty.
     has_data: bool,
 }
 
-/// A line's value of at least this many bytes is moved out of the buffer instead of copied.
+/// Values of at least this many bytes are moved out of the buffer, not copied.
 const LONG: usize = 64 * 1024;
 
 impl Events {
@@ -58,7 +61,8 @@ impl Events {
         while let Some(end) = self.line_end() {
             let line = self.start..end;
             self.after_return = self.buffer[end] == b'\r';
-            (self.start, self.searched) = (end + 1, end + 1);
+            self.start = end + 1;
+            self.searched = self.start;
             if line.is_empty() {
                 if let Some(event) = self.take() {
                     return Some(event);
@@ -70,11 +74,12 @@ impl Events {
         None
     }
 
-    /// The rest at the end of the bytes: an event without its closing line, or part of one.
+    /// What is left when the stream has ended: an event without its closing line, or part of one.
     pub(super) fn rest(&mut self) -> Option<Event> {
         if self.start < self.buffer.len() {
             let line = self.start..self.buffer.len();
-            (self.start, self.searched) = (line.end, line.end);
+            self.start = line.end;
+            self.searched = line.end;
             self.read_line(line);
         }
         self.take()
@@ -93,18 +98,21 @@ impl Events {
 
     fn read_line(&mut self, place: std::ops::Range<usize>) {
         let mut line = &self.buffer[place.clone()];
-        if !std::mem::replace(&mut self.has_begun, true) {
+        if !self.has_begun {
+            self.has_begun = true;
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         }
         let colon = line.iter().position(|&byte| byte == b':');
         let (field, value) = colon.map_or((line, &[][..]), |at| (&line[..at], &line[at + 1..]));
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
-            b"event" => self.event.is_error = value == b"error",
+            b"event" => self.event.is_error |= value == b"error",
             b"data" | b"error" => {
                 self.event.is_error |= field == b"error";
                 let length = value.len();
-                if std::mem::replace(&mut self.has_data, true) {
+                let is_first = !self.has_data;
+                self.has_data = true;
+                if !is_first {
                     self.event.data.push(b'\n');
                     self.event.data.extend_from_slice(value);
                 } else if length < LONG {
@@ -118,7 +126,8 @@ impl Events {
         }
     }
 
-    /// Removes parsed bytes from the buffer, with everything before them.
+    /// Removes `place` from the buffer, with everything before it, which must be parsed already
+    /// (`place.end <= self.start`).
     fn cut_out(&mut self, place: std::ops::Range<usize>) -> Vec<u8> {
         let rest = self.buffer.split_off(place.end);
         let mut bytes = std::mem::replace(&mut self.buffer, rest);

@@ -175,6 +175,11 @@ impl<'a> Selection<'a> {
         Self { view, start, excerpts: BTreeMap::new(), room }
     }
 
+    /// All groups from `start` on, and so much room for others.
+    pub(super) fn from(view: &'a View<'a>, start: usize, room: u64) -> Self {
+        Self { view, start, excerpts: BTreeMap::new(), room }
+    }
+
     /// Adds the first piece of each long message before the newest groups, while these have at most
     /// `share` tokens.
     pub(super) fn add_heads(&mut self, texts: &mut Texts<'_>, share: u64) {

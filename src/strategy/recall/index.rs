@@ -2,9 +2,11 @@
 //! a time.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde_json::Value;
 
+use super::dates::{Day, day_of, days_named};
 use super::terms::{Key, Stem, Words};
 use crate::conversation::{Item, Path, Stamp};
 use crate::message::Message;
@@ -23,6 +25,10 @@ pub(super) struct Index {
     length: u64,
     /// A buffer for the terms of the group that is being added.
     found: Vec<u32>,
+    /// The days of the first groups: of those that a question with a date has looked at.
+    days: Vec<Day>,
+    /// The days that their texts name, by group.
+    named: Vec<(usize, Range<Day>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +71,8 @@ impl Index {
             terms: Vec::new(),
             length: 0,
             found: Vec::new(),
+            days: Vec::new(),
+            named: Vec::new(),
         }
     }
 
@@ -125,6 +133,8 @@ impl Index {
 
     fn pop(&mut self) {
         let Some(last) = self.groups.pop() else { return };
+        self.days.truncate(self.groups.len());
+        self.named.truncate(self.named.partition_point(|(group, _)| *group < self.groups.len()));
         self.length -= u64::from(last.length);
         let start = self.groups.last().map_or(0, |before| before.end);
         // Terms are numbered in the order of appearance, so those that only this group has are the
@@ -137,6 +147,30 @@ impl Index {
                 self.terms.pop();
             }
         }
+    }
+
+    /// The groups before `end` that were said on one of these days or name one of them, in order.
+    /// None if all were recorded on one day, as in a conversation that was imported without times.
+    /// Days are read when a question first asks for them.
+    pub(super) fn groups_on(&mut self, path: Path<'_>, end: usize, days: &[Range<Day>]) -> Vec<usize> {
+        let day = |group: usize| path.group(group).items().next().map_or(0, |item| day_of(item.created_at()));
+        if end == 0 || day(0) == day(end - 1) {
+            return Vec::new();
+        }
+        for group in self.days.len()..end {
+            let day = day(group);
+            let named = path.group(group).messages().flat_map(|message| days_named(&message.text(), day, day));
+            self.named.extend(named.map(|days| (group, days)));
+            self.days.push(day);
+        }
+        let is_asked = |day: &Day| days.iter().any(|days| days.contains(day));
+        let said = (0..end).filter(|&group| is_asked(&self.days[group]));
+        let overlaps = |named: &Range<Day>| days.iter().any(|days| days.start < named.end && named.start < days.end);
+        let named = self.named.iter().filter(|(group, named)| *group < end && overlaps(named)).map(|(group, _)| *group);
+        let mut groups: Vec<usize> = said.chain(named).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
     }
 
     /// The number of groups.
@@ -196,7 +230,7 @@ fn each_text(value: &Value, take: &mut impl FnMut(&str)) {
 }
 
 /// A count in four bytes; more groups or words do not fit into memory.
-fn narrow(count: usize) -> u32 {
+pub(super) fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 

@@ -2,7 +2,7 @@
 //! words and vectors together.
 
 use super::View;
-use super::query::{ENOUGH, Query};
+use super::query::{ENOUGH, Lender, Query};
 use crate::vectors::{Vector, text_of};
 
 /// Binary digits after the point of a standard score.
@@ -11,9 +11,6 @@ const DIGITS: u32 = 12;
 const SPARE: u32 = 8;
 /// Scores by words are far below this, which leaves room for the digits.
 const MOST: i64 = 1 << 40;
-/// A group is worth its score for its tokens and so many more, which is what the messages around it
-/// may cost. Of two with equal scores, the shorter is not much better if both are short.
-const PRICE: u64 = 128;
 
 /// The scores of all groups for a question that has a vector.
 ///
@@ -40,14 +37,15 @@ impl Meaning {
         Some(Self { words: standard(&words), vectors: standard(&smoothed(&centered(&similar))) })
     }
 
-    /// What a group with so many tokens is worth; `None` if it is no better than the mean.
-    pub(super) fn worth(&self, group: usize, tokens: u64) -> Option<u64> {
-        let score = u64::try_from(self.words[group] + self.vectors[group]).ok().filter(|score| *score > 0)?;
-        Some((score << 24) / tokens.saturating_add(PRICE))
+    /// The groups that are better than the mean, in order, with their scores.
+    pub(super) fn scores(&self) -> Vec<(usize, u64)> {
+        let sums = self.words.iter().zip(&self.vectors).map(|(words, vectors)| words + vectors);
+        let positive = |(group, sum)| Some((group, u64::try_from(sum).ok().filter(|sum| *sum > 0)?));
+        sums.enumerate().filter_map(positive).collect()
     }
 
     /// Whether its vector says more for a group than its words.
-    pub(super) fn found(&self, group: usize) -> bool {
+    pub(super) fn has_found(&self, group: usize) -> bool {
         self.vectors[group] > self.words[group]
     }
 }
@@ -59,7 +57,7 @@ pub(super) fn missing(view: &View<'_>, query: &Query) -> Vec<usize> {
         let asked = view.path().group(*group).items().next();
         asked.is_some_and(|item| view.vectors().get(item).is_none() && !text_of(item.message(), 1).is_empty())
     };
-    let asked = query.asked.into_iter().chain(query.lenders.iter().copied());
+    let asked = query.asked.into_iter().chain(query.lenders.iter().map(|lender| lender.group));
     asked.filter(|_| !view.vectors().is_empty()).filter(is_missing).collect()
 }
 
@@ -73,26 +71,27 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// The question and, if it has few words and borrows others, the messages that lend them. The
     /// fewer words it has, known to the conversation or not, the less its own vector says: half a
-    /// weight goes to the lenders together for each word that is missing.
+    /// weight goes to the lenders together for each word that is missing, divided among them as
+    /// their words are.
     fn of(view: &'a View<'a>, query: &'a Query) -> Option<Self> {
         let known = |group: usize| view.vectors().get(view.path().group(group).items().next()?);
         let question = known(query.asked?)?;
-        let own = i64::try_from(query.said.min(ENOUGH)).unwrap_or_default();
-        let lent = i64::try_from(ENOUGH).unwrap_or_default() - own;
-        let lenders = query.lenders.iter().filter(|_| lent > 0).filter_map(|&lender| known(lender));
-        let mut vectors: Vec<(&Vector, i64)> = lenders.map(|vector| (vector, lent)).collect();
-        let question_weight = match i64::try_from(vectors.len()).unwrap_or_default() {
-            0 => 1,
-            lenders => 2 * own * lenders,
-        };
-        vectors.push((question, question_weight));
+        let own = i64::try_from((2 * query.said as u64).min(ENOUGH)).unwrap_or_default();
+        let enough = i64::try_from(ENOUGH).unwrap_or_default();
+        let lent = |lender: &Lender| Some((known(lender.group)?, i64::try_from(lender.says).ok()?));
+        let mut vectors: Vec<(&Vector, i64)> = query.lenders.iter().filter_map(lent).collect();
+        let all_lent: i64 = vectors.iter().map(|(_, says)| says).sum();
+        for (_, weight) in &mut vectors {
+            *weight *= enough - own;
+        }
+        vectors.push((question, if all_lent * (enough - own) == 0 { 1 } else { 2 * own * all_lent }));
         Some(Self { view, query, vectors })
     }
 
     /// The similarity of a group: that of its nearest message. `None` for what is asked, which is no
     /// answer to itself, and where no message has a vector.
     fn similarity(&self, group: usize) -> Option<i64> {
-        if self.query.asked == Some(group) || self.query.lenders.contains(&group) {
+        if self.query.asked == Some(group) || self.query.has_lent(group) {
             return None;
         }
         let of_vector = |vector: &Vector| -> i64 {

@@ -1,6 +1,7 @@
 //! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own groups and,
 //! where there are any, by vectors.
 
+mod dates;
 mod excerpts;
 mod index;
 mod meaning;
@@ -15,7 +16,7 @@ use std::collections::BinaryHeap;
 use super::options::{FREE, Listed, Options, Reader, invalid};
 use crate::error::{Error, Result};
 use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
-use excerpts::{Segments, Selection};
+use excerpts::{Segments, Selection, Texts};
 use index::Index;
 use meaning::Meaning;
 use query::Query;
@@ -24,7 +25,8 @@ use terms::Stem;
 
 /// Keeps the groups that share words with the user message to be answered, and the newest groups: a
 /// part of the room is always reserved for these, and they get what remains. A question that says
-/// little on its own ("And what was it?") is looked up with words of the user messages before it.
+/// little on its own ("And what was it?") is looked up with words of the user messages before it. A
+/// question that names a day, month or year (`7 May`, `last Tuesday`) finds what was recorded then.
 /// If a question shares no word with the conversation, the newest groups are sent.
 ///
 /// Where messages have [vectors](crate::vectors::Vectors), which a manager with an
@@ -67,6 +69,11 @@ pub struct Recall {
 const TAIL: u8 = 26;
 /// The percentage for passages of the room left beside the newest groups.
 const EXCERPTS: u8 = 10;
+
+/// Messages are short if groups have so many tokens or fewer on average.
+const SHORT: u64 = 64;
+/// What is added to the tokens of short messages before a score is divided by them.
+const BESIDE: u64 = 128;
 
 impl Default for Recall {
     fn default() -> Self {
@@ -130,18 +137,19 @@ fn worth(score: u128, tokens: u64) -> u64 {
     u64::try_from((score << 16) / u128::from(root)).unwrap_or(u64::MAX)
 }
 
-/// A group that may be kept, unless it is sent already or is worth nothing for its tokens.
-fn candidate(
-    view: &View<'_>,
-    sent: &Selection<'_>,
-    group: usize,
-    worth: impl FnOnce(u64) -> Option<u64>,
-) -> Option<Candidate> {
-    let price = sent.price(group).filter(|_| view.is_optional(group))?;
-    Some(Candidate { worth: worth(view.tokens(group..group + 1))?, group, price })
+/// A score for the tokens of a message and [`BESIDE`] more. Where messages are short, half a thought
+/// of five tokens is not worth four times as much as the thought of a hundred.
+fn worth_of_short(score: u128, tokens: u64) -> u64 {
+    u64::try_from((score << 16) / u128::from(tokens.saturating_add(BESIDE))).unwrap_or(u64::MAX)
 }
 
-fn percent(of: u64, percent: u8) -> u64 {
+/// Whether a conversation is a chat of short messages.
+fn are_short(view: &View<'_>) -> bool {
+    let groups = view.path().group_count();
+    view.tokens(0..groups) <= SHORT.saturating_mul(groups as u64)
+}
+
+pub(super) fn percent(of: u64, percent: u8) -> u64 {
     u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(of)
 }
 
@@ -229,6 +237,50 @@ impl Recall {
     }
 }
 
+impl Recall {
+    /// What is sent of the groups before `start` in so much room, when all groups from `start` on
+    /// are sent.
+    pub(super) fn before(self, view: &View<'_>, cache: &mut StrategyCache, start: usize, room: u64) -> Draft {
+        self.select(view, cache, |_| Selection::from(view, start, room))
+    }
+
+    /// Adds the best candidates to what is sent in any case.
+    fn select<'a>(
+        self,
+        view: &'a View<'a>,
+        cache: &mut StrategyCache,
+        given: impl FnOnce(&mut Texts<'_>) -> Selection<'a>,
+    ) -> Draft {
+        let Cache { index, scores, cuts } = cache.get();
+        index.update(view.path(), self.stem);
+        let turn = view.newest().and_then(|newest| view.path().turn_of(newest));
+        let query = Query::of(view.path(), turn, index);
+        let scored = scores.of(index, &query);
+        let mut texts = cuts.texts(view, index, self.stem);
+        let mut sent = given(&mut texts);
+        sent.add_passages(&mut texts, &query, &scored, self.excerpts);
+        let meaning = Meaning::of(view, &query, &scored);
+        let scored = meaning.as_ref().map_or(scored, Meaning::scores);
+        let worth = if are_short(view) { worth_of_short } else { worth };
+        let candidates = scored.into_iter().filter_map(|(group, score)| {
+            let price = sent.price(group).filter(|_| view.is_optional(group))?;
+            let worth = worth(u128::from(score), view.tokens(group..group + 1));
+            Some(Candidate { worth, group, price })
+        });
+        let mut chosen = choose(candidates.collect(), &mut sent.room);
+        sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
+        let leads = leads(view, &chosen, &mut sent);
+        chosen.splice(0..0, leads);
+        sent.lengthen(&chosen);
+        let why = |group| match &meaning {
+            Some(meaning) if meaning.has_found(group) => Reason::Meaning,
+            _ => Reason::Recalled,
+        };
+        let draft = draft(&chosen, leads, sent, why);
+        meaning::missing(view, &query).into_iter().fold(draft, Draft::request_vector)
+    }
+}
+
 impl Strategy for Recall {
     fn spec(&self) -> Cow<'static, str> {
         let excerpts = match self.excerpts {
@@ -244,42 +296,12 @@ impl Strategy for Recall {
         if view.is_holding() || !view.needs_trim() {
             return Ok(Draft::keep_all());
         }
-        let Cache { index, scores, cuts } = cache.get();
-        index.update(view.path(), self.stem);
-        let turn = view.newest().and_then(|newest| view.path().turn_of(newest));
-        let query = Query::of(view.path(), turn, index);
-        let scored = scores.of(index, &query);
-        let mut texts = cuts.texts(view, index, self.stem);
-        let room = view.budget().high.saturating_sub(view.required_tokens());
-        let mut sent = Selection::tail(view, room, percent(room, self.tail));
-        sent.add_heads(&mut texts, percent(room, self.excerpts.min(self.tail)));
-        sent.add_passages(&mut texts, &query, &scored, self.excerpts);
-        let meaning = Meaning::of(view, &query, &scored);
-        let candidates = match &meaning {
-            None => {
-                let by_words = scored.into_iter().map(|(group, score)| {
-                    candidate(view, &sent, group, |tokens| Some(worth(u128::from(score), tokens)))
-                });
-                by_words.flatten().collect()
-            }
-            Some(meaning) => {
-                let groups = 0..view.path().group_count();
-                groups
-                    .filter_map(|group| candidate(view, &sent, group, |tokens| meaning.worth(group, tokens)))
-                    .collect()
-            }
-        };
-        let mut chosen = choose(candidates, &mut sent.room);
-        sent.excerpts.retain(|group, _| chosen.binary_search(group).is_err());
-        let leads = leads(view, &chosen, &mut sent);
-        chosen.splice(0..0, leads);
-        sent.lengthen(&chosen);
-        let why = |group| match &meaning {
-            Some(meaning) if meaning.found(group) => Reason::Meaning,
-            _ => Reason::Recalled,
-        };
-        let draft = draft(&chosen, leads, sent, why);
-        Ok(meaning::missing(view, &query).into_iter().fold(draft, Draft::request_vector))
+        Ok(self.select(view, cache, |texts| {
+            let room = view.budget().high.saturating_sub(view.required_tokens());
+            let mut sent = Selection::tail(view, room, percent(room, self.tail));
+            sent.add_heads(texts, percent(room, self.excerpts.min(self.tail)));
+            sent
+        }))
     }
 }
 

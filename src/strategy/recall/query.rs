@@ -1,5 +1,6 @@
 //! `Query`: the words that are asked for.
 
+use super::dates::{day_of, days_named};
 use super::index::Index;
 use super::terms::Key;
 use crate::conversation::Path;
@@ -7,10 +8,15 @@ use crate::message::Message;
 
 /// The weight of a word of the question itself; weights are in eighths.
 pub(super) const WHOLE: u64 = 8;
-/// A question with this many words known to the conversation needs no help.
-pub(super) const ENOUGH: usize = 4;
-/// How many earlier user messages lend words to a question that has fewer.
-const MOST_LENDERS: usize = 3;
+/// A question that says this much needs no help. A word says 2, and a common one 1.
+pub(super) const ENOUGH: u64 = 8;
+/// A word is common if more of the groups hold it than this percentage, and more than
+/// [`FEW`].
+const COMMON_PERCENT: usize = 2;
+/// In a short conversation no word is common that is in this many groups or fewer.
+const FEW: usize = 2;
+/// How many earlier user messages lend words to a question that says less.
+const MOST_LENDERS: usize = 5;
 /// How many words each of them lends.
 const MOST_LENT: usize = 12;
 
@@ -25,7 +31,19 @@ pub(super) struct Query {
     /// The group with the question, which is not an answer to itself.
     pub(super) asked: Option<usize>,
     /// The groups whose words were borrowed, which are not answers to them.
-    pub(super) lenders: Vec<usize>,
+    pub(super) lenders: Vec<Lender>,
+    /// The groups of the days that are asked for, in order.
+    pub(super) when: Vec<usize>,
+    /// How much it counts that a group is one of those.
+    pub(super) when_weight: u64,
+}
+
+/// A group whose words were borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lender {
+    pub(super) group: usize,
+    /// How much its words say, times their weight.
+    pub(super) says: u64,
 }
 
 impl Query {
@@ -39,35 +57,73 @@ impl Query {
                 query.words.push((Key::of(&word), WHOLE));
             }
         }
+        if let Some(asked) = asked {
+            query.look_for_days(index, path, asked, WHOLE);
+        }
+        let dated = if query.when.is_empty() { 0 } else { ENOUGH / 2 };
+        let mut known = query.words.iter().map(|(word, _)| query.says(index, *word)).sum::<u64>() + dated;
         for turn in (0..turn.unwrap_or(0)).rev().take(MOST_LENDERS) {
-            if query.words.len() >= ENOUGH {
+            let weight = WHOLE / 2 * ENOUGH.saturating_sub(known) / ENOUGH;
+            if weight == 0 {
                 break;
             }
-            query.borrow(index, path, path.turn(turn).start);
+            known += query.borrow(index, path, path.turn(turn).start, weight);
         }
         query
     }
 
-    /// Borrows the rarest words of a user message. The fewer words are known already, the more they
-    /// weigh.
-    fn borrow(&mut self, index: &mut Index, path: Path<'_>, lender: usize) {
-        let weight = WHOLE / 2 * (ENOUGH - self.words.len()) as u64 / ENOUGH as u64;
+    /// Borrows the rarest words of a user message. Returns how much they say.
+    fn borrow(&mut self, index: &mut Index, path: Path<'_>, lender: usize, weight: u64) -> u64 {
         let mut words: Vec<(usize, String)> =
             said(path, lender, index).into_iter().map(|word| (self.held_by(index, Key::of(&word)), word)).collect();
         words.sort_unstable();
+        let mut says = 0;
         for (_, word) in words.into_iter().take(MOST_LENT) {
             let key = Key::of(&word);
             if !self.words.iter().any(|(known, _)| *known == key) {
                 self.words.push((key, weight));
+                says += self.says(index, key);
             }
         }
-        self.lenders.push(lender);
+        if self.when.is_empty() {
+            self.look_for_days(index, path, lender, weight);
+        }
+        self.lenders.push(Lender { group: lender, says: says * weight });
+        says
+    }
+
+    /// Finds the groups of the days that a user message names. Days that most groups have say
+    /// nothing.
+    fn look_for_days(&mut self, index: &mut Index, path: Path<'_>, group: usize, weight: u64) {
+        let Some(item) = path.group(group).items().next() else { return };
+        let written = day_of(item.created_at());
+        let newest = path.group(group.saturating_sub(1)).last_item().map_or(written, |item| day_of(item.created_at()));
+        let days = days_named(&item.message().text(), written, newest.min(written));
+        if !days.is_empty() {
+            let groups = index.groups_on(path, group, &days);
+            if groups.len() <= group / 2 {
+                (self.when, self.when_weight) = (groups, weight);
+            }
+        }
+    }
+
+    /// How much a word says: it is common in what was said, or it is not. Without this, a line of
+    /// small talk would be as good as a question.
+    fn says(&self, index: &Index, word: Key) -> u64 {
+        let held_by = self.held_by(index, word);
+        let is_common = held_by > FEW && held_by * 100 > index.groups() * COMMON_PERCENT;
+        if is_common { 1 } else { 2 }
     }
 
     /// Whether a word of this weight counts in a group: a group that lent words is not an answer to
     /// them.
     pub(super) fn may_find(&self, group: usize, weight: u64) -> bool {
-        weight == WHOLE || !self.lenders.contains(&group)
+        weight == WHOLE || !self.has_lent(group)
+    }
+
+    /// Whether words of a group were borrowed.
+    pub(super) fn has_lent(&self, group: usize) -> bool {
+        self.lenders.iter().any(|lender| lender.group == group)
     }
 
     /// How many groups contain a word, not counting the group with the question.

@@ -2,6 +2,10 @@ use super::super::terms::Stem;
 use super::*;
 use crate::conversation::Conversation;
 
+fn lenders(query: &Query) -> Vec<usize> {
+    query.lenders.iter().map(|lender| lender.group).collect()
+}
+
 fn query_of(talk: &Conversation) -> Query {
     let path = talk.path();
     let mut index = Index::default();
@@ -44,7 +48,7 @@ fn a_vague_question_borrows_the_rarest_words_of_earlier_user_messages() {
         weights(&query, &["rare00", "rare11", "rare12", "common", "boat"]),
         [Some(4), Some(4), None, None, None]
     );
-    assert_eq!(query.lenders, [0]);
+    assert_eq!(lenders(&query), [0]);
 }
 
 #[test]
@@ -54,14 +58,48 @@ fn words_are_borrowed_until_four_are_known_and_weigh_the_less_the_more_are() {
     let query = query_of(&talk);
     // One known word: 8 / 2 * 3 / 4, then with two 8 / 2 * 2 / 4, then enough.
     assert_eq!(weights(&query, &["boat", "snow", "rain", "sun", "ocean"]), [Some(8), Some(3), Some(2), Some(2), None]);
-    assert_eq!(query.lenders, [6, 4]);
+    assert_eq!(lenders(&query), [6, 4]);
 }
 
 #[test]
-fn at_most_three_messages_lend() {
-    let talk = talk(&["boat", "ok", "so", "ok", "and", "ok", "but", "ok", "And that?"]);
+fn at_most_five_messages_lend() {
+    let talk = talk(&["boat", "x", "rain", "x", "so", "x", "and", "x", "but", "x", "so", "x", "And that?"]);
     let query = query_of(&talk);
-    assert_eq!((query.words.len(), query.lenders), (0, vec![6, 4, 2]));
+    assert_eq!((query.words.len(), lenders(&query)), (1, vec![10, 8, 6, 4, 2]));
+}
+
+/// A question among a hundred messages, then some exchanges, then a question that points back.
+fn after(small_talk: &[&str], last: &str) -> Conversation {
+    let filler = |n: usize| format!("Let us speak of fillers number{n}, call a friend, take time for help and work");
+    let mut texts: Vec<String> = (0..100).map(filler).collect();
+    texts[10] = "The violin teacher lives in Lisbon, near the harbour".to_owned();
+    texts.extend(["Where does the violin teacher of Lisbon live".to_owned(), "One moment.".to_owned()]);
+    texts.extend(small_talk.iter().flat_map(|said| [(*said).to_owned(), "Take your time.".to_owned()]));
+    texts.push(last.to_owned());
+    talk(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn small_talk_does_not_come_between_a_question_and_what_points_back_to_it() {
+    let small_talk = ["Thanks, I am back now.", "Sorry, I had to take a call.", "Great, that is a help for my work!"];
+    for exchanges in 0..=small_talk.len() {
+        for last in ["And what exactly was it?", "No, the other one.", "Thanks! And where was that again?"] {
+            let query = query_of(&after(&small_talk[..exchanges], last));
+            let found = weights(&query, &["violin", "teacher", "lisbon"]);
+            assert!(
+                found.iter().all(|weight| weight.is_some_and(|weight| weight > 0)),
+                "{exchanges} {last}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_common_word_says_half_as_much_as_a_rare_one() {
+    let rare = query_of(&after(&[], "harbour lisbon teacher violin"));
+    assert_eq!((rare.words.len(), rare.lenders.len()), (4, 0));
+    let common = query_of(&after(&[], "call friend time work"));
+    assert_eq!((common.words.len(), common.lenders.len()), (4 + 4, 1));
 }
 
 #[test]

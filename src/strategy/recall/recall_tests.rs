@@ -1,6 +1,6 @@
 use super::*;
 use crate::budget::TokenBudget;
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Item, Timestamp};
 use crate::ledger::Ledger;
 use crate::message::{Message, ToolCall};
 use crate::plan::{Extras, Fate, Plan, Planner};
@@ -137,6 +137,54 @@ fn a_conversation_without_spaces_is_searched_too() {
     assert!(kept(&plan, &Reason::Recalled).contains(&9));
 }
 
+/// Messages of 6 tokens, one a day from 1 May 2023, then a question on 10 August.
+fn diary(said: &[(usize, &str)], question: &str) -> Conversation {
+    const DAY: i64 = 86_400_000;
+    let first = 19_478 * DAY;
+    let mut dated = Conversation::new();
+    for (day, message) in (0..).zip(talk(100, said, question).path().messages()) {
+        dated.push_at(message.clone(), Timestamp::from_millis(first + day * DAY + i64::from(day == 100) * DAY));
+    }
+    dated
+}
+
+#[test]
+fn a_question_with_a_date_finds_what_was_said_then() {
+    for question in ["What was on 21 May 2023?", "What of 2023-05-21", "and on May 21st?", "and 81 days ago?"] {
+        let plan = plan(&diary(&[], question), 60, Recall::new());
+        assert!(kept(&plan, &Reason::Recalled).contains(&20), "{question}: {:?}", plan.runs());
+    }
+    let plan = plan(&diary(&[(50, "that of 21 May 2023")], "and on May 21st?"), 100, Recall::new());
+    assert!(kept(&plan, &Reason::Recalled).contains(&50), "a message that names the day");
+}
+
+#[test]
+fn what_points_back_to_a_question_with_a_date_borrows_the_date() {
+    let mut talk = diary(&[], "What was on 21 May 2023?");
+    let asked = talk.path().items().next_back().map(Item::created_at).unwrap();
+    talk.push_at(Message::assistant("Hm"), asked);
+    talk.push_at(Message::user("Thanks. And what else?"), asked);
+    assert!(kept(&plan(&talk, 60, Recall::new()), &Reason::Recalled).contains(&20));
+}
+
+#[test]
+fn without_useful_times_a_date_is_words_like_others() {
+    let question = "What was on 21 May 2023?";
+    let dated = diary(&[(30, "May 21")], question);
+    let mut timeless = Conversation::new();
+    dated.path().messages().for_each(|message| _ = timeless.push_at(message.clone(), Timestamp::from_millis(0)));
+    let recalled = kept(&plan(&timeless, 60, Recall::new()), &Reason::Recalled);
+    assert!(recalled.contains(&30) && !recalled.contains(&20), "{recalled:?}");
+}
+
+#[test]
+fn in_a_chat_of_short_messages_a_whole_thought_is_worth_more_than_a_word() {
+    let thought = "the boat that we rented was red and it had two sails and a small engine";
+    let said = [(20, "boat"), (50, thought), (51, "boat engine")];
+    let found = kept(&plan(&talk(100, &said, "which boat engine sails"), 46, Recall::new().tail(0)), &Reason::Recalled);
+    assert!(found.contains(&50) && !found.contains(&20), "{found:?}");
+}
+
 #[test]
 fn the_spec_can_be_read_back() {
     for (spec, full) in [
@@ -181,7 +229,7 @@ fn vectors_of(talk: &Conversation, is_known: impl Fn(usize) -> bool) -> Vectors 
 fn plan_with(talk: &Conversation, limit: u64, vectors: &Vectors) -> Plan {
     let cost = ChatCost::new(CounterFn::new("words", |text| text.split_whitespace().count() as u64));
     let mut extras = Extras::default();
-    extras.vectors = vectors.clone();
+    extras.vectors.clone_from(vectors);
     let planner = Planner::new(cost, &TokenBudget::limit(limit)).unwrap();
     planner.plan_with(talk, &mut Ledger::new(), &Recall::new(), &mut StrategyCache::default(), &extras).unwrap()
 }

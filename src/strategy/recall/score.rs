@@ -1,7 +1,7 @@
 //! `Scores`: how much each group has to do with the question. BM25 in whole numbers, so that
 //! every machine finds the same.
 
-use super::index::{Index, Posting};
+use super::index::{Index, Posting, narrow};
 use super::query::Query;
 use super::terms::Key;
 
@@ -33,6 +33,10 @@ impl Scores {
     /// around it do.
     pub(super) fn of(&mut self, index: &Index, query: &Query) -> Vec<(usize, u64)> {
         self.slots.resize(index.groups(), Slot::default());
+        let rarity_of_days = query.when_weight * rarity(others(index, query), query.when.len() as u64);
+        for &group in &query.when {
+            self.add(index, query, Posting { group: narrow(group), count: 1 }, rarity_of_days);
+        }
         for &(word, weight) in &query.words {
             let rarity = weighed(index, query, word, weight);
             for posting in index.postings(word) {

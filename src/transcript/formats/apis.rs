@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::shape::{SHAPE, Shape, Sign, first, members, part, sign};
+use super::shape::{CONVERT, SHAPE, Shape, Sign, first, members, part, sign};
 use crate::outline::Object;
 
 pub(super) const ANTHROPIC: Shape = Shape {
+    id: "anthropic",
     name: "a conversation of Anthropic's Messages API",
-    way_out: "to convert it, `system` becomes the first message, `tool_use` parts become \
-              `tool_calls`, and `tool_result` parts messages of the role `tool`",
+    way_out: CONVERT,
     message: anthropic,
     body: anthropic_body,
     telling: &["type", "system"],
@@ -50,6 +50,7 @@ fn anthropic_body(body: &Object<'_>) -> Sign {
 }
 
 pub(super) const BEDROCK: Shape = Shape {
+    id: "bedrock",
     name: "a conversation of Amazon Bedrock's Converse API",
     way_out: "to convert it, `toolUse` parts become `tool_calls`, and `toolResult` parts \
               messages of the role `tool`",
@@ -62,6 +63,7 @@ pub(super) const BEDROCK: Shape = Shape {
 };
 
 pub(super) const THREAD: Shape = Shape {
+    id: "thread",
     name: "a thread of OpenAI's Assistants API",
     way_out: "to convert it, `content[].text.value` becomes `content`",
     message: |m| sign(m.is_one_of("object", &["thread.message"]), "the object `thread.message`"),
@@ -70,9 +72,9 @@ pub(super) const THREAD: Shape = Shape {
 };
 
 pub(super) const RESPONSES: Shape = Shape {
+    id: "responses",
     name: "a list of items of OpenAI's Responses or Conversations API",
-    way_out: "to convert it, `function_call` items become `tool_calls` of an assistant message, \
-              and their outputs messages of the role `tool`",
+    way_out: CONVERT,
     message: responses,
     whole: |o| {
         let is_answer = o.is_one_of("object", &["response"]) && o.is_list("output");
@@ -111,9 +113,9 @@ fn responses(message: &Object<'_>) -> Sign {
 }
 
 pub(super) const RESPONSES_REQUEST: Shape = Shape {
+    id: "responses-request",
     name: "a request of OpenAI's Responses API",
-    way_out: "to convert it, `instructions` becomes the first message, and `input` becomes \
-              `messages`",
+    way_out: CONVERT,
     whole: |o| {
         let is_item = o.objects("input").any(|item| item.has_any(&["role", "type"]));
         let is_request = o.has_any(&["model", "instructions", "previous_response_id", "max_output_tokens"]);
@@ -123,9 +125,9 @@ pub(super) const RESPONSES_REQUEST: Shape = Shape {
 };
 
 pub(super) const GEMINI: Shape = Shape {
+    id: "gemini",
     name: "a conversation of the Gemini API",
-    way_out: "to convert it, `contents` becomes `messages`, the text of `parts` becomes \
-              `content`, and the role `model` becomes `assistant`",
+    way_out: CONVERT,
     message: gemini,
     whole: |o| sign(o.objects("contents").any(|content| content.has("parts")), "`contents` with `parts`"),
     body: |o| {
@@ -158,6 +160,7 @@ fn gemini(message: &Object<'_>) -> Sign {
 }
 
 pub(super) const OLLAMA: Shape = Shape {
+    id: "ollama",
     name: "a conversation of Ollama's own API (`/api/chat`)",
     way_out: "to convert it, each of `images` becomes a part of the type `image_url` with \
               `data:image/png;base64,` before it, and results have a `tool_call_id`",
@@ -177,6 +180,7 @@ pub(super) const OLLAMA: Shape = Shape {
 };
 
 pub(super) const COHERE: Shape = Shape {
+    id: "cohere",
     name: "a request of Cohere's first chat API",
     way_out: "to convert it, `chat_history` and `message` become `messages`",
     whole: |o| sign(o.is_text("message") && o.is_list("chat_history"), "`chat_history`"),
@@ -184,8 +188,9 @@ pub(super) const COHERE: Shape = Shape {
 };
 
 pub(super) const COMPLETION: Shape = Shape {
+    id: "completion",
     name: "an answer of a chat-completions server",
-    way_out: "a conversation is the request's `messages` followed by `choices[0].message`",
+    way_out: CONVERT,
     whole: |o| {
         let is_answer = o.is_one_of("object", &["chat.completion", "chat.completion.chunk"]);
         let has_choice = || first(o, "choices").is_some_and(|choice| choice.has_any(&["message", "delta"]));
@@ -195,9 +200,9 @@ pub(super) const COMPLETION: Shape = Shape {
 };
 
 pub(super) const BATCH_OUTPUT: Shape = Shape {
+    id: "batch-output",
     name: "an answer of the Batch API",
-    way_out: "a conversation is the request's `messages` followed by \
-              `response.body.choices[0].message`",
+    way_out: CONVERT,
     whole: |o| o.object("response").and_then(|_| members(o, &["custom_id", "response"])),
     ..SHAPE
 };

@@ -1,20 +1,20 @@
 //! Messages as libraries for programs store them.
 
-use super::shape::{SHAPE, Shape, Sign, first, members, named, part, sign};
+use super::shape::{CONVERT, SHAPE, Shape, Sign, first, members, named, part, sign};
 use crate::outline::Object;
 
 pub(super) const MODEL_MESSAGES: Shape = Shape {
+    id: "model-messages",
     name: "a conversation in the model messages of the Vercel AI SDK",
-    way_out: "to convert it, `tool-call` parts become `tool_calls`, and `tool-result` parts \
-              messages of the role `tool`",
+    way_out: CONVERT,
     message: |m| part(m, |part| part.is_one_of("type", &["tool-call", "tool-result"]) && part.has("toolCallId")),
     ..SHAPE
 };
 
 pub(super) const UI_MESSAGES: Shape = Shape {
+    id: "ui-messages",
     name: "a conversation in the UI messages of the Vercel AI SDK",
-    way_out: "to convert it, the text of `parts` becomes `content`, and each tool part a call \
-              and its result",
+    way_out: CONVERT,
     message: ui_messages,
     telling: &["parts", "toolInvocations"],
     ..SHAPE
@@ -41,8 +41,9 @@ fn ui_messages(message: &Object<'_>) -> Sign {
 }
 
 pub(super) const LANGCHAIN: Shape = Shape {
+    id: "langchain",
     name: "a conversation of LangChain",
-    way_out: "`convert_to_openai_messages` of `langchain_core.messages` converts it",
+    way_out: CONVERT,
     message: langchain,
     roles: &[("human", "user"), ("ai", "assistant")],
     telling: &["type", "lc"],
@@ -62,6 +63,7 @@ fn langchain(message: &Object<'_>) -> Sign {
 }
 
 pub(super) const LLAMA_INDEX: Shape = Shape {
+    id: "llama-index",
     name: "a conversation of LlamaIndex",
     way_out: "to convert it, the text of `blocks` becomes `content`",
     message: |m| sign(first(m, "blocks")?.has("block_type"), "`blocks` with a `block_type`"),
@@ -69,6 +71,7 @@ pub(super) const LLAMA_INDEX: Shape = Shape {
 };
 
 pub(super) const PYDANTIC_AI: Shape = Shape {
+    id: "pydantic-ai",
     name: "a history of Pydantic AI",
     way_out: "to convert it, each part becomes a message of its own",
     message: |m| sign(first(m, "parts")?.has("part_kind"), "`parts` with a `part_kind`"),
@@ -77,6 +80,7 @@ pub(super) const PYDANTIC_AI: Shape = Shape {
 };
 
 pub(super) const AUTO_GEN: Shape = Shape {
+    id: "autogen",
     name: "messages of AutoGen",
     way_out: "to convert it, `source` becomes `name`, with the role `user` or `assistant`",
     message: |m| {
@@ -89,6 +93,7 @@ pub(super) const AUTO_GEN: Shape = Shape {
 
 /// Only some of its events are messages.
 pub(super) const AGENT_LOG: Shape = Shape {
+    id: "agent-log",
     name: "a log of the events of an agent",
     way_out: "to convert it, take the events that are messages, with the roles `user`, \
               `assistant` and `tool`",

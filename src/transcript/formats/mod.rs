@@ -5,7 +5,8 @@
 //! would not be sent, a result would lose its call. Each format is recognised by members that no
 //! chat-completions message or body has, never by the content of a text. `load` asks the registry
 //! only to name what it refuses. If it read these formats, a save would replace somebody's export
-//! with the native form.
+//! with the native form. The crate `turnwise-formats` reads and writes many of them, and recognises
+//! them by this registry.
 //!
 //! **Provisional**: the trait may change before 1.0.
 
@@ -22,15 +23,20 @@ use std::sync::LazyLock;
 
 use serde_json::value::RawValue;
 
+use super::text::Text;
 use crate::body::{Body, position};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::halves::{Mended, mended};
 use crate::message::{Content, Message, Part, Role};
-use crate::outline::Object;
 
+pub use crate::outline::{Object, elements, values};
 pub use sample::Sample;
 
 /// Another program's or API's format of conversations.
 pub trait Format: Sync {
+    /// One word for it: `chatgpt`.
+    fn id(&self) -> &'static str;
+
     /// What a file in it is, with its article: `an export of ChatGPT`.
     fn name(&self) -> &'static str;
 
@@ -105,6 +111,7 @@ pub enum Likelihood {
 /// A format that was recognised, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detected {
+    id: &'static str,
     name: &'static str,
     likelihood: Likelihood,
     sign: Cow<'static, str>,
@@ -125,7 +132,12 @@ impl Detected {
         way_out: impl Into<Cow<'static, str>>,
     ) -> Self {
         let (sign, way_out) = (sign.into(), way_out.into());
-        Self { name: "", likelihood, sign, way_out, message: None, stage: sample::Stage::Whole, byte: 0 }
+        Self { id: "", name: "", likelihood, sign, way_out, message: None, stage: sample::Stage::Whole, byte: 0 }
+    }
+
+    /// One word for the format: [`Format::id`].
+    pub fn id(&self) -> &'static str {
+        self.id
     }
 
     /// What a text in this format is: [`Format::name`].
@@ -174,6 +186,32 @@ pub fn detect(text: &str) -> Option<Detected> {
     most_likely(&Sample::of(text))
 }
 
+/// The format of a text with one message per line, judged by all lines that are complete.
+pub fn detect_log(text: &str) -> Option<Detected> {
+    in_log(text, &values(text).collect::<Vec<_>>())
+}
+
+/// A piece of a file as text: decoded as [`decode`](super::decode) does, and with the escapes of
+/// half characters replaced by U+FFFD too if it `is_json`. Returns how many were replaced.
+///
+/// # Errors
+/// Those of [`decode`](super::decode).
+pub fn text_of(bytes: &[u8], is_json: bool) -> Result<(Cow<'_, str>, usize)> {
+    let text = Text::of_file(bytes)?;
+    let decoded = text.half_characters();
+    let text = text.into_text();
+    if !is_json {
+        return Ok((text, decoded));
+    }
+    let (count, is_nested, changed) = match mended(&text) {
+        Mended { text: Cow::Owned(changed), count, is_nested, .. } => (count, is_nested, Some(changed)),
+        Mended { count, is_nested, .. } => (count, is_nested, None),
+    };
+    let text = changed.map_or(text, Cow::Owned);
+    let nested = if is_nested { super::halves_in_arguments(&text) } else { 0 };
+    Ok((text, decoded + count + nested))
+}
+
 /// The format of messages of a text, of which each stands on a line.
 pub(super) fn in_log(text: &str, messages: &[&RawValue]) -> Option<Detected> {
     most_likely(&Sample::of_log(text, messages))
@@ -188,7 +226,7 @@ fn most_likely(sample: &Sample<'_>) -> Option<Detected> {
                 || found.likelihood == best.likelihood && (found.stage, found.message) < (best.stage, best.message)
         });
         if is_better {
-            best = Some(Detected { name: format.name(), ..found });
+            best = Some(Detected { id: format.id(), name: format.name(), ..found });
         }
     }
     best

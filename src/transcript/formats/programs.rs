@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::shape::{SHAPE, Shape, first, members, named, part, sign};
+use super::shape::{CONVERT, SHAPE, Shape, first, members, named, part, sign};
 use super::{Detected, Format, Likelihood, Sample};
 
 pub(super) const CHAT_GPT: Shape = Shape {
+    id: "chatgpt",
     name: "an export of ChatGPT",
-    way_out: "to convert it, walk from `current_node` up through `parent`, and `author.role` \
-              becomes `role`",
+    way_out: CONVERT,
     whole: |o| {
         let is_export = o.has_any(&["current_node", "create_time", "conversation_id", "default_model_slug"]);
         sign(is_export && o.object("mapping").is_some(), "a `mapping` of messages")
@@ -17,13 +17,15 @@ pub(super) const CHAT_GPT: Shape = Shape {
 };
 
 pub(super) const CLAUDE: Shape = Shape {
+    id: "claude",
     name: "an export of Claude",
-    way_out: "to convert it, `sender` becomes `role`, and `human` becomes `user`",
+    way_out: CONVERT,
     whole: |o| sign(o.is_list("chat_messages"), "`chat_messages`"),
     ..SHAPE
 };
 
 pub(super) const AI_STUDIO: Shape = Shape {
+    id: "ai-studio",
     name: "a prompt of Google AI Studio",
     way_out: "to convert it, each of `chunkedPrompt.chunks` becomes a message",
     whole: |o| members(o, &["chunkedPrompt"]),
@@ -31,9 +33,9 @@ pub(super) const AI_STUDIO: Shape = Shape {
 };
 
 pub(super) const LLM: Shape = Shape {
+    id: "llm",
     name: "a log of simonw/llm",
-    way_out: "to convert it, `prompt` becomes a message with the role `user`, and `response` one \
-              with the role `assistant`",
+    way_out: CONVERT,
     whole: |o| {
         let is_turn = o.has_any(&["conversation_id", "datetime_utc", "conversation_name"]) && o.is_text("prompt");
         if is_turn { members(o, &["prompt", "response"]) } else { None }
@@ -42,9 +44,9 @@ pub(super) const LLM: Shape = Shape {
 };
 
 pub(super) const OPEN_WEB_UI: Shape = Shape {
+    id: "open-webui",
     name: "an export of Open WebUI",
-    way_out: "`jq -c '(if type == \"array\" then .[] else . end) | {messages: [(.chat // \
-              .).messages[] | {role, content}]}'` extracts its messages",
+    way_out: CONVERT,
     whole: |o| {
         let chat = o.object("chat");
         let history = chat.as_ref().unwrap_or(o).object("history");
@@ -54,8 +56,9 @@ pub(super) const OPEN_WEB_UI: Shape = Shape {
 };
 
 pub(super) const LIBRE_CHAT: Shape = Shape {
+    id: "librechat",
     name: "an export of LibreChat",
-    way_out: "to convert it, follow `parentMessageId`, and `text` becomes `content`",
+    way_out: CONVERT,
     message: |m| members(m, &["messageId", "sender"]).or_else(|| members(m, &["messageId", "isCreatedByUser"])),
     whole: |o| {
         let is_export = o.has("conversationId") && first(o, "messages").is_some_and(|m| m.has("messageId"));
@@ -66,14 +69,16 @@ pub(super) const LIBRE_CHAT: Shape = Shape {
 };
 
 pub(super) const SILLY_TAVERN: Shape = Shape {
+    id: "sillytavern",
     name: "a chat of SillyTavern",
-    way_out: "to convert it, `mes` becomes `content`, and `is_user` states the role",
+    way_out: CONVERT,
     message: |m| members(m, &["mes", "is_user"]).or_else(|| members(m, &["user_name", "character_name"])),
     telling: &["mes"],
     ..SHAPE
 };
 
 pub(super) const LM_STUDIO: Shape = Shape {
+    id: "lm-studio",
     name: "a conversation of LM Studio",
     way_out: "to convert it, take the version of each message that is selected",
     message: |m| members(m, &["versions", "currentlySelected"]),
@@ -81,6 +86,7 @@ pub(super) const LM_STUDIO: Shape = Shape {
 };
 
 pub(super) const COPILOT: Shape = Shape {
+    id: "copilot",
     name: "an export of GitHub Copilot's chat",
     way_out: "to convert it, `message.text` of each request becomes a message with the role \
               `user`, and `response` one with the role `assistant`",
@@ -92,6 +98,7 @@ pub(super) const COPILOT: Shape = Shape {
 };
 
 pub(super) const CONTINUE: Shape = Shape {
+    id: "continue",
     name: "a session of Continue",
     way_out: "`jq -c '[.history[].message]'` extracts its messages",
     whole: |o| sign(first(o, "history")?.object("message").is_some(), "a `history` of messages"),
@@ -99,6 +106,7 @@ pub(super) const CONTINUE: Shape = Shape {
 };
 
 pub(super) const GOOSE: Shape = Shape {
+    id: "goose",
     name: "a session of goose",
     way_out: "to convert it, `toolRequest` parts become `tool_calls`, and `toolResponse` parts \
               messages of the role `tool`",
@@ -108,8 +116,9 @@ pub(super) const GOOSE: Shape = Shape {
 };
 
 pub(super) const CLAUDE_CODE: Shape = Shape {
+    id: "claude-code",
     name: "a session of Claude Code",
-    way_out: "its messages are those of Anthropic's Messages API, and are not supported",
+    way_out: CONVERT,
     message: |m| {
         let is_snapshot = m.is_one_of("type", &["file-history-snapshot"]);
         let links = || m.first_of(&["sessionId", "leafUuid", "parentUuid"]);
@@ -117,12 +126,14 @@ pub(super) const CLAUDE_CODE: Shape = Shape {
         let link = link.filter(|_| m.is_text("type") && !m.has("role"))?;
         Some(Cow::Owned(format!("`type` and `{link}`")))
     },
+    whole: |o| sign(first(o, "loglines")?.has_all(&["type", "message"]), "`loglines`"),
     ..SHAPE
 };
 
 pub(super) const CODEX: Shape = Shape {
+    id: "codex",
     name: "a session (rollout) of Codex",
-    way_out: "its items are those of OpenAI's Responses API, and are not supported",
+    way_out: CONVERT,
     message: |m| members(m, &["type", "payload"]),
     whole: |o| {
         let is_header = o.has_all(&["id", "timestamp"]) && o.has_any(&["instructions", "git"]);
@@ -132,6 +143,7 @@ pub(super) const CODEX: Shape = Shape {
 };
 
 pub(super) const CLINE: Shape = Shape {
+    id: "cline-window",
     name: "what Cline showed in its window (`ui_messages.json`)",
     way_out: "it is not what was sent to the model, so it is not supported",
     message: |m| members(m, &["ts", "say"]).or_else(|| members(m, &["ts", "ask"])),
@@ -139,6 +151,7 @@ pub(super) const CLINE: Shape = Shape {
 };
 
 pub(super) const GEMINI_CLI: Shape = Shape {
+    id: "gemini-cli",
     name: "a session of the Gemini CLI",
     way_out: "to convert it, `type` becomes `role`, and `gemini` becomes `assistant`",
     message: |m| {
@@ -154,14 +167,17 @@ pub(super) const AIDER: Aider = Aider;
 pub(super) struct Aider;
 
 impl Format for Aider {
+    fn id(&self) -> &'static str {
+        "aider"
+    }
+
     fn name(&self) -> &'static str {
         "a chat history of aider in Markdown"
     }
 
     fn detect(&self, sample: &Sample<'_>) -> Option<Detected> {
         const START: &str = "# aider chat started";
-        let way_out = "it does not say reliably who wrote what, so it is not supported";
-        let detected = || Detected::new(Likelihood::Certain, "the line `# aider chat started`", way_out);
+        let detected = || Detected::new(Likelihood::Certain, "the line `# aider chat started`", CONVERT);
         sample.text().trim_start().starts_with(START).then(detected)
     }
 }

@@ -6,11 +6,17 @@ use super::sample::{Sample, Stage, Value};
 use super::{Detected, Format, Likelihood};
 use crate::outline::Object;
 
+/// The way out of a format that the crate `turnwise-formats` reads.
+pub(super) const CONVERT: &str =
+    "`turnwise convert FILE NEW.json` converts it, and the crate `turnwise-formats` reads it";
+
 /// What gives a format away, in the words of an error.
 pub(super) type Sign = Option<Cow<'static, str>>;
 
 /// A format, and what its parts have that no other's have.
 pub(super) struct Shape {
+    /// One word for it.
+    pub(super) id: &'static str,
     pub(super) name: &'static str,
     /// What can be done to use it here.
     pub(super) way_out: &'static str,
@@ -30,6 +36,7 @@ pub(super) struct Shape {
 
 /// A format of which nothing is known.
 pub(super) const SHAPE: Shape = Shape {
+    id: "",
     name: "",
     way_out: "",
     message: |_| None,
@@ -63,6 +70,10 @@ impl Shape {
 }
 
 impl Format for Shape {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
     fn name(&self) -> &'static str {
         self.name
     }

@@ -93,6 +93,27 @@ fn a_fork_goes_on_in_a_file_of_its_own() {
 }
 
 #[test]
+fn a_chat_adds_its_turns_to_a_journal() {
+    let folder = TempDir::new().unwrap();
+    let stub = stub();
+    turnwise(&folder, &stub, "chat talk.jsonl --model gpt-4o", "a\n");
+    let file = folder.path().join("talk.jsonl");
+    let before = std::fs::read_to_string(&file).unwrap();
+    assert!(before.starts_with("{\"turnwise_journal\":1}\n"));
+    let torn = "{\"item\":{\"id\":2";
+    std::fs::write(&file, format!("{before}{torn}")).unwrap();
+    let ran = turnwise(&folder, &stub, "chat talk.jsonl --model gpt-4o", "b\n/undo\n");
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("15 bytes of a save that was not finished"), "{}", text(&ran.stderr));
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with(&before));
+    assert_eq!(said(&folder, "talk.jsonl"), ["a", "one"]);
+    assert_eq!(saved(&folder, "talk.jsonl").conversation.branches().count(), 1);
+    assert_eq!(std::fs::read_to_string(folder.path().join("talk.jsonl.torn")).unwrap(), format!("{torn}\n"));
+    let shown = turnwise(&folder, &stub, "show talk.jsonl", "");
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
+}
+
+#[test]
 fn a_chat_without_a_file_can_be_given_one() {
     let folder = TempDir::new().unwrap();
     let stub = stub();

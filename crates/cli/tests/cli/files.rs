@@ -109,7 +109,7 @@ fn other_files_are_refused_with_the_reason_and_the_place() {
     refuses(
         "other.json",
         r#"{"name": "x", "version": 1}"#,
-        &["invalid message", "`name`, `version`", "without `messages`"],
+        &["another format: the format is not recognised", "`name`, `version`", "`messages` with `role` and `content`"],
     );
     refuses("number.json", "5", &["invalid message", "an object or an array"]);
     refuses(

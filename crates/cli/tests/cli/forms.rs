@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::harness::{COMMANDS, Files, talk, turnwise};
+use super::harness::{COMMANDS, Files, fixtures, talk, turnwise};
 
 #[test]
 fn half_an_emoji_is_counted_and_sent_as_a_replacement_and_said() {
@@ -105,20 +105,18 @@ fn messages_and_conversations_in_one_file_are_told_apart() {
 
 #[test]
 fn two_thousand_lines_that_cannot_be_read_are_five_errors_and_a_number() {
-    let files = Files::new().with("bad.jsonl", "{\"name\":\"x\"}\n".repeat(2_000));
+    let files = Files::new().with("bad.jsonl", "{\"messages\":7}\n".repeat(2_000));
     let ran = turnwise("show bad.jsonl").inside(files.path()).run();
     assert_eq!((ran.code, ran.err.lines().count()), (Some(1), 6), "{}", ran.err);
     assert!(ran.err.ends_with("turnwise: bad.jsonl: and 1,995 more lines like these\n"), "{}", ran.err);
-    assert!(ran.err.contains("(line 5, column 1, "), "{}", ran.err);
+    assert!(ran.err.contains("(line 5, column 13, "), "{}", ran.err);
 }
 
 #[test]
-fn files_of_other_programs_are_refused_by_name_with_one_error() {
+fn files_that_are_not_read_are_refused_by_name_with_one_error() {
     for (file, name) in [
-        ("anthropic_body.json", "Anthropic's Messages API (message 1 has a part of the type `tool_use`)"),
-        ("chatgpt.json", "an export of ChatGPT"),
-        ("codex.jsonl", "a session (rollout) of Codex"),
-        ("batch_input.jsonl", "`jq -c '.body'` extracts it"),
+        ("bedrock.json", "Amazon Bedrock's Converse API (message 0 has parts of content without a `type`)"),
+        ("cline_window.json", "what Cline showed in its window"),
     ] {
         for command in COMMANDS {
             let error = turnwise(command).arg(format!("foreign/{file}")).fails(1);
@@ -126,6 +124,54 @@ fn files_of_other_programs_are_refused_by_name_with_one_error() {
             assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
+}
+
+#[test]
+fn every_command_reads_files_of_other_programs_and_says_what_they_are() {
+    for command in COMMANDS {
+        let ran = turnwise(command).arg("foreign/anthropic_body.json").run();
+        assert_eq!(ran.code, Some(0), "{command}: {}", ran.err);
+        let said = "turnwise: foreign/anthropic_body.json: Anthropic Messages conversation, 1 conversation\n";
+        assert!(ran.err.contains(said), "{command}: {}", ran.err);
+    }
+    let ran = turnwise("show formats/chatgpt.json --only 2").run();
+    assert!(ran.out.starts_with("c2\n") && ran.out.contains("Name a lake."), "{}", ran.out);
+    assert!(ran.err.contains("ChatGPT export, 2 conversations\n"), "{}", ran.err);
+    assert!(ran.err.contains("not carried over: hidden message in conversation 1, message 0\n"), "{}", ran.err);
+    let piped = std::fs::read(fixtures().join("formats/chatgpt.json")).unwrap();
+    let shown = turnwise("show - --only c1").stdin(piped).run();
+    assert!(shown.out.starts_with("c1\n") && shown.err.contains("-: ChatGPT export"), "{}", shown.err);
+    let wrong = turnwise("count foreign/claude.json --from chatgpt").fails(1);
+    assert!(wrong.contains("there is no `mapping`, in the conversation at byte 1"), "{wrong}");
+    let unknown = turnwise("count foreign/claude.json --from gpt").fails(2);
+    assert!(unknown.contains("--from: there is no format `gpt`; the formats are native"), "{unknown}");
+}
+
+#[test]
+fn a_trimmed_body_of_an_import_is_a_request_and_nothing_else() {
+    let ran = turnwise("trim formats/anthropic.json --body --budget 5000").run();
+    let trimmed: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let keys: Vec<&str> = trimmed.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["max_tokens", "messages", "model", "temperature", "tools"]);
+    assert!(!trimmed.to_string().contains("turnwise"), "{trimmed}");
+    let line = turnwise("trim formats/fine_tuning.jsonl --body --budget 5000").json().remove(0);
+    assert_eq!(line["tools"][0]["function"]["name"], "weather");
+}
+
+#[test]
+fn a_chat_is_not_saved_over_an_export() {
+    let files = Files::new().with("export.json", std::fs::read(fixtures().join("formats/claude.json")).unwrap());
+    let before = std::fs::read(files.path().join("export.json")).unwrap();
+    let error = turnwise("chat export.json --model gpt-4o").inside(files.path()).fails(1);
+    assert!(error.contains("an export of Claude") && error.contains("`turnwise convert FILE NEW.json`"), "{error}");
+    assert_eq!(std::fs::read(files.path().join("export.json")).unwrap(), before);
+}
+
+#[test]
+fn a_file_of_no_known_format_is_one_error_with_a_guess() {
+    let error = turnwise("count -").stdin(r#"{"mapping": {}, "title": "t"}"#).fails(1);
+    assert!(error.contains("nearest is ChatGPT export, but there is no `current_node`"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 #[test]
