@@ -257,7 +257,7 @@ fn examine(set: &Set) {
         row(name, shares(&mut exam, |question, number| vague(question, number, between)));
     }
     row("recall, corrected", shares(&mut exam, corrected));
-    if let Some(known) = meaning::vectors_of(texts(set)) {
+    if let Some(known) = meaning::vectors_of(&texts(set)) {
         let mut exam = Exam { known: Some(&known), ..Exam::new(set) };
         let mut row = |name: &str, shares| row(&name.replacen("recall", "recall by meaning", 1), shares);
         row("recall", shares(&mut exam, alone));
@@ -307,7 +307,7 @@ fn examine_long_answers() {
     let mut newest = Table::with_columns("long answers, made up: newest messages without a break, of all", &columns);
     let mut case = Case::new(&messages);
     let questions: Vec<Message> = asked.iter().map(|(question, _)| Message::user(&**question)).collect();
-    let known = meaning::vectors_of(meaning::texts(messages.iter().map(|(message, _)| message).chain(&questions)));
+    let known = meaning::vectors_of(&meaning::texts(messages.iter().map(|(message, _)| message).chain(&questions)));
     let by_words = ["window", "recall:excerpts=no", "recall", "recall:excerpts=25"].map(|spec| (spec, spec, None));
     let by_meaning = known.as_ref().map(|known| ("recall by meaning", "recall", Some(known)));
     for (name, spec, known) in by_words.into_iter().chain(by_meaning) {

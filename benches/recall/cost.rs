@@ -67,12 +67,16 @@ fn by_meaning() {
         let (mut ledger, mut cache, mut extras) = (Ledger::new(), StrategyCache::default(), Extras::default());
         ledger.total(&talk, &stored_cost());
         let before = HEAP.current_usage();
-        talk.items().for_each(|item| extras.vectors.put("m", item, vector()));
+        for item in talk.items() {
+            extras.vectors.put("m", item, vector());
+        }
         let held = float(HEAP.current_usage()) - float(before);
         let mut turn = |text: usize, extras: &mut Extras| {
             talk.push(Message::user(writer.text(text)));
             let asked: Vec<Item> = talk.path().items().next_back().cloned().into_iter().collect();
-            asked.iter().for_each(|item| extras.vectors.put("m", item, vector()));
+            for item in &asked {
+                extras.vectors.put("m", item, vector());
+            }
             micros(|| planner.plan_with(&talk, &mut ledger, &Recall::new(), &mut cache, extras).unwrap())
         };
         turn(60, &mut extras);

@@ -16,7 +16,7 @@ const LONGEST: usize = 2_000;
 
 /// The vectors of all texts, or a line that says that there are none.
 #[cfg(feature = "openai")]
-pub(crate) fn vectors_of(texts: Vec<String>) -> Option<Known> {
+pub(crate) fn vectors_of(texts: &[String]) -> Option<Known> {
     use turnwise::OpenAi;
     use turnwise::backend::Embedder;
 
@@ -36,7 +36,7 @@ pub(crate) fn vectors_of(texts: Vec<String>) -> Option<Known> {
 }
 
 #[cfg(not(feature = "openai"))]
-pub(crate) fn vectors_of(_: Vec<String>) -> Option<Known> {
+pub(crate) fn vectors_of(_: &[String]) -> Option<Known> {
     println!("NO EMBEDDING MODEL: recall by meaning needs the feature `openai`.");
     None
 }
