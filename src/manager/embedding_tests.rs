@@ -247,3 +247,16 @@ async fn in_a_tokio_runtime_the_reply_does_not_wait_for_the_vectors_of_the_histo
     chat.send("I have a kitten called Minka.").await.unwrap();
     assert_eq!(chat.turn_count(), 1);
 }
+
+#[test]
+fn a_redacted_message_is_embedded_again_and_the_others_are_not() {
+    let embedder = topics();
+    let chat = builder(&embedder).build().unwrap();
+    talk(&chat);
+    let before = embedder.calls().len();
+    let hide = |text: &str| text.contains("Minka").then(|| text.replace("Minka", "[name]"));
+    assert_eq!(chat.redact(hide).unwrap(), 1);
+    assert_eq!(chat.transcript().vectors.count(), 19);
+    assert_eq!(block_on(chat.embed_history()).unwrap(), 1);
+    assert_eq!(embedder.calls()[before..], [["I have a kitten called [name]."]]);
+}

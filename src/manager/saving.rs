@@ -140,6 +140,7 @@ impl Shared {
         self.state(|state| {
             state.file.conversation = redacted.conversation;
             state.file.ledger = redacted.ledger;
+            state.file.vectors = redacted.vectors;
             state.file.extra = redacted.extra;
         });
         Ok(())
