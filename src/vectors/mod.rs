@@ -73,6 +73,41 @@ impl Vector {
     }
 }
 
+/// A weighted sum of directions, to be compared with many vectors at the cost of one.
+pub(crate) struct Direction {
+    parts: Vec<i16>,
+}
+
+impl Direction {
+    /// `None` if the vectors cancel out or there are none. All have the same number of dimensions.
+    pub(crate) fn of(vectors: &[(&Vector, u64)]) -> Option<Self> {
+        let dimensions = vectors.iter().map(|(vector, _)| vector.dimensions()).min()?;
+        let mut sums = vec![0_i64; dimensions];
+        for (vector, weight) in vectors {
+            let scale = (i64::try_from(*weight).ok()? << (2 * LENGTH + FRACTION)) / i64::from(vector.length);
+            for (sum, part) in sums.iter_mut().zip(&*vector.parts) {
+                *sum = sum.saturating_add(scale.saturating_mul(i64::from(*part)));
+            }
+        }
+        // So small that a product with any vector fits into 32 bits.
+        let dimensions = i64::try_from(dimensions.max(1)).ok()?;
+        let most = (i64::from(i32::MAX) / (127 * dimensions)).min(i64::from(i16::MAX));
+        let largest = sums.iter().map(|sum| sum.saturating_abs()).max().filter(|largest| *largest > 0)?;
+        let part = |sum: &i64| i16::try_from(i128::from(*sum) * i128::from(most) / i128::from(largest)).ok();
+        Some(Self { parts: sums.iter().map(part).collect::<Option<_>>()? })
+    }
+
+    /// The larger, the smaller the angle. Only to be compared with others of the same direction; 0
+    /// for a vector with another number of dimensions.
+    pub(crate) fn nearness(&self, vector: &Vector) -> i64 {
+        if self.parts.len() != vector.parts.len() {
+            return 0;
+        }
+        let products = self.parts.iter().zip(&*vector.parts).map(|(one, other)| i32::from(*one) * i32::from(*other));
+        (i64::from(products.sum::<i32>()) << FRACTION) / i64::from(vector.length)
+    }
+}
+
 /// Binary digits after the point of a [similarity](Vector::similarity): it is between −65,536 and
 /// 65,536.
 pub const FRACTION: u32 = 16;

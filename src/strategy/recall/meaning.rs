@@ -3,7 +3,7 @@
 
 use super::View;
 use super::query::{ENOUGH, Lender, Query};
-use crate::vectors::{Vector, text_of};
+use crate::vectors::{Direction, Vector, text_of};
 
 /// Binary digits after the point of a standard score.
 const DIGITS: u32 = 12;
@@ -33,7 +33,7 @@ impl Meaning {
         for &(group, score) in scored {
             words[group] = i64::try_from(score).unwrap_or(MOST).min(MOST);
         }
-        let similar: Vec<Option<i64>> = (0..groups).map(|group| wanted.similarity(group)).collect();
+        let similar: Vec<Option<i64>> = (0..groups).map(|group| wanted.nearness(group)).collect();
         Some(Self { words: standard(&words), vectors: standard(&smoothed(&centered(&similar))) })
     }
 
@@ -61,11 +61,11 @@ pub(super) fn missing(view: &View<'_>, query: &Query) -> Vec<usize> {
     asked.filter(|_| !view.vectors().is_empty()).filter(is_missing).collect()
 }
 
-/// What is asked, as vectors with weights.
+/// What is asked, as one direction.
 struct Wanted<'a> {
     view: &'a View<'a>,
     query: &'a Query,
-    vectors: Vec<(&'a Vector, i64)>,
+    direction: Direction,
 }
 
 impl<'a> Wanted<'a> {
@@ -76,28 +76,23 @@ impl<'a> Wanted<'a> {
     fn of(view: &'a View<'a>, query: &'a Query) -> Option<Self> {
         let known = |group: usize| view.vectors().get(view.path().group(group).items().next()?);
         let question = known(query.asked?)?;
-        let own = i64::try_from((2 * query.said as u64).min(ENOUGH)).unwrap_or_default();
-        let enough = i64::try_from(ENOUGH).unwrap_or_default();
-        let lent = |lender: &Lender| Some((known(lender.group)?, i64::try_from(lender.says).ok()?));
-        let mut vectors: Vec<(&Vector, i64)> = query.lenders.iter().filter_map(lent).collect();
-        let all_lent: i64 = vectors.iter().map(|(_, says)| says).sum();
-        for (_, weight) in &mut vectors {
-            *weight *= enough - own;
-        }
-        vectors.push((question, if all_lent * (enough - own) == 0 { 1 } else { 2 * own * all_lent }));
-        Some(Self { view, query, vectors })
+        let own = (2 * query.said as u64).min(ENOUGH);
+        let lent = |lender: &Lender| Some((known(lender.group)?, lender.says * (ENOUGH - own)));
+        let mut vectors: Vec<(&Vector, u64)> = query.lenders.iter().filter_map(lent).collect();
+        let all_lent: u64 = vectors.iter().map(|(_, weight)| weight).sum();
+        let own = if all_lent == 0 { 1 } else { 2 * own * all_lent / (ENOUGH - own) };
+        vectors.push((question, own));
+        Some(Self { view, query, direction: Direction::of(&vectors)? })
     }
 
-    /// The similarity of a group: that of its nearest message. `None` for what is asked, which is no
+    /// How near a group is: that of its nearest message. `None` for what is asked, which is no
     /// answer to itself, and where no message has a vector.
-    fn similarity(&self, group: usize) -> Option<i64> {
+    fn nearness(&self, group: usize) -> Option<i64> {
         if self.query.asked == Some(group) || self.query.has_lent(group) {
             return None;
         }
-        let of_vector = |vector: &Vector| -> i64 {
-            self.vectors.iter().map(|(wanted, weight)| weight * wanted.similarity(vector)).sum()
-        };
-        self.view.path().group(group).items().filter_map(|item| self.view.vectors().get(item)).map(of_vector).max()
+        let vectors = self.view.path().group(group).items().filter_map(|item| self.view.vectors().get(item));
+        vectors.map(|vector| self.direction.nearness(vector)).max()
     }
 }
 
