@@ -160,3 +160,39 @@ fn a_turn_writes_its_own_vectors_only() {
     let changes = serde_json::to_string(&file.changes_since(&before)).unwrap();
     assert!(changes.len() < 300, "{changes}");
 }
+
+#[test]
+fn a_direction_orders_vectors_as_the_similarity_does() {
+    let question = vector(&[3.0, 1.0, -2.0]);
+    let direction = Direction::of(&[(&question, 1)]).unwrap();
+    let vectors = [[3.0, 1.0, -2.0], [2.0, 2.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]].map(|parts| vector(&parts));
+    let ordered = |key: &dyn Fn(&Vector) -> i64| vectors.each_ref().map(key).is_sorted_by(|one, next| one > next);
+    assert!(ordered(&|vector| direction.nearness(vector)) && ordered(&|vector| question.similarity(vector)));
+    assert_eq!(direction.nearness(&vector(&[1.0, 2.0])), 0, "of another model");
+}
+
+#[test]
+fn a_direction_leans_to_the_vector_with_the_greater_weight() {
+    let (one, other) = (vector(&[1.0, 0.0]), vector(&[0.0, 0.001]));
+    let nearness = |weights: [u64; 2]| {
+        let direction = Direction::of(&[(&one, weights[0]), (&other, weights[1])]).unwrap();
+        [&one, &other].map(|vector| direction.nearness(vector))
+    };
+    let [to_one, to_other] = nearness([3, 1]);
+    assert!((2..=3).contains(&(to_one / to_other)), "{to_one} and {to_other}: lengths say nothing");
+    assert_eq!(nearness([0, 5])[0], 0);
+}
+
+#[test]
+fn vectors_that_cancel_out_have_no_direction() {
+    let (one, other) = (vector(&[1.0, -2.0]), vector(&[-1.0, 2.0]));
+    assert!(Direction::of(&[(&one, 2), (&other, 2)]).is_none());
+    assert!(Direction::of(&[]).is_none() && Direction::of(&[(&one, 0)]).is_none());
+}
+
+#[test]
+fn the_most_dimensions_overflow_nothing() {
+    let all = vector(&vec![1.0; MOST_DIMENSIONS]);
+    let direction = Direction::of(&[(&all, u64::MAX >> 40), (&all, 1)]).unwrap();
+    assert!(direction.nearness(&all) > 0);
+}
