@@ -6,7 +6,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use common::{LIMIT, MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples, sized};
+use common::{LIMIT, MESSAGE, Table, Writer, float, is_quick, least, load_tokenizer, median, micros, samples, sized};
 use turnwise::{ChatCost, Conversation, Ledger, Message, SlidingWindow, TokenBudget, trim};
 
 /// In the environment of a child: what it does.
@@ -68,7 +68,7 @@ fn main() {
     let few = if is_quick() { 20 } else { MESSAGES };
     let talk = Conversation::from_messages(messages().into_iter().take(few));
     let cost = ChatCost::default();
-    cost.text("load");
+    load_tokenizer();
     let runs = sized(15, 1);
     let bytes = float(few * MESSAGE);
     let one = samples(runs, || micros(|| cost.group(talk.path().messages())));

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, thread};
 
-use common::{MESSAGE, Table, Writer, float, is_quick, least, median, micros, samples as sampled, sized, stored_cost};
+use common::{
+    MESSAGE, Table, Writer, float, is_quick, least, load_tokenizer, median, micros, samples as sampled, sized,
+    stored_cost,
+};
 use fastrand::Rng;
 use turnwise::tokens::{Approximate, Count, Encoding, StreamedCount, Tiktoken, TokenCounter};
 use turnwise::{ChatCost, Conversation, Ledger, Message};
@@ -96,6 +99,7 @@ fn parts(text: &str) -> Vec<String> {
 }
 
 fn speed() {
+    load_tokenizer();
     let columns = ["tiktoken-rs", "Tiktoken", "ratio", "again", "Approx."];
     let title = format!("MB/s of o200k_base, {}: text not seen before, then `Tiktoken` on the same text", own());
     let mut table = Table::with_columns(&title, &columns);
@@ -209,7 +213,7 @@ fn cores() {
     let mut writer = Writer::new(9);
     let talk = Conversation::from_messages((0..messages).map(|number| writer.talk(number)));
     let cost = ChatCost::default();
-    cost.text("load");
+    load_tokenizer();
     // One after the other, so that a noisy second falls on both.
     let (mut one, mut all, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     let costless = stored_cost();

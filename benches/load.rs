@@ -9,7 +9,7 @@ mod server;
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
-use common::{MESSAGE, Table, Writer, float, is_quick, median, sized};
+use common::{MESSAGE, Table, Writer, float, is_quick, load_tokenizer, median, sized};
 use futures_util::future::join_all;
 use turnwise::backend::{BackendError, BoxFuture, ChatBackend, ChatReply};
 use turnwise::{Builder, ChatRequest, ConversationManager, Message, TokenBudget};
@@ -120,7 +120,8 @@ fn report(name: &str, run: &Run, sends: usize) {
 fn measure(name: &str, template: &Builder, conversations: usize, texts: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let chats: Vec<_> = (0..conversations).map(|_| template.clone().build().unwrap()).collect();
-    // The vocabulary is loaded before the clock starts, and connections are open.
+    // The tokenizer is loaded before the clock starts, and connections are open.
+    load_tokenizer();
     let warm: Vec<_> = chats.iter().map(|_| template.clone().build().unwrap()).collect();
     runtime.block_on(run(&warm, &texts[..1]));
     let found = runtime.block_on(run(&chats, texts));

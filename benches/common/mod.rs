@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use turnwise::tokens::CounterFn;
+use turnwise::tokens::{CounterFn, Encoding, Tiktoken, TokenCounter};
 use turnwise::{ChatCost, Conversation, Message, TokenBudget, ToolCall};
 
 /// Bytes of one message.
@@ -250,6 +250,13 @@ pub(crate) fn conversation(count: usize, next: Next) -> Conversation {
 /// A cost that takes no time: as many tokens as English of that length has.
 pub(crate) fn stored_cost() -> ChatCost {
     ChatCost::new(CounterFn::new("stored", |text| text.len() as u64 / 5))
+}
+
+/// Loads the tokenizer of `o200k_base`. Without it, the first 256 KiB are counted with a slower
+/// table that needs no loading.
+pub(crate) fn load_tokenizer() {
+    const MORE_THAN_A_TABLE_COUNTS: usize = 300;
+    Tiktoken::new(Encoding::O200kBase).count(&"a".repeat(MORE_THAN_A_TABLE_COUNTS));
 }
 
 /// 8,000 tokens, trimmed down to `low` of them.
