@@ -73,14 +73,28 @@ impl Vector {
     }
 }
 
-/// A weighted sum of directions, to be compared with many vectors at the cost of one.
-pub(crate) struct Direction {
+/// A weighted sum of the directions of vectors, which is compared with others at the cost of one
+/// vector.
+///
+/// # Examples
+/// ```
+/// use turnwise::vectors::{Direction, Vector};
+///
+/// let vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+/// let [boats, red, trains] = vectors.map(|parts| Vector::new(&parts).unwrap());
+/// let asked = Direction::of(&[(&boats, 2), (&red, 1)]).unwrap();
+/// assert!(asked.nearness(&boats) > asked.nearness(&red));
+/// assert!(asked.nearness(&red) > asked.nearness(&trains));
+/// ```
+#[derive(Clone)]
+pub struct Direction {
     parts: Vec<i16>,
 }
 
 impl Direction {
-    /// `None` if the vectors cancel out or there are none. All have the same number of dimensions.
-    pub(crate) fn of(vectors: &[(&Vector, u64)]) -> Option<Self> {
+    /// The sum of vectors, each times its weight. `None` if they cancel out or there are none. Of
+    /// vectors with different numbers of dimensions only the first ones that all have are used.
+    pub fn of(vectors: &[(&Vector, u64)]) -> Option<Self> {
         let dimensions = vectors.iter().map(|(vector, _)| vector.dimensions()).min()?;
         let mut sums = vec![0_i64; dimensions];
         for (vector, weight) in vectors {
@@ -97,10 +111,11 @@ impl Direction {
         Some(Self { parts: sums.iter().map(part).collect::<Option<_>>()? })
     }
 
-    /// The larger, the smaller the angle. Only to be compared with others of the same direction; 0
-    /// for a vector with another number of dimensions.
-    pub(crate) fn nearness(&self, vector: &Vector) -> i64 {
-        if self.parts.len() != vector.parts.len() {
+    /// How near a vector is: the cosine of the angle times a number that is the same for all vectors,
+    /// so that only figures of one direction can be compared; 0 for a vector with another number of
+    /// dimensions.
+    pub fn nearness(&self, vector: &Vector) -> i64 {
+        if self.parts.len() != vector.dimensions() {
             return 0;
         }
         let products = self.parts.iter().zip(&*vector.parts).map(|(one, other)| i32::from(*one) * i32::from(*other));
@@ -115,6 +130,12 @@ pub const FRACTION: u32 = 16;
 /// The scalar product. With the most dimensions it is below 2^28.
 fn product(one: &[i8], other: &[i8]) -> i32 {
     one.iter().zip(other).map(|(one, other)| i32::from(*one) * i32::from(*other)).sum()
+}
+
+impl fmt::Debug for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Direction({} dimensions)", self.parts.len())
+    }
 }
 
 impl fmt::Debug for Vector {

@@ -138,7 +138,8 @@ fn worth(score: u128, tokens: u64) -> u64 {
 }
 
 /// A score for the tokens of a message and [`BESIDE`] more. Where messages are short, half a thought
-/// of five tokens is not worth four times as much as the thought of a hundred.
+/// of five tokens is not worth four times as much as the thought of a hundred. It is also the price
+/// of scores by words and vectors together.
 fn worth_of_short(score: u128, tokens: u64) -> u64 {
     u64::try_from((score << 16) / u128::from(tokens.saturating_add(BESIDE))).unwrap_or(u64::MAX)
 }
@@ -261,7 +262,8 @@ impl Recall {
         sent.add_passages(&mut texts, &query, &scored, self.excerpts);
         let meaning = Meaning::of(view, &query, &scored);
         let scored = meaning.as_ref().map_or(scored, Meaning::scores);
-        let worth = if are_short(view) { worth_of_short } else { worth };
+        // The square root would make standard scores too even.
+        let worth = if meaning.is_some() || are_short(view) { worth_of_short } else { worth };
         let candidates = scored.into_iter().filter_map(|(group, score)| {
             let price = sent.price(group).filter(|_| view.is_optional(group))?;
             let worth = worth(u128::from(score), view.tokens(group..group + 1));
