@@ -9,6 +9,7 @@ use turnwise::{Conversation, Item};
 /// The vector of each text.
 pub(crate) type Known = HashMap<String, Vector>;
 
+#[cfg(feature = "openai")]
 const VARIABLE: &str = "TURNWISE_TEST_EMBEDDINGS";
 const MODEL: &str = "all-minilm-l6-v2";
 /// As many characters as an embedder takes by default.
