@@ -86,7 +86,7 @@
 //! | trim a list of my own | [`trim`] | `own_loop.rs` |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
-//! | find old messages by their meaning | [`Recall`] with [`Builder::embedder`] | |
+//! | find old messages by their meaning | [`Recall`] with [`Builder::embedder`] | cookbook |
 //! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | [`store::Store`] |
 //! | write a strategy, test one | [`Strategy`], [`plan::check()`] | `custom_strategy.rs`, cookbook |
 //! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries), cookbook |
