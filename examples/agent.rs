@@ -1,9 +1,8 @@
 //! An agent with three tools that asks before it spends money; the parameters come from Rust types.
-//! The replies are scripted: without `.backend(…)` the same program asks a real model.
+//! The replies are scripted: without `.backend(…)` the same program asks a real model. Tools that
+//! share a database or a client take it by `function_with`.
 //!
 //! `cargo run --example agent --features schemars`
-
-use std::sync::Arc;
 
 use turnwise::backend::Scripted;
 use turnwise::{Approval, ConversationManager, Result, ToolCall, ToolSet};
@@ -14,21 +13,14 @@ struct Order {
     number: u32,
 }
 
-/// What the tools work with: a database, a client of another service.
-struct Shop {
-    lost: Vec<u32>,
-}
-
-async fn status(shop: Arc<Shop>, order: Order) -> String {
-    let state = if shop.lost.contains(&order.number) { "lost" } else { "delivered" };
-    format!("{}: {state}", order.number)
+fn decide(call: &ToolCall) -> Approval {
+    if call.name() == "refund" { Approval::refuse("a person must agree") } else { Approval::Allow }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let shop = Arc::new(Shop { lost: vec![1234] });
     let tools = ToolSet::new()
-        .function_with(shop, "status", "Where an order is", status)?
+        .function("status", "Where an order is", async |order: Order| format!("{}: lost", order.number))?
         .function("refund", "Pays an order back", async |order: Order| format!("{}: paid back", order.number))?
         .function("today", "The date", async |(): ()| "2026-11-27")?;
     let calls = ["status", "refund"].map(|name| ToolCall::function(name, name, r#"{"number":1234}"#));
@@ -39,8 +31,4 @@ async fn main() -> Result<()> {
     let reply = agent.approve(async |calls| calls.iter().map(decide).collect()).await?;
     println!("{}\n{reply}", chat.history()[3].text());
     Ok(())
-}
-
-fn decide(call: &ToolCall) -> Approval {
-    if call.name() == "refund" { Approval::refuse("a person must agree") } else { Approval::Allow }
 }

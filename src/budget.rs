@@ -65,6 +65,19 @@ enum Size {
 
 /// A [`TokenBudget`] in plain integers, in tokens. Every plan contains it, and `Display` prints the
 /// arithmetic.
+///
+/// # Examples
+/// ```
+/// use turnwise::TokenBudget;
+///
+/// let budget = TokenBudget::window(8_000).reply_reserve(1_000).resolve()?;
+/// assert_eq!((budget.limit, budget.high, budget.low), (7_000, 7_000, 4_900));
+/// assert_eq!(
+///     budget.to_string(),
+///     "window 8,000 - 1,000 for the reply = 7,000 tokens; high mark 7,000, low mark 4,900"
+/// );
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ResolvedBudget {
@@ -223,10 +236,9 @@ impl TokenBudget {
         }
     }
 
-    /// The same budget, trimming down to `part` if no low mark was set.
-    pub(crate) fn low_mark_or(mut self, part: f64) -> Self {
-        self.low = Some(self.low.unwrap_or(part.min(self.high)));
-        self
+    /// Whether a low mark was set.
+    pub(crate) fn sets_low_mark(&self) -> bool {
+        self.low.is_some()
     }
 
     /// The budget in integers.
@@ -305,6 +317,11 @@ impl ResolvedBudget {
         let room = self.limit.saturating_add(self.margin);
         let margin = tokens.max(self.margin).min(room.saturating_sub(1));
         Self { margin, ..*self }.at(room - margin)
+    }
+
+    /// The same budget with its low mark at the high one.
+    pub(crate) fn trimming_as_little_as_possible(self) -> Self {
+        Self { low: self.high, parts: Parts { low: self.parts.high, ..self.parts }, ..self }
     }
 
     /// The same budget with the margin that billed requests call for: a request that fits by our

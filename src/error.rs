@@ -10,6 +10,15 @@ use std::sync::Arc;
 use crate::text::described_for_logs;
 
 /// `Result` with this crate's [`Error`].
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, Result, SlidingWindow, TokenBudget, trim};
+///
+/// fn to_send(messages: &[Message]) -> Result<Vec<Message>> {
+///     Ok(trim(messages, &TokenBudget::limit(8_000), &SlidingWindow::tokens())?.messages().to_vec())
+/// }
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why an operation failed: a [kind](Error::kind) to branch on, and a message with the numbers. It
@@ -220,6 +229,17 @@ impl fmt::Display for ErrorKind {
 }
 
 /// The numbers of a refusal by the planner: what did not fit, and how much room there was.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+///
+/// let messages = [Message::system("Answer in one short sentence, please."), Message::user("Hi")];
+/// let error = trim(&messages, &TokenBudget::limit(10), &SlidingWindow::tokens()).unwrap_err();
+/// let over = error.over_budget().unwrap();
+/// println!("{} tokens are needed, and there is room for {}", over.tokens, over.room);
+/// assert!(over.tokens > over.room);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct OverBudget {
@@ -238,6 +258,14 @@ impl OverBudget {
 }
 
 /// A place in a text: line, column and byte. Lines and columns count from 1, columns in bytes.
+///
+/// # Examples
+/// ```
+/// use turnwise::Transcript;
+///
+/// let error = Transcript::from_json("[\n  {\"role\": \"user\", \"content\": 1}\n]").unwrap_err();
+/// assert_eq!(error.position().unwrap().line, 2);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Position {
@@ -263,6 +291,16 @@ impl fmt::Display for Position {
 
 /// What would help. `Display` names the method or option of the library;
 /// [`on_command_line`](Self::on_command_line) names the option of the program `turnwise`.
+///
+/// # Examples
+/// ```
+/// use turnwise::TokenBudget;
+///
+/// let error = TokenBudget::for_model("my-model").unwrap_err();
+/// let advice = error.advice().unwrap();
+/// println!("{advice}"); // such as: state a budget: `TokenBudget::limit(…)`
+/// println!("{}", advice.on_command_line().unwrap_or("no option helps"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     library: Cow<'static, str>,

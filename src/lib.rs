@@ -83,19 +83,19 @@
 //! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | `typed.rs` |
 //! | continue a tool loop that was stopped, or give it up | [`ConversationManager::resume_tools`], [`ConversationManager::abandon_calls`] | [`ToolLoop::approve`](manager::ToolLoop::approve) |
 //! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |
-//! | trim a list of my own | [`trim`] | `own_loop.rs` |
+//! | trim a list of my own; with tools or a tokenizer of my own | [`trim`]; [`Planner::trim`] | `own_loop.rs`; cookbook |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
 //! | find old messages by their meaning | [`Recall`] with [`Builder::embedder`] | cookbook |
 //! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | [`store::Store`] |
-//! | write a strategy, test one | [`Strategy`], [`plan::check()`] | `custom_strategy.rs`, cookbook |
+//! | write a strategy, test one | [`Strategy`], [`Draft::keep_only`], [`plan::check()`] | `custom_strategy.rs`, cookbook |
 //! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries), cookbook |
 //! | see what is sent, and why | [`Plan::explain`], [`Plan::decisions`], [`Plan::to_keep`] | `pins.rs` |
 //! | keep a message in every request | [`Conversation::pin`], [`ConversationManager::constrain`] | `preferences.rs`, `pins.rs` |
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
 //! | serve many conversations by their ids | [`Builder::sessions`], [`Sessions`] | `many_sessions.rs`, `axum.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
-//! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | `backend::openai::Options` |
+//! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | `backend::openai::OpenAiOptions` |
 //! | keep `async-openai` | [`Message::from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
 //! | talk to a server that differs | [`Dialect`], [`Error::advice`] | [`Dialect`], cookbook |
 //! | set how much may be sent | [`TokenBudget`], [`Models`] | [`TokenBudget`], cookbook |
@@ -219,8 +219,10 @@
 //! alternating roles, `reasoning_content` sent back, `max_tokens` under its older name. A
 //! [`Dialect`] adapts requests to a server, by the name of a known one ([`Dialect::preset`]) or by
 //! single options. A builder, a planner and the command line accept it, a file stores it, and its
-//! effects are counted. The error of a refused request contains the server's own explanation and,
-//! if that names such a difference, the option that helps ([`Error::advice`]).
+//! effects are counted. A manager uses the preset of a server that is known by its
+//! [address](Dialect::for_server) unless another dialect is set or stored. The error of a refused
+//! request contains the server's own explanation and, if that names such a difference, the option
+//! that helps ([`Error::advice`]).
 //!
 //! # Debug builds
 //! Dependencies of a debug build are not optimized. The first 256 KiB of text are counted with a

@@ -131,11 +131,28 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 }
 
 /// The elements of a list; empty if the value is not a list.
+///
+/// # Examples
+/// ```
+/// use serde_json::value::RawValue;
+/// use turnwise::transcript::formats::elements;
+///
+/// let list: Box<RawValue> = serde_json::from_str(r#"[1.50, "x"]"#)?;
+/// assert_eq!(elements(&list).iter().map(|one| one.get()).collect::<Vec<_>>(), ["1.50", "\"x\""]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub fn elements(list: &RawValue) -> Vec<&RawValue> {
     if list.get().starts_with('[') { serde_json::from_str(list.get()).unwrap_or_default() } else { Vec::new() }
 }
 
 /// The JSON values of a text, up to the first incomplete one.
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::formats::values;
+///
+/// assert_eq!(values("{\"a\":1}\n[2]\n{\"torn").map(|one| one.get()).collect::<Vec<_>>(), ["{\"a\":1}", "[2]"]);
+/// ```
 pub fn values(text: &str) -> impl Iterator<Item = &RawValue> {
     serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().map_while(Result::ok)
 }

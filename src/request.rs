@@ -284,6 +284,20 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
+    /// A request with these messages, and no model, tools or parameters.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ChatRequest, Message, Tool, count_request};
+    ///
+    /// let mut request = ChatRequest::new([Message::user("What time is it?")]);
+    /// request.tools.push(Tool::function("now", "The time", serde_json::json!({"type": "object"})));
+    /// assert!(count_request(&request).tools.tokens > 0);
+    /// ```
+    pub fn new(messages: impl IntoIterator<Item = Message>) -> Self {
+        Self { messages: messages.into_iter().collect(), ..Self::default() }
+    }
+
     /// Reads a request body, or a bare array of messages. Half a character, such as the escape
     /// `\ud83d` without its other half, is read as U+FFFD.
     ///

@@ -13,6 +13,15 @@ use crate::text::{counted, thousands};
 use crate::tokens::{Dollars, Price};
 
 /// Why a model was called. In JSON its name, such as `"reply"`.
+///
+/// # Examples
+/// ```
+/// use turnwise::spending::{Call, Purpose, Spending};
+///
+/// let mut spending = Spending::default();
+/// spending.add(&Call::new(Purpose::Other("title".to_owned()), "gpt-4.1-nano")); // a call of your own
+/// assert_eq!(spending.entries()[0].purpose.to_string(), "title");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
@@ -138,6 +147,19 @@ impl Call {
 }
 
 /// The sum of several calls. Figures saturate instead of overflowing.
+///
+/// # Examples
+/// ```
+/// use turnwise::backend::Usage;
+/// use turnwise::spending::{Call, Purpose, Spending};
+///
+/// let mut spending = Spending::default();
+/// spending.add(&Call::new(Purpose::Reply, "my-model").usage(&Usage::new(900, 40)));
+/// spending.add(&Call::new(Purpose::Reply, "my-model").usage(&Usage::new(1_000, 60)));
+/// let tally = spending.of(&Purpose::Reply);
+/// assert_eq!((tally.calls, tally.prompt_tokens, tally.completion_tokens), (2, 1_900, 100));
+/// assert_eq!(tally.cost(), None); // the price of the model is not known
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -261,7 +283,7 @@ pub struct Spending {
     entries: Vec<Entry>,
 }
 
-/// The spending on one model for one purpose.
+/// The spending on one model for one purpose. [`Spending`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Entry {

@@ -3,6 +3,31 @@
 use std::fmt;
 
 /// A promise that a strategy or a store breaks. `Display` says which one, and how.
+///
+/// # Examples
+/// ```
+/// use std::borrow::Cow;
+/// use turnwise::plan::check;
+/// use turnwise::{ChatCost, Conversation, Draft, Error, ErrorKind, Message, Result, Strategy};
+/// use turnwise::{StrategyCache, TokenBudget, View};
+///
+/// #[derive(Debug)]
+/// struct Failing;
+///
+/// impl Strategy for Failing {
+///     fn spec(&self) -> Cow<'static, str> {
+///         "failing".into()
+///     }
+///
+///     fn draft(&self, _view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+///         Err(Error::new(ErrorKind::InvalidStrategy, "not written yet"))
+///     }
+/// }
+///
+/// let talk = Conversation::from_messages([Message::user("Hi")]);
+/// let broken = check(&Failing, &talk, &ChatCost::default(), &TokenBudget::limit(100)).unwrap_err();
+/// assert_eq!(broken.promise, "fails");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {

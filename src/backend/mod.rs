@@ -42,6 +42,16 @@ pub use stream::{ChatEvent, EventStream, ToolCallDelta};
 pub use usage::Usage;
 
 /// A boxed future, as backends return it.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+/// use turnwise::backend::{BackendError, BoxFuture, ChatReply};
+///
+/// fn complete() -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+///     Box::pin(async { Ok(ChatReply::new(Message::assistant("The Elbe."))) })
+/// }
+/// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Sends requests to a model and returns its replies.
@@ -183,6 +193,16 @@ impl ChatReply {
 }
 
 /// Why a model stopped. Reasons that this crate does not know are kept.
+///
+/// # Examples
+/// ```
+/// use turnwise::backend::FinishReason;
+///
+/// assert_eq!(FinishReason::from("length"), FinishReason::Length);
+/// assert_eq!(serde_json::to_string(&FinishReason::ToolCalls)?, r#""tool_calls""#);
+/// assert!(matches!(FinishReason::from("eos"), FinishReason::Other(reason) if &*reason == "eos"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FinishReason {
@@ -224,6 +244,17 @@ impl From<&str> for FinishReason {
 }
 
 /// One of the requests that were needed for a reply. As JSON its times are in milliseconds.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use turnwise::Message;
+/// use turnwise::backend::{Attempt, ChatReply};
+///
+/// let mut reply = ChatReply::new(Message::assistant("The Elbe.")); // by a backend of your own
+/// reply.attempts.push(Attempt::new(Some(200), Duration::from_millis(850)));
+/// println!("answered after {:?}", reply.attempts.iter().map(|one| one.elapsed + one.waited).sum::<Duration>());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {

@@ -10,6 +10,20 @@ use crate::message::Message;
 
 /// A reply while it arrives: deltas, and at the end one [`ChatEvent::Finished`]. A stream that ends
 /// without it broke off, and its deltas are not a reply.
+///
+/// # Examples
+/// A backend of your own that has the words one by one:
+/// ```
+/// use futures_util::stream;
+/// use turnwise::backend::{ChatReply, EventStream};
+/// use turnwise::{ChatEvent, Message};
+///
+/// fn spoken(words: Vec<String>) -> EventStream {
+///     let reply = ChatReply::new(Message::assistant(words.concat()));
+///     let parts = words.into_iter().map(ChatEvent::Text).chain([ChatEvent::Finished(Box::new(reply))]);
+///     Box::pin(stream::iter(parts.map(Ok)))
+/// }
+/// ```
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<ChatEvent, BackendError>> + Send>>;
 
 /// A part of a reply. `Debug` prints lengths, not text.
@@ -51,6 +65,18 @@ pub enum ChatEvent {
 
 /// More of a tool call. The first delta of a call has its id and name. `Debug` prints lengths, not
 /// arguments.
+///
+/// # Examples
+/// ```
+/// use turnwise::ChatEvent;
+/// use turnwise::backend::ToolCallDelta;
+///
+/// fn show(event: &ChatEvent) {
+///     if let ChatEvent::ToolCall(ToolCallDelta { name: Some(name), .. }) = event {
+///         println!("calls {name} …"); // its arguments follow, in pieces
+///     }
+/// }
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ToolCallDelta {

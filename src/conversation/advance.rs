@@ -27,7 +27,7 @@ impl Conversation {
     pub(crate) fn begun(id: String, created_at: Timestamp, head: Vec<Message>) -> Self {
         let mut begun = Self::new();
         let about = begun.about_mut();
-        (about.id, about.created_at, about.head) = (id, created_at, head.into());
+        (about.id, about.created_at, about.head) = (id.into(), created_at, head.into());
         begun
     }
 

@@ -5,6 +5,18 @@ use serde::{Deserialize, Serialize};
 use super::item::{ItemId, Timestamp};
 
 /// The id of a summary in its conversation: its ordinal, from 0.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message};
+///
+/// let mut talk = Conversation::new();
+/// let first = talk.push("Where is order 1234?");
+/// let last = talk.push(Message::assistant("It is on its way."));
+/// let id = talk.attach(first, last, "Order 1234 is on its way.", None)?;
+/// assert_eq!((id.index(), talk.summaries().next().unwrap().id), (0, id));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SummaryId(pub(crate) u32);
@@ -64,6 +76,20 @@ impl std::fmt::Debug for Summary {
 /// A position that a strategy wants to find again, such as the start of a window that moves rarely.
 /// It is kept in the record, and written when an exchange is committed, never by a dry run. It is
 /// valid on every branch that contains `head`.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, SlidingWindow, StrategyCache, TokenBudget};
+///
+/// let mut talk = Conversation::from_messages((0..50).map(|n| Message::user(format!("Message {n}"))));
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(100))?;
+/// let window = SlidingWindow::tokens();
+/// let plan = planner.plan(&talk, &mut Ledger::new(), &window, &mut StrategyCache::default())?;
+/// assert_eq!(talk.mark("window", "cut"), None);
+/// plan.commit_marks(&mut talk)?;
+/// assert!(talk.mark("window", "cut").is_some()); // the first message that was sent
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Mark {

@@ -15,6 +15,18 @@ use crate::log::Log;
 use crate::message::{Message, Role};
 
 /// Whether a group can be sent.
+///
+/// # Examples
+/// ```
+/// use turnwise::conversation::GroupState;
+/// use turnwise::{Conversation, Message, ToolCall};
+///
+/// let mut talk = Conversation::from_messages([Message::user("Weather?")]);
+/// talk.push(Message::calls([ToolCall::function("c1", "weather", "{}")]));
+/// assert_eq!(talk.path().group(1).state(), GroupState::Open);
+/// talk.push(Message::tool("c1", "Rain."));
+/// assert_eq!(talk.path().group(1).state(), GroupState::Ready);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GroupState {
@@ -305,6 +317,19 @@ fn ends_stretch(message: &Message) -> bool {
 
 /// The positions of a group's items in the order in which they are sent: calls, then their results,
 /// wherever those are on the path.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message, ToolCall};
+///
+/// let talk = Conversation::from_messages([
+///     Message::user("Weather?"),
+///     Message::calls([ToolCall::function("c1", "weather", "{}")]),
+///     Message::user("Hello?"), // before the tool has answered
+///     Message::tool("c1", "Rain."),
+/// ]);
+/// assert_eq!(talk.path().group(1).positions().collect::<Vec<_>>(), [1, 3]);
+/// ```
 #[derive(Clone)]
 pub struct Positions<'a> {
     index: &'a PathIndex,

@@ -12,6 +12,17 @@ use crate::message::Message;
 
 /// The id of an item in its conversation: its ordinal, from 0. It never changes and is never used
 /// again.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, ItemId};
+///
+/// let mut talk = Conversation::new();
+/// let id = talk.push("Name a river.");
+/// assert_eq!((id.index(), id.to_string(), "#0".parse::<ItemId>()?), (0, "#0".to_owned(), id));
+/// assert_eq!(talk.get(id).unwrap().message().text(), "Name a river.");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ItemId(pub(crate) u32);
@@ -70,6 +81,17 @@ pub(super) fn narrow(index: usize) -> u32 {
 }
 
 /// A point in time: milliseconds since 1970-01-01 00:00 UTC.
+///
+/// # Examples
+/// ```
+/// use turnwise::Conversation;
+/// use turnwise::conversation::Timestamp;
+///
+/// let mut talk = Conversation::new();
+/// let id = talk.push_at("Happy new year!", Timestamp::from_millis(1_767_225_600_000));
+/// assert_eq!(talk.get(id).unwrap().created_at().as_millis(), 1_767_225_600_000);
+/// assert!(Timestamp::now() > Timestamp::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
@@ -96,6 +118,19 @@ impl Timestamp {
 /// the record keeps it. Items with the same stamp have the same items before them. A strategy's
 /// cache knows by it what it has seen: ids are given again on another branch's copy, stamps are
 /// not. [`Stamp::default`] is that of no item.
+///
+/// # Examples
+/// ```
+/// use turnwise::Conversation;
+///
+/// let mut talk = Conversation::new();
+/// let id = talk.push("Hello!");
+/// let copy = talk.clone();
+/// let again = talk.push("Hello!");
+/// let stamp = |of: &Conversation, id| of.get(id).unwrap().stamp();
+/// assert_eq!(stamp(&talk, id), stamp(&copy, id));
+/// assert_ne!(stamp(&talk, id), stamp(&talk, again));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stamp(u64);
 

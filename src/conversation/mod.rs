@@ -84,7 +84,7 @@ pub struct Conversation {
 /// The parts that rarely change.
 #[derive(Clone)]
 struct About {
-    id: String,
+    id: Arc<str>,
     created_at: Timestamp,
     metadata: Metadata,
     head: Arc<[Message]>,
@@ -138,7 +138,7 @@ impl Conversation {
     /// An empty conversation with a new id: `conv_` and 48 hexadecimal digits.
     pub fn new() -> Self {
         let about = About {
-            id: new_id(),
+            id: new_id().into(),
             created_at: Timestamp::now(),
             metadata: Metadata::default(),
             head: Arc::from([]),
@@ -177,10 +177,15 @@ impl Conversation {
         &self.about.id
     }
 
+    /// The id, shared.
+    pub(crate) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.about.id)
+    }
+
     /// Gives the conversation another id.
     pub(crate) fn set_id(&mut self, id: &str) {
         if self.id() != id {
-            id.clone_into(&mut self.about_mut().id);
+            self.about_mut().id = id.into();
         }
     }
 
@@ -310,7 +315,7 @@ impl Conversation {
         let mut fork = self.clone();
         fork.switch(at)?;
         let about = fork.about_mut();
-        about.id = new_id();
+        about.id = new_id().into();
         about.created_at = Timestamp::now();
         Ok(fork)
     }

@@ -11,6 +11,24 @@ use crate::message::Message;
 /// The current branch: the items from the root to the current leaf, without the head. Positions,
 /// groups and turns are numbered from 0. Positions follow the order of the record. Groups follow the
 /// order of sending, so a result that came late is grouped with its calls.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Conversation, Message};
+///
+/// let talk = Conversation::from_messages([
+///     Message::system("Be brief."),
+///     Message::user("Name a river."),
+///     Message::assistant("The Elbe."),
+///     Message::user("Where does it end?"),
+/// ]);
+/// let path = talk.path();
+/// assert_eq!((path.len(), path.group_count(), path.turn_count()), (3, 3, 2)); // without the head
+/// for turn in path.turns() {
+///     let groups = turn.map(|group| path.group(group));
+///     println!("{}", groups.flat_map(|group| group.messages()).map(Message::text).collect::<Vec<_>>().join(" "));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     conversation: &'a Conversation,

@@ -107,7 +107,7 @@ impl Restore {
         check_head(&self.head).map_err(Damage::of("head"))?;
         let head_changes = self.replaced_heads.into_changes(&self.head)?.into_iter().collect();
         let about = About {
-            id: self.id,
+            id: self.id.into(),
             created_at: self.created_at,
             metadata: self.metadata,
             head: self.head.into(),

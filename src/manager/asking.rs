@@ -62,6 +62,30 @@ impl ConversationManager {
     }
 
     /// Sends a message and runs the tool calls that result from it; see [`ToolLoop`].
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::backend::Scripted;
+    /// use turnwise::{ConversationManager, Tool, ToolCall, ToolSet};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// #[derive(serde::Deserialize)]
+    /// struct Place {
+    ///     city: String,
+    /// }
+    ///
+    /// let parameters = serde_json::json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    /// let weather = Tool::function("weather", "The weather in a city", parameters);
+    /// let tools = ToolSet::new().tool(weather, async |place: Place| format!("rain in {}", place.city))?;
+    /// # let call = [ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#)];
+    /// # let backend = Scripted::default().and(call).and("It rains.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let reply = chat.run_tools("How is the weather in Oslo?", tools).await?;
+    /// assert_eq!((reply.text(), chat.history()[2].text()), ("It rains.".into(), "rain in Oslo".into()));
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn run_tools(&self, message: impl Into<Message>, handler: impl ToolHandler + 'static) -> ToolLoop {
         ToolLoop::new(&self.shared, Some(Ask::Message(message.into())), handler)
     }
@@ -69,6 +93,27 @@ impl ConversationManager {
     /// Runs the calls at the end of the conversation and those that result from them; if there are
     /// none, it asks for a [reply](Self::reply) first. A call that has already run, in this process
     /// or before, is not run again; see [`ToolLoop`].
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::backend::Scripted;
+    /// use turnwise::{Approval, ConversationManager, ErrorKind, ToolCall};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let call = [ToolCall::function("c1", "refund", "{}")];
+    /// let backend = Scripted::default().and(call).and("It is paid back.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let tools = |_: ToolCall| async { "paid back" };
+    ///
+    /// let stopped = chat.run_tools("Please refund order 1234.", tools).approve(async |_| vec![Approval::Stop]).await;
+    /// assert_eq!(stopped.unwrap_err().kind(), ErrorKind::ApprovalNeeded);
+    /// // A person has agreed; after a restart this works from the file too.
+    /// let reply = chat.resume_tools(tools).await?;
+    /// assert_eq!(reply.text(), "It is paid back.");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn resume_tools(&self, handler: impl ToolHandler + 'static) -> ToolLoop {
         ToolLoop::new(&self.shared, None, handler)
     }

@@ -40,6 +40,22 @@ impl ConversationManager {
     /// # Errors
     /// Those of [`edit_record`](Self::edit_record), such as
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::{ConversationManager, backend::Scripted};
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["A fox.", "An owl."]);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// chat.send("Tell me a story.").await?;
+    /// chat.undo()?;
+    /// assert_eq!((chat.turn_count(), chat.branches().len()), (0, 1)); // the turn stays in the record
+    /// chat.send("Tell me another story.").await?;
+    /// assert_eq!((chat.turn_count(), chat.branches().len()), (1, 2));
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn undo(&self) -> Result<Option<ItemId>> {
         self.edit_record(|record| Ok(record.undo()))
     }
@@ -49,6 +65,21 @@ impl ConversationManager {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such item, and those of
     /// [`edit_record`](Self::edit_record), such as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::{ConversationManager, backend::Scripted};
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["A fox.", "A fox in winter."]);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let first = chat.send("Tell me a story.").await?;
+    /// chat.edit(first.asked, "Tell me a story in winter.")?;
+    /// let reply = chat.reply().await?;
+    /// assert_eq!((reply.text(), chat.turn_count()), ("A fox in winter.".into(), 1));
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn edit(&self, id: ItemId, message: impl Into<Message>) -> Result<ItemId> {
         self.edit_record(|record| record.edit(id, message))
     }
@@ -134,6 +165,17 @@ impl ConversationManager {
     ///   run and has another result.
     /// - Those of [`edit_record`](Self::edit_record), such as
     ///   [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ConversationManager, Message};
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").build()?;
+    /// chat.push("My name is Ada.")?; // without sending it
+    /// chat.push(Message::assistant("Hello, Ada!"))?;
+    /// assert_eq!(chat.plan("What is my name?")?.messages().len(), 3);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn push(&self, message: impl Into<Message>) -> Result<ItemId> {
         self.edit_record(|record| staged::push(record, message.into()))
     }
@@ -143,6 +185,16 @@ impl ConversationManager {
     /// # Errors
     /// Those of [`edit_record`](Self::edit_record), such as
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").system("Answer like a pirate.").build()?;
+    /// chat.set_system("Answer like a librarian.")?;
+    /// assert_eq!(chat.history()[0].text(), "Answer like a librarian.");
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn set_system(&self, content: impl Into<Content>) -> Result<()> {
         self.edit_record(|record| {
             record.set_system(content);
@@ -231,6 +283,20 @@ impl ConversationManager {
     /// # Errors
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) while a send or another change is in progress;
     /// the error of `change`; and with autosave those of [`save`](Self::save).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{ConversationManager, Message};
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").build()?;
+    /// chat.edit_record(|record| {
+    ///     let first = record.push("My name is Ada.");
+    ///     record.push(Message::assistant("Hello, Ada!"));
+    ///     record.pin(first) // if it fails, nothing is changed
+    /// })?;
+    /// assert_eq!(chat.turn_count(), 1);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn edit_record<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
         let _alone = BusyGuard::alone(&self.shared)?;
         self.change_alone(change)

@@ -23,6 +23,21 @@ use crate::tokens::{Calibration, ChatCost, Model, Prices, TokenCounter};
 
 /// Sets up a [`ConversationManager`](super::ConversationManager). A clone is a template: managers built from it share all
 /// settings, the backend and what bills have taught.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ConversationManager, Recall, TokenBudget};
+///
+/// let template = ConversationManager::builder("gpt-4o-mini")
+///     .system("You are a patient teacher.")
+///     .budget(TokenBudget::limit(8_000)) // instead of the model's whole window
+///     .strategy(Recall::default())
+///     .temperature(0.2);
+/// let (anns, bens) = (template.clone().id("ann").build()?, template.id("ben").build()?);
+/// anns.push("I am Ann.")?;
+/// assert_eq!((anns.turn_count(), bens.turn_count()), (1, 0));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
@@ -47,7 +62,7 @@ pub(super) struct Setup {
     pub(super) tools: Vec<Tool>,
     pub(super) params: Params,
     pub(super) head: Vec<Message>,
-    /// `None` means the file's, or else the default.
+    /// `None` means the file's, or else the server's.
     pub(super) dialect: Option<Dialect>,
     never_cut: bool,
     pub(super) requires_saved: bool,
@@ -109,8 +124,8 @@ impl Builder {
     /// The backend that answers.
     ///
     /// Default, with the feature `openai`: the endpoint that the environment names
-    /// (`OPENAI_BASE_URL`, `OPENAI_API_KEY`), read by `OpenAi::from_env` when it is first needed.
-    /// Planning needs no key: a missing key is an error of the send, of the kind
+    /// (`OPENAI_BASE_URL`, `OPENAI_API_KEY`), read by `OpenAi::from_env` when the first manager of
+    /// the template is built. Planning needs no key: a missing key is an error of the send, of the kind
     /// [`NoBackend`](ErrorKind::NoBackend), and so is a missing backend without that feature.
     pub fn backend(self, backend: impl ChatBackend + 'static) -> Self {
         self.set(|setup| setup.backend = Some(Arc::new(backend)))
@@ -160,14 +175,22 @@ impl Builder {
     typed_params!();
 
     /// The dialect, which adapts requests to the server: the fields it knows, how many system
-    /// messages it allows. Plans show its effect, and it is saved with the conversation. Default:
-    /// the one saved in the file, else that of `OpenAI`.
+    /// messages it allows. Plans show its effect, and it is saved with the conversation.
+    ///
+    /// Default: the one saved in the file, else the preset of a server that is known by its
+    /// [address](Dialect::for_server), such as `DeepSeek`'s, else that of `OpenAI`. Set one for a
+    /// server of your own, such as vLLM, or `Dialect::default()` for requests as `OpenAI` has them
+    /// at any server.
     ///
     /// # Examples
     /// ```
-    /// use turnwise::{ConversationManager, Dialect};
+    /// use turnwise::{ConversationManager, Dialect, TokenBudget};
     ///
-    /// let chat = ConversationManager::builder("deepseek-chat").dialect(Dialect::preset("deepseek")?).build()?;
+    /// let chat = ConversationManager::builder("qwen3-8b")
+    ///     .budget(TokenBudget::window(32_768))
+    ///     .dialect(Dialect::preset("vllm")?)
+    ///     .build()?;
+    /// println!("{}", chat.plan("Hi")?.explain()); // has a line with the dialect
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn dialect(self, dialect: Dialect) -> Self {
@@ -263,9 +286,16 @@ impl Setup {
         })
     }
 
+    /// The dialect of conversations whose file has none: the one that was set, or else the preset of
+    /// a server that is known by its address.
+    pub(super) fn default_dialect(&self) -> Dialect {
+        let of_server = || Dialect::for_server(self.backend_in_use()?.server());
+        self.dialect.clone().or_else(of_server).unwrap_or_default()
+    }
+
     /// The planner for requests with these tools and this dialect.
     pub(super) fn shared_planner(&self, tools: &[Tool], dialect: &Dialect) -> Result<Arc<Planner>> {
-        let is_shared = tools == self.tools && *dialect == self.dialect.clone().unwrap_or_default();
+        let is_shared = tools == self.tools && *dialect == self.default_dialect();
         if !is_shared {
             return self.planner(tools, &self.params, dialect, None).map(Arc::new);
         }

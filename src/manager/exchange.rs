@@ -66,6 +66,20 @@ impl Exchange {
 
     /// Sends a message directly before this one, with this request only, such as search results or
     /// the date. It is counted and shown in the plan, and never recorded.
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::{ConversationManager, backend::Scripted};
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["Friday."]);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let asked = chat.send("What day is it?").context(turnwise::Message::system("It is 2026-11-27."));
+    /// println!("{}", asked.await?);
+    /// assert_eq!(chat.history().len(), 2); // the question and the reply
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn context(mut self, message: impl Into<Message>) -> Self {
         self.0.extras.context.push(message.into());
         self
@@ -119,6 +133,17 @@ impl Exchange {
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o-mini").system("Be brief.").build()?;
+    /// let request = chat.send("Name a river.").temperature(0.2).dry_run()?;
+    /// println!("{}", serde_json::to_string(&request).unwrap());
+    /// assert_eq!(request.messages.len(), 2);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn dry_run(self) -> Result<ChatRequest> {
         Ok(self.plan()?.request())
     }

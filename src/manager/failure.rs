@@ -76,6 +76,9 @@ impl FailedExchange {
 /// An exchange that was paid for and recorded, but could not be saved. It is the cause of an
 /// [`Error`] of the kind [`ErrorKind::NotSaved`]. Sending again would pay twice; call
 /// [`save`](super::ConversationManager::save) once the cause is fixed.
+///
+/// # Examples
+/// See [`Builder::require_saved`](crate::Builder::require_saved).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UnsavedExchange {

@@ -10,6 +10,17 @@ use crate::message::{Content, Part, ToolCall};
 use crate::request::Tool;
 
 /// Why a call failed, as reported by a handler.
+///
+/// # Examples
+/// ```
+/// use turnwise::ToolCall;
+/// use turnwise::manager::HandlerError;
+///
+/// async fn read(call: ToolCall) -> Result<String, HandlerError> {
+///     let name: String = serde_json::from_str(&call.arguments())?;
+///     Ok(std::fs::read_to_string(name)?) // an error is told to the model
+/// }
+/// ```
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs tool calls. A [`ToolSet`](crate::ToolSet) is one, and so is every function
@@ -82,8 +93,8 @@ pub trait ToolHandler: Send + Sync {
     }
 }
 
-/// What a handler returns: a text, [`Content`], a [`serde_json::Value`], [`Json`] around any other
-/// type that serde writes, or a `Result` of one of them.
+/// What a handler returns: a text, a number, a `bool`, [`Content`], a [`serde_json::Value`], [`Json`]
+/// around any other type that serde writes, or a `Result` of one of them.
 ///
 /// # Examples
 /// ```
@@ -103,7 +114,7 @@ pub trait ToolHandler: Send + Sync {
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`: its result is sent to the model as text",
     label = "this tool returns `{Self}`",
-    note = "return a `String`, `&str`, `serde_json::Value` or `Content`, or a `Result` of one of them",
+    note = "return a `String`, `&str`, number, `bool`, `serde_json::Value` or `Content`, or a `Result` of one of them",
     note = "wrap a type that implements `serde::Serialize` to send it as JSON: `turnwise::Json(value)`"
 )]
 pub trait ToolOutput {
@@ -126,8 +137,35 @@ macro_rules! tool_output {
 
 tool_output!(String, &String, &str, Content, Vec<Part>);
 
+macro_rules! printed_output {
+    ($($kind:ty),*) => {$(
+        /// The model reads the value as it is printed.
+        impl ToolOutput for $kind {
+            fn into_result(self) -> Result<Content, HandlerError> {
+                Ok(self.to_string().into())
+            }
+        }
+    )*};
+}
+
+printed_output!(bool, i32, i64, u32, u64, usize, f64);
+
 /// A tool's result that is sent as JSON; see [`ToolOutput`]. If serde cannot write the value, the
 /// call has failed.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Json, ToolCall};
+///
+/// #[derive(serde::Serialize)]
+/// struct Weather {
+///     degrees: i32,
+/// }
+///
+/// async fn weather(_call: ToolCall) -> Json<Weather> {
+///     Json(Weather { degrees: 12 }) // the model reads {"degrees":12}
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 

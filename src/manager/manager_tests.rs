@@ -7,6 +7,7 @@ use futures_lite::future::block_on;
 use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason, Scripted, Usage};
 use crate::budget::TokenBudget;
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Message, Role, ToolCall};
 use crate::request::ChatRequest;
@@ -341,6 +342,45 @@ fn a_template_makes_many_conversations() {
     assert_eq!(texts(&left), ["system", "a", "one"]);
     assert_eq!(texts(&right), ["system", "b", "two"]);
     assert_ne!(left.snapshot().id(), right.snapshot().id());
+}
+
+/// A scripted backend at an address.
+struct At(&'static str, Scripted);
+
+impl ChatBackend for At {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        self.1.complete(request)
+    }
+
+    fn server(&self) -> &str {
+        self.0
+    }
+}
+
+#[test]
+fn a_server_that_is_known_by_its_address_gets_its_preset_unless_another_dialect_is_set_or_saved() {
+    let at = |url| ConversationManager::builder("gpt-4o").backend(At(url, Scripted::default())).developer("a");
+    let role = |setup: Builder| {
+        let plan = setup.build().unwrap().plan("x").unwrap();
+        (plan.messages()[0].role().as_str().to_owned(), plan.explain().to_string().contains("dialect "))
+    };
+    let known = |role: &str, is_explained| (role.to_owned(), is_explained);
+    let deepseek = "https://api.deepseek.com/v1";
+    assert_eq!(role(at(deepseek)), known("system", true));
+    assert_eq!(role(at("http://localhost:11434/v1")), known("system", true));
+    for unknown in ["https://api.openai.com/v1", "http://localhost:8000/v1", ""] {
+        assert_eq!(role(at(unknown)), known("developer", false), "{unknown}");
+    }
+    assert_eq!(role(at(deepseek).dialect(Dialect::default())), known("developer", false));
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("chat.json");
+    at(deepseek).resume(&file).unwrap();
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("dialect"), "it belongs to the server, not to the file");
+    let (file, saved) = (folder.path().join("other.json"), Dialect::default().single_system());
+    at(deepseek).dialect(saved.clone()).resume(&file).unwrap();
+    let plan = at(deepseek).resume(&file).unwrap().plan("x").unwrap();
+    assert_eq!((plan.dialect(), plan.messages()[0].role()), (&saved, &Role::Developer));
 }
 
 #[test]

@@ -125,7 +125,7 @@ pub struct ConversationManager {
 }
 
 struct Shared {
-    id: Box<str>,
+    id: Arc<str>,
     setup: Arc<Setup>,
     /// Where it saves by itself, if anywhere.
     keeper: Option<Arc<dyn Keeper>>,
@@ -172,7 +172,7 @@ impl ConversationManager {
         // The file gets its part of the calibration when it is saved.
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
-        let id = file.conversation.id().into();
+        let id = file.conversation.shared_id();
         let state = State {
             file,
             sends: 0,

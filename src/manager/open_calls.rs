@@ -38,6 +38,25 @@ pub struct OpenCall {
 }
 
 /// The state of an [open call](OpenCall).
+///
+/// # Examples
+/// ```
+/// use turnwise::manager::Outcome;
+/// use turnwise::{ConversationManager, Message, ToolCall};
+///
+/// let chat = ConversationManager::builder("gpt-4o-mini").build()?;
+/// chat.push("Is it raining in Oslo?")?;
+/// chat.push(Message::calls([ToolCall::function("c1", "weather", "{}")]))?;
+/// for open in chat.open_calls() {
+///     match &open.outcome {
+///         Outcome::Waiting => println!("{} has not run", open.call.name()),
+///         Outcome::Started => println!("{} may have run", open.call.name()),
+///         Outcome::Finished(result) => println!("{}: {}", open.call.name(), result.text()),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -146,10 +146,11 @@ impl Builder {
         if let Some(dialect) = &setup.dialect {
             file.set_dialect(dialect);
         }
+        let dialect = file.saved_dialect()?.unwrap_or_else(|| setup.default_dialect());
         // The file gets the model and the manager's tools when it is saved.
         let of_file = if file.has_loop_tools() { Vec::new() } else { std::mem::take(&mut file.tools) };
-        let planner =
-            setup.shared_planner(if setup.tools.is_empty() { &of_file } else { &setup.tools }, &file.dialect()?)?;
+        let tools = if setup.tools.is_empty() { &of_file } else { &setup.tools };
+        let planner = setup.shared_planner(tools, &dialect)?;
         file.model = None;
         planner.cost().counter().warm();
         let chat = ConversationManager::start(self.setup, keeper, self.lease, file, planner);
@@ -281,7 +282,7 @@ impl Builder {
     fn check(&self) -> Result<()> {
         check_params(&self.setup.params)?;
         let setup = &self.setup;
-        let planner = setup.shared_planner(&setup.tools, &setup.dialect.clone().unwrap_or_default())?;
+        let planner = setup.shared_planner(&setup.tools, &setup.default_dialect())?;
         planner.cost().counter().warm();
         Ok(())
     }

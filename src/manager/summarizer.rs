@@ -62,6 +62,20 @@ impl Default for Summarizer {
 
 /// One call of a summarizer. `Debug` prints only the length of [`refused`](Self::refused), which
 /// may contain a server's words.
+///
+/// # Examples
+/// ```
+/// use turnwise::manager::Report;
+///
+/// fn log(report: &Report) {
+///     for call in &report.summaries {
+///         match &call.refused {
+///             None => println!("a summary of {} tokens of messages", call.tokens),
+///             Some(why) => println!("a summary was not used: {why}"),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryCall {
@@ -239,7 +253,7 @@ impl Work<'_> {
         let limit = Params::new().with("max_completion_tokens", serde_json::json!(most));
         let (backend, dialect) = match &self.summarizer.backend {
             // The manager's dialect does not apply to another server.
-            Some(own) => (own, Cow::Owned(Dialect::default())),
+            Some(own) => (own, Cow::Owned(Dialect::for_server(own.server()).unwrap_or_default())),
             None => (&self.backend, Cow::Borrowed(self.dialect)),
         };
         let params = dialect.fit_params(limit.and(&self.summarizer.params));

@@ -264,6 +264,20 @@ impl ToolLoop {
 
     /// Streams every reply and passes its events to `show` as they arrive. A reply that breaks off
     /// is not kept in part.
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::{ConversationManager, ToolCall, backend::Scripted};
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["It rains."]);
+    /// # let tools = |_: ToolCall| async { "rain" };
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let tool_loop = chat.run_tools("How is the weather in Oslo?", tools);
+    /// let reply = tool_loop.on_event(|event| print!("{}", event.text().unwrap_or_default())).await?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
     pub fn on_event(mut self, show: impl FnMut(&ChatEvent) + Send + 'static) -> Self {
         self.on_event = Some(Box::new(show));
         self

@@ -252,14 +252,16 @@ fn a_tool_may_return_a_json_value_or_anything_that_serde_writes() {
         .and_then(|set| set.tool(definition("json"), async |_: Value| Json(Status { lost: true })))
         .and_then(|set| set.tool(definition("list"), async |_: Value| Ok::<_, std::io::Error>(Json([1, 2]))))
         .and_then(|set| set.tool(definition("text"), async |_: Value| Value::from("ab")))
+        .and_then(|set| set.tool(definition("yes"), async |_: Value| true))
+        .and_then(|set| set.tool(definition("number"), async |_: Value| Ok::<_, String>(-7_i64)))
         .and_then(|set| {
             let keys = async |_: Value| Json(std::collections::BTreeMap::from([(vec![1], 2)]));
             set.tool(definition("impossible"), keys)
         });
-    let calls = ["value", "json", "list", "text", "impossible"].map(|name| call(name, name, "{}"));
+    let calls = ["value", "json", "list", "text", "yes", "number", "impossible"].map(|name| call(name, name, "{}"));
     let chat = builder(&Scripted::default().and(calls).and("done")).build().unwrap();
     block_on(async { chat.run_tools("a", set.unwrap()).await.unwrap() });
-    let told = [r#"{"lost":true}"#, r#"{"lost":true}"#, "[1,2]", "\"ab\"", "Error: key must be a string"];
+    let told = [r#"{"lost":true}"#, r#"{"lost":true}"#, "[1,2]", "\"ab\"", "true", "-7", "Error: key must be a string"];
     assert_eq!(results(&chat), told);
 }
 

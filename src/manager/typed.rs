@@ -12,6 +12,21 @@ use crate::text::{counted, described, described_for_logs};
 /// A reply that could not be read as the type that was asked for. It is the cause of an [`Error`]
 /// of the kind [`ErrorKind::Refused`], [`ErrorKind::CutReply`] or [`ErrorKind::InvalidReply`]. The
 /// exchange is in the record all the same.
+///
+/// # Examples
+/// ```
+/// # use turnwise::{ConversationManager, backend::Scripted};
+/// # futures_lite::future::block_on(async {
+/// # let backend = Scripted::new(["Oslo."]);
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let error = chat.send("The capital of Norway, as a JSON list?").await?.parse::<Vec<String>>().unwrap_err();
+/// let unparsed = error.unparsed().unwrap();
+/// println!("{error}; the model wrote: {}", unparsed.text);
+/// assert_eq!(unparsed.text, "Oslo.");
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[non_exhaustive]
 pub struct UnparsedReply {
     /// What the model wrote: its text, or for [`ErrorKind::Refused`] its refusal.

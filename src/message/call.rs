@@ -16,6 +16,16 @@ const UNNAMED: &str = "unnamed";
 
 /// One call of a tool, either a function or a custom tool. Its arguments are kept as the model
 /// wrote them.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, ToolCall};
+///
+/// let call = ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#);
+/// assert_eq!((call.id(), call.name(), &*call.arguments()), (Some("c1"), "weather", r#"{"city":"Oslo"}"#));
+/// let messages = [Message::calls([call]), Message::tool("c1", "Rain.")];
+/// assert_eq!(messages[0].tool_calls().len(), 1);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ToolCall(Object<CallMember>);
 
@@ -28,6 +38,16 @@ enum CallMember {
 }
 
 /// The name and arguments inside a call; also the value of the deprecated `function_call`.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+///
+/// let old = Message::from_json(r#"{"role":"assistant","function_call":{"name":"weather","arguments":"{}"}}"#)?;
+/// let call = old.function_call().unwrap();
+/// assert_eq!((call.name(), &*call.arguments()), ("weather", "{}"));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct FunctionCall(Object<FunctionMember>);
 

@@ -128,6 +128,16 @@ impl<'de> Deserialize<'de> for Content {
 
 /// One part of a content: text, image, audio, file, refusal, or a kind that this crate does not
 /// know.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+/// use turnwise::message::Part;
+///
+/// let asked = Message::user(vec![Part::from_text("What is this?"), Part::image("https://example.com/cat.png")]);
+/// let kinds: Vec<&str> = asked.content().unwrap().parts().iter().map(Part::kind).collect();
+/// assert_eq!(kinds, ["text", "image_url"]);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Part(Object<PartMember>);
 
@@ -176,6 +186,15 @@ impl ImageDetail {
 }
 
 /// The image of a part, as the API has it.
+///
+/// # Examples
+/// ```
+/// use turnwise::Message;
+///
+/// let asked = Message::user("What is this?").image_url("https://example.com/cat.png");
+/// let parts = asked.content().unwrap().parts();
+/// assert_eq!(parts[1].image_url().unwrap().url, "https://example.com/cat.png");
+/// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ImageUrl<'a> {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::object::Member;
-use super::{FunctionCall, Message, MessageMember, Role, ToolCall};
+use super::{Content, FunctionCall, Message, MessageMember, Part, Role, ToolCall};
 
 /// The length of the ids that some servers require: nine letters and digits.
 const ID_LENGTH: usize = 9;
@@ -135,10 +135,17 @@ fn new_id(print: u64, index: usize, written: &HashSet<&str>, made: &mut HashSet<
 }
 
 impl Message {
-    /// Whether it has only members of the specification, and calls that strict servers accept:
-    /// [`Dialect::default`](crate::Dialect) sends it unchanged.
+    /// Whether it has only members of the specification, calls that strict servers accept, and no
+    /// [tool part](Self::tool_part): [`Dialect::default`](crate::Dialect) sends it unchanged.
     pub(crate) fn is_standard(&self) -> bool {
-        self.retains_all(|_| false) && has_legal_calls(self)
+        self.retains_all(|_| false) && has_legal_calls(self) && self.tool_part().is_none()
+    }
+
+    /// The type of the first part that is a call or a result, as Anthropic's API writes them. The
+    /// groups of a path do not know such parts, so a call could be sent without its result.
+    pub(crate) fn tool_part(&self) -> Option<&str> {
+        let parts = self.content().map_or(&[][..], Content::parts);
+        parts.iter().map(Part::kind).find(|kind| matches!(*kind, "tool_use" | "tool_result"))
     }
 
     /// The same message with other calls.

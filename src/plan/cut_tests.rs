@@ -2,7 +2,9 @@
 
 use super::ends::ends;
 use super::*;
+use crate::conversation::Conversation;
 use crate::error::ErrorKind;
+use crate::ledger::Ledger;
 use crate::message::ToolCall;
 use crate::strategy::SlidingWindow;
 use crate::tokens::CounterFn;

@@ -10,12 +10,26 @@ use super::shrink::Shrink;
 use super::step::Step;
 use super::summary::SummaryRequest;
 use super::view::View;
+use super::{Strategy, StrategyCache};
 use crate::conversation::{Group, SummaryId};
+use crate::error::Result;
 use crate::message::Role;
 
 /// The decision of a strategy: which groups to leave out, which to shorten, and which positions to
 /// find again. Groups that are not named are kept, and required groups are kept in full even if
 /// they are named.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Draft, Reason, View};
+///
+/// /// Leaves out the older half of the groups.
+/// fn newer_half(view: &View<'_>) -> Draft {
+///     Draft::keep_all().evict(0..view.path().group_count() / 2, Reason::Other("the older half".into()))
+/// }
+/// ```
+///
+/// [`keep_only`](Self::keep_only) and [`then`](Self::then) make a strategy of a predicate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Draft {
@@ -54,14 +68,21 @@ impl Draft {
     /// Leaves out every group for which `keep` is false, for this reason. Required groups are kept
     /// and not asked about.
     ///
-    /// How much that keeps is not limited. If it may be more than the budget, let another strategy
-    /// continue from there: `Ladder::new().step(yours).step(SlidingWindow::tokens())`.
+    /// How much that keeps is not limited, and a plan that exceeds the budget is refused. Let
+    /// another strategy continue with what is kept: [`then`](Self::then). A step of a
+    /// [`Ladder`](crate::Ladder) is not the same: it runs only if the request is too long without
+    /// it.
+    ///
+    /// A group is a message, or calls with their results. To keep questions with their answers, ask
+    /// about the turn of a group: `view.path().turn_of(group.index())`.
     ///
     /// # Examples
-    /// A strategy that keeps what mentions a word:
+    /// A strategy that keeps what mentions a word, and of that the newest messages that fit:
     /// ```
     /// use std::borrow::Cow;
-    /// use turnwise::{Draft, Message, Reason, Result, Strategy, StrategyCache, TokenBudget, View, trim};
+    /// use turnwise::{
+    ///     Draft, Message, Reason, Result, SlidingWindow, Strategy, StrategyCache, TokenBudget, View, trim,
+    /// };
     ///
     /// #[derive(Debug)]
     /// struct Mentions(&'static str);
@@ -71,11 +92,11 @@ impl Draft {
     ///         format!("mentions:{}", self.0).into()
     ///     }
     ///
-    ///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+    ///     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
     ///         let why = Reason::Other(format!("no {}", self.0).into());
-    ///         Ok(Draft::keep_only(view, why, |group| {
-    ///             group.messages().any(|message| message.text().contains(self.0))
-    ///         }))
+    ///         let mentioning =
+    ///             Draft::keep_only(view, why, |group| group.messages().any(|one| one.text().contains(self.0)));
+    ///         mentioning.then(&SlidingWindow::tokens(), view, cache)
     ///     }
     /// }
     ///
@@ -93,6 +114,26 @@ impl Draft {
             }
         }
         draft
+    }
+
+    /// Lets another strategy continue: `next` sees what this draft keeps, and decides what of that is
+    /// sent. What this draft leaves out stays left out, however short the request is.
+    ///
+    /// `view` and `cache` are those that [`Strategy::draft`] was called with. A strategy that keeps
+    /// something in the cache itself gives `next` another [`StrategyCache`], such as one that is a
+    /// part of its own value.
+    ///
+    /// # Errors
+    /// Those of `next`.
+    ///
+    /// # Examples
+    /// See [`keep_only`](Self::keep_only).
+    pub fn then(self, next: &dyn Strategy, view: &View<'_>, cache: &mut StrategyCache) -> Result<Self> {
+        let name = format!("{}/", next.spec());
+        let prefix = format!("{}{name}", view.prefix());
+        let applied = view.apply(&view.drafted().clone().and(self.clone(), ""));
+        let draft = next.draft(&view.for_step(&applied, &prefix, view.is_holding()), cache)?;
+        Ok(self.and(draft, &name))
     }
 
     /// Leaves out a group, in the range of the one before it if that is left out last.
@@ -330,7 +371,7 @@ impl fmt::Display for Reason {
 }
 
 impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }

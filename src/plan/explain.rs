@@ -8,6 +8,7 @@ use super::draft::Fate;
 use super::plan::{Moved, Plan};
 use super::refuse::messages;
 use super::runs::Run;
+use crate::dialect::Dialect;
 use crate::text::{counted, thousands};
 
 impl Plan {
@@ -34,6 +35,9 @@ impl fmt::Display for Explain<'_> {
             thousands(plan.budget().limit),
         )?;
         writeln!(f, "  {}", plan.budget())?;
+        if *plan.dialect() != Dialect::default() {
+            writeln!(f, "  dialect {}", plan.dialect())?;
+        }
         steps(f, plan)?;
         let width = total.to_string().len();
         for run in plan.runs() {

@@ -1,11 +1,12 @@
-//! `Draft::keep_only`: a strategy of its own in one line.
+//! `Draft::keep_only` and `Draft::then`: strategies of one's own in a few lines.
 
 use std::borrow::Cow;
 
 use super::*;
-use crate::conversation::ItemId;
+use crate::conversation::{Conversation, ItemId};
+use crate::ledger::Ledger;
 use crate::message::ToolCall;
-use crate::strategy::{Ladder, SlidingWindow};
+use crate::strategy::{Ladder, Recall, SlidingWindow};
 use crate::tokens::CounterFn;
 
 /// Keeps what mentions the word.
@@ -68,15 +69,95 @@ fn keep_only_keeps_what_the_predicate_names_and_what_is_required_whole_groups_ea
     check(&Mentions("Elbe"), &talk, &cost(), &TokenBudget::limit(10_000)).unwrap();
 }
 
+/// Keeps what mentions the word, and lets another strategy continue.
+#[derive(Debug)]
+struct MentionsThen<S>(&'static str, S);
+
+impl<S: Strategy> Strategy for MentionsThen<S> {
+    fn spec(&self) -> Cow<'static, str> {
+        "mentions-then".into()
+    }
+
+    fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
+        Mentions(self.0).draft(view, &mut StrategyCache::default())?.then(&self.1, view, cache)
+    }
+}
+
+/// Messages about two rivers, which take turns.
+fn rivers(count: usize) -> Conversation {
+    let river = |number| Message::user(format!("The {} {number}", ["Elbe", "Oder"][number % 2]));
+    Conversation::from_messages((0..count).map(river))
+}
+
+fn texts(plan: &Plan) -> Vec<String> {
+    plan.messages().iter().map(|message| message.text().into_owned()).collect()
+}
+
 #[test]
-fn a_ladder_continues_from_what_keep_only_has_kept() {
-    let messages = (0..40).map(|number| Message::user(format!("The {} {number}", ["Elbe", "Oder"][number % 2])));
-    let talk = Conversation::from_messages(messages);
-    let ladder = Ladder::new().step(Mentions("Elbe")).step(SlidingWindow::tokens());
-    let plan = plan(&talk, 120, &ladder);
-    let sent: Vec<_> = plan.messages().iter().map(|message| message.text().into_owned()).collect();
+fn then_fits_the_newest_of_what_is_kept() {
+    let plan = plan(&rivers(40), 120, &MentionsThen("Elbe", SlidingWindow::tokens()));
+    let sent = texts(&plan);
     let (last, kept) = sent.split_last().unwrap();
     assert_eq!(last, "The Oder 39");
-    assert!(kept.len() > 3 && kept.iter().all(|text| text.contains("Elbe")), "{sent:?}");
-    assert_eq!(kept.last().unwrap(), "The Elbe 38");
+    let newest: Vec<_> = (0..40).step_by(2).rev().take(kept.len()).map(|number| format!("The Elbe {number}")).collect();
+    assert!(kept.len() > 3 && kept.iter().rev().eq(&newest), "{sent:?}");
+    assert!(plan.tokens().total() + 16 > 120, "one more would not have fitted: {}", plan.explain());
+}
+
+#[test]
+fn what_keep_only_leaves_out_stays_out_of_a_short_request_too() {
+    let all = Conversation::from_messages(["The Oder 1", "The Elbe 2", "And?"].map(Message::user));
+    let sent = texts(&plan(&all, 10_000, &MentionsThen("Elbe", SlidingWindow::tokens())));
+    assert_eq!(sent, ["The Elbe 2", "And?"]);
+    let ladder = Ladder::new().step(Mentions("Elbe")).step(SlidingWindow::tokens());
+    assert_eq!(plan(&all, 10_000, &ladder).messages().len(), 3, "a ladder asks only if the request is too long");
+}
+
+#[test]
+fn the_strategy_that_continues_keeps_its_cut_from_request_to_request() {
+    let mut talk = rivers(40);
+    let strategy = MentionsThen("Elbe", SlidingWindow::tokens());
+    let planner = Planner::new(cost(), &TokenBudget::limit(160)).unwrap();
+    let mut ledger = Ledger::new();
+    let mut next =
+        |talk: &Conversation| planner.plan(talk, &mut ledger, &strategy, &mut StrategyCache::default()).unwrap();
+    let first = next(&talk);
+    first.commit_marks(&mut talk).unwrap();
+    talk.push("The Elbe 40");
+    let second = next(&talk);
+    assert_eq!(texts(&first)[0], texts(&second)[0], "the cut stays");
+    assert!(texts(&second).contains(&"The Elbe 40".to_owned()));
+}
+
+#[test]
+fn any_strategy_may_continue_and_every_promise_is_kept() {
+    let newest: [Box<dyn Strategy>; 4] = [
+        Box::new(SlidingWindow::messages(3)),
+        Box::new(Recall::default()),
+        Box::new(Ladder::default()),
+        Box::new(MentionsThen("4", SlidingWindow::tokens())),
+    ];
+    for next in newest {
+        let strategy = MentionsThen("Elbe", next);
+        for limit in [60, 120, 10_000] {
+            for talk in [rivers(40), talk()] {
+                check(&strategy, &talk, &cost(), &TokenBudget::limit(limit)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_is_trimmed_with_a_counter_tools_and_a_dialect_of_its_own() {
+    let messages: Vec<Message> = rivers(9).messages().cloned().collect();
+    let planner = Planner::new(cost(), &TokenBudget::limit(100)).unwrap();
+    let plan = planner.trim(&messages, &SlidingWindow::tokens()).unwrap();
+    assert!(plan.tokens().total() <= 100 && plan.tokens().total() + 16 > 100, "as much as fits: {}", plan.explain());
+    let marked = Planner::new(cost(), &TokenBudget::limit(100).low_mark(0.5)).unwrap();
+    assert!(marked.trim(&messages, &SlidingWindow::tokens()).unwrap().tokens().total() <= 50, "its own low mark");
+    let merging = planner.clone().dialect(crate::Dialect::default().merge_same_role());
+    assert_eq!(merging.trim(&messages, &SlidingWindow::tokens()).unwrap().messages().len(), 1);
+    let tool = crate::Tool::function("measure", "Measures a river", serde_json::json!({"type": "object"}));
+    let roomy = Planner::new(cost(), &TokenBudget::limit(1_000)).unwrap().tools([tool]);
+    assert!(roomy.trim(&messages, &SlidingWindow::tokens()).unwrap().tokens().tools > 0);
 }

@@ -1,7 +1,8 @@
 //! Late results: they are sent directly after their calls, and decided about together with them.
 
 use super::*;
-use crate::conversation::ItemId;
+use crate::conversation::{Conversation, ItemId};
+use crate::ledger::Ledger;
 use crate::message::ToolCall;
 use crate::strategy::{SlidingWindow, parse};
 use crate::tokens::CounterFn;

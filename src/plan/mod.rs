@@ -40,10 +40,8 @@ use std::sync::Arc;
 
 pub use crate::budget::ResolvedBudget;
 use crate::budget::TokenBudget;
-use crate::conversation::Conversation;
-use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::Ledger;
-use crate::message::{Content, Message};
+use crate::error::Result;
+use crate::message::Message;
 use crate::tokens::ChatCost;
 
 pub use crate::violation::Violation;
@@ -67,10 +65,11 @@ pub use view::{Required, View};
 /// files, and compares integers. Test one of your own with [`check`](check()).
 ///
 /// # Examples
-/// A strategy that leaves out all groups with tool calls, except required ones such as the newest:
+/// A strategy that leaves out all groups with tool calls, except required ones such as the newest,
+/// and sends the newest of the others that fit:
 /// ```
 /// use std::borrow::Cow;
-/// use turnwise::{Draft, StrategyCache, Reason, Result, Strategy, View};
+/// use turnwise::{Draft, Reason, Result, SlidingWindow, Strategy, StrategyCache, View};
 ///
 /// #[derive(Debug)]
 /// struct NoTools;
@@ -80,8 +79,9 @@ pub use view::{Required, View};
 ///         "no-tools".into()
 ///     }
 ///
-///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
-///         Ok(Draft::keep_only(view, Reason::Other("a call".into()), |group| !group.has_calls()))
+///     fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
+///         Draft::keep_only(view, Reason::Other("a call".into()), |group| !group.has_calls())
+///             .then(&SlidingWindow::tokens(), view, cache)
 ///     }
 /// }
 /// ```
@@ -160,13 +160,15 @@ impl fmt::Debug for StrategyCache {
 ///
 /// Nothing is remembered between calls: everything is counted each time, and as much is kept as
 /// fits. The [low mark](TokenBudget::low_mark) is therefore 1 unless you set one, and not 0.7 as in
-/// a manager; to test with `trim` what a manager sends, set `low_mark(0.7)`. A [`Planner`] with a [`Ledger`] and [`Plan::commit_marks`]
-/// counts each text once, and its requests repeat more of the previous one.
+/// a manager; to test with `trim` what a manager sends, set `low_mark(0.7)`.
+///
+/// With a tokenizer, tools or a [`Dialect`](crate::Dialect) of your own, use [`Planner::trim`]. A
+/// [`Planner`] with a [`Ledger`](crate::Ledger) and [`Plan::commit_marks`] counts each text once,
+/// and its requests repeat more of the previous one.
 ///
 /// # Errors
-/// Those of [`Planner::plan`], [`ErrorKind::InvalidBudget`] if the budget contradicts itself, and
-/// [`ErrorKind::InvalidMessage`] for messages in the form of Anthropic's API, whose calls and
-/// results are parts: they could be sent without each other.
+/// Those of [`Planner::plan`], and
+/// [`ErrorKind::InvalidBudget`](crate::ErrorKind::InvalidBudget) if the budget contradicts itself.
 ///
 /// # Examples
 /// ```
@@ -180,28 +182,8 @@ impl fmt::Debug for StrategyCache {
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 pub fn trim(messages: &[Message], budget: &TokenBudget, strategy: &dyn Strategy) -> Result<Plan> {
-    refuse_tool_parts(messages)?;
-    let conversation = Conversation::from_messages(messages.iter().cloned());
     let cost = budget.model().map_or_else(ChatCost::default, ChatCost::for_model);
-    let planner = Planner::new(cost, &budget.clone().low_mark_or(1.0))?;
-    planner.plan(&conversation, &mut Ledger::new(), strategy, &mut StrategyCache::default())
-}
-
-/// Refuses calls and results that are parts of a content. Groups are made of `tool_calls` and of
-/// messages of the role `tool`, so these would be torn apart.
-fn refuse_tool_parts(messages: &[Message]) -> Result<()> {
-    for (index, message) in messages.iter().enumerate() {
-        let parts = message.content().map_or(&[][..], Content::parts);
-        if let Some(part) = parts.iter().find(|part| matches!(part.kind(), "tool_use" | "tool_result")) {
-            let detail = format!(
-                "message {index} has a part of the type `{}`, as Anthropic's Messages API writes calls and results; in \
-                 chat-completions messages they are `tool_calls` and messages of the role `tool`",
-                part.kind()
-            );
-            return Err(Error::new(ErrorKind::InvalidMessage, detail));
-        }
-    }
-    Ok(())
+    Planner::new(cost, budget)?.trim(messages, strategy)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::step::Step;
 use super::summary::{SummaryRequest, SummaryUse};
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, Item, ItemId, Mark};
+use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Fingerprint, Sums};
 use crate::message::{Message, call_faults};
@@ -21,6 +22,23 @@ use crate::vectors::Vectors;
 
 /// A result that is sent before messages that precede it in the record: directly after its calls,
 /// because another message was recorded in between.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, ToolCall, trim};
+///
+/// let messages = [
+///     Message::user("Weather?"),
+///     Message::calls([ToolCall::function("c1", "weather", "{}")]),
+///     Message::user("Hello?"), // before the tool has answered
+///     Message::tool("c1", "Rain."),
+/// ];
+/// let plan = trim(&messages, &TokenBudget::limit(1_000), &SlidingWindow::tokens())?;
+/// let moved = plan.moved().next().unwrap();
+/// assert_eq!((moved.message, moved.calls), (3, 1));
+/// assert_eq!(plan.messages()[2].text(), "Rain.");
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Moved {
@@ -103,6 +121,19 @@ pub struct Decision<'a> {
 }
 
 /// A part of a sent message that is not as the API has it, and what is sent instead.
+///
+/// # Examples
+/// ```
+/// use turnwise::{Message, SlidingWindow, TokenBudget, ToolCall, trim};
+///
+/// let messages = [Message::calls([ToolCall::function("c1", "weather", "{city: Oslo}")]), Message::tool("c1", "Rain.")];
+/// let plan = trim(&messages, &TokenBudget::limit(1_000), &SlidingWindow::tokens())?;
+/// for warning in plan.warnings() {
+///     println!("{warning}"); // message 0: the arguments of the call of `weather` are not JSON …
+/// }
+/// assert_eq!(plan.warnings()[0].message, 0);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Warning {
@@ -166,6 +197,7 @@ pub struct Plan {
     pub(super) vectors: Vectors,
     pub(super) vector_requests: Vec<ItemId>,
     pub(super) steps: Vec<Step>,
+    pub(super) dialect: Dialect,
 }
 
 /// A fingerprint of what was sent, to find out what a later request repeats: a short hash of
@@ -190,6 +222,11 @@ impl Plan {
             tools: self.tools.to_vec(),
             params: self.params.clone(),
         }
+    }
+
+    /// How the request is adapted to the server.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 
     /// The messages that are sent, as a type of another crate: `plan.messages_as::<T>()` with the

@@ -27,7 +27,7 @@ use super::assemble::{Assembly, Insert, Sources};
 use super::cut::{ToCut, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Plan, RequestTokens};
-use super::refuse::{kept_too_much, refuse_another_start, refuse_nothing, refuse_what_cannot_fit};
+use super::refuse::{kept_too_much, refuse_another_start, refuse_nothing, refuse_tool_parts, refuse_what_cannot_fit};
 use super::runs::{Decided, PlanInput, Run, Shortened, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
@@ -59,6 +59,7 @@ use crate::vectors::Vectors;
 pub struct Planner {
     cost: ChatCost,
     budget: ResolvedBudget,
+    sets_low_mark: bool,
     tools: Arc<[Tool]>,
     model: Option<String>,
     params: Params,
@@ -69,6 +70,22 @@ pub struct Planner {
 
 /// What one request is planned with in addition to the conversation. Messages and parameters are
 /// counted, sent and shown in the plan, and never recorded.
+///
+/// # Examples
+/// ```
+/// use turnwise::plan::Extras;
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, SlidingWindow, StrategyCache, TokenBudget};
+///
+/// let talk = Conversation::from_messages([Message::user("What day is it?")]);
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?;
+/// let mut extras = Extras::default();
+/// extras.context.push(Message::system("It is 2026-11-27."));
+/// extras.params.set("temperature", 0.2);
+/// let window = SlidingWindow::tokens();
+/// let plan = planner.plan_with(&talk, &mut Ledger::new(), &window, &mut StrategyCache::default(), &extras)?;
+/// assert_eq!((plan.messages().len(), talk.path().len()), (2, 1));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extras {
@@ -84,11 +101,13 @@ pub struct Extras {
 impl Extras {
     /// Refuses calls and results, which belong together and cannot be context.
     fn check(&self) -> Result<()> {
-        let is_of_a_call = |message: &&Message| message.has_calls() || message.is_result();
+        let is_result = |message: &Message| message.is_result() || message.tool_part() == Some("tool_result");
+        let is_of_a_call =
+            |message: &&Message| message.has_calls() || is_result(message) || message.tool_part().is_some();
         match self.context.iter().find(is_of_a_call) {
             None => Ok(()),
             Some(message) => {
-                let what = if message.has_calls() { "calls" } else { "a call's result" };
+                let what = if is_result(message) { "a call's result" } else { "calls" };
                 Err(Error::new(
                     ErrorKind::InvalidMessage,
                     format!("the context contains {what}; push or send them instead"),
@@ -130,10 +149,10 @@ impl Planner {
     /// # Errors
     /// [`ErrorKind::InvalidBudget`] if the budget contradicts itself.
     pub fn new(cost: ChatCost, budget: &TokenBudget) -> Result<Self> {
-        let budget = budget.resolve()?;
         Ok(Self {
             cost,
-            budget,
+            budget: budget.resolve()?,
+            sets_low_mark: budget.sets_low_mark(),
             tools: Arc::from([]),
             model: None,
             params: Params::new(),
@@ -256,8 +275,9 @@ impl Planner {
     /// - [`ErrorKind::OverBudget`] and [`ErrorKind::PinsOverBudget`], with the numbers, if the
     ///   required messages, or those that the strategy keeps, do not fit.
     /// - [`ErrorKind::InvalidMessage`] if there is nothing to send, if the context contains calls
-    ///   or results, or if the request must [start with a user message](Self::start_on_user) and
-    ///   cannot.
+    ///   or results, if the request must [start with a user message](Self::start_on_user) and
+    ///   cannot, or if it sends calls or results that are parts of a content, as Anthropic's API
+    ///   writes them.
     /// - [`ErrorKind::InvalidStrategy`] if the draft names groups that do not exist.
     /// - Any error of the strategy itself.
     pub fn plan(
@@ -268,6 +288,35 @@ impl Planner {
         cache: &mut StrategyCache,
     ) -> Result<Plan> {
         self.plan_with(conversation, ledger, strategy, cache, &Extras::default())
+    }
+
+    /// Plans a request for a list of messages, as the function [`trim`](super::trim()) does, with
+    /// this planner's counter, tools, parameters and dialect.
+    ///
+    /// Nothing is remembered between calls. Therefore as much is kept as fits, unless the planner's
+    /// budget sets a [low mark](TokenBudget::low_mark).
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan).
+    ///
+    /// # Examples
+    /// With a tokenizer of your own, here one that counts words:
+    /// ```
+    /// use turnwise::tokens::CounterFn;
+    /// use turnwise::{ChatCost, Message, Planner, SlidingWindow, TokenBudget};
+    ///
+    /// let words = CounterFn::estimating("words/1", |text| text.split_whitespace().count() as u64);
+    /// let planner = Planner::new(ChatCost::new(words), &TokenBudget::limit(40))?;
+    /// let messages: Vec<Message> = (1..=20).map(|n| Message::user(format!("This is message {n}."))).collect();
+    /// let plan = planner.trim(&messages, &SlidingWindow::tokens())?;
+    /// assert_eq!(plan.messages().len(), 4); // of 8 or 9 words, four for each message's frame
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn trim(&self, messages: &[Message], strategy: &dyn Strategy) -> Result<Plan> {
+        let conversation = Conversation::from_messages(messages.iter().cloned());
+        let budget = if self.sets_low_mark { self.budget } else { self.budget.trimming_as_little_as_possible() };
+        let planner = self.clone().at(budget);
+        planner.plan(&conversation, &mut Ledger::new(), strategy, &mut StrategyCache::default())
     }
 
     /// As [`plan`](Self::plan), with additional messages and parameters for this request only.
@@ -313,6 +362,9 @@ impl Planner {
             refuse_another_start(path, &messages, &decided.runs)?;
         }
         Run::add_head(&mut decided.runs, path.head().len(), tokens.head);
+        if !are_standard {
+            refuse_tool_parts(path, &decided.runs)?;
+        }
         let (messages, unfitted, is_as_counted) = self.fit(messages, are_standard);
         let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
         Ok(Plan {
@@ -337,6 +389,7 @@ impl Planner {
             summary: decided.summary,
             summary_request: decided.draft.summary_request,
             steps: decided.steps,
+            dialect: self.dialect.clone(),
         })
     }
 

@@ -4,7 +4,7 @@ use super::Required;
 use super::runs::Run;
 use super::view::RequiredGroups;
 use crate::budget::ResolvedBudget;
-use crate::conversation::{Conversation, Path};
+use crate::conversation::{Conversation, Item, Path};
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Sums;
 use crate::message::{Message, Role};
@@ -96,6 +96,26 @@ pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], runs: &
          message come before it, or plan without that option"
     );
     Err(Error::new(ErrorKind::InvalidMessage, detail))
+}
+
+/// Refuses a request that sends calls or results which are parts of a content. Groups are made of
+/// `tool_calls` and of messages of the role `tool`, so these would be torn apart.
+pub(super) fn refuse_tool_parts(path: Path<'_>, runs: &[Run]) -> Result<()> {
+    let head = path.head().len();
+    let message = |index: usize| match index.checked_sub(head) {
+        Some(position) => path.item(position).map(Item::message),
+        None => path.head().get(index),
+    };
+    let sent = runs.iter().filter(|run| run.fate.is_sent());
+    let mut sent = sent.flat_map(|run| run.indexes.clone().chain(run.apart.iter().copied()));
+    let found = sent.find_map(|index| Some((index, message(index)?.tool_part()?)));
+    found.map_or(Ok(()), |(index, kind)| {
+        let detail = format!(
+            "message {index} has a part of the type `{kind}`, as Anthropic's Messages API writes calls and results; in \
+             chat-completions messages they are `tool_calls` and messages of the role `tool`"
+        );
+        Err(Error::new(ErrorKind::InvalidMessage, detail))
+    })
 }
 
 /// The error for a strategy that keeps more than may be sent.

@@ -12,6 +12,19 @@ use crate::text::thousands;
 use crate::tokens::{ChatCost, Count};
 
 /// How a group is shortened without being left out. The record keeps it in full.
+///
+/// # Examples
+/// ```
+/// use turnwise::plan::Shrink;
+/// use turnwise::{Draft, Reason, View};
+///
+/// /// Keeps beginning and end of every message that is longer than 500 tokens.
+/// fn shorten(view: &View<'_>) -> Draft {
+///     let groups = (0..view.path().group_count()).filter(|&group| view.tokens(group..group + 1) > 500);
+///     let shorten = |draft: Draft, group| draft.shrink(group, Shrink::Ends { tokens: 200 }, Reason::Other("long".into()));
+///     groups.fold(Draft::keep_all(), shorten)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Shrink {

@@ -1,6 +1,7 @@
 use super::*;
-use crate::conversation::ItemId;
+use crate::conversation::{Conversation, ItemId};
 use crate::error::ErrorKind;
+use crate::ledger::Ledger;
 use crate::message::{Part, Role, ToolCall};
 use crate::strategy::*;
 use crate::tokens::CounterFn;

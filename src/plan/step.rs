@@ -4,6 +4,20 @@ use serde::Serialize;
 
 /// What one step of a strategy did with a request, and its price. A
 /// [`Ladder`](crate::strategy::Ladder) has several, any other strategy one.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ClearTools, Ladder, Message, SlidingWindow, TokenBudget, trim};
+///
+/// let talk: Vec<Message> = (0..50).map(|n| Message::user(format!("Message {n}"))).collect();
+/// let ladder = Ladder::new().step(ClearTools::default()).step(SlidingWindow::tokens());
+/// let plan = trim(&talk, &TokenBudget::limit(100), &ladder)?;
+/// for step in plan.steps() {
+///     println!("{}: {:?} tokens saved", step.strategy, step.saved);
+/// }
+/// assert_eq!(plan.steps()[0].saved, Some(0)); // there are no tool results
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Step {

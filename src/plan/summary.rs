@@ -9,6 +9,20 @@ use crate::conversation::{Conversation, Summary, SummaryId};
 use crate::message::{Message, Role};
 
 /// A summary that stands for groups of the path.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, StrategyCache, Summarize, TokenBudget};
+///
+/// let mut talk = Conversation::from_messages((0..50).map(|n| Message::user(format!("Message {n}"))));
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(200))?;
+/// let strategy = Summarize::rolling().tokens(40);
+/// let ids: Vec<_> = talk.path().items().map(|item| item.id()).collect();
+/// talk.attach(ids[0], ids[39], "Forty messages that say their numbers.", None)?;
+/// let plan = planner.plan(&talk, &mut Ledger::new(), &strategy, &mut StrategyCache::default())?;
+/// assert_eq!(plan.summary().unwrap().groups, 0..40);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryUse {
@@ -24,6 +38,20 @@ pub struct SummaryUse {
 
 /// A summary that would be worth making. The plan that carries it can be sent whether or not the
 /// summary is made.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, StrategyCache, Summarize, TokenBudget};
+///
+/// let talk = Conversation::from_messages((0..50).map(|n| Message::user(format!("Message {n}"))));
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(200))?;
+/// let strategy = Summarize::rolling().tokens(40);
+/// let plan = planner.plan(&talk, &mut Ledger::new(), &strategy, &mut StrategyCache::default())?;
+/// let request = plan.summary_request().unwrap();
+/// println!("{} tokens of messages would become at most {}", request.tokens, request.most);
+/// assert_eq!(request.groups.start, 0);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SummaryRequest {

@@ -15,6 +15,16 @@ use crate::tokens::ChatCost;
 use crate::vectors::Vectors;
 
 /// Why a group is sent whatever the strategy drafts.
+///
+/// # Examples
+/// ```
+/// use turnwise::View;
+/// use turnwise::plan::Required;
+///
+/// fn pins(view: &View<'_>) -> usize {
+///     (0..view.path().group_count()).filter(|&group| view.required(group) == Some(Required::Pin)).count()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Required {

@@ -13,6 +13,28 @@ use crate::message::{Message, Role};
 use crate::plan::{Extras, Fate, Plan, Planner, Run, Strategy, StrategyCache};
 
 /// The replay of one conversation under one strategy.
+///
+/// # Examples
+/// ```
+/// use turnwise::replay::Outcome;
+/// use turnwise::{ChatCost, Planner, SlidingWindow, TokenBudget, Transcript, replay};
+///
+/// let mut file = Transcript::from_json(
+///     r#"[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello!"},{"role":"user","content":"Bye"}]"#,
+/// )?;
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(1_000))?;
+/// let replay = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::tokens())?;
+/// for request in &replay.requests {
+///     match &request.outcome {
+///         Outcome::Planned(planned) => println!("request {}: {} tokens", request.request, planned.tokens),
+///         Outcome::Refused { refused, .. } => println!("request {}: {refused}", request.request),
+///         _ => {}
+///     }
+/// }
+/// let totals = replay.totals;
+/// assert_eq!((totals.requests, totals.messages.kept, totals.messages.of), (2, 3, 3));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Replay {
@@ -22,7 +44,7 @@ pub struct Replay {
     pub totals: Totals,
 }
 
-/// One request of a replay; serialized as one line of JSON.
+/// One request of a replay; serialized as one line of JSON. [`Replay`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Request {
@@ -36,7 +58,7 @@ pub struct Request {
     pub outcome: Outcome,
 }
 
-/// The result of planning one request of a replay.
+/// The result of planning one request of a replay. [`Replay`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
@@ -55,7 +77,7 @@ pub enum Outcome {
     },
 }
 
-/// A request that can be sent.
+/// A request that can be sent. [`Replay`] has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Planned {
@@ -77,7 +99,7 @@ pub struct Planned {
     pub evicted: Vec<Run>,
 }
 
-/// Sums over the requests of one or more replays under one strategy.
+/// Sums over the requests of one or more replays under one strategy. [`Replay`] has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Totals {
@@ -105,7 +127,7 @@ pub struct Totals {
     pub results: Share,
 }
 
-/// A number out of a total.
+/// A number out of a total. [`Replay`] has an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Share {

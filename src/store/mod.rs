@@ -30,7 +30,7 @@ pub(crate) use files::on_thread;
 pub(crate) use keeper::{Keeper, file, lasting_file};
 pub use memory::MemoryStore;
 
-/// The longest id of a conversation in a store, in bytes of UTF-8.
+/// The longest id of a conversation in a store, in bytes of UTF-8. See [`check_id`].
 pub const MAX_ID: usize = 64;
 
 /// Keeps conversations by their ids. A program holds it as `Arc<dyn Store>`.
@@ -156,6 +156,21 @@ store_through!(Box<S>, Arc<S>, &S);
 
 /// What a conversation was when somebody read or wrote it. Only its store knows what it says;
 /// others compare it, and hand it back.
+///
+/// # Examples
+/// ```
+/// use turnwise::Transcript;
+/// use turnwise::store::{MemoryStore, Store};
+///
+/// # futures_lite::future::block_on(async {
+/// let store = MemoryStore::new();
+/// let written = store.save("chat", &Transcript::default(), None).await?;
+/// let (_chat, read) = store.load("chat").await?;
+/// assert_eq!(written, read);
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(Box<str>);
 
@@ -200,11 +215,30 @@ pub fn check_id(id: &str) -> Result<()> {
 }
 
 /// The error of a store that has no conversation with this id.
+///
+/// # Examples
+/// ```
+/// use turnwise::ErrorKind;
+/// use turnwise::store;
+///
+/// let error = store::not_found("ticket 4711");
+/// assert_eq!((error.kind(), error.detail()), (ErrorKind::NotFound, "no conversation has the id `ticket 4711`"));
+/// ```
 pub fn not_found(id: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("no conversation has the id `{}`", id.escape_debug()))
 }
 
 /// The error of a store that refuses a write: the conversation is not what its writer has read.
+///
+/// # Examples
+/// ```
+/// use turnwise::ErrorKind;
+/// use turnwise::store;
+///
+/// let error = store::conflict("ticket 4711");
+/// assert_eq!(error.kind(), ErrorKind::Conflict);
+/// assert!(error.detail().contains("load it and make the change again"));
+/// ```
 pub fn conflict(id: &str) -> Error {
     let detail = format!(
         "another writer has changed, begun or deleted the conversation `{}` since it was read here; load it and make the \
@@ -215,6 +249,15 @@ pub fn conflict(id: &str) -> Error {
 }
 
 /// The error of a store whose engine fails, with what it was doing.
+///
+/// # Examples
+/// ```
+/// use turnwise::ErrorKind;
+/// use turnwise::store;
+///
+/// let error = store::failed("writing to the table `items`", std::io::Error::other("the disk is full"));
+/// assert_eq!((error.kind(), error.detail()), (ErrorKind::Io, "writing to the table `items`: the disk is full"));
+/// ```
 pub fn failed(doing: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Io, format!("{doing}: {source}")).because(source)
 }

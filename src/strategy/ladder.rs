@@ -15,7 +15,8 @@ use crate::plan::{Draft, Step, Strategy, StrategyCache, View};
 /// while the request exceeds the high mark.
 ///
 /// Earlier decisions are kept as long as they are enough, so that requests begin like the previous
-/// one.
+/// one. For a strategy that always leaves something out, with another one to follow, use
+/// [`Draft::then`](crate::Draft::then).
 ///
 /// # Examples
 /// ```

@@ -8,6 +8,14 @@ use crate::plan::Strategy;
 use crate::tokens::nearest;
 
 /// All strategies that [`parse`] knows, with their options.
+///
+/// # Examples
+/// ```
+/// for listed in turnwise::strategy::STRATEGIES {
+///     println!("{:<15} {} ({}; {})", listed.name, listed.about, listed.takes, listed.price);
+///     assert!(turnwise::strategy::parse(listed.name).is_ok());
+/// }
+/// ```
 pub const STRATEGIES: &[Listed] = &[
     everything::LISTED,
     window::LISTED,

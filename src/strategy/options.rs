@@ -6,6 +6,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Strategy;
 
 /// A strategy that can be selected by name.
+///
+/// # Examples
+/// ```
+/// let listed = turnwise::strategy::STRATEGIES.iter().find(|listed| listed.name == "window").ok_or("no window")?;
+/// assert_eq!((listed.about, listed.price), ("the newest messages that fit", "free"));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Listed {

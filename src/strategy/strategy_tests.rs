@@ -528,14 +528,25 @@ fn trim_with_the_low_mark_of_a_manager_plans_what_a_planner_plans_first() {
 }
 
 #[test]
-fn trim_refuses_calls_that_are_parts_because_it_would_tear_them_from_their_results() {
+fn calls_that_are_parts_are_refused_because_they_would_be_torn_from_their_results() {
     let messages = r#"[{"role":"user","content":"Weather?"},
         {"role":"assistant","content":[{"type":"tool_use","id":"a","name":"w","input":{}}]},
-        {"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"rain"}]}]"#;
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"rain"}]},
+        {"role":"user","content":"Thanks. And now something else."}]"#;
     let messages: Vec<Message> = serde_json::from_str(messages).unwrap();
-    let error = trim(&messages, &TokenBudget::limit(1_000), &SlidingWindow::tokens()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidMessage);
-    assert!(error.detail().starts_with("message 1 has a part of the type `tool_use`"), "{error}");
+    let budget = TokenBudget::limit(5_000);
+    let window = SlidingWindow::tokens();
+    let of_list = trim(&messages, &budget, &window).unwrap_err();
+    let of_record = plan_of(&Conversation::from_messages(messages.clone()), &budget, &window).unwrap_err();
+    for error in [of_list, of_record] {
+        assert_eq!(error.kind(), ErrorKind::InvalidMessage);
+        assert!(error.detail().starts_with("message 1 has a part of the type `tool_use`"), "{error}");
+    }
+    // What is not sent cannot be torn apart.
+    let plan = trim(&messages, &budget, &SlidingWindow::messages(0)).unwrap();
+    assert_eq!(plan.messages().len(), 1);
+    let error = trim(&messages, &budget, &SlidingWindow::messages(1)).unwrap_err();
+    assert!(error.detail().starts_with("message 2 has a part of the type `tool_result`"), "{error}");
 }
 
 #[test]

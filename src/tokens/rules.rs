@@ -3,6 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 /// How a family of models frames messages.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{CounterFn, Family};
+/// use turnwise::{ChatCost, Message};
+///
+/// let words = || CounterFn::new("words/1", |text| text.split_whitespace().count() as u64);
+/// let cost = |family| ChatCost::new(words()).family(family).messages(&[Message::user("Hello there")]).total().tokens;
+/// assert!(cost(Family::Search) < cost(Family::Chat));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -21,6 +31,17 @@ pub enum Family {
 }
 
 /// How a model bills an image.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{CounterFn, ImageRule};
+/// use turnwise::{ChatCost, Message};
+///
+/// let words = CounterFn::new("words/1", |text| text.split_whitespace().count() as u64);
+/// let cost = ChatCost::new(words).images(ImageRule::Tiles { base: 85, tile: 170 });
+/// let asked = Message::user("What is this?").image_url("https://example.com/cat.png");
+/// assert!(cost.messages(&[asked]).total().tokens > 85);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -45,6 +66,20 @@ pub enum ImageRule {
 /// How a model bills tools whose layout is not known: the section of tools as `OpenAI` lays it out,
 /// times a factor, and a constant for the instructions that a vendor adds once a request has tools.
 /// Every such figure is an estimate.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::ToolRule;
+/// use turnwise::{ChatCost, ChatRequest, Message, Tool};
+///
+/// let mut request = ChatRequest::new([Message::user("What time is it?")]);
+/// let parameters = serde_json::json!({"type": "object", "properties": {}});
+/// request.tools.push(Tool::function("now", "The time", parameters));
+/// let cost = ChatCost::for_model("gpt-4o");
+/// let at_a_gateway = cost.clone().tools(ToolRule::LIKE_OPENAI);
+/// let [direct, estimated] = [cost, at_a_gateway].map(|cost| cost.request(&request).total());
+/// assert!(direct.exact && !estimated.exact && direct.tokens == estimated.tokens);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

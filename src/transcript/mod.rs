@@ -70,6 +70,15 @@ use text::Text;
 pub use warning::Warning;
 
 /// The format that this version writes, and the newest that it can read.
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::FORMAT;
+/// use turnwise::{ErrorKind, Transcript};
+///
+/// let newer = format!(r#"{{"turnwise": {}, "messages": []}}"#, FORMAT + 1);
+/// assert_eq!(Transcript::from_json(&newer).unwrap_err().kind(), ErrorKind::NewerFormat);
+/// ```
 pub const FORMAT: u64 = 1;
 
 /// The member of a file with its dialect. An older version keeps it like other unknown members.
@@ -186,17 +195,26 @@ impl Transcript {
         self.extra.iter().filter(|(name, _)| ChatCost::is_costly(name)).cloned().collect()
     }
 
-    /// The dialect saved in the file; the default if there is none. Chats save it, so that a later
-    /// count or plan of the conversation counts what is sent.
+    /// The dialect saved in the file; the default if there is none. Chats save a dialect that was
+    /// set, so that a later count or plan of the conversation counts what is sent. They do not save
+    /// one that they use because the [server](Dialect::for_server) is known, since the conversation
+    /// may continue at another server.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidDialect`] if another version has written options that this one does not
     /// know.
     pub fn dialect(&self) -> Result<Dialect> {
-        match self.extra.iter().find(|(key, _)| key == WIRE_KEY).and_then(|(_, value)| value.parse::<String>().ok()) {
-            Some(written) => written.parse(),
-            None => Ok(Dialect::default()),
-        }
+        Ok(self.saved_dialect()?.unwrap_or_default())
+    }
+
+    /// The dialect saved in the file, if one is.
+    ///
+    /// # Errors
+    /// Those of [`dialect`](Self::dialect).
+    pub(crate) fn saved_dialect(&self) -> Result<Option<Dialect>> {
+        let saved = self.extra.iter().find(|(key, _)| key == WIRE_KEY);
+        let written = saved.and_then(|(_, value)| value.parse::<String>().ok());
+        written.map(|written| written.parse()).transpose()
     }
 
     /// Whether the tool definitions are those of a tool loop, and not sent otherwise.

@@ -11,6 +11,18 @@ use crate::text::counted;
 /// that is kept and not used.
 ///
 /// `Display` is a sentence that can be shown to a user.
+///
+/// # Examples
+/// ```
+/// use turnwise::Transcript;
+///
+/// let file = Transcript::from_json(r#"[{"role":"agent","content":"Hi"},{"role":"user","content":"Hello"}]"#)?;
+/// for warning in file.warnings() {
+///     println!("{warning}"); // message 0 has the role `agent`, which chat completions do not have …
+/// }
+/// assert_eq!(file.warnings().len(), 1);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {

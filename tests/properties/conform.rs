@@ -1,11 +1,15 @@
-//! The public conformance check, on all built-in strategies.
+//! The public conformance check, on all built-in strategies, and on one of a program's own before some
+//! of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use turnwise::plan::{Run, check};
 use turnwise::strategy::parse;
-use turnwise::{ChatCost, Conversation, Fate, Ledger, Message, Plan, Planner, Reason, StrategyCache};
+use turnwise::{
+    ChatCost, Conversation, Draft, Fate, Ledger, Message, Plan, Planner, Reason, Result, Strategy, StrategyCache, View,
+};
 
 use crate::each_case;
 use crate::generate::{self, chance};
@@ -39,6 +43,34 @@ const STRATEGIES: [&str; 26] = [
     "ladder:drop-reasoning/tools:keep=0",
     "ladder:recall:excerpts=40/summarize:tokens=30",
 ];
+
+/// Strategies that continue after [`Unsaid`].
+const CONTINUING: [&str; 8] = [
+    "everything",
+    "window",
+    "window:turns=3,start=user",
+    "head-tail:first=2",
+    "recall:tail=5,excerpts=60",
+    "tools:keep=1",
+    "ladder",
+    "summarize:tokens=20,role=user,recall=yes",
+];
+
+/// Leaves out what the model said, but for its calls, and lets another strategy continue.
+#[derive(Debug)]
+struct Unsaid(Box<dyn Strategy>);
+
+impl Strategy for Unsaid {
+    fn spec(&self) -> Cow<'static, str> {
+        format!("unsaid+{}", self.0.spec()).into()
+    }
+
+    fn draft(&self, view: &View<'_>, cache: &mut StrategyCache) -> Result<Draft> {
+        let is_said = |message: &Message| message.role().as_str() == "assistant" && !message.has_calls();
+        Draft::keep_only(view, Reason::Other("said".into()), |group| !group.first().is_some_and(is_said))
+            .then(&self.0, view, cache)
+    }
+}
 
 /// Some answers begin with a thought, so that there is something to leave out.
 fn thinking(message: Message) -> Message {
@@ -80,7 +112,9 @@ fn assert_steps_add_up(plan: &Plan, whole: u64) {
 
 #[test]
 fn every_strategy_keeps_every_promise() {
-    let strategies = STRATEGIES.map(|spec| parse(spec).unwrap());
+    let continuing = CONTINUING.map(|spec| Box::new(Unsaid(parse(spec).unwrap())) as Box<dyn Strategy>);
+    let strategies: Vec<Box<dyn Strategy>> =
+        STRATEGIES.map(|spec| parse(spec).unwrap()).into_iter().chain(continuing).collect();
     let mut tried = 0;
     let mut seen = BTreeMap::<String, u32>::new();
     each_case(150, |case| {

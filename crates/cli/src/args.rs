@@ -94,7 +94,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Args)]
-pub(crate) struct Input {
+pub(crate) struct InputArgs {
     /// Use only the conversation with this number (from 1) or `id`, of a file with many [default:
     /// all]
     ///
@@ -132,7 +132,7 @@ pub(crate) struct Convert {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub(crate) input: InputArgs,
 }
 
 #[derive(Args)]
@@ -166,6 +166,7 @@ pub(crate) struct DialectArgs {
     /// The server, such as deepseek or vllm; `turnwise dialects` lists them [default: the file's,
     /// or openai]
     ///
+    /// Where requests are sent, a server that is known by its address gets its own by default.
     /// Replaces what the file names. Options can be added after a comma, such as
     /// deepseek,one-system.
     #[arg(long, value_name = "NAME[,OPTION…]")]
@@ -205,7 +206,7 @@ pub(crate) struct DialectArgs {
 
 #[derive(Args)]
 #[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
-pub(crate) struct Budget {
+pub(crate) struct BudgetArgs {
     /// Count for this model, and send as much as its window allows [default: the file's model]
     ///
     /// For example --model gpt-4o.
@@ -245,9 +246,69 @@ pub(crate) struct Budget {
     pub(crate) start_on_user: bool,
 }
 
-/// The options that decide how one conversation is planned.
 #[derive(Args)]
-pub(crate) struct How {
+pub(crate) struct ConstraintArgs {
+    /// Add a system message that is always sent, such as "Answer in French."; can be repeated
+    ///
+    /// It belongs to the head, so the indexes of the messages after it are one higher.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) constrain: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Compare {
+    /// The files with conversations
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// A strategy to compare; can be repeated [default: seven of all kinds]
+    ///
+    /// For example -s window:turns=5 -s recall. `turnwise strategies` lists them.
+    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]")]
+    pub(crate) strategy: Vec<String>,
+    #[command(flatten)]
+    pub(crate) constraints: ConstraintArgs,
+    #[command(flatten)]
+    pub(crate) budget: BudgetArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) dialect: DialectArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Plan {
+    /// Explain what would have to change for the message with this index to be sent
+    ///
+    /// `show` and `plan` print the indexes.
+    #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
+    pub(crate) keep: Option<usize>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "keep")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Trim {
+    /// Print the whole body of the request: the model, the tools and all other members of the file
+    /// too
+    #[arg(long)]
+    pub(crate) body: bool,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+}
+
+/// What `plan` and `trim` share: one conversation, and how it is planned.
+#[derive(Args)]
+pub(crate) struct PlanArgs {
+    /// The file with the conversation; `-` is the standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
     /// The strategy, which decides what is left out; `turnwise strategies` lists them
     ///
     /// For example window:turns=5, head-tail:first=2 or recall.
@@ -267,76 +328,9 @@ pub(crate) struct How {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub(crate) expand: Vec<usize>,
     #[command(flatten)]
-    pub(crate) rules: Rules,
-}
-
-#[derive(Args)]
-pub(crate) struct Rules {
-    /// Add a system message that is always sent, such as "Answer in French."; can be repeated
-    ///
-    /// It belongs to the head, so the indexes of the messages after it are one higher.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) constrain: Vec<String>,
-}
-
-#[derive(Args)]
-pub(crate) struct Compare {
-    /// The files with conversations
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) constraints: ConstraintArgs,
     #[command(flatten)]
-    pub(crate) input: Input,
-    /// A strategy to compare; can be repeated [default: seven of all kinds]
-    ///
-    /// For example -s window:turns=5 -s recall. `turnwise strategies` lists them.
-    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]")]
-    pub(crate) strategy: Vec<String>,
-    #[command(flatten)]
-    pub(crate) rules: Rules,
-    #[command(flatten)]
-    pub(crate) budget: Budget,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) dialect: DialectArgs,
-}
-
-#[derive(Args)]
-pub(crate) struct Plan {
-    /// Explain what would have to change for the message with this index to be sent
-    ///
-    /// `show` and `plan` print the indexes.
-    #[arg(long, value_name = "INDEX", allow_negative_numbers = true)]
-    pub(crate) keep: Option<usize>,
-    /// Print JSON
-    #[arg(long, conflicts_with = "keep")]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) planned: Planned,
-}
-
-#[derive(Args)]
-pub(crate) struct Trim {
-    /// Print the whole body of the request: the model, the tools and all other members of the file
-    /// too
-    #[arg(long)]
-    pub(crate) body: bool,
-    #[command(flatten)]
-    pub(crate) planned: Planned,
-}
-
-/// The options that `plan` and `trim` share.
-#[derive(Args)]
-pub(crate) struct Planned {
-    /// The file with the conversation; `-` is the standard input
-    pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) input: Input,
-    #[command(flatten)]
-    pub(crate) how: How,
-    #[command(flatten)]
-    pub(crate) budget: Budget,
+    pub(crate) budget: BudgetArgs,
     #[command(flatten)]
     pub(crate) dialect: DialectArgs,
 }
@@ -350,7 +344,7 @@ pub(crate) struct Count {
     #[arg(long, conflicts_with = "only")]
     pub(crate) text: bool,
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub(crate) input: InputArgs,
     /// Count for this model [default: the file's model]
     ///
     /// For example --model gpt-4o. Without a known model, tokens are estimated with `o200k_base`.
@@ -368,7 +362,7 @@ pub(crate) struct Show {
     /// The file with the conversation; `-` is the standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub(crate) input: InputArgs,
     /// Print every message in full, instead of its beginning
     #[arg(long)]
     pub(crate) full: bool,
@@ -439,7 +433,7 @@ pub(crate) struct Replay {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) input: Input,
+    pub(crate) input: InputArgs,
     /// The strategy, which decides what is left out; `turnwise strategies` lists them
     ///
     /// For example window:turns=5, head-tail:first=2 or recall.
@@ -456,7 +450,7 @@ pub(crate) struct Replay {
     #[arg(long, conflicts_with = "diff")]
     pub(crate) live: bool,
     #[command(flatten)]
-    pub(crate) budget: Budget,
+    pub(crate) budget: BudgetArgs,
     #[command(flatten)]
     pub(crate) dialect: DialectArgs,
 }

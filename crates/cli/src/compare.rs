@@ -9,11 +9,11 @@ use turnwise::replay::{Share, Totals, replay_with};
 use turnwise::strategy::parse;
 use turnwise::{Models, Planner, SlidingWindow, Strategy, TokenBudget, replay};
 
-use crate::args::{Budget, Compare, DialectArgs};
+use crate::args::{BudgetArgs, Compare, DialectArgs};
 use crate::dialects::dialect_of;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{DIM, ESTIMATED, json_line, stdout, table, write_table};
+use crate::output::{DIM, ESTIMATED_FOOTNOTE, json_line, stdout, table, write_table};
 use crate::text::{counted, thousands};
 
 const CHOICE: [&str; 7] =
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
     let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
     let conversations = input::conversations(&args.files, &args.input).map(|loaded| {
         let mut loaded = loaded?;
-        input::constrain(&mut loaded.file, &args.rules)?;
+        input::constrain(&mut loaded.file, &args.constraints)?;
         Ok(loaded)
     });
     let (comparison, how) = if args.budget.budget.is_some() || args.budget.model.is_some() {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
     } else {
         let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
         let (tokens, how) = default_budget(&mut conversations, args, models)?;
-        let budget = Budget { budget: Some(tokens), model: None, ..args.budget };
+        let budget = BudgetArgs { budget: Some(tokens), model: None, ..args.budget };
         (compare(conversations.into_iter().map(Ok), &strategies, &budget, &args.dialect, models)?, how)
     };
     let mut out = stdout(args.json);
@@ -91,7 +91,7 @@ fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models)
 fn compare(
     conversations: impl Iterator<Item = Result<Loaded>>,
     strategies: &[Box<dyn Strategy>],
-    budget: &Budget,
+    budget: &BudgetArgs,
     dialect: &DialectArgs,
     models: &Models,
 ) -> Result<Comparison> {
@@ -135,7 +135,7 @@ fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()>
         writeln!(out, "{DIM}( ) excludes the requests over budget, which cannot be sent{DIM:#}")?;
     }
     if comparison.strategies.iter().any(|row| row.totals.estimated) {
-        writeln!(out, "{DIM}{ESTIMATED}{DIM:#}")?;
+        writeln!(out, "{DIM}{ESTIMATED_FOOTNOTE}{DIM:#}")?;
     }
     Ok(())
 }

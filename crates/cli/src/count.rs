@@ -11,7 +11,9 @@ use crate::args;
 use crate::dialects::dialect_of;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, ESTIMATED, Named, ROLE, json_line, preview, stdout, table, write_table};
+use crate::output::{
+    BOLD, DIM, ESTIMATED_FOOTNOTE, MOST_OF_A_ROLE, Named, json_line, preview, stdout, table, write_table,
+};
 use crate::sanitize::clean;
 use crate::text::thousands;
 
@@ -127,7 +129,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
         let length = usize::try_from(count.tokens * BAR as u64 / most).unwrap_or(BAR);
         table.add_row([
             index.to_string(),
-            preview(message.role().as_str(), ROLE),
+            preview(message.role().as_str(), MOST_OF_A_ROLE),
             figure(*count),
             "█".repeat(length),
             said(message),
@@ -148,7 +150,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
         figure(total),
     )?;
     if !total.exact {
-        writeln!(out, "{DIM}{ESTIMATED}{DIM:#}")?;
+        writeln!(out, "{DIM}{ESTIMATED_FOOTNOTE}{DIM:#}")?;
     }
     Ok(())
 }

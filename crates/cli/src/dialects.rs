@@ -40,14 +40,46 @@ pub(crate) fn run(args: &args::Dialects) -> Result<()> {
     Ok(())
 }
 
-/// The dialect that requests of a file are fitted to: `--dialect`, or else the file's, with the
-/// other options added.
+/// The dialect that requests of a file are fitted to, offline: `--dialect`, or else the file's, with
+/// the other options added.
 pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
-    let dialect = match (&asked.dialect, file) {
-        (Some(dialect), _) => dialect.parse()?,
-        (None, Some(file)) => file.dialect()?,
-        (None, None) => Dialect::default(),
+    dialect_at("", asked, file)
+}
+
+/// The dialect of requests to a server: `--dialect`, or else the file's, or else the preset of a
+/// known server, with the other options added.
+pub(crate) fn dialect_at(server: &str, asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
+    match dialect_to_save(server, asked, file)? {
+        Some(dialect) => Ok(dialect),
+        None => default_at(server, file),
+    }
+}
+
+/// As [`dialect_at`], but `None` if no option asks for a dialect: the default belongs to the server,
+/// and is not saved in the chat's file.
+pub(crate) fn dialect_to_save(
+    server: &str,
+    asked: &args::DialectArgs,
+    file: Option<&Transcript>,
+) -> Result<Option<Dialect>> {
+    let options = options(asked)?;
+    let named = match &asked.dialect {
+        // The file's is not read: another version may have written words that this one does not know.
+        Some(dialect) => dialect.parse()?,
+        None if options.is_empty() => return Ok(None),
+        None => default_at(server, file)?,
     };
+    Ok(Some(options.iter().fold(named, Dialect::and)))
+}
+
+/// The dialect without options: the file's, or else the preset of a known server.
+fn default_at(server: &str, file: Option<&Transcript>) -> Result<Dialect> {
+    let saved = file.map(Transcript::dialect).transpose()?.filter(|dialect| *dialect != Dialect::default());
+    Ok(saved.or_else(|| Dialect::for_server(server)).unwrap_or_default())
+}
+
+/// The options beside `--dialect`, each as a dialect of its own.
+fn options(asked: &args::DialectArgs) -> Result<Vec<Dialect>> {
     let flags = [
         (asked.one_system, "one-system"),
         (asked.merge_roles, "merge-roles"),
@@ -61,7 +93,46 @@ pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -
         let field = format!("send-field={name}").parse();
         field.map_err(|e| Failure::from(e).within("--send-field"))
     };
-    flags
-        .chain(asked.send_field.iter().map(field))
-        .try_fold(dialect, |dialect, option: Result<Dialect>| Ok(dialect.and(&option?)))
+    flags.chain(asked.send_field.iter().map(field)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    const DEEPSEEK: &str = "https://api.deepseek.com/v1";
+
+    fn asked(options: &str) -> args::DialectArgs {
+        match Cli::parse_from(format!("turnwise count x.json {options}").split_whitespace()).command {
+            Command::Count(count) => count.dialect,
+            _ => unreachable!("the command is `count`"),
+        }
+    }
+
+    fn named(server: &str, options: &str, file: Option<&Transcript>) -> (String, Option<String>) {
+        let saved = dialect_to_save(server, &asked(options), file).ok().unwrap();
+        let used = dialect_at(server, &asked(options), file).ok().unwrap();
+        (used.to_string(), saved.map(|dialect| dialect.to_string()))
+    }
+
+    #[test]
+    fn a_known_server_gets_its_preset_which_is_saved_only_if_options_ask_for_more() {
+        let preset = Dialect::preset("deepseek").unwrap().to_string();
+        assert_eq!(named(DEEPSEEK, "", None), (preset.clone(), None));
+        let more = format!("omit-names,{preset}").parse::<Dialect>().unwrap().to_string();
+        assert_eq!(named(DEEPSEEK, "--omit-names", None), (more.clone(), Some(more)));
+        assert_eq!(named(DEEPSEEK, "--dialect openai", None), ("openai".into(), Some("openai".into())));
+        assert_eq!(named("http://localhost:8000/v1", "", None), ("openai".into(), None));
+    }
+
+    #[test]
+    fn the_files_dialect_is_used_before_the_servers() {
+        let mut file = Transcript::default();
+        file.set_dialect(&Dialect::default().single_system());
+        assert_eq!(named(DEEPSEEK, "", Some(&file)), ("one-system".into(), None));
+        assert_eq!(dialect_of(&asked(""), None).ok().unwrap(), Dialect::default(), "offline no server is asked");
+    }
 }

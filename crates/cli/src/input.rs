@@ -23,13 +23,16 @@ pub(crate) struct Loaded {
 /// The conversations of the files in order, limited to those that `--only` names.
 pub(crate) fn conversations<'a>(
     files: &'a [PathBuf],
-    input: &args::Input,
+    input: &args::InputArgs,
 ) -> impl Iterator<Item = Result<Loaded>> + use<'a> {
     chosen(files, input).map(|(_, loaded)| loaded)
 }
 
 /// As [`conversations`], each with the index of its file. Warnings go to the standard error.
-fn chosen<'a>(files: &'a [PathBuf], input: &args::Input) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
+fn chosen<'a>(
+    files: &'a [PathBuf],
+    input: &args::InputArgs,
+) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
     let only = input.only.clone();
     let mut is_missing = only.is_some();
     let mut last = 0;
@@ -208,7 +211,7 @@ impl Unread {
 /// more there are.
 pub(crate) fn for_each(
     files: &[PathBuf],
-    input: &args::Input,
+    input: &args::InputArgs,
     mut act: impl FnMut(Loaded) -> Result<()>,
 ) -> Result<()> {
     let mut code = None;
@@ -252,8 +255,8 @@ pub(crate) fn id(file: &Transcript) -> Option<String> {
 }
 
 /// Adds the constraints of the command line to a conversation.
-pub(crate) fn constrain(file: &mut Transcript, rules: &args::Rules) -> Result<()> {
-    for rule in &rules.constrain {
+pub(crate) fn constrain(file: &mut Transcript, constraints: &args::ConstraintArgs) -> Result<()> {
+    for rule in &constraints.constrain {
         if rule.trim().is_empty() {
             return Err(Failure::usage("--constrain needs a text, such as \"Answer in French.\""));
         }
@@ -282,7 +285,7 @@ pub(crate) fn cost(models: &Models, asked: Option<&str>, file: &Transcript) -> C
 /// A planner for one conversation.
 pub(crate) fn planner(
     models: &Models,
-    asked: &args::Budget,
+    asked: &args::BudgetArgs,
     dialect: &args::DialectArgs,
     file: &Transcript,
 ) -> Result<Planner> {
@@ -310,7 +313,7 @@ pub(crate) fn fitted(planner: Planner, dialect: &Dialect) -> Planner {
 }
 
 /// The budget that was asked for, or else the model's.
-pub(crate) fn budget(models: &Models, asked: &args::Budget, model: Option<&str>) -> Result<TokenBudget> {
+pub(crate) fn budget(models: &Models, asked: &args::BudgetArgs, model: Option<&str>) -> Result<TokenBudget> {
     let mut budget = match (asked.budget, model) {
         (Some(tokens), _) => TokenBudget::limit(tokens),
         (None, Some(model)) => TokenBudget::for_model(models.find(model))?,

@@ -5,12 +5,13 @@ use std::io::Write;
 
 use serde::Serialize;
 use tokio::runtime::Runtime;
+use turnwise::backend::ChatBackend;
 use turnwise::backend::openai::OpenAi;
 use turnwise::strategy::parse;
 use turnwise::{ConversationManager, Models, Role, Transcript};
 
 use crate::args;
-use crate::dialects::dialect_of;
+use crate::dialects::dialect_at;
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
 use crate::output::{Named, json_line, stdout};
@@ -72,8 +73,9 @@ fn manager(args: &args::Replay, models: &Models, file: &Transcript) -> Result<Co
     let model = model.ok_or_else(|| Failure::usage("no model: pass --model NAME or set OPENAI_MODEL"))?;
     let setup = ConversationManager::builder(models.find(&model)).strategy(parse(&args.strategy)?);
     let budget = input::budget(models, &args.budget, Some(&model))?;
-    let setup = setup.backend(OpenAi::from_env()).budget(budget).tools(file.tools.iter().cloned());
-    let setup = setup.dialect(dialect_of(&args.dialect, Some(file))?);
+    let backend = OpenAi::from_env();
+    let dialect = dialect_at(backend.server(), &args.dialect, Some(file))?;
+    let setup = setup.backend(backend).dialect(dialect).budget(budget).tools(file.tools.iter().cloned());
     let setup = if args.budget.never_cut { setup.never_cut() } else { setup };
     let chat = if args.budget.start_on_user { setup.start_on_user() } else { setup }.build()?;
     let path = file.conversation.path();

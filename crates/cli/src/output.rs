@@ -12,8 +12,8 @@ use crate::sanitize::clean;
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// How many characters of a role are shown; a role may be any text.
-pub(crate) const ROLE: usize = 12;
-pub(crate) const ESTIMATED: &str = "~ estimated: no recorded bill confirms the count (media, a construct without bills, or a model of unknown encoding)";
+pub(crate) const MOST_OF_A_ROLE: usize = 12;
+pub(crate) const ESTIMATED_FOOTNOTE: &str = "~ estimated: no recorded bill confirms the count (media, a construct without bills, or a model of unknown encoding)";
 
 /// The standard output, buffered. JSON is written unchanged; other text is styled, except in a pipe
 /// and under `NO_COLOR`.

@@ -14,8 +14,8 @@ use crate::output::{BOLD, DIM, Named, json_line, stdout};
 use crate::sanitize::{clean, clean_lines};
 
 pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
-    let planned = &args.planned;
-    let strategy = parse(&planned.how.strategy)?;
+    let planned = &args.plan;
+    let strategy = parse(&planned.strategy)?;
     let mut out = stdout(args.json);
     let mut is_first = true;
     input::for_each(std::slice::from_ref(&planned.file), &planned.input, |mut loaded| {
@@ -42,8 +42,8 @@ pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
 
 pub(crate) fn trim(args: &args::Trim, models: &Models) -> Result<()> {
     let body = args.body;
-    let args = &args.planned;
-    let strategy = parse(&args.how.strategy)?;
+    let args = &args.plan;
+    let strategy = parse(&args.strategy)?;
     let mut out = stdout(true);
     input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {
         let plan = plan(&mut loaded, &*strategy, args, models)?;
@@ -69,19 +69,19 @@ fn whole_body(plan: &Plan, file: &Transcript) -> ChatRequest {
     request
 }
 
-fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::Planned, models: &Models) -> Result<Plan> {
+fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::PlanArgs, models: &Models) -> Result<Plan> {
     let within = |failure: Failure| failure.within(&loaded.name);
     let file = &mut loaded.file;
     let planner = input::planner(models, &asked.budget, &asked.dialect, file).map_err(within)?;
-    input::constrain(file, &asked.how.rules)?;
-    for &number in &asked.how.expand {
+    input::constrain(file, &asked.constraints)?;
+    for &number in &asked.expand {
         let id = input::summary(&file.conversation, number).map_err(within)?.id;
         file.conversation.expand(id)?;
     }
-    if let Some(query) = &asked.how.query {
+    if let Some(query) = &asked.query {
         file.conversation.push(Message::user(query.as_str()));
     }
-    for &pin in &asked.how.pin {
+    for &pin in &asked.pin {
         if let Some(item) = item(&file.conversation, pin).map_err(within)? {
             file.conversation.pin(item)?;
         }

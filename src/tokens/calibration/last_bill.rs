@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::Anchor;
 
 /// The last bill of a conversation, as stored with it.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Calibration, Count};
+///
+/// let (model, server) = ("smollm2", "http://127.0.0.1:8080/v1");
+/// let calibration = Calibration::new();
+/// let first = calibration.of(model, server).forecast(Count::estimated(200), None);
+/// let anchor = calibration.learn(model, server, &first, 230, None); // the bill
+/// let counted = turnwise::ChatCost::for_model(model);
+/// let last = turnwise::tokens::LastBill::new(model, server, counted.id(), anchor.unwrap(), 0);
+/// assert!(last.is_of(model, server, counted.id()) && !last.is_of("gpt-4o", server, counted.id()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LastBill {

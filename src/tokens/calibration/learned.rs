@@ -23,6 +23,19 @@ const FRAMING: u64 = 4;
 const REACH: u64 = 8;
 
 /// What was learned from the bills of one model at one server. `Display` prints it in one line.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Calibration, Count};
+///
+/// let (model, server) = ("smollm2", "http://127.0.0.1:8080/v1");
+/// let calibration = Calibration::new();
+/// let first = calibration.of(model, server).forecast(Count::estimated(200), None);
+/// let _anchor = calibration.learn(model, server, &first, 230, None); // the bill
+/// let learned = calibration.of(model, server);
+/// println!("{learned}");
+/// assert_eq!(learned.bills(), 1);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Learned {
@@ -44,6 +57,18 @@ pub struct Learned {
 }
 
 /// Our count of a request and its bill, which the conversation's next forecast starts from.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Calibration, Count};
+///
+/// let (model, server) = ("smollm2", "http://127.0.0.1:8080/v1");
+/// let calibration = Calibration::new();
+/// let first = calibration.of(model, server).forecast(Count::estimated(200), None);
+/// let anchor = calibration.learn(model, server, &first, 230, None); // the bill
+/// let anchor = anchor.unwrap();
+/// assert_eq!((anchor.estimated, anchor.billed), (200, 230));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Anchor {
@@ -54,6 +79,19 @@ pub struct Anchor {
 }
 
 /// The expected bill of a request.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Calibration, Count};
+///
+/// let (model, server) = ("smollm2", "http://127.0.0.1:8080/v1");
+/// let calibration = Calibration::new();
+/// let first = calibration.of(model, server).forecast(Count::estimated(200), None);
+/// let anchor = calibration.learn(model, server, &first, 230, None); // the bill
+/// let next = calibration.of(model, server).forecast(Count::estimated(250), anchor.as_ref());
+/// println!("about {} tokens, and at most {}", next.tokens, next.most());
+/// assert!(next.anchored && next.tokens > 250 && next.most() == next.tokens + next.margin);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Forecast {

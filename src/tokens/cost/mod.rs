@@ -64,6 +64,15 @@ pub struct ChatCost {
 }
 
 /// The cost of each part of a request.
+///
+/// # Examples
+/// ```
+/// use turnwise::{ChatRequest, Message, count_request};
+///
+/// let parts = count_request(&ChatRequest::new([Message::user("Name a river.")]));
+/// println!("{parts:?}");
+/// assert_eq!(parts.total().tokens, 11);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Breakdown {

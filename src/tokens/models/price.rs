@@ -74,6 +74,17 @@ impl Price {
 /// An amount of money in picodollars (10^-12 dollars); it saturates at about 18 million dollars.
 ///
 /// `Display` prints all digits (`$0.0000045`), or as many as asked for (`{:.2}`), rounded half up.
+///
+/// # Examples
+/// ```
+/// use turnwise::tokens::{Dollars, Price};
+///
+/// let price: Price = serde_json::from_str(r#"{"input": "2.50", "cached": "1.25", "output": "10"}"#)?;
+/// let cost = price.of(1_000, 0, 100);
+/// assert_eq!(cost.to_string(), "$0.0035");
+/// assert_eq!(format!("{:.2}", cost + Dollars::ZERO), "$0.00");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dollars(u64);
 

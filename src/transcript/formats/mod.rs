@@ -33,6 +33,29 @@ pub use crate::outline::{Object, elements, values};
 pub use sample::Sample;
 
 /// Another program's or API's format of conversations.
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::formats::{Detected, Format, Likelihood, Sample};
+///
+/// /// What a program of your own exports.
+/// struct Own;
+///
+/// impl Format for Own {
+///     fn id(&self) -> &'static str {
+///         "own"
+///     }
+///
+///     fn name(&self) -> &'static str {
+///         "an export of Own"
+///     }
+///
+///     fn detect(&self, sample: &Sample<'_>) -> Option<Detected> {
+///         let is_own = sample.text().starts_with("#own");
+///         is_own.then(|| Detected::new(Likelihood::Certain, "`#own` in the first line", "export it as JSON"))
+///     }
+/// }
+/// ```
 pub trait Format: Sync {
     /// One word for it: `chatgpt`.
     fn id(&self) -> &'static str;
@@ -51,7 +74,8 @@ pub trait Format: Sync {
     }
 }
 
-/// All formats that are known. Of two that are equally likely the first is taken.
+/// All formats that are known. Of two that are equally likely the first is taken. [`detect`] asks
+/// them.
 pub const FORMATS: &[&dyn Format] = &[
     &apis::ANTHROPIC,
     &apis::BEDROCK,
@@ -96,7 +120,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &datasets::Envelope,
 ];
 
-/// How sure it is that a text is in a format.
+/// How sure it is that a text is in a format. [`Detected`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Likelihood {
@@ -109,6 +133,16 @@ pub enum Likelihood {
 }
 
 /// A format that was recognised, and by what.
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::formats::{Likelihood, detect};
+///
+/// let found = detect(r#"{"chat_messages": [{"sender": "human", "text": "Hi"}]}"#).ok_or("nothing was recognised")?;
+/// assert!(found.likelihood() >= Likelihood::Likely);
+/// println!("this is {}: it has {}; {}", found.name(), found.sign(), found.way_out());
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detected {
     id: &'static str,
@@ -187,6 +221,14 @@ pub fn detect(text: &str) -> Option<Detected> {
 }
 
 /// The format of a text with one message per line, judged by all lines that are complete.
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::formats::detect_log;
+///
+/// let plain = "{\"role\":\"user\",\"content\":\"Hi\"}\n{\"role\":\"assistant\",\"content\":\"Hello!\"}\n";
+/// assert_eq!(detect_log(plain), None); // chat completions
+/// ```
 pub fn detect_log(text: &str) -> Option<Detected> {
     in_log(text, &values(text).collect::<Vec<_>>())
 }
@@ -196,6 +238,15 @@ pub fn detect_log(text: &str) -> Option<Detected> {
 ///
 /// # Errors
 /// Those of [`decode`](super::decode).
+///
+/// # Examples
+/// ```
+/// use turnwise::transcript::formats::text_of;
+///
+/// let (text, replaced) = text_of(br#"{"content":"\ud83d"}"#, true)?;
+/// assert_eq!((&*text, replaced), (r#"{"content":"\ufffd"}"#, 1));
+/// # Ok::<(), turnwise::Error>(())
+/// ```
 pub fn text_of(bytes: &[u8], is_json: bool) -> Result<(Cow<'_, str>, usize)> {
     let text = Text::of_file(bytes)?;
     let decoded = text.half_characters();

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::outline::{Object, elements, values};
 
-/// A text to be recognised.
+/// A text to be recognised. [`Format`](super::Format) has an example.
 #[derive(Debug)]
 pub struct Sample<'a> {
     text: &'a str,

@@ -3,13 +3,14 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use turnwise::backend::ChatBackend;
 use turnwise::backend::openai::OpenAi;
 use turnwise::message::RawJson;
 use turnwise::strategy::parse;
 use turnwise::{Builder, ConversationManager, Models, TokenBudget, Transcript};
 
 use crate::args::Chat;
-use crate::dialects::dialect_of;
+use crate::dialects::dialect_to_save;
 use crate::failure::{Failure, Result};
 use crate::input::{Loaded, warn};
 
@@ -22,11 +23,15 @@ pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> 
     let of_file = || file.as_ref().and_then(|file| file.model.clone());
     let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
     let model = model.ok_or_else(|| Failure::usage("no model: pass --model NAME or set OPENAI_MODEL"))?;
-    let setup = ConversationManager::builder(models.find(&model)).backend(OpenAi::from_env());
+    let backend = OpenAi::from_env();
     let inside = |failure| args.file.iter().map(|file| file.display()).fold(failure, Failure::within);
     let within = |e| inside(Failure::from(e));
-    let dialect = dialect_of(&args.dialect, file.as_ref()).map_err(inside)?;
-    let setup = with_options(setup, args)?.dialect(dialect);
+    let dialect = dialect_to_save(backend.server(), &args.dialect, file.as_ref()).map_err(inside)?;
+    let setup = with_options(ConversationManager::builder(models.find(&model)).backend(backend), args)?;
+    let setup = match dialect {
+        Some(dialect) => setup.dialect(dialect),
+        None => setup,
+    };
     let chat = match file {
         Some(file) => setup.open(file),
         None => setup.build(),
