@@ -7,7 +7,7 @@ use super::*;
 use crate::backend::{BoxFuture, Embeddings, Scripted, ScriptedEmbedder};
 use crate::budget::TokenBudget;
 use crate::manager::{Observer, Reply};
-use crate::strategy::{Recall, SlidingWindow};
+use crate::strategy::{Ladder, Recall, SlidingWindow};
 use crate::transcript::Transcript;
 
 fn topics() -> ScriptedEmbedder {
@@ -259,4 +259,13 @@ fn a_redacted_message_is_embedded_again_and_the_others_are_not() {
     assert_eq!(chat.transcript().vectors.count(), 19);
     assert_eq!(block_on(chat.embed_history()).unwrap(), 1);
     assert_eq!(embedder.calls()[before..], [["I have a kitten called [name]."]]);
+}
+
+#[test]
+fn the_default_ladder_finds_by_meaning_too() {
+    let chat = builder(&topics()).strategy(Ladder::default()).build().unwrap();
+    talk(&chat);
+    let reply = ask(&chat);
+    assert!(is_found(&reply), "{}", reply.report.plan.explain());
+    assert_eq!(reply.report.embeddings.len(), 1);
 }
