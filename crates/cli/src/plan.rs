@@ -14,7 +14,7 @@ use crate::output::{BOLD, DIM, Named, json_line, stdout};
 use crate::sanitize::{clean, clean_lines};
 
 pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
-    let planned = &args.plan;
+    let planned = &args.planned;
     let strategy = parse(&planned.strategy)?;
     let mut out = stdout(args.json);
     let mut is_first = true;
