@@ -7,7 +7,8 @@
 //!
 //! A question counts as answered if all messages of its evidence are sent word for word. Then, on a
 //! synthetic conversation with long answers: how often the sentence that answers a question is
-//! sent, and the time and memory of planning.
+//! sent, and the time and memory of planning. `TURNWISE_TEST_EMBEDDINGS` names a server with an embedding model
+//! (`.ci/embeddings.sh`) for figures of recall by meaning.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod common;
@@ -15,16 +16,20 @@ mod common;
 mod cost;
 #[path = "recall/data.rs"]
 mod data;
+#[path = "recall/meaning.rs"]
+mod meaning;
 
 use std::env;
 use std::path::PathBuf;
 
 use common::{Table, float, is_quick};
 use data::{Question, Set, Talk};
+use meaning::Known;
 use peak_alloc::PeakAlloc;
 use turnwise::Strategy;
 use turnwise::conversation::Timestamp;
 use turnwise::strategy::parse;
+use turnwise::vectors::Vectors;
 use turnwise::{ChatCost, Conversation, Fate, Item, Ledger, Message, Planner, StrategyCache, TokenBudget};
 
 #[global_allocator]
@@ -43,6 +48,7 @@ struct Case {
     talk: Conversation,
     ledger: Ledger,
     cache: StrategyCache,
+    vectors: Vectors,
 }
 
 impl Case {
@@ -51,7 +57,8 @@ impl Case {
         for (message, time) in messages {
             talk.push_at(message.clone(), *time);
         }
-        let mut case = Self { talk, ledger: Ledger::new(), cache: StrategyCache::default() };
+        let (ledger, cache, vectors) = (Ledger::new(), StrategyCache::default(), Vectors::default());
+        let mut case = Self { talk, ledger, cache, vectors };
         case.ledger.total(&case.talk, &ChatCost::default());
         case
     }
@@ -64,6 +71,7 @@ impl Case {
         evidence: &[usize],
         planner: &Planner,
         by: &dyn Strategy,
+        known: Option<&Known>,
     ) -> bool {
         let mut talk = self.talk.clone();
         let ids: Vec<_> = talk.path().items().map(Item::id).collect();
@@ -72,7 +80,8 @@ impl Case {
         for message in said {
             talk.push_at(message.clone(), Timestamp::from_millis(newest + AN_HOUR));
         }
-        let plan = planner.plan(&talk, &mut self.ledger, by, &mut self.cache).unwrap();
+        let extras = meaning::extras(&talk, &mut self.vectors, known);
+        let plan = planner.plan_with(&talk, &mut self.ledger, by, &mut self.cache, &extras).unwrap();
         let is_sent = |&position: &usize| {
             let mut sent = plan.runs().iter().filter(|run| run.fate == Fate::Kept);
             sent.any(|run| run.indexes.contains(&(plan.head_len() + position)))
@@ -85,17 +94,19 @@ impl Case {
 struct Exam<'a> {
     set: &'a Set,
     cases: Vec<Case>,
+    /// The vectors that recall may use.
+    known: Option<&'a Known>,
 }
 
 impl<'a> Exam<'a> {
     fn new(set: &'a Set) -> Self {
-        Self { set, cases: set.talks.iter().map(Case::new).collect() }
+        Self { set, cases: set.talks.iter().map(Case::new).collect(), known: None }
     }
 
     /// With every message changed.
     fn changed(set: &'a Set, change: impl Fn(&Message, Timestamp) -> (Message, Timestamp)) -> Self {
         let changed = |talk: &Talk| Case::new(&talk.iter().map(|(message, time)| change(message, *time)).collect());
-        Self { set, cases: set.talks.iter().map(changed).collect() }
+        Self { set, cases: set.talks.iter().map(changed).collect(), known: None }
     }
 
     /// The share of questions answered, in percent, when `say` makes of a question what is said.
@@ -104,7 +115,7 @@ impl<'a> Exam<'a> {
         let set = self.set;
         let answered = set.questions.iter().enumerate().filter(|(number, question)| {
             let (said, len) = (say(question, *number), set.talks[question.talk].len());
-            self.cases[question.talk].is_kept(len, &said, &question.evidence, &planner, &strategy)
+            self.cases[question.talk].is_kept(len, &said, &question.evidence, &planner, &strategy, self.known)
         });
         percent(answered.count(), set.questions.len())
     }
@@ -121,7 +132,7 @@ impl<'a> Exam<'a> {
             let Some(len) = end(&costs[question.talk], question.evidence[0], distance) else { continue };
             asked += 1;
             let said = [Message::user(&*question.text)];
-            answered += usize::from(case.is_kept(len, &said, &question.evidence, &planner, &strategy));
+            answered += usize::from(case.is_kept(len, &said, &question.evidence, &planner, &strategy, self.known));
         }
         percent(answered, asked)
     }
@@ -171,6 +182,16 @@ const A_CALL: Between = &[
     ("Sorry, I had to take a call. Where were we?", "No problem, take your time."),
 ];
 
+/// Questions that point back to another one.
+const BETWEEN: [(&str, Between); 6] = [
+    ("recall, vague", NOTHING),
+    ("recall, vague, after kind words", KIND),
+    ("recall, vague, after small talk", BACK),
+    ("recall, vague, after two turns of small talk", TWO),
+    ("recall, vague, after three", THREE),
+    ("recall, vague, after thanks and a call", A_CALL),
+];
+
 /// The question some turns earlier, and now only a pointer back to it.
 fn vague(question: &Question, number: usize, between: Between) -> Vec<Message> {
     let vague = ["And what exactly was it?", "Can you tell me more about that?", "What was that again?"];
@@ -204,12 +225,13 @@ fn split(question: &Question) -> Vec<Message> {
 }
 
 /// The least that is wanted at 4,000 tokens of `LoCoMo`.
-const LEAST: [(&str, f64); 5] = [
+const LEAST: [(&str, f64); 6] = [
     ("recall", 85.0),
     ("ladder", 80.0),
     ("recall, vague", 82.8),
     ("recall, vague, after small talk", 65.0),
     ("recall, vague, after two turns of small talk", 65.0),
+    ("recall by meaning", 89.0),
 ];
 
 fn examine(set: &Set) {
@@ -232,18 +254,20 @@ fn examine(set: &Set) {
     let timeless = |message: &Message, _| (message.clone(), Timestamp::default());
     row("recall, without times", shares(&mut Exam::changed(set, timeless), alone));
     row("recall, split over two turns", shares(&mut exam, |question, _| split(question)));
-    let between = [
-        ("recall, vague", NOTHING),
-        ("recall, vague, after kind words", KIND),
-        ("recall, vague, after small talk", BACK),
-        ("recall, vague, after two turns of small talk", TWO),
-        ("recall, vague, after three", THREE),
-        ("recall, vague, after thanks and a call", A_CALL),
-    ];
-    for (name, between) in between {
+    for (name, between) in BETWEEN {
         row(name, shares(&mut exam, |question, number| vague(question, number, between)));
     }
     row("recall, corrected", shares(&mut exam, corrected));
+    if let Some(known) = meaning::vectors_of(&texts(set)) {
+        let mut exam = Exam { known: Some(&known), ..Exam::new(set) };
+        let mut row = |name: &str, shares| row(&name.replacen("recall", "recall by meaning", 1), shares);
+        row("recall", shares(&mut exam, alone));
+        row("recall, split over two turns", shares(&mut exam, |question, _| split(question)));
+        for (name, between) in BETWEEN {
+            row(name, shares(&mut exam, |question, number| vague(question, number, between)));
+        }
+        row("recall, corrected", shares(&mut exam, corrected));
+    }
     table.print();
 
     let distances = [0.1, 0.25, 0.5, 0.75, 0.95, 1.5];
@@ -257,6 +281,18 @@ fn examine(set: &Set) {
     table.print();
 }
 
+/// All texts of a set and of what is said after it.
+fn texts(set: &Set) -> Vec<String> {
+    let mut after = Vec::new();
+    for (number, question) in set.questions.iter().enumerate() {
+        after.extend(alone(question, number));
+        after.extend(split(question));
+        after.extend(BETWEEN.iter().flat_map(|(_, between)| vague(question, number, between)));
+        after.extend(corrected(question, number));
+    }
+    meaning::texts(set.talks.iter().flatten().map(|(message, _)| message).chain(&after))
+}
+
 fn shares(exam: &mut Exam<'_>, say: impl Fn(&Question, usize) -> Vec<Message>) -> Vec<f64> {
     BUDGETS.iter().map(|&budget| exam.share("recall", budget, &say)).collect()
 }
@@ -265,13 +301,17 @@ fn shares(exam: &mut Exam<'_>, say: impl Fn(&Question, usize) -> Vec<Message>) -
 /// or in part, without a break.
 fn examine_long_answers() {
     let (messages, asked) = data::long_answers();
-    let messages = messages.into_iter().map(|message| (message, Timestamp::default())).collect();
+    let messages: Talk = messages.into_iter().map(|message| (message, Timestamp::default())).collect();
     let columns = ["1k", "2k", "4k", "8k", "16k"];
     let title = format!("long answers, made up: sentences sent, of {}", asked.len());
     let mut sentences = Table::with_columns(&title, &columns);
     let mut newest = Table::with_columns("long answers, made up: newest messages without a break, of all", &columns);
     let mut case = Case::new(&messages);
-    for spec in ["window", "recall:excerpts=no", "recall", "recall:excerpts=25"] {
+    let questions: Vec<Message> = asked.iter().map(|(question, _)| Message::user(&**question)).collect();
+    let known = meaning::vectors_of(&meaning::texts(messages.iter().map(|(message, _)| message).chain(&questions)));
+    let by_words = ["window", "recall:excerpts=no", "recall", "recall:excerpts=25"].map(|spec| (spec, spec, None));
+    let by_meaning = known.as_ref().map(|known| ("recall by meaning", "recall", Some(known)));
+    for (name, spec, known) in by_words.into_iter().chain(by_meaning) {
         let strategy = parse(spec).unwrap();
         let (mut kept, mut in_a_row) = (Vec::new(), Vec::new());
         for budget in BUDGETS {
@@ -280,7 +320,8 @@ fn examine_long_answers() {
             for (question, answer) in &asked {
                 let mut talk = case.talk.clone();
                 talk.push(Message::user(&**question));
-                let plan = planner.plan(&talk, &mut case.ledger, &strategy, &mut case.cache).unwrap();
+                let extras = meaning::extras(&talk, &mut case.vectors, known);
+                let plan = planner.plan_with(&talk, &mut case.ledger, &strategy, &mut case.cache, &extras).unwrap();
                 answered += usize::from(plan.messages().iter().any(|message| message.text().contains(&**answer)));
                 let sent = plan.runs().iter().rev().take_while(|run| run.fate.is_sent() && !run.groups.is_empty());
                 messages_sent += sent.map(|run| run.indexes.len()).sum::<usize>() - 1;
@@ -288,8 +329,8 @@ fn examine_long_answers() {
             kept.push(percent(answered, asked.len()));
             in_a_row.push(float(messages_sent) / float(asked.len()));
         }
-        sentences.row(spec, kept, "%", String::new(), None);
-        newest.row(spec, in_a_row, "", String::new(), None);
+        sentences.row(name, kept, "%", String::new(), None);
+        newest.row(name, in_a_row, "", String::new(), None);
     }
     sentences.print();
     newest.print();

@@ -86,6 +86,7 @@
 //! | trim a list of my own; with tools or a tokenizer of my own | [`trim`]; [`Planner::trim`] | `own_loop.rs`; cookbook |
 //! | trim again and again, and count each text once | [`Planner`] with a [`Transcript`] | [below](#planning-by-hand) |
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
+//! | find old messages by their meaning | [`Recall`] with [`Builder::embedder`] | cookbook |
 //! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | [`store::Store`] |
 //! | write a strategy, test one | [`Strategy`], [`Draft::keep_only`], [`plan::check()`] | `custom_strategy.rs`, cookbook |
 //! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries), cookbook |
@@ -170,6 +171,7 @@
 //! | [`strategy`] | the strategies, one a file, and the parser of their names |
 //! | [`transcript`] | one conversation as a file, or many, a line each; changes as data; other formats |
 //! | [`store`] | many conversations by their ids: the trait, in memory, in a folder |
+//! | [`vectors`] | what messages mean, for recall by meaning; beside the record as costs are |
 //! | [`backend`] | connections to models: the trait, `OpenAI`'s API, and a scripted test double |
 //! | [`manager`] | conversations with a model: replies, streams, tools, summaries |
 //! | [`mod@replay`] | replay of a saved conversation under a strategy |
@@ -208,6 +210,7 @@
 //! | margin | tokens kept free because a forecast may be too low |
 //! | calibration | what bills have taught about counts |
 //! | ledger | the token cost of everything, kept beside the record |
+//! | vector | what a message means, as an embedding model has it; kept beside the record |
 //! | transcript | a conversation as a file, with its ledger |
 //! | store | keeps many transcripts by their ids |
 //!
@@ -257,6 +260,7 @@ mod readme {}
 mod cookbook {}
 
 pub mod backend;
+mod base64;
 mod bisect;
 mod body;
 mod budget;
@@ -282,6 +286,7 @@ pub mod strategy;
 mod text;
 pub mod tokens;
 pub mod transcript;
+pub mod vectors;
 mod violation;
 
 #[doc(inline)]

@@ -30,6 +30,8 @@ pub enum Purpose {
     Reply,
     /// To summarize old messages.
     Summary,
+    /// To make vectors of messages.
+    Embedding,
     /// Another purpose, such as a title.
     Other(String),
 }
@@ -39,6 +41,7 @@ impl From<String> for Purpose {
         match &*name {
             "reply" => Self::Reply,
             "summary" => Self::Summary,
+            "embedding" => Self::Embedding,
             _ => Self::Other(name),
         }
     }
@@ -55,6 +58,7 @@ impl fmt::Display for Purpose {
         f.pad(match self {
             Self::Reply => "reply",
             Self::Summary => "summary",
+            Self::Embedding => "embedding",
             Self::Other(name) => name,
         })
     }

@@ -11,6 +11,7 @@ use turnwise::backend::Scripted;
 use turnwise::spending::{Call, Purpose};
 use turnwise::tokens::CounterFn;
 use turnwise::transcript::{Transcripts, Warning};
+use turnwise::vectors::Vector;
 use turnwise::{Builder, ChatCost, Conversation, ConversationManager, ErrorKind, Message, TokenBudget, Transcript};
 
 fn folder() -> (TempDir, PathBuf) {
@@ -436,6 +437,39 @@ fn what_is_redacted_is_gone_from_every_place_and_the_rest_stays() {
     assert_eq!(transcript.conversation.pins().count(), 1);
     let total = said.ledger.total(&said.conversation, &cost());
     assert_eq!(transcript.ledger.total(&transcript.conversation, &cost()), total);
+}
+
+#[test]
+fn the_vector_of_a_redacted_message_is_gone_and_the_others_stay() {
+    let (folder, file) = folder();
+    let mut transcript = Transcript::new(Conversation::from_messages([
+        Message::user("I am Mellon."),
+        Message::assistant("Hello."),
+        Message::user("Good day."),
+    ]));
+    let items: Vec<_> = transcript.conversation.items().cloned().collect();
+    for (item, part) in items.iter().zip([0.25, 0.5, 0.75]) {
+        transcript.vectors.put("model", item, Vector::new(&[part, 1.0, 1.0]).unwrap());
+    }
+    transcript.save(&file).unwrap();
+    let vectors = |file: &Transcript| -> Vec<Option<String>> {
+        let vector = |item| file.vectors.get(item).map(|vector| serde_json::to_string(vector).unwrap());
+        file.conversation.items().map(vector).collect()
+    };
+    let before = vectors(&transcript);
+    let gone = before[0].clone().unwrap();
+    assert!(text(&file).contains(&gone));
+
+    transcript.redact(|text| text.contains("Mellon").then(|| text.replace("Mellon", "XY"))).unwrap();
+    assert_eq!(vectors(&transcript), [None, before[1].clone(), before[2].clone()]);
+    transcript.save(&file).unwrap();
+    let whole = folder.path().join("whole.json");
+    transcript.save(&whole).unwrap();
+    for file in [&file, &whole] {
+        assert!(!text(file).contains(&gone), "{}", text(file));
+        assert_eq!(vectors(&loaded(file)), vectors(&transcript));
+        assert_eq!(loaded(file).to_json(), transcript.to_json());
+    }
 }
 
 #[test]

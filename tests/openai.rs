@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use stub::{Answer, Stub};
 use turnwise::backend::openai::{OpenAi, OpenAiOptions, Retry};
-use turnwise::backend::{Dialect, FinishReason};
+use turnwise::backend::{Dialect, Embedder, FinishReason};
 use turnwise::manager::Builder;
 use turnwise::{ConversationManager, ErrorKind, Message, TokenBudget};
 
@@ -479,4 +479,56 @@ async fn options_and_a_client_of_ones_own_go_with_every_request() {
         }
     }
     assert_eq!(stub.seen().len(), 2);
+}
+
+const TWO_VECTORS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,0]},{"object":"embedding","index":1,"embedding":[0.5,-1]}],"model":"m","usage":{"prompt_tokens":5,"total_tokens":5}}"#;
+
+fn two_texts() -> Vec<String> {
+    vec!["one".to_owned(), "two \"2\"".to_owned()]
+}
+
+#[tokio::test]
+async fn texts_go_to_embeddings_with_the_key_and_vectors_come_back() {
+    let stub = Stub::new([Answer::new(200, TWO_VECTORS), Answer::new(200, TWO_VECTORS)]);
+    let endpoint = OpenAi::at(&stub.url(), KEY).retry(quick());
+    let made = endpoint.embedder("small").embed(two_texts()).await.unwrap();
+    assert_eq!((made.vectors, made.tokens), (vec![vec![1.0, 0.0], vec![0.5, -1.0]], Some(5)));
+    let small = endpoint.embedder("small").dimensions(2).param("user", "me");
+    assert_eq!((endpoint.embedder("small").id(), small.id()), ("small", "small/2"));
+    small.embed(two_texts()).await.unwrap();
+    let seen = stub.seen();
+    assert!(seen[0].head.starts_with("POST /v1/embeddings HTTP/1.1\r\n"), "{}", seen[0].head);
+    assert!(seen[0].head.contains(&format!("authorization: Bearer {KEY}")));
+    assert_eq!(seen[0].body, r#"{"model":"small","input":["one","two \"2\""]}"#);
+    assert!(seen[1].body.ends_with(r#""dimensions":2,"user":"me"}"#), "{}", seen[1].body);
+}
+
+#[tokio::test]
+async fn embeddings_are_retried_and_fail_as_chat_does() {
+    let stub = Stub::new([Answer::new(503, ""), Answer::new(200, TWO_VECTORS)]);
+    let embedder = OpenAi::at(&stub.url(), KEY).retry(quick()).embedder("small");
+    assert_eq!(embedder.embed(two_texts()).await.unwrap().vectors.len(), 2);
+    for (status, body, kind) in [
+        (401, r#"{"error":{"message":"Incorrect key sk-secret","code":"invalid_api_key"}}"#, ErrorKind::Auth),
+        (400, r#"{"error":{"message":"input is empty"}}"#, ErrorKind::Rejected),
+        (200, r#"{"error":{"message":"overloaded"}}"#, ErrorKind::Unavailable),
+        (200, r#"{"data":[]}"#, ErrorKind::Malformed),
+        (200, "<html>", ErrorKind::Malformed),
+    ] {
+        let stub = Stub::new([Answer::new(status, body)]);
+        let embedder = OpenAi::at(&stub.url(), KEY).retry(Retry::never()).embedder("small");
+        let error = embedder.embed(two_texts()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(!error.to_string().contains(KEY), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_of_azure_has_its_embeddings_under_its_own_address() {
+    let stub = Stub::new([Answer::new(200, TWO_VECTORS)]);
+    let azure = OpenAiOptions::azure(stub.url().trim_end_matches("/v1"), "small-eu", "2024-10-21").key(KEY);
+    OpenAi::with_options(azure).embedder("small").embed(two_texts()).await.unwrap();
+    let head = &stub.seen()[0].head;
+    let path = "POST /openai/deployments/small-eu/embeddings?api-version=2024-10-21 HTTP/1.1\r\n";
+    assert!(head.starts_with(path) && head.contains(&format!("api-key: {KEY}")), "{head}");
 }

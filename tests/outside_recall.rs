@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use turnwise::plan::{Draft, Planner, Strategy, StrategyCache, View};
 use turnwise::tokens::ChatCost;
 use turnwise::transcript::Transcripts;
-use turnwise::{conversation, message, plan, strategy, tokens};
+use turnwise::{conversation, message, plan, strategy, tokens, vectors};
 
 mod error {
     pub use turnwise::{Error, ErrorKind, Result};

@@ -1,12 +1,16 @@
 //! The time and memory of planning with recall.
 
-use turnwise::{Conversation, Ledger, Message, Planner, Recall, StrategyCache};
+use turnwise::plan::Extras;
+use turnwise::vectors::Vector;
+use turnwise::{Conversation, Item, Ledger, Message, Planner, Recall, StrategyCache};
 
 use crate::HEAP;
 use crate::common::{MESSAGE, Table, Writer, budget, conversation, float, median, micros, samples, sized, stored_cost};
 
 const MOST_MICROS: f64 = 5_000.0;
 const MOST_BYTES: f64 = 60.0;
+/// Those of all-MiniLM-L6-v2.
+const DIMENSIONS: usize = 384;
 
 /// A question of some ten words.
 fn question(writer: &mut Writer) -> Message {
@@ -46,7 +50,44 @@ pub(crate) fn measure() {
         table.check(&name("index, for each token of text"), bytes, "bytes", MOST_BYTES);
     }
     table.print();
+    by_meaning();
     hostile();
+}
+
+/// The next turn where every message has a vector.
+fn by_meaning() {
+    let planner = Planner::new(stored_cost(), &budget(1.0)).unwrap();
+    let title = format!("Planning with recall by words and meaning, {DIMENSIONS} dimensions, messages of 452 bytes");
+    let mut table = Table::new(&title);
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut vector = || Vector::new(&std::array::from_fn::<f32, DIMENSIONS, _>(|_| rng.f32() - 0.5)).unwrap();
+    for size in [1_000, 10_000, 100_000].map(|full| sized(full, 100)) {
+        let mut talk = conversation(size, Writer::talk);
+        let mut writer = Writer::new(3);
+        let (mut ledger, mut cache, mut extras) = (Ledger::new(), StrategyCache::default(), Extras::default());
+        ledger.total(&talk, &stored_cost());
+        let before = HEAP.current_usage();
+        for item in talk.items() {
+            extras.vectors.put("m", item, vector());
+        }
+        let held = float(HEAP.current_usage()) - float(before);
+        let mut turn = |text: usize, extras: &mut Extras| {
+            talk.push(Message::user(writer.text(text)));
+            let asked: Vec<Item> = talk.path().items().next_back().cloned().into_iter().collect();
+            for item in &asked {
+                extras.vectors.put("m", item, vector());
+            }
+            micros(|| planner.plan_with(&talk, &mut ledger, &Recall::new(), &mut cache, extras).unwrap())
+        };
+        turn(60, &mut extras);
+        let target = if size <= 10_000 { MOST_MICROS } else { f64::INFINITY };
+        let next = samples(sized(100, 2), || turn(60, &mut extras));
+        table.check(&format!("{size}: next turn, a question of 60 bytes"), median(&next), "us", target);
+        let next = samples(sized(30, 2), || turn(MESSAGE, &mut extras));
+        table.check(&format!("{size}: next turn, a question of 452 bytes"), median(&next), "us", target);
+        table.show(&format!("{size}: vectors, for each message"), held / float(size), "bytes");
+    }
+    table.print();
 }
 
 /// Texts in which no word comes twice.

@@ -1,5 +1,5 @@
 //! `ChatBackend`, the trait between the manager and a chat-completions endpoint, and the replies
-//! and errors it returns.
+//! and errors it returns; and `Embedder`, that between the manager and an embedding model.
 //!
 //! A backend takes a request by value and returns a boxed future that owns what it needs. Its
 //! errors are sorted into kinds by the constructors of [`BackendError`], in the same way for every
@@ -7,6 +7,7 @@
 
 mod assembly;
 mod classify;
+mod embedder;
 mod error;
 mod gate;
 mod limits;
@@ -15,6 +16,7 @@ mod nesting;
 pub mod openai;
 mod said;
 mod scripted;
+mod scripted_embedder;
 mod secrets;
 mod stream;
 mod usage;
@@ -32,8 +34,10 @@ use crate::request::ChatRequest;
 
 pub use crate::dialect::{Dialect, Preset};
 pub use assembly::Assembly;
+pub use embedder::{Embedder, Embeddings};
 pub use error::BackendError;
 pub use scripted::{Answer, Scripted};
+pub use scripted_embedder::ScriptedEmbedder;
 pub use stream::{ChatEvent, EventStream, ToolCallDelta};
 pub use usage::Usage;
 

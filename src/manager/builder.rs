@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use super::embedding::QUESTION_TIME;
 use super::observer::{Observer, Observers};
 use super::params::typed_params;
 use super::sessions::Lease;
 use super::start::Place;
 use super::summarizer::Summarizer;
-use crate::backend::ChatBackend;
+use crate::backend::{ChatBackend, Embedder};
 use crate::budget::TokenBudget;
 use crate::dialect::Dialect;
 use crate::error::{Advice, Error, ErrorKind, Result};
@@ -66,6 +68,8 @@ pub(super) struct Setup {
     pub(super) requires_saved: bool,
     starts_on_user: bool,
     pub(super) summarizer: Summarizer,
+    pub(super) embedder: Option<Arc<dyn Embedder>>,
+    pub(super) embed_within: Duration,
     pub(super) observers: Observers,
     pub(super) calibration: Calibration,
     pub(super) prices: Prices,
@@ -90,6 +94,8 @@ impl Builder {
             requires_saved: false,
             starts_on_user: false,
             summarizer: Summarizer::default(),
+            embedder: None,
+            embed_within: QUESTION_TIME,
             observers: Observers::default(),
             calibration: Calibration::new(),
             prices: Prices::default(),
@@ -98,7 +104,7 @@ impl Builder {
         Self { setup: Arc::new(setup), id: None, place: Place::Nowhere, lease: None }
     }
 
-    fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+    pub(super) fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
         let setup = Arc::make_mut(&mut self.setup);
         setup.planner = OnceLock::new();
         change(setup);

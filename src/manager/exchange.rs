@@ -110,6 +110,9 @@ impl Exchange {
 
     /// What would be sent (a dry run). Nothing is recorded.
     ///
+    /// No [embedder](crate::Builder::embedder) is called: of a message that has no vector yet, a
+    /// strategy knows the words only.
+    ///
     /// # Errors
     /// - Those of [`Planner::plan`](crate::Planner::plan).
     /// - [`ErrorKind::UnansweredCalls`](crate::ErrorKind::UnansweredCalls) if calls at the end of
@@ -123,7 +126,7 @@ impl Exchange {
     /// - [`ErrorKind::InvalidParam`](crate::ErrorKind::InvalidParam) for a parameter that is not
     ///   allowed.
     pub fn plan(self) -> Result<Plan> {
-        self.0.plan_staged(&self.0.stage()?)
+        self.0.plan_staged(&self.0.stage()?, &self.0.shared.vectors())
     }
 
     /// The request that would be sent, exactly as it goes over the wire. Nothing is recorded.

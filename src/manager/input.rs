@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::builder::check_params;
+use super::embedding::EmbeddingCall;
 use super::staged::{Ask, stage};
 use super::summarizer::SummaryCall;
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Item};
 use crate::error::Result;
 use crate::plan::{Extras, Plan, Planner};
 use crate::request::Tool;
+use crate::vectors::{Vector, Vectors};
 
 /// What is to be sent, and in which conversation.
 #[derive(Clone)]
@@ -34,6 +36,18 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     /// The calls for summaries that were made first.
     pub(super) summaries: Vec<SummaryCall>,
+    /// The vectors that it was planned with.
+    pub(super) vectors: Vectors,
+    /// Those of them that were made for it, which are recorded with the exchange.
+    pub(super) new_vectors: Vec<(Item, Vector)>,
+    /// The calls that were made for them.
+    pub(super) embeddings: Vec<EmbeddingCall>,
+}
+
+impl Planned {
+    pub(super) fn new(staged: Conversation, plan: Plan, summaries: Vec<SummaryCall>, vectors: Vectors) -> Self {
+        Self { staged, plan, summaries, vectors, new_vectors: Vec::new(), embeddings: Vec::new() }
+    }
 }
 
 impl ExchangeInput {
@@ -47,10 +61,11 @@ impl ExchangeInput {
         stage(self.shared.record(), &self.ask)
     }
 
-    pub(super) fn plan_staged(&self, staged: &Conversation) -> Result<Plan> {
+    pub(super) fn plan_staged(&self, staged: &Conversation, vectors: &Vectors) -> Result<Plan> {
         let planner = self.planner()?;
         let strategy = &*self.shared.setup.strategy;
-        self.shared.count(|ledger, cache| planner.plan_with(staged, ledger, strategy, cache, &self.extras))
+        let extras = Extras { vectors: vectors.clone(), ..self.extras.clone() };
+        self.shared.count(|ledger, cache| planner.plan_with(staged, ledger, strategy, cache, &extras))
     }
 
     /// The window in which at most `tokens` may be sent.

@@ -2,7 +2,7 @@
 //! and saves the exchange.
 //!
 //! # Concurrency
-//! A manager is a handle to `Shared`, which has one queue and three locks:
+//! A manager is a handle to `Shared`, which has two queues and three locks:
 //!
 //! - `queue`, a semaphore with one permit: the holder of the permit is the only one that sends or
 //!   changes the record. Sends wait for it in FIFO order; changes take it only if it is free.
@@ -11,6 +11,9 @@
 //! - `cache`, a mutex: the strategy's cache. It is only tried, never waited for. Whoever holds it
 //!   writes back the ledger; a second plan at the same time works on copies.
 //! - `saving`, a mutex: the files that were read or saved. It is held while a file is written.
+//!
+//! - `embedding`, a semaphore with one permit: its holder makes vectors of the history. Nothing else
+//!   is waited for or held meanwhile but the embedder and, for moments, `state`.
 //!
 //! Order: `queue`, then `saving` or `cache`, then `state`. `saving` is taken before the state that
 //! is written is read, so that the last save has the newest state.
@@ -27,7 +30,8 @@
 //! - A [`ToolLoop`] runs calls through a [`ToolHandler`]; an [`OpenCall`] is one without a result,
 //!   with the [`Outcome`] that is known of it.
 //! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more
-//!   [`SummaryCall`]s.
+//!   [`SummaryCall`]s. An [`Embedder`](crate::backend::Embedder) makes the vectors of messages, in
+//!   [`EmbeddingCall`]s.
 //! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an
 //!   error leaves behind.
 
@@ -36,6 +40,7 @@ mod asking;
 mod billing;
 mod branches;
 mod builder;
+mod embedding;
 mod exchange;
 mod failure;
 mod handler;
@@ -66,7 +71,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use tokio::sync::Semaphore;
 
-use crate::conversation::{Conversation, ItemId};
+use crate::conversation::{Conversation, ItemId, Stamp};
 use crate::ledger::Ledger;
 use crate::plan::{Planner, RequestFingerprint, StrategyCache};
 use crate::store::Keeper;
@@ -75,6 +80,7 @@ use crate::transcript::{Known, Transcript};
 pub use approval::Approval;
 pub use builder::Builder;
 use builder::Setup;
+pub use embedding::EmbeddingCall;
 pub use exchange::Exchange;
 pub use failure::{FailedExchange, UnsavedExchange};
 pub use handler::{HandlerError, Json, ToolHandler, ToolOutput};
@@ -132,6 +138,8 @@ struct Shared {
     /// What was read or saved, and where. It is held while something is saved, and taken before the
     /// state that is saved is read, so that the last save has the newest state.
     saving: Mutex<Known>,
+    /// One permit, for whoever makes the vectors of the history.
+    embedding: Semaphore,
     /// Tells the [`Sessions`] that gave it out when it is dropped.
     _lease: Option<Arc<Lease>>,
 }
@@ -141,6 +149,9 @@ struct State {
     /// How many sends are in progress or waiting.
     sends: usize,
     patience: Patience,
+    embedder_patience: Patience,
+    /// Items whose texts the embedder refuses.
+    unembeddable: Vec<Stamp>,
     /// The last request that was answered.
     last: Option<RequestFingerprint>,
     /// The items that it sent, kept only while there are observers.
@@ -162,7 +173,16 @@ impl ConversationManager {
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
         let id = file.conversation.shared_id();
-        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
+        let state = State {
+            file,
+            sends: 0,
+            patience: Patience::default(),
+            embedder_patience: Patience::default(),
+            unembeddable: Vec::new(),
+            last: None,
+            sent: Vec::new(),
+            guess: None,
+        };
         let shared = Shared {
             id,
             setup,
@@ -172,6 +192,7 @@ impl ConversationManager {
             state: Mutex::new(state),
             cache: Mutex::new(StrategyCache::default()),
             saving,
+            embedding: Semaphore::new(1),
             _lease: lease,
         };
         Self { shared: Arc::new(shared) }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::embedding::EmbeddingCall;
 use super::reply::Reply;
 use super::summarizer::SummaryCall;
 use crate::conversation::ItemId;
@@ -56,6 +57,13 @@ pub trait Observer: Send + Sync {
         let _ = (conversation, call);
     }
 
+    /// An embedder was called: for the question before a request, or for messages of the history
+    /// after an exchange, then perhaps on another task. [`EmbeddingCall::refused`] says why there
+    /// are no vectors, if it failed; no exchange fails because of it.
+    fn embedded(&self, conversation: &str, call: &EmbeddingCall) {
+        let _ = (conversation, call);
+    }
+
     /// An exchange was recorded.
     fn committed(&self, conversation: &str, reply: &Reply) {
         let _ = (conversation, reply);
@@ -100,6 +108,10 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
 
     fn summarized(&self, conversation: &str, call: &SummaryCall) {
         (**self).summarized(conversation, call);
+    }
+
+    fn embedded(&self, conversation: &str, call: &EmbeddingCall) {
+        (**self).embedded(conversation, call);
     }
 
     fn committed(&self, conversation: &str, reply: &Reply) {

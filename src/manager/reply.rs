@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
+use super::embedding::EmbeddingCall;
 use super::summarizer::SummaryCall;
 use crate::backend::{Attempt, FinishReason, Usage, in_millis};
 use crate::conversation::ItemId;
@@ -101,6 +102,9 @@ pub struct Report {
     pub cost: Option<Dollars>,
     /// The calls for summaries that were made before it.
     pub summaries: Vec<SummaryCall>,
+    /// The calls for the vector of the question that were made before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<EmbeddingCall>,
     /// How many half characters of the answer were replaced by U+FFFD (lone surrogates, such as the
     /// escape `\ud83d` without its other half).
     pub half_characters: usize,

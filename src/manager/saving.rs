@@ -119,7 +119,10 @@ impl Shared {
             keeper.save(&transcript, &mut known, Replaces::Known)?;
         }
         // Before the next save begins, which must not write the old record over this one.
-        self.state(|state| state.file.conversation = changed);
+        self.state(|state| {
+            state.file.vectors.forget_purged(&changed);
+            state.file.conversation = changed;
+        });
         Ok(())
     }
 
@@ -137,6 +140,7 @@ impl Shared {
         self.state(|state| {
             state.file.conversation = redacted.conversation;
             state.file.ledger = redacted.ledger;
+            state.file.vectors = redacted.vectors;
             state.file.extra = redacted.extra;
         });
         Ok(())

@@ -9,8 +9,8 @@ use crate::conversation::Conversation;
 use crate::error::Result;
 use crate::plan::{Extras, Planner, SummaryRequest};
 
-/// For how many sends not to ask again after summaries that were not accepted: 1, 3, 7, …, at most
-/// 31.
+/// For how many sends not to ask again after summaries that were not accepted, or vectors that did
+/// not come: 1, 3, 7, …, at most 31.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     failures: u32,
@@ -19,13 +19,13 @@ pub(super) struct Patience {
 
 impl Patience {
     /// Whether to ask now; each call counts as a send.
-    fn is_over(&mut self) -> bool {
+    pub(super) fn is_over(&mut self) -> bool {
         let is_over = self.wait == 0;
         self.wait = self.wait.saturating_sub(1);
         is_over
     }
 
-    fn learn(&mut self, is_made: bool) {
+    pub(super) fn learn(&mut self, is_made: bool) {
         self.failures = if is_made { 0 } else { (self.failures + 1).min(5) };
         self.wait = (1 << self.failures) - 1;
     }
@@ -33,23 +33,29 @@ impl Patience {
 
 impl ExchangeInput {
     /// The record with the new message, and its plan. If the plan requests a summary, it is made
-    /// first.
-    pub(super) async fn plan_and_summarize(&self) -> Result<Planned> {
+    /// first, and then the vectors that it requests.
+    pub(super) async fn plan_to_send(&self) -> Result<Planned> {
+        let planned = self.plan_and_summarize().await?;
+        self.plan_by_meaning(planned).await
+    }
+
+    async fn plan_and_summarize(&self) -> Result<Planned> {
         let staged = self.stage()?;
-        let plan = self.plan_staged(&staged)?;
+        let vectors = self.shared.vectors();
+        let plan = self.plan_staged(&staged, &vectors)?;
         let shared = &self.shared;
         let Some(request) = plan.summary_request().filter(|_| shared.state(|state| state.patience.is_over())) else {
-            return Ok(Planned { staged, plan, summaries: Vec::new() });
+            return Ok(Planned::new(staged, plan, Vec::new(), vectors));
         };
         let made = shared.summarize(&staged, request, &*self.planner()?).await;
         if !shared.take(&staged, &made)? {
-            return Ok(Planned { staged, plan, summaries: made.calls });
+            return Ok(Planned::new(staged, plan, made.calls, vectors));
         }
         // The summary was paid for, and stays even if the exchange fails.
         shared.save_later();
         let staged = self.stage()?;
-        let plan = self.plan_staged(&staged)?;
-        Ok(Planned { staged, plan, summaries: made.calls })
+        let plan = self.plan_staged(&staged, &vectors)?;
+        Ok(Planned::new(staged, plan, made.calls, vectors))
     }
 }
 
@@ -70,7 +76,7 @@ impl ConversationManager {
         }
         let planner = shared.planner.trimming_above(part)?;
         let strategy = &*shared.setup.strategy;
-        let extras = Extras::default();
+        let extras = Extras { vectors: shared.vectors(), ..Extras::default() };
         let plan = shared.count(|ledger, cache| planner.plan_with(&record, ledger, strategy, cache, &extras))?;
         let Some(request) = plan.summary_request() else { return Ok(false) };
         let made = shared.summarize(&record, request, &planner).await;

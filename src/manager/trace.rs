@@ -6,6 +6,7 @@ use tracing::{Span, debug, info_span, warn};
 
 use super::Shared;
 use super::reply::Reply;
+use crate::backend::BackendError;
 use crate::error::Error;
 
 /// The span of an exchange; fields that are not known yet are recorded when it ends.
@@ -63,6 +64,11 @@ pub(super) fn committed(span: &Span, reply: &Reply) {
 /// Inside the span of the exchange, if it still exists.
 pub(super) fn unsaved(error: &Error) {
     warn!(error = %error.logged(), "the conversation could not be saved");
+}
+
+/// Inside the span of the exchange, if it still exists.
+pub(super) fn unembedded(error: &BackendError) {
+    warn!(error = ?error, "vectors of messages could not be made");
 }
 
 pub(super) fn failed(span: &Span, error: &Error) {

@@ -67,7 +67,7 @@ impl Transaction {
         };
         let shared = &permit.shared;
         let span = trace::exchange(shared);
-        let planned = match input.plan_and_summarize().instrument(span.clone()).await {
+        let planned = match input.plan_to_send().instrument(span.clone()).await {
             Ok(planned) => planned,
             Err(error) => {
                 shared.tell_failed(&span, &error);
@@ -147,7 +147,7 @@ impl Transaction {
             let guess = self.input.window_for(self.forecast.estimated.tokens / 4 * 3);
             shared.state(|state| state.guess = guess);
         }
-        match self.input.plan_staged(&self.planned.staged) {
+        match self.input.plan_staged(&self.planned.staged, &self.planned.vectors) {
             Ok(plan) if plan.tokens().total() < before => {
                 let id = self.planned.staged.id();
                 shared.setup.observers.tell(|observer| observer.planned(id, &plan));
@@ -195,11 +195,13 @@ impl Transaction {
     ///    record is as before.
     /// 3. The staged record with the reply becomes the current one in memory, in one step under the
     ///    lock of the state. From here on `is_told` is set, so that a drop reports no failure.
-    /// 4. Autosave writes the file on a thread of its own. This is the only wait. If the future is
+    /// 4. Autosave writes the file on a thread of its own. If the future is
     ///    dropped here, [`Saving`] tells observers of the commit, and the thread goes on and
     ///    reports a failure itself.
     /// 5. Observers are told of the commit, then that it is not saved, if that is so.
-    /// 6. The send permit is released with `self`, unless a tool loop holds it too.
+    /// 6. Vectors of the new messages are made, if there is an embedder: in a task of its own, or
+    ///    here outside a tokio runtime.
+    /// 7. The send permit is released with `self`, unless a tool loop holds it too.
     pub(super) async fn commit(mut self, reply: ChatReply, first_event: Option<Duration>) -> Result<Reply> {
         let shared = Arc::clone(&self.permit.shared);
         let mut reply = reply.or_attempt(self.asked.elapsed());
@@ -233,6 +235,7 @@ impl Transaction {
             attempts,
             cost,
             summaries: std::mem::take(&mut self.planned.summaries),
+            embeddings: std::mem::take(&mut self.planned.embeddings),
             half_characters,
             unsaved: None,
         };
@@ -243,6 +246,7 @@ impl Transaction {
         drop(saving);
         reply.report.unsaved = unsaved.map(Arc::new);
         self.tell_committed(&reply, &evicted);
+        shared.embed_after_exchange().await;
         match reply.report.unsaved.clone() {
             Some(error) => {
                 self.span.in_scope(|| shared.tell_unsaved(&error));
@@ -358,7 +362,7 @@ impl Shared {
 
     /// Makes the staged record with the reply the current one.
     fn commit(&self, planned: &Planned, reply: &Message) -> Result<Committed> {
-        let Planned { staged, plan, .. } = planned;
+        let Planned { staged, plan, vectors, new_vectors, .. } = planned;
         let mut staged = staged.clone();
         let item_id = staged.push(reply.clone());
         plan.commit_marks(&mut staged)?;
@@ -369,6 +373,9 @@ impl Shared {
             let repeated = state.last.as_ref().map_or(0, |last| plan.repeats(&sent, last));
             let evicted = items.map_or_else(Vec::new, |items| state.evicted(&staged, items));
             state.file.conversation = staged;
+            for (item, vector) in new_vectors {
+                state.file.vectors.put(vectors.by(), item, vector.clone());
+            }
             state.last = Some(sent);
             Committed { asked, item_id, repeated, evicted }
         }))

@@ -41,6 +41,8 @@ pub struct Draft {
     /// Whether the summary replaces only those of its groups that are left out.
     pub(super) keeps_originals: bool,
     pub(crate) summary_request: Option<SummaryRequest>,
+    /// Groups, without repetitions.
+    pub(super) vector_requests: Vec<usize>,
     /// What the steps of a ladder did; empty for any other strategy.
     pub(crate) steps: Vec<Step>,
 }
@@ -54,6 +56,7 @@ impl Draft {
         summary: None,
         keeps_originals: false,
         summary_request: None,
+        vector_requests: Vec::new(),
         steps: Vec::new(),
     };
 
@@ -188,6 +191,15 @@ impl Draft {
         self
     }
 
+    /// Requests the vector of the first message of a group, such as the question, with which the
+    /// strategy would choose better. If it is not made, the plan is sent as it is.
+    pub fn request_vector(mut self, group: usize) -> Self {
+        if !self.vector_requests.contains(&group) {
+            self.vector_requests.push(group);
+        }
+        self
+    }
+
     /// The tokens of messages that it asks a model to summarize.
     pub(crate) fn price(&self) -> u64 {
         self.summary_request.as_ref().map_or(0, |request| request.tokens)
@@ -207,6 +219,7 @@ impl Draft {
         self.keeps_originals |= self.summary.is_none() && other.keeps_originals;
         self.summary = self.summary.or(other.summary);
         self.summary_request = self.summary_request.or(other.summary_request);
+        self = other.vector_requests.into_iter().fold(self, Self::request_vector);
         self.marks.extend(other.marks.into_iter().map(|(name, group)| (format!("{prefix}{name}").into(), group)));
         self
     }
@@ -274,6 +287,8 @@ pub enum Reason {
     Fits,
     /// It is related to the question (`recalled`).
     Recalled,
+    /// It is close to the question in meaning, by its vector more than by its words (`meaning`).
+    Meaning,
     /// It is older than the messages that fit (`budget`).
     Budget,
     /// It is older than the requested number of messages or turns (`count`).
@@ -311,6 +326,7 @@ impl Reason {
             Self::Pending => "pending",
             Self::Fits => "fits",
             Self::Recalled => "recalled",
+            Self::Meaning => "meaning",
             Self::Budget => "budget",
             Self::Count => "count",
             Self::Start => "start",
@@ -336,6 +352,7 @@ impl fmt::Display for Reason {
             Self::Pending => "to be answered",
             Self::Fits => "fits",
             Self::Recalled => "related to the question",
+            Self::Meaning => "close to the question in meaning",
             Self::Budget => "older than what fits",
             Self::Count => "beyond the number asked for",
             Self::Start => "before the first user message sent",

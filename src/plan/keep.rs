@@ -80,6 +80,7 @@ impl Plan {
             sums: &self.sums,
             must: &must,
             cost: &self.cost,
+            vectors: &self.vectors,
             before,
             cuts: &self.cuts,
             starts_on_user: self.starts_on_user,

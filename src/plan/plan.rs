@@ -18,6 +18,7 @@ use crate::ledger::{Fingerprint, Sums};
 use crate::message::{Message, call_faults};
 use crate::request::{ChatRequest, Params, Tool};
 use crate::tokens::ChatCost;
+use crate::vectors::Vectors;
 
 /// A result that is sent before messages that precede it in the record: directly after its calls,
 /// because another message was recorded in between.
@@ -193,6 +194,8 @@ pub struct Plan {
     pub(super) starts_on_user: bool,
     pub(super) summary: Option<SummaryUse>,
     pub(super) summary_request: Option<SummaryRequest>,
+    pub(super) vectors: Vectors,
+    pub(super) vector_requests: Vec<ItemId>,
     pub(super) steps: Vec<Step>,
     pub(super) dialect: Dialect,
 }
@@ -276,6 +279,12 @@ impl Plan {
     /// The summary that would be worth making, if any.
     pub fn summary_request(&self) -> Option<&SummaryRequest> {
         self.summary_request.as_ref()
+    }
+
+    /// The items whose vectors would have helped to choose: what is asked, while other messages have
+    /// vectors. The plan can be sent whether or not they are made.
+    pub fn vector_requests(&self) -> &[ItemId] {
+        &self.vector_requests
     }
 
     /// What each step of the strategy did, and its price, in order. A strategy other than a

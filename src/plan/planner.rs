@@ -33,13 +33,14 @@ use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
 use super::{Strategy, StrategyCache};
 use crate::budget::{ResolvedBudget, TokenBudget};
-use crate::conversation::{Conversation, Mark, Path};
+use crate::conversation::{Conversation, Item, ItemId, Mark, Path};
 use crate::dialect::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::{Ledger, Sums};
 use crate::message::Message;
 use crate::request::{Params, Tool};
 use crate::tokens::{ChatCost, Count};
+use crate::vectors::Vectors;
 
 /// Turns a strategy's draft into a [`Plan`] that can be sent: adds head, pins and pending messages,
 /// leaves out what is not legal, checks the sum, and otherwise fails with the numbers.
@@ -67,8 +68,8 @@ pub struct Planner {
     starts_on_user: bool,
 }
 
-/// What one request contains in addition to the conversation. It is counted, sent and shown in the
-/// plan, and never recorded.
+/// What one request is planned with in addition to the conversation. Messages and parameters are
+/// counted, sent and shown in the plan, and never recorded.
 ///
 /// # Examples
 /// ```
@@ -92,6 +93,9 @@ pub struct Extras {
     pub context: Vec<Message>,
     /// Parameters that replace the planner's.
     pub params: Params,
+    /// What messages mean, for a strategy that compares meanings, such as
+    /// [`Recall`](crate::Recall). Default: nothing is known.
+    pub vectors: Vectors,
 }
 
 impl Extras {
@@ -342,6 +346,7 @@ impl Planner {
             sums: &sums,
             must: &must,
             cost: &self.cost,
+            vectors: &extras.vectors,
             before,
             cuts: &cuts,
             starts_on_user: self.starts_on_user,
@@ -367,6 +372,8 @@ impl Planner {
             unfitted,
             parts,
             marks: marks(&decided.draft, &strategy.spec(), conversation),
+            vectors: extras.vectors.clone(),
+            vector_requests: vector_requests(&decided.draft, path),
             spec: strategy.spec().into_owned(),
             budget: self.budget,
             tokens: RequestTokens { estimated, ..tokens },
@@ -463,6 +470,11 @@ impl Planner {
         let unfitted = (!is_same_order).then_some(messages);
         (fitted, unfitted, is_as_counted)
     }
+}
+
+/// The first items of the groups whose vectors a draft asks for.
+fn vector_requests(draft: &Draft, path: Path<'_>) -> Vec<ItemId> {
+    draft.vector_requests.iter().filter_map(|&group| path.group(group).items().next()).map(Item::id).collect()
 }
 
 fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {

@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
+use crate::vectors::Vectors;
 
 /// Adjacent messages of the input with the same fate and reason: the head, or whole groups of the
 /// path.
@@ -112,6 +113,7 @@ pub(super) struct PlanInput<'a> {
     pub(super) sums: &'a Sums,
     pub(super) must: &'a RequiredGroups,
     pub(super) cost: &'a ChatCost,
+    pub(super) vectors: &'a Vectors,
     /// Tokens of head, tools and priming.
     pub(super) before: u64,
     /// Required groups that are too long to be sent in full.
@@ -158,6 +160,7 @@ impl PlanInput<'_> {
             sums: self.sums,
             must: self.must,
             cost: self.cost,
+            vectors: self.vectors,
             shrinker: &shrinker,
             fixed: self.fixed(),
             spec: &spec,

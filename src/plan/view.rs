@@ -12,6 +12,7 @@ use crate::conversation::{Conversation, Group, GroupState, Path, Summary, Summar
 use crate::ledger::Sums;
 use crate::message::Role;
 use crate::tokens::ChatCost;
+use crate::vectors::Vectors;
 
 /// Why a group is sent whatever the strategy drafts.
 ///
@@ -173,6 +174,7 @@ pub struct View<'a> {
     pub(super) sums: &'a Sums,
     pub(super) must: &'a RequiredGroups,
     pub(super) cost: &'a ChatCost,
+    pub(super) vectors: &'a Vectors,
     pub(super) shrinker: &'a Shrinker,
     /// The tokens of head, tools, priming and all required groups.
     pub(super) fixed: u64,
@@ -373,6 +375,11 @@ impl<'a> View<'a> {
         let turn = self.newest().and_then(|newest| self.path().turn_of(newest));
         let asked = turn.and_then(|turn| self.path().group(self.path().turn(turn).start).first());
         asked.filter(|message| *message.role() == Role::User).map_or("".into(), |message| message.text())
+    }
+
+    /// The vectors of messages that are known; see [`Extras::vectors`](super::Extras::vectors).
+    pub fn vectors(&self) -> &'a Vectors {
+        self.vectors
     }
 
     /// The group that a mark of this strategy points to, if the mark is valid on this path.

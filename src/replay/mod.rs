@@ -10,7 +10,7 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Ledger;
 use crate::message::{Message, Role};
-use crate::plan::{Fate, Plan, Planner, Run, Strategy, StrategyCache};
+use crate::plan::{Extras, Fate, Plan, Planner, Run, Strategy, StrategyCache};
 
 /// The replay of one conversation under one strategy.
 ///
@@ -195,7 +195,21 @@ pub fn replay(
     planner: &Planner,
     strategy: &dyn Strategy,
 ) -> Result<Replay> {
-    let mut run = Rerun::new(conversation);
+    replay_with(conversation, ledger, planner, strategy, &Extras::default())
+}
+
+/// As [`replay`], with these in every request, such as the vectors of a transcript.
+///
+/// # Errors
+/// Those of [`replay`].
+pub fn replay_with(
+    conversation: &Conversation,
+    ledger: &mut Ledger,
+    planner: &Planner,
+    strategy: &dyn Strategy,
+    extras: &Extras,
+) -> Result<Replay> {
+    let mut run = Rerun::new(conversation, extras);
     for item in conversation.path().items() {
         if *item.message().role() == Role::Assistant && run.waits_for_reply() {
             run.request(ledger, planner, strategy)?;
@@ -209,7 +223,8 @@ pub fn replay(
 }
 
 /// A replay under way.
-struct Rerun {
+struct Rerun<'a> {
+    extras: &'a Extras,
     /// The record, with the path as far as it was replayed.
     record: Conversation,
     /// The record at the time of the last request.
@@ -220,13 +235,14 @@ struct Rerun {
     totals: Totals,
 }
 
-impl Rerun {
-    fn new(conversation: &Conversation) -> Self {
+impl<'a> Rerun<'a> {
+    fn new(conversation: &Conversation, extras: &'a Extras) -> Self {
         let mut record = conversation.clone();
         record.clear();
         record.forget_marks();
         let totals = Totals { conversations: 1, ..Totals::default() };
         Self {
+            extras,
             asked: record.clone(),
             record,
             cache: StrategyCache::default(),
@@ -244,7 +260,7 @@ impl Rerun {
     fn request(&mut self, ledger: &mut Ledger, planner: &Planner, strategy: &dyn Strategy) -> Result<()> {
         self.totals.requests += 1;
         self.asked = self.record.clone();
-        let outcome = match planner.plan(&self.record, ledger, strategy, &mut self.cache) {
+        let outcome = match planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras) {
             Ok(plan) => {
                 plan.commit_marks(&mut self.record)?;
                 Outcome::Planned(self.planned(plan))

@@ -14,6 +14,7 @@ use crate::message::Message;
 use crate::request::Tool;
 use crate::spending::Spending;
 use crate::tokens::{Calibration, LastBill};
+use crate::vectors::Embedded;
 
 /// One recorded alteration of a transcript. All of them in their order, applied to an empty
 /// transcript, give the same transcript to the byte: [`Transcript::changes`],
@@ -173,6 +174,8 @@ pub enum Change {
     },
     /// Costs were counted.
     Counted(Counted),
+    /// Vectors of messages were made.
+    Embedded(Embedded),
     /// This much was spent in all.
     Spending(Spending),
     /// This is what bills have taught.
@@ -212,6 +215,7 @@ impl Change {
         "tools",
         "members",
         "counted",
+        "embedded",
         "spending",
         "calibration",
         "last_bill",
@@ -257,6 +261,7 @@ impl Change {
             Self::Tools(_) => "tools",
             Self::Members { .. } => "members",
             Self::Counted(_) => "counted",
+            Self::Embedded(_) => "embedded",
             Self::Spending(_) => "spending",
             Self::Calibration(_) => "calibration",
             Self::LastBill(_) => "last_bill",
@@ -311,8 +316,10 @@ impl Replay {
         Self { file, record }
     }
 
-    pub(super) fn finish(self) -> Result<Transcript> {
-        Ok(Transcript { conversation: self.record.finish()?, ..self.file })
+    pub(super) fn finish(mut self) -> Result<Transcript> {
+        let conversation = self.record.finish()?;
+        self.file.vectors.forget_purged(&conversation);
+        Ok(Transcript { conversation, ..self.file })
     }
 
     pub(super) fn make(&mut self, change: Change) -> Result<()> {
@@ -344,6 +351,7 @@ impl Replay {
             Change::Tools(tools) => self.file.tools = tools,
             Change::Members { extra, keys } => (self.file.extra, self.file.keys) = (extra, keys),
             Change::Counted(counted) => self.file.ledger.take_counted(self.record.record(), counted),
+            Change::Embedded(embedded) => self.file.vectors.take(self.record.record(), embedded),
             Change::Spending(spending) => self.file.spending = spending,
             Change::Calibration(calibration) => self.file.calibration = calibration,
             Change::LastBill(bill) => self.file.last_bill = bill,

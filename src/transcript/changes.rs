@@ -183,6 +183,8 @@ impl<'a> Since<'a> {
         }
         let counted = after.ledger.counted_since(&after.conversation, &before.ledger, &before.conversation)?;
         changes.extend(counted.into_iter().map(Change::Counted));
+        let embedded = after.vectors.since(&after.conversation, &before.vectors, &before.conversation);
+        changes.extend(embedded.map(Change::Embedded));
         if before.spending != after.spending {
             changes.push(Change::Spending(after.spending.clone()));
         }

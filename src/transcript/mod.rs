@@ -4,7 +4,8 @@
 //! path as chat-completions messages, so that `jq .messages` prints what any other tool can use.
 //! The model, the tools and all other members of the file stay where they were. Everything specific
 //! to this crate is in `turnwise_record`: the tree, times, pins, summaries, marks, the ledger with
-//! each message's hash and length, the spending, and what bills have taught.
+//! each message's hash and length, vectors of messages where there are any, the spending, and what
+//! bills have taught.
 //!
 //! # The journal
 //! A file whose name ends in `.jsonl` is begun as a journal: a save adds a line for each
@@ -56,6 +57,7 @@ use crate::outline;
 use crate::request::{Params, Tool};
 use crate::spending::Spending;
 use crate::tokens::{Calibration, ChatCost, LastBill};
+use crate::vectors::Vectors;
 
 pub use crate::ledger::Counted;
 pub use change::Change;
@@ -121,6 +123,8 @@ pub struct Transcript {
     pub conversation: Conversation,
     /// The known costs.
     pub ledger: Ledger,
+    /// What its messages mean, where that is known.
+    pub vectors: Vectors,
     /// The cost of its calls.
     pub spending: Spending,
     /// What bills have taught about counts. Clones of the transcript share it.
@@ -325,6 +329,7 @@ impl Transcript {
         Self {
             conversation: self.conversation.clone(),
             ledger: self.ledger.clone(),
+            vectors: self.vectors.clone(),
             spending: self.spending.clone(),
             calibration: self.calibration.detached(),
             last_bill: self.last_bill.clone(),

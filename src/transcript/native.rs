@@ -18,6 +18,7 @@ use crate::message::Message;
 use crate::spending::Spending;
 use crate::text::described;
 use crate::tokens::Calibration;
+use crate::vectors::Saved;
 
 pub(super) const FORMAT_KEY: &str = "turnwise";
 pub(super) const RECORD_KEY: &str = "turnwise_record";
@@ -61,6 +62,9 @@ struct Record {
     tool_rounds: Vec<Round>,
     #[serde(default)]
     ledger: Columns,
+    /// A version that does not know this member loads the file without it.
+    #[serde(default, skip_serializing_if = "Saved::is_empty")]
+    vectors: Saved,
     #[serde(default, skip_serializing_if = "Spending::is_empty")]
     spending: Spending,
     #[serde(default, skip_serializing_if = "Calibration::is_empty")]
@@ -191,6 +195,7 @@ impl Record {
             marks: conversation.all_marks().to_vec(),
             tool_rounds: conversation.rounds().to_vec(),
             ledger: Columns::of(transcript),
+            vectors: Saved::of(&transcript.vectors, conversation),
             spending: transcript.spending.clone(),
             calibration: transcript.calibration.clone(),
             last_bill: transcript.last_bill.as_ref().and_then(|bill| RawJson::new(&json(bill)).ok()),
@@ -323,7 +328,8 @@ fn build(mut messages: Vec<Message>, record: Record) -> Result<Transcript, Damag
     .build()?;
     let mut ledger = Ledger::restore(&conversation, &record.ledger.prints, record.ledger.costs);
     ledger.restore_heads(record.ledger.heads);
+    let vectors = record.vectors.restore(&conversation);
     let last_bill = record.last_bill.and_then(|bill| bill.parse().ok());
     let (spending, calibration) = (record.spending, record.calibration);
-    Ok(Transcript { ledger, spending, calibration, last_bill, ..Transcript::new(conversation) })
+    Ok(Transcript { ledger, vectors, spending, calibration, last_bill, ..Transcript::new(conversation) })
 }

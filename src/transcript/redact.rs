@@ -19,7 +19,8 @@ impl Transcript {
     /// a text. Arguments of calls that are JSON are gone through text by text. Returns how many
     /// texts were replaced.
     ///
-    /// Ids, times, pins and the order of everything stay. Changed messages are counted again.
+    /// Ids, times, pins and the order of everything stay. Changed messages are counted again, and
+    /// their vectors are forgotten.
     ///
     /// The next save writes a journal anew, in one step, so that nothing of the old text is left in
     /// the file. Files beside it (`.torn`, a copy of an older version), copies of the
@@ -51,6 +52,7 @@ impl Transcript {
         let mut redacted = Self::default();
         redacted.apply(changes)?;
         redacted.ledger = self.ledger.carried_to(&self.conversation, &redacted.conversation);
+        redacted.vectors = self.vectors.carried_to(&self.conversation, &redacted.conversation);
         redacted.known = super::Memory::of(self.take_known());
         redacted.known.with(super::Known::write_anew);
         (redacted.warnings, redacted.is_log) = (std::mem::take(&mut self.warnings), self.is_log);
@@ -79,7 +81,8 @@ struct Redaction<F> {
 }
 
 impl<F: FnMut(&str) -> Option<String>> Redaction<F> {
-    /// The same change with other texts; `None` for counts, which are carried over by themselves.
+    /// The same change with other texts; `None` for counts and vectors, which are carried over by
+    /// themselves.
     fn change(&mut self, change: Change) -> Result<Option<Change>> {
         Ok(Some(match change {
             Change::Begun { id, created_at, head } => Change::Begun { id, created_at, head: self.messages(&head)? },
@@ -99,7 +102,7 @@ impl<F: FnMut(&str) -> Option<String>> Redaction<F> {
                 let extra = extra.into_iter().map(|(key, value)| Ok((key, self.raw(&value)?)));
                 Change::Members { extra: extra.collect::<Result<_>>()?, keys }
             }
-            Change::Counted(_) => return Ok(None),
+            Change::Counted(_) | Change::Embedded(_) => return Ok(None),
             Change::Leaf { .. }
             | Change::Purged { .. }
             | Change::HeadsForgotten

@@ -6,6 +6,7 @@ use turnwise::message::RawJson;
 use turnwise::spending::{Call, Purpose};
 use turnwise::tokens::{Calibration, Count, CounterFn, LastBill};
 use turnwise::transcript::Change;
+use turnwise::vectors::{Vector, Vectors};
 use turnwise::{ChatCost, Conversation, ItemId, Message, Transcript};
 
 use crate::generate::{self, chance, pick};
@@ -102,7 +103,7 @@ fn step(rng: &mut Rng, talk: &mut Conversation, messages: &[Message]) -> &'stati
 
 /// A change of what stands beside the record.
 fn beside(rng: &mut Rng, file: &mut Transcript) -> &'static str {
-    match rng.u8(0..9) {
+    match rng.u8(0..11) {
         0..=2 => {
             let cost = pick(rng, &[0, 1]);
             file.ledger.total(&file.conversation, &costs()[cost]);
@@ -133,6 +134,16 @@ fn beside(rng: &mut Rng, file: &mut Transcript) -> &'static str {
             file.tools = if chance(rng, 60) { generate::tools(rng) } else { Vec::new() };
             "tools"
         }
+        8 | 9 => {
+            let by = pick(rng, &["model", "model", "model", "other"]);
+            if let Some(item) = some_item(rng, &file.conversation).and_then(|id| file.conversation.get(id)).cloned() {
+                file.vectors.put(by, &item, vector(rng, 3));
+            }
+            if chance(rng, 5) {
+                file.vectors = Vectors::default();
+            }
+            "embed"
+        }
         _ => {
             let vendor = RawJson::new(&generate::json(rng, 2)).unwrap();
             file.extra.retain(|(key, _)| key != "vendor");
@@ -140,6 +151,11 @@ fn beside(rng: &mut Rng, file: &mut Transcript) -> &'static str {
             "member"
         }
     }
+}
+
+fn vector(rng: &mut Rng, dimensions: usize) -> Vector {
+    let parts: Vec<f32> = (0..dimensions).map(|_| rng.f32() - 0.5).collect();
+    Vector::new(&parts).unwrap()
 }
 
 /// As a journal has them.

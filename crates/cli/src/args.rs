@@ -289,7 +289,7 @@ pub(crate) struct Plan {
     #[arg(long, conflicts_with = "keep")]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) plan: PlanArgs,
+    pub(crate) planned: PlanArgs,
 }
 
 #[derive(Args)]

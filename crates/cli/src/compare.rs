@@ -5,7 +5,7 @@ use std::io::Write;
 use comfy_table::Table;
 use serde::Serialize;
 use turnwise::plan::ResolvedBudget;
-use turnwise::replay::{Share, Totals};
+use turnwise::replay::{Share, Totals, replay_with};
 use turnwise::strategy::parse;
 use turnwise::{Models, Planner, SlidingWindow, Strategy, TokenBudget, replay};
 
@@ -103,8 +103,9 @@ fn compare(
         if !budgets.contains(planner.budget()) {
             budgets.push(*planner.budget());
         }
+        let extras = input::extras(&file);
         for (strategy, totals) in strategies.iter().zip(&mut totals) {
-            let replay = replay(&file.conversation, &mut file.ledger, &planner, &**strategy);
+            let replay = replay_with(&file.conversation, &mut file.ledger, &planner, &**strategy, &extras);
             totals.add(&replay.map_err(|e| crate::failure::Failure::from(e).within(&name))?.totals);
         }
     }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, stdin};
 use std::path::{Path, PathBuf};
 
 use turnwise::conversation::Summary;
+use turnwise::plan::Extras;
 use turnwise::{ChatCost, Conversation, Dialect, Models, Planner, TokenBudget, Transcript, transcript};
 use turnwise_formats::{Format, Imports, Report};
 
@@ -331,4 +332,11 @@ pub(crate) fn budget(models: &Models, asked: &args::BudgetArgs, model: Option<&s
         budget = budget.low_mark(part);
     }
     Ok(budget)
+}
+
+/// What a file's requests are planned with: the vectors of its messages, where it has any.
+pub(crate) fn extras(file: &Transcript) -> Extras {
+    let mut extras = Extras::default();
+    extras.vectors = file.vectors.clone();
+    extras
 }

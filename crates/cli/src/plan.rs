@@ -14,7 +14,7 @@ use crate::output::{BOLD, DIM, Named, json_line, stdout};
 use crate::sanitize::{clean, clean_lines};
 
 pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
-    let planned = &args.plan;
+    let planned = &args.planned;
     let strategy = parse(&planned.strategy)?;
     let mut out = stdout(args.json);
     let mut is_first = true;
@@ -86,8 +86,9 @@ fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::PlanArgs, mo
             file.conversation.pin(item)?;
         }
     }
+    let extras = input::extras(file);
     planner
-        .plan(&file.conversation, &mut file.ledger, strategy, &mut StrategyCache::default())
+        .plan_with(&file.conversation, &mut file.ledger, strategy, &mut StrategyCache::default(), &extras)
         .map_err(|e| within(Failure::from(e)))
 }
 

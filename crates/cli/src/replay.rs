@@ -7,8 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 use turnwise::Models;
-use turnwise::replay;
-use turnwise::replay::Totals;
+use turnwise::replay::{Totals, replay_with};
 use turnwise::strategy::parse;
 
 use crate::args;
@@ -57,7 +56,8 @@ fn write(args: &args::Replay, models: &Models, out: &mut impl Write) -> Result<(
         let Loaded { name, mut file } = loaded?;
         let planner =
             input::planner(models, &args.budget, &args.dialect, &file).map_err(|failure| failure.within(&name))?;
-        let replay = replay(&file.conversation, &mut file.ledger, &planner, &*strategy)
+        let extras = input::extras(&file);
+        let replay = replay_with(&file.conversation, &mut file.ledger, &planner, &*strategy, &extras)
             .map_err(|e| Failure::from(e).within(&name))?;
         for request in &replay.requests {
             json_line(out, &Named { conversation: &name, value: request })?;

@@ -74,6 +74,16 @@ impl Answer {
         beside(body.len(), move || read(status, body)).await?
     }
 
+    /// The status of the answer.
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The whole body.
+    pub(super) async fn body(&mut self) -> Result<Vec<u8>, BackendError> {
+        Ok(self.rest(Vec::new()).await?)
+    }
+
     /// How many bytes have arrived.
     pub(super) fn len(&self) -> usize {
         self.read

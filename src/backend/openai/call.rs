@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use async_openai::types::chat::CreateChatCompletionRequest;
+use async_openai::types::embeddings::CreateEmbeddingRequest;
 use bytes::Bytes;
 
 use super::answer::Answer;
@@ -16,6 +17,13 @@ use crate::backend::{Attempt, BackendError, BoxFuture};
 
 /// Reads a successful answer. An error that may be temporary leads to another attempt.
 pub(super) type Read<T> = fn(Answer) -> BoxFuture<'static, Result<T, BackendError>>;
+
+/// Which path of the server a request goes to.
+#[derive(Clone, Copy)]
+pub(super) enum Route {
+    Chat,
+    Embeddings,
+}
 
 /// What was read of an answer, and the requests that were needed.
 pub(super) type Outcome<T> = Result<(T, Vec<Attempt>), BackendError>;
@@ -32,22 +40,31 @@ pub(super) struct Call<T> {
 
 impl<T: Send + 'static> Call<T> {
     /// Lets `async-openai` address the request, and sends it instead.
-    pub(super) async fn send(self, model: String) -> Outcome<T> {
+    pub(super) async fn send(self, route: Route, model: String) -> Outcome<T> {
         let client = self.clients.addressing.clone();
         let call = Arc::new(self);
         let service = {
             let call = Arc::clone(&call);
             tower::service_fn(move |factory| Arc::clone(&call).run(factory))
         };
-        let addressed = CreateChatCompletionRequest { model, ..Default::default() };
-        let done = client.with_http_service(service).chat().create(addressed).await;
+        let client = client.with_http_service(service);
+        let done = match route {
+            Route::Chat => {
+                let addressed = CreateChatCompletionRequest { model, ..Default::default() };
+                client.chat().create(addressed).await.map(drop)
+            }
+            Route::Embeddings => {
+                let addressed = CreateEmbeddingRequest { model, ..Default::default() };
+                client.embeddings().create(addressed).await.map(drop)
+            }
+        };
         let outcome = call.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (outcome, done) {
             (Some(outcome), _) => outcome,
             (None, Err(error)) => {
                 Err(BackendError::unavailable("the request could not be made").with_source(without_url(error)))
             }
-            (None, Ok(_)) => Err(BackendError::unavailable("no request was made")),
+            (None, Ok(())) => Err(BackendError::unavailable("no request was made")),
         }
     }
 

@@ -23,6 +23,7 @@
 mod answer;
 mod beside;
 mod call;
+mod embeddings;
 mod endpoint;
 mod environment;
 mod halves;
@@ -49,12 +50,13 @@ use super::{BackendError, BoxFuture, ChatBackend, ChatReply};
 use crate::error::{Error, ErrorKind};
 use crate::json::RawJson;
 use crate::request::ChatRequest;
-use call::{Call, Outcome, Read};
+use call::{Call, Outcome, Read, Route};
 use endpoint::{Endpoint, Refusal};
 use reading::{Begun, Limits};
 
 #[cfg(feature = "async-openai-043")]
 pub use async_openai;
+pub use embeddings::OpenAiEmbedder;
 pub use options::OpenAiOptions;
 pub use reqwest;
 pub use retry::Retry;
@@ -190,23 +192,28 @@ impl OpenAi {
         self
     }
 
-    async fn ask<T: Send + 'static>(self, request: ChatRequest, read: Read<T>) -> Outcome<T> {
+    /// Sends a body to the server, which has this model.
+    async fn ask<T: Send + 'static>(self, body: Vec<u8>, route: Route, model: String, read: Read<T>) -> Outcome<T> {
         let endpoint = self.endpoint.map_err(|why| BackendError::no_backend(&*why))?;
         endpoint.check_key().map_err(BackendError::no_backend)?;
         let clients = endpoint.clients().map_err(|why| BackendError::no_backend(&*why))?;
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(BackendError::no_backend("a request over HTTP needs a tokio runtime; send it from inside one"));
         }
-        let body = serde_json::to_vec(&request)
-            .map_err(|e| BackendError::malformed("the request cannot be written as JSON").with_source(e))?;
         let Self { retry, overflow_words, .. } = self;
         let call = Call { body: body.into(), clients, retry, overflow_words, read, outcome: Mutex::default() };
-        call.send(request.model.unwrap_or_default()).await
+        call.send(route, model).await
+    }
+
+    async fn chat<T: Send + 'static>(self, request: ChatRequest, read: Read<T>) -> Outcome<T> {
+        let body = serde_json::to_vec(&request)
+            .map_err(|e| BackendError::malformed("the request cannot be written as JSON").with_source(e))?;
+        self.ask(body, Route::Chat, request.model.unwrap_or_default(), read).await
     }
 
     async fn whole(self, request: ChatRequest) -> Result<ChatReply, BackendError> {
         let (reply, attempts) =
-            self.ask(request, |mut answer| Box::pin(async move { answer.reply(Vec::new()).await })).await?;
+            self.chat(request, |mut answer| Box::pin(async move { answer.reply(Vec::new()).await })).await?;
         Ok(ChatReply { attempts, ..reply })
     }
 
@@ -222,7 +229,7 @@ impl OpenAi {
         let whole = stream_time.and_then(|time| Some((time, Instant::now().checked_add(time)?)));
         let limits = Limits { event: attempt_time, whole };
         let endpoint = self.endpoint.clone();
-        let (begun, attempts) = self.ask(request, |answer| Box::pin(Begun::read(answer))).await?;
+        let (begun, attempts) = self.chat(request, |answer| Box::pin(Begun::read(answer))).await?;
         Ok(match begun {
             Begun::Whole(reply) => at_once(ChatReply { attempts, ..*reply }),
             Begun::Events(reading) => told_of(endpoint, reading.events(attempts, limits)),

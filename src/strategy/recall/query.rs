@@ -9,7 +9,7 @@ use crate::message::Message;
 /// The weight of a word of the question itself; weights are in eighths.
 pub(super) const WHOLE: u64 = 8;
 /// A question that says this much needs no help. A word says 2, and a common one 1.
-const ENOUGH: u64 = 8;
+pub(super) const ENOUGH: u64 = 8;
 /// A word is common if more of the groups hold it than this percentage, and more than
 /// [`FEW`].
 const COMMON_PERCENT: usize = 2;
@@ -26,22 +26,33 @@ const MOST_LENT: usize = 12;
 pub(super) struct Query {
     /// Each word once, with its weight.
     pub(super) words: Vec<(Key, u64)>,
+    /// How many words the question has, known or not.
+    pub(super) said: usize,
     /// The group with the question, which is not an answer to itself.
     pub(super) asked: Option<usize>,
     /// The groups whose words were borrowed, which are not answers to them.
-    pub(super) lenders: Vec<usize>,
+    pub(super) lenders: Vec<Lender>,
     /// The groups of the days that are asked for, in order.
     pub(super) when: Vec<usize>,
     /// How much it counts that a group is one of those.
     pub(super) when_weight: u64,
 }
 
+/// A group whose words were borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lender {
+    pub(super) group: usize,
+    /// How much its words say, times their weight.
+    pub(super) says: u64,
+}
+
 impl Query {
     /// The query for a turn of the indexed path.
     pub(super) fn of(path: Path<'_>, turn: Option<usize>, index: &mut Index) -> Self {
         let asked = turn.map(|turn| path.turn(turn).start);
-        let mut query = Self { asked, ..Self::default() };
-        for word in asked.map(|asked| said(path, asked, index)).unwrap_or_default() {
+        let words = asked.map(|asked| said(path, asked, index)).unwrap_or_default();
+        let mut query = Self { said: words.len(), asked, ..Self::default() };
+        for word in words {
             if query.held_by(index, Key::of(&word)) > 0 {
                 query.words.push((Key::of(&word), WHOLE));
             }
@@ -77,7 +88,7 @@ impl Query {
         if self.when.is_empty() {
             self.look_for_days(index, path, lender, weight);
         }
-        self.lenders.push(lender);
+        self.lenders.push(Lender { group: lender, says: says * weight });
         says
     }
 
@@ -107,7 +118,12 @@ impl Query {
     /// Whether a word of this weight counts in a group: a group that lent words is not an answer to
     /// them.
     pub(super) fn may_find(&self, group: usize, weight: u64) -> bool {
-        weight == WHOLE || !self.lenders.contains(&group)
+        weight == WHOLE || !self.has_lent(group)
+    }
+
+    /// Whether words of a group were borrowed.
+    pub(super) fn has_lent(&self, group: usize) -> bool {
+        self.lenders.iter().any(|lender| lender.group == group)
     }
 
     /// How many groups contain a word, not counting the group with the question.

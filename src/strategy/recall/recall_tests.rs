@@ -3,9 +3,10 @@ use crate::budget::TokenBudget;
 use crate::conversation::{Conversation, Item, Timestamp};
 use crate::ledger::Ledger;
 use crate::message::{Message, ToolCall};
-use crate::plan::{Fate, Plan, Planner};
+use crate::plan::{Extras, Fate, Plan, Planner};
 use crate::strategy::{SlidingWindow, parse};
 use crate::tokens::{ChatCost, CounterFn};
+use crate::vectors::{Vector, Vectors};
 
 /// A word is a token, a message 4 more, the request 3.
 fn plan_of(talk: &Conversation, budget: &TokenBudget, strategy: &dyn Strategy, cache: &mut StrategyCache) -> Plan {
@@ -211,4 +212,74 @@ fn the_spec_can_be_read_back() {
         let error = parse(spec).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+/// The vectors of messages: those about boats lie in one direction, all others in another.
+fn vectors_of(talk: &Conversation, is_known: impl Fn(usize) -> bool) -> Vectors {
+    let mut vectors = Vectors::default();
+    let known = talk.path().items().enumerate().filter(|(position, _)| is_known(*position));
+    for (_, item) in known {
+        let is_of_boats = ["boat", "dinghy", "ship"].iter().any(|word| item.message().text().contains(word));
+        let parts = if is_of_boats { [1.0, 0.1] } else { [0.1, 1.0] };
+        vectors.put("model", item, Vector::new(&parts).unwrap());
+    }
+    vectors
+}
+
+fn plan_with(talk: &Conversation, limit: u64, vectors: &Vectors) -> Plan {
+    let cost = ChatCost::new(CounterFn::new("words", |text| text.split_whitespace().count() as u64));
+    let mut extras = Extras::default();
+    extras.vectors.clone_from(vectors);
+    let planner = Planner::new(cost, &TokenBudget::limit(limit)).unwrap();
+    planner.plan_with(talk, &mut Ledger::new(), &Recall::new(), &mut StrategyCache::default(), &extras).unwrap()
+}
+
+#[test]
+fn with_vectors_what_means_the_same_is_found_and_explained() {
+    let talk = talk(100, &[(20, "a dinghy"), (60, "red paint")], "which ship, red");
+    let plan = plan_with(&talk, 100, &vectors_of(&talk, |_| true));
+    assert!(kept(&plan, &Reason::Meaning).contains(&20));
+    assert!(kept(&plan, &Reason::Recalled).contains(&60), "words still count");
+    assert_eq!(plan.vector_requests(), []);
+    insta::assert_snapshot!(plan.explain(), @"
+    recall:tail=26: sends 16 of 101 messages, 100 of 100 tokens
+      limit 100 tokens; high mark 100, low mark 70
+      -   0-17   left out    18 messages       108 tokens  less related to the question than what fits
+      +  18-22   sent         5 messages        30 tokens  close to the question in meaning
+      -  23-57   left out    35 messages       210 tokens  less related to the question than what fits
+      +  58-62   sent         5 messages        30 tokens  related to the question
+      -  63-94   left out    32 messages       192 tokens  less related to the question than what fits
+      +  95-99   sent         5 messages        30 tokens  fits
+      + 100      sent          1 message         7 tokens  to be answered
+      0 for the head + 0 for tools + 97 for history + 3 to open the reply = 100 tokens
+    ");
+}
+
+#[test]
+fn without_the_questions_vector_words_decide_and_it_is_asked_for() {
+    let talk = talk(100, &[(20, "a dinghy"), (60, "red paint")], "which ship, red");
+    let known = plan_with(&talk, 100, &vectors_of(&talk, |position| position < 100));
+    assert_eq!(known.messages(), plan(&talk, 100, Recall::new()).messages());
+    let asked = talk.path().item(100).unwrap().id();
+    assert_eq!(known.vector_requests(), [asked]);
+    assert_eq!(plan(&talk, 100, Recall::new()).vector_requests(), [], "where nothing has a vector");
+    assert_eq!(plan_with(&talk, 10_000, &vectors_of(&talk, |_| false)).vector_requests(), [], "where all fits");
+}
+
+#[test]
+fn a_message_without_a_vector_is_found_by_its_words() {
+    let talk = talk(100, &[(20, "a dinghy"), (60, "red ship")], "which ship");
+    let plan = plan_with(&talk, 100, &vectors_of(&talk, |position| position != 60));
+    assert!(kept(&plan, &Reason::Recalled).contains(&60));
+    assert!(kept(&plan, &Reason::Meaning).contains(&20));
+}
+
+#[test]
+fn a_vague_question_borrows_the_meaning_of_the_one_before_it() {
+    let mut talk = talk(100, &[(20, "a dinghy")], "which ship");
+    for message in [Message::assistant("hm"), Message::user("filler and what was it")] {
+        talk.push(message);
+    }
+    let plan = plan_with(&talk, 100, &vectors_of(&talk, |_| true));
+    assert!(kept(&plan, &Reason::Meaning).contains(&20));
 }

@@ -1,4 +1,4 @@
-use super::super::query::WHOLE;
+use super::super::query::{Lender, WHOLE};
 use super::super::terms::Stem;
 use super::*;
 use crate::conversation::Conversation;
@@ -83,7 +83,7 @@ fn a_query_is_scored_as_if_its_own_group_were_not_there() {
 fn a_lender_is_scored_with_the_questions_own_words_only() {
     let index = index_of(&["boat", "u", "x", "boat rain", "y"]);
     let words = vec![(Key::of("boat"), WHOLE / 2), (Key::of("rain"), WHOLE)];
-    let lent = Query { words, lenders: vec![3], ..Query::default() };
+    let lent = Query { words, lenders: vec![Lender { group: 3, says: 2 }], ..Query::default() };
     let own = query(&["rain"]);
     let of = |query: &Query, group: usize| {
         Scores::default().of(&index, query).into_iter().find(|(found, _)| *found == group)
