@@ -13,7 +13,7 @@ use turnwise_formats::{Exporter, FORMATS, Format, Imports};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// Reads bytes as a transcript, a request body, messages, or lines of these.
-pub fn transcript(bytes: &[u8]) {
+pub(crate) fn transcript(bytes: &[u8]) {
     if let Ok(text) = decode(bytes)
         && let Ok(file) = Transcript::from_json(&text)
     {
@@ -26,7 +26,7 @@ pub fn transcript(bytes: &[u8]) {
 
 /// Reads bytes as the journal `file`, adds a message to it, and reads it again. With `sealed`, the
 /// saves in the bytes get the hashes that make them valid.
-pub fn journal(bytes: &[u8], sealed: bool, file: &Path) {
+pub(crate) fn journal(bytes: &[u8], sealed: bool, file: &Path) {
     let bytes = if sealed { seal(bytes) } else { bytes.to_vec() };
     std::fs::write(file, bytes).expect("the folder can be written");
     let Ok(mut read) = Transcript::load(file) else { return };
@@ -65,7 +65,7 @@ fn seal(bytes: &[u8]) -> Vec<u8> {
 
 /// Imports bytes in a format, or in the one that is recognised, and writes what was read in every
 /// format.
-pub fn import(bytes: &[u8], from: Option<&'static dyn Format>) {
+pub(crate) fn import(bytes: &[u8], from: Option<&'static dyn Format>) {
     // Each conversation takes at least a byte, so this ends a reader that does not move on.
     let most = bytes.len() + 1;
     let Ok(imports) = Imports::new(Cursor::new(bytes), from) else { return };
