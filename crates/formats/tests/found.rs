@@ -1,6 +1,8 @@
 //! What the fuzz targets check, without a fuzzer: for the inputs that were found and mended, and for
 //! every sample in every format. How to run the fuzzer is in CONTRIBUTING.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod common;
 
 #[path = "../../../fuzz/checks.rs"]
