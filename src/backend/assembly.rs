@@ -47,7 +47,11 @@ impl Assembly {
             ChatEvent::Reasoning(more) => self.reasoning.push_str(more),
             ChatEvent::Refusal(more) => self.refusal.push_str(more),
             ChatEvent::ToolCall(more) => self.push_call(more),
-            ChatEvent::Finished(reply) => self.whole = Some(reply.message.clone()),
+            ChatEvent::Finished(reply) => {
+                // The whole message has it too.
+                self.text = String::new();
+                self.whole = Some(reply.message.clone());
+            }
         }
     }
 

@@ -31,7 +31,7 @@ fn read_stream(body: &[u8]) -> Result<ChatReply, BackendError> {
 }
 
 fn read_answer(body: &[u8]) -> Result<ChatReply, BackendError> {
-    read(200, body)
+    read(200, body.to_vec())
 }
 
 type Reader = fn(&[u8]) -> Result<ChatReply, BackendError>;
