@@ -1,16 +1,18 @@
 //! Vectors of messages: that of the question before a request, those of the history after it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::input::{ExchangeInput, Planned};
+use super::summarizing::Patience;
 use super::timer::within;
 use super::{Builder, ConversationManager, Shared, trace};
 use crate::backend::{BackendError, Embedder, Usage, in_millis};
-use crate::conversation::Item;
+use crate::conversation::{Item, Stamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spending::{Call, Purpose};
 use crate::tokens::Model;
@@ -18,6 +20,34 @@ use crate::vectors::{Vector, Vectors, text_of};
 
 /// How long a send waits for the vector of its question, unless the builder sets another time.
 pub(super) const QUESTION_TIME: Duration = Duration::from_secs(1);
+
+/// What a manager with an embedder keeps beside the vectors.
+pub(super) struct Embedding {
+    /// One permit, for whoever makes the vectors of the history.
+    history: Semaphore,
+    memory: Mutex<Memory>,
+}
+
+/// How the embedder has answered so far.
+#[derive(Default)]
+struct Memory {
+    /// For the vectors of questions.
+    patience: Patience,
+    /// Items whose texts it refuses.
+    refused: Vec<Stamp>,
+}
+
+impl Default for Embedding {
+    fn default() -> Self {
+        Self { history: Semaphore::new(1), memory: Mutex::default() }
+    }
+}
+
+impl Embedding {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One call of an embedder. `Debug` prints only the length of [`refused`](Self::refused), which may
 /// contain a server's words.
@@ -87,12 +117,13 @@ impl ExchangeInput {
     /// The same plan, or a better one with the vectors that it requests, if these come in time.
     pub(super) async fn plan_by_meaning(&self, mut planned: Planned) -> Result<Planned> {
         let setup = &self.shared.setup;
-        let Some(embedder) = setup.embedder.as_ref().filter(|embedder| embedder.id() == planned.vectors.by()) else {
+        let (Some(embedder), Some(embedding)) = (&setup.embedder, &self.shared.embedding) else { return Ok(planned) };
+        if embedder.id() != planned.vectors.by() {
             return Ok(planned);
-        };
+        }
         let requests = planned.plan.vector_requests().iter();
         let wanted: Vec<Item> = requests.filter_map(|&id| planned.staged.get(id)).cloned().collect();
-        if wanted.is_empty() || !self.shared.state(|state| state.embedder_patience.is_over()) {
+        if wanted.is_empty() || !embedding.memory().patience.is_over() {
             return Ok(planned);
         }
         let (call, made) = self.shared.embed_items(&**embedder, &wanted, Some(setup.embed_within)).await;
@@ -100,7 +131,7 @@ impl ExchangeInput {
         // Vectors of another length cannot be compared with the history's, which are made again.
         let dimensions = planned.vectors.dimensions();
         let made = made.ok().filter(|made| made.iter().all(|vector| vector.dimensions() == dimensions));
-        self.shared.state(|state| state.embedder_patience.learn(made.is_some()));
+        embedding.memory().patience.learn(made.is_some());
         if let Some(made) = made {
             planned.new_vectors = wanted.into_iter().zip(made).collect();
             for (item, vector) in &planned.new_vectors {
@@ -124,8 +155,9 @@ impl ConversationManager {
     /// Those of the embedder, if it fails. What was made until then is kept.
     pub async fn embed_history(&self) -> Result<usize> {
         let shared = Arc::clone(&self.shared);
+        let Some(embedding) = &shared.embedding else { return Ok(0) };
         // It is never closed.
-        let _alone = shared.embedding.acquire().await;
+        let _alone = embedding.history.acquire().await;
         shared.embed_missing().await
     }
 }
@@ -138,13 +170,14 @@ impl Shared {
     /// Makes the vectors that are missing after an exchange: in a task of its own in a tokio
     /// runtime. Elsewhere the exchange waits for it, no longer than for the vector of a question.
     pub(super) async fn embed_after_exchange(self: &Arc<Self>) {
-        if self.setup.embedder.is_none() {
+        if self.embedding.is_none() {
             return;
         }
         let shared = Arc::clone(self);
         let work = Box::pin(async move {
             // Whoever is at it already goes on until nothing is missing.
-            if let Ok(_alone) = shared.embedding.try_acquire() {
+            let alone = shared.embedding.as_ref().and_then(|embedding| embedding.history.try_acquire().ok());
+            if alone.is_some() {
                 // Observers were told of a failure. The next exchange tries again.
                 let _ = shared.embed_missing().await;
             }
@@ -197,14 +230,16 @@ impl Shared {
 
     /// The newest items without a vector, as many as one call may have.
     fn next_batch(&self, embedder: &dyn Embedder) -> Vec<Item> {
-        let (record, vectors, aside) = self
-            .state(|state| (state.file.conversation.clone(), state.file.vectors.clone(), state.unembeddable.clone()));
-        let missing = vectors.missing(embedder.id(), record.path()).filter(|item| !aside.contains(&item.stamp()));
+        let (record, vectors) = self.state(|state| (state.file.conversation.clone(), state.file.vectors.clone()));
+        let refused = self.embedding.as_ref().map(|embedding| embedding.memory().refused.clone()).unwrap_or_default();
+        let missing = vectors.missing(embedder.id(), record.path()).filter(|item| !refused.contains(&item.stamp()));
         missing.take(embedder.most_texts().max(1)).cloned().collect()
     }
 
     fn set_aside(&self, items: &[Item]) {
-        self.state(|state| state.unembeddable.extend(items.iter().map(Item::stamp)));
+        if let Some(embedding) = &self.embedding {
+            embedding.memory().refused.extend(items.iter().map(Item::stamp));
+        }
     }
 
     /// Keeps vectors of items that are still in the record.

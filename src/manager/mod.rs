@@ -12,8 +12,8 @@
 //!   writes back the ledger; a second plan at the same time works on copies.
 //! - `saving`, a mutex: the files that were read or saved. It is held while a file is written.
 //!
-//! - `embedding`, a semaphore with one permit: its holder makes vectors of the history. Nothing else
-//!   is waited for or held meanwhile but the embedder and, for moments, `state`.
+//! - `embedding` has a semaphore with one permit: its holder makes vectors of the history. Nothing
+//!   else is waited for or held meanwhile but the embedder and, for moments, `state`.
 //!
 //! Order: `queue`, then `saving` or `cache`, then `state`. `saving` is taken before the state that
 //! is written is read, so that the last save has the newest state.
@@ -71,7 +71,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use tokio::sync::Semaphore;
 
-use crate::conversation::{Conversation, ItemId, Stamp};
+use crate::conversation::{Conversation, ItemId};
 use crate::ledger::Ledger;
 use crate::plan::{Planner, RequestFingerprint, StrategyCache};
 use crate::store::Keeper;
@@ -80,6 +80,7 @@ use crate::transcript::{Known, Transcript};
 pub use approval::Approval;
 pub use builder::Builder;
 use builder::Setup;
+use embedding::Embedding;
 pub use embedding::EmbeddingCall;
 pub use exchange::Exchange;
 pub use failure::{FailedExchange, UnsavedExchange};
@@ -138,8 +139,8 @@ struct Shared {
     /// What was read or saved, and where. It is held while something is saved, and taken before the
     /// state that is saved is read, so that the last save has the newest state.
     saving: Mutex<Known>,
-    /// One permit, for whoever makes the vectors of the history.
-    embedding: Semaphore,
+    /// With an embedder only: most managers have none, and are kept small.
+    embedding: Option<Box<Embedding>>,
     /// Tells the [`Sessions`] that gave it out when it is dropped.
     _lease: Option<Arc<Lease>>,
 }
@@ -149,9 +150,6 @@ struct State {
     /// How many sends are in progress or waiting.
     sends: usize,
     patience: Patience,
-    embedder_patience: Patience,
-    /// Items whose texts the embedder refuses.
-    unembeddable: Vec<Stamp>,
     /// The last request that was answered.
     last: Option<RequestFingerprint>,
     /// The items that it sent, kept only while there are observers.
@@ -173,16 +171,8 @@ impl ConversationManager {
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
         let id = file.conversation.shared_id();
-        let state = State {
-            file,
-            sends: 0,
-            patience: Patience::default(),
-            embedder_patience: Patience::default(),
-            unembeddable: Vec::new(),
-            last: None,
-            sent: Vec::new(),
-            guess: None,
-        };
+        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
+        let embedding = setup.embedder.as_ref().map(|_| Box::default());
         let shared = Shared {
             id,
             setup,
@@ -192,7 +182,7 @@ impl ConversationManager {
             state: Mutex::new(state),
             cache: Mutex::new(StrategyCache::default()),
             saving,
-            embedding: Semaphore::new(1),
+            embedding,
             _lease: lease,
         };
         Self { shared: Arc::new(shared) }
