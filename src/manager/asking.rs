@@ -202,7 +202,7 @@ impl ConversationManager {
         let record = self.snapshot();
         let planner = &self.shared.planner;
         let cost = planner.cost();
-        let (tools, params) = planner.fixed();
+        let (tools, params) = planner.tools_and_params();
         self.shared.count(|ledger, _| {
             let head: u64 = ledger.head(&record, tools, params.as_slice(), cost).iter().map(|count| count.tokens).sum();
             head + ledger.total(&record, cost) + cost.priming().tokens
@@ -237,7 +237,7 @@ impl ConversationManager {
 
     /// The tool definitions that are sent.
     pub fn tools(&self) -> &[Tool] {
-        self.shared.planner.fixed().0
+        self.shared.planner.tools_and_params().0
     }
 
     /// What bills have taught about this model at its server: how far our counts are off, and a

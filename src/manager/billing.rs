@@ -109,7 +109,7 @@ impl Shared {
         let mut file = self.state(|state| state.file.clone());
         let (model, server) = self.names();
         file.model = Some(model.to_owned());
-        let own_tools = self.planner.fixed().0;
+        let own_tools = self.planner.tools_and_params().0;
         if !own_tools.is_empty() {
             file.set_tools(own_tools.to_vec(), false);
         }

@@ -80,7 +80,7 @@ impl ExchangeInput {
         let shared = &self.shared;
         let params = &self.extras.params;
         check_params(params)?;
-        let own_tools: &[Tool] = shared.planner.fixed().0;
+        let own_tools: &[Tool] = shared.planner.tools_and_params().0;
         let tools = self.tools.as_deref().unwrap_or(own_tools);
         let learned = shared.learned();
         let planner = match shared.window(&learned) {

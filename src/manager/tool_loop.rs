@@ -336,7 +336,7 @@ impl ToolLoop {
     /// A conversation whose manager has no tools is saved with those of its last loop.
     fn note_tools(&self) {
         let tools = self.how.handler.definitions();
-        if !tools.is_empty() && self.shared.planner.fixed().0.is_empty() {
+        if !tools.is_empty() && self.shared.planner.tools_and_params().0.is_empty() {
             self.shared.state(|state| state.file.set_tools(tools, true));
         }
     }

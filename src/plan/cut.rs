@@ -17,7 +17,7 @@ const LEAST_OF_MANY: u64 = 8;
 const MOST_TRIES: usize = 4;
 
 /// Groups that may be cut, and the room for them.
-pub(super) struct ToCut<'a> {
+pub(super) struct CutInput<'a> {
     pub(super) path: Path<'a>,
     pub(super) groups: &'a [usize],
     pub(super) room: u64,
@@ -42,19 +42,19 @@ impl Text {
 
 /// Cuts the longest texts of groups to one common length, so that together they fit into the room;
 /// `None` if they cannot fit.
-pub(super) fn cut_to_fit(to_cut: &ToCut<'_>) -> Option<Vec<Shortened>> {
-    let texts = to_cut.texts();
-    let whole: u64 = to_cut.groups.iter().map(|&group| to_cut.sums.group(group).tokens).sum();
+pub(super) fn cut_to_fit(input: &CutInput<'_>) -> Option<Vec<Shortened>> {
+    let texts = input.texts();
+    let whole: u64 = input.groups.iter().map(|&group| input.sums.group(group).tokens).sum();
     let around = whole.saturating_sub(texts.iter().map(|text| text.tokens).sum());
     // Nearly always, a token less in a text is a token less in the request.
-    let guess = to_cut.room.checked_sub(around).and_then(|room| common_length(&texts, room));
-    if let Some(cuts) = guess.and_then(|length| to_cut.at_most(&texts, length)) {
+    let guess = input.room.checked_sub(around).and_then(|room| common_length(&texts, room));
+    if let Some(cuts) = guess.and_then(|length| input.at_most(&texts, length)) {
         return Some(cuts);
     }
-    to_cut.between(&texts, whole)
+    input.between(&texts, whole)
 }
 
-impl ToCut<'_> {
+impl CutInput<'_> {
     fn texts(&self) -> Vec<Text> {
         let mut texts = Vec::new();
         for group in self.groups.iter().map(|&group| self.path.group(group)) {

@@ -73,15 +73,15 @@ impl Plan {
         let (fate, reason) = run.map_or((Fate::Evicted, Reason::Budget), |run| (run.fate, run.reason.clone()));
         let tokens = self.sums.group(group).tokens;
         let can_be_kept = fate != Fate::Kept && path.group(group).state() == GroupState::Ready;
-        let must = RequiredGroups::of(self.record(), &self.sums, self.starts_on_user);
-        let before = self.tokens.total() - self.tokens.history;
+        let required = RequiredGroups::of(self.record(), &self.sums, self.starts_on_user);
+        let overhead = self.tokens.total() - self.tokens.history;
         let input = PlanInput {
             record: self.record(),
             sums: &self.sums,
-            must: &must,
+            required: &required,
             cost: &self.cost,
             vectors: &self.vectors,
-            before,
+            overhead,
             cuts: &self.cuts,
             starts_on_user: self.starts_on_user,
         };
@@ -106,14 +106,14 @@ impl Plan {
         }
         let mut pinned = self.record().clone();
         pinned.pin(item)?;
-        let must = RequiredGroups::of(&pinned, &self.sums, self.starts_on_user);
-        Ok(Some(PlanInput { must: &must, ..input }.fixed().saturating_sub(self.budget.limit)))
+        let required = RequiredGroups::of(&pinned, &self.sums, self.starts_on_user);
+        Ok(Some(PlanInput { required: &required, ..input }.fixed().saturating_sub(self.budget.limit)))
     }
 
     /// The smallest limit at which a group is kept, between this one and the one under which the
     /// whole path fits.
     fn limit_to_keep(&self, group: usize, input: PlanInput<'_>, strategy: &dyn Strategy) -> Option<u64> {
-        let whole = input.before + self.sums.tokens(0..self.record().path().group_count());
+        let whole = input.overhead + self.sums.tokens(0..self.record().path().group_count());
         let least = self.budget.limit.saturating_add(1);
         let enough = self.budget.limit_for(whole).max(least);
         let mut cache = StrategyCache::default();
@@ -132,7 +132,7 @@ impl Plan {
         let decided = input.decide(&self.budget.at(limit), strategy, cache);
         decided.is_ok_and(|Decided { runs, .. }| {
             let is_kept = runs.iter().any(|run| run.fate == Fate::Kept && run.groups.contains(&group));
-            is_kept && input.before + history(&runs) <= limit
+            is_kept && input.overhead + history(&runs) <= limit
         })
     }
 }

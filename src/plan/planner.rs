@@ -24,10 +24,10 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::assemble::{Assembly, Insert, Sources};
-use super::cut::{ToCut, cut_to_fit};
+use super::cut::{CutInput, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Plan, RequestTokens};
-use super::refuse::{kept_too_much, refuse_another_start, refuse_nothing, refuse_tool_parts, refuse_what_cannot_fit};
+use super::refuse::{keeps_too_much, refuse_another_start, refuse_empty, refuse_tool_parts, refuse_what_cannot_fit};
 use super::runs::{Decided, PlanInput, Run, Shortened, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
@@ -254,7 +254,7 @@ impl Planner {
     }
 
     /// What every request contains beside its messages.
-    pub(crate) fn fixed(&self) -> (&Arc<[Tool]>, &Params) {
+    pub(crate) fn tools_and_params(&self) -> (&Arc<[Tool]>, &Params) {
         (&self.tools, &self.params)
     }
 
@@ -335,29 +335,29 @@ impl Planner {
         let path = conversation.path();
         let params = self.dialect.fit_params(self.params.and(&extras.params));
         let [head, tools] = ledger.head(conversation, &self.tools, params.as_slice(), &self.cost);
-        let fixed = Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
+        let overhead =
+            Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
         let sums = ledger.sums(conversation, &self.cost);
-        let must = RequiredGroups::of(conversation, &sums, self.starts_on_user);
-        refuse_nothing(conversation, &must)?;
-        let before = fixed.tokens();
-        let cuts = self.cuts(path, before, &must, &sums, cache)?;
+        let required = RequiredGroups::of(conversation, &sums, self.starts_on_user);
+        refuse_empty(conversation, &required)?;
+        let cuts = self.cuts(path, overhead.tokens(), &required, &sums, cache)?;
         let input = PlanInput {
             record: conversation,
             sums: &sums,
-            must: &must,
+            required: &required,
             cost: &self.cost,
             vectors: &extras.vectors,
-            before,
+            overhead: overhead.tokens(),
             cuts: &cuts,
             starts_on_user: self.starts_on_user,
         };
         let mut decided = input.decide(&self.budget, strategy, cache)?;
-        let tokens = fixed.with(&decided);
+        let tokens = overhead.with(&decided);
         if tokens.total() > self.budget.limit {
-            return Err(kept_too_much(&strategy.spec(), tokens.total(), &self.budget));
+            return Err(keeps_too_much(&strategy.spec(), tokens.total(), &self.budget));
         }
         let Assembly { messages, parts, is_exact, are_standard } =
-            self.assemble(&input, &decided, &fixed, extras, cache);
+            self.assemble(&input, &decided, &overhead, extras, cache);
         if self.starts_on_user {
             refuse_another_start(path, &messages, &decided.runs)?;
         }
@@ -365,11 +365,11 @@ impl Planner {
         if !are_standard {
             refuse_tool_parts(path, &decided.runs)?;
         }
-        let (messages, unfitted, is_as_counted) = self.fit(messages, are_standard);
-        let estimated = !(is_exact && is_as_counted && self.cost.is_exact());
+        let fitted = self.fit(messages, are_standard);
+        let estimated = !(is_exact && fitted.is_as_counted && self.cost.is_exact());
         Ok(Plan {
-            messages,
-            unfitted,
+            messages: fitted.messages,
+            unfitted: fitted.originals,
             parts,
             marks: marks(&decided.draft, &strategy.spec(), conversation),
             vectors: extras.vectors.clone(),
@@ -399,22 +399,22 @@ impl Planner {
         &self,
         input: &PlanInput<'_>,
         decided: &Decided,
-        fixed: &Overhead,
+        overhead: &Overhead,
         extras: &Extras,
         cache: &StrategyCache,
     ) -> Assembly {
         let path = input.record.path();
-        let pending = input.must.of_reason(Required::Pending).next().unwrap_or(path.group_count());
+        let pending = input.required.of_reason(Required::Pending).next().unwrap_or(path.group_count());
         let summary = decided.summary.as_ref();
         let inserts = [
             summary.and_then(|summary| self.insert(summary, &decided.draft, input.record)),
-            Some(Insert { before: pending, messages: extras.context.clone(), cost: fixed.context }),
+            Some(Insert { before: pending, messages: extras.context.clone(), cost: overhead.context }),
         ];
         let sources =
             Sources { path, sums: input.sums, smaller: &decided.smaller, shrinker: &cache.shrinker, cost: &self.cost };
         let sent: usize = decided.runs.iter().filter(|run| run.fate.is_sent()).map(Run::messages).sum();
         let others = sent + extras.context.len() + decided.summary.iter().len();
-        let mut request = Assembly::new(path.head(), fixed.head + fixed.tools, others);
+        let mut request = Assembly::new(path.head(), overhead.head + overhead.tools, others);
         sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
         request
     }
@@ -434,42 +434,49 @@ impl Planner {
     fn cuts(
         &self,
         path: Path<'_>,
-        before: u64,
-        must: &RequiredGroups,
+        overhead: u64,
+        required: &RequiredGroups,
         sums: &Sums,
         cache: &StrategyCache,
     ) -> Result<Vec<Shortened>> {
-        let Err(refused) = refuse_what_cannot_fit(path, before, must, sums, &self.budget) else {
+        let Err(refused) = refuse_what_cannot_fit(path, overhead, required, sums, &self.budget) else {
             return Ok(Vec::new());
         };
         let is_pending = refused.over_budget().is_some_and(|over| over.group.is_some());
         if self.never_cut || !is_pending {
             return Err(refused);
         }
-        let mut order: Vec<usize> = must.not_pinned().collect();
+        let mut order: Vec<usize> = required.not_pinned().collect();
         order.sort_by_key(|&group| (!path.group(group).has_calls(), Reverse(group)));
-        let pins: u64 = must.of_reason(Required::Pin).map(|group| sums.group(group).tokens).sum();
-        let room = self.budget.limit.saturating_sub(before).saturating_sub(pins);
+        let pins: u64 = required.of_reason(Required::Pin).map(|group| sums.group(group).tokens).sum();
+        let room = self.budget.limit.saturating_sub(overhead).saturating_sub(pins);
         let cuts = (1..=order.len()).find_map(|count| {
             let (groups, whole) = order.split_at(count);
             let room = room.checked_sub(whole.iter().map(|&group| sums.group(group).tokens).sum())?;
-            cut_to_fit(&ToCut { path, groups, room, sums, cost: &self.cost, shrinker: &cache.shrinker })
+            cut_to_fit(&CutInput { path, groups, room, sums, cost: &self.cost, shrinker: &cache.shrinker })
         });
         cuts.ok_or(refused)
     }
 
-    /// The messages as they are sent; the original ones if their number changed; and whether they
-    /// cost what was counted.
-    fn fit(&self, messages: Vec<Message>, are_standard: bool) -> (Vec<Message>, Option<Vec<Message>>, bool) {
+    /// Adapts the messages to the server.
+    fn fit(&self, messages: Vec<Message>, are_standard: bool) -> Fitted {
         if self.dialect.leaves(&messages, are_standard) {
-            return (messages, None, true);
+            return Fitted { messages, originals: None, is_as_counted: true };
         }
         let fitted = self.dialect.fit(&messages);
         let is_as_counted = Dialect::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));
-        let unfitted = (!is_same_order).then_some(messages);
-        (fitted, unfitted, is_as_counted)
+        Fitted { messages: fitted, originals: (!is_same_order).then_some(messages), is_as_counted }
     }
+}
+
+/// The messages as a server gets them.
+struct Fitted {
+    messages: Vec<Message>,
+    /// The messages before that, if they were joined, or got other roles.
+    originals: Option<Vec<Message>>,
+    /// Whether they cost what was counted.
+    is_as_counted: bool,
 }
 
 /// The first items of the groups whose vectors a draft asks for.

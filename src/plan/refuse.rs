@@ -10,24 +10,24 @@ use crate::ledger::Sums;
 use crate::message::{Message, Role};
 use crate::text::{counted, thousands};
 
-/// Refuses if the required messages do not fit: head and tools (`before`, with priming), then the
+/// Refuses if the required messages do not fit: head and tools (`overhead`, with priming), then the
 /// pins, then the pending messages.
 pub(super) fn refuse_what_cannot_fit(
     path: Path<'_>,
-    before: u64,
-    must: &RequiredGroups,
+    overhead: u64,
+    required: &RequiredGroups,
     sums: &Sums,
     budget: &ResolvedBudget,
 ) -> Result<()> {
-    let of = |why| must.of_reason(why).fold(0_u64, |sum, group| sum.saturating_add(sums.group(group).tokens));
+    let of = |why| required.of_reason(why).fold(0_u64, |sum, group| sum.saturating_add(sums.group(group).tokens));
     let pins = of(Required::Pin);
     let pending = of(Required::Pending).saturating_add(of(Required::Leads));
-    let Some(room) = budget.limit.checked_sub(before) else {
+    let Some(room) = budget.limit.checked_sub(overhead) else {
         return refuse(
             ErrorKind::OverBudget,
             None,
             "the head, the tools and the opening of the reply need",
-            before,
+            overhead,
             budget.limit,
             budget,
         );
@@ -38,7 +38,7 @@ pub(super) fn refuse_what_cannot_fit(
     if pending <= room {
         return Ok(());
     }
-    let largest = must.not_pinned().max_by_key(|&group| sums.group(group).tokens).unwrap_or_default();
+    let largest = required.not_pinned().max_by_key(|&group| sums.group(group).tokens).unwrap_or_default();
     let alone = sums.group(largest).tokens;
     let what = match path.group(largest).positions().len() {
         1 => format!("{} must be sent and needs", describe_group(path, largest)),
@@ -50,8 +50,8 @@ pub(super) fn refuse_what_cannot_fit(
 }
 
 /// Refuses a conversation that would send nothing at all.
-pub(super) fn refuse_nothing(conversation: &Conversation, must: &RequiredGroups) -> Result<()> {
-    if !conversation.head().is_empty() || must.iter().next().is_some() {
+pub(super) fn refuse_empty(conversation: &Conversation, required: &RequiredGroups) -> Result<()> {
+    if !conversation.head().is_empty() || required.iter().next().is_some() {
         return Ok(());
     }
     let detail = match conversation.path().len() {
@@ -119,7 +119,7 @@ pub(super) fn refuse_tool_parts(path: Path<'_>, runs: &[Run]) -> Result<()> {
 }
 
 /// The error for a strategy that keeps more than may be sent.
-pub(super) fn kept_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> Error {
+pub(super) fn keeps_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> Error {
     let detail = format!(
         "the strategy `{spec}` keeps {} tokens, but at most {} may be sent",
         thousands(total),

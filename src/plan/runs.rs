@@ -111,11 +111,11 @@ impl Serialize for Run {
 pub(super) struct PlanInput<'a> {
     pub(super) record: &'a Conversation,
     pub(super) sums: &'a Sums,
-    pub(super) must: &'a RequiredGroups,
+    pub(super) required: &'a RequiredGroups,
     pub(super) cost: &'a ChatCost,
     pub(super) vectors: &'a Vectors,
     /// Tokens of head, tools and priming.
-    pub(super) before: u64,
+    pub(super) overhead: u64,
     /// Required groups that are too long to be sent in full.
     pub(super) cuts: &'a [Shortened],
     /// Whether the request must begin with a user message.
@@ -158,7 +158,7 @@ impl PlanInput<'_> {
             conversation: self.record,
             budget,
             sums: self.sums,
-            must: self.must,
+            required: self.required,
             cost: self.cost,
             vectors: self.vectors,
             shrinker: &shrinker,
@@ -214,9 +214,9 @@ impl PlanInput<'_> {
     fn first_user_sent(&self, left: &Applied) -> Option<usize> {
         let path = self.record.path();
         let is_user = |group: usize| path.group(group).first().is_some_and(|first| *first.role() == Role::User);
-        let must = self.must.iter().map(|must| must.group).find(|&group| is_user(group));
+        let required = self.required.iter().map(|required| required.group).find(|&group| is_user(group));
         let mut group = path.next_turn(0);
-        while group < must.unwrap_or(path.group_count()) {
+        while group < required.unwrap_or(path.group_count()) {
             if let Some(end) = left.evicted_up_to(group) {
                 group = path.next_turn(end);
             } else if path.group(group).state() == GroupState::Ready {
@@ -225,7 +225,7 @@ impl PlanInput<'_> {
                 group = path.next_turn(group + 1);
             }
         }
-        must
+        required
     }
 
     /// The role in which a summary is sent: if it may be the first message, only the user's or an
@@ -236,7 +236,7 @@ impl PlanInput<'_> {
 
     /// The tokens of head, tools, priming and required groups.
     pub(super) fn fixed(&self) -> u64 {
-        let whole = self.before.saturating_add(self.must.tokens(0..self.record.path().group_count()));
+        let whole = self.overhead.saturating_add(self.required.tokens(0..self.record.path().group_count()));
         let saved = |cut: &Shortened| self.sums.group(cut.group).tokens.saturating_sub(cut.tokens);
         whole.saturating_sub(self.cuts.iter().map(saved).sum())
     }
@@ -279,15 +279,15 @@ impl PlanInput<'_> {
     /// and shortened ones.
     fn fixed_groups(&self, applied: &Applied) -> Vec<FixedGroup> {
         let path = self.record.path();
-        let must = self.must.iter().map(|must| {
-            let cut = self.cuts.iter().find(|cut| cut.group == must.group);
-            let reason = match must.why {
+        let required = self.required.iter().map(|required| {
+            let cut = self.cuts.iter().find(|cut| cut.group == required.group);
+            let reason = match required.why {
                 Required::Pin => Reason::Pin,
                 Required::Pending => Reason::Pending,
                 Required::Leads => Reason::Leads,
             };
             let fate = if cut.is_some() { Fate::Shrunk } else { Fate::Kept };
-            FixedGroup { group: must.group, fate, reason, tokens: cut.map(|cut| cut.tokens) }
+            FixedGroup { group: required.group, fate, reason, tokens: cut.map(|cut| cut.tokens) }
         });
         let faults = path.faults(0).map(|group| {
             let reason = if group.state() == GroupState::Open { Reason::Unanswered } else { Reason::Orphan };
@@ -299,8 +299,8 @@ impl PlanInput<'_> {
             reason: one.reason.clone(),
             tokens: Some(one.tokens),
         });
-        let mut fixed_groups = Vec::with_capacity(self.must.len() + path.faults_len() + applied.shrunk().len());
-        fixed_groups.extend(must.chain(faults).chain(shrunk));
+        let mut fixed_groups = Vec::with_capacity(self.required.len() + path.faults_len() + applied.shrunk().len());
+        fixed_groups.extend(required.chain(faults).chain(shrunk));
         fixed_groups.sort_by_key(|one| one.group);
         fixed_groups
     }

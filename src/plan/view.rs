@@ -83,16 +83,16 @@ impl RequiredGroups {
 
     /// The groups that are required for this reason.
     pub(super) fn of_reason(&self, why: Required) -> impl Iterator<Item = usize> {
-        self.0.iter().filter(move |must| must.why == why).map(|must| must.group)
+        self.0.iter().filter(move |required| required.why == why).map(|required| required.group)
     }
 
     /// The groups that may be shortened if they are too long: all except pins.
     pub(super) fn not_pinned(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().filter(|must| must.why != Required::Pin).map(|must| must.group)
+        self.0.iter().filter(|required| required.why != Required::Pin).map(|required| required.group)
     }
 
     pub(super) fn tokens(&self, groups: Range<usize>) -> u64 {
-        let up_to = |group| match self.0.partition_point(|must| must.group < group) {
+        let up_to = |group| match self.0.partition_point(|required| required.group < group) {
             0 => 0,
             known => self.0[known - 1].sum,
         };
@@ -100,7 +100,7 @@ impl RequiredGroups {
     }
 
     fn why(&self, group: usize) -> Option<Required> {
-        let index = self.0.binary_search_by_key(&group, |must| must.group).ok()?;
+        let index = self.0.binary_search_by_key(&group, |required| required.group).ok()?;
         Some(self.0[index].why)
     }
 }
@@ -172,7 +172,7 @@ pub struct View<'a> {
     pub(super) conversation: &'a Conversation,
     pub(super) budget: &'a ResolvedBudget,
     pub(super) sums: &'a Sums,
-    pub(super) must: &'a RequiredGroups,
+    pub(super) required: &'a RequiredGroups,
     pub(super) cost: &'a ChatCost,
     pub(super) vectors: &'a Vectors,
     pub(super) shrinker: &'a Shrinker,
@@ -235,7 +235,7 @@ impl<'a> View<'a> {
 
     /// As [`tokens`](Self::tokens), including what earlier steps took away.
     pub(super) fn whole(&self, groups: Range<usize>) -> u64 {
-        self.sums.tokens(groups.clone()).saturating_sub(self.must.tokens(groups))
+        self.sums.tokens(groups.clone()).saturating_sub(self.required.tokens(groups))
     }
 
     /// The tokens of a group if it is shortened, in addition to the effect of earlier steps.
@@ -330,12 +330,12 @@ impl<'a> View<'a> {
 
     /// The first required group, if there is one.
     pub fn first_required(&self) -> Option<usize> {
-        self.must.iter().next().map(|must| must.group)
+        self.required.iter().next().map(|required| required.group)
     }
 
     /// Why a group is required, if it is.
     pub fn required(&self, group: usize) -> Option<Required> {
-        self.must.why(group)
+        self.required.why(group)
     }
 
     /// Whether the strategy decides about a group: it can be sent, is not required, and was not
@@ -367,7 +367,7 @@ impl<'a> View<'a> {
 
     /// The newest pending group; `None` if the path has nothing that can be sent.
     pub fn newest(&self) -> Option<usize> {
-        self.must.of_reason(Required::Pending).last()
+        self.required.of_reason(Required::Pending).last()
     }
 
     /// The text of the user message that the next request must answer; empty if there is none.
