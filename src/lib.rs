@@ -210,7 +210,6 @@
 //! | margin | tokens kept free because a forecast may be too low |
 //! | calibration | what bills have taught about counts |
 //! | ledger | the token cost of everything, kept beside the record |
-//! | vector | what a message means, as an embedding model has it; kept beside the record |
 //! | transcript | a conversation as a file, with its ledger |
 //! | store | keeps many transcripts by their ids |
 //!
