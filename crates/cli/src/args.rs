@@ -69,6 +69,18 @@ pub(crate) enum Command {
                             turnwise convert chat.json chat.html\n  \
                             turnwise convert chat.json body.json --to anthropic --strict")]
     Convert(Convert),
+    /// Replaces text everywhere in a saved conversation, such as a name or a key
+    ///
+    /// It changes FILE: messages of all branches, calls and results, summaries, metadata, tools.
+    /// Nothing of the old text is left in it.
+    #[command(after_help = "Examples:\n  turnwise redact chat.json --text \"Ann Lee\" --with \"[name]\"\n  \
+                            turnwise redact chat.jsonl --pattern \"sk-[A-Za-z0-9]+\" --dry-run")]
+    Redact(Redact),
+    /// Writes a journal (.jsonl) anew, as short as it can be
+    ///
+    /// A journal grows with each save. Every branch, summary and pin stays.
+    #[command(after_help = "Example:\n  turnwise compact chat.jsonl")]
+    Compact(Compact),
     /// Lists the formats that are read and written
     #[command(after_help = "Example:\n  turnwise formats --json")]
     Formats(Formats),
@@ -133,6 +145,34 @@ pub(crate) struct Convert {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Redact {
+    /// The file with the conversation, which is changed
+    pub(crate) file: PathBuf,
+    /// Replace what this regular expression matches
+    ///
+    /// For example --pattern "(?i)ann( lee)?". The syntax is that of the Rust crate `regex`.
+    #[arg(long, value_name = "REGEX", required_unless_present = "text", conflicts_with = "text")]
+    pub(crate) pattern: Option<String>,
+    /// Replace this text, as it is written here
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// What to put in its place [default: "[redacted]"]
+    ///
+    /// With --pattern, $1 is what the first group matched.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) with: Option<String>,
+    /// Only say how many texts would be changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Compact {
+    /// The journal
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Args)]

@@ -16,6 +16,7 @@ mod models;
 mod output;
 mod plan;
 mod replay;
+mod rewrite;
 mod sanitize;
 mod show;
 mod strategies;
@@ -54,6 +55,8 @@ fn run(cli: &Cli) -> failure::Result<()> {
         Command::Show(args) => show::run(args),
         Command::Replay(args) => replay::run(args, models),
         Command::Convert(args) => convert::run(args),
+        Command::Redact(args) => rewrite::redact(args),
+        Command::Compact(args) => rewrite::compact(args),
         Command::Formats(args) => formats::run(args),
         Command::Models(args) => models::run(args, models),
         Command::Strategies(args) => strategies::run(args),

@@ -19,6 +19,8 @@ mod forms;
 mod harness;
 #[path = "cli/promised.rs"]
 mod promised;
+#[path = "cli/rewrite.rs"]
+mod rewrite;
 
 use serde_json::json;
 
