@@ -31,8 +31,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///   explanation, on one line of at most 300 characters, with keys masked.
 /// - `Debug` is for logs. A server may quote the conversation in its explanation, so `Debug` leaves
 ///   it out. It prints the causes too, on the same line, so that a failed `unwrap()` shows them;
-///   `{:#?}` prints each field. Of this crate's errors it prints no message text and no keys; a cause
-///   from elsewhere, such as the error of a tool's handler, is printed by its own `Display`.
+///   `{:#?}` prints each field.
+/// - Neither prints a key. `Debug` prints no text of messages; but a cause from elsewhere, such as the
+///   error of a tool's handler, is printed by its own `Display`.
 ///
 /// # Examples
 /// Print an error with its causes:
@@ -54,7 +55,7 @@ pub struct Error(Box<Repr>);
 struct Repr {
     kind: ErrorKind,
     detail: String,
-    /// The detail without text that comes from a server or a handler, for logs.
+    /// For logs: the detail without text that comes from a server or a handler. `None` if it has none.
     logged: Option<String>,
     advice: Option<Advice>,
     over: Option<OverBudget>,
@@ -63,7 +64,7 @@ struct Repr {
 }
 
 /// The kinds of [`Error`], in groups: planning, messages and tools, arguments, the record and its
-/// files, servers.
+/// files, typed replies, servers.
 ///
 /// # Examples
 /// ```
@@ -93,8 +94,8 @@ pub enum ErrorKind {
     /// The conversation ends with tool calls that have no result yet, and the new message is not a
     /// result.
     UnansweredCalls,
-    /// A result was given for a call that is not open at the end of the path, or that has run and
-    /// has another result.
+    /// A result was given for a call that is not open at the end of the path, or that already has a
+    /// different result.
     UnknownCall,
     /// A tool's handler failed, in a tool loop that stops at failures.
     ToolFailed,

@@ -226,12 +226,12 @@ impl PathIndex {
         let late = self.late.partition_point(|late| (late.position as usize) < position);
         match self.late.get(late) {
             Some(late) if late.position as usize == position => late.group as usize,
-            _ => self.group_behind(position).saturating_sub(1),
+            _ => self.first_group_after(position).saturating_sub(1),
         }
     }
 
     /// The first group that starts after a position.
-    pub(super) fn group_behind(&self, position: usize) -> usize {
+    pub(super) fn first_group_after(&self, position: usize) -> usize {
         self.groups.partition_point(|group| group.position as usize <= position)
     }
 

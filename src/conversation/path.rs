@@ -10,7 +10,9 @@ use crate::message::Message;
 
 /// The current branch: the items from the root to the current leaf, without the head. Positions,
 /// groups and turns are numbered from 0. Positions follow the order of the record. Groups follow the
-/// order of sending, so a result that came late is grouped with its calls.
+/// order of sending: a late result, which does not directly follow its calls, is sent with them.
+/// Of calls (position 0), a user message (1) and the result of the calls (2), the groups are the
+/// positions 0 and 2, and the position 1.
 ///
 /// # Examples
 /// ```
@@ -127,6 +129,7 @@ impl<'a> Path<'a> {
 
     /// Where each of these groups ends.
     pub(crate) fn group_ends(self, groups: Range<usize>) -> impl Iterator<Item = GroupEnd<'a>> {
+        // The newest position of all groups up to and including each one.
         let mut newest = groups.start.checked_sub(1).and_then(|before| self.index().newest_position(before));
         self.members_of(groups.clone()).zip(groups).filter_map(move |(mut members, group)| {
             let last = members.next_back();
@@ -147,8 +150,8 @@ impl<'a> Path<'a> {
     }
 
     /// The first group that starts after a position.
-    pub(crate) fn group_behind(self, position: usize) -> usize {
-        self.index().group_behind(position)
+    pub(crate) fn first_group_after(self, position: usize) -> usize {
+        self.index().first_group_after(position)
     }
 
     /// The positions from the start of the first of these groups to the start of the group after
@@ -158,7 +161,8 @@ impl<'a> Path<'a> {
         self.index().start(groups.start)..self.index().start(groups.end)
     }
 
-    /// Whether a result of an earlier group's calls is at or after the start of this group.
+    /// Whether late results cross the start of this group: a result of an earlier group's calls is at
+    /// or after it.
     pub fn is_split(self, group: usize) -> bool {
         let behind = self.index().start(group)..self.len();
         self.late_between(behind, group).next().is_some()
@@ -276,7 +280,7 @@ pub struct Group<'a> {
     index: usize,
 }
 
-/// What tells a group's end on one path from that on another.
+/// Where a group ends. Two paths with the same newest item there have the same groups up to it.
 pub(crate) struct GroupEnd<'a> {
     /// As [`Group::last_item`].
     pub(crate) last_item: &'a Item,

@@ -298,7 +298,7 @@ impl ConversationManager {
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn edit_record<T>(&self, change: impl FnOnce(&mut Conversation) -> Result<T>) -> Result<T> {
-        let _alone = BusyGuard::alone(&self.shared)?;
+        let _alone = BusyGuard::begin_change(&self.shared)?;
         self.change_alone(change)
     }
 

@@ -81,7 +81,7 @@ fn dropped_after_any_poll(
         let known = allowed.iter().position(|texts| *texts == found);
         assert!(known.is_some(), "{found:?} after {polls} polls");
         seen.insert(known);
-        assert_eq!(chat.shared.state(|state| state.sends), 0);
+        assert_eq!(chat.shared.state(|state| state.in_progress), 0);
         drop(chat.shared.queue.try_acquire().unwrap());
         if done {
             assert_eq!(seen.len(), allowed.len(), "not every state was met");

@@ -51,7 +51,7 @@ fn refused(chat: &ConversationManager, script: &Scripted, exchange: impl Fn() ->
 fn a_send_that_takes_the_turn_of_a_change_keeps_it_out() {
     let script = Scripted::new(["one"]);
     let chat = chat(&script);
-    let alone = BusyGuard::alone(&chat.shared).unwrap();
+    let alone = BusyGuard::begin_change(&chat.shared).unwrap();
     let turn = chat.shared.queue.try_acquire().unwrap();
     assert_eq!(chat.change_alone(|record| Ok(record.push("lost"))).unwrap_err().kind(), ErrorKind::Busy);
     drop((turn, alone));

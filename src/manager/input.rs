@@ -92,6 +92,6 @@ impl ExchangeInput {
             }
         };
         let budget = shared.calibrated(planner.budget(), &learned);
-        if budget == *planner.budget() { Ok(planner) } else { Ok(Cow::Owned(planner.into_owned().at(budget))) }
+        if budget == *planner.budget() { Ok(planner) } else { Ok(Cow::Owned(planner.into_owned().with_budget(budget))) }
     }
 }

@@ -147,8 +147,8 @@ struct Shared {
 
 struct State {
     file: Transcript,
-    /// How many sends are in progress or waiting.
-    sends: usize,
+    /// How many sends and changes are in progress or waiting.
+    in_progress: usize,
     patience: Patience,
     /// The last request that was answered.
     last: Option<RequestFingerprint>,
@@ -171,7 +171,8 @@ impl ConversationManager {
         setup.calibration.merge(&std::mem::replace(&mut file.calibration, setup.calibration.clone()));
         let saving = Mutex::new(file.take_known());
         let id = file.conversation.shared_id();
-        let state = State { file, sends: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
+        let state =
+            State { file, in_progress: 0, patience: Patience::default(), last: None, sent: Vec::new(), guess: None };
         let embedding = setup.embedder.as_ref().map(|_| Box::default());
         let shared = Shared {
             id,

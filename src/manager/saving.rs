@@ -76,7 +76,7 @@ impl ConversationManager {
     /// # Ok::<(), turnwise::Error>(())
     /// ```
     pub fn redact(&self, replace: impl FnMut(&str) -> Option<String>) -> Result<usize> {
-        let _alone = BusyGuard::alone(&self.shared)?;
+        let _alone = BusyGuard::begin_change(&self.shared)?;
         let _turn = self.shared.queue.try_acquire().map_err(|_| busy("a send is in progress"))?;
         let mut redacted = self.shared.file();
         let replaced = redacted.redact(replace)?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::draft::Fate;
-use super::plan::{Moved, Plan};
+use super::plan::{Moved, Plan, RequestTokens};
 use super::refuse::messages;
 use super::runs::Run;
 use crate::dialect::Dialect;
@@ -51,24 +51,7 @@ impl fmt::Display for Explain<'_> {
             line(f, run, width, &marked(run.tokens, is_estimated(plan, run)), &why)?;
         }
         moved(f, plan)?;
-        let tokens = plan.tokens();
-        let summary = match tokens.summary {
-            0 => String::new(),
-            summary => format!(" + {} for the summary", figure(summary)),
-        };
-        let context = match tokens.context {
-            0 => String::new(),
-            context => format!(" + {} for context", figure(context)),
-        };
-        write!(
-            f,
-            "  {} for the head + {} for tools + {} for history{summary}{context} + {} to open the reply = {} tokens",
-            figure(tokens.head),
-            figure(tokens.tools),
-            figure(tokens.history),
-            tokens.overhead,
-            figure(tokens.total())
-        )?;
+        sum(f, plan.tokens())?;
         for warning in plan.warnings().iter().chain(&plan.assumed_images()) {
             write!(f, "\n  ! {warning}")?;
         }
@@ -82,6 +65,23 @@ impl fmt::Display for Explain<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// What the parts of the request cost together.
+fn sum(f: &mut fmt::Formatter<'_>, tokens: &RequestTokens) -> fmt::Result {
+    let figure = |part: u64| marked(part, tokens.estimated);
+    let optional = |part: u64, what: &str| if part > 0 { format!(" + {} {what}", figure(part)) } else { String::new() };
+    write!(
+        f,
+        "  {} for the head + {} for tools + {} for history{}{} + {} to open the reply = {} tokens",
+        figure(tokens.head),
+        figure(tokens.tools),
+        figure(tokens.history),
+        optional(tokens.summary, "for the summary"),
+        optional(tokens.context, "for context"),
+        tokens.overhead,
+        figure(tokens.total())
+    )
 }
 
 /// The steps of a ladder, with what they saved and what they cost.

@@ -13,7 +13,7 @@
 //!    to replace by a summary.
 //! 4. **Apply.** The draft is applied to the path: overlaps are settled, and groups made smaller
 //!    are counted (`applied.rs`, `shrink.rs`).
-//! 5. **Runs.** Every group gets a fate and a reason. What is required is kept, and what is not
+//! 5. **Runs.** Every group gets a fate and a reason; consecutive groups with the same ones are a run. What is required is kept, and what is not
 //!    legal is left out, whatever was drafted (`runs.rs`). Where the sum is over the limit all the
 //!    same, the plan is refused.
 //! 6. **Assemble.** The messages in order: head, what is sent of the path with the summary, context
@@ -27,7 +27,9 @@ use super::assemble::{Assembly, Insert, Sources};
 use super::cut::{CutInput, cut_to_fit};
 use super::draft::Draft;
 use super::plan::{Plan, RequestTokens};
-use super::refuse::{keeps_too_much, refuse_another_start, refuse_empty, refuse_tool_parts, refuse_what_cannot_fit};
+use super::refuse::{
+    refuse_another_start, refuse_empty, refuse_too_much_kept, refuse_tool_parts, refuse_what_cannot_fit,
+};
 use super::runs::{Decided, PlanInput, Run, Shortened, history};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
@@ -59,6 +61,7 @@ use crate::vectors::Vectors;
 pub struct Planner {
     cost: ChatCost,
     budget: ResolvedBudget,
+    /// Whether the caller chose a low mark, so that [`trim`](Self::trim) respects it.
     sets_low_mark: bool,
     tools: Arc<[Tool]>,
     model: Option<String>,
@@ -101,6 +104,7 @@ pub struct Extras {
 impl Extras {
     /// Refuses calls and results, which belong together and cannot be context.
     fn check(&self) -> Result<()> {
+        // Anthropic's API writes calls and results as parts of a content.
         let is_result = |message: &Message| message.is_result() || message.tool_part() == Some("tool_result");
         let is_of_a_call =
             |message: &&Message| message.has_calls() || is_result(message) || message.tool_part().is_some();
@@ -130,7 +134,7 @@ impl Overhead {
         (self.head + self.tools + self.context + self.priming).tokens
     }
 
-    fn with(&self, decided: &Decided) -> RequestTokens {
+    fn request_tokens(&self, decided: &Decided) -> RequestTokens {
         RequestTokens {
             head: self.head.tokens,
             tools: self.tools.tokens,
@@ -244,7 +248,7 @@ impl Planner {
     }
 
     /// The same planner with another budget.
-    pub(crate) fn at(self, budget: ResolvedBudget) -> Self {
+    pub(crate) fn with_budget(self, budget: ResolvedBudget) -> Self {
         Self { budget, ..self }
     }
 
@@ -315,7 +319,7 @@ impl Planner {
     pub fn trim(&self, messages: &[Message], strategy: &dyn Strategy) -> Result<Plan> {
         let conversation = Conversation::from_messages(messages.iter().cloned());
         let budget = if self.sets_low_mark { self.budget } else { self.budget.trimming_as_little_as_possible() };
-        let planner = self.clone().at(budget);
+        let planner = self.clone().with_budget(budget);
         planner.plan(&conversation, &mut Ledger::new(), strategy, &mut StrategyCache::default())
     }
 
@@ -334,9 +338,7 @@ impl Planner {
         extras.check()?;
         let path = conversation.path();
         let params = self.dialect.fit_params(self.params.and(&extras.params));
-        let [head, tools] = ledger.head(conversation, &self.tools, params.as_slice(), &self.cost);
-        let overhead =
-            Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() };
+        let overhead = self.overhead(conversation, ledger, &params, extras);
         let sums = ledger.sums(conversation, &self.cost);
         let required = RequiredGroups::of(conversation, &sums, self.starts_on_user);
         refuse_empty(conversation, &required)?;
@@ -352,31 +354,24 @@ impl Planner {
             starts_on_user: self.starts_on_user,
         };
         let mut decided = input.decide(&self.budget, strategy, cache)?;
-        let tokens = overhead.with(&decided);
-        if tokens.total() > self.budget.limit {
-            return Err(keeps_too_much(&strategy.spec(), tokens.total(), &self.budget));
-        }
-        let Assembly { messages, parts, is_exact, are_standard } =
-            self.assemble(&input, &decided, &overhead, extras, cache);
-        if self.starts_on_user {
-            refuse_another_start(path, &messages, &decided.runs)?;
-        }
+        let tokens = overhead.request_tokens(&decided);
+        refuse_too_much_kept(&strategy.spec(), tokens.total(), &self.budget)?;
+        let request = self.assemble(&input, &decided, &overhead, extras, cache)?;
+        // Only now: until here, the runs are those of the path.
         Run::add_head(&mut decided.runs, path.head().len(), tokens.head);
-        if !are_standard {
-            refuse_tool_parts(path, &decided.runs)?;
-        }
-        let fitted = self.fit(messages, are_standard);
-        let estimated = !(is_exact && fitted.is_as_counted && self.cost.is_exact());
+        refuse_tool_parts(path, &decided.runs, request.are_standard)?;
+        let fitted = self.fit(request.messages, request.are_standard);
+        let is_exact = request.is_exact && fitted.is_as_counted && self.cost.is_exact();
         Ok(Plan {
             messages: fitted.messages,
             unfitted: fitted.originals,
-            parts,
+            parts: request.parts,
             marks: marks(&decided.draft, &strategy.spec(), conversation),
             vectors: extras.vectors.clone(),
             vector_requests: vector_requests(&decided.draft, path),
             spec: strategy.spec().into_owned(),
             budget: self.budget,
-            tokens: RequestTokens { estimated, ..tokens },
+            tokens: RequestTokens { estimated: !is_exact, ..tokens },
             runs: decided.runs,
             tools: Arc::clone(&self.tools),
             model: self.model.clone(),
@@ -393,6 +388,12 @@ impl Planner {
         })
     }
 
+    /// What does not depend on the path.
+    fn overhead(&self, conversation: &Conversation, ledger: &mut Ledger, params: &Params, extras: &Extras) -> Overhead {
+        let [head, tools] = ledger.head(conversation, &self.tools, params.as_slice(), &self.cost);
+        Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() }
+    }
+
     /// The messages in order: the head, the sent messages of the path with a summary among them,
     /// and the context before the required messages at the end.
     fn assemble(
@@ -402,7 +403,7 @@ impl Planner {
         overhead: &Overhead,
         extras: &Extras,
         cache: &StrategyCache,
-    ) -> Assembly {
+    ) -> Result<Assembly> {
         let path = input.record.path();
         let pending = input.required.of_reason(Required::Pending).next().unwrap_or(path.group_count());
         let summary = decided.summary.as_ref();
@@ -416,7 +417,10 @@ impl Planner {
         let others = sent + extras.context.len() + decided.summary.iter().len();
         let mut request = Assembly::new(path.head(), overhead.head + overhead.tools, others);
         sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
-        request
+        if self.starts_on_user {
+            refuse_another_start(path, &request.messages, &decided.runs)?;
+        }
+        Ok(request)
     }
 
     /// The place of a summary: after everything that it stands for.

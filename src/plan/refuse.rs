@@ -100,7 +100,11 @@ pub(super) fn refuse_another_start(path: Path<'_>, messages: &[Message], runs: &
 
 /// Refuses a request that sends calls or results which are parts of a content. Groups are made of
 /// `tool_calls` and of messages of the role `tool`, so these would be torn apart.
-pub(super) fn refuse_tool_parts(path: Path<'_>, runs: &[Run]) -> Result<()> {
+/// Standard messages have none.
+pub(super) fn refuse_tool_parts(path: Path<'_>, runs: &[Run], are_standard: bool) -> Result<()> {
+    if are_standard {
+        return Ok(());
+    }
     let head = path.head().len();
     let message = |index: usize| match index.checked_sub(head) {
         Some(position) => path.item(position).map(Item::message),
@@ -118,14 +122,17 @@ pub(super) fn refuse_tool_parts(path: Path<'_>, runs: &[Run]) -> Result<()> {
     })
 }
 
-/// The error for a strategy that keeps more than may be sent.
-pub(super) fn keeps_too_much(spec: &str, total: u64, budget: &ResolvedBudget) -> Error {
+/// Refuses what a strategy keeps if it is more than may be sent.
+pub(super) fn refuse_too_much_kept(spec: &str, total: u64, budget: &ResolvedBudget) -> Result<()> {
+    if total <= budget.limit {
+        return Ok(());
+    }
     let detail = format!(
         "the strategy `{spec}` keeps {} tokens, but at most {} may be sent",
         thousands(total),
         thousands(budget.limit),
     );
-    Error::new(ErrorKind::OverBudget, detail).over(OverBudget::new(None, total, budget.limit))
+    Err(Error::new(ErrorKind::OverBudget, detail).over(OverBudget::new(None, total, budget.limit)))
 }
 
 /// Describes a group: its messages by index, and their role.

@@ -375,7 +375,7 @@ impl Runs<'_> {
         }
         let before = self.path.in_place(groups.start.saturating_sub(1)).end;
         let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
-        let mut gaps: Vec<usize> = late.map(|position| self.path.group_behind(position)).collect();
+        let mut gaps: Vec<usize> = late.map(|position| self.path.first_group_after(position)).collect();
         gaps.dedup();
         gaps
     }

@@ -86,7 +86,7 @@ pub(super) fn groups_of(summary: &Summary, conversation: &Conversation) -> Optio
     let first = path.position(summary.first)?;
     let last = path.position(summary.last)?;
     let start = path.group_at(first);
-    let end = path.group_behind(last);
+    let end = path.first_group_after(last);
     let is_whole = path.positions(start..end) == (first..last + 1) && !path.is_split(start) && !path.is_split(end);
     is_whole.then_some(start..end)
 }

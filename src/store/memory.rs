@@ -8,7 +8,8 @@ use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::Result;
 use crate::transcript::Transcript;
 
-/// Keeps conversations in memory until its last clone is dropped: clones share them.
+/// Keeps conversations in memory until its last clone is dropped: clones share them. What is written
+/// and what is read are copies.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -32,8 +33,8 @@ pub struct MemoryStore(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     conversations: BTreeMap<String, (Revision, Transcript)>,
-    /// The number of writes to all conversations, which is the next revision: one that is deleted and
-    /// begun again does not get an old revision.
+    /// The number of writes to all conversations. The next write's revision is one more, so that a
+    /// conversation that is deleted and begun again has a new one.
     writes: u64,
 }
 
@@ -76,6 +77,7 @@ impl Store for MemoryStore {
         Box::pin(async move {
             check_id(id)?;
             let mut state = self.lock();
+            // Without an expected revision there must be no conversation.
             let current = state.conversations.get(id).map(|(revision, _)| revision);
             if current != expected {
                 return Err(conflict(id));
@@ -93,6 +95,7 @@ impl Store for MemoryStore {
         Box::pin(async move {
             check_id(id)?;
             let mut state = self.lock();
+            // For somebody who has read it, a conversation that is gone is a conflict too.
             let current = state.conversations.get(id).filter(|(revision, _)| revision == expected);
             let mut transcript = current.map(|(_, transcript)| transcript.clone()).ok_or_else(|| conflict(id))?;
             transcript.apply(changes.iter().cloned())?;

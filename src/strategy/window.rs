@@ -1,5 +1,7 @@
-//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: where several strategies cut, in a place
-//! that moves only when it must.
+//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: the first group that several strategies
+//! keep, which moves only when it must.
+//!
+//! The cut is stored in the record as a mark, so that the next request can begin like this one.
 
 use std::borrow::Cow;
 
@@ -27,18 +29,19 @@ use crate::plan::{Draft, Reason, Strategy, StrategyCache, View};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct SlidingWindow {
-    most: Most,
+    limit: Limit,
     start_on_user: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Most {
+enum Limit {
     #[default]
     Tokens,
     Messages(usize),
     Turns(usize),
 }
 
+/// The name of the mark that stores the cut.
 const CUT: &str = "cut";
 
 impl SlidingWindow {
@@ -49,12 +52,12 @@ impl SlidingWindow {
 
     /// At most the newest `count` messages, in addition to the required ones.
     pub fn messages(count: usize) -> Self {
-        Self { most: Most::Messages(count), ..Self::default() }
+        Self { limit: Limit::Messages(count), ..Self::default() }
     }
 
     /// At most the newest `count` turns, in addition to the current one.
     pub fn turns(count: usize) -> Self {
-        Self { most: Most::Turns(count), ..Self::default() }
+        Self { limit: Limit::Turns(count), ..Self::default() }
     }
 
     /// Begins with a user message: messages before the first user message that is kept are left out
@@ -67,13 +70,13 @@ impl SlidingWindow {
         self
     }
 
-    /// The first group within the number of messages or turns.
-    fn floor(self, view: &View<'_>) -> usize {
+    /// The first group that the number of messages or turns allows; 0 without such a number.
+    fn first_allowed(self, view: &View<'_>) -> usize {
         let path = view.path();
-        match self.most {
-            Most::Tokens => 0,
-            Most::Messages(count) => newest_messages(view, count),
-            Most::Turns(count) => {
+        match self.limit {
+            Limit::Tokens => 0,
+            Limit::Messages(count) => newest_messages(view, count),
+            Limit::Turns(count) => {
                 let turn = view.newest().and_then(|newest| path.turn_of(newest));
                 turn.and_then(|turn| turn.checked_sub(count)).map_or(0, |turn| path.turn(turn).start)
             }
@@ -85,6 +88,7 @@ impl SlidingWindow {
         let path = view.path();
         let turn = view.newest().and_then(|newest| path.turn_of(newest)).map(|turn| path.turn(turn).start);
         match turn {
+            // After the user message of the newest turn there is no other to start with.
             Some(turn) if self.start_on_user && cut <= turn => path.next_turn(cut),
             _ => cut,
         }
@@ -98,7 +102,7 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
     let mut left = count;
     for group in (0..path.group_count()).rev().filter(|&group| view.is_optional(group)) {
         if view.is_over(view.tokens(group..path.group_count())) {
-            // The budget cuts here or later, so the count no longer matters.
+            // The budget cuts here or later, so the count sets no limit.
             return 0;
         }
         match left.checked_sub(path.group(group).positions().len()) {
@@ -109,23 +113,23 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
     0
 }
 
-/// The first group to keep, not before `floor`, when `beside` tokens of the budget are used already.
+/// The first group to keep, not before `floor`, when other parts of the request use `beside` tokens
+/// of the budget.
 ///
-/// While the view holds its marks, this is the last cut. Otherwise: `floor` if everything from there
-/// on is under the high mark; the last cut if what follows it still is; else a new cut, as early as
-/// the low mark allows.
+/// While the view holds its marks ([`View::is_holding`]), this is the stored cut. Otherwise: `floor` if everything from there on is under the high mark; the
+/// stored cut if what follows it still is; else a new cut, as early as the low mark allows.
 pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
     let is_over = |from| view.is_over(beside + view.tokens(from..view.path().group_count()));
     if view.is_holding() {
-        return view.mark(CUT).map_or(floor, |last| last.max(floor));
+        return view.mark(CUT).map_or(floor, |stored| stored.max(floor));
     }
     if !is_over(floor) {
         return floor;
     }
     let fresh = view.tail(floor, view.room().saturating_sub(beside));
-    // A mark after the fresh cut was made for a smaller budget or a longer path.
-    let last = view.mark(CUT).filter(|last| (floor..fresh).contains(last));
-    last.filter(|&last| !is_over(last)).unwrap_or(fresh)
+    // A stored cut after the fresh one was made for a smaller budget or a longer path.
+    let stored = view.mark(CUT).filter(|stored| (floor..fresh).contains(stored));
+    stored.filter(|&stored| !is_over(stored)).unwrap_or(fresh)
 }
 
 /// Records a cut that has moved, for the next request. Where the low mark is not below the high one,
@@ -161,21 +165,18 @@ impl SlidingWindow {
 
 impl Strategy for SlidingWindow {
     fn spec(&self) -> Cow<'static, str> {
-        let most = match self.most {
-            Most::Tokens => String::new(),
-            Most::Messages(count) => format!("messages={count}"),
-            Most::Turns(count) => format!("turns={count}"),
+        let limit = match self.limit {
+            Limit::Tokens => None,
+            Limit::Messages(count) => Some(format!("messages={count}")),
+            Limit::Turns(count) => Some(format!("turns={count}")),
         };
-        let start = if self.start_on_user { "start=user" } else { "" };
-        match (&*most, start) {
-            ("", "") => "window".into(),
-            ("", only) | (only, "") => format!("window:{only}").into(),
-            (most, start) => format!("window:{most},{start}").into(),
-        }
+        let start = self.start_on_user.then(|| "start=user".to_owned());
+        let options: Vec<String> = limit.into_iter().chain(start).collect();
+        if options.is_empty() { "window".into() } else { format!("window:{}", options.join(",")).into() }
     }
 
     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
-        let floor = self.floor(view);
+        let floor = self.first_allowed(view);
         let cut = sticky_cut(view, floor, 0);
         let start = self.start(view, cut);
         let draft = Draft::keep_all()

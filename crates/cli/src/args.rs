@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// A JSON file with models to add to the built-in ones, or to replace them [default:
-    /// `TURNWISE_MODELS`]
+    /// A JSON file with models to add to the built-in ones, or to replace them [default: the file that
+    /// `TURNWISE_MODELS` names]
     ///
     /// Use it for a model that `turnwise models` does not list, so that its window, encoding and
     /// price are known.
@@ -339,7 +339,7 @@ pub(crate) struct Trim {
     #[arg(long)]
     pub(crate) body: bool,
     #[command(flatten)]
-    pub(crate) plan: PlanArgs,
+    pub(crate) planned: PlanArgs,
 }
 
 /// What `plan` and `trim` share: one conversation, and how it is planned.

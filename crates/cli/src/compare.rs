@@ -16,7 +16,8 @@ use crate::input::{self, Loaded};
 use crate::output::{DIM, ESTIMATED_FOOTNOTE, json_line, stdout, table, write_table};
 use crate::text::{counted, thousands};
 
-const CHOICE: [&str; 7] =
+/// The strategies that are compared by default: each of another kind.
+const DEFAULT_STRATEGIES: [&str; 7] =
     ["everything", "window", "window:messages=20", "window:turns=5", "head-tail:first=2", "tools", "recall"];
 
 #[derive(Serialize)]
@@ -35,37 +36,42 @@ struct Row {
 }
 
 pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
-    let specs: Vec<&str> =
-        if args.strategy.is_empty() { CHOICE.to_vec() } else { args.strategy.iter().map(String::as_str).collect() };
+    let specs: Vec<&str> = if args.strategy.is_empty() {
+        DEFAULT_STRATEGIES.to_vec()
+    } else {
+        args.strategy.iter().map(String::as_str).collect()
+    };
     let strategies = specs.iter().map(|spec| parse(spec)).collect::<turnwise::Result<Vec<_>>>()?;
     let conversations = input::conversations(&args.files, &args.input).map(|loaded| {
         let mut loaded = loaded?;
         input::constrain(&mut loaded.file, &args.constraints)?;
         Ok(loaded)
     });
-    let (comparison, how) = if args.budget.budget.is_some() || args.budget.model.is_some() {
+    let (comparison, budget_note) = if args.budget.budget.is_some() || args.budget.model.is_some() {
         (compare(conversations, &strategies, &args.budget, &args.dialect, models)?, "")
     } else {
+        // All are read before a budget can be chosen for them.
         let mut conversations = conversations.collect::<Result<Vec<_>>>()?;
-        let (tokens, how) = default_budget(&mut conversations, args, models)?;
+        let (tokens, budget_note) = default_budget(&mut conversations, args, models)?;
         let budget = BudgetArgs { budget: Some(tokens), model: None, ..args.budget };
-        (compare(conversations.into_iter().map(Ok), &strategies, &budget, &args.dialect, models)?, how)
+        (compare(conversations.into_iter().map(Ok), &strategies, &budget, &args.dialect, models)?, budget_note)
     };
     let mut out = stdout(args.json);
     if args.json {
         json_line(&mut out, &comparison)?;
     } else {
-        print(&mut out, &comparison, how)?;
+        print(&mut out, &comparison, budget_note)?;
     }
     out.flush()?;
     Ok(())
 }
 
 /// The default budget, chosen so that something must be left out: half of the longest conversation.
-/// If the largest request must hold more than that, it is that request plus a quarter.
+/// If what some request cannot leave out is more than that, it is this plus a quarter. Returns the
+/// budget and a note on where it comes from.
 fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models) -> Result<(u64, &'static str)> {
     let mut longest = 0;
-    let mut must = 0;
+    let mut largest_required = 0;
     for Loaded { name, file } in conversations {
         let within = |e| crate::failure::Failure::from(e).within(&name);
         let dialect = dialect_of(&args.dialect, Some(file))?;
@@ -77,14 +83,18 @@ fn default_budget(conversations: &mut [Loaded], args: &Compare, models: &Models)
         if args.budget.start_on_user {
             planner = planner.start_on_user();
         }
-        let least = replay(&file.conversation, &mut file.ledger, &planner, &SlidingWindow::messages(0));
-        must = must.max(least.map_err(within)?.totals.largest);
+        let required_alone = SlidingWindow::messages(0);
+        let replayed = replay(&file.conversation, &mut file.ledger, &planner, &required_alone).map_err(within)?;
+        largest_required = largest_required.max(replayed.totals.largest);
     }
     let half = longest.div_ceil(2);
-    Ok(if half >= must {
+    Ok(if half >= largest_required {
         (half, " (half of the longest; --budget or --model sets it)")
     } else {
-        (must + must / 4, " (what the largest request must hold, plus a quarter; --budget or --model sets it)")
+        (
+            largest_required + largest_required / 4,
+            " (what the largest request must hold, plus a quarter; --budget or --model sets it)",
+        )
     })
 }
 
@@ -118,11 +128,11 @@ fn compare(
     Ok(Comparison { budget, strategies: rows.collect() })
 }
 
-fn print(out: &mut impl Write, comparison: &Comparison, how: &str) -> Result<()> {
+fn print(out: &mut impl Write, comparison: &Comparison, budget_note: &str) -> Result<()> {
     let conversations = comparison.strategies.first().map_or(0, |row| row.totals.conversations);
     write!(out, "{}", counted(conversations, "conversation"))?;
     match comparison.budget {
-        Some(budget) => writeln!(out, ", {budget}{how}\n")?,
+        Some(budget) => writeln!(out, ", {budget}{budget_note}\n")?,
         None => writeln!(out, ", each limited by its model's window\n")?,
     }
     write_table(out, &rows(comparison))?;

@@ -12,7 +12,7 @@ use crate::dialects::dialect_of;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
 use crate::output::{
-    BOLD, DIM, ESTIMATED_FOOTNOTE, MOST_OF_A_ROLE, Named, json_line, preview, stdout, table, write_table,
+    BOLD, DIM, ESTIMATED_FOOTNOTE, MAX_ROLE_CHARS, Named, json_line, preview, stdout, table, write_table,
 };
 use crate::sanitize::clean;
 use crate::text::thousands;
@@ -129,7 +129,7 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
         let length = usize::try_from(count.tokens * BAR as u64 / most).unwrap_or(BAR);
         table.add_row([
             index.to_string(),
-            preview(message.role().as_str(), MOST_OF_A_ROLE),
+            preview(message.role().as_str(), MAX_ROLE_CHARS),
             figure(*count),
             "█".repeat(length),
             said(message),

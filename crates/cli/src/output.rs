@@ -12,7 +12,7 @@ use crate::sanitize::clean;
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// How many characters of a role are shown; a role may be any text.
-pub(crate) const MOST_OF_A_ROLE: usize = 12;
+pub(crate) const MAX_ROLE_CHARS: usize = 12;
 pub(crate) const ESTIMATED_FOOTNOTE: &str = "~ estimated: no recorded bill confirms the count (media, a construct without bills, or a model of unknown encoding)";
 
 /// The standard output, buffered. JSON is written unchanged; other text is styled, except in a pipe
@@ -59,7 +59,7 @@ pub(crate) fn preview(text: &str, width: usize) -> String {
     clean(&words).into_owned()
 }
 
-/// A table whose columns are right-aligned, except the first and those in `left`.
+/// A table whose columns are right-aligned, except the first and those with an index in `left`.
 pub(crate) fn table(header: &[&str], left: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.to_vec());

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
 
 pub(crate) fn trim(args: &args::Trim, models: &Models) -> Result<()> {
     let body = args.body;
-    let args = &args.plan;
+    let args = &args.planned;
     let strategy = parse(&args.strategy)?;
     let mut out = stdout(true);
     input::for_each(std::slice::from_ref(&args.file), &args.input, |mut loaded| {

@@ -10,7 +10,7 @@ use crate::args;
 use crate::count::said;
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, MOST_OF_A_ROLE, preview, stdout};
+use crate::output::{BOLD, DIM, MAX_ROLE_CHARS, preview, stdout};
 use crate::sanitize::{clean, clean_lines};
 use crate::text::counted;
 
@@ -75,7 +75,7 @@ fn messages(out: &mut impl Write, conversation: &Conversation, full: bool) -> Re
 }
 
 fn line(out: &mut impl Write, index: usize, message: &Message, note: &str, full: bool) -> Result<()> {
-    let role = preview(message.role().as_str(), MOST_OF_A_ROLE);
+    let role = preview(message.role().as_str(), MAX_ROLE_CHARS);
     let note = if note.is_empty() { String::new() } else { format!("  {DIM}[{note}]{DIM:#}") };
     if !full {
         writeln!(out, "{index:>5}  {role:<9}  {}{note}", said(message))?;

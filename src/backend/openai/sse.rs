@@ -28,7 +28,7 @@ pub(super) struct Events {
     buffer: Vec<u8>,
     /// The start of the first line that is not parsed yet.
     start: usize,
-    /// Where to go on looking for the end of that line: there is none in `start..searched`.
+    /// Where to go on looking for the end of that line: `start..searched` has none.
     searched: usize,
     /// Whether a line was read: only the first one may begin with a byte order mark.
     has_begun: bool,
@@ -48,7 +48,7 @@ impl Events {
         Self { buffer: bytes, ..Self::default() }
     }
 
-    /// Adds bytes.
+    /// Adds bytes, after those that were parsed are dropped.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
         self.searched -= self.start;
@@ -85,6 +85,7 @@ impl Events {
         self.take()
     }
 
+    /// The end of the next line. Steps over the second half of a `\r\n` first.
     fn line_end(&mut self) -> Option<usize> {
         if self.after_return && self.start < self.buffer.len() {
             self.after_return = false;
@@ -96,6 +97,8 @@ impl Events {
         found.map(|_| self.searched)
     }
 
+    /// Reads one field of the event. A long value is moved out of the buffer, so `place` is not valid
+    /// afterwards.
     fn read_line(&mut self, place: std::ops::Range<usize>) {
         let mut line = &self.buffer[place.clone()];
         if !self.has_begun {
@@ -139,6 +142,7 @@ impl Events {
         bytes
     }
 
+    /// The event, unless it has no data: such an event is dropped, as the specification says.
     fn take(&mut self) -> Option<Event> {
         let event = std::mem::take(&mut self.event);
         std::mem::take(&mut self.has_data).then_some(event)

@@ -10,7 +10,7 @@ use super::commands::KNOWN;
 use super::printing::{figure, note};
 use crate::count::said;
 use crate::failure::Result;
-use crate::output::{DIM, MOST_OF_A_ROLE, preview, stdout};
+use crate::output::{DIM, MAX_ROLE_CHARS, preview, stdout};
 use crate::sanitize::{clean, clean_lines};
 use crate::text::{counted, thousands};
 
@@ -64,7 +64,7 @@ pub(super) fn history(chat: &ConversationManager, newest: usize) -> Result<()> {
             out,
             "{index:>5}  {:>6}  {:<9}  {}",
             "",
-            preview(message.role().as_str(), MOST_OF_A_ROLE),
+            preview(message.role().as_str(), MAX_ROLE_CHARS),
             said(message)
         )?;
     }
@@ -82,7 +82,7 @@ pub(super) fn history(chat: &ConversationManager, newest: usize) -> Result<()> {
         let notes: Vec<&str> = notes.into_iter().filter_map(|(holds, note)| holds.then_some(note)).collect();
         let notes = if notes.is_empty() { String::new() } else { format!("  {DIM}[{}]{DIM:#}", notes.join(", ")) };
         let id = item.id().to_string();
-        let role = preview(message.role().as_str(), MOST_OF_A_ROLE);
+        let role = preview(message.role().as_str(), MAX_ROLE_CHARS);
         writeln!(out, "{:>5}  {id:>6}  {role:<9}  {}{notes}", head.len() + position, said(message))?;
     }
     out.flush()?;
