@@ -1,7 +1,6 @@
 //! Reads a server's answer within the limits of time and size.
 
 use std::borrow::Cow;
-use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -158,16 +157,16 @@ pub(super) fn read(status: u16, body: Vec<u8>) -> Result<ChatReply, BackendError
 /// The text of a body, and how many half characters were replaced in it. A body without any is not
 /// copied.
 fn whole_characters(body: Vec<u8>) -> Result<(String, usize), BackendError> {
-    let body = String::from_utf8(body).map_err(FromUtf8Error::into_bytes);
-    let (text, halves) = match body {
+    let (text, halves) = match String::from_utf8(body) {
         Ok(text) => (text, 0),
-        Err(bytes) => match Encoding::Utf8.decode(&bytes) {
-            Ok(decoded) => (decoded.text.into_owned(), decoded.halves),
-            Err(_) => {
+        Err(error) => {
+            let bytes = error.into_bytes();
+            let Ok(decoded) = Encoding::Utf8.decode(&bytes) else {
                 let body = String::from_utf8_lossy(&bytes);
                 return Err(BackendError::malformed("the answer is not UTF-8").with_body(body));
-            }
-        },
+            };
+            (decoded.text.into_owned(), decoded.halves)
+        }
     };
     let mended = mended(&text);
     let count = halves + mended.count;
