@@ -4,7 +4,7 @@ use std::fs;
 
 use turnwise::{ConversationManager, Message, Transcript};
 
-use super::harness::{Files, fixtures, turnwise};
+use super::harness::{Files, Run, fixtures, turnwise};
 
 const TALK: &str = r#"{"messages":[{"role":"user","content":"I am Ann Lee, key sk-12ab."},
     {"role":"assistant","content":"Hello Ann Lee!"},{"role":"user","content":"Bye."}]}"#;
@@ -12,8 +12,7 @@ const TALK: &str = r#"{"messages":[{"role":"user","content":"I am Ann Lee, key s
 #[test]
 fn a_text_is_replaced_everywhere_in_the_file() {
     let files = Files::new().with("talk.json", TALK);
-    let run =
-        |line: &str, with: &[&str]| with.iter().fold(turnwise(line), |run, arg| run.arg(arg)).inside(files.path());
+    let run = |line: &str, with: &[&str]| with.iter().fold(turnwise(line), Run::arg).inside(files.path());
     let tried = run("redact talk.json --dry-run", &["--text", "Ann Lee"]).out();
     assert_eq!(tried, "talk.json: 2 texts would be changed\n");
     assert_eq!(fs::read_to_string(files.path().join("talk.json")).unwrap(), TALK);
@@ -29,8 +28,7 @@ fn a_text_is_replaced_everywhere_in_the_file() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     let files = Files::new().with("talk.json", TALK);
-    let run =
-        |line: &str, with: &[&str]| with.iter().fold(turnwise(line), |run, arg| run.arg(arg)).inside(files.path());
+    let run = |line: &str, with: &[&str]| with.iter().fold(turnwise(line), Run::arg).inside(files.path());
     let error = run("redact talk.json", &[]).fails(2);
     assert!(error.contains("--pattern <REGEX>"), "{error}");
     let error = run("redact talk.json", &["--pattern", "a", "--text", "a"]).fails(2);
