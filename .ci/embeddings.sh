@@ -15,30 +15,16 @@ MODEL_SHA256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
 # `tokenizers` is taken without what it requires: that is for downloads, which are not made here.
 LIBRARIES="numpy==2.4.6 tokenizers==0.23.3"
 
-say() { printf '%s\n' "embeddings: $*" >&2; }
-die() { say "$*"; exit 1; }
-
-cmd=${1:-}; dir=${2:-}; port=${3:-18097}
-case $cmd-$port in start-*[!0-9]*|stop-*[!0-9]*) die "PORT is a number" ;; start-*|stop-*) ;; *) die "start or stop, and a folder" ;; esac
-[ -n "$dir" ] || die "start or stop, and a folder"
+name=embeddings
+. "$(dirname "$0")/server.sh"
+take_arguments 18097 "$@"
 program=$(cd "$(dirname "$0")" && pwd)/embeddings.py
-mkdir -p "$dir"; dir=$(cd "$dir" && pwd)
 model=$dir/model
 pidfile=$dir/embeddings.$port.pid
+logfile=$dir/embeddings.$port.log
+mark=$model
 base=http://127.0.0.1:$port/v1
-
-ready() {
-  python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2)' "$base/models" 2>/dev/null
-}
-
-# The process of that number, if it is really ours (numbers are reused).
-our_pid() {
-  local pid
-  pid=$(cat "$pidfile" 2>/dev/null) || return 1
-  [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || return 1
-  tr '\0' '\n' < "/proc/$pid/cmdline" | grep -qxF -- "$model" || return 1
-  printf '%s' "$pid"
-}
+probe=$base/models
 
 setup() {
   if [ ! -e "$dir/venv/.done" ]; then
@@ -68,28 +54,8 @@ PY
 
 start() {
   setup
-  if our_pid >/dev/null && ready; then say "already running"; printf '%s\n' "$base"; return; fi
-  ready && die "port $port already answers, and not from here"
-  OPENBLAS_NUM_THREADS=${EMBED_THREADS:-1} nohup setsid "$dir/venv/bin/python" "$program" "$model" "$port" \
-    > "$dir/embeddings.$port.log" 2>&1 < /dev/null &
-  printf '%s\n' "$!" > "$pidfile"
-  local end=$((SECONDS + ${EMBED_WAIT:-60}))
-  until ready; do
-    [ $SECONDS -lt "$end" ] || { tail -n 20 "$dir/embeddings.$port.log" >&2; stop; die "not ready in time"; }
-    sleep 0.2
-  done
+  is_running || OPENBLAS_NUM_THREADS=${EMBED_THREADS:-1} serve "${EMBED_WAIT:-60}" "$dir/venv/bin/python" "$program" "$model" "$port"
   printf '%s\n' "$base"
-}
-
-stop() {
-  local pid
-  if pid=$(our_pid); then
-    kill "$pid" 2>/dev/null || true
-    say "stopped"
-  else
-    say "not running"
-  fi
-  rm -f "$pidfile"
 }
 
 "$cmd"
