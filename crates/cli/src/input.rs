@@ -83,6 +83,20 @@ fn chosen<'a>(
     })
 }
 
+/// The conversation of a transcript that a command continues or changes, with its warnings
+/// reported. Files of other programs, and logs, are only read.
+pub(crate) fn to_change(name: &Path) -> Result<Transcript> {
+    let file = Transcript::load(name)?;
+    if file.is_log() {
+        let why = "a log with one message per line is never written to; convert it with \
+                   `jq -s . FILE > OTHER.json` and use OTHER.json";
+        return Err(Failure::Failed(why.into()));
+    }
+    let loaded = Loaded { name: name.display().to_string(), file };
+    warn(&loaded, true);
+    Ok(loaded.file)
+}
+
 /// Reports the warnings of a conversation if `is_said`. Returns whether there are any.
 pub(crate) fn warn(loaded: &Loaded, is_said: bool) -> bool {
     for warning in loaded.file.warnings().iter().filter(|_| is_said) {

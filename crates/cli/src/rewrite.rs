@@ -4,16 +4,17 @@ use std::io::Write;
 use std::path::Path;
 
 use regex::{NoExpand, Regex};
-use turnwise::{ErrorKind, Transcript};
+use turnwise::Transcript;
 
 use crate::args;
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::output::stdout;
 use crate::text::counted;
 
 pub(crate) fn redact(args: &args::Redact) -> Result<()> {
     let pattern = pattern(args)?;
-    let mut file = load(&args.file, "redacts")?;
+    let mut file = load(&args.file)?;
     let with = args.with.as_deref().unwrap_or("[redacted]");
     let replaced = file.redact(|text| {
         let changed = if args.pattern.is_some() {
@@ -28,8 +29,7 @@ pub(crate) fn redact(args: &args::Redact) -> Result<()> {
         file.save(&args.file)?;
     }
     let done = if args.dry_run { "would be changed" } else { "changed" };
-    writeln!(stdout(false), "{}: {} {done}", args.file.display(), counted(replaced, "text"))?;
-    Ok(())
+    say(format_args!("{}: {} {done}", args.file.display(), counted(replaced, "text")))
 }
 
 pub(crate) fn compact(args: &args::Compact) -> Result<()> {
@@ -37,12 +37,11 @@ pub(crate) fn compact(args: &args::Compact) -> Result<()> {
         let message = "only a journal (.jsonl) grows with each save; this file is written anew each time";
         return Err(Failure::usage(format!("{}: {message}", args.file.display())));
     }
-    let file = load(&args.file, "compacts")?;
+    let file = load(&args.file)?;
     let before = size(&args.file)?;
     file.compact(&args.file)?;
     let after = size(&args.file)?;
-    writeln!(stdout(false), "{}: {before} bytes before, {after} after", args.file.display())?;
-    Ok(())
+    say(format_args!("{}: {before} bytes before, {after} after", args.file.display()))
 }
 
 /// What to replace.
@@ -60,20 +59,23 @@ fn pattern(args: &args::Redact) -> Result<Regex> {
     Ok(pattern)
 }
 
-/// The conversation of a file of this program. Those of other programs are not written.
-fn load(file: &Path, what: &str) -> Result<Transcript> {
-    Transcript::load(file).map_err(|error| match error.kind() {
-        // Its message names the file already.
-        ErrorKind::Io => Failure::from(error),
-        ErrorKind::ForeignFormat => {
-            let hint = format!("it {what} transcripts of turnwise; make one with `turnwise convert`");
-            Failure::Failed(format!("{}: {error}; {hint}", file.display()))
-        }
-        _ => Failure::from(error).within(file.display()),
-    })
+/// The conversation of a file that is changed.
+fn load(file: &Path) -> Result<Transcript> {
+    if file == Path::new("-") {
+        return Err(Failure::usage("`-` is the standard input, and a file is changed here; name one"));
+    }
+    std::fs::metadata(file).map_err(|e| Failure::Failed(format!("{}: {e}", file.display())))?;
+    input::to_change(file).map_err(|failure| failure.within(file.display()))
 }
 
 fn size(file: &Path) -> Result<u64> {
     let size = std::fs::metadata(file).map(|found| found.len());
     size.map_err(|e| Failure::Failed(format!("reading {}: {e}", file.display())))
+}
+
+fn say(done: std::fmt::Arguments<'_>) -> Result<()> {
+    let mut out = stdout(false);
+    writeln!(out, "{done}")?;
+    out.flush()?;
+    Ok(())
 }

@@ -12,7 +12,7 @@ use turnwise::{Builder, ConversationManager, Models, TokenBudget, Transcript};
 use crate::args::Chat;
 use crate::dialects::dialect_to_save;
 use crate::failure::{Failure, Result};
-use crate::input::{Loaded, warn};
+use crate::input;
 
 /// The conversation of the file, or a new one. The session saves it, also after commands.
 pub(super) fn open(args: &Chat, models: &Models) -> Result<ConversationManager> {
@@ -78,7 +78,7 @@ fn load(name: &Path) -> Result<Option<Transcript>> {
         Ok(found) if !found.is_file() => {
             Err(Failure::Failed("not a regular file, and a chat can only be saved to one".into()))
         }
-        Ok(found) if found.len() > 0 => old(name).map(Some),
+        Ok(found) if found.len() > 0 => input::to_change(name).map(Some),
         Ok(_) => Ok(None),
         Err(e) if e.kind() == ErrorKind::NotFound => match missing_folder(name) {
             Some(missing) => {
@@ -88,18 +88,6 @@ fn load(name: &Path) -> Result<Option<Transcript>> {
         },
         Err(e) => Err(Failure::Failed(e.to_string())),
     }
-}
-
-fn old(name: &Path) -> Result<Transcript> {
-    let file = Transcript::load(name)?;
-    if file.is_log() {
-        let why = "a log with one message per line is never written to; convert it with \
-                   `jq -s . FILE > OTHER.json` and chat in OTHER.json";
-        return Err(Failure::Failed(why.into()));
-    }
-    let loaded = Loaded { name: name.display().to_string(), file };
-    warn(&loaded, true);
-    Ok(loaded.file)
 }
 
 /// The folder of a file, if it does not exist.

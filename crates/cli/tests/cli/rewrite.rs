@@ -41,10 +41,18 @@ fn what_cannot_be_meant_is_refused() {
     let error = run("compact talk.json", &[]).fails(2);
     assert!(error.contains("talk.json: only a journal (.jsonl) grows"), "{error}");
     assert_eq!(fs::read_to_string(files.path().join("talk.json")).unwrap(), TALK);
+    let error = run("redact -", &["--text", "Ann"]).fails(2);
+    assert!(error.contains("`-` is the standard input"), "{error}");
+    let error = run("redact none.json", &["--text", "Ann"]).fails(1);
+    assert_eq!(error.matches("none.json").count(), 1, "{error}");
     let foreign = fs::read(fixtures().join("formats/anthropic.json")).unwrap();
     let files = files.with("other.json", &foreign);
     let error = turnwise("redact other.json --text a").inside(files.path()).fails(1);
-    assert!(error.contains("turnwise convert"), "{error}");
+    assert_eq!(error.matches("turnwise convert").count(), 1, "{error}");
+    let log = "{\"role\":\"user\",\"content\":\"Ann\"}\n{\"role\":\"assistant\",\"content\":\"Hi\"}\n";
+    let files = files.with("log.jsonl", log);
+    let error = turnwise("redact log.jsonl --text Ann").inside(files.path()).fails(1);
+    assert!(error.contains("never written to") && error.contains("jq -s"), "{error}");
     assert_eq!(fs::read(files.path().join("other.json")).unwrap(), foreign);
 }
 
