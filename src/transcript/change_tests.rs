@@ -10,7 +10,7 @@ fn kinds(changes: &[Change]) -> Vec<&'static str> {
 }
 
 /// The kinds of the changes that make one transcript out of the other, which are made.
-fn made(before: &Transcript, after: &Transcript) -> Vec<&'static str> {
+pub(crate) fn made(before: &Transcript, after: &Transcript) -> Vec<&'static str> {
     let changes = after.changes_since(before);
     let mut copy = before.clone();
     copy.apply(changes.clone()).unwrap();

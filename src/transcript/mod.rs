@@ -435,4 +435,4 @@ fn empty() -> Error {
 
 #[cfg(test)]
 #[path = "change_tests.rs"]
-mod change_tests;
+pub(crate) mod change_tests;

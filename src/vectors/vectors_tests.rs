@@ -1,6 +1,7 @@
 use super::*;
 use crate::conversation::Conversation;
-use crate::transcript::{Change, Transcript};
+use crate::transcript::Transcript;
+use crate::transcript::change_tests::made;
 
 fn vector(parts: &[f32]) -> Vector {
     Vector::new(parts).unwrap()
@@ -23,18 +24,6 @@ fn embedded(texts: &[&str]) -> Transcript {
 
 fn known(file: &Transcript) -> Vec<bool> {
     file.conversation.items().map(|item| file.vectors.get(item).is_some()).collect()
-}
-
-/// The kinds of the changes that make one transcript out of the other, which are made.
-fn made(before: &Transcript, after: &Transcript) -> Vec<&'static str> {
-    let changes = after.changes_since(before);
-    let mut copy = before.clone();
-    copy.apply(changes.clone()).unwrap();
-    assert_eq!(copy.to_json(), after.to_json());
-    let mut whole = Transcript::default();
-    whole.apply(after.changes()).unwrap();
-    assert_eq!(whole.to_json(), after.to_json());
-    changes.iter().map(Change::kind).collect()
 }
 
 #[test]
