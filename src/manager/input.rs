@@ -64,7 +64,11 @@ impl ExchangeInput {
     pub(super) fn plan_staged(&self, staged: &Conversation, vectors: &Vectors) -> Result<Plan> {
         let planner = self.planner()?;
         let strategy = &*self.shared.setup.strategy;
-        let extras = Extras { vectors: vectors.clone(), ..self.extras.clone() };
+        let extras = if vectors.is_empty() {
+            Cow::Borrowed(&self.extras)
+        } else {
+            Cow::Owned(Extras { vectors: vectors.clone(), ..self.extras.clone() })
+        };
         self.shared.count(|ledger, cache| planner.plan_with(staged, ledger, strategy, cache, &extras))
     }
 
