@@ -36,8 +36,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// - `Debug` is for logs. A server may quote the conversation in its explanation, so `Debug` leaves
 ///   it out. It prints the causes too, on the same line, so that a failed `unwrap()` shows them;
 ///   `{:#?}` prints each field.
-/// - Neither prints a key. `Debug` prints no text of messages; but a cause from elsewhere, such as the
-///   error of a tool's handler, is printed by its own `Display`.
+/// - Neither prints a key. `Debug` prints no text of messages; but a cause from elsewhere, such as
+///   the error of a tool's handler, is printed by its own `Display`.
 ///
 /// # Examples
 /// Print an error with its causes:
@@ -59,7 +59,8 @@ pub struct Error(Box<Repr>);
 struct Repr {
     kind: ErrorKind,
     detail: String,
-    /// For logs: the detail without text that comes from a server or a handler. `None` if it has none.
+    /// For logs: the detail without text that comes from a server or a handler. `None` if it has
+    /// none.
     logged: Option<String>,
     advice: Option<Advice>,
     over: Option<OverBudget>,

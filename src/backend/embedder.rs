@@ -7,11 +7,12 @@ use super::{BackendError, BoxFuture};
 
 /// Turns texts into vectors, such that texts of like meaning have like vectors.
 ///
-/// `OpenAi::embedder` makes one for a server with `/v1/embeddings`. Implement it for a model in your
-/// own process, or another API. For tests there is [`ScriptedEmbedder`](super::ScriptedEmbedder).
+/// `OpenAi::embedder` makes one for a server with `/v1/embeddings`. Implement it for a model in
+/// your own process, or another API. For tests there is
+/// [`ScriptedEmbedder`](super::ScriptedEmbedder).
 ///
-/// A question and the messages that may answer it are turned into vectors in the same way: a message
-/// is embedded once, when it is asked or after it was said.
+/// A question and the messages that may answer it are turned into vectors in the same way: a
+/// message is embedded once, when it is asked or after it was said.
 ///
 /// # Examples
 /// ```

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{BackendError, BoxFuture, Embedder, Embeddings};
 
 /// An embedder for tests: each topic is a few words that mean the same, and a dimension in which a
-/// text with such words lies. Texts about one topic are alike, whatever words of it they use; a text
-/// about none of them lies in a dimension of its own. The same text always has the same vector.
-/// Clones share the calls and the failures.
+/// text with such words lies. Texts about one topic are alike, whatever words of it they use; a
+/// text about none of them lies in a dimension of its own. The same text always has the same
+/// vector. Clones share the calls and the failures.
 ///
 /// # Examples
 /// ```

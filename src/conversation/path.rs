@@ -161,8 +161,8 @@ impl<'a> Path<'a> {
         self.index().start(groups.start)..self.index().start(groups.end)
     }
 
-    /// Whether late results cross the start of this group: a result of an earlier group's calls is at
-    /// or after it.
+    /// Whether late results cross the start of this group: a result of an earlier group's calls is
+    /// at or after it.
     pub fn is_split(self, group: usize) -> bool {
         let behind = self.index().start(group)..self.len();
         self.late_between(behind, group).next().is_some()

@@ -125,8 +125,8 @@ impl Builder {
     ///
     /// Default, with the feature `openai`: the endpoint that the environment names
     /// (`OPENAI_BASE_URL`, `OPENAI_API_KEY`), read by `OpenAi::from_env` when the first manager of
-    /// the template is built. Planning needs no key: a missing key is an error of the send, of the kind
-    /// [`NoBackend`](ErrorKind::NoBackend), and so is a missing backend without that feature.
+    /// the template is built. Planning needs no key: a missing key is an error of the send, of the
+    /// kind [`NoBackend`](ErrorKind::NoBackend), and so is a missing backend without that feature.
     pub fn backend(self, backend: impl ChatBackend + 'static) -> Self {
         self.set(|setup| setup.backend = Some(Arc::new(backend)))
     }
@@ -286,8 +286,8 @@ impl Setup {
         })
     }
 
-    /// The dialect of conversations whose file has none: the one that was set, or else the preset of
-    /// a server that is known by its address.
+    /// The dialect of conversations whose file has none: the one that was set, or else the preset
+    /// of a server that is known by its address.
     pub(super) fn default_dialect(&self) -> Dialect {
         let of_server = || Dialect::for_server(self.backend_in_use()?.server());
         self.dialect.clone().or_else(of_server).unwrap_or_default()

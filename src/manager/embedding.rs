@@ -74,8 +74,8 @@ impl Builder {
     /// The vectors of new messages are made after an exchange, and saved with the conversation. A
     /// request that cannot send everything waits for the vector of its question, no longer than
     /// [`embed_within`](Self::embed_within). A failure is told to observers
-    /// ([`Observer::embedded`](crate::Observer::embedded)) and fails no exchange: words are compared then, and the vectors are
-    /// made later.
+    /// ([`Observer::embedded`](crate::Observer::embedded)) and fails no exchange: words are
+    /// compared then, and the vectors are made later.
     ///
     /// # Examples
     /// ```

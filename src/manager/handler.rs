@@ -93,8 +93,8 @@ pub trait ToolHandler: Send + Sync {
     }
 }
 
-/// What a handler returns: a text, a number, a `bool`, [`Content`], a [`serde_json::Value`], [`Json`]
-/// around any other type that serde writes, or a `Result` of one of them.
+/// What a handler returns: a text, a number, a `bool`, [`Content`], a [`serde_json::Value`],
+/// [`Json`] around any other type that serde writes, or a `Result` of one of them.
 ///
 /// # Examples
 /// ```

@@ -1,8 +1,8 @@
 //! `SendPermit` and `BusyGuard`: one send after another, and no change of the record while a send
 //! is running or waiting.
 //!
-//! There is one turn, a permit of `Shared::queue`. A send waits for it. A change does not wait: it is
-//! refused while anything else is in progress, and otherwise takes the turn, so that a send that
+//! There is one turn, a permit of `Shared::queue`. A send waits for it. A change does not wait: it
+//! is refused while anything else is in progress, and otherwise takes the turn, so that a send that
 //! begins meanwhile waits for it.
 
 use std::fmt;
@@ -48,8 +48,8 @@ impl BusyGuard {
         Self(Arc::clone(shared))
     }
 
-    /// Notes a change; refused if a send or another change is in progress. The caller takes the turn
-    /// before it changes anything.
+    /// Notes a change; refused if a send or another change is in progress. The caller takes the
+    /// turn before it changes anything.
     pub(super) fn begin_change(shared: &Arc<Shared>) -> Result<Self> {
         shared.state(|state| match state.in_progress {
             0 => {

@@ -116,8 +116,8 @@ impl Draft {
         draft
     }
 
-    /// Lets another strategy continue: `next` sees what this draft keeps, and decides what of that is
-    /// sent. What this draft leaves out stays left out, however short the request is.
+    /// Lets another strategy continue: `next` sees what this draft keeps, and decides what of that
+    /// is sent. What this draft leaves out stays left out, however short the request is.
     ///
     /// `view` and `cache` are those that [`Strategy::draft`] was called with. A strategy that keeps
     /// something in the cache itself gives `next` another [`StrategyCache`], such as one that is a

@@ -281,8 +281,8 @@ impl Plan {
         self.summary_request.as_ref()
     }
 
-    /// The items whose vectors would have helped to choose: what is asked, while other messages have
-    /// vectors. The plan can be sent whether or not they are made.
+    /// The items whose vectors would have helped to choose: what is asked, while other messages
+    /// have vectors. The plan can be sent whether or not they are made.
     pub fn vector_requests(&self) -> &[ItemId] {
         &self.vector_requests
     }

@@ -13,9 +13,9 @@
 //!    to replace by a summary.
 //! 4. **Apply.** The draft is applied to the path: overlaps are settled, and groups made smaller
 //!    are counted (`applied.rs`, `shrink.rs`).
-//! 5. **Runs.** Every group gets a fate and a reason; consecutive groups with the same ones are a run. What is required is kept, and what is not
-//!    legal is left out, whatever was drafted (`runs.rs`). Where the sum is over the limit all the
-//!    same, the plan is refused.
+//! 5. **Runs.** Every group gets a fate and a reason; consecutive groups with the same ones are a
+//!    run. What is required is kept, and what is not legal is left out, whatever was drafted
+//!    (`runs.rs`). Where the sum is over the limit all the same, the plan is refused.
 //! 6. **Assemble.** The messages in order: head, what is sent of the path with the summary, context
 //!    for this request (`assemble.rs`).
 //! 7. **Fit.** The server's dialect fits the messages; a figure that this changes is an estimate.

@@ -8,8 +8,8 @@ use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::Result;
 use crate::transcript::Transcript;
 
-/// Keeps conversations in memory until its last clone is dropped: clones share them. What is written
-/// and what is read are copies.
+/// Keeps conversations in memory until its last clone is dropped: clones share them. What is
+/// written and what is read are copies.
 ///
 /// **Provisional**: it may change before 1.0.
 ///

@@ -1,5 +1,5 @@
-//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: the first group that several strategies
-//! keep, which moves only when it must.
+//! `SlidingWindow`: keeps the newest messages. `sticky_cut`: the first group that several
+//! strategies keep, which moves only when it must.
 //!
 //! The cut is stored in the record as a mark, so that the next request can begin like this one.
 
@@ -116,8 +116,9 @@ fn newest_messages(view: &View<'_>, count: usize) -> usize {
 /// The first group to keep, not before `floor`, when other parts of the request use `beside` tokens
 /// of the budget.
 ///
-/// While the view holds its marks ([`View::is_holding`]), this is the stored cut. Otherwise: `floor` if everything from there on is under the high mark; the
-/// stored cut if what follows it still is; else a new cut, as early as the low mark allows.
+/// While the view holds its marks ([`View::is_holding`]), this is the stored cut. Otherwise:
+/// `floor` if everything from there on is under the high mark; the stored cut if what follows it
+/// still is; else a new cut, as early as the low mark allows.
 pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
     let is_over = |from| view.is_over(beside + view.tokens(from..view.path().group_count()));
     if view.is_holding() {

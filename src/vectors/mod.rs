@@ -62,8 +62,8 @@ impl Vector {
         self.parts.len()
     }
 
-    /// The cosine of the angle between two vectors, with [`FRACTION`] binary digits after the point;
-    /// 0 if they have different numbers of dimensions.
+    /// The cosine of the angle between two vectors, with [`FRACTION`] binary digits after the
+    /// point; 0 if they have different numbers of dimensions.
     pub fn similarity(&self, other: &Self) -> i64 {
         if self.parts.len() != other.parts.len() {
             return 0;
@@ -111,9 +111,9 @@ impl Direction {
         Some(Self { parts: sums.iter().map(part).collect::<Option<_>>()? })
     }
 
-    /// How near a vector is: the cosine of the angle times a number that is the same for all vectors,
-    /// so that only figures of one direction can be compared; 0 for a vector with another number of
-    /// dimensions.
+    /// How near a vector is: the cosine of the angle times a number that is the same for all
+    /// vectors, so that only figures of one direction can be compared; 0 for a vector with another
+    /// number of dimensions.
     pub fn nearness(&self, vector: &Vector) -> i64 {
         if self.parts.len() != vector.dimensions() {
             return 0;
@@ -206,8 +206,8 @@ struct Known {
 }
 
 impl Vectors {
-    /// The id of the embedding model that made them ([`Embedder::id`](crate::backend::Embedder::id));
-    /// empty if there are none.
+    /// The id of the embedding model that made them
+    /// ([`Embedder::id`](crate::backend::Embedder::id)); empty if there are none.
     pub fn by(&self) -> &str {
         &self.by
     }
@@ -257,8 +257,8 @@ impl Vectors {
         path.items().rev().filter(move |item| !is_known(item) && !text_of(item.message(), 1).is_empty())
     }
 
-    /// Forgets the vectors of items that the conversation does not have any more. They say something
-    /// about the text of a purged message.
+    /// Forgets the vectors of items that the conversation does not have any more. They say
+    /// something about the text of a purged message.
     pub fn forget_purged(&mut self, conversation: &Conversation) {
         for index in 0..self.known.len() {
             let is_kept = |known: &Known| {

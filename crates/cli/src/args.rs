@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// A JSON file with models to add to the built-in ones, or to replace them [default: the file that
-    /// `TURNWISE_MODELS` names]
+    /// A JSON file with models to add to the built-in ones, or to replace them [default: the file
+    /// that `TURNWISE_MODELS` names]
     ///
     /// Use it for a model that `turnwise models` does not list, so that its window, encoding and
     /// price are known.

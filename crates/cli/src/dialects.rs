@@ -40,8 +40,8 @@ pub(crate) fn run(args: &args::Dialects) -> Result<()> {
     Ok(())
 }
 
-/// The dialect that requests of a file are fitted to, offline: `--dialect`, or else the file's, with
-/// the other options added.
+/// The dialect that requests of a file are fitted to, offline: `--dialect`, or else the file's,
+/// with the other options added.
 pub(crate) fn dialect_of(asked: &args::DialectArgs, file: Option<&Transcript>) -> Result<Dialect> {
     dialect_at("", asked, file)
 }
@@ -55,8 +55,8 @@ pub(crate) fn dialect_at(server: &str, asked: &args::DialectArgs, file: Option<&
     }
 }
 
-/// As [`dialect_at`], but `None` if no option asks for a dialect: the default belongs to the server,
-/// and is not saved in the chat's file.
+/// As [`dialect_at`], but `None` if no option asks for a dialect: the default belongs to the
+/// server, and is not saved in the chat's file.
 pub(crate) fn dialect_to_save(
     server: &str,
     asked: &args::DialectArgs,

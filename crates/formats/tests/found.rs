@@ -1,5 +1,5 @@
-//! What the fuzz targets check, without a fuzzer: for the inputs that were found and mended, and for
-//! every sample in every format. How to run the fuzzer is in CONTRIBUTING.
+//! What the fuzz targets check, without a fuzzer: for the inputs that were found and mended, and
+//! for every sample in every format. How to run the fuzzer is in CONTRIBUTING.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

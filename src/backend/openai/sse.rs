@@ -97,8 +97,8 @@ impl Events {
         found.map(|_| self.searched)
     }
 
-    /// Reads one field of the event. A long value is moved out of the buffer, so `place` is not valid
-    /// afterwards.
+    /// Reads one field of the event. A long value is moved out of the buffer, so `place` is not
+    /// valid afterwards.
     fn read_line(&mut self, place: std::ops::Range<usize>) {
         let mut line = &self.buffer[place.clone()];
         if !self.has_begun {

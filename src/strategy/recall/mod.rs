@@ -1,5 +1,5 @@
-//! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own groups and,
-//! where there are any, by vectors.
+//! `Recall`: keeps what has to do with the question, by BM25 over the conversation's own groups
+//! and, where there are any, by vectors.
 
 mod dates;
 mod excerpts;
@@ -31,8 +31,8 @@ use terms::Stem;
 ///
 /// Where messages have [vectors](crate::vectors::Vectors), which a manager with an
 /// [embedder](crate::Builder::embedder) makes, groups that are close to the question in meaning are
-/// found too, in whatever words. Planning then takes time with the length of the history: below five
-/// milliseconds for 10,000 messages of 384 dimensions.
+/// found too, in whatever words. Planning then takes time with the length of the history: below
+/// five milliseconds for 10,000 messages of 384 dimensions.
 ///
 /// Of long messages that do not fit, passages are sent: those that are related to the question, and
 /// the first one of the newest messages, so that the model sees its own last answer.
