@@ -1,0 +1,30 @@
+//! The semantics of `OpenAI`'s Conversations API as library calls, over any
+//! [`Store`](turnwise::store::Store).
+//!
+//! [`Conversations`] creates, retrieves, updates and deletes conversations; [`Items`] are those of one
+//! conversation. Answers are [`ConversationObject`], [`ItemList`] and [`Deleted`], which serialize as
+//! the API's objects. [`Record`] is the view of a conversation as items, for a server that makes
+//! responses; refusals are [`ApiError`]s with the API's status, code, parameter and message.
+
+mod choices;
+mod conversations;
+mod error;
+mod fields;
+mod input;
+mod items;
+mod metadata;
+mod objects;
+mod record;
+
+pub use conversations::{Conversations, Create};
+pub use error::ApiError;
+pub use input::{InputItem, read_items};
+pub use items::{AddedOnce, Items, List, Order, check_include};
+pub use metadata::check as check_metadata;
+pub use objects::{ConversationObject, Deleted, ItemList};
+pub use record::{ListedItem, Record, SealedItem, tag_of};
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,370 @@
+//! Items in the record: which message holds them, and their ids.
+//!
+//! Items become messages as `turnwise_formats::items` reads them: an item that chat completions do
+//! not have is kept with the message after it. While there is none, it waits in the file, with the
+//! message that it comes after; if something else than this API records the next message, it stays
+//! there. A stored item has
+//! a seed as its `id`; the id that callers see is made from it and from the conversation's id, so
+//! that a fork has ids of its own.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use turnwise::conversation::{Item, ItemId};
+use turnwise::message::RawJson;
+use turnwise::{Message, Role, Transcript};
+use turnwise_formats::items;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::choices::kind_of;
+use crate::error::ApiError;
+use crate::fields::Fields;
+use crate::input::{self, InputItem};
+
+/// The member of a file with items that are in no message.
+const WAITING: &str = "turnwise_items";
+
+/// The member of a message that says which place in the record it had, from which its items have
+/// their seeds, after it was recorded again.
+const PLACE: &str = "turnwise_item";
+
+/// Items that are in no message, after one of the record or at its beginning.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Waiting {
+    after: Option<ItemId>,
+    items: Vec<RawJson>,
+}
+
+/// An item as it is listed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListedItem {
+    /// Its id.
+    pub id: String,
+    /// The item.
+    pub json: RawJson,
+    place: Place,
+}
+
+/// Where an item is: in a message of the record, or after one; and which of the items there.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Message(ItemId, usize),
+    Waiting(Option<ItemId>, usize),
+}
+
+/// An item with content that only the server which made it can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SealedItem {
+    /// Its type, such as `compaction` or `reasoning`.
+    pub kind: String,
+    /// The value of `encrypted_content`.
+    pub content: String,
+    /// How many messages of the conversation come before it.
+    pub position: usize,
+}
+
+impl SealedItem {
+    fn of(item: &RawJson, position: usize) -> Option<Self> {
+        let fields = Fields::of(item)?;
+        Some(Self { kind: fields.text("type")?, content: fields.text("encrypted_content")?, position })
+    }
+}
+
+/// A conversation as items: a view of a transcript, for a server that makes responses.
+///
+/// # Examples
+/// ```
+/// use turnwise::Transcript;
+/// use turnwise::message::RawJson;
+/// use turnwise_conversations::{Record, read_items};
+///
+/// let mut file = Transcript::default();
+/// let mut record = Record::of("conv_1", &mut file);
+/// let items = read_items(&RawJson::new(r#"[{"role": "user", "content": "Hi"}]"#)?, "input")?;
+/// let added = record.add(&items)?;
+/// assert_eq!(record.items(false).next().unwrap().id, added[0].id);
+/// assert_eq!(file.conversation.path().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Record<'a> {
+    file: &'a mut Transcript,
+    tag: String,
+}
+
+impl<'a> Record<'a> {
+    /// The items of a conversation that is stored under an id, from which their ids are made.
+    pub fn of(id: &str, file: &'a mut Transcript) -> Self {
+        Self { file, tag: tag_of(id) }
+    }
+
+    /// The items, newest first or oldest first.
+    pub fn items(&self, newest_first: bool) -> Box<dyn Iterator<Item = ListedItem> + '_> {
+        let path = self.file.conversation.path();
+        let all = (0..path.len()).filter_map(move |position| path.item(position));
+        let waiting = self.waiting();
+        let of_start = self.of_waiting(&waiting, None);
+        let of_item = move |item: &Item| {
+            let waiting = self.of_waiting(&waiting, Some(item.id()));
+            self.of_message(item).into_iter().chain(waiting).collect::<Vec<_>>()
+        };
+        if newest_first {
+            let items = all.rev().flat_map(move |item| of_item(item).into_iter().rev());
+            Box::new(items.chain(of_start.into_iter().rev()))
+        } else {
+            Box::new(of_start.into_iter().chain(all.flat_map(of_item)))
+        }
+    }
+
+    /// The items that have sealed content, oldest first.
+    pub fn sealed(&self) -> Vec<SealedItem> {
+        const CONTENT: &str = "encrypted_content";
+        let path = self.file.conversation.path();
+        let waiting = self.waiting();
+        let after = |id: Option<ItemId>| waiting.iter().filter(move |one| one.after == id).flat_map(|one| &one.items);
+        let mut found: Vec<SealedItem> = after(None).filter_map(|item| SealedItem::of(item, 0)).collect();
+        for (position, item) in (0..path.len()).filter_map(|position| Some((position, path.item(position)?))) {
+            // Most messages were not made of such items, and are not written as items to find that out.
+            if item.message().extra().any(|(_, value)| value.as_str().contains(CONTENT)) {
+                let items = stored(item);
+                found.extend(items.iter().filter_map(|item| SealedItem::of(item, position)));
+            }
+            found.extend(after(Some(item.id())).filter_map(|item| SealedItem::of(item, position + 1)));
+        }
+        found
+    }
+
+    /// The item with an id.
+    pub(crate) fn find(&self, id: &str) -> Option<ListedItem> {
+        self.items(true).find(|item| item.id == id)
+    }
+
+    /// The items of the last message.
+    pub fn of_last_message(&self) -> Vec<ListedItem> {
+        let path = self.file.conversation.path();
+        let last = path.len().checked_sub(1).and_then(|last| path.item(last));
+        last.map(|item| self.of_message(item)).unwrap_or_default()
+    }
+
+    /// The id that an item will have which is the next one to be recorded: of this kind, and at this
+    /// place among the items of its message.
+    pub fn next_id(&self, kind: &str, index: usize) -> String {
+        let next = self.file.conversation.items().next_back().map_or(0, |last| last.id().index() + 1);
+        self.id(kind, &format!("#{next}.{index}"))
+    }
+
+    /// Adds items at the end, and returns them as they are listed. A reference is replaced by a copy
+    /// of the item.
+    ///
+    /// # Errors
+    /// 404 for a reference to an unknown item.
+    pub fn add(&mut self, items: &[InputItem]) -> Result<Vec<ListedItem>, ApiError> {
+        let resolved = items.iter().map(|InputItem(item)| match input::reference(item) {
+            None => Ok(item.clone()),
+            Some(id) => self.find(&id).and_then(|found| Fields::of(&found.json)).ok_or_else(|| ApiError::no_item(&id)),
+        });
+        let resolved = resolved.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.put_new(resolved))
+    }
+
+    fn put_new(&mut self, new: Vec<Fields>) -> Vec<ListedItem> {
+        let count = new.len();
+        let waiting = self.take_waiting(self.file.conversation.leaf());
+        let mut all = self.take_open_calls(new.first());
+        all.extend(waiting);
+        all.extend(new.into_iter().map(|mut item| {
+            item.set("id", format!("{:032x}", fastrand::u128(..)));
+            item.json()
+        }));
+        let read = items::read(&all);
+        for message in read.messages {
+            self.file.conversation.push(message);
+        }
+        self.put_waiting(self.file.conversation.leaf(), read.after);
+        let mut added: Vec<ListedItem> = self.items(true).take(count).collect();
+        added.reverse();
+        added
+    }
+
+    /// Takes an item out: what comes after it is recorded again on a new branch without it.
+    pub(crate) fn remove(&mut self, item: &ListedItem) {
+        match item.place {
+            Place::Waiting(after, index) => {
+                let mut items = self.take_waiting(after);
+                items.remove(index);
+                self.put_waiting(after, items);
+            }
+            Place::Message(id, index) => self.remove_from_message(id, index),
+        }
+    }
+
+    fn remove_from_message(&mut self, id: ItemId, index: usize) {
+        let path = self.file.conversation.path();
+        let Some(position) = path.position(id) else { return };
+        let rest: Vec<Item> = (position..path.len()).filter_map(|position| path.item(position).cloned()).collect();
+        let before = position.checked_sub(1).and_then(|position| path.item(position)).map(Item::id);
+        let Some((changed, rest)) = rest.split_first() else { return };
+        let mut left = stored(changed);
+        left.remove(index);
+        let left = items::read(&left);
+        let pins: HashSet<ItemId> = self.file.conversation.pins().collect();
+        self.go_to(before);
+        for message in left.messages {
+            self.put_again(message, changed, &pins);
+        }
+        let now = self.file.conversation.leaf();
+        let mut kept = left.after;
+        kept.extend(self.take_waiting(Some(id)));
+        // Items of the changed message that are in none now come after those that waited before it.
+        let mut of_before = if now == before { self.take_waiting(before) } else { Vec::new() };
+        of_before.extend(kept);
+        self.put_waiting(now, of_before);
+        for item in rest {
+            let waiting = self.take_waiting(Some(item.id()));
+            let again = self.put_again(with_place(item), item, &pins);
+            self.put_waiting(Some(again), waiting);
+        }
+    }
+
+    /// Records what is left of an item at the end, with the item's time and pin.
+    fn put_again(&mut self, message: Message, item: &Item, pins: &HashSet<ItemId>) -> ItemId {
+        let again = self.file.conversation.push_at(message, item.created_at());
+        if pins.contains(&item.id()) {
+            // The id is one of this conversation.
+            let _ = self.file.conversation.pin(again);
+        }
+        again
+    }
+
+    /// If calls follow a message of the model whose calls are still open at the end, all of them are
+    /// one message: takes that message's items back, to be read again with what follows.
+    fn take_open_calls(&mut self, next: Option<&Fields>) -> Vec<RawJson> {
+        let is_call = next
+            .and_then(|next| next.text("type"))
+            .is_some_and(|kind| kind.ends_with("tool_call") || kind == "function_call");
+        let path = self.file.conversation.path();
+        let last = path.len().checked_sub(1).and_then(|last| path.item(last));
+        let Some(last) =
+            last.filter(|last| is_call && *last.message().role() == Role::Assistant && last.message().has_calls())
+        else {
+            return Vec::new();
+        };
+        let (items, before) = (stored(last), last.parent());
+        self.go_to(before);
+        items
+    }
+
+    fn go_to(&mut self, end: Option<ItemId>) {
+        match end {
+            // The id is one of this conversation.
+            Some(end) => drop(self.file.conversation.switch(end)),
+            None => self.file.conversation.clear(),
+        }
+    }
+
+    fn of_message(&self, item: &Item) -> Vec<ListedItem> {
+        let items = stored(item).into_iter().enumerate();
+        items.filter_map(|(index, json)| self.listed(&json, Place::Message(item.id(), index))).collect()
+    }
+
+    fn of_waiting(&self, waiting: &[Waiting], after: Option<ItemId>) -> Vec<ListedItem> {
+        let items = waiting.iter().filter(|one| one.after == after).flat_map(|one| &one.items).enumerate();
+        items.filter_map(|(index, json)| self.listed(json, Place::Waiting(after, index))).collect()
+    }
+
+    fn listed(&self, stored: &RawJson, place: Place) -> Option<ListedItem> {
+        let mut item = Fields::of(stored)?;
+        input::complete(&mut item);
+        let seed = item.text("id").unwrap_or_default();
+        if !is_seed(&seed) {
+            // Of another server: an imported conversation keeps the ids that programs know.
+            return Some(ListedItem { id: seed, json: item.json(), place });
+        }
+        let id = self.id(&item.text("type").unwrap_or_default(), &seed);
+        item.set("id", &*id);
+        Some(ListedItem { id, json: item.json(), place })
+    }
+
+    fn id(&self, kind: &str, seed: &str) -> String {
+        let prefix = kind_of(kind).map_or("item_", |kind| kind.prefix);
+        let (first, second) = (xxh3_128(seed.as_bytes()), xxh3_64(seed.as_bytes()) & 0xff);
+        format!("{prefix}{}{first:032x}{second:02x}", self.tag)
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        let kept = self.file.extra.iter().find(|(key, _)| key == WAITING);
+        kept.and_then(|(_, kept)| kept.parse().ok()).unwrap_or_default()
+    }
+
+    /// Takes the items that wait after a message out of the file.
+    fn take_waiting(&mut self, after: Option<ItemId>) -> Vec<RawJson> {
+        let (taken, left): (Vec<Waiting>, Vec<Waiting>) =
+            self.waiting().into_iter().partition(|one| one.after == after);
+        if !taken.is_empty() {
+            self.set_waiting(&left);
+        }
+        taken.into_iter().flat_map(|one| one.items).collect()
+    }
+
+    fn put_waiting(&mut self, after: Option<ItemId>, items: Vec<RawJson>) {
+        if !items.is_empty() {
+            let mut waiting = self.waiting();
+            waiting.push(Waiting { after, items });
+            self.set_waiting(&waiting);
+        }
+    }
+
+    fn set_waiting(&mut self, waiting: &[Waiting]) {
+        self.file.extra.retain(|(key, _)| key != WAITING);
+        let json = serde_json::to_string(waiting).ok().and_then(|text| RawJson::new(&text).ok());
+        self.file.extra.extend(json.filter(|_| !waiting.is_empty()).map(|json| (WAITING.to_owned(), json)));
+    }
+}
+
+/// Whether an id is a seed, and not the id that an item had elsewhere.
+fn is_seed(id: &str) -> bool {
+    id.starts_with('#') || id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The items of a message, each with its seed. A message that was not made of items, such as one
+/// that a manager recorded, has seeds from its place in the record.
+fn stored(item: &Item) -> Vec<RawJson> {
+    let is_cut = item.message().is_incomplete();
+    let place =
+        item.message().get(PLACE).map_or_else(|| item.id().index().to_string(), |place| place.as_str().to_owned());
+    let written = items::write(item.message()).into_iter().enumerate();
+    let seeded = written.filter_map(|(index, json)| {
+        let mut fields = Fields::of(&json)?;
+        fields.set_missing("id", format!("#{place}.{index}"));
+        if is_cut {
+            fields.set_missing("status", "incomplete");
+        }
+        Some(fields.json())
+    });
+    seeded.collect()
+}
+
+/// A message that is recorded again: the same, and its items keep their seeds.
+fn with_place(item: &Item) -> Message {
+    let message = item.message();
+    let has_id = |json: &RawJson| Fields::of(json).is_some_and(|fields| fields.get("id").is_some());
+    if message.get(PLACE).is_some() || items::write(message).iter().all(has_id) {
+        return message.clone();
+    }
+    let place = Value::from(item.id().index());
+    message.clone().with_field(PLACE, place).unwrap_or_else(|_| message.clone())
+}
+
+/// What the ids of a conversation's items and responses begin with: the last 16 digits of an id of
+/// the API's form; for another id, as many made from it.
+pub fn tag_of(id: &str) -> String {
+    let digits = id.strip_prefix("conv_").filter(|digits| digits.len() >= 16);
+    let is_hex = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match digits.filter(is_hex) {
+        Some(digits) => digits[digits.len() - 16..].to_owned(),
+        None => format!("{:016x}", xxh3_64(id.as_bytes())),
+    }
+}

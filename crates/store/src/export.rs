@@ -1,0 +1,310 @@
+//! A whole store out and in, as JSON Lines: [`Exporter`] writes, [`import()`] reads.
+//!
+//! A file begins with a line that names the format. Each conversation is a line with its tenant and
+//! id, a line for each of its [changes](turnwise::store::Change), and a line that ends it with their
+//! number. The last line has the number of conversations, so that a file that was cut off is noticed.
+//!
+//! ```text
+//! {"turnwise_store":1}
+//! {"conversation":{"id":"ann"}}
+//! {"begun":{…}}
+//! {"item":{…}}
+//! {"end":{"changes":2}}
+//! {"complete":{"conversations":1}}
+//! ```
+//!
+//! Any store can be written and read: both use [`Store`] only. One conversation is in memory at a
+//! time (a few when reading), however many there are. Deleted conversations that can still be
+//! restored are not written; a backup of a database has them. A fork is written whole, without the
+//! knowledge that it shares text with its original.
+//!
+//! # Examples
+//! ```
+//! use std::sync::Arc;
+//! use turnwise::store::{MemoryStore, Store};
+//! use turnwise_store::export::{Existing, Exporter, import};
+//!
+//! # futures_lite::future::block_on(async {
+//! let store = MemoryStore::new();
+//! store.save("ann", &turnwise::Transcript::default(), None).await?;
+//! let mut out = Exporter::new(Vec::new())?;
+//! out.add(None, &store).await?;
+//! let file = out.finish()?;
+//!
+//! let other = MemoryStore::new();
+//! let read = import(&file[..], |_| Ok(Some(Arc::new(other.clone()))), Existing::Refuse).await?;
+//! assert_eq!(read.added, 1);
+//! assert_eq!(other.list(None, 10).await?, ["ann"]);
+//! # Ok::<(), turnwise::Error>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod import;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+
+use serde::{Deserialize, Serialize};
+use turnwise::store::{Change, Store, failed};
+use turnwise::{Error, ErrorKind, Result};
+
+pub use import::{Existing, Imported, import};
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// How many ids are listed at a time.
+const PAGE: usize = 100;
+
+/// A line that is no change.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mark {
+    TurnwiseStore(u32),
+    Conversation(Named),
+    End { changes: usize },
+    Complete { conversations: usize },
+}
+
+/// Which conversation it is. The default tenant has no name and comes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Named {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    id: String,
+}
+
+impl Mark {
+    /// The beginnings of lines that are no changes. A change's are other ones.
+    const BEGINNINGS: [&str; 4] = ["{\"turnwise_store\":", "{\"conversation\":", "{\"end\":", "{\"complete\":"];
+
+    /// `None` if the line is a change.
+    fn of(line: &str) -> Option<serde_json::Result<Self>> {
+        let is_mark = Self::BEGINNINGS.iter().any(|beginning| line.starts_with(beginning));
+        is_mark.then(|| serde_json::from_str(line))
+    }
+}
+
+/// Writes the conversations of a store, or of several tenants, as JSON Lines. The
+/// [module](self) has an example.
+///
+/// It writes on the calling thread. If it is killed, [`resume`](Exporter::resume) goes on after the
+/// last conversation that is whole in the file.
+#[derive(Debug)]
+pub struct Exporter<W: Write> {
+    out: W,
+    /// The last conversation that was written.
+    last: Option<Named>,
+    conversations: usize,
+    is_complete: bool,
+}
+
+impl<W: Write> Exporter<W> {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be written.
+    pub fn new(out: W) -> Result<Self> {
+        let mut exporter = Self { out, last: None, conversations: 0, is_complete: false };
+        exporter.line(&Mark::TurnwiseStore(FORMAT))?;
+        Ok(exporter)
+    }
+
+    /// Writes the conversations of a tenant's store; `None` is the default tenant. Several are to be
+    /// added in the order of their names, the default tenant first, so that a file that was cut off
+    /// can be resumed.
+    ///
+    /// Conversations that are begun or deleted meanwhile may be in the file or not. Each that is in it
+    /// is as it was at one moment.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Io`] if the file cannot be written.
+    pub async fn add(&mut self, tenant: Option<&str>, store: &dyn Store) -> Result<()> {
+        let last = self.last.as_ref().map(|last| (last.tenant.as_deref(), last.id.as_str()));
+        let mut after = match last {
+            _ if self.is_complete => return Ok(()),
+            Some((before, _)) if before > tenant => return Ok(()),
+            Some((same, id)) if same == tenant => Some(id.to_owned()),
+            _ => None,
+        };
+        loop {
+            let ids = store.list(after.as_deref(), PAGE).await?;
+            for id in &ids {
+                match store.load(id).await {
+                    Ok((transcript, _)) => self.conversation(tenant, id, &transcript.changes())?,
+                    // It was deleted after it was listed.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if ids.len() < PAGE {
+                return Ok(());
+            }
+            after = ids.last().cloned();
+        }
+    }
+
+    /// How many conversations are in the file by now.
+    pub fn conversations(&self) -> usize {
+        self.conversations
+    }
+
+    /// Whether the file was complete when it was resumed. Nothing is added to it then.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be written.
+    pub fn finish(mut self) -> Result<W> {
+        if !self.is_complete {
+            self.line(&Mark::Complete { conversations: self.conversations })?;
+        }
+        self.out.flush().map_err(not_written)?;
+        Ok(self.out)
+    }
+
+    fn conversation(&mut self, tenant: Option<&str>, id: &str, changes: &[Change]) -> Result<()> {
+        let named = Named { tenant: tenant.map(str::to_owned), id: id.to_owned() };
+        self.line(&Mark::Conversation(named.clone()))?;
+        for change in changes {
+            self.line(change)?;
+        }
+        self.line(&Mark::End { changes: changes.len() })?;
+        self.last = Some(named);
+        self.conversations += 1;
+        Ok(())
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> Result<()> {
+        serde_json::to_writer(&mut self.out, line).map_err(not_written)?;
+        self.out.write_all(b"\n").map_err(not_written)
+    }
+}
+
+impl Exporter<BufWriter<File>> {
+    /// Goes on with a file that was cut off: what follows the last whole conversation is removed from
+    /// it, and that conversation and those before it are not written again. An empty file is begun.
+    /// The file must be open for reading and writing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignFormat`] if the file is no export; [`ErrorKind::NewerFormat`] if a newer
+    /// version has written it; [`ErrorKind::Io`] if it cannot be read or cut.
+    pub fn resume(mut file: File) -> Result<Self> {
+        file.rewind().map_err(not_read)?;
+        let found = Found::of(&mut BufReader::with_capacity(1 << 20, &mut file))?;
+        file.set_len(found.bytes).map_err(not_written)?;
+        file.seek(SeekFrom::End(0)).map_err(not_written)?;
+        let out = BufWriter::with_capacity(1 << 20, file);
+        if found.bytes == 0 {
+            return Self::new(out);
+        }
+        let Found { last, conversations, is_complete, .. } = found;
+        Ok(Self { out, last, conversations, is_complete })
+    }
+}
+
+/// What a file has.
+#[derive(Default)]
+struct Found {
+    /// Where its last whole conversation ends.
+    bytes: u64,
+    last: Option<Named>,
+    conversations: usize,
+    is_complete: bool,
+}
+
+impl Found {
+    fn of(from: &mut impl BufRead) -> Result<Self> {
+        let (mut found, mut read, mut begun) = (Self::default(), 0, None);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let count = from.read_until(b'\n', &mut line).map_err(not_read)?;
+            read += count as u64;
+            // A line without an end was cut off.
+            let Some(whole) = line.strip_suffix(b"\n") else {
+                // So may the first one have been, but nobody else's file is emptied.
+                let is_begun = found.bytes > 0 || first_line()?.as_bytes().starts_with(&line);
+                return if is_begun { Ok(found) } else { Err(foreign()) };
+            };
+            let Ok(text) = std::str::from_utf8(whole) else { return Err(foreign()) };
+            if found.bytes == 0 {
+                check_format(text)?;
+                found.bytes = read;
+                continue;
+            }
+            match Mark::of(text).transpose().ok().flatten() {
+                Some(Mark::Conversation(named)) => begun = Some(named),
+                Some(Mark::End { .. }) if begun.is_some() => {
+                    found.last = begun.take();
+                    found.bytes = read;
+                    found.conversations += 1;
+                }
+                Some(Mark::Complete { .. }) => {
+                    found.bytes = read;
+                    found.is_complete = true;
+                    return Ok(found);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The first line of each export.
+fn first_line() -> Result<String> {
+    serde_json::to_string(&Mark::TurnwiseStore(FORMAT)).map_err(not_written)
+}
+
+/// Checks the first line.
+fn check_format(line: &str) -> Result<()> {
+    match Mark::of(line) {
+        Some(Ok(Mark::TurnwiseStore(FORMAT))) => Ok(()),
+        Some(Ok(Mark::TurnwiseStore(version))) => {
+            let detail = format!(
+                "the export has version {version} of the format, and this program reads version {FORMAT}; update the program"
+            );
+            Err(Error::new(ErrorKind::NewerFormat, detail))
+        }
+        _ => Err(foreign()),
+    }
+}
+
+fn foreign() -> Error {
+    let detail = "this is no export of a store: its first line is not {\"turnwise_store\":1}; single conversations are \
+                  read by other commands, and `turnwise convert` reads those of other programs";
+    Error::new(ErrorKind::ForeignFormat, detail)
+}
+
+fn not_written(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    failed("writing the export", source)
+}
+
+fn not_read(source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    failed("reading the export", source)
+}
+
+/// The lines of a file, with their numbers.
+struct Lines<R: Read> {
+    from: BufReader<R>,
+    line: String,
+    number: usize,
+}
+
+impl<R: Read> Lines<R> {
+    fn of(from: R) -> Self {
+        Self { from: BufReader::with_capacity(1 << 20, from), line: String::new(), number: 0 }
+    }
+
+    /// The next line; `None` at the end, also of a file that was cut off within a line.
+    fn next(&mut self) -> Result<Option<&str>> {
+        self.line.clear();
+        self.from.read_line(&mut self.line).map_err(not_read)?;
+        self.number += 1;
+        Ok(self.line.strip_suffix('\n'))
+    }
+}

@@ -1,0 +1,104 @@
+//! `Failure`: why something was not done, and whether it helps to try again.
+
+use std::error::Error as _;
+use std::io;
+
+use tokio_postgres::error::SqlState;
+use turnwise::{Error, ErrorKind};
+
+use super::url::causes;
+
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The database failed, and nothing was changed.
+    Undone(tokio_postgres::Error),
+    /// The connection was lost when the database may have committed already.
+    Unknown(tokio_postgres::Error),
+    /// It was refused.
+    Refused(Error),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Undone(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Failure {
+    /// The failure of a statement that commits. Only where the database itself has refused it, it is
+    /// certain that nothing was changed.
+    pub(super) fn of_commit(error: tokio_postgres::Error) -> Self {
+        match error.code().map(|code| &code.code()[..2]) {
+            // Operator intervention, system errors, and what a pooler says of a connection.
+            None | Some("08" | "57" | "58" | "XX") => Self::Unknown(error),
+            Some(_) => Self::Undone(error),
+        }
+    }
+
+    /// Whether it may be gone in a moment: a database that is restarting, a transaction that has met
+    /// another one.
+    pub(super) fn is_passing(&self) -> bool {
+        let Self::Undone(error) = self else { return false };
+        let Some(code) = error.code() else { return error.is_closed() || is_lost(error) };
+        code.code().starts_with("08")
+            || [
+                SqlState::ADMIN_SHUTDOWN,
+                SqlState::CRASH_SHUTDOWN,
+                SqlState::CANNOT_CONNECT_NOW,
+                SqlState::TOO_MANY_CONNECTIONS,
+                SqlState::T_R_SERIALIZATION_FAILURE,
+                SqlState::T_R_DEADLOCK_DETECTED,
+            ]
+            .contains(code)
+    }
+
+    /// The error, with what was to be done.
+    pub(super) fn told(self, doing: &str) -> Error {
+        match self {
+            Self::Refused(error) => error,
+            Self::Undone(error) => {
+                let damaged = [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
+                let is_damaged = error.code().is_some_and(|code| damaged.contains(code));
+                let (kind, advice) = if is_damaged {
+                    (ErrorKind::Damaged, "; restore the database from a copy")
+                } else {
+                    (ErrorKind::Io, "")
+                };
+                Error::new(kind, format!("{doing}: {}{advice}", found(&error)))
+            }
+            Self::Unknown(error) => {
+                let detail = format!(
+                    "{doing}: the connection to the database was lost ({}), so this may be done or not; load the \
+                     conversation to see",
+                    found(&error)
+                );
+                Error::new(ErrorKind::Io, detail)
+            }
+        }
+    }
+}
+
+/// What the database says, without the rows that it may quote.
+fn found(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+        None => causes(error),
+    }
+}
+
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return io.kind() != io::ErrorKind::InvalidData;
+        }
+        next = cause.source();
+    }
+    false
+}

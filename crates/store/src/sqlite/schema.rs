@@ -1,0 +1,313 @@
+//! Opening a database: its settings, and its migrations.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use turnwise::{Error, ErrorKind, Result};
+
+use super::failed;
+
+/// The steps from an empty database to the newest version: that of a database is how many it has
+/// taken.
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001.sql"), include_str!("../../migrations/0002.sql")];
+
+/// Marks a database as one of these: `tnws`.
+const APPLICATION: i64 = 0x746e_7773;
+
+/// Statements that a connection keeps prepared: more than there are.
+const STATEMENTS: usize = 128;
+
+/// How often a connection waits for another process that writes: about ten seconds in all.
+const WAITS: i32 = 2_000;
+
+/// A connection that writes, to a database of the newest version, which is made where there is none.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    create(path).map_err(|e| turnwise::store::failed(&format!("making {}", path.display()), e))?;
+    let db = connect(path)?;
+    migrate(&db, path, MIGRATIONS)?;
+    settings(&db).map_err(failed("setting up the database"))?;
+    Ok(db)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection> {
+    let db = connect(path)?;
+    db.pragma_update(None, "query_only", true).map_err(failed("setting up the database"))?;
+    Ok(db)
+}
+
+/// Refuses a database that another process has migrated since it was opened here.
+pub(super) fn check_version(db: &Connection) -> Result<()> {
+    match version(db)? {
+        found if found == MIGRATIONS.len() => Ok(()),
+        found => Err(newer(found, MIGRATIONS.len())),
+    }
+}
+
+/// Conversations are private: a new file is for its owner only. SQLite gives the files beside it
+/// the same permissions.
+fn create(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let doing = format!("opening {}", path.display());
+    let db = Connection::open_with_flags(path, flags).map_err(failed(&doing))?;
+    db.busy_handler(Some(wait)).map_err(failed(&doing))?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.pragma_update(None, "trusted_schema", false).map_err(failed(&doing))?;
+    Ok(db)
+}
+
+/// Waits for a moment that differs each time, so that of several writers none waits for ever. SQLite
+/// itself waits longer each time, and whoever has waited long comes last.
+fn wait(times: i32) -> bool {
+    thread::sleep(Duration::from_micros(fastrand::u64(1_000..9_000)));
+    times < WAITS
+}
+
+/// As [`wait`], for a quarter of a second.
+fn wait_shortly(times: i32) -> bool {
+    wait(times) && times < WAITS / 40
+}
+
+/// Writes all that was committed into the database itself, and empties the write-ahead file; whether
+/// that could be done, because nobody reads what was there before.
+pub(super) fn empty_log(db: &Connection, waits: bool) -> Result<bool> {
+    let doing = failed("emptying the write-ahead file");
+    db.busy_handler(waits.then_some(wait_shortly)).map_err(&doing)?;
+    let is_busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    db.busy_handler(Some(wait)).map_err(&doing)?;
+    match is_busy {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+        is_busy => is_busy.map(|is_busy| !is_busy).map_err(&doing),
+    }
+}
+
+fn settings(db: &Connection) -> rusqlite::Result<()> {
+    // Answers with the mode that the database has then.
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    // A commit waits until the disk has it.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    // On a Mac only this waits for the disk itself. Other systems have no such setting.
+    db.pragma_update(None, "fullfsync", true)?;
+    db.pragma_update(None, "checkpoint_fullfsync", true)?;
+    // What is deleted is overwritten. Answers with the new value.
+    db.pragma_update_and_check(None, "secure_delete", true, |row| row.get::<_, i64>(0))?;
+    db.pragma_update(None, "temp_store", "MEMORY")
+}
+
+fn version(db: &Connection) -> Result<usize> {
+    let version = db.prepare_cached("PRAGMA user_version").and_then(|mut read| read.query_row([], |row| row.get(0)));
+    let version: i64 = version.map_err(reading)?;
+    usize::try_from(version).map_err(|_| newer(usize::MAX, MIGRATIONS.len()))
+}
+
+fn reading(error: rusqlite::Error) -> Error {
+    failed("reading the version of the database")(error)
+}
+
+fn newer(found: usize, known: usize) -> Error {
+    let detail = format!(
+        "the database has version {found}, and this version of turnwise-store knows up to {known}; update the program, \
+         or open the copy that was kept beside the database when it was migrated"
+    );
+    Error::new(ErrorKind::NewerFormat, detail)
+}
+
+/// Takes each step that the database has not taken yet, in a transaction of its own. Other processes
+/// wait meanwhile, and find that it was taken. Before the first step a copy of the database is kept.
+fn migrate(db: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
+    let mut is_copied = false;
+    while version(db)? < steps.len() {
+        let doing = failed("migrating the database");
+        let alone = rusqlite::Transaction::new_unchecked(db, TransactionBehavior::Immediate).map_err(&doing)?;
+        // Another process may have been faster.
+        let taken = version(db)?;
+        let Some(step) = steps.get(taken) else { break };
+        if taken == 0 {
+            check_empty(db, path)?;
+        } else if !is_copied {
+            keep_copy(path, taken)?;
+            is_copied = true;
+        }
+        alone.execute_batch(step).map_err(&doing)?;
+        alone.pragma_update(None, "application_id", APPLICATION).map_err(&doing)?;
+        alone.pragma_update(None, "user_version", i64::try_from(taken + 1).unwrap_or(i64::MAX)).map_err(&doing)?;
+        alone.commit().map_err(&doing)?;
+    }
+    check_ours(db, path)?;
+    let found = version(db)?;
+    if found > steps.len() { Err(newer(found, steps.len())) } else { Ok(()) }
+}
+
+/// Refuses another program's database before anything is made in it.
+fn check_empty(db: &Connection, path: &Path) -> Result<()> {
+    let tables: i64 = db
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed("reading the database"))?;
+    if tables == 0 { Ok(()) } else { Err(foreign(path)) }
+}
+
+fn check_ours(db: &Connection, path: &Path) -> Result<()> {
+    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(reading)?;
+    if application == APPLICATION { Ok(()) } else { Err(foreign(path)) }
+}
+
+fn foreign(path: &Path) -> Error {
+    let detail = format!(
+        "{} is a database of another program; give the name of a new file, or of one that turnwise-store has made",
+        path.display()
+    );
+    Error::new(ErrorKind::ForeignFormat, detail)
+}
+
+/// Keeps a copy of a database, under a name that says its version. Nobody else writes meanwhile.
+fn keep_copy(path: &Path, version: usize) -> Result<()> {
+    let copy = name_of_copy(path, version);
+    copy_into(path, &copy, &format!("keeping a copy of the database in {}", copy.display()))
+}
+
+/// Writes a copy of a database as it is at one moment to a new file, which only its owner may read, and
+/// waits until the disk has it.
+pub(super) fn copy_into(path: &Path, copy: &Path, doing: &str) -> Result<()> {
+    let io = |e| turnwise::store::failed(doing, e);
+    create(copy).map_err(io)?;
+    // Not one that only reads: to SQLite this is writing.
+    let reader = connect(path)?;
+    let name = copy.to_str().ok_or_else(|| Error::new(ErrorKind::Io, format!("{doing}: its name is not UTF-8")))?;
+    let written = reader.execute("VACUUM INTO ?1", [name]).map_err(failed(doing));
+    if let Err(error) = written {
+        let _ = fs::remove_file(copy);
+        return Err(error);
+    }
+    File::open(copy).and_then(|file| file.sync_all()).map_err(io)
+}
+
+/// The first name that is free.
+fn name_of_copy(path: &Path, version: usize) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".version-{version}"));
+    let mut copy = PathBuf::from(&name);
+    let mut number = 2;
+    while copy.exists() {
+        let mut next = name.clone();
+        next.push(format!(".{number}"));
+        copy = PathBuf::from(next);
+        number += 1;
+    }
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const FIRST: &str = "CREATE TABLE a (x TEXT); INSERT INTO a VALUES ('old')";
+    const SECOND: &str = "ALTER TABLE a ADD COLUMN y TEXT NOT NULL DEFAULT 'new'";
+
+    fn database() -> (TempDir, PathBuf) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("chats.db");
+        create(&path).unwrap();
+        (folder, path)
+    }
+
+    fn names(folder: &TempDir) -> Vec<String> {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_old_database_is_migrated_and_a_copy_of_it_is_kept() {
+        let (folder, path) = database();
+        migrate(&connect(&path).unwrap(), &path, &[FIRST]).unwrap();
+        assert_eq!(names(&folder), ["chats.db"], "there was nothing to copy");
+
+        let db = connect(&path).unwrap();
+        migrate(&db, &path, &[FIRST, SECOND]).unwrap();
+        let row = |db: &Connection| db.query_row("SELECT x || y FROM a", [], |row| row.get::<_, String>(0));
+        assert_eq!(row(&db).unwrap(), "oldnew");
+        assert_eq!(version(&db).unwrap(), 2);
+
+        let copy = folder.path().join("chats.db.version-1");
+        let copy = connect(&copy).unwrap();
+        assert_eq!(version(&copy).unwrap(), 1);
+        check_ours(&copy, &path).unwrap();
+        assert_eq!(copy.query_row("SELECT x FROM a", [], |row| row.get::<_, String>(0)).unwrap(), "old");
+
+        // Opening it again changes nothing, and an older program is told.
+        migrate(&db, &path, &[FIRST, SECOND]).unwrap();
+        assert_eq!(names(&folder), ["chats.db", "chats.db.version-1"]);
+        let refused = migrate(&db, &path, &[FIRST]).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NewerFormat);
+        assert!(refused.detail().contains("version 2"), "{refused}");
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing() {
+        let (_folder, path) = database();
+        let db = connect(&path).unwrap();
+        migrate(&db, &path, &[FIRST]).unwrap();
+        let broken = "DROP TABLE a; nonsense";
+        migrate(&db, &path, &[FIRST, broken]).unwrap_err();
+        assert_eq!(version(&db).unwrap(), 1);
+        assert_eq!(db.query_row("SELECT x FROM a", [], |row| row.get::<_, String>(0)).unwrap(), "old");
+    }
+
+    #[test]
+    fn of_processes_that_open_a_database_at_once_one_migrates_it() {
+        let (folder, path) = database();
+        migrate(&connect(&path).unwrap(), &path, &[FIRST]).unwrap();
+        thread::scope(|scope| {
+            let opens = || migrate(&connect(&path).unwrap(), &path, &[FIRST, SECOND]);
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(opens)).collect();
+            for one in opened {
+                one.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(names(&folder), ["chats.db", "chats.db.version-1"]);
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused_and_left_alone() {
+        let (_folder, path) = database();
+        let db = connect(&path).unwrap();
+        db.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        let refused = open(&path).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ForeignFormat);
+        let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!(tables, 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_database_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let (folder, path) = database();
+        let db = open(&path).unwrap();
+        db.execute_batch("UPDATE upkeep SET cleared = 0").unwrap();
+        assert!(names(&folder).len() > 1);
+        for name in names(&folder) {
+            let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+}

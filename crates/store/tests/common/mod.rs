@@ -1,0 +1,75 @@
+//! Databases for tests: an SQLite file, and a PostgreSQL server that `TURNWISE_TEST_POSTGRES` names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use turnwise::Result;
+use turnwise::store::{Revision, Store};
+
+/// What the stores over databases have beside the trait.
+pub(crate) trait Database: Store {
+    fn of(&self, tenant: &str) -> Result<Arc<dyn Database>>;
+    fn kept_for(&self, retention: Duration) -> Arc<dyn Database>;
+    fn restore(&self, id: &str) -> Result<Revision>;
+    fn deleted(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
+    fn purge(&self, id: &str) -> Result<()>;
+    fn purge_expired(&self) -> Result<usize>;
+}
+
+macro_rules! database {
+    ($store:ty) => {
+        impl Database for $store {
+            fn of(&self, tenant: &str) -> Result<Arc<dyn Database>> {
+                Ok(Arc::new(self.tenant(tenant)?))
+            }
+
+            fn kept_for(&self, retention: Duration) -> Arc<dyn Database> {
+                Arc::new(self.clone().with_retention(retention))
+            }
+
+            fn restore(&self, id: &str) -> Result<Revision> {
+                block_on(self.restore(id))
+            }
+
+            fn deleted(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+                let deleted = block_on(self.deleted(after, limit))?;
+                Ok(deleted.into_iter().map(|one| one.id).collect())
+            }
+
+            fn purge(&self, id: &str) -> Result<()> {
+                block_on(self.purge(id))
+            }
+
+            fn purge_expired(&self) -> Result<usize> {
+                block_on(self.purge_expired())
+            }
+        }
+    };
+}
+
+#[cfg(feature = "sqlite")]
+database!(turnwise_store::SqliteStore);
+#[cfg(feature = "postgres")]
+database!(turnwise_store::PostgresStore);
+
+/// Opens one database again and again.
+pub(crate) type Open<'a> = &'a dyn Fn() -> Arc<dyn Database>;
+
+/// Runs a test over a new database of each engine.
+pub(crate) fn on_each(test: impl Fn(Open<'_>)) {
+    #[cfg(feature = "sqlite")]
+    {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("chats.db");
+        test(&|| Arc::new(turnwise_store::SqliteStore::open(&file).unwrap()));
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(url) = postgres::new_database() {
+        test(&|| Arc::new(turnwise_store::PostgresStore::open(&url).unwrap()));
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[path = "postgres.rs"]
+mod postgres;
