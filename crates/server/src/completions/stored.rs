@@ -1,0 +1,295 @@
+//! Stored completions (`store: true`): listed, retrieved, changed and deleted by their ids.
+//!
+//! A completion is stored as a conversation of its request's messages and its reply, under an id
+//! that begins with its time, so that the order of the ids is that in which they were made.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, Path, RawQuery};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use turnwise::conversation::Timestamp;
+use turnwise::message::{Content, RawJson};
+use turnwise::store::Revision;
+use turnwise::transcript::formats::Object;
+use turnwise::{Conversation, ErrorKind, Message, Transcript};
+use turnwise_conversations::{ApiError, List, Order};
+
+use crate::answer::json;
+use crate::body::Body;
+use crate::query;
+use crate::responses::{Responses, replaced, service};
+use crate::routes::{Answer, Api, Sent};
+
+const PREFIX: &str = "chatcmpl-";
+/// The member of a file with what is kept of the completion.
+const MEMBER: &str = "turnwise_completion";
+const PAGE: usize = 100;
+
+/// What is kept of a completion beside its messages.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// The object that was answered, with its metadata.
+    completion: RawJson,
+    /// How many messages are those of the request.
+    asked: usize,
+}
+
+/// What of a request is stored with its completion.
+#[derive(Clone)]
+pub(super) struct Request {
+    messages: Vec<RawJson>,
+    metadata: RawJson,
+}
+
+impl Request {
+    /// What is to be stored of a request; `None` if it does not ask for that.
+    pub(super) fn read(body: &Body) -> Result<Option<Self>, ApiError> {
+        if !body.is_true("store")? {
+            return Ok(None);
+        }
+        let metadata = body.get("metadata").unwrap_or_else(|| RawJson::object([]));
+        turnwise_conversations::check_metadata(&metadata)?;
+        let messages = super::forward::messages(body)?;
+        // What cannot be stored is refused before the model is asked.
+        for (place, message) in messages.iter().enumerate() {
+            Message::from_json(message.as_str()).map_err(|error| {
+                let mut refused =
+                    ApiError::invalid_request(format!("Invalid 'messages[{place}]': {}.", error.detail()));
+                refused.param = Some(format!("messages[{place}]"));
+                refused
+            })?;
+        }
+        Ok(Some(Self { messages, metadata }))
+    }
+}
+
+/// A new id.
+pub(super) fn new_id() -> String {
+    format!("{PREFIX}{:012x}{:032x}", Timestamp::now().as_millis(), fastrand::u128(..))
+}
+
+/// Stores a completion, which has its id.
+pub(super) async fn save(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
+    let object: Object<'_> = completion.parse().map_err(|_| not_understood())?;
+    let id = object.text("id").ok_or_else(not_understood)?.into_owned();
+    let mut file = Transcript::new(Conversation::new());
+    file.conversation.begin_again(&id);
+    let choice = object.objects("choices").next();
+    let reply = choice.as_ref().and_then(|choice| choice.get("message")).map(RawJson::from);
+    for message in request.messages.iter().chain(&reply) {
+        let read = Message::from_json(message.as_str());
+        file.conversation.push(read.map_err(|error| ApiError::invalid_request(error.to_string()))?);
+    }
+    let completion = with_metadata(completion, &request.metadata);
+    put(&mut file, &Kept { completion, asked: request.messages.len() });
+    service.save(&id, &file).await
+}
+
+fn not_understood() -> ApiError {
+    let mut error = ApiError::invalid_request("The server behind answered with no completion to store.".to_owned());
+    (error.status, error.kind) = (502, "server_error");
+    error
+}
+
+fn with_metadata(completion: &RawJson, metadata: &RawJson) -> RawJson {
+    let object: Option<Object<'_>> = completion.parse().ok();
+    let members = object.iter().flat_map(Object::iter).filter(|(key, _)| *key != "metadata");
+    let members = members.map(|(key, value)| (key, RawJson::from(value)));
+    RawJson::object(members.chain([("metadata", metadata.clone())]))
+}
+
+fn put(file: &mut Transcript, kept: &Kept) {
+    file.extra.retain(|(key, _)| key != MEMBER);
+    let value = serde_json::to_value(kept).map(RawJson::from);
+    file.extra.extend(value.ok().map(|value| (MEMBER.to_owned(), value)));
+}
+
+async fn load(service: &Responses, id: &str) -> Result<(Transcript, Revision, Kept), ApiError> {
+    let unknown = || {
+        let mut error = ApiError::invalid_request(format!("Chat completion with id '{id}' not found."));
+        error.status = 404;
+        error
+    };
+    match service.store().load(id).await {
+        Ok((file, revision)) => {
+            let kept = file.extra.iter().find(|(key, _)| key == MEMBER).and_then(|(_, kept)| kept.parse().ok());
+            kept.map(|kept| (file, revision, kept)).ok_or_else(unknown)
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Err(unknown()),
+        Err(error) => Err(ApiError::of_store(&error, id)),
+    }
+}
+
+/// The routes beside that which makes completions.
+pub(super) fn routes() -> Router {
+    Router::new()
+        .route("/v1/chat/completions/{id}", get(retrieve).post(update).delete(delete))
+        .route("/v1/chat/completions/{id}/messages", get(messages))
+}
+
+async fn retrieve(Extension(app): Api, Path(id): Path<String>) -> Answer {
+    Ok(json(&load(&*service(app)?, &id).await?.2.completion))
+}
+
+async fn update(Extension(app): Api, Path(id): Path<String>, body: Sent) -> Answer {
+    let service = service(app)?;
+    let metadata = Body::read(body, &["metadata"])?.need("metadata")?;
+    turnwise_conversations::check_metadata(&metadata)?;
+    let (mut file, revision, mut kept) = load(&service, &id).await?;
+    let before = file.clone();
+    kept.completion = with_metadata(&kept.completion, &metadata);
+    put(&mut file, &kept);
+    service.append(&id, &file.changes_since(&before), &revision).await?;
+    Ok(json(&kept.completion))
+}
+
+async fn delete(Extension(app): Api, Path(id): Path<String>) -> Answer {
+    let service = service(app)?;
+    load(&service, &id).await?;
+    service.store().delete(&id).await.map_err(|error| ApiError::of_store(&error, &id))?;
+    let deleted = [("object", "chat.completion.deleted".into()), ("id", id.into()), ("deleted", true.into())];
+    Ok(json(&RawJson::object(deleted)))
+}
+
+/// The messages of the request, each with an id.
+async fn messages(Extension(app): Api, Path(id): Path<String>, RawQuery(query): RawQuery) -> Answer {
+    let list = in_order(query.as_deref())?;
+    let limit = limit(&list)?;
+    let (file, _, kept) = load(&*service(app)?, &id).await?;
+    let asked = file.conversation.path().messages().take(kept.asked).enumerate();
+    let mut all: Vec<(String, RawJson)> = asked
+        .map(|(place, message)| {
+            let of_message = format!("{id}-{place}");
+            (of_message.clone(), told(message, &of_message))
+        })
+        .collect();
+    if list.order == Order::Desc {
+        all.reverse();
+    }
+    if let Some(after) = &list.after {
+        let place = all.iter().position(|(id, _)| id == after);
+        let place = place.ok_or_else(|| {
+            let mut error = ApiError::invalid_request(format!("Message with id '{after}' not found."));
+            (error.status, error.param) = (404, Some("after".to_owned()));
+            error
+        })?;
+        all.drain(..=place);
+    }
+    Ok(json(&page(all, limit)))
+}
+
+/// A message as the list has it: its text, and its parts if it has any.
+fn told(message: &Message, id: &str) -> RawJson {
+    let null = || RawJson::from(serde_json::Value::Null);
+    let mut value = serde_json::to_value(message).unwrap_or_default();
+    let parts = message.content().is_some_and(|content| !Content::parts(content).is_empty());
+    let parts = if parts { value["content"].take().into() } else { null() };
+    let content = message.content().map_or_else(null, |content| content.text().as_ref().into());
+    let of_message = RawJson::from(value);
+    let object: Option<Object<'_>> = of_message.parse().ok();
+    let rest = object.iter().flat_map(Object::iter).filter(|(key, _)| !["content", "refusal", "id"].contains(key));
+    let own = [
+        ("id", RawJson::from(id)),
+        ("content", content),
+        ("refusal", message.refusal().map_or_else(null, RawJson::from)),
+        ("content_parts", parts),
+    ];
+    RawJson::object(own.into_iter().chain(rest.map(|(key, value)| (key, RawJson::from(value)))))
+}
+
+/// A query of completions, of which the oldest come first if it does not say.
+fn in_order(query: Option<&str>) -> Result<List, ApiError> {
+    let mut list = query::read(query)?;
+    if !query::has(query, "order") {
+        list.order = Order::Asc;
+    }
+    Ok(list)
+}
+
+fn limit(list: &List) -> Result<usize, ApiError> {
+    // It is checked as that of items is.
+    List { after: None, ..list.clone() }.page(std::iter::empty())?;
+    Ok(usize::try_from(list.limit).unwrap_or_default())
+}
+
+fn page(mut found: Vec<(String, RawJson)>, limit: usize) -> RawJson {
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let id = |one: Option<&(String, RawJson)>| one.map(|(id, _)| id.clone()).unwrap_or_default();
+    let (first, last) = (id(found.first()), id(found.last()));
+    RawJson::object([
+        ("object", "list".into()),
+        ("data", found.into_iter().map(|(_, one)| one).collect::<Vec<_>>().into()),
+        ("first_id", first.into()),
+        ("last_id", last.into()),
+        ("has_more", has_more.into()),
+    ])
+}
+
+/// The stored completions, also by model and metadata.
+pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answer {
+    let service = service(app)?;
+    let list = in_order(query.as_deref())?;
+    let limit = limit(&list)?;
+    let wanted = query::Filter::read(query.as_deref());
+    let mut found = Vec::new();
+    let mut ids = Ids::new(&service, &list).await?;
+    while found.len() <= limit
+        && let Some(id) = ids.next().await?
+    {
+        // One that is deleted meanwhile is not there any more.
+        let Ok((_, _, kept)) = load(&service, &id).await else { continue };
+        if wanted.is_met(&kept.completion) {
+            found.push((id, kept.completion));
+        }
+    }
+    Ok(json(&page(found, limit)))
+}
+
+/// The ids of completions, in pages.
+struct Ids {
+    service: Arc<Responses>,
+    /// The next ones, the last of them first.
+    waiting: Vec<String>,
+    after: String,
+    is_over: bool,
+}
+
+impl Ids {
+    async fn new(service: &Arc<Responses>, list: &List) -> Result<Self, ApiError> {
+        let mut ids =
+            Self { service: Arc::clone(service), waiting: Vec::new(), after: PREFIX.to_owned(), is_over: false };
+        match list.order {
+            Order::Asc => ids.after = list.after.clone().unwrap_or_else(|| PREFIX.to_owned()),
+            Order::Desc => {
+                let mut all = Vec::new();
+                while let Some(id) = ids.next().await? {
+                    all.push(id);
+                }
+                all.retain(|id| list.after.as_ref().is_none_or(|after| id < after));
+                ids.waiting = all;
+            }
+        }
+        Ok(ids)
+    }
+
+    async fn next(&mut self) -> Result<Option<String>, ApiError> {
+        if self.waiting.is_empty() && !self.is_over {
+            let listed = self.service.store().list(Some(&self.after), PAGE).await;
+            let mut page = listed.map_err(|error| ApiError::of_store(&error, ""))?;
+            self.is_over = page.len() < PAGE || page.iter().any(|id| !id.starts_with(PREFIX));
+            page.retain(|id| id.starts_with(PREFIX));
+            self.after = page.last().cloned().unwrap_or_default();
+            page.reverse();
+            self.waiting = page;
+        }
+        Ok(self.waiting.pop())
+    }
+}
+
+/// The completion of an answer, with an id of ours.
+pub(super) fn renamed(completion: &RawJson, id: &str) -> RawJson {
+    replaced(completion, &[("id", id.into())])
+}

@@ -1,0 +1,183 @@
+//! `Once`: a request that its client may send again, and that is recorded once.
+//!
+//! A client that sends `Idempotency-Key` gets the recorded turn when it sends the same request
+//! again. What is needed for that is written with the turn: the newest of them stay in the
+//! conversation, without the texts of its items, and a stored response has an id that is made from
+//! the key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::sync::OwnedMutexGuard;
+use turnwise::Transcript;
+use turnwise::message::RawJson;
+use turnwise_conversations::{AddedOnce, ApiError};
+
+use crate::keys::hex;
+
+const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const LONGEST: usize = 255;
+/// The member of a file with the requests that were recorded last.
+const MEMBER: &str = "turnwise_requests";
+/// How many of them stay.
+const MOST: usize = 8;
+
+/// A request that is recorded once.
+#[derive(Clone, Debug)]
+pub(crate) struct Once {
+    /// A hash of the key and the route.
+    key: String,
+    /// A hash of the body.
+    pub(crate) body: String,
+}
+
+/// A turn that was recorded.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Done {
+    key: String,
+    body: String,
+    /// The answer without its items.
+    pub(crate) answer: RawJson,
+    /// What of the conversation the items are.
+    pub(crate) items: RawJson,
+}
+
+impl Once {
+    /// The key of a request; `None` if it has none.
+    pub(crate) fn of(headers: &HeaderMap, route: &str, body: &Bytes) -> Result<Option<Self>, ApiError> {
+        let Some(key) = headers.get(HEADER) else { return Ok(None) };
+        if !(1..=LONGEST).contains(&key.len()) {
+            let message = format!("'Idempotency-Key' has 1 to {LONGEST} characters, not {}.", key.len());
+            return Err(ApiError::invalid_request(message));
+        }
+        let hash = |parts: [&[u8]; 2]| {
+            let mut hash = Sha256::new();
+            for part in parts {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+            hex(&hash.finalize())
+        };
+        Ok(Some(Self { key: hash([route.as_bytes(), key.as_bytes()]), body: hash([b"", body])[..32].to_owned() }))
+    }
+
+    /// Digits that only requests with the same key have.
+    pub(crate) fn digits(&self) -> &str {
+        &self.key
+    }
+
+    /// Refuses another request with the same key.
+    pub(crate) fn check(&self, body: &str) -> Result<(), ApiError> {
+        if self.body == body {
+            return Ok(());
+        }
+        let message = "The 'Idempotency-Key' of this request was used for another request. Send a new key with it.";
+        let mut error = ApiError::invalid_request(message.to_owned());
+        (error.kind, error.code) = ("idempotency_error", Some("idempotency_key_in_use"));
+        Err(error)
+    }
+
+    /// The turn of this request, if it is one of the last of the conversation.
+    pub(crate) fn find(&self, file: &Transcript) -> Result<Option<Done>, ApiError> {
+        let found = all(file).into_iter().find(|done| done.key == self.key);
+        found.map(|done| self.check(&done.body).map(|()| done)).transpose()
+    }
+
+    /// Writes a turn into the conversation that it is recorded in.
+    pub(crate) fn put(&self, file: &mut Transcript, answer: RawJson, items: RawJson) {
+        let mut done = all(file);
+        done.drain(..(done.len() + 1).saturating_sub(MOST));
+        done.push(Done { key: self.key.clone(), body: self.body.clone(), answer, items });
+        remove(file);
+        let json = serde_json::to_value(done).map(RawJson::from);
+        file.extra.extend(json.ok().map(|json| (MEMBER.to_owned(), json)));
+    }
+}
+
+impl AddedOnce for Once {
+    fn find(&self, file: &Transcript) -> Result<Option<Vec<String>>, ApiError> {
+        Ok(Self::find(self, file)?.map(|done| done.items.parse().unwrap_or_default()))
+    }
+
+    fn put(&self, file: &mut Transcript, ids: Vec<String>) {
+        let ids: Vec<RawJson> = ids.into_iter().map(RawJson::from).collect();
+        Self::put(self, file, serde_json::Value::Null.into(), ids.into());
+    }
+}
+
+fn all(file: &Transcript) -> Vec<Done> {
+    let kept = file.extra.iter().find(|(key, _)| key == MEMBER);
+    kept.and_then(|(_, kept)| kept.parse().ok()).unwrap_or_default()
+}
+
+/// Forgets the requests of a conversation.
+pub(crate) fn remove(file: &mut Transcript) {
+    file.extra.retain(|(key, _)| key != MEMBER);
+}
+
+/// An answer that was recorded before.
+pub(crate) fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// The requests with a key that run in this process: a second one waits for the first, and is
+/// answered with its turn.
+#[derive(Clone, Default)]
+pub(crate) struct Running(Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>);
+
+/// While it exists, another request with the same key waits.
+pub(crate) type Held = OwnedMutexGuard<()>;
+
+impl Running {
+    pub(crate) async fn hold(&self, once: &Once) -> Held {
+        let lock = {
+            let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            running.retain(|_, lock| lock.strong_count() > 0);
+            let known = running.get(&once.key).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let new = Arc::default();
+                running.insert(once.key.clone(), Arc::downgrade(&new));
+                new
+            })
+        };
+        lock.lock_owned().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn once(key: &str, body: &'static str) -> Once {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, HeaderValue::from_str(key).unwrap());
+        Once::of(&headers, "responses", &Bytes::from_static(body.as_bytes())).unwrap().unwrap()
+    }
+
+    #[test]
+    fn the_last_requests_of_a_conversation_are_known_by_key_and_body() {
+        let mut file = Transcript::default();
+        for number in 0..10 {
+            once(&format!("key {number}"), "body").put(&mut file, number.into(), 0.into());
+        }
+        assert!(once("key 1", "body").find(&file).unwrap().is_none());
+        assert_eq!(once("key 9", "body").find(&file).unwrap().unwrap().answer.as_str(), "9");
+        assert_eq!(once("key 9", "other").find(&file).map(drop).unwrap_err().code, Some("idempotency_key_in_use"));
+    }
+
+    #[test]
+    fn a_key_that_is_empty_or_long_is_refused() {
+        for key in [String::new(), "x".repeat(256)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, HeaderValue::from_str(&key).unwrap());
+            assert_eq!(Once::of(&headers, "responses", &Bytes::new()).unwrap_err().status, 400);
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The events of a streamed response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::Event;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::timeout;
+use turnwise::backend::{ChatEvent, ToolCallDelta};
+use turnwise::manager::ReplyStream;
+use turnwise::message::RawJson;
+use turnwise::transcript::formats::Object;
+use turnwise_conversations::ApiError;
+
+use super::Responses;
+use super::exchange::{Run, is_end, refusal};
+use super::request::Request;
+use crate::completions::summary;
+use crate::once::Held;
+use crate::request_id;
+use crate::serve::Ending;
+
+/// How many events wait for a slow client.
+pub(crate) const WAITING: usize = 64;
+
+/// Events while they arrive.
+pub(crate) type Events = tokio::sync::mpsc::Receiver<Piece>;
+
+/// An event of a stream.
+pub(crate) struct Piece {
+    /// Its name; empty if it has none.
+    pub(crate) name: String,
+    pub(crate) data: String,
+}
+
+impl Piece {
+    pub(super) fn into_sse(self) -> Event {
+        let event = Event::default();
+        let event = if self.name.is_empty() { event } else { event.event(self.name) };
+        event.data(self.data)
+    }
+}
+
+impl Responses {
+    /// Begins a streamed response. What is refused before the model answers is an error; what fails
+    /// later ends the stream with `response.failed`. A client that goes away ends the response, and
+    /// nothing is recorded.
+    pub(super) async fn stream(
+        self: &Arc<Self>,
+        request: Request,
+        held: Option<Held>,
+    ) -> Result<(Events, String), ApiError> {
+        if request.is_compaction {
+            return Ok((self.stream_compaction(request).await?, "none".to_owned()));
+        }
+        let mut run = self.begin_once(request, held).await?;
+        run.compact_if_full().await?;
+        let reply = run.stream().await?;
+        let plan = reply.plan().map_or_else(|| "none".to_owned(), summary);
+        let (mut out, events) = Out::new(self.rules.read_time);
+        let ending = self.ending.clone();
+        request_id::spawn(async move { out.follow(&mut run, reply, &ending).await });
+        Ok((events, plan))
+    }
+
+    /// Begins a streamed response whose only output is a compaction item.
+    async fn stream_compaction(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
+        let run = self.begin(request).await?;
+        let (mut out, events) = Out::new(self.rules.read_time);
+        request_id::spawn(async move { out.compact(&run).await });
+        Ok(events)
+    }
+}
+
+/// What is sent.
+pub(super) struct Out {
+    sender: Sender<Piece>,
+    /// How long an event waits for a client that does not read.
+    read_time: Duration,
+    number: u64,
+    open: Option<Open>,
+    /// The place of the next item in the output.
+    next: usize,
+    /// How many items come before those of the reply.
+    first: usize,
+    /// Reasoning that is not shown yet.
+    reasoning: String,
+}
+
+/// The item whose parts are arriving.
+struct Open {
+    id: String,
+    kind: Kind,
+    /// Its text, its refusal or its arguments.
+    text: String,
+    place: usize,
+    /// Of a call.
+    name: String,
+    call_id: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Refusal,
+    /// With its index among the calls.
+    Call(usize),
+}
+
+impl Out {
+    pub(super) fn new(read_time: Duration) -> (Self, Events) {
+        let (sender, events) = channel(WAITING);
+        let out = Self { sender, read_time, number: 0, open: None, next: 0, first: 0, reasoning: String::new() };
+        (out, events)
+    }
+
+    /// Shows a reply while it arrives, and records it. `None` if the client is gone.
+    async fn follow(&mut self, run: &mut Run, mut reply: ReplyStream, ending: &Ending) -> Option<()> {
+        self.begin(run).await?;
+        for item in run.made.clone() {
+            self.whole(item).await?;
+        }
+        loop {
+            let event = tokio::select! {
+                event = reply.next() => event,
+                // The conversation is let go as soon as nobody listens.
+                () = self.sender.closed() => return None,
+                () = ending.begun() => {
+                    let error = ApiError::invalid_request("The server is shutting down. Please retry.".to_owned());
+                    return self.fail(run, &error).await;
+                }
+            };
+            match event {
+                None => break,
+                Some(Ok(event)) if is_end(&event) => break,
+                Some(Ok(event)) => self.show(run, event).await?,
+                Some(Err(error)) => return self.fail(run, &refusal(&error)).await,
+            }
+        }
+        self.reasoned(run).await?;
+        let ended = match reply.finish().await {
+            Ok(reply) => run.record(reply).await,
+            Err(error) => Err(refusal(&error)),
+        };
+        match ended {
+            Ok(response) => self.end(&response).await,
+            Err(error) => self.fail(run, &error).await,
+        }
+    }
+
+    async fn compact(&mut self, run: &Run) -> Option<()> {
+        self.begin(run).await?;
+        let made = tokio::select! {
+            made = run.compact() => made,
+            () = self.sender.closed() => return None,
+        };
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => return self.fail(run, &error).await,
+        };
+        for item in made.output.clone() {
+            self.whole(item).await?;
+        }
+        let response = run.answer.compacted(&made.output, made.usage);
+        self.send("response.completed", vec![("response", response)]).await
+    }
+
+    async fn send(&mut self, kind: &str, members: Vec<(&str, RawJson)>) -> Option<()> {
+        let own = [("type", RawJson::from(kind)), ("sequence_number", self.number.into())];
+        let data = RawJson::object(own.into_iter().chain(members));
+        self.number += 1;
+        let event = Piece { name: kind.to_owned(), data: data.as_str().to_owned() };
+        timeout(self.read_time, self.sender.send(event)).await.ok()?.ok()
+    }
+
+    async fn begin(&mut self, run: &Run) -> Option<()> {
+        self.created(&run.answer.in_progress()).await
+    }
+
+    pub(super) async fn created(&mut self, response: &RawJson) -> Option<()> {
+        self.send("response.created", vec![("response", response.clone())]).await?;
+        self.send("response.in_progress", vec![("response", response.clone())]).await
+    }
+
+    /// An item that comes before the reply and is there at once.
+    pub(super) async fn whole(&mut self, item: RawJson) -> Option<()> {
+        self.added(&item).await?;
+        self.done(item).await?;
+        self.first = self.next;
+        Some(())
+    }
+
+    /// The next item of the output begins.
+    pub(super) async fn added(&mut self, item: &RawJson) -> Option<()> {
+        self.event_of_item("response.output_item.added", [("item", item.clone())]).await
+    }
+
+    /// The item that has begun is there.
+    pub(super) async fn done(&mut self, item: RawJson) -> Option<()> {
+        self.event_of_item("response.output_item.done", [("item", item)]).await?;
+        self.next += 1;
+        Some(())
+    }
+
+    /// An event of the next item of the output.
+    pub(super) async fn event_of_item<'a>(
+        &mut self,
+        name: &str,
+        members: impl IntoIterator<Item = (&'a str, RawJson)>,
+    ) -> Option<()> {
+        let place = [("output_index", self.next.into())];
+        self.send(name, place.into_iter().chain(members).collect()).await
+    }
+
+    /// The reasoning before the reply is all there.
+    async fn reasoned(&mut self, run: &mut Run) -> Option<()> {
+        let text = std::mem::take(&mut self.reasoning);
+        if text.is_empty() || self.next > self.first {
+            return Some(());
+        }
+        match run.add_reasoning(&text) {
+            Ok(Some(item)) => self.whole(item).await,
+            _ => Some(()),
+        }
+    }
+
+    async fn show(&mut self, run: &mut Run, event: ChatEvent) -> Option<()> {
+        if let ChatEvent::Text(_) | ChatEvent::Refusal(_) | ChatEvent::ToolCall(_) = &event {
+            self.reasoned(run).await?;
+        }
+        match event {
+            ChatEvent::Text(text) => self.say(run, Kind::Text, text).await,
+            ChatEvent::Refusal(text) => self.say(run, Kind::Refusal, text).await,
+            ChatEvent::ToolCall(delta) => self.call(run, delta).await,
+            // It is shown only as a sealed item, when it is all there.
+            ChatEvent::Reasoning(text) => {
+                self.reasoning.push_str(&text);
+                Some(())
+            }
+            _ => Some(()),
+        }
+    }
+
+    /// More of a message.
+    async fn say(&mut self, run: &mut Run, kind: Kind, text: String) -> Option<()> {
+        if self.open.as_ref().is_none_or(|open| open.kind != kind) {
+            let id = run.item_id("message", 0);
+            let place = self.add(id.clone(), kind, String::new(), String::new()).await?;
+            self.send("response.content_part.added", of_part(&id, place, vec![("part", part(kind, ""))])).await?;
+        }
+        let (name, logprobs) = match kind {
+            Kind::Refusal => ("response.refusal.delta", None),
+            _ => ("response.output_text.delta", Some(("logprobs", Vec::<RawJson>::new().into()))),
+        };
+        let open = self.open.as_mut()?;
+        open.text.push_str(&text);
+        let mut members = of_part(&open.id, open.place, vec![("delta", text.into())]);
+        members.extend(logprobs);
+        self.send(name, members).await
+    }
+
+    /// More of a call.
+    async fn call(&mut self, run: &mut Run, delta: ToolCallDelta) -> Option<()> {
+        let kind = Kind::Call(delta.index);
+        if self.open.as_ref().is_none_or(|open| open.kind != kind) {
+            let id = run.item_id("function_call", self.next - self.first);
+            self.add(id, kind, delta.name.unwrap_or_default(), delta.id.unwrap_or_default()).await?;
+        }
+        let open = self.open.as_mut()?;
+        open.text.push_str(&delta.arguments);
+        if delta.arguments.is_empty() {
+            return Some(());
+        }
+        let members = of_item(&open.id, open.place, vec![("delta", delta.arguments.into())]);
+        self.send("response.function_call_arguments.delta", members).await
+    }
+
+    /// Closes the item before, and opens one.
+    async fn add(&mut self, id: String, kind: Kind, name: String, call_id: String) -> Option<usize> {
+        self.close().await?;
+        let place = self.next;
+        self.next += 1;
+        let open = Open { id, kind, text: String::new(), place, name, call_id };
+        let item = open.item("in_progress");
+        self.send("response.output_item.added", vec![("output_index", place.into()), ("item", item)]).await?;
+        self.open = Some(open);
+        Some(place)
+    }
+
+    /// The parts of the open item are all there.
+    async fn close(&mut self) -> Option<()> {
+        let Some(open) = self.open.take() else { return Some(()) };
+        let text = RawJson::from(&*open.text);
+        let (id, place) = (&*open.id, open.place);
+        match open.kind {
+            Kind::Call(_) => {
+                let members = of_item(id, place, vec![("name", RawJson::from(&*open.name)), ("arguments", text)]);
+                self.send("response.function_call_arguments.done", members).await?;
+            }
+            Kind::Refusal => {
+                self.send("response.refusal.done", of_part(id, place, vec![("refusal", text)])).await?;
+            }
+            Kind::Text => {
+                let logprobs = ("logprobs", Vec::<RawJson>::new().into());
+                self.send("response.output_text.done", of_part(id, place, vec![("text", text), logprobs])).await?;
+            }
+        }
+        if !matches!(open.kind, Kind::Call(_)) {
+            let part = part(open.kind, &open.text);
+            self.send("response.content_part.done", of_part(id, place, vec![("part", part)])).await?;
+        }
+        let item = open.item("completed");
+        self.send("response.output_item.done", vec![("output_index", place.into()), ("item", item)]).await
+    }
+
+    /// The response is recorded.
+    pub(super) async fn end(&mut self, response: &RawJson) -> Option<()> {
+        self.close().await?;
+        let object: Object<'_> = response.parse().ok()?;
+        let is_cut = object.is_one_of("status", &["incomplete"]);
+        let name = if is_cut { "response.incomplete" } else { "response.completed" };
+        self.send(name, vec![("response", response.clone())]).await
+    }
+
+    async fn fail(&mut self, run: &Run, error: &ApiError) -> Option<()> {
+        let error = request_id::shown(error.clone());
+        self.send("response.failed", vec![("response", run.answer.failed(&error.message))]).await
+    }
+}
+
+impl Open {
+    fn item(&self, status: &str) -> RawJson {
+        if let Kind::Call(_) = self.kind {
+            return RawJson::object([
+                ("type", "function_call".into()),
+                ("id", self.id.as_str().into()),
+                ("call_id", self.call_id.as_str().into()),
+                ("name", self.name.as_str().into()),
+                ("arguments", self.text.as_str().into()),
+                ("status", status.into()),
+            ]);
+        }
+        let is_done = status == "completed";
+        let content: Vec<RawJson> = is_done.then(|| part(self.kind, &self.text)).into_iter().collect();
+        RawJson::object([
+            ("type", "message".into()),
+            ("id", self.id.as_str().into()),
+            ("status", status.into()),
+            ("role", "assistant".into()),
+            ("content", content.into()),
+        ])
+    }
+}
+
+fn of_item<'a>(id: &str, place: usize, members: Vec<(&'a str, RawJson)>) -> Vec<(&'a str, RawJson)> {
+    let own = [("item_id", id.into()), ("output_index", place.into())];
+    own.into_iter().chain(members).collect()
+}
+
+fn of_part<'a>(id: &str, place: usize, members: Vec<(&'a str, RawJson)>) -> Vec<(&'a str, RawJson)> {
+    of_item(id, place, std::iter::once(("content_index", 0.into())).chain(members).collect())
+}
+
+fn part(kind: Kind, text: &str) -> RawJson {
+    if kind == Kind::Refusal {
+        return RawJson::object([("type", "refusal".into()), ("refusal", text.into())]);
+    }
+    RawJson::object([
+        ("type", "output_text".into()),
+        ("text", text.into()),
+        ("annotations", Vec::<RawJson>::new().into()),
+        ("logprobs", Vec::<RawJson>::new().into()),
+    ])
+}

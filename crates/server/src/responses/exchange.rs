@@ -1,0 +1,296 @@
+//! `Run`: one response from its request to its record.
+
+use std::sync::{Arc, PoisonError};
+
+use turnwise::manager::ReplyStream;
+use turnwise::message::RawJson;
+use turnwise::spending::Tally;
+use turnwise::store::Revision;
+use turnwise::transcript::formats::Object;
+use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Message, Plan, Reply, Transcript};
+use turnwise_conversations::{ApiError, Record, read_items, tag_of};
+
+use super::Responses;
+use super::locks::Lock;
+use super::object::{self, Answer, Ending};
+use super::replay::replaced;
+use super::request::{Base, Request};
+use super::stored::{self, Kept};
+use super::window;
+use crate::completions::summary;
+use crate::once::Held;
+use crate::request_id;
+use crate::seal::Kind;
+
+/// A response that is planned and not recorded yet. Dropping it leaves no trace.
+pub(super) struct Run {
+    pub(super) service: Arc<Responses>,
+    pub(super) request: Request,
+    pub(super) answer: Answer,
+    /// What was there before, and its revision in the store.
+    before: Transcript,
+    revision: Option<Revision>,
+    /// That, with the input.
+    pub(super) work: Transcript,
+    /// What of that is sent.
+    pub(super) window: Transcript,
+    /// The ids of the input's items.
+    input: Vec<String>,
+    /// Items of the output that come before the reply.
+    pub(super) made: Vec<RawJson>,
+    /// What compaction has taken.
+    pub(super) compacting: Tally,
+    has_reasoned: bool,
+    pub(super) chat: ConversationManager,
+    _lock: Option<Lock>,
+    _held: Option<Held>,
+}
+
+impl Responses {
+    /// Reads what a response is made from, and adds its input.
+    pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
+        self.begin_once(request, None).await
+    }
+
+    /// As [`begin`](Self::begin). While it runs, another request with the same key waits.
+    pub(super) async fn begin_once(self: &Arc<Self>, request: Request, held: Option<Held>) -> Result<Run, ApiError> {
+        let lock = match &request.base {
+            Base::Conversation(id) => Some(self.lock(id)?),
+            Base::Previous(_) | Base::Nothing => None,
+        };
+        let (before, revision) = match &request.base {
+            Base::Conversation(id) => {
+                let loaded = self.load(id).await?;
+                (loaded.0, Some(loaded.1))
+            }
+            Base::Previous(id) => match remembered(&request, id) {
+                Some(known) => (known, None),
+                None => (stored::previous(&*self.store, id).await?, None),
+            },
+            Base::Nothing => (Transcript::default(), None),
+        };
+        let conversation = match &request.base {
+            Base::Conversation(id) => Some(id.as_str()),
+            Base::Previous(_) | Base::Nothing => None,
+        };
+        let answer = Answer::new(new_id(&request), &request, conversation);
+        let mut work = before.clone();
+        let owner = conversation.unwrap_or(&answer.id).to_owned();
+        let added = Record::of(&owner, &mut work).add(&request.input)?;
+        let window = window::of(&owner, &work, before.conversation.path().len(), &self.sealer);
+        let chat = self.manager(&request, &window).map_err(|error| refusal(&error))?;
+        let run = Run {
+            service: Arc::clone(self),
+            request,
+            answer,
+            before,
+            revision,
+            work,
+            window,
+            input: added.into_iter().map(|item| item.id).collect(),
+            made: Vec::new(),
+            compacting: Tally::default(),
+            has_reasoned: false,
+            chat,
+            _lock: lock,
+            _held: held,
+        };
+        Ok(run)
+    }
+
+    /// A manager of the conversation for this request alone.
+    fn manager(&self, request: &Request, window: &Transcript) -> turnwise::Result<ConversationManager> {
+        let mut builder = request.chat.apply(self.builder(&request.model));
+        if let Some(instructions) = &request.instructions {
+            builder = builder.system(instructions);
+        }
+        if request.refuses_long {
+            builder = builder.strategy(Everything);
+        }
+        builder.open(window.clone())
+    }
+}
+
+impl Run {
+    /// The number of tokens that would be sent.
+    pub(super) fn input_tokens(&self) -> Result<u64, ApiError> {
+        let plan = self.chat.reply().plan().map_err(|error| refusal(&error))?;
+        Ok(plan.tokens().total())
+    }
+
+    /// Sends something else than what the record has.
+    pub(super) fn set_window(&mut self, window: Transcript) -> Result<(), ApiError> {
+        self.chat = self.service.manager(&self.request, &window).map_err(|error| refusal(&error))?;
+        self.window = window;
+        Ok(())
+    }
+
+    /// Sends the request, records what came, and returns the response with what its plan has done.
+    pub(super) async fn finish(mut self) -> Result<(RawJson, String), ApiError> {
+        self.compact_if_full().await?;
+        let reply = self.chat.reply().await.map_err(|error| refusal(&error))?;
+        let plan = summary(&reply.report.plan);
+        // Recorded as a whole, even if the client goes away now.
+        let recorded = request_id::spawn(async move { self.record(reply).await });
+        Ok((recorded.await.unwrap_or_else(|error| Err(ended(&error)))?, plan))
+    }
+
+    pub(super) async fn stream(&self) -> Result<ReplyStream, ApiError> {
+        self.chat.reply().stream().await.map_err(|error| refusal(&error))
+    }
+
+    /// The id that an item of the reply will have.
+    pub(super) fn item_id(&mut self, kind: &str, index: usize) -> String {
+        let owner = self.owner().to_owned();
+        Record::of(&owner, &mut self.work).next_id(kind, index)
+    }
+
+    /// The id from which the ids of items are made.
+    pub(super) fn owner(&self) -> &str {
+        match &self.request.base {
+            Base::Conversation(id) => id,
+            Base::Previous(_) | Base::Nothing => &self.answer.id,
+        }
+    }
+
+    /// Records the input and the reply, both or nothing.
+    pub(super) async fn record(&mut self, reply: Reply) -> Result<RawJson, ApiError> {
+        let output = self.output(&reply.message)?;
+        let usage = reply.usage.as_ref().map(|usage| object::usage(usage, &self.compacting));
+        let plan = self.request.has_plan.then(|| without_messages(&reply.report.plan));
+        let ending = Ending { output, finish: reply.finish, usage, plan };
+        let answer = self.answer.ended(&ending);
+        let mut done = self.chat.transcript();
+        done.conversation = self.work.conversation.clone();
+        done.extra.clone_from(&self.work.extra);
+        done.tools.clone_from(&self.before.tools);
+        self.service.metrics.planned(&reply.report.plan);
+        if let Some(usage) = &reply.usage {
+            self.service.metrics.used(usage);
+        }
+        if let (Some(once), Base::Conversation(_)) = (&self.request.once, &self.request.base) {
+            once.put(&mut done, replaced(&answer, &[("output", Vec::<RawJson>::new().into())]), ids(&ending.output));
+        }
+        let store = &*self.service.store;
+        if let (Base::Conversation(id), Some(revision)) = (&self.request.base, &self.revision) {
+            let changes = done.changes_since(&self.before);
+            self.service.append(id, &changes, revision).await?;
+        }
+        if let Some(newest) = &self.request.newest {
+            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done.clone()));
+        }
+        if self.request.is_stored {
+            let once = self.request.once.as_ref().map(|once| once.body.clone());
+            let kept = Kept { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
+            kept.save(store, &self.answer.id, &self.request.base, &self.before, done).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Adds the reply, and returns its items.
+    fn output(&mut self, reply: &Message) -> Result<Vec<RawJson>, ApiError> {
+        if let Some(reasoning) = window::reasoning_of(reply) {
+            self.add_reasoning(&reasoning)?;
+        }
+        let owner = self.owner().to_owned();
+        self.work.conversation.push(reply.clone());
+        let of_reply = Record::of(&owner, &mut self.work).of_last_message();
+        Ok(self.made.iter().cloned().chain(of_reply.into_iter().map(|item| item.json)).collect())
+    }
+
+    /// Adds the reasoning of the reply to the output, sealed, once; returns the item. `None` if the
+    /// client has not asked for it, or there is no key.
+    pub(super) fn add_reasoning(&mut self, text: &str) -> Result<Option<RawJson>, ApiError> {
+        if self.has_reasoned || !self.request.has_reasoning {
+            return Ok(None);
+        }
+        let Some(content) = self.service.sealer.seal(Kind::Reasoning, text) else { return Ok(None) };
+        self.has_reasoned = true;
+        let item = RawJson::object([
+            ("type", "reasoning".into()),
+            ("summary", Vec::<RawJson>::new().into()),
+            ("encrypted_content", content.into()),
+        ]);
+        let owner = self.owner().to_owned();
+        let mut added = Record::of(&owner, &mut self.work).add(&read_items(&vec![item].into(), "output")?)?;
+        let item = added.pop().map(|item| item.json);
+        self.made.extend(item.clone());
+        Ok(item)
+    }
+}
+
+/// A plan without the messages that were sent, which may be long.
+fn without_messages(plan: &Plan) -> RawJson {
+    let mut plan = serde_json::to_value(plan).unwrap_or_default();
+    if let Some(members) = plan.as_object_mut() {
+        members.remove("messages");
+    }
+    plan.into()
+}
+
+/// The response that is continued, if its connection remembers it.
+fn remembered(request: &Request, id: &str) -> Option<Transcript> {
+    let newest = request.newest.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+    newest.as_ref().filter(|(known, _)| known == id).map(|(_, file)| file.clone())
+}
+
+/// The ids of items.
+fn ids(items: &[RawJson]) -> RawJson {
+    let id = |item: &RawJson| Some(item.parse::<Object<'_>>().ok()?.text("id")?.into_owned());
+    items.iter().filter_map(id).map(RawJson::from).collect::<Vec<_>>().into()
+}
+
+/// `resp_` and 50 hexadecimal digits; the first 16 are those of the conversation's items. A request
+/// with a key always has the same.
+pub(super) fn new_id(request: &Request) -> String {
+    let random = || format!("{:032x}{:016x}{:02x}", fastrand::u128(..), fastrand::u64(..), fastrand::u8(..));
+    let digits = request.once.as_ref().map_or_else(random, |once| once.digits()[..50].to_owned());
+    match &request.base {
+        Base::Conversation(id) => format!("resp_{}{}", tag_of(id), &digits[16..]),
+        Base::Previous(_) | Base::Nothing => format!("resp_{digits}"),
+    }
+}
+
+/// What the API says where a request could not be planned or answered.
+pub(crate) fn refusal(error: &Error) -> ApiError {
+    let mut refused = ApiError::invalid_request(error.to_string());
+    refused.is_private = error.kind() == ErrorKind::Damaged;
+    match error.kind() {
+        ErrorKind::OverBudget | ErrorKind::PinsOverBudget | ErrorKind::Overflow => {
+            let message =
+                "Your input exceeds the context window of this model. Please adjust your input and try again.";
+            refused.message = format!("{message} ({error})");
+            (refused.code, refused.param) = (Some("context_length_exceeded"), Some("input".to_owned()));
+        }
+        ErrorKind::UnknownModel => {
+            (refused.code, refused.param) = (Some("model_not_found"), Some("model".to_owned()));
+        }
+        ErrorKind::UnansweredCalls | ErrorKind::UnknownCall | ErrorKind::InvalidMessage => {
+            refused.param = Some("input".to_owned());
+        }
+        ErrorKind::InvalidTool => refused.param = Some("tools".to_owned()),
+        ErrorKind::InvalidParam | ErrorKind::InvalidBudget | ErrorKind::Rejected | ErrorKind::Limit => {}
+        ErrorKind::RateLimited | ErrorKind::Quota => {
+            (refused.status, refused.kind) = (429, "rate_limit_error");
+            refused.code = Some("rate_limit_exceeded");
+        }
+        ErrorKind::Timeout => (refused.status, refused.kind) = (504, "server_error"),
+        ErrorKind::Io | ErrorKind::Damaged | ErrorKind::NoBackend => {
+            (refused.status, refused.kind) = (500, "server_error");
+        }
+        // What else there is comes from the server behind.
+        _ => (refused.status, refused.kind) = (502, "server_error"),
+    }
+    refused
+}
+
+fn ended(error: &tokio::task::JoinError) -> ApiError {
+    let mut refused = ApiError::invalid_request(format!("Recording the response failed: {error}"));
+    (refused.status, refused.kind) = (500, "server_error");
+    refused
+}
+
+/// Whether an event of a stream is its end.
+pub(crate) fn is_end(event: &ChatEvent) -> bool {
+    matches!(event, ChatEvent::Finished(_))
+}

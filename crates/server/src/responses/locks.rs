@@ -1,0 +1,29 @@
+//! `Locks`: one response at a time runs on a conversation.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The conversations on which a response runs in this process. Between processes, the revision of
+/// the conversation decides.
+#[derive(Clone, Default)]
+pub(super) struct Locks(Arc<Mutex<HashSet<String>>>);
+
+impl Locks {
+    /// `None` while another response runs.
+    pub(super) fn take(&self, id: &str) -> Option<Lock> {
+        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        is_free.then(|| Lock { of: self.clone(), id: id.to_owned() })
+    }
+}
+
+/// While it exists, no other response runs on the conversation.
+pub(crate) struct Lock {
+    of: Locks,
+    id: String,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}

@@ -1,0 +1,135 @@
+//! A recorded response, answered again: whole or as events.
+
+use std::sync::Arc;
+
+use turnwise::ErrorKind;
+use turnwise::message::RawJson;
+use turnwise::transcript::formats::Object;
+use turnwise_conversations::{ApiError, Record};
+
+use super::Responses;
+use super::events::{Events, Out};
+use super::request::{Base, Request};
+use super::stored;
+use crate::request_id;
+
+impl Responses {
+    /// The response to this request, if it was recorded before.
+    pub(super) async fn recorded(&self, request: &Request, id: &str) -> Result<Option<RawJson>, ApiError> {
+        let Some(once) = &request.once else { return Ok(None) };
+        if request.is_stored
+            && let Some(kept) = stored::kept(&*self.store, id).await?
+        {
+            once.check(kept.once.as_deref().unwrap_or_default())?;
+            return Ok(Some(kept.response));
+        }
+        let Base::Conversation(id) = &request.base else { return Ok(None) };
+        let mut file = match self.store.load(id).await {
+            Ok((file, _)) => file,
+            // That it does not exist is found again where the response begins.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => return Ok(None),
+            Err(error) => return Err(ApiError::of_store(&error, id)),
+        };
+        let Some(done) = once.find(&file)? else { return Ok(None) };
+        let ids: Vec<String> = done.items.parse().unwrap_or_default();
+        let record = Record::of(id, &mut file);
+        let mut output: Vec<RawJson> = Vec::new();
+        // They are near the end.
+        for item in record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()) {
+            output.insert(0, item.json);
+        }
+        Ok(Some(replaced(&done.answer, &[("output", output.into())])))
+    }
+
+    /// The events of a response that was recorded before.
+    pub(super) fn replay(self: &Arc<Self>, response: RawJson) -> Events {
+        let (mut out, events) = Out::new(self.rules.read_time);
+        request_id::spawn(async move { replay(&mut out, &response).await });
+        events
+    }
+}
+
+/// An object with other values for some members; a value of null stays in its place.
+pub(crate) fn replaced(object: &RawJson, new: &[(&str, RawJson)]) -> RawJson {
+    let read: Option<Object<'_>> = object.parse().ok();
+    let members = read.iter().flat_map(Object::iter).map(|(key, value)| {
+        let other = new.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone());
+        (key, other.unwrap_or_else(|| value.into()))
+    });
+    RawJson::object(members)
+}
+
+async fn replay(out: &mut Out, response: &RawJson) -> Option<()> {
+    let null = || RawJson::from(serde_json::Value::Null);
+    let begun = [
+        ("status", "in_progress".into()),
+        ("output", Vec::<RawJson>::new().into()),
+        ("completed_at", null()),
+        ("incomplete_details", null()),
+        ("usage", null()),
+    ];
+    out.created(&replaced(response, &begun)).await?;
+    let object: Object<'_> = response.parse().ok()?;
+    let output: Vec<RawJson> = object.get("output").and_then(|output| serde_json::from_str(output.get()).ok())?;
+    for item in output {
+        out.again(&item).await?;
+    }
+    out.end(response).await
+}
+
+impl Out {
+    /// An item that is complete, as its events.
+    async fn again(&mut self, item: &RawJson) -> Option<()> {
+        let object: Object<'_> = item.parse().ok()?;
+        let (kind, id) = (object.text("type")?, object.text("id")?);
+        let begun = [
+            ("status", RawJson::from("in_progress")),
+            ("content", Vec::<RawJson>::new().into()),
+            ("arguments", "".into()),
+        ];
+        let begun = replaced(item, &begun);
+        match &*kind {
+            "message" => {
+                self.added(&begun).await?;
+                for (place, part) in object.objects("content").enumerate() {
+                    self.part_again(&id, place, &part).await?;
+                }
+                self.done(item.clone()).await
+            }
+            "function_call" => {
+                self.added(&begun).await?;
+                let (name, arguments) = (object.text("name")?, object.text("arguments")?);
+                let delta = [("item_id", RawJson::from(&*id)), ("delta", (&*arguments).into())];
+                self.event_of_item("response.function_call_arguments.delta", delta).await?;
+                let done =
+                    [("item_id", RawJson::from(&*id)), ("name", (&*name).into()), ("arguments", (&*arguments).into())];
+                self.event_of_item("response.function_call_arguments.done", done).await?;
+                self.done(item.clone()).await
+            }
+            _ => self.whole(item.clone()).await,
+        }
+    }
+
+    async fn part_again(&mut self, id: &str, place: usize, part: &Object<'_>) -> Option<()> {
+        let is_refusal = part.is_one_of("type", &["refusal"]);
+        let member = if is_refusal { "refusal" } else { "text" };
+        let text = part.text(member)?;
+        let part = RawJson::object(part.iter().map(|(key, value)| (key, RawJson::from(value))));
+        let empty = replaced(&part, &[(member, "".into())]);
+        let of_part = |members: Vec<(&'static str, RawJson)>| {
+            [("item_id", RawJson::from(id)), ("content_index", place.into())].into_iter().chain(members)
+        };
+        let logprobs = || (!is_refusal).then(|| ("logprobs", Vec::<RawJson>::new().into()));
+        let names = if is_refusal {
+            ["response.refusal.delta", "response.refusal.done"]
+        } else {
+            ["response.output_text.delta", "response.output_text.done"]
+        };
+        self.event_of_item("response.content_part.added", of_part(vec![("part", empty)])).await?;
+        let delta = of_part([("delta", RawJson::from(&*text))].into_iter().chain(logprobs()).collect());
+        self.event_of_item(names[0], delta).await?;
+        let done = of_part([(member, RawJson::from(&*text))].into_iter().chain(logprobs()).collect());
+        self.event_of_item(names[1], done).await?;
+        self.event_of_item("response.content_part.done", of_part(vec![("part", part)])).await
+    }
+}

@@ -1,0 +1,212 @@
+//! Responses over a WebSocket: one after the other on one connection, which remembers the newest one.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, FromRequestParts, Request as HttpRequest};
+use axum::response::{IntoResponse, Response};
+use tokio::time::{sleep, timeout};
+use turnwise::Transcript;
+use turnwise::message::RawJson;
+use turnwise_conversations::ApiError;
+
+use super::Responses;
+use super::request::{Base, Request};
+use super::routes::service;
+use crate::access::Door;
+use crate::answer::Refusal;
+use crate::body::Body;
+use crate::reading;
+use crate::request_id;
+use crate::server::App;
+
+/// How long a connection may live, by the specification.
+const LIFE: Duration = Duration::from_secs(60 * 60);
+/// How many requests may wait for the one that runs.
+const WAITING: usize = 16;
+/// Members that HTTP needs and a socket does not have.
+const OF_HTTP: [&str; 3] = ["stream", "stream_options", "background"];
+
+/// The newest response of a connection, stored or not, for the next one to continue.
+pub(super) type Newest = Arc<Mutex<Option<(String, Transcript)>>>;
+
+/// Changes to the WebSocket protocol.
+pub(super) async fn upgrade(
+    Extension(app): Extension<App>,
+    Extension(door): Extension<Door>,
+    request: HttpRequest,
+) -> Response {
+    let service = match service(app) {
+        Ok(service) => service,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let (mut parts, _) = request.into_parts();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade.max_message_size(door.limits().body),
+        Err(_) => return not_a_socket().into_response(),
+    };
+    let Some(place) = door.place() else {
+        let mut error = ApiError::invalid_request("Too many connections are open.".to_owned());
+        (error.status, error.kind) = (503, "server_error");
+        return Refusal(error).into_response();
+    };
+    let under = request_id::carried();
+    upgrade.on_upgrade(async move |socket| {
+        let connection = Connection { socket, service, door, newest: Newest::default(), waiting: VecDeque::new() };
+        under.run(connection.serve()).await;
+        drop(place);
+    })
+}
+
+fn not_a_socket() -> Refusal {
+    let message = "Invalid URL (GET /v1/responses): it answers POST, and GET that asks for a WebSocket.";
+    let mut error = ApiError::invalid_request(message.to_owned());
+    error.status = 404;
+    Refusal(error)
+}
+
+struct Connection {
+    socket: WebSocket,
+    service: Arc<Responses>,
+    door: Door,
+    newest: Newest,
+    /// Requests that came while one was running.
+    waiting: VecDeque<Message>,
+}
+
+impl Connection {
+    /// Answers until the client is gone, the connection is too old, or the server stops.
+    async fn serve(mut self) {
+        let mut old = pin!(sleep(LIFE));
+        let ending = self.service.ending().clone();
+        loop {
+            let next = if let Some(waiting) = self.waiting.pop_front() {
+                Some(Ok(waiting))
+            } else {
+                tokio::select! {
+                    next = self.socket.recv() => next,
+                    () = &mut old => {
+                        let mut error = ApiError::invalid_request("This connection is 60 minutes old.".to_owned());
+                        error.code = Some("websocket_connection_limit_reached");
+                        self.refuse(error).await;
+                        return;
+                    }
+                    () = ending.stopping() => return,
+                }
+            };
+            let went_on = match next {
+                Some(Ok(Message::Text(text))) => self.turn(text.as_str()).await,
+                Some(Ok(Message::Binary(_))) => {
+                    self.refuse(ApiError::invalid_request("Send JSON as a text message.".to_owned())).await
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Some(()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => None,
+            };
+            if went_on.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Answers one request. `None` if the client is gone.
+    async fn turn(&mut self, text: &str) -> Option<()> {
+        let request = match self.read(text) {
+            Ok(request) => request,
+            Err(error) => {
+                let body = Body::open(Ok(Bytes::copy_from_slice(text.as_bytes()))).ok();
+                let previous = body.and_then(|body| body.text("previous_response_id").ok().flatten());
+                if let Some(previous) = previous {
+                    self.forget(&previous);
+                }
+                return self.refuse(error).await;
+            }
+        };
+        let pass = match self.door.enter() {
+            Ok(pass) => pass,
+            Err((error, _)) => return self.refuse(error).await,
+        };
+        let previous = match &request.base {
+            Base::Previous(id) => Some(id.clone()),
+            Base::Conversation(_) | Base::Nothing => None,
+        };
+        let has_ended = self.show(request).await?;
+        if !has_ended && let Some(previous) = previous {
+            self.forget(&previous);
+        }
+        drop(pass);
+        Some(())
+    }
+
+    /// Shows a response while it arrives. Returns whether it ended well; `None` if the client is gone.
+    async fn show(&mut self, request: Request) -> Option<bool> {
+        let mut events = match self.service.stream(request, None).await {
+            Ok((events, _)) => events,
+            Err(error) => return self.refuse(error).await.map(|()| false),
+        };
+        let mut has_ended = false;
+        loop {
+            tokio::select! {
+                event = events.recv() => {
+                    let Some(event) = event else { return Some(has_ended) };
+                    has_ended = matches!(&*event.name, "response.completed" | "response.incomplete");
+                    self.send(event.data).await?;
+                }
+                // Without its client a response ends, and is not recorded.
+                next = self.socket.recv() => match next {
+                    Some(Ok(message @ Message::Text(_))) if self.waiting.len() < WAITING => {
+                        self.waiting.push_back(message);
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    _ => return None,
+                },
+            }
+        }
+    }
+
+    fn read(&self, text: &str) -> Result<Request, ApiError> {
+        reading::check_depth(text.as_bytes(), self.door.limits())?;
+        let body = Body::open(Ok(Bytes::copy_from_slice(text.as_bytes())))?;
+        let kind = body.need_text("type")?;
+        if kind != "response.create" {
+            return Err(ApiError::invalid_value("type", &kind, &["response.create"]));
+        }
+        if let Some(key) = OF_HTTP.iter().find(|key| body.get(key).is_some()) {
+            return Err(ApiError::unsupported(key, "is not supported over a WebSocket"));
+        }
+        let body = body.with(&[], &["type", "stream", "stream_options", "background"]).unwrap_or_default();
+        let mut request = self.service.read(Ok(body))?;
+        request.newest = Some(Arc::clone(&self.newest));
+        Ok(request)
+    }
+
+    /// What failed is not continued any more.
+    fn forget(&self, id: &str) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_some_and(|(known, _)| known == id) {
+            *newest = None;
+        }
+    }
+
+    async fn refuse(&mut self, error: ApiError) -> Option<()> {
+        let error = request_id::shown(error);
+        let param = error.param.as_deref().map_or_else(|| serde_json::Value::Null.into(), RawJson::from);
+        let inner = RawJson::object([
+            ("type", error.kind.into()),
+            ("code", error.code.unwrap_or(error.kind).into()),
+            ("message", error.message.as_str().into()),
+            ("param", param),
+        ]);
+        let status = u64::from(error.status);
+        let told = RawJson::object([("type", "error".into()), ("status", status.into()), ("error", inner)]);
+        self.send(told.as_str().to_owned()).await
+    }
+
+    async fn send(&mut self, data: String) -> Option<()> {
+        let read_time = self.service.rules().read_time;
+        timeout(read_time, self.socket.send(Message::Text(data.into()))).await.ok()?.ok()
+    }
+}

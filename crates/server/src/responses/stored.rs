@@ -1,0 +1,136 @@
+//! Stored responses: conversations that know which response they are.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use turnwise::message::RawJson;
+use turnwise::store::Store;
+use turnwise::{ErrorKind, Transcript};
+use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
+
+use super::Responses;
+use super::request::Base;
+use crate::once;
+
+/// The member of a file with what is kept of the response.
+const MEMBER: &str = "turnwise_response";
+
+/// What is kept of a response beside its items.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// The object that was answered.
+    pub(super) response: RawJson,
+    /// The ids of the items of its input.
+    pub(super) input: Vec<String>,
+    /// The id from which the ids of items are made: that of the conversation, or its own.
+    pub(super) of: String,
+    /// What the body was, of a request with a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) once: Option<String>,
+}
+
+impl Kept {
+    fn read(file: &Transcript) -> Option<Self> {
+        file.extra.iter().find(|(key, _)| key == MEMBER)?.1.parse().ok()
+    }
+
+    fn put(&self, file: &mut Transcript) {
+        remove(file);
+        let value = serde_json::to_value(self).map(RawJson::from);
+        file.extra.extend(value.ok().map(|value| (MEMBER.to_owned(), value)));
+    }
+
+    /// Stores a response with what it was made from. `done` is the transcript with its output.
+    pub(super) async fn save(
+        &self,
+        store: &dyn Store,
+        id: &str,
+        base: &Base,
+        before: &Transcript,
+        done: Transcript,
+    ) -> Result<(), ApiError> {
+        let failed = |error| ApiError::of_store(&error, id);
+        let mut with = done.clone();
+        self.put(&mut with);
+        once::remove(&mut with);
+        // A fork shares what was there before, and gets only what is new.
+        let (from, since) = match base {
+            Base::Conversation(from) => (from, &done),
+            Base::Previous(from) => (from, before),
+            Base::Nothing => {
+                with.conversation.begin_again(id);
+                return store.save(id, &with, None).await.map(drop).map_err(failed);
+            }
+        };
+        let revision = match store.fork(from, id).await {
+            Ok(revision) => revision,
+            // What it continues was not stored, and is known to its connection only.
+            Err(error) if error.kind() == ErrorKind::NotFound && matches!(base, Base::Previous(_)) => {
+                with.conversation.begin_again(id);
+                return store.save(id, &with, None).await.map(drop).map_err(failed);
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        store.append(id, &with.changes_since(since), &revision).await.map(drop).map_err(failed)
+    }
+}
+
+fn remove(file: &mut Transcript) {
+    file.extra.retain(|(key, _)| key != MEMBER);
+}
+
+/// A stored response with its transcript; `None` if there is none with this id.
+async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, Kept)>, ApiError> {
+    match store.load(id).await {
+        Ok((file, _)) => Ok(Kept::read(&file).map(|kept| (file, kept))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Ok(None),
+        Err(error) => Err(ApiError::of_store(&error, id)),
+    }
+}
+
+/// What is kept of a stored response.
+pub(super) async fn kept(store: &dyn Store, id: &str) -> Result<Option<Kept>, ApiError> {
+    Ok(find(store, id).await?.map(|(_, kept)| kept))
+}
+
+/// The transcript of the response that another one continues.
+pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, ApiError> {
+    let found = find(store, id).await?;
+    found.map(|(file, _)| file).ok_or_else(|| {
+        let mut error = ApiError::invalid_request(format!("Previous response with id '{id}' not found."));
+        (error.code, error.param) = (Some("previous_response_not_found"), Some("previous_response_id".to_owned()));
+        error
+    })
+}
+
+impl Responses {
+    async fn kept(&self, id: &str) -> Result<(Transcript, Kept), ApiError> {
+        find(&*self.store, id).await?.ok_or_else(|| ApiError::no_response(id))
+    }
+
+    /// A stored response.
+    pub(crate) async fn retrieve(&self, id: &str) -> Result<RawJson, ApiError> {
+        Ok(self.kept(id).await?.1.response)
+    }
+
+    /// Deletes a stored response. Conversations and other responses stay.
+    pub(crate) async fn delete(&self, id: &str) -> Result<RawJson, ApiError> {
+        self.kept(id).await?;
+        self.store.delete(id).await.map_err(|error| ApiError::of_store(&error, id))?;
+        Ok(RawJson::object([("id", id.into()), ("object", "response".into()), ("deleted", true.into())]))
+    }
+
+    /// Refuses to cancel: no response goes on without its client.
+    pub(crate) async fn cancel(self: &Arc<Self>, id: &str) -> Result<RawJson, ApiError> {
+        self.kept(id).await?;
+        Err(ApiError::invalid_request("Cannot cancel a synchronous response.".to_owned()))
+    }
+
+    /// A page of the items of a response's input.
+    pub(crate) async fn input_items(&self, id: &str, list: &List) -> Result<ItemList, ApiError> {
+        let (mut file, kept) = self.kept(id).await?;
+        let record = Record::of(&kept.of, &mut file);
+        let is_input = |item: &turnwise_conversations::ListedItem| kept.input.contains(&item.id);
+        list.page(record.items(list.order == Order::Desc).filter(is_input))
+    }
+}
