@@ -1,8 +1,38 @@
 //! The command line: commands, options, and the text of `--help`.
+//!
+//! Options that take a number have `allow_negative_numbers`, so that `--budget -1` is refused as a
+//! value that is not allowed. Without it, `-1` would be reported as an unknown option.
+
+#[cfg(feature = "openai")]
+mod chat;
+mod compare;
+mod conversations;
+mod replay;
+mod rewrite;
+mod serve;
+mod setup;
+#[cfg(feature = "openai")]
+mod transfer;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+#[cfg(feature = "openai")]
+pub(crate) use chat::{Chat, InStore};
+pub(crate) use compare::{Compare, SortKey};
+pub(crate) use conversations::{Action, Conversations};
+pub(crate) use conversations::{Filters, OnExisting, Search};
+pub(crate) use replay::Replay;
+pub(crate) use rewrite::{Blobs, Compact, Redact, Replacing};
+pub(crate) use serve::Serve;
+#[cfg(feature = "serve")]
+pub(crate) use serve::{KeysDoing, ServeDoing};
+#[cfg(feature = "openai")]
+pub(crate) use setup::Doctor;
+pub(crate) use setup::{Completions, Config, Man};
+#[cfg(feature = "openai")]
+pub(crate) use transfer::{Pull, Push};
 
 /// Fits saved conversations into a token budget, and explains what is sent and why.
 ///
@@ -22,6 +52,14 @@ pub(crate) struct Cli {
     /// price are known.
     #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     pub(crate) models: Option<PathBuf>,
+    /// A JSON file with values for options, such as {"budget": 4000, "chat": {"model": "gpt-4o"}}
+    /// [default: the file that `TURNWISE_CONFIG` names, or turnwise/config.json in the folder where
+    /// the system keeps configurations]
+    ///
+    /// A name is that of an option; an object in it is for one command. An option comes before the
+    /// environment (`TURNWISE_BUDGET`), and that before the file. `turnwise config` shows them.
+    #[arg(long, global = true, value_name = "FILE", display_order = 901)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -30,7 +68,9 @@ pub(crate) enum Command {
     ///
     /// Every request of the recorded conversations is planned again, as if the budget had applied
     /// from the start. Use it to choose a strategy before anything is sent.
-    #[command(after_help = "Example:\n  turnwise compare chat.json -s window -s recall --budget 4000")]
+    #[command(after_help = "Examples:\n  turnwise compare chat.json -s window -s recall --budget 4000\n  \
+                            turnwise compare chat.json --model gpt-4o --sort cost\n  \
+                            turnwise compare conversations.json --only 3 --html report.html")]
     Compare(Compare),
     /// Explains what one request would hold, and why
     ///
@@ -58,8 +98,9 @@ pub(crate) enum Command {
     ///
     /// Use it with --diff to see whether a new version, budget or strategy plans differently, or
     /// with --live to ask a model the recorded questions again.
-    #[command(after_help = "Example:\n  turnwise replay chat.json --budget 4000 > old.jsonl\n  \
-                            turnwise replay chat.json --budget 4000 --diff old.jsonl")]
+    #[command(after_help = "Examples:\n  turnwise replay chat.json --budget 4000 > old.jsonl\n  \
+                            turnwise replay chat.json --budget 4000 --diff old.jsonl\n  \
+                            turnwise replay *.jsonl --budget 4000 -o all.jsonl --resume")]
     Replay(Replay),
     /// Converts conversations between the formats of programs and APIs
     ///
@@ -72,15 +113,35 @@ pub(crate) enum Command {
     /// Replaces text everywhere in a saved conversation, such as a name or a key
     ///
     /// It changes FILE: messages of all branches, calls and results, summaries, metadata, tools.
-    /// Nothing of the old text is left in it.
+    /// Nothing of the old text is left in it. In a store, forks of the conversation and deleted ones
+    /// keep their text until they are redacted or purged themselves.
     #[command(after_help = "Examples:\n  turnwise redact chat.json --text \"Ann Lee\" --with \"[name]\"\n  \
-                            turnwise redact chat.jsonl --pattern \"sk-[A-Za-z0-9]+\" --dry-run")]
+                            turnwise redact chat.jsonl --pattern \"sk-[A-Za-z0-9]+\" --dry-run\n  \
+                            turnwise redact sqlite:chats.db --only ann --text \"Ann Lee\"")]
     Redact(Redact),
-    /// Writes a journal (.jsonl) anew, as short as it can be
+    /// Moves images and files of a conversation into a folder beside it, FILE.blobs
     ///
-    /// A journal grows with each save. Every branch, summary and pin stays.
-    #[command(after_help = "Example:\n  turnwise compact chat.jsonl")]
+    /// In FILE, a short reference takes the place of each. All commands that read FILE find them in
+    /// the folder, so move both together.
+    #[command(after_help = "Examples:\n  turnwise blobs chat.json\n  turnwise blobs chat.json --restore\n  \
+                            turnwise blobs chat.json --prune")]
+    Blobs(Blobs),
+    /// Makes a journal (.jsonl) as small as possible
+    ///
+    /// A journal grows with each save. This removes what later saves have replaced. All messages,
+    /// branches, summaries and pins stay. FILE may be a store, with --only ID. In a database, what
+    /// the conversation shares with its forks is written again.
+    #[command(after_help = "Examples:\n  turnwise compact chat.jsonl\n  \
+                            turnwise compact sqlite:chats.db --only ann")]
     Compact(Compact),
+    /// Manages the conversations of a store: lists, shows, copies, renames or deletes them
+    ///
+    /// A store keeps many conversations by their ids, in a folder or in an SQLite database. Other
+    /// commands take its URL as FILE, with --only ID for one of them.
+    #[command(after_help = "Examples:\n  turnwise conversations list --store dir:chats\n  \
+                            turnwise conversations fork ann --store sqlite:chats.db\n  \
+                            turnwise plan dir:chats --only ann --budget 4000")]
+    Conversations(Conversations),
     /// Lists the formats that are read and written
     #[command(after_help = "Example:\n  turnwise formats --json")]
     Formats(Formats),
@@ -101,11 +162,63 @@ pub(crate) enum Command {
     /// In the chat, /help lists the commands: another reply, branches, pins, the plan. Ctrl-C stops
     /// a reply.
     #[cfg(feature = "openai")]
-    #[command(after_help = "Example:\n  turnwise chat rivers.json --model gpt-4o-mini")]
+    #[command(after_help = "Examples:\n  turnwise chat rivers.json -m gpt-4o-mini\n  \
+                            turnwise chat --continue -m gpt-4o-mini\n  \
+                            git diff | turnwise chat --once -q \"Write a commit message.\" -m gpt-4o-mini\n  \
+                            turnwise chat --template story.txt --set character=\"a fox\" -m gpt-4o-mini")]
     Chat(Chat),
+    /// Serves OpenAI's Conversations, Responses and chat-completions APIs over HTTP
+    ///
+    /// Programs that use an OpenAI client work with its address as their base URL. Conversations are
+    /// kept in a store, and requests that are too long for the model behind are trimmed. Without keys
+    /// only programs on this machine are answered.
+    #[command(after_help = "Examples:\n  turnwise serve --upstream http://127.0.0.1:11434/v1 --window 8192\n  \
+                            turnwise serve keys add laptop\n  turnwise serve --print-config")]
+    Serve(Serve),
+    /// Sends a conversation to a server of the Conversations API, and prints its id there
+    ///
+    /// Items are sent at most 20 at a time. A push that was ended in the middle goes on when it is run
+    /// again, and one that is complete sends only what is new; nothing is sent twice.
+    #[cfg(feature = "openai")]
+    #[command(after_help = "Examples:\n  turnwise push rivers.json --to http://127.0.0.1:8080/v1\n  \
+                            turnwise push ann --store dir:chats --to https://api.openai.com/v1")]
+    Push(Push),
+    /// Reads a conversation from a server of the Conversations API, into a file or a store
+    ///
+    /// A pull that was ended in the middle goes on when it is run again.
+    #[cfg(feature = "openai")]
+    #[command(after_help = "Example:\n  turnwise pull conv_123 rivers.json --from http://127.0.0.1:8080/v1")]
+    Pull(Pull),
+    /// Shows each setting, its value and where it comes from
+    ///
+    /// Settings are values for options, in the environment or in a JSON file, so that they need not
+    /// be passed each time.
+    #[command(after_help = "Examples:\n  turnwise config --all\n  \
+                            turnwise config --config project.json")]
+    Config(Config),
+    /// Checks the key, the endpoint, the model and the certificates, and says what to do
+    ///
+    /// It asks the endpoint for its list of models, which costs nothing. The exit code is 1 if
+    /// something will not work.
+    #[cfg(feature = "openai")]
+    #[command(after_help = "Examples:\n  turnwise doctor\n  \
+                            turnwise doctor --base-url http://127.0.0.1:11434/v1 --model qwen3")]
+    Doctor(Doctor),
+    /// Prints a script with which a shell completes commands and options
+    ///
+    /// The shells are bash, zsh, fish, elvish and powershell.
+    #[command(
+        after_help = "Examples:\n  turnwise completions bash > ~/.local/share/bash-completion/completions/turnwise\n  \
+                            turnwise completions fish > ~/.config/fish/completions/turnwise.fish"
+    )]
+    Completions(Completions),
+    /// Prints the man page, or writes the pages of all commands
+    #[command(after_help = "Examples:\n  turnwise man | man -l -\n  \
+                            turnwise man --to ~/.local/share/man/man1")]
+    Man(Man),
 }
 
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub(crate) struct InputArgs {
     /// Use only the conversation with this number (from 1) or `id`, of a file with many [default:
     /// all]
@@ -148,34 +261,6 @@ pub(crate) struct Convert {
 }
 
 #[derive(Args)]
-pub(crate) struct Redact {
-    /// The file with the conversation, which is changed
-    pub(crate) file: PathBuf,
-    /// Replace what this regular expression matches
-    ///
-    /// For example --pattern "(?i)ann( lee)?". The syntax is that of the Rust crate `regex`.
-    #[arg(long, value_name = "REGEX", required_unless_present = "text", conflicts_with = "text")]
-    pub(crate) pattern: Option<String>,
-    /// Replace this text, as it is written here
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) text: Option<String>,
-    /// What to put in its place [default: "[redacted]"]
-    ///
-    /// With --pattern, $1 is what the first group matched.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) with: Option<String>,
-    /// Only say how many texts would be changed
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct Compact {
-    /// The journal
-    pub(crate) file: PathBuf,
-}
-
-#[derive(Args)]
 pub(crate) struct Formats {
     /// Print JSON, one line for each format
     #[arg(long)]
@@ -198,7 +283,7 @@ pub(crate) struct Dialects {
 
 /// How a server differs from `OpenAI`'s API. It decides what is sent, and therefore what is
 /// counted.
-#[derive(Args)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "How the server differs (saved in a chat's file)")]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
@@ -206,9 +291,9 @@ pub(crate) struct DialectArgs {
     /// The server, such as deepseek or vllm; `turnwise dialects` lists them [default: the file's,
     /// or openai]
     ///
-    /// Where requests are sent, a server that is known by its address gets its own by default.
-    /// Replaces what the file names. Options can be added after a comma, such as
-    /// deepseek,one-system.
+    /// It is used instead of the one that the file names. If neither names one, `chat` and `replay
+    /// --live` use the dialect of the server that they send to, if its address is known. Options
+    /// can be added after a comma, such as deepseek,one-system.
     #[arg(long, value_name = "NAME[,OPTION…]")]
     pub(crate) dialect: Option<String>,
     /// Send all system messages as one, at the start
@@ -244,7 +329,7 @@ pub(crate) struct DialectArgs {
     pub(crate) max_tokens: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Debug)]
 #[allow(clippy::struct_field_names, reason = "the fields are named as the options are")]
 pub(crate) struct BudgetArgs {
     /// Count for this model, and send as much as its window allows [default: the file's model]
@@ -293,29 +378,6 @@ pub(crate) struct ConstraintArgs {
     /// It belongs to the head, so the indexes of the messages after it are one higher.
     #[arg(long, value_name = "TEXT")]
     pub(crate) constrain: Vec<String>,
-}
-
-#[derive(Args)]
-pub(crate) struct Compare {
-    /// The files with conversations
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) input: InputArgs,
-    /// A strategy to compare; can be repeated [default: seven of all kinds]
-    ///
-    /// For example -s window:turns=5 -s recall. `turnwise strategies` lists them.
-    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]")]
-    pub(crate) strategy: Vec<String>,
-    #[command(flatten)]
-    pub(crate) constraints: ConstraintArgs,
-    #[command(flatten)]
-    pub(crate) budget: BudgetArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) dialect: DialectArgs,
 }
 
 #[derive(Args)]
@@ -418,79 +480,4 @@ pub(crate) struct Models {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[cfg(feature = "openai")]
-#[derive(Args)]
-pub(crate) struct Chat {
-    /// The file that the chat is saved to after every exchange and command
-    ///
-    /// If the file exists, the chat in it continues. Its tools are sent; its other parameters are
-    /// kept and not sent. Without a file nothing is saved until /save.
-    pub(crate) file: Option<PathBuf>,
-    /// The model [default: the file's, or `OPENAI_MODEL`]
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// The system prompt, such as "Be brief." [default: the file's]
-    #[arg(long)]
-    pub(crate) system: Option<String>,
-    /// The strategy, which decides what is left out; `turnwise strategies` lists them
-    ///
-    /// For example window:turns=5, head-tail:first=2 or recall.
-    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
-    pub(crate) strategy: String,
-    /// Send at most this many tokens [default: the model's window]
-    ///
-    /// A model whose window is not known needs it. For example --budget 8000.
-    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
-    pub(crate) budget: Option<u64>,
-    /// The longest reply to ask for [default: the server decides]
-    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
-    pub(crate) max_reply: Option<u64>,
-    /// Begin every request with a user message, for servers that require it; earlier messages are
-    /// left out
-    #[arg(long)]
-    pub(crate) start_on_user: bool,
-    /// A parameter of every request, such as temperature=0; can be repeated
-    ///
-    /// The value is JSON: write a text in quotes, such as 'user="me"'.
-    #[arg(long, value_name = "NAME=JSON")]
-    pub(crate) param: Vec<String>,
-    /// Wait for the whole reply instead of printing it as it arrives, for servers that do not
-    /// stream
-    #[arg(long)]
-    pub(crate) no_stream: bool,
-    /// Print the model's reasoning before the answer, if the server sends it
-    #[arg(long)]
-    pub(crate) show_reasoning: bool,
-    #[command(flatten)]
-    pub(crate) dialect: DialectArgs,
-}
-
-#[derive(Args)]
-pub(crate) struct Replay {
-    /// The files with conversations
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) input: InputArgs,
-    /// The strategy, which decides what is left out; `turnwise strategies` lists them
-    ///
-    /// For example window:turns=5, head-tail:first=2 or recall.
-    #[arg(long, short, value_name = "NAME[:KEY=VALUE,…]", default_value = "window")]
-    pub(crate) strategy: String,
-    /// Report the first request that differs from a saved replay, and exit with 1
-    #[arg(long, value_name = "OTHER.jsonl")]
-    pub(crate) diff: Option<PathBuf>,
-    /// Send the recorded user messages to an endpoint, as `chat` does, and print the new replies
-    /// beside the old
-    ///
-    /// Tools are not run, and the next question leaves their calls out.
-    #[cfg(feature = "openai")]
-    #[arg(long, conflicts_with = "diff")]
-    pub(crate) live: bool,
-    #[command(flatten)]
-    pub(crate) budget: BudgetArgs,
-    #[command(flatten)]
-    pub(crate) dialect: DialectArgs,
 }

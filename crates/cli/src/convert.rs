@@ -1,35 +1,41 @@
 //! `turnwise convert`: conversations of one format into another.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "openai")]
+use std::path::PathBuf;
 
 use turnwise::Transcript;
-use turnwise_formats::{Exporter, Format, Report};
+use turnwise_formats::{Exporter, Format, Report, Writer};
 
 use crate::args;
+use crate::blobs;
 use crate::failure::{self, Failure, Result};
 use crate::input::{self, Loaded};
+use crate::progress;
+use crate::stores::{self, Place};
+use crate::target::Output;
 use crate::text::counted;
 
 /// How many errors of one file are reported; of the rest, only the number.
 const MOST_SAID: usize = 5;
 
 pub(crate) fn run(args: &args::Convert) -> Result<()> {
-    let to = target_format(args)?;
-    let writer = to.writer().ok_or_else(|| {
-        let written: Vec<&str> =
-            turnwise_formats::FORMATS.iter().filter(|format| format.writer().is_some()).map(|f| f.name()).collect();
-        Failure::usage(format!("--to {}: it is read and not written; written are {}", to.name(), written.join(", ")))
-    })?;
-    let output = Output::open(args)?;
+    let (to, writer) = target_format(&args.target, args.to.as_deref())?;
+    let output = Output::open(&args.target, std::slice::from_ref(&args.source), args.force)?;
+    if stores::is_url(&args.source) {
+        return of_store(args, to, writer, &output);
+    }
     let mut imports = input::imports(&args.source, input::open(&args.source)?, args.input.from.as_deref())?;
     let mut exporter = Exporter::new(output.writer()?, writer);
+    if output.is_stdout() {
+        progress::before_output();
+    }
+    let mut is_whole = true;
     let mut unread = 0;
     let mut number = 0;
     for read in imports.by_ref() {
         number += 1;
-        let file = match read {
+        let mut file = match read {
             Ok(import) => import.transcript,
             Err(error) => {
                 unread += 1;
@@ -40,6 +46,7 @@ pub(crate) fn run(args: &args::Convert) -> Result<()> {
             }
         };
         if is_asked_for(args.input.only.as_deref(), number, &file) {
+            is_whole &= blobs::restore(&args.source, &mut file).is_some();
             let name = format!("{}, conversation {number}", args.source.display());
             let loaded = Loaded { name, file };
             input::warn(&loaded, true);
@@ -55,25 +62,77 @@ pub(crate) fn run(args: &args::Convert) -> Result<()> {
     }
     input::tell(&args.source, imports.format(), imports.count_read(), imports.report());
     check(args, unread, count, [imports.report(), &lost])?;
-    output.keep()?;
-    let written = format_args!("{}, {}", to.title(), counted(count, "conversation")).to_string();
-    if !output.is_stdout() {
-        failure::warn(&args.target.display().to_string(), written);
+    if args.strict && !is_whole {
+        return Err(Failure::Failed("--strict: images or files are missing; the result is not kept".into()));
     }
-    for line in lost.to_string().lines() {
-        failure::warn(&args.target.display().to_string(), line);
-    }
+    keep(&args.target, to, &output, count, &lost)?;
     if unread == 0 { Ok(()) } else { Err(Failure::Said(1)) }
 }
 
-/// The format to write: the one asked for, or the one of the file's ending.
-fn target_format(args: &args::Convert) -> Result<&'static dyn Format> {
-    let by_ending = match args.target.extension().and_then(|ending| ending.to_str()) {
+/// Writes the conversations of a store.
+fn of_store(args: &args::Convert, to: &dyn Format, writer: &'static dyn Writer, output: &Output) -> Result<()> {
+    let place = Place::open(args.source.to_str())?;
+    let mut exporter = Exporter::new(output.writer()?, writer);
+    for (index, id) in place.ids().enumerate() {
+        let id = id?;
+        let is_asked_for = |only: &str| only == id || only == (index + 1).to_string();
+        if args.input.only.as_deref().is_none_or(is_asked_for) {
+            exporter.add(place.load(&id)?).map_err(|e| output.failed(&e))?;
+        }
+    }
+    let count = exporter.finish().map_err(|e| output.failed(&e))?;
+    let lost = exporter.report().clone();
+    drop(exporter);
+    check(args, 0, count, [&Report::default(), &lost])?;
+    keep(&args.target, to, output, count, &lost)
+}
+
+/// Writes one conversation that is open, such as that of a chat, to a file that none of `sources` is.
+#[cfg(feature = "openai")]
+pub(crate) fn export(
+    file: Transcript,
+    target: &Path,
+    to: Option<&str>,
+    replaces: bool,
+    sources: &[PathBuf],
+) -> Result<()> {
+    let (to, writer) = target_format(target, to)?;
+    let output = Output::open(target, sources, replaces)?;
+    let mut exporter = Exporter::new(output.writer()?, writer);
+    exporter.add(file).map_err(|e| output.failed(&e))?;
+    let count = exporter.finish().map_err(|e| output.failed(&e))?;
+    let lost = exporter.report().clone();
+    drop(exporter);
+    keep(target, to, &output, count, &lost)
+}
+
+/// Puts the result in place, and says what it is and what it could not hold.
+fn keep(target: &Path, to: &dyn Format, output: &Output, count: usize, lost: &Report) -> Result<()> {
+    let target = target.display().to_string();
+    output.keep()?;
+    if !output.is_stdout() {
+        failure::warn(&target, format_args!("{}, {}", to.title(), counted(count, "conversation")));
+    }
+    for line in lost.to_string().lines() {
+        failure::warn(&target, line);
+    }
+    Ok(())
+}
+
+/// The format to write, with its writer: the one asked for, or the one of the file's ending.
+fn target_format(target: &Path, asked: Option<&str>) -> Result<(&'static dyn Format, &'static dyn Writer)> {
+    let by_ending = match target.extension().and_then(|ending| ending.to_str()) {
         Some("md" | "markdown") => "markdown",
         Some("html" | "htm") => "html",
         _ => "native",
     };
-    input::format("--to", args.to.as_deref().unwrap_or(by_ending))
+    let to = input::format("--to", asked.unwrap_or(by_ending))?;
+    let writer = to.writer().ok_or_else(|| {
+        let written: Vec<&str> =
+            turnwise_formats::FORMATS.iter().filter(|format| format.writer().is_some()).map(|f| f.name()).collect();
+        Failure::usage(format!("--to {}: it is read and not written; written are {}", to.name(), written.join(", ")))
+    })?;
+    Ok((to, writer))
 }
 
 fn is_asked_for(only: Option<&str>, number: usize, file: &Transcript) -> bool {
@@ -108,74 +167,4 @@ fn check(args: &args::Convert, unread: usize, count: usize, reports: [&Report; 2
     }
     let lost = lost.join(", ");
     Err(Failure::Failed(format!("--strict: not everything can be carried over: {lost}; {end}")))
-}
-
-/// Where the result goes: the standard output, or a file that is put in place when it is complete.
-struct Output {
-    target: Option<PathBuf>,
-    /// The file beside it that is written.
-    part: PathBuf,
-}
-
-impl Output {
-    fn open(args: &args::Convert) -> Result<Self> {
-        let target = &args.target;
-        if target.to_str() == Some("-") {
-            return Ok(Self { target: None, part: PathBuf::new() });
-        }
-        let is_same = || Some(fs::canonicalize(target).ok()? == fs::canonicalize(&args.source).ok()?);
-        if is_same() == Some(true) {
-            let message = "it is the file that is read, and is not overwritten; name another one";
-            return Err(Failure::usage(format!("{}: {message}", target.display())));
-        }
-        if target.exists() && !args.force {
-            let message = "it exists; --force replaces it";
-            return Err(Failure::usage(format!("{}: {message}", target.display())));
-        }
-        if target.is_dir() {
-            return Err(Failure::usage(format!("{}: it is a folder; name a file", target.display())));
-        }
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let part = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        Ok(Self { target: Some(target.clone()), part })
-    }
-
-    fn is_stdout(&self) -> bool {
-        self.target.is_none()
-    }
-
-    fn writer(&self) -> Result<Box<dyn Write>> {
-        if self.is_stdout() {
-            return Ok(Box::new(BufWriter::with_capacity(128 * 1024, std::io::stdout().lock())));
-        }
-        let file = File::create_new(&self.part).map_err(|e| self.failed(&e))?;
-        Ok(Box::new(BufWriter::with_capacity(128 * 1024, file)))
-    }
-
-    fn failed(&self, error: &std::io::Error) -> Failure {
-        match &self.target {
-            Some(target) => Failure::Failed(format!("writing {}: {error}", target.display())),
-            None => Failure::from(std::io::Error::from(error.kind())),
-        }
-    }
-
-    /// Puts the complete file in its place.
-    fn keep(&self) -> Result<()> {
-        let Some(target) = &self.target else { return Ok(()) };
-        let put = || {
-            File::open(&self.part)?.sync_all()?;
-            fs::rename(&self.part, target)
-        };
-        put().map_err(|e| self.failed(&e))
-    }
-}
-
-impl Drop for Output {
-    /// Removes what was not completed.
-    fn drop(&mut self) {
-        if self.target.is_some() && Path::exists(&self.part) {
-            // If it cannot be removed, its name shows what it is.
-            let _ = fs::remove_file(&self.part);
-        }
-    }
 }

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
+use turnwise::conversation::Branch;
 use turnwise::tokens::Breakdown;
-use turnwise::{ChatRequest, Dialect, Message, Models, Transcript};
+use turnwise::{ChatRequest, Conversation, Dialect, Message, Models, Transcript};
 
 use crate::args;
 use crate::dialects::dialect_of;
@@ -15,7 +16,7 @@ use crate::output::{
     BOLD, DIM, ESTIMATED_FOOTNOTE, MAX_ROLE_CHARS, Named, json_line, preview, stdout, table, write_table,
 };
 use crate::sanitize::clean;
-use crate::text::thousands;
+use crate::text::{thousands, tokens};
 
 const BAR: usize = 20;
 
@@ -156,8 +157,24 @@ fn print(out: &mut impl Write, messages: &[Message], breakdown: &Breakdown) -> R
 }
 
 fn figure(count: turnwise::tokens::Count) -> String {
-    let about = if count.exact { "" } else { "~" };
-    format!("{about}{}", thousands(count.tokens))
+    tokens(count.tokens, !count.exact)
+}
+
+/// How a branch is called in a list: its last question and its end; before them, if other branches
+/// end alike, where it parts from these.
+pub(crate) fn label(conversation: &Conversation, branch: &Branch) -> String {
+    const WIDTH: usize = 40;
+    let end = conversation.get(branch.leaf).map_or_else(String::new, |item| said(item.message()));
+    let end = match &*branch.question {
+        question if !question.is_empty() && !branch.answer.is_empty() => {
+            format!("{} → {end}", preview(question, WIDTH))
+        }
+        _ => end,
+    };
+    match &*branch.fork {
+        "" => end,
+        fork => format!("{} … {end}", preview(fork, 2 * WIDTH)),
+    }
 }
 
 /// The start of a message's text, and its tool calls.

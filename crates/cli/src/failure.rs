@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use turnwise::ErrorKind;
 
-use crate::sanitize::{clean, clean_lines};
+use crate::progress;
+use crate::sanitize::{clean, clean_lines, without_passwords};
 
 /// Why the program ends early, or with part of the work undone.
 pub(crate) enum Failure {
@@ -20,9 +21,14 @@ pub(crate) enum Failure {
     Said(u8),
     /// The output cannot be written, so nothing more is tried. Exit code 1.
     Output(String),
+    /// The program was told to stop, and says what becomes of its work. Exit code 130.
+    Interrupted(String),
     /// The reader of the output closed it, as `head` does. This is no error: exit code 0.
     ClosedPipe,
 }
+
+/// The exit code of a program that was told to stop, as in a shell.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
@@ -36,8 +42,13 @@ impl Failure {
         match self {
             Self::Usage(message) => Self::Usage(format!("{place}: {message}")),
             Self::Failed(message) => Self::Failed(format!("{place}: {message}")),
-            Self::Mistake(_) | Self::Said(_) | Self::Output(_) | Self::ClosedPipe => self,
+            Self::Mistake(_) | Self::Said(_) | Self::Output(_) | Self::Interrupted(_) | Self::ClosedPipe => self,
         }
+    }
+
+    /// Whether what was asked for cannot be done, so that no other conversation would do better.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage(_))
     }
 
     /// The message, if there is one that was not reported yet.
@@ -47,7 +58,7 @@ impl Failure {
             Self::Mistake(message) | Self::Usage(message) | Self::Failed(message) | Self::Output(message) => {
                 Some(message)
             }
-            Self::Said(_) | Self::ClosedPipe => None,
+            Self::Said(_) | Self::Interrupted(_) | Self::ClosedPipe => None,
         }
     }
 
@@ -63,6 +74,10 @@ impl Failure {
             Self::Usage(message) => {
                 say(&format!("turnwise: {}\n", clean(message)));
                 ExitCode::from(2)
+            }
+            Self::Interrupted(message) => {
+                say(&format!("turnwise: {}\n", clean(message)));
+                ExitCode::from(INTERRUPTED)
             }
             Self::Mistake(message) => {
                 say(&clean_lines(message));
@@ -83,13 +98,19 @@ fn told(error: &turnwise::Error) -> String {
 
 /// Reports something about a conversation that can be used all the same.
 pub(crate) fn warn(conversation: &str, warning: impl Display) {
-    say(&clean(&format!("turnwise: {conversation}: {warning}")));
+    tell(format_args!("{conversation}: {warning}"));
+}
+
+/// Reports something on the standard error: the standard output may be somebody's data.
+pub(crate) fn tell(text: impl Display) {
+    say(&clean(&format!("turnwise: {text}")));
     say("\n");
 }
 
 fn say(text: &str) {
+    progress::clear();
     // If the standard error is closed too, there is no other place to report it.
-    let _ = write!(anstream::stderr(), "{text}");
+    let _ = write!(anstream::stderr(), "{}", without_passwords(text));
 }
 
 impl From<turnwise::Error> for Failure {

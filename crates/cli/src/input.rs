@@ -10,8 +10,11 @@ use turnwise::{ChatCost, Conversation, Dialect, Models, Planner, TokenBudget, Tr
 use turnwise_formats::{Format, Imports, Report};
 
 use crate::args;
+use crate::blobs;
 use crate::dialects::dialect_of;
 use crate::failure::{self, Failure, Result};
+use crate::progress::{self, Progress};
+use crate::stores::{self, Place};
 use crate::text::counted;
 
 /// A conversation of a file, with a name to print.
@@ -20,18 +23,27 @@ pub(crate) struct Loaded {
     pub(crate) file: Transcript,
 }
 
-/// The conversations of the files in order, limited to those that `--only` names.
-pub(crate) fn conversations<'a>(
+/// The conversations of the files in order, each with the index of its file, limited to those that
+/// `--only` names. Warnings go to the standard error.
+pub(crate) fn chosen<'a>(
     files: &'a [PathBuf],
     input: &args::InputArgs,
-) -> impl Iterator<Item = Result<Loaded>> + use<'a> {
-    chosen(files, input).map(|(_, loaded)| loaded)
+) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
+    read(files, input, true)
 }
 
-/// As [`conversations`], each with the index of its file. Warnings go to the standard error.
-fn chosen<'a>(
+/// As [`chosen`], for files that were read before: nothing is told of them again.
+pub(crate) fn chosen_again<'a>(
     files: &'a [PathBuf],
     input: &args::InputArgs,
+) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
+    read(files, input, false)
+}
+
+fn read<'a>(
+    files: &'a [PathBuf],
+    input: &args::InputArgs,
+    is_told: bool,
 ) -> impl Iterator<Item = (usize, Result<Loaded>)> + use<'a> {
     let only = input.only.clone();
     let mut is_missing = only.is_some();
@@ -42,14 +54,17 @@ fn chosen<'a>(
     let mut all = files
         .iter()
         .enumerate()
-        .flat_map(move |(index, file)| of_file(file, from.as_deref()).map(move |read| (index, read)));
+        .flat_map(move |(index, file)| of_file(file, from.as_deref(), is_told).map(move |read| (index, read)));
     std::iter::from_fn(move || {
         let next = match &only {
             None => all.next(),
             Some(only) => all.find(|(_, (number, loaded))| {
                 last = last.max(*number);
                 match loaded {
-                    Ok(loaded) => *only == number.to_string() || Some(only) == id(&loaded.file).as_ref(),
+                    Ok(loaded) => {
+                        let names = [Some(number.to_string()), Some(loaded.name.clone()), id(&loaded.file)];
+                        names.iter().flatten().any(|name| name == only)
+                    }
                     // Skip unreadable lines, unless one was asked for.
                     Err(_) => *only == number.to_string() || *number == 0,
                 }
@@ -59,7 +74,7 @@ fn chosen<'a>(
             (Some((index, (_, loaded))), _) => {
                 is_missing = false;
                 if let Ok(loaded) = &loaded {
-                    warned += usize::from(warn(loaded, warned < MOST_SAID));
+                    warned += usize::from(is_told && warn(loaded, warned < MOST_SAID));
                     newest = index;
                 }
                 Some((index, loaded))
@@ -106,9 +121,19 @@ pub(crate) fn warn(loaded: &Loaded, is_said: bool) -> bool {
 }
 
 /// The conversations of a file, numbered from 1; 0 is a file that cannot be opened. What the file
-/// is, and what was not carried over, is reported at its end.
-fn of_file<'a>(path: &'a Path, from: Option<&str>) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)> + 'a> {
+/// is, and what was not carried over, is reported at its end if `is_told`.
+fn of_file<'a>(
+    path: &'a Path,
+    from: Option<&str>,
+    is_told: bool,
+) -> Box<dyn Iterator<Item = (usize, Result<Loaded>)> + 'a> {
     let once = |number, failure| Box::new(std::iter::once((number, Err(failure))));
+    if stores::is_url(path) {
+        return match Place::open(path.to_str()) {
+            Ok(place) => Box::new(of_store(place)),
+            Err(failure) => once(0, failure),
+        };
+    }
     let imports = match open(path) {
         Ok(reader) => imports(path, reader, from),
         Err(failure) => return once(0, failure),
@@ -118,16 +143,19 @@ fn of_file<'a>(path: &'a Path, from: Option<&str>) -> Box<dyn Iterator<Item = (u
         Err(failure) => return once(1, failure),
     };
     let mut number = 0;
-    let mut is_told = false;
+    let mut is_to_tell = is_told;
     Box::new(std::iter::from_fn(move || {
-        let Some(read) = imports.next() else {
-            if !std::mem::replace(&mut is_told, true) {
+        let next = imports.next();
+        progress::before_output();
+        let Some(read) = next else {
+            if std::mem::take(&mut is_to_tell) {
                 tell(path, imports.format(), imports.count_read(), imports.report());
             }
             return None;
         };
         number += 1;
-        let named = |file| {
+        let named = |mut file| {
+            blobs::restore(path, &mut file);
             let name = id(&file).unwrap_or_else(|| format!("{}, conversation {number}", path.display()));
             Loaded { name, file }
         };
@@ -136,12 +164,30 @@ fn of_file<'a>(path: &'a Path, from: Option<&str>) -> Box<dyn Iterator<Item = (u
     }))
 }
 
+/// The conversations of a store, numbered from 1, each with its id as its name.
+fn of_store(place: Place) -> impl Iterator<Item = (usize, Result<Loaded>)> {
+    let ids: Vec<Result<String>> = place.ids().collect();
+    ids.into_iter().enumerate().map(move |(index, id)| {
+        let loaded = id.and_then(|name| Ok(Loaded { file: place.load(&name)?, name }));
+        (index + 1, loaded)
+    })
+}
+
+/// Fails for the first of these files that is not there, before a long run begins.
+pub(crate) fn check(files: &[PathBuf]) -> Result<()> {
+    let named = files.iter().filter(|file| file.to_str() != Some("-") && !stores::is_url(file));
+    for file in named {
+        std::fs::metadata(file).map_err(|e| Failure::Failed(format!("{}: {e}", file.display())))?;
+    }
+    Ok(())
+}
+
 /// A file, or the standard input for `-`.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     match path.to_str() {
         Some("-") => Ok(Box::new(stdin().lock())),
         _ => match File::open(path) {
-            Ok(file) => Ok(Box::new(BufReader::with_capacity(128 * 1024, file))),
+            Ok(file) => Ok(Box::new(BufReader::with_capacity(128 * 1024, Progress::of(file)))),
             Err(e) => Err(Failure::Failed(format!("{}: {e}", path.display()))),
         },
     }
@@ -228,14 +274,37 @@ pub(crate) fn for_each(
     input: &args::InputArgs,
     mut act: impl FnMut(Loaded) -> Result<()>,
 ) -> Result<()> {
-    let mut code = None;
-    let mut is_any_done = false;
-    let mut unread = Unread::default();
+    let mut outcome = Outcome::new(files);
     for (file, loaded) in chosen(files, input) {
-        let failure = match loaded.map(&mut act) {
+        let done = loaded.map(&mut act);
+        outcome.add(file, done)?;
+    }
+    outcome.end()
+}
+
+/// What becomes of the conversations of some files. A failure is reported when it is added, and the
+/// rest continue.
+pub(crate) struct Outcome<'a> {
+    files: &'a [PathBuf],
+    unread: Unread,
+    code: Option<u8>,
+    is_any_done: bool,
+}
+
+impl<'a> Outcome<'a> {
+    pub(crate) fn new(files: &'a [PathBuf]) -> Self {
+        Self { files, unread: Unread::default(), code: None, is_any_done: false }
+    }
+
+    /// Adds a conversation: the failure to read it, or else what its command has returned.
+    ///
+    /// # Errors
+    /// A failure after which nothing more is to be tried.
+    pub(crate) fn add(&mut self, file: usize, done: Result<Result<()>>) -> Result<()> {
+        let failure = match done {
             Ok(Ok(())) => {
-                is_any_done = true;
-                continue;
+                self.is_any_done = true;
+                return Ok(());
             }
             Ok(Err(failure)) => {
                 if matches!(failure, Failure::Failed(_) | Failure::Usage(_)) {
@@ -244,21 +313,34 @@ pub(crate) fn for_each(
                 failure
             }
             Err(failure) => {
-                unread.add(files, file, &failure);
+                self.unread.add(self.files, file, &failure);
                 failure
             }
         };
         match failure {
-            Failure::Failed(_) => code = Some(1),
-            Failure::Usage(_) => code = code.or(Some(2)),
+            Failure::Failed(_) => self.code = Some(1),
+            Failure::Usage(_) => self.code = self.code.or(Some(2)),
             other => return Err(other),
         }
+        Ok(())
     }
-    unread.end(files);
-    match code {
-        None => Ok(()),
-        Some(_) if is_any_done => Err(Failure::Said(1)),
-        Some(code) => Err(Failure::Said(code)),
+
+    /// Whether there were failures, and nothing else.
+    pub(crate) fn is_nothing_done(&self) -> bool {
+        self.code.is_some() && !self.is_any_done
+    }
+
+    /// Reports how many failures were not reported.
+    ///
+    /// # Errors
+    /// [`Failure::Said`], if there was a failure.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.unread.end(self.files);
+        match self.code {
+            None => Ok(()),
+            Some(_) if self.is_any_done => Err(Failure::Said(1)),
+            Some(code) => Err(Failure::Said(code)),
+        }
     }
 }
 

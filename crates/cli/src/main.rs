@@ -1,29 +1,45 @@
 //! The `turnwise` program: parses the command line, runs one command, and reports its failure.
 
 mod args;
+mod blobs;
 #[cfg(feature = "openai")]
 mod chat;
 mod compare;
+mod config;
+mod conversations;
 mod convert;
 mod count;
 mod dialects;
+#[cfg(feature = "openai")]
+mod doctor;
 mod failure;
 mod formats;
 mod input;
+mod interrupt;
 #[cfg(feature = "openai")]
 mod live;
 mod models;
 mod output;
+mod parallel;
 mod plan;
+mod progress;
 mod replay;
+mod report;
 mod rewrite;
 mod sanitize;
+mod serve;
+mod settings;
+mod shell;
 mod show;
+mod stores;
 mod strategies;
+mod target;
 mod text;
+#[cfg(feature = "openai")]
+mod transfer;
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,10 +47,11 @@ use turnwise::{ErrorKind, Models};
 
 use args::{Cli, Command};
 use failure::Failure;
+use settings::Settings;
 
 fn main() -> ExitCode {
     let done = match Cli::try_parse() {
-        Ok(cli) => run(&cli),
+        Ok(cli) => run(cli),
         // Help and the version were asked for, so they go to the standard output.
         Err(help) if !help.use_stderr() => help.print().map_err(Failure::from),
         Err(mistake) => Err(Failure::Mistake(mistake.render().to_string())),
@@ -45,8 +62,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> failure::Result<()> {
-    let models = &*table(cli)?;
+fn run(cli: Cli) -> failure::Result<()> {
+    #[cfg(feature = "openai")]
+    if matches!(cli.command, Command::Chat(_) | Command::Config(_) | Command::Doctor(_) | Command::Serve(_)) {
+        // A missing `.env` is fine. One that cannot be read shows later as a missing key.
+        let _ = dotenvy::dotenv();
+    }
+    let settings = &Settings::read(cli.config.as_deref())?;
+    let cli = settings.with_options(cli, std::env::args_os())?;
+    let models = &*table(cli.models.as_deref())?;
     match &cli.command {
         Command::Compare(args) => compare::run(args, models),
         Command::Plan(args) => plan::run(args, models),
@@ -56,21 +80,32 @@ fn run(cli: &Cli) -> failure::Result<()> {
         Command::Replay(args) => replay::run(args, models),
         Command::Convert(args) => convert::run(args),
         Command::Redact(args) => rewrite::redact(args),
+        Command::Blobs(args) => blobs::run(args),
         Command::Compact(args) => rewrite::compact(args),
+        Command::Conversations(args) => conversations::run(args),
         Command::Formats(args) => formats::run(args),
         Command::Models(args) => models::run(args, models),
         Command::Strategies(args) => strategies::run(args),
         Command::Dialects(args) => dialects::run(args),
         #[cfg(feature = "openai")]
         Command::Chat(args) => chat::run(args, models),
+        Command::Serve(args) => serve::run(args, settings, models),
+        Command::Config(args) => config::run(args, settings),
+        #[cfg(feature = "openai")]
+        Command::Doctor(args) => doctor::run(args, settings, models),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args),
+        #[cfg(feature = "openai")]
+        Command::Push(args) => transfer::push(args),
+        #[cfg(feature = "openai")]
+        Command::Pull(args) => transfer::pull(args),
     }
 }
 
-fn table(cli: &Cli) -> failure::Result<Cow<'static, Models>> {
-    // An empty variable counts as unset.
-    let variable = || std::env::var_os("TURNWISE_MODELS").filter(|file| !file.is_empty()).map(PathBuf::from);
-    let Some(file) = cli.models.clone().or_else(variable) else { return Ok(Cow::Borrowed(Models::builtin())) };
-    Models::from_file(&file).map(Cow::Owned).map_err(|e| match e.kind() {
+/// The built-in models, with those of a file.
+fn table(file: Option<&Path>) -> failure::Result<Cow<'static, Models>> {
+    let Some(file) = file else { return Ok(Cow::Borrowed(Models::builtin())) };
+    Models::from_file(file).map(Cow::Owned).map_err(|e| match e.kind() {
         // The message of an I/O error names the file already.
         ErrorKind::Io => Failure::from(e),
         _ => Failure::from(e).within(file.display()),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use turnwise::tokens::{Dollars, Family, ImageRule, Price, ToolRule};
+use turnwise::tokens::{Dollars, Family, ImageRule, NonAscii, Price, ToolRule};
 use turnwise::{Model, Models};
 
 use crate::args;
@@ -75,6 +75,7 @@ fn tell(out: &mut impl Write, model: &Model) -> Result<()> {
         ("family", Some(family(model.family).to_owned())),
         ("images", model.images.map(images)),
         ("tools", model.tools.map(tools)),
+        ("parallel calls", model.non_ascii.map(non_ascii)),
         ("price", model.price.map(|price| prices(price, model.provider.as_deref()))),
         ("note", model.note.clone()),
         ("source", model.source.clone()),
@@ -101,6 +102,14 @@ fn family(family: Family) -> &'static str {
 
 fn tools(rule: ToolRule) -> String {
     format!("an estimate: {} tokens and {} % of what OpenAI bills for them", thousands(rule.base), rule.percent)
+}
+
+fn non_ascii(rule: NonAscii) -> String {
+    match rule {
+        NonAscii::Escaped => "results outside ASCII are billed as escapes".to_owned(),
+        NonAscii::Plain => "results outside ASCII are billed as they are".to_owned(),
+        _ => "a rule unknown to this program".to_owned(),
+    }
 }
 
 fn images(rule: ImageRule) -> String {

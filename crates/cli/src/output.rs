@@ -1,6 +1,8 @@
 //! Output to the terminal: tables, previews, JSON lines, and color if the terminal shows it.
 
+use std::fmt::Display;
 use std::io::{BufWriter, Write};
+use std::iter;
 
 use clap::builder::styling::Style;
 use comfy_table::{CellAlignment, Table, presets};
@@ -13,7 +15,9 @@ pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// How many characters of a role are shown; a role may be any text.
 pub(crate) const MAX_ROLE_CHARS: usize = 12;
-pub(crate) const ESTIMATED_FOOTNOTE: &str = "~ estimated: no recorded bill confirms the count (media, a construct without bills, or a model of unknown encoding)";
+pub(crate) const ESTIMATED_FOOTNOTE: &str = "\
+    ~ estimated, the bill may differ: the model's encoding is not known, or there are media or other parts whose count \
+    was never compared with a bill";
 
 /// The standard output, buffered. JSON is written unchanged; other text is styled, except in a pipe
 /// and under `NO_COLOR`.
@@ -23,6 +27,19 @@ pub(crate) fn stdout(json: bool) -> Box<dyn Write> {
     } else {
         Box::new(BufWriter::new(anstream::stdout().lock()))
     }
+}
+
+/// Writes one line to the standard output.
+pub(crate) fn print_line(line: impl Display) -> Result<()> {
+    let mut out = stdout(false);
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Whether the terminal says that it understands no control sequences.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// A value with the name of its conversation, as one JSON object.
@@ -40,23 +57,18 @@ pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<
     Ok(())
 }
 
-/// The start of a text on one line: at most `width` characters.
+/// The start of a text on one line: at most `width` characters, the last of which is `…` if there is
+/// more.
 pub(crate) fn preview(text: &str, width: usize) -> String {
-    let mut words = String::new();
-    let mut length = 0;
-    for word in text.split_whitespace() {
-        let gap = usize::from(length > 0);
-        for c in std::iter::repeat_n(' ', gap).chain(word.chars()) {
-            if length == width {
-                words.pop();
-                words.push('…');
-                return clean(&words).into_owned();
-            }
-            words.push(c);
-            length += 1;
-        }
+    let spaced_words = text.split_whitespace().flat_map(|word| iter::once(' ').chain(word.chars()));
+    let mut line = spaced_words.skip(1);
+    let mut start: String = line.by_ref().take(width).collect();
+    if width > 0 && line.next().is_some() {
+        start.pop();
+        start.truncate(start.trim_end().len());
+        start.push('…');
     }
-    clean(&words).into_owned()
+    clean(&start).into_owned()
 }
 
 /// A table whose columns are right-aligned, except the first and those with an index in `left`.
@@ -76,9 +88,10 @@ pub(crate) fn table(header: &[&str], left: &[usize]) -> Table {
 /// Writes a table with its header in bold.
 pub(crate) fn write_table(out: &mut impl Write, table: &Table) -> Result<()> {
     for (index, line) in table.lines().enumerate() {
-        match index {
-            0 => writeln!(out, "{BOLD}{}{BOLD:#}", line.trim_end())?,
-            _ => writeln!(out, "{}", line.trim_end())?,
+        if index == 0 {
+            writeln!(out, "{BOLD}{}{BOLD:#}", line.trim_end())?;
+        } else {
+            writeln!(out, "{}", line.trim_end())?;
         }
     }
     Ok(())
@@ -92,5 +105,18 @@ mod tests {
     fn a_preview_is_one_line_of_at_most_the_width() {
         assert_eq!(preview("one\n two  three", 40), "one two three");
         assert_eq!(preview("one two three", 7), "one tw…");
+        assert_eq!(preview("one two", 7), "one two");
+    }
+
+    #[test]
+    fn no_space_precedes_the_mark_of_a_shortened_preview() {
+        assert_eq!(preview("one two three", 5), "one…");
+        assert_eq!(preview("one two three", 4), "one…");
+    }
+
+    #[test]
+    fn a_preview_of_no_width_is_empty() {
+        assert_eq!(preview("one", 0), "");
+        assert_eq!(preview("one", 1), "…");
     }
 }

@@ -92,7 +92,13 @@ fn plan(loaded: &mut Loaded, strategy: &dyn Strategy, asked: &args::PlanArgs, mo
         .map_err(|e| within(Failure::from(e)))
 }
 
-fn to_keep(plan: &Plan, strategy: &dyn Strategy, conversation: &Conversation, message: usize) -> Result<String> {
+/// What would have to change for the message with this index to be sent.
+pub(crate) fn to_keep(
+    plan: &Plan,
+    strategy: &dyn Strategy,
+    conversation: &Conversation,
+    message: usize,
+) -> Result<String> {
     Ok(match item(conversation, message)? {
         None => format!("message {message} belongs to the head and is always sent."),
         Some(item) => clean(&plan.to_keep(item, strategy)?.to_string()).into_owned(),

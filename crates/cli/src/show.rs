@@ -7,7 +7,7 @@ use turnwise::conversation::{GroupState, Summary};
 use turnwise::{Conversation, ItemId, Message, Transcript};
 
 use crate::args;
-use crate::count::said;
+use crate::count::{label, said};
 use crate::failure::Result;
 use crate::input::{self, Loaded};
 use crate::output::{BOLD, DIM, MAX_ROLE_CHARS, preview, stdout};
@@ -21,16 +21,23 @@ pub(crate) fn run(args: &args::Show) -> Result<()> {
         let asked = args.summary.map(|number| input::summary(&file.conversation, number)).transpose();
         let asked = asked.map_err(|failure| failure.within(&name))?;
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
-        writeln!(out, "{gap}{BOLD}{}{BOLD:#}", clean(&name))?;
+        write!(out, "{gap}")?;
         if let Some(asked) = asked {
+            writeln!(out, "{BOLD}{}{BOLD:#}", clean(&name))?;
             return summary(&mut out, &file.conversation, asked, args.full);
         }
-        about(&mut out, &file)?;
-        messages(&mut out, &file.conversation, args.full)?;
-        beside(&mut out, &file.conversation)
+        one(&mut out, &name, &file, args.full)
     })?;
     out.flush()?;
     Ok(())
+}
+
+/// One conversation with its name.
+pub(crate) fn one(out: &mut impl Write, name: &str, file: &Transcript, full: bool) -> Result<()> {
+    writeln!(out, "{BOLD}{}{BOLD:#}", clean(name))?;
+    about(out, file)?;
+    messages(out, &file.conversation, full)?;
+    beside(out, &file.conversation)
 }
 
 fn about(out: &mut impl Write, file: &Transcript) -> Result<()> {
@@ -104,7 +111,7 @@ fn beside(out: &mut impl Write, conversation: &Conversation) -> Result<()> {
         writeln!(out, "\nother branches, named by the item they end with")?;
     }
     for branch in others {
-        let last = conversation.get(branch.leaf).map_or(String::new(), |item| said(item.message()));
+        let last = label(conversation, &branch);
         let leaf = branch.leaf.to_string();
         let length = counted(branch.len, "message");
         writeln!(out, "{leaf:>5}  {DIM}{length}{DIM:#}  {last}")?;
@@ -131,7 +138,8 @@ fn summary(out: &mut impl Write, conversation: &Conversation, summary: &Summary,
     Ok(())
 }
 
-fn stands_for(conversation: &Conversation, summary: &Summary) -> String {
+/// Names a summary, and the messages that it stands for.
+pub(crate) fn stands_for(conversation: &Conversation, summary: &Summary) -> String {
     let [first, last] = [summary.first, summary.last].map(|item| index_of(conversation, item));
     format!("summary {} of messages {first} to {last}", summary.id.index())
 }

@@ -14,11 +14,15 @@ mod run;
 mod secure;
 #[path = "chat/servers.rs"]
 mod servers;
+#[path = "chat/settings.rs"]
+mod settings;
 #[path = "chat/streams.rs"]
 mod streams;
 #[path = "../../../tests/support/stub.rs"]
 mod stub;
 #[path = "chat/talks.rs"]
 mod talks;
+#[path = "chat/texts.rs"]
+mod texts;
 #[path = "chat/two_chats.rs"]
 mod two_chats;

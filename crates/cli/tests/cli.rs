@@ -1,8 +1,12 @@
 //! The command line from end to end: the built program, its output, its exit codes. Here is what it prints.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "cli/blobs.rs"]
+mod blobs;
 #[path = "cli/calls.rs"]
 mod calls;
+#[path = "cli/compare.rs"]
+mod compare;
 #[path = "cli/convert.rs"]
 mod convert;
 #[path = "cli/deceiving.rs"]
@@ -19,8 +23,21 @@ mod forms;
 mod harness;
 #[path = "cli/promised.rs"]
 mod promised;
+#[path = "cli/questions.rs"]
+mod questions;
+#[path = "cli/replay.rs"]
+mod replay;
 #[path = "cli/rewrite.rs"]
 mod rewrite;
+#[path = "cli/serve.rs"]
+mod serve;
+#[path = "cli/setup.rs"]
+mod setup;
+#[path = "cli/stores.rs"]
+mod stores;
+#[cfg(feature = "serve")]
+#[path = "cli/transfer.rs"]
+mod transfer;
 
 use serde_json::json;
 
@@ -74,7 +91,7 @@ fn a_table_of_models_counts_for_all_commands() {
 }
 
 #[test]
-fn compare() {
+fn comparisons() {
     insta::assert_snapshot!("compare", turnwise("compare tau_airline.jsonl").out());
     insta::assert_snapshot!(
         "compare_all",
@@ -128,6 +145,6 @@ fn count_and_show() {
 }
 
 #[test]
-fn replay() {
+fn replays() {
     insta::assert_snapshot!("replay", turnwise("replay swe_agent.jsonl --budget 1500").out());
 }

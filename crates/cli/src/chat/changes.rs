@@ -4,10 +4,14 @@ use std::path::Path;
 
 use turnwise::{Conversation, ConversationManager, Error, ErrorKind, Item, ItemId, Transcript};
 
+use super::commands::Export;
 use super::printing::note;
 use super::session::Session;
+use crate::blobs;
+use crate::convert;
 use crate::count::said;
 use crate::failure::{Failure, Result};
+use crate::input;
 use crate::text::counted;
 
 impl Session<'_> {
@@ -53,6 +57,7 @@ impl Session<'_> {
     pub(super) fn fork(&mut self, at: Option<ItemId>, file: String) -> Result<()> {
         let at = at.or(self.leaf()).ok_or_else(|| Failure::usage("there is no message to fork at yet"))?;
         let fork = self.chat.fork(at)?;
+        self.copy_blobs(&file, fork.snapshot())?;
         fork.save(&file).map_err(|e| taken(&file, e))?;
         let before = match &self.file {
             Some(before) => format!("{} is unchanged", before.display()),
@@ -114,9 +119,23 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Undoes a summary: the newest, or the one with this number.
+    pub(super) fn expand(&self, number: Option<usize>) -> Result<()> {
+        let record = self.chat.snapshot();
+        let summary = match number {
+            Some(number) => input::summary(&record, number)?,
+            None => record.summaries().last().ok_or_else(|| Failure::usage("there is no summary to undo"))?,
+        };
+        self.change(|chat| chat.expand(summary.id))?;
+        let messages = counted(record.covered(summary.id)?.len(), "message");
+        note(format_args!("the summary is no longer sent; its {messages} are, as far as they fit"));
+        Ok(())
+    }
+
     /// Saves a copy, or gives a chat without a file this one. A chat whose own file was taken over
     /// by another program moves to the new file.
     pub(super) fn save_to(&mut self, file: String) -> Result<()> {
+        self.copy_blobs(&file, self.chat.snapshot())?;
         self.save_copy(&file)?;
         match &self.file {
             Some(own) if *own == Path::new(&file) => note(format_args!("saved to {file}")),
@@ -134,6 +153,23 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Writes the conversation in another format.
+    pub(super) fn export(&self, export: &Export) -> Result<()> {
+        let mut file = self.chat.transcript();
+        if let Some(own) = &self.file {
+            blobs::restore(own, &mut file);
+        }
+        convert::export(file, Path::new(&export.file), export.to.as_deref(), export.force, self.file.as_slice())
+    }
+
+    /// Copies the images and files that lie beside the chat's file, before a copy refers to them.
+    fn copy_blobs(&self, to: &str, conversation: Conversation) -> Result<()> {
+        match &self.file {
+            Some(own) if *own != Path::new(to) => blobs::copy(own, Path::new(to), &Transcript::new(conversation)),
+            _ => Ok(()),
+        }
     }
 
     /// Saves to a new file, or over an earlier copy of this conversation.

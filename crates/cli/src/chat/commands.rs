@@ -2,6 +2,7 @@
 
 use turnwise::ItemId;
 
+use super::quoted::{is_open, unquoted};
 use crate::failure::{Failure, Result};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +32,37 @@ pub(super) enum Command {
     Constrain(Option<String>),
     Lift(usize),
     Plan(String),
+    Why(Which),
+    Compare(Vec<String>),
     Tokens,
+    Cost,
     Report,
+    Aside(String),
+    Summaries,
+    Expand(Option<usize>),
+    Budget(Option<u64>),
+    Strategy(Option<String>),
+    Model(Option<String>),
     Save(String),
+    Export(Export),
     Quit,
+}
+
+/// A message: by the index that plans and `/history` print, or by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Index(usize),
+    Id(ItemId),
+}
+
+/// The arguments of `/export`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Export {
+    pub(super) file: String,
+    /// The format; `None` is the one of the file's ending.
+    pub(super) to: Option<String>,
+    /// Whether a file that exists is replaced.
+    pub(super) force: bool,
 }
 
 /// A chat command: its name, arguments, help text and parser.
@@ -57,7 +85,7 @@ const fn known(
 /// How many messages `/history` shows.
 const NEWEST: usize = 20;
 
-pub(super) const KNOWN: [Known; 20] = [
+pub(super) const KNOWN: &[Known] = &[
     known("help", "", "lists the commands", |rest| alone(rest, Command::Help)),
     known("retry", "", "sends again the message that failed or was stopped", |rest| alone(rest, Command::Retry)),
     known("regenerate", "", "asks for another reply to your last message; the old one stays as a branch", |rest| {
@@ -91,21 +119,64 @@ pub(super) const KNOWN: [Known; 20] = [
     }),
     known("lift", "N", "withdraws rule N of /constrain", |rest| Some(Command::Lift(rest.parse().ok()?))),
     known("plan", "[TEXT]", "explains what would be sent with TEXT, and why", |rest| {
-        Some(Command::Plan(rest.to_owned()))
+        Some(Command::Plan(unquoted(rest).to_owned()))
+    }),
+    known(
+        "why",
+        "N",
+        "explains why message N of /plan or /history is sent or not, and what would change that",
+        |rest| Some(Command::Why(which(rest)?)),
+    ),
+    known("compare", "[NAME…]", "replays the conversation under several strategies, and compares them", |rest| {
+        Some(Command::Compare(rest.split_whitespace().map(str::to_owned).collect()))
     }),
     known("tokens", "", "counts the conversation", |rest| alone(rest, Command::Tokens)),
+    known("cost", "", "shows what the chat has cost, and the price of the next request", |rest| {
+        alone(rest, Command::Cost)
+    }),
     known("report", "", "shows what the last exchange did and what all of them cost", |rest| {
         alone(rest, Command::Report)
     }),
+    known("btw", "TEXT", "asks a side question, which the conversation does not remember", |rest| {
+        Some(Command::Aside(given(rest)?))
+    }),
+    known("summaries", "", "lists the summaries that stand for older messages", |rest| alone(rest, Command::Summaries)),
+    known(
+        "expand",
+        "[N]",
+        "undoes summary N, or the newest: its messages are sent again, as far as they fit",
+        |rest| Some(Command::Expand(optional(rest).ok()?)),
+    ),
+    known("budget", "[N]", "sends at most N tokens from now on, or shows the limit", |rest| {
+        Some(Command::Budget(optional(&rest.replace([',', '_'], "")).ok()?))
+    }),
+    known("strategy", "[NAME]", "decides by another strategy what is left out, or shows it", |rest| {
+        Some(Command::Strategy(given(rest)))
+    }),
+    known("model", "[NAME]", "continues with another model, or shows it", |rest| Some(Command::Model(given(rest)))),
     known("save", "FILE", "saves a copy; without a file of its own, the chat is saved there from now on", |rest| {
         Some(Command::Save(given(rest)?))
     }),
+    known(
+        "export",
+        "FILE [--to FORMAT] [--force]",
+        "writes the conversation in a format of `turnwise convert`",
+        |rest| Some(Command::Export(export(rest)?)),
+    ),
     known("quit", "", "ends the chat", |rest| alone(rest, Command::Quit)),
 ];
 
-/// Parses a line. Two slashes at its start send a line that begins with one.
+/// Parses a line, or a text of several lines. Two slashes at its start send a line that begins with
+/// one.
 pub(super) fn read(line: &str) -> Result<Line> {
     let line = line.trim();
+    if is_open(line) {
+        return Err(Failure::usage("the text after \"\"\" has no closing \"\"\"; nothing was sent"));
+    }
+    let text = unquoted(line);
+    if text.len() < line.len() {
+        return Ok(if text.is_empty() { Line::Empty } else { Line::Say(text.to_owned()) });
+    }
     match line {
         "" => return Ok(Line::Empty),
         "quit" | "exit" | "/exit" => return Ok(Line::Do(Command::Quit)),
@@ -124,7 +195,7 @@ pub(super) fn read(line: &str) -> Result<Line> {
 fn unknown(name: &str) -> Failure {
     let likeness = |known: &&Known| strsim::normalized_damerau_levenshtein(name, known.name);
     let nearest =
-        KNOWN.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.4);
+        KNOWN.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) >= 0.5);
     let advice =
         nearest.map_or_else(|| "/help lists them".to_owned(), |known| format!("did you mean /{}?", known.name));
     Failure::usage(format!(
@@ -146,7 +217,32 @@ fn alone(rest: &str, command: Command) -> Option<Command> {
 }
 
 fn given(rest: &str) -> Option<String> {
-    (!rest.is_empty()).then(|| rest.to_owned())
+    let text = unquoted(rest);
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A number, or nothing; an error if it is something else.
+fn optional<T: std::str::FromStr>(rest: &str) -> std::result::Result<Option<T>, T::Err> {
+    if rest.is_empty() { Ok(None) } else { rest.parse().map(Some) }
+}
+
+/// Parses `#7` as an id and `7` as an index.
+fn which(rest: &str) -> Option<Which> {
+    if rest.starts_with('#') { id(rest).map(Which::Id) } else { rest.parse().ok().map(Which::Index) }
+}
+
+/// Parses a file name, which may contain spaces, and the options after it.
+fn export(rest: &str) -> Option<Export> {
+    let mut words = rest.split(" --");
+    let mut export = Export { file: given(words.next()?.trim())?, to: None, force: false };
+    for option in words {
+        match option.split_whitespace().collect::<Vec<_>>()[..] {
+            ["force"] => export.force = true,
+            ["to", format] => export.to = Some(format.to_owned()),
+            _ => return None,
+        }
+    }
+    (!export.file.starts_with("--")).then_some(export)
 }
 
 /// Parses `#7` or `7`.
@@ -183,9 +279,10 @@ mod tests {
 
     #[test]
     fn every_command_has_a_name_of_its_own_and_reads_what_it_says_it_takes() {
-        for known in &KNOWN {
+        for known in KNOWN {
             assert_eq!(KNOWN.iter().filter(|other| other.name == known.name).count(), 1);
-            let given = known.takes.replace("#ID", "#3").replace("[N]", "3").replace('N', "3").replace(['[', ']'], "");
+            let given = known.takes.replace("#ID", "#3").replace("[N]", "3").replace(['[', ']'], "");
+            let given = if given == "N" { "3" } else { &given };
             assert!(matches!(read(&format!("/{} {given}", known.name)), Ok(Line::Do(_))), "/{} {given}", known.name);
         }
     }
@@ -206,6 +303,49 @@ mod tests {
             assert_eq!(read(line).ok(), Some(Line::Say(said.to_owned())));
         }
         assert_eq!((read(" \t").ok(), done("quit"), done("/exit")), (Some(Line::Empty), Command::Quit, Command::Quit));
+    }
+
+    #[test]
+    fn a_text_between_quotes_is_one_message_whatever_it_begins_with() {
+        for (line, said) in [
+            ("\"\"\"\n/undo\nquit\n\"\"\"", "/undo\nquit"),
+            (" \"\"\"one line\"\"\" ", "one line"),
+            ("two\nlines", "two\nlines"),
+        ] {
+            assert_eq!(read(line).ok(), Some(Line::Say(said.to_owned())), "{line}");
+        }
+        assert_eq!(
+            done("/system \"\"\"Be kind.\nBe brief.\"\"\""),
+            Command::System(Some("Be kind.\nBe brief.".into()))
+        );
+        assert_eq!(
+            done("/edit #3 \"\"\"a\nb\"\"\""),
+            Command::Edit(Some(ItemId::from_index(3)), "a\nb".into()),
+            "after an id too"
+        );
+        assert_eq!(read("\"\"\"\"\"\"").ok(), Some(Line::Empty));
+        assert!(mistake("\"\"\"a\nb").contains("no closing"));
+    }
+
+    #[test]
+    fn an_export_takes_its_options_after_the_file() {
+        let export = |file: &str, to: Option<&str>, force| {
+            Command::Export(Export { file: file.into(), to: to.map(str::to_owned), force })
+        };
+        assert_eq!(done("/export my talk.md"), export("my talk.md", None, false));
+        assert_eq!(done("/export a.json --to anthropic --force"), export("a.json", Some("anthropic"), true));
+        for line in ["/export", "/export --force", "/export a.json --to", "/export a.json --format x"] {
+            assert!(mistake(line).contains("FILE [--to FORMAT] [--force]"), "{}", mistake(line));
+        }
+    }
+
+    #[test]
+    fn numbers_of_settings_are_optional_and_nothing_else_is_taken_for_one() {
+        assert_eq!([done("/budget"), done("/budget 8,000")], [Command::Budget(None), Command::Budget(Some(8_000))]);
+        assert_eq!([done("/why 3"), done("/why #3")].map(|why| why != Command::Why(Which::Index(3))), [false, true]);
+        for line in ["/budget many", "/budget -1", "/expand first", "/why", "/why not", "/cost 3", "/btw"] {
+            assert!(mistake(line).contains(": "), "{}", mistake(line));
+        }
     }
 
     #[test]

@@ -1,30 +1,74 @@
-//! Input of a chat: lines from the standard input, and Ctrl-C.
+//! Input of a chat: messages and commands from the standard input, and Ctrl-C.
 
 use std::future::{Future, pending};
-use std::io::{self, BufRead, stdin};
+use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
 use std::pin::pin;
 use std::thread;
 
 use futures_util::future::{Either, select};
 use tokio::sync::mpsc;
+use turnwise::Models;
 
+use super::printing::say;
+use super::quoted::Lines;
 use crate::failure::{Failure, Result};
+use crate::output::is_dumb;
+
+/// The prompt of a message or a command. The history keeps what is typed after it, and not answers to questions.
+pub(super) const PROMPT: &str = "> ";
 
 pub(super) enum Next {
+    /// A line, or a text of several lines that belong together.
     Line(String),
     /// The input has ended.
     End,
     CtrlC,
 }
 
-/// The lines of the standard input, read on a thread of their own: a blocking read cannot be
-/// cancelled, and Ctrl-C must not wait for it.
-pub(super) struct Input {
-    lines: mpsc::Receiver<io::Result<Vec<u8>>>,
+/// Where lines come from.
+pub(super) enum Input {
+    /// The standard input was read already: it has ended.
+    Ended,
+    /// The lines of the standard input.
+    Plain(Plain),
+    /// An editor at a terminal.
+    #[cfg(feature = "chat")]
+    Editor(super::editor::Editor),
 }
 
 impl Input {
-    pub(super) fn start() -> Result<Self> {
+    /// An editor at a terminal, if the program has one and it is wanted; otherwise lines.
+    #[cfg_attr(not(feature = "chat"), allow(unused_variables, reason = "they are the editor's"))]
+    pub(super) fn start(is_plain: bool, models: &Models) -> Result<Self> {
+        #[cfg(feature = "chat")]
+        if !is_plain && stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb() {
+            return Ok(Self::Editor(super::editor::Editor::start(models)?));
+        }
+        Ok(Self::Plain(Plain::start()?))
+    }
+
+    pub(super) async fn next(&mut self, prompt: &str) -> Result<Next> {
+        match self {
+            Self::Ended => Ok(Next::End),
+            Self::Plain(plain) => plain.next(prompt).await,
+            #[cfg(feature = "chat")]
+            Self::Editor(editor) => editor.next(prompt).await,
+        }
+    }
+}
+
+/// The lines of the standard input, read on a thread of their own: a blocking read cannot be
+/// cancelled, and Ctrl-C must not wait for it.
+pub(super) struct Plain {
+    lines: mpsc::Receiver<io::Result<Vec<u8>>>,
+    /// Whether a prompt is shown.
+    is_person: bool,
+    /// While it lives, the terminal marks what is pasted.
+    _marks: Option<PasteMarks>,
+}
+
+impl Plain {
+    fn start() -> Result<Self> {
         let (sender, lines) = mpsc::channel(1);
         let reads = move || {
             loop {
@@ -40,16 +84,48 @@ impl Input {
             }
         };
         thread::Builder::new().name("turnwise-input".to_owned()).spawn(reads)?;
-        Ok(Self { lines })
+        let is_person = stdin().is_terminal();
+        Ok(Self { lines, is_person, _marks: PasteMarks::ask(is_person) })
     }
 
-    pub(super) async fn next(&mut self) -> Result<Next> {
-        match unless_interrupted(self.lines.recv()).await {
-            None => Ok(Next::CtrlC),
-            Some(None) => Ok(Next::End),
-            Some(Some(Ok(line))) => Ok(Next::Line(String::from_utf8_lossy(&line).into_owned())),
-            Some(Some(Err(e))) => Err(Failure::Failed(format!("reading the input: {e}"))),
+    async fn next(&mut self, prompt: &str) -> Result<Next> {
+        let mut message = Lines::default();
+        loop {
+            if self.is_person {
+                say(message.prompt(prompt));
+            }
+            match unless_interrupted(self.lines.recv()).await {
+                None => return Ok(Next::CtrlC),
+                Some(None) => return Ok(message.end().map_or(Next::End, Next::Line)),
+                Some(Some(Ok(line))) => {
+                    if let Some(message) = message.add(&line) {
+                        return Ok(Next::Line(message));
+                    }
+                }
+                Some(Some(Err(e))) => return Err(Failure::Failed(format!("reading the input: {e}"))),
+            }
         }
+    }
+}
+
+/// Asks the terminal to mark pasted text, so that several lines are one message, and at its end no
+/// longer to do so.
+struct PasteMarks;
+
+impl PasteMarks {
+    fn ask(is_person: bool) -> Option<Self> {
+        let can_ask = is_person && stderr().is_terminal() && !is_dumb();
+        can_ask.then(|| {
+            // A terminal that does not know the sequence ignores it.
+            let _ = stderr().write_all(b"\x1b[?2004h");
+            Self
+        })
+    }
+}
+
+impl Drop for PasteMarks {
+    fn drop(&mut self) {
+        let _ = stderr().write_all(b"\x1b[?2004l");
     }
 }
 

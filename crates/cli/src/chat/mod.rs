@@ -2,26 +2,34 @@
 
 mod changes;
 mod commands;
+#[cfg(feature = "chat")]
+mod editor;
 mod input;
+#[cfg(feature = "chat")]
+mod markdown;
 mod open;
+mod opening;
 mod printing;
+mod quoted;
 mod session;
+mod settings;
+mod status;
 mod views;
+mod wrap;
 
 use turnwise::Models;
 
 use crate::args::Chat;
 use crate::failure::Result;
 
-use input::Input;
 use session::Session;
 
 pub(crate) fn run(args: &Chat, models: &Models) -> Result<()> {
     // A missing `.env` is fine. One that cannot be read shows later as a missing key.
     let _ = dotenvy::dotenv();
-    let mut session = Session::new(open::open(args, models)?, args);
+    let mut session = Session::start(args, models)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(session.run(&mut Input::start()?));
+    let ended = runtime.block_on(session.run());
     // A pending address look-up of a cancelled request must not delay the end.
     runtime.shutdown_background();
     ended

@@ -1,14 +1,20 @@
 //! Printing of replies as they arrive, and of remarks on the standard error.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, Write, stderr, stdout as standard_output};
 
+#[cfg(not(feature = "chat"))]
+use clap::builder::styling::Style;
 use turnwise::backend::ChatEvent;
 use turnwise::manager::SummaryCall;
-use turnwise::{Fate, Plan, Reply};
+use turnwise::{Plan, Reply};
 
+#[cfg(feature = "chat")]
+use super::markdown::Markdown;
+use super::wrap::{self, Wrap};
+use crate::args::Chat;
 use crate::failure::Result;
-use crate::output::{DIM, stdout};
+use crate::output::{DIM, is_dumb, stdout};
 use crate::sanitize::clean_lines;
 use crate::text::{counted, thousands};
 
@@ -20,7 +26,8 @@ pub(super) fn say(text: &str) {
 
 /// Writes one line in parentheses to the standard error.
 pub(super) fn note(text: impl Display) {
-    say(&format!("{DIM}({}){DIM:#}\n", clean_lines(&text.to_string())));
+    let text = wrap::for_stderr(&format!("({})", clean_lines(&text.to_string())));
+    say(&format!("{DIM}{text}{DIM:#}\n"));
 }
 
 /// Prints a reply while it arrives: its text to the standard output, everything else to the
@@ -28,7 +35,10 @@ pub(super) fn note(text: impl Display) {
 /// control sequence.
 pub(super) struct Live {
     out: Box<dyn Write>,
+    layout: Layout,
     shows_reasoning: bool,
+    /// Whether a sign is shown while nothing can be.
+    waits: bool,
     last: Shown,
 }
 
@@ -40,15 +50,82 @@ enum Shown {
     Text,
 }
 
+/// How the text of a reply is laid out.
+enum Layout {
+    /// As it is.
+    Raw,
+    /// Broken between words, at a terminal.
+    #[cfg(not(feature = "chat"))]
+    Wrapped(Wrap),
+    #[cfg(feature = "chat")]
+    Markdown(Markdown),
+}
+
+impl Layout {
+    fn of(args: &Chat) -> Self {
+        if args.plain || !standard_output().is_terminal() || is_dumb() {
+            return Self::Raw;
+        }
+        let width = Wrap::terminal_width();
+        #[cfg(feature = "chat")]
+        return Self::Markdown(Markdown::new(width));
+        #[cfg(not(feature = "chat"))]
+        Self::Wrapped(Wrap::new(width))
+    }
+
+    /// What can be shown now.
+    fn push(&mut self, text: &str) -> String {
+        match self {
+            Self::Raw => text.to_owned(),
+            #[cfg(not(feature = "chat"))]
+            Self::Wrapped(wrap) => {
+                let mut out = String::new();
+                wrap.text(text, Style::new(), &mut out);
+                out
+            }
+            #[cfg(feature = "chat")]
+            Self::Markdown(markdown) => markdown.push(text),
+        }
+    }
+
+    /// What is left, with the end of the line.
+    fn end(&mut self) -> String {
+        match self {
+            Self::Raw => "\n".to_owned(),
+            #[cfg(not(feature = "chat"))]
+            Self::Wrapped(wrap) => {
+                let mut out = String::new();
+                wrap.end_line(&mut out);
+                out
+            }
+            #[cfg(feature = "chat")]
+            Self::Markdown(markdown) => markdown.end(),
+        }
+    }
+
+    /// Whether the cursor is at the start of a line, and text has arrived that is not shown yet.
+    fn is_gathering(&self) -> bool {
+        match self {
+            #[cfg(feature = "chat")]
+            Self::Markdown(markdown) => markdown.is_gathering(),
+            _ => false,
+        }
+    }
+}
+
 impl Live {
     /// Starts with a sign of waiting if a person is at a terminal.
-    pub(super) fn start(is_person: bool, shows_reasoning: bool) -> Self {
+    pub(super) fn start(is_person: bool, args: &Chat) -> Self {
         let waits = is_person && stderr().is_terminal();
-        if waits {
-            say("…");
-        }
-        let last = if waits { Shown::Waiting } else { Shown::Nothing };
-        Self { out: stdout(false), shows_reasoning, last }
+        let mut live = Self {
+            out: stdout(false),
+            layout: Layout::of(args),
+            shows_reasoning: args.show_reasoning,
+            waits,
+            last: Shown::Nothing,
+        };
+        live.wait();
+        live
     }
 
     pub(super) fn show(&mut self, event: &ChatEvent) -> Result<()> {
@@ -64,10 +141,24 @@ impl Live {
     }
 
     pub(super) fn text(&mut self, text: &str) -> Result<()> {
-        self.turn_to(Shown::Text);
-        self.out.write_all(clean_lines(text).as_bytes())?;
-        self.out.flush()?;
+        let shown = self.layout.push(&clean_lines(text));
+        if !shown.is_empty() {
+            self.turn_to(Shown::Text);
+            self.out.write_all(shown.as_bytes())?;
+            self.out.flush()?;
+        }
+        if self.layout.is_gathering() {
+            self.wait();
+        }
         Ok(())
+    }
+
+    /// Shows the sign of waiting.
+    fn wait(&mut self) {
+        if self.waits && self.last != Shown::Waiting {
+            self.turn_to(Shown::Waiting);
+            say("…");
+        }
     }
 
     fn turn_to(&mut self, next: Shown) {
@@ -80,20 +171,19 @@ impl Live {
 
     /// Ends the line after a whole reply, or after the part that arrived.
     pub(super) fn end(mut self, is_whole: bool) -> Result<()> {
-        let last = self.last;
+        let has_text = self.last == Shown::Text || self.layout.is_gathering();
         self.turn_to(Shown::Nothing);
-        if is_whole || last == Shown::Text {
-            writeln!(self.out)?;
+        if is_whole || has_text {
+            self.out.write_all(self.layout.end().as_bytes())?;
             self.out.flush()?;
         }
         Ok(())
     }
 }
 
-/// Prints what is worth knowing about a reply: trimming, summaries, refusals, cut-offs.
+/// Prints what is worth knowing about a reply: summaries, refusals, cut-offs.
 pub(super) fn remarks(reply: &Reply) {
     summaries(&reply.report.summaries);
-    trimmed(&reply.report.plan);
     if let Some(why) = reply.refusal() {
         note(format_args!("the model refused: {why}"));
     }
@@ -125,26 +215,5 @@ fn summaries(calls: &[SummaryCall]) {
 
 /// A number of tokens, with `~` if the plan's counts are estimates.
 pub(super) fn figure(plan: &Plan, tokens: u64) -> String {
-    format!("{}{}", if plan.tokens().estimated { "~" } else { "" }, thousands(tokens))
-}
-
-fn trimmed(plan: &Plan) {
-    let runs = plan.runs();
-    let count =
-        |fate: Fate| runs.iter().filter(|run| run.fate == fate).map(turnwise::plan::Run::messages).sum::<usize>();
-    let left_out = plan.evicted();
-    let shorter = count(Fate::Shrunk);
-    if left_out + shorter == 0 {
-        return;
-    }
-    let all = runs.iter().map(turnwise::plan::Run::messages).sum::<usize>();
-    let sent = thousands((all - left_out) as u64);
-    let summary = if plan.summary().is_some() { " and a summary" } else { "" };
-    let shortened = match shorter {
-        0 => String::new(),
-        shorter => format!(", {} of them shortened", thousands(shorter as u64)),
-    };
-    let tokens = figure(plan, plan.tokens().total());
-    let limit = thousands(plan.budget().limit);
-    note(format_args!("{sent} of {} sent{summary}{shortened}, {tokens} of {limit} tokens", counted(all, "message")));
+    crate::text::tokens(tokens, plan.tokens().estimated)
 }

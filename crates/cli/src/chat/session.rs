@@ -1,25 +1,28 @@
 //! The chat's loop: reads a line, does what it asks for, and saves the file.
 
 use std::cell::Cell;
-use std::io::{IsTerminal, stdin};
+use std::io::{IsTerminal, stderr, stdin};
 use std::path::PathBuf;
 
 use turnwise::conversation::GroupState;
-use turnwise::{ConversationManager, ErrorKind, Exchange, Item, ItemId, Message, Reply, Role, ToolCall};
+use turnwise::spending::Tally;
+use turnwise::{ConversationManager, ErrorKind, Exchange, Item, ItemId, Message, Models, Reply, Role, ToolCall};
 
 use super::commands::{self, Command, Line};
-use super::input::{Input, Next, unless_interrupted};
+use super::input::{Input, Next, PROMPT, unless_interrupted};
+use super::opening::opening;
 use super::printing::{Live, note, remarks, say};
-use super::views;
+use super::{open, status, views, wrap};
 use crate::args::Chat;
-use crate::failure::{Failure, Result};
-use crate::text::counted;
-
-/// The exit code of a program that Ctrl-C ended, as shells report it.
-const INTERRUPTED: u8 = 130;
+use crate::failure::{Failure, INTERRUPTED, Result};
+use crate::sanitize::{clean, without_passwords};
+use crate::text::{counted, thousands};
 
 pub(super) struct Session<'a> {
-    args: &'a Chat,
+    /// The options, as commands have changed them.
+    pub(super) args: Chat,
+    pub(super) models: &'a Models,
+    input: Input,
     pub(super) chat: ConversationManager,
     /// Where the chat is saved.
     pub(super) file: Option<PathBuf>,
@@ -28,6 +31,8 @@ pub(super) struct Session<'a> {
     pub(super) last: Option<Reply>,
     /// Why the last exchange failed, if it did.
     pub(super) last_failure: Option<String>,
+    /// What the side questions have cost, which are in no record.
+    pub(super) asides: Tally,
     /// The last request without a recorded reply, for `/retry`.
     unanswered: Option<Ask>,
     has_failed: bool,
@@ -41,32 +46,58 @@ enum Ask {
     Say(String),
     Again,
     Edit(Option<ItemId>, String),
+    /// On a fork that is dropped afterwards.
+    Aside(String),
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(chat: ConversationManager, args: &'a Chat) -> Self {
-        let file = args.file.clone();
+    pub(super) fn start(args: &Chat, models: &'a Models) -> Result<Self> {
+        let chat = open::open(args, models)?;
         let is_person = stdin().is_terminal();
-        Self {
+        // With --once the standard input is the message, and --query leaves it to other programs.
+        let is_used = args.once || (args.query.is_some() && !is_person);
+        let input = if is_used { Input::Ended } else { Input::start(args.plain, models)? };
+        // The system prompt is in the record now, where /system may change it.
+        let args = Chat { system: None, ..args.clone() };
+        Ok(Self {
+            file: args.file.clone(),
             args,
+            models,
+            input,
             chat,
-            file,
             is_person,
             last: None,
             last_failure: None,
+            asides: Tally::default(),
             unanswered: None,
             has_failed: false,
             is_file_lost: Cell::default(),
-        }
+        })
     }
 
-    pub(super) async fn run(&mut self, input: &mut Input) -> Result<()> {
+    pub(super) async fn run(&mut self) -> Result<()> {
         self.leave_open_calls()?;
-        self.greet();
+        let opening = opening(&self.args, &mut self.input, self.is_person).await?;
+        let is_all = self.args.once || self.args.query.is_some();
+        if !is_all {
+            self.greet();
+        }
+        if let Some(text) = opening
+            && let Err(failure) = self.ask(Ask::Say(text)).await
+        {
+            self.goes_on_after(failure)?;
+        }
+        if !is_all {
+            self.talk().await?;
+        }
+        if self.has_failed { Err(Failure::Said(1)) } else { Ok(()) }
+    }
+
+    /// Does what is typed until the end.
+    async fn talk(&mut self) -> Result<()> {
         let mut is_warned = false;
         loop {
-            self.prompt("> ");
-            let line = match input.next().await? {
+            let line = match self.input.next(PROMPT).await? {
                 Next::Line(line) => line,
                 // The person may have meant to stop a reply that had just ended.
                 Next::CtrlC if self.is_person && !is_warned => {
@@ -81,18 +112,27 @@ impl<'a> Session<'a> {
                 }
                 Next::End => {
                     self.prompt("\n");
-                    break;
+                    return Ok(());
                 }
             };
             is_warned = false;
             match self.obey(&line).await {
                 Ok(true) => {}
-                Ok(false) => break,
-                Err(Failure::ClosedPipe) => return Err(Failure::ClosedPipe),
-                Err(failure) => self.failed(&failure),
+                Ok(false) => return Ok(()),
+                Err(failure) => self.goes_on_after(failure)?,
             }
         }
-        if self.has_failed { Err(Failure::Said(1)) } else { Ok(()) }
+    }
+
+    /// Reports a failure, unless nobody reads the output any more.
+    fn goes_on_after(&mut self, failure: Failure) -> Result<()> {
+        match failure {
+            Failure::ClosedPipe => Err(failure),
+            failure => {
+                self.failed(&failure);
+                Ok(())
+            }
+        }
     }
 
     /// Does what a line asks for. Returns whether the chat continues.
@@ -131,7 +171,17 @@ impl<'a> Session<'a> {
             Command::Help => views::help(),
             Command::Branches => views::branches(&self.chat),
             Command::History(newest) => views::history(&self.chat, newest),
+            Command::Aside(text) => self.ask(Ask::Aside(text)).await,
+            Command::Expand(number) => self.expand(number),
+            Command::Budget(tokens) => self.budget(tokens),
+            Command::Strategy(name) => self.strategy(name),
+            Command::Model(name) => self.model(name),
+            Command::Export(export) => self.export(&export),
+            Command::Compare(strategies) => self.compare(strategies),
+            Command::Why(which) => self.why(which),
+            Command::Summaries => views::summaries(&self.chat),
             Command::Plan(text) => views::plan(&self.chat, &text),
+            Command::Cost => views::cost(&self.chat, self.last.as_ref(), &self.asides),
             Command::Tokens => views::tokens(&self.chat),
             Command::Report => views::report(&self.chat, self.last.as_ref(), self.last_failure.as_deref()),
             Command::Quit => Ok(()),
@@ -140,24 +190,36 @@ impl<'a> Session<'a> {
 
     async fn ask(&mut self, ask: Ask) -> Result<()> {
         let place = self.leaf();
-        let exchange = self.exchange(&ask)?;
+        let fork = match &ask {
+            Ask::Aside(_) => Some(self.aside()?),
+            _ => None,
+        };
+        let Some(exchange) = self.confirmed(self.exchange(&ask, fork.as_ref())?).await? else {
+            self.go(place)?;
+            self.unanswered = Some(ask);
+            note("stopped; nothing was sent, /retry sends it");
+            return Ok(());
+        };
         let start = self.leaf();
-        let mut live = Live::start(self.is_person, self.args.show_reasoning);
+        let mut live = Live::start(self.is_person, &self.args);
         // Dropping the exchange on Ctrl-C records the part of the reply that has arrived.
         let answer = unless_interrupted(receive(exchange, !self.args.no_stream, &mut live)).await;
         let is_recorded = self.leaf() != start;
         if !is_recorded {
             self.go(place)?;
         }
-        self.unanswered = (!is_recorded).then_some(ask);
+        let is_answered = is_recorded || (fork.is_some() && matches!(answer, Some(Ok(_))));
+        self.unanswered = (!is_answered).then_some(ask);
         let told = live.end(matches!(answer, Some(Ok(_)))).and_then(|()| self.tell(answer, is_recorded));
-        if let Err(unsaved) = self.save() {
+        if let Some(fork) = fork {
+            self.asides += fork.spending().total();
+        } else if let Err(unsaved) = self.save() {
             self.failed(&unsaved);
         }
         told
     }
 
-    fn exchange(&self, ask: &Ask) -> Result<Exchange> {
+    fn exchange(&self, ask: &Ask, fork: Option<&ConversationManager>) -> Result<Exchange> {
         Ok(match ask {
             Ask::Say(text) => self.chat.send(text.as_str()),
             Ask::Again => self.chat.regenerate(),
@@ -166,7 +228,42 @@ impl<'a> Session<'a> {
                 self.go(before)?;
                 self.chat.send(text.as_str())
             }
+            Ask::Aside(text) => fork.unwrap_or(&self.chat).send(text.as_str()),
         })
+    }
+
+    /// A copy of the conversation for a side question.
+    fn aside(&self) -> Result<ConversationManager> {
+        match self.leaf() {
+            Some(leaf) => Ok(self.chat.fork(leaf)?),
+            None => open::copy(&self.args, self.models, &self.chat),
+        }
+    }
+
+    /// The exchange, with or without the summary that it would make, as the person decides; `None`
+    /// if Ctrl-C was pressed instead.
+    async fn confirmed(&mut self, exchange: Exchange) -> Result<Option<Exchange>> {
+        if !self.args.confirm_summary {
+            return Ok(Some(exchange));
+        }
+        // What is wrong with a plan is reported when it is sent.
+        let Some(request) = exchange.clone().plan().ok().and_then(|plan| plan.summary_request().cloned()) else {
+            return Ok(Some(exchange));
+        };
+        let messages = self.chat.snapshot().path().positions(request.groups.clone()).len();
+        let messages = counted(messages, "message");
+        note(format_args!(
+            "{messages} of {} tokens would be summarized first, by a call of the model",
+            thousands(request.tokens)
+        ));
+        match self.input.next("summarize them? [y/N] ").await? {
+            Next::Line(answer) if matches!(&*answer.trim().to_lowercase(), "y" | "yes") => Ok(Some(exchange)),
+            Next::Line(_) | Next::End => {
+                note("no summary; what does not fit is left out");
+                Ok(Some(exchange.without_new_summary()))
+            }
+            Next::CtrlC => Ok(None),
+        }
     }
 
     /// The item before a user message: before the last one of the path, or before `id`.
@@ -189,6 +286,14 @@ impl<'a> Session<'a> {
         match answer {
             Some(Ok(reply)) => {
                 remarks(&reply);
+                if self.is_person && stderr().is_terminal() {
+                    note(status::line(&self.chat, &reply, &self.asides));
+                } else {
+                    status::trimmed(&reply.report.plan);
+                }
+                if !is_recorded {
+                    note("a side question: the conversation does not remember it");
+                }
                 self.last = Some(reply);
                 self.last_failure = None;
                 self.leave_open_calls()?;
@@ -251,7 +356,12 @@ impl<'a> Session<'a> {
     }
 
     fn failed(&mut self, failure: &Failure) {
-        failure.report();
+        match failure.message() {
+            Some(message) if !matches!(failure, Failure::Mistake(_)) => {
+                say(&format!("{}\n", wrap::for_stderr(&clean(&without_passwords(&format!("turnwise: {message}"))))));
+            }
+            _ => drop(failure.report()),
+        }
         self.has_failed = true;
     }
 
@@ -260,7 +370,11 @@ impl<'a> Session<'a> {
             0 => String::new(),
             turns => format!("continues after {}; ", counted(turns, "turn")),
         };
-        self.prompt(&format!("{goes_on}/help lists commands; Ctrl-C stops a reply; /quit or Ctrl-D ends the chat\n"));
+        let id = self.args.kept.is_asked_for().then(|| self.chat.id());
+        let of_store = id.map(|id| of_store(id, self.args.kept.store.as_deref())).unwrap_or_default();
+        self.prompt(&format!(
+            "{of_store}{goes_on}/help lists commands; Ctrl-C stops a reply; /quit or Ctrl-D ends the chat\n"
+        ));
     }
 
     /// Writes a text only if a person is at the terminal.
@@ -269,6 +383,12 @@ impl<'a> Session<'a> {
             say(text);
         }
     }
+}
+
+/// Which conversation it is. An id may be any text, and a URL may have a password.
+fn of_store(id: &str, store: Option<&str>) -> String {
+    let place = store.map(|url| format!(" in {url}")).unwrap_or_default();
+    clean(&without_passwords(&format!("conversation {id}{place}; "))).into_owned()
 }
 
 /// The reply, printed as it arrives. If this is dropped or the stream breaks, the part that arrived
@@ -284,4 +404,16 @@ async fn receive(exchange: Exchange, streams: bool, live: &mut Live) -> Result<R
         live.show(&event?)?;
     }
     Ok(stream.finish().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_store;
+
+    #[test]
+    fn a_greeting_shows_neither_control_characters_nor_passwords() {
+        let shown = of_store("a\u{1b}]0;b\u{7}", Some("postgres://ann:secret@host/chats"));
+        assert!(!shown.contains(['\u{1b}', '\u{7}']) && !shown.contains("secret"), "{shown:?}");
+        assert!(shown.contains("postgres://ann:…@host/chats"), "{shown}");
+    }
 }

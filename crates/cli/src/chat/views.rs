@@ -4,24 +4,39 @@ use std::io::Write;
 
 use turnwise::backend::{Attempt, Usage};
 use turnwise::manager::Report;
+use turnwise::spending::Tally;
+use turnwise::tokens::Dollars;
 use turnwise::{ConversationManager, Item, Reply};
 
 use super::commands::KNOWN;
 use super::printing::{figure, note};
-use crate::count::said;
+use super::wrap;
+use crate::count::{label, said};
 use crate::failure::Result;
-use crate::output::{DIM, MAX_ROLE_CHARS, preview, stdout};
+use crate::output::{BOLD, DIM, MAX_ROLE_CHARS, preview, stdout};
 use crate::sanitize::{clean, clean_lines};
+use crate::show;
 use crate::text::{counted, thousands};
+
+/// The width of the column with the commands; longer ones are alone on their line.
+const USAGE: usize = 21;
 
 pub(super) fn help() -> Result<()> {
     let mut out = stdout(false);
-    let usage = |name: &str, takes: &str| format!("/{name} {takes}");
-    let width = KNOWN.iter().map(|known| usage(known.name, known.takes).len()).max().unwrap_or(0);
-    for known in &KNOWN {
-        writeln!(out, "  {:width$}  {DIM}{}{DIM:#}", usage(known.name, known.takes), known.about)?;
+    let of_commands = KNOWN.iter().map(|known| (format!("/{} {}", known.name, known.takes), known.about));
+    let of_texts = [
+        ("//…".to_owned(), "sends a line that begins with a slash"),
+        ("\"\"\"".to_owned(), "begins and ends a text of several lines"),
+    ];
+    let indent = " ".repeat(USAGE + 4);
+    for (usage, about) in of_commands.chain(of_texts) {
+        let about = wrap::for_stdout(about, &indent);
+        if usage.len() > USAGE {
+            writeln!(out, "  {usage}\n{indent}{DIM}{about}{DIM:#}")?;
+        } else {
+            writeln!(out, "  {usage:USAGE$}  {DIM}{about}{DIM:#}")?;
+        }
     }
-    writeln!(out, "  {:width$}  {DIM}sends a line that begins with a slash{DIM:#}", "//…")?;
     out.flush()?;
     Ok(())
 }
@@ -31,7 +46,7 @@ pub(super) fn branches(chat: &ConversationManager) -> Result<()> {
     let record = chat.snapshot();
     let mut is_at_end = false;
     for branch in record.branches() {
-        let last = record.get(branch.leaf).map(Item::message).map_or_else(String::new, said);
+        let last = label(&record, &branch);
         let here = if branch.is_current { "  <- here" } else { "" };
         let leaf = branch.leaf.to_string();
         let length = counted(branch.len, "message");
@@ -159,6 +174,48 @@ pub(super) fn report(chat: &ConversationManager, last: Option<&Reply>, failure: 
         }
     }
     out.flush()?;
+    Ok(())
+}
+
+/// What the chat has cost, and what the next request would.
+pub(super) fn cost(chat: &ConversationManager, last: Option<&Reply>, asides: &Tally) -> Result<()> {
+    let mut out = stdout(false);
+    let cost = |cost: Option<Dollars>| cost.map_or_else(|| "not known".to_owned(), |cost| cost.to_string());
+    if let Some(reply) = last {
+        writeln!(out, "the last reply: {}", cost(reply.report.cost))?;
+    }
+    let spending = chat.spending();
+    for line in clean_lines(&spending.to_string()).lines() {
+        writeln!(out, "{line}")?;
+    }
+    if asides.calls > 0 {
+        writeln!(out, "side questions, not included: {asides}")?;
+    }
+    let plan = chat.plan("")?;
+    let prompt = cost(chat.cost_of(&plan, 0));
+    let tokens = figure(&plan, plan.tokens().total());
+    writeln!(out, "the next prompt, without a message: {tokens} tokens, at most {prompt}")?;
+    if chat.price().is_none() {
+        note(format_args!("the price of {} is not known; --models FILE can state it", chat.model().name));
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// The summaries that stand for messages of the path.
+pub(super) fn summaries(chat: &ConversationManager) -> Result<()> {
+    let record = chat.snapshot();
+    let mut out = stdout(false);
+    for summary in record.summaries() {
+        writeln!(out, "{BOLD}{}{BOLD:#}", show::stands_for(&record, summary))?;
+        for line in clean_lines(&summary.text).lines() {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    out.flush()?;
+    if record.summaries().next().is_none() {
+        note("there are no summaries");
+    }
     Ok(())
 }
 

@@ -41,7 +41,7 @@ fn undo_and_switch_survive_the_end_of_the_chat() {
     let told = each(&folder, &stub, &["a\nb\n", "/undo\n", "/history\n/branches\n", "/switch #3\n", "/history 1\n"]);
     assert!(told[1].1.contains("back to before “b”; /switch #3 returns to it"), "{}", told[1].1);
     assert!(told[2].0.contains("#1  assistant  one") && !told[2].0.contains("two\n    0"), "{}", told[2].0);
-    assert!(told[2].0.contains("#3   4 messages  two\n") && told[2].0.contains("one  <- here"), "{}", told[2].0);
+    assert!(told[2].0.contains("#3   4 messages  b → two\n") && told[2].0.contains("one  <- here"), "{}", told[2].0);
     assert!(told[3].1.contains("now at #3 after 4 messages: “two”"), "{}", told[3].1);
     assert_eq!(told[4].0, "       … 3 messages before\n    3      #3  assistant  two\n");
     assert_eq!(said(&folder, "talk.json"), ["a", "one", "b", "two"]);
@@ -59,6 +59,50 @@ fn another_reply_and_another_question_leave_the_old_ones_as_branches() {
     assert_eq!(said(&folder, "talk.json"), ["d", "five"]);
     assert_eq!(told[0].0.lines().count(), 1 + 4, "{}", told[0].0);
     assert!(stub.seen()[4].body.contains(r#""messages":[{"role":"user","content":"d"}]"#));
+}
+
+#[test]
+fn branches_that_end_alike_are_listed_with_where_they_part() {
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new(["one", "the end", "two", "the end"].map(Answer::says));
+    let told = each(&folder, &stub, &["a fox\ngo on\n", "/edit #0 an owl\n", "go on\n/branches\n"]);
+    for label in ["a fox … go on → the end\n", "an owl … go on → the end  <- here\n"] {
+        assert!(told[2].0.contains(label), "{}", told[2].0);
+    }
+    let shown = text(&turnwise(&folder, &stub, "show talk.json", "").stdout);
+    assert!(shown.contains("a fox … go on → the end\n"), "{shown}");
+}
+
+#[test]
+fn images_beside_the_file_are_sent_and_stay_there_and_copies_have_their_own() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let path = |name: &str| folder.path().join(name);
+    let size = |name: &str| std::fs::metadata(path(name)).unwrap().len();
+    let image = format!("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAgAAAAMACAYAAADS1n9/{}", "aB3/".repeat(2_000));
+    let asked = format!(r#"[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"{image}"}}}}]}}]"#);
+    std::fs::write(path("talk.json"), asked).unwrap();
+    turnwise(&folder, &stub, "blobs talk.json", "");
+    let told = each(&folder, &stub, &["a\n/fork other.json\nb\n", "c\n/save copy.json\n"]);
+    assert!(told.iter().all(|(_, told)| !told.contains("blob")), "{told:?}");
+    assert_eq!(stub.seen().len(), 3);
+    assert!(stub.seen().iter().all(|seen| seen.body.contains(&image)), "each request has the image");
+    for file in ["talk.json", "other.json", "copy.json"] {
+        assert!(size(file) < 5_000, "{file} has {} bytes", size(file));
+        let restored = turnwise(&folder, &stub, &format!("blobs {file} --restore"), "");
+        assert!(text(&restored.stdout).contains("1 blob put back"), "{file}: {}", text(&restored.stderr));
+    }
+}
+
+#[test]
+fn a_missing_image_is_reported_when_the_chat_begins_and_is_not_sent() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let hash = "0a".repeat(32);
+    let url = format!("turnwise-blob:sha256/{hash}?bytes=6000&size=8x8&type=image/png");
+    let asked = format!(r#"[{{"role":"user","content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}]"#);
+    std::fs::write(folder.path().join("talk.json"), asked).unwrap();
+    let ran = turnwise(&folder, &stub, "chat talk.json --model gpt-4o", "a\n");
+    let told = text(&ran.stderr);
+    assert_eq!((told.matches(&hash).count(), stub.seen().len()), (2, 0), "{told}");
 }
 
 #[test]

@@ -20,6 +20,34 @@ fn a_piped_chat_saves_itself_and_goes_on_next_time() {
 }
 
 #[test]
+fn a_chat_in_a_store_goes_on_by_its_id_and_with_the_last_one() {
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new(["one", "two", "three", "four"].map(Answer::says));
+    let run = |more: &str, input: &str| {
+        let ran = turnwise(&folder, &stub, &format!("chat --store dir:chats --model gpt-4o {more}"), input);
+        assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    assert_eq!(run("--conversation ann", "hello\n"), "one\n");
+    assert_eq!(run("--conversation bob", "hi\n/undo\nhi again\n"), "two\nthree\n");
+    assert_eq!(run("--continue", "more\n"), "four\n");
+    assert_eq!(said(&folder, "chats/ann.jsonl"), ["hello", "one"]);
+    assert_eq!(said(&folder, "chats/bob.jsonl"), ["hi again", "three", "more", "four"]);
+    assert_eq!(run("", ""), "");
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("chats"))
+            .unwrap()
+            .filter(|file| !file.as_ref().unwrap().file_name().to_str().unwrap().starts_with('.'))
+            .count(),
+        3
+    );
+    let none = turnwise(&folder, &stub, "chat --store dir:other --continue --model gpt-4o", "");
+    assert!(text(&none.stderr).contains("dir:other has no conversation to continue"), "{}", text(&none.stderr));
+    let both = turnwise(&folder, &stub, "chat talk.json --store dir:chats --model gpt-4o", "");
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn a_chat_goes_on_with_the_model_of_its_file() {
     let folder = TempDir::new().unwrap();
     let stub = Stub::new([Answer::says("one")]);

@@ -32,9 +32,14 @@ pub(crate) fn fixtures() -> PathBuf {
 pub(crate) fn turnwise(line: &str) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
     command.args(line.split_whitespace()).current_dir(fixtures());
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE", "TURNWISE_MODELS"] {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
+    for name in ["BUDGET", "CONFIG", "MODEL", "MODELS", "STORE", "STRATEGY"] {
+        command.env_remove(format!("TURNWISE_{name}"));
+    }
+    // No settings of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env("APPDATA", "/nonexistent");
     Run { command, stdin: Vec::new() }
 }
 
@@ -122,6 +127,12 @@ pub(crate) fn talk(messages: usize) -> Value {
         json!({ "role": role, "content": format!("message {index} says a few words and no more") })
     };
     (0..messages).map(message).collect()
+}
+
+/// A file of JSON Lines with so many conversations.
+pub(crate) fn talks(conversations: usize, messages: usize) -> String {
+    let talk = |number| json!({ "id": format!("talk-{number}"), "messages": talk(messages) }).to_string();
+    (0..conversations).map(|number| talk(number) + "\n").collect()
 }
 
 pub(crate) const FIXTURES: [&str; 3] = ["tau_airline.jsonl", "swe_agent.jsonl", "recorded_exchanges.jsonl"];

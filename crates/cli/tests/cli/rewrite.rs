@@ -57,6 +57,25 @@ fn what_cannot_be_meant_is_refused() {
 }
 
 #[test]
+fn a_file_of_many_conversations_is_refused_with_how_to_take_one_out() {
+    let arrays = "[{\"role\":\"user\",\"content\":\"a\"}]\n".repeat(2);
+    let bodies = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}\n".repeat(2);
+    for many in [arrays, bodies] {
+        let files = Files::new().with("many.jsonl", many);
+        for command in ["redact many.jsonl --text a", "compact many.jsonl", "blobs many.jsonl", "chat many.jsonl"] {
+            if command.starts_with("chat") && cfg!(not(feature = "openai")) {
+                continue;
+            }
+            let error = turnwise(command).inside(files.path()).fails(1);
+            assert!(error.contains("turnwise convert FILE ONE.json --only NUMBER"), "{error}");
+            assert!(!error.contains("Transcripts"), "{error}");
+        }
+        turnwise("convert many.jsonl one.json --only 2").inside(files.path()).run();
+        assert_eq!(turnwise("redact one.json --text a").inside(files.path()).out(), "one.json: 1 text changed\n");
+    }
+}
+
+#[test]
 fn a_journal_is_redacted_and_compacted_in_place() {
     let files = Files::new();
     let file = files.path().join("talk.jsonl");

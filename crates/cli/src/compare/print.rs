@@ -1,0 +1,59 @@
+//! The comparison on a terminal: a table, a sentence for each strategy, and
+//! for one conversation a bar for each.
+
+use std::io::Write;
+
+use comfy_table::Table;
+
+use super::columns::columns;
+use super::{Comparison, bars};
+use crate::failure::Result;
+use crate::output::{BOLD, DIM, table, write_table};
+use crate::sanitize::clean;
+use crate::text::wrapped;
+
+/// In characters: what a terminal shows on one line.
+pub(super) const WIDTH: usize = 80;
+
+pub(super) fn print(out: &mut impl Write, comparison: &Comparison, wide: bool) -> Result<()> {
+    writeln!(out, "{}\n", wrapped(&comparison.about(), WIDTH, ""))?;
+    write_table(out, &rows(comparison, wide))?;
+    writeln!(out)?;
+    for row in &comparison.strategies {
+        let sentence = wrapped(&clean(&row.sentence()), WIDTH, "  ");
+        writeln!(out, "{BOLD}{}{BOLD:#}\n  {sentence}", clean(&row.strategy))?;
+    }
+    if let (1, [only]) = (comparison.conversations(), &*comparison.shown) {
+        bars::print(out, comparison, only)?;
+    }
+    footnotes(out, comparison, wide)
+}
+
+fn footnotes(out: &mut impl Write, comparison: &Comparison, wide: bool) -> Result<()> {
+    writeln!(out)?;
+    for note in comparison.notes(wide) {
+        writeln!(out, "{DIM}{}{DIM:#}", wrapped(note, WIDTH, "  "))?;
+    }
+    if wide {
+        writeln!(out, "{DIM}time: of planning, with counting{DIM:#}")?;
+    }
+    Ok(())
+}
+
+fn rows(comparison: &Comparison, wide: bool) -> Table {
+    let columns = columns(comparison, wide);
+    let mut header = vec!["strategy"];
+    header.extend(columns.iter().map(|column| column.name));
+    header.extend(wide.then_some("time"));
+    let mut table = table(&header, &[]);
+    for row in &comparison.strategies {
+        let mut cells = vec![clean(&row.strategy).into_owned()];
+        for column in &columns {
+            let mark = if column.is_best(&comparison.strategies, row) { '*' } else { ' ' };
+            cells.push(format!("{}{mark}", (column.text)(row)));
+        }
+        cells.extend(wide.then(|| format!("{:.0?}", row.time)));
+        table.add_row(cells);
+    }
+    table
+}

@@ -1,0 +1,281 @@
+//! `turnwise conversations`: the conversations of a store.
+
+#[cfg(feature = "sqlite")]
+mod forget;
+#[cfg(feature = "sqlite")]
+mod lists;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod search;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod transfer;
+
+use std::io::Write;
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+use std::path::Path;
+
+use serde::Serialize;
+use turnwise::store::wait;
+use turnwise::{Role, Transcript};
+
+#[cfg(not(feature = "sqlite"))]
+use crate::args::Filters;
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+use crate::args::OnExisting;
+use crate::args::{Action, Conversations, Replacing, Search};
+use crate::failure::{Failure, Result};
+use crate::output::{json_line, preview, stdout, table, write_table};
+use crate::rewrite::Replace;
+use crate::sanitize::clean;
+use crate::show;
+use crate::stores::{Place, last_used};
+use crate::text::counted;
+
+/// The longest part of a title or question in the list, in characters.
+const TITLE: usize = 40;
+
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    messages: usize,
+    title: String,
+    created_at: i64,
+    last_used_at: i64,
+}
+
+pub(crate) fn run(args: &Conversations) -> Result<()> {
+    let place = Place::open(args.store.as_deref())?;
+    let tenant = args.tenant.as_deref();
+    let place = tenant.map_or_else(|| Ok(None), |name| place.in_tenant(name).map(Some))?.unwrap_or(place);
+    let mut out = stdout(is_json(&args.action));
+    match &args.action {
+        Action::List { deleted, recent, text, filters } if *recent || text.is_some() || filters.are_set() => {
+            debug_assert!(!deleted, "the options conflict");
+            place.list_by(&mut out, filters, text.as_deref())?;
+        }
+        Action::List { deleted, filters, .. } => list(&mut out, &place, filters.limit, filters.json, *deleted)?,
+        Action::Search(search) => place.search(&mut out, search)?,
+        Action::Index { off } => place.index(*off)?,
+        Action::Stats { json } => place.stats(&mut out, *json)?,
+        Action::Redact { id, replacing } => redact(&mut out, &place, id.as_deref(), replacing)?,
+        Action::Expire { unused_for, keep_last, for_good, dry_run } => {
+            place.expire(&mut out, unused_for.as_deref(), *keep_last, *for_good, *dry_run)?;
+        }
+        Action::Show { id, full } => show::one(&mut out, id, &place.load(id)?, *full)?,
+        Action::Fork { id, fork } => {
+            let fork = fork.clone().unwrap_or_else(|| turnwise::Conversation::new().id().to_owned());
+            wait(place.store().fork(id, &fork))?;
+            writeln!(out, "{}", clean(&fork))?;
+        }
+        Action::Rename { id, title } => place.rename(id, title)?,
+        Action::Delete { id } => {
+            wait(place.store().delete(id))?;
+            writeln!(out, "{}", place.after_delete(id))?;
+        }
+        Action::Restore { id } => place.restore(id)?,
+        Action::Purge { id: Some(id), .. } => place.purge(id)?,
+        Action::Purge { id: None, .. } => {
+            let count = place.purge_expired()?;
+            writeln!(out, "{} purged", counted(count, "conversation"))?;
+        }
+        Action::Export { file, resume } => place.export(file, tenant, *resume)?,
+        Action::Import { file, existing } => place.import(file, tenant, *existing)?,
+        Action::Backup { file } => place.backup(file)?,
+        Action::Path { id } => writeln!(out, "{}", place.path(id)?.display())?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn is_json(action: &Action) -> bool {
+    match action {
+        Action::List { filters, .. } | Action::Search(Search { filters, .. }) => filters.json,
+        Action::Stats { json } => *json,
+        _ => false,
+    }
+}
+
+fn redact(out: &mut impl Write, place: &Place, id: Option<&str>, args: &Replacing) -> Result<()> {
+    let replace = Replace::of(args)?;
+    let ids: Box<dyn Iterator<Item = Result<String>>> = match id {
+        Some(id) => Box::new(std::iter::once(Ok(id.to_owned()))),
+        None => Box::new(place.all_ids()),
+    };
+    let (mut texts, mut conversations) = (0, 0);
+    for id in ids {
+        let replaced = replace.in_store(place, &id?, args.dry_run)?;
+        texts += replaced;
+        conversations += usize::from(replaced > 0);
+    }
+    let done = if args.dry_run { "would be changed" } else { "changed" };
+    writeln!(out, "{} in {} {done}", counted(texts, "text"), counted(conversations, "conversation"))?;
+    Ok(())
+}
+
+fn list(out: &mut impl Write, place: &Place, limit: usize, json: bool, deleted: bool) -> Result<()> {
+    if deleted {
+        for id in place.deleted(limit)? {
+            writeln!(out, "{}", clean(&id))?;
+        }
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for id in place.ids().take(limit) {
+        let id = id?;
+        rows.push(row(&place.load(&id)?, id));
+    }
+    if json {
+        return rows.iter().try_for_each(|row| json_line(out, row));
+    }
+    let mut table = table(&["id", "messages", "title or first question"], &[0, 2]);
+    for row in &rows {
+        table.add_row([clean(&row.id).into_owned(), row.messages.to_string(), preview(&row.title, TITLE)]);
+    }
+    write_table(out, &table)
+}
+
+fn row(file: &Transcript, id: String) -> Row {
+    let path = file.conversation.path();
+    let question =
+        || path.messages().find(|message| *message.role() == Role::User).map(|asked| asked.text().into_owned());
+    let title = file.conversation.metadata().get("title").map(str::to_owned);
+    Row {
+        id,
+        messages: path.len(),
+        title: title.or_else(question).unwrap_or_default(),
+        created_at: file.conversation.created_at().as_millis(),
+        last_used_at: last_used(file),
+    }
+}
+
+/// What only a database can do.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+impl Place {
+    fn after_delete(&self, id: &str) -> String {
+        if self.has_files() {
+            format!("deleted {}", clean(id))
+        } else {
+            format!("deleted {0}; `restore {0}` brings it back, `purge {0}` removes its text", clean(id))
+        }
+    }
+
+    fn restore(&self, id: &str) -> Result<()> {
+        let restored = match self {
+            Self::Folder(_) => return Err(not_in_a_folder("restored")),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.restore(id)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.restore(id)),
+        };
+        Ok(restored.map(drop)?)
+    }
+
+    fn purge(&self, id: &str) -> Result<()> {
+        match self {
+            Self::Folder(_) => Err(not_in_a_folder("purged")),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => Ok(wait(store.purge(id))?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => Ok(wait(store.purge(id))?),
+        }
+    }
+
+    fn purge_expired(&self) -> Result<usize> {
+        match self {
+            Self::Folder(_) => Err(not_in_a_folder("purged")),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => Ok(wait(store.purge_expired())?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => Ok(wait(store.purge_expired())?),
+        }
+    }
+
+    fn deleted(&self, limit: usize) -> Result<Vec<String>> {
+        let deleted = match self {
+            Self::Folder(_) => return Err(not_in_a_folder("listed as deleted")),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.deleted(None, limit)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.deleted(None, limit)),
+        };
+        Ok(deleted?.into_iter().map(|one| one.id).collect())
+    }
+}
+
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+#[expect(clippy::unused_self, reason = "as with a database")]
+impl Place {
+    fn after_delete(&self, id: &str) -> String {
+        format!("deleted {}", clean(id))
+    }
+
+    fn restore(&self, _: &str) -> Result<()> {
+        Err(not_in_a_folder("restored"))
+    }
+
+    fn purge(&self, _: &str) -> Result<()> {
+        Err(not_in_a_folder("purged"))
+    }
+
+    fn purge_expired(&self) -> Result<usize> {
+        Err(not_in_a_folder("purged"))
+    }
+
+    fn deleted(&self, _: usize) -> Result<Vec<String>> {
+        Err(not_in_a_folder("listed as deleted"))
+    }
+
+    fn export(&self, _: &Path, _: Option<&str>, _: bool) -> Result<()> {
+        Err(not_built("export"))
+    }
+
+    fn import(&self, _: &Path, _: Option<&str>, _: OnExisting) -> Result<()> {
+        Err(not_built("import"))
+    }
+
+    fn backup(&self, _: &Path) -> Result<()> {
+        Err(not_built("backup"))
+    }
+
+    fn search(&self, _: &mut impl Write, _: &Search) -> Result<()> {
+        Err(not_built("search"))
+    }
+
+    fn stats(&self, _: &mut impl Write, _: bool) -> Result<()> {
+        Err(not_built("stats"))
+    }
+}
+
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+fn not_built(command: &str) -> Failure {
+    Failure::usage(format!(
+        "{command}: this program was built without databases; install it with `cargo install turnwise-cli --features full`"
+    ))
+}
+
+#[cfg(not(feature = "sqlite"))]
+const NO_INDEX: &str = "only an SQLite database has an index and is listed by time, metadata and text, and this program was \
+                        built without SQLite; install it with `cargo install turnwise-cli --features full`";
+
+#[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_self, reason = "as with SQLite")]
+impl Place {
+    fn list_by(&self, _: &mut impl Write, _: &Filters, _: Option<&str>) -> Result<()> {
+        Err(Failure::usage(NO_INDEX))
+    }
+
+    fn index(&self, _: bool) -> Result<()> {
+        Err(Failure::usage(NO_INDEX))
+    }
+
+    fn expire(&self, _: &mut impl Write, _: Option<&str>, _: Option<usize>, _: bool, _: bool) -> Result<()> {
+        Err(Failure::usage(
+            "conversations expire in an SQLite database only, and this program was built without SQLite",
+        ))
+    }
+}
+
+fn not_in_a_folder(doing: &str) -> Failure {
+    Failure::usage(format!(
+        "in a folder, `delete` removes the file at once, so nothing can be {doing}; a database (sqlite:FILE, postgres://…) keeps it"
+    ))
+}

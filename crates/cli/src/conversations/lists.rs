@@ -1,0 +1,77 @@
+//! `turnwise conversations index`, and `list` by time, metadata or text.
+
+use std::io::Write;
+
+use turnwise::store::wait;
+use turnwise_store::SqliteStore;
+use turnwise_store::search::ListQuery;
+
+use super::search::{day, tell_next};
+use super::{Place, TITLE};
+use crate::args::Filters;
+use crate::failure::{Failure, Result, tell};
+use crate::output::{json_line, preview, table, write_table};
+use crate::sanitize::clean;
+
+impl Place {
+    /// The store with an index, if it can have one.
+    fn with_index(&self, doing: &str) -> Result<&SqliteStore> {
+        match self {
+            Self::Sqlite(store) => Ok(store),
+            _ => Err(no_index(doing)),
+        }
+    }
+
+    pub(super) fn list_by(&self, out: &mut impl Write, filters: &Filters, text: Option<&str>) -> Result<()> {
+        let store = self.with_index("listed by time, metadata and text")?;
+        let mut query = ListQuery::new().limit(filters.limit);
+        let (from, until) = filters.times()?;
+        if let Some(from) = from {
+            query = query.from(from);
+        }
+        if let Some(until) = until {
+            query = query.until(until);
+        }
+        for (key, value) in filters.pairs()? {
+            query = query.with_metadata(key, value);
+        }
+        if let Some(text) = text {
+            query = query.with_text(text);
+        }
+        if let Some(after) = &filters.after {
+            query = query.after(after);
+        }
+        let page = wait(store.list_by(&query))?;
+        if filters.json {
+            page.found.iter().try_for_each(|listed| json_line(out, listed))?;
+        } else {
+            let mut rows = table(&["id", "used", "title, or what was found"], &[0, 1, 2]);
+            for listed in &page.found {
+                let found = listed.hit.as_ref().map(|hit| hit.snippet.text.as_str());
+                let about = listed.title.as_deref().or(found).unwrap_or_default();
+                rows.add_row([clean(&listed.id).into_owned(), day(listed.used_at), preview(about, TITLE)]);
+            }
+            write_table(out, &rows)?;
+        }
+        tell_next(&page);
+        Ok(())
+    }
+
+    pub(super) fn index(&self, is_off: bool) -> Result<()> {
+        let store = self.with_index("searched by an index")?;
+        if is_off {
+            wait(store.disable_search())?;
+            tell("the index is removed");
+        } else {
+            wait(store.enable_search())?;
+            tell("there is an index, and it is kept up to date");
+        }
+        Ok(())
+    }
+}
+
+fn no_index(doing: &str) -> Failure {
+    Failure::usage(format!(
+        "only an SQLite database (sqlite:FILE) can be {doing}; `search` reads all of any other store"
+    ))
+}

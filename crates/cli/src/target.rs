@@ -1,0 +1,83 @@
+//! `Output`: a file that a command writes, which is put in its place when it is complete.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Result};
+
+/// Where the result goes: the standard output, or a file that is put in place when it is complete.
+pub(crate) struct Output {
+    target: Option<PathBuf>,
+    /// The file beside it that is written.
+    part: PathBuf,
+}
+
+impl Output {
+    /// A file that none of `sources` is, and that does not exist unless it is to be replaced.
+    pub(crate) fn open(target: &Path, sources: &[PathBuf], replaces: bool) -> Result<Self> {
+        if target.to_str() == Some("-") {
+            return Ok(Self { target: None, part: PathBuf::new() });
+        }
+        check(target, sources)?;
+        if target.exists() && !replaces {
+            let message = "it exists; --force replaces it";
+            return Err(Failure::usage(format!("{}: {message}", target.display())));
+        }
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let part = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
+        Ok(Self { target: Some(target.to_owned()), part })
+    }
+
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.target.is_none()
+    }
+
+    pub(crate) fn writer(&self) -> Result<Box<dyn Write>> {
+        if self.is_stdout() {
+            return Ok(Box::new(BufWriter::with_capacity(128 * 1024, std::io::stdout().lock())));
+        }
+        let file = File::create_new(&self.part).map_err(|e| self.failed(&e))?;
+        Ok(Box::new(BufWriter::with_capacity(128 * 1024, file)))
+    }
+
+    pub(crate) fn failed(&self, error: &std::io::Error) -> Failure {
+        match &self.target {
+            Some(target) => Failure::Failed(format!("writing {}: {error}", target.display())),
+            None => Failure::from(std::io::Error::from(error.kind())),
+        }
+    }
+
+    /// Puts the complete file in its place.
+    pub(crate) fn keep(&self) -> Result<()> {
+        let Some(target) = &self.target else { return Ok(()) };
+        let put = || {
+            File::open(&self.part)?.sync_all()?;
+            fs::rename(&self.part, target)
+        };
+        put().map_err(|e| self.failed(&e))
+    }
+}
+
+/// Refuses a file to write that one of `sources` is, or that is a folder.
+pub(crate) fn check(target: &Path, sources: &[PathBuf]) -> Result<()> {
+    let is_same = |source| Some(fs::canonicalize(target).ok()? == fs::canonicalize(source).ok()?);
+    if sources.iter().any(|source| is_same(source) == Some(true)) {
+        let message = "it is the file that is read, and is not overwritten; name another one";
+        return Err(Failure::usage(format!("{}: {message}", target.display())));
+    }
+    if target.is_dir() {
+        return Err(Failure::usage(format!("{}: it is a folder; name a file", target.display())));
+    }
+    Ok(())
+}
+
+impl Drop for Output {
+    /// Removes what was not completed.
+    fn drop(&mut self) {
+        if self.target.is_some() && Path::exists(&self.part) {
+            // If it cannot be removed, its name shows what it is.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}

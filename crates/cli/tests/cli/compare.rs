@@ -1,0 +1,179 @@
+//! `compare`: what it says of each strategy, and the page that it writes.
+
+use serde_json::{Value, json};
+
+use super::harness::{Files, turnwise};
+
+/// A talk whose first turn is the first to go.
+fn order() -> Files {
+    let mut messages = vec![json!({"role": "system", "content": "You help."})];
+    for turn in 1..=8 {
+        let text =
+            if turn == 1 { "My order number is 4711.".to_owned() } else { format!("Question {turn} ").repeat(20) };
+        messages.push(json!({"role": "user", "content": text}));
+        messages.push(json!({"role": "assistant", "content": format!("Answer {turn} ").repeat(20)}));
+    }
+    Files::new().with("order.json", json!({"model": "gpt-4o", "messages": messages}).to_string())
+}
+
+fn sentence(rows: &Value, strategy: &str) -> String {
+    let rows = rows["strategies"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["strategy"] == strategy).unwrap();
+    row["compared"]["sentence"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_strategy_has_a_sentence_that_quotes_what_is_left_out_first() {
+    let files = order();
+    let run = turnwise("compare order.json --budget 300 -s everything -s window -s head-tail:first=2 --json");
+    let rows = run.inside(files.path()).json().remove(0);
+    let window = sentence(&rows, "window");
+    assert!(window.contains("% fewer tokens than sending everything, "), "{window}");
+    let quoted = "the first to go is the user message of turn 1, left out at turn 4: \"My order number is 4711.\".";
+    assert!(window.ends_with(quoted), "{window}");
+    assert!(
+        sentence(&rows, "everything").contains("requests are over budget and could not be sent, the first at turn")
+    );
+    assert!(!sentence(&rows, "head-tail:first=2").contains("4711"));
+}
+
+#[test]
+fn nothing_is_saved_where_nothing_is_left_out() {
+    let rows = turnwise("compare order.json --budget 9000 --json").inside(order().path()).json().remove(0);
+    assert_eq!(sentence(&rows, "window"), "nothing is left out, and as much is sent as without a budget.");
+    for row in rows["strategies"].as_array().unwrap() {
+        let is_whole = row["messages"]["kept"] == row["messages"]["of"];
+        assert_eq!(row["compared"]["saved"] == 0.0, is_whole, "{row}");
+    }
+}
+
+#[test]
+fn the_best_come_first_when_they_are_sorted() {
+    for (key, of) in
+        [("tokens", "/tokens"), ("cost", "/compared/cost"), ("turns", "/turns/kept"), ("repeated", "/prefix_share")]
+    {
+        let rows = turnwise("compare tau_airline.jsonl --budget 4000 --json --sort").arg(key).json().remove(0);
+        let rows = rows["strategies"].as_array().unwrap();
+        let number = |row: &Value| {
+            let value = row.pointer(of).unwrap();
+            value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap()
+        };
+        let sent: Vec<f64> = rows.iter().filter(|row| row["refused"] == 0).map(number).collect();
+        let is_rising = ["tokens", "cost"].contains(&key);
+        assert!(sent.is_sorted_by(|a, b| if is_rising { a <= b } else { a >= b }), "{key}: {sent:?}");
+        assert_eq!(rows.last().unwrap()["strategy"], "everything", "what cannot be sent comes last");
+    }
+}
+
+#[test]
+fn a_comparison_fits_a_terminal_of_80_characters() {
+    for command in ["compare tau_airline.jsonl", "compare tau_airline.jsonl --only 1", "compare swe_agent.jsonl"] {
+        let out = turnwise(command).out();
+        let long: Vec<&str> = out.lines().filter(|line| line.trim_end().chars().count() > 80).collect();
+        assert!(long.is_empty(), "{long:#?}");
+    }
+}
+
+#[test]
+fn a_bar_shows_which_messages_the_last_request_holds() {
+    let out = turnwise("compare order.json --budget 300 -s window -s everything").inside(order().path()).out();
+    let bar = |name: &str| out.lines().rev().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert_eq!(bar("window "), "window              █············███");
+    assert_eq!(bar("everything "), "everything          over budget, cannot be sent");
+}
+
+#[cfg(not(feature = "report"))]
+#[test]
+fn a_program_without_reports_says_how_to_get_them() {
+    let error = turnwise("compare tau_airline.jsonl --html report.html").fails(2);
+    assert!(error.contains("cargo install turnwise-cli --features full"), "{error}");
+}
+
+/// What a page of a hostile conversation must not hold as it is.
+#[cfg(feature = "report")]
+mod report {
+    use std::fs;
+
+    use super::*;
+
+    fn hostile() -> Files {
+        let text = "<script>alert(1)</script> \"'> {{ 7 * 7 }} \u{202e}fdp.exe \u{1b}[31m";
+        let long = format!("<img src=x onerror=alert(1)>{}", "A".repeat(1_000_000));
+        let user = |text: &str| json!({"role": "user", "content": text});
+        let messages = [user(text), json!({"role": "assistant", "content": text}), user(&long), user(text)];
+        Files::new().with("bad.json", json!({"id": text, "model": text, "messages": messages}).to_string())
+    }
+
+    #[test]
+    fn text_of_conversations_is_only_text_on_the_page_and_in_the_picture() {
+        let files = hostile();
+        let run = turnwise("compare bad.json --budget 500000 --html page.html --svg picture.svg");
+        let ran = run.inside(files.path()).run();
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        for file in ["page.html", "picture.svg"] {
+            let text = fs::read_to_string(files.path().join(file)).unwrap();
+            for bad in ["<script>alert", "<img", "\u{202e}", "\u{1b}", "\"'>"] {
+                assert!(!text.contains(bad), "{file} has {bad:?}");
+            }
+            assert!(text.len() < 200_000, "{file} has {} bytes", text.len());
+        }
+        let page = fs::read_to_string(files.path().join("page.html")).unwrap();
+        assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("{{ 7 * 7 }}"));
+    }
+
+    #[test]
+    fn a_page_needs_nothing_but_itself() {
+        let files = Files::new();
+        let page = files.path().join("page.html");
+        turnwise("compare tau_airline.jsonl --budget 4000 --html").arg(&page).out();
+        let page = fs::read_to_string(page).unwrap();
+        for outside in ["<link", "<iframe", "@import", "url(", " src=", "fetch("] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        let addresses = page.matches("://").count();
+        assert_eq!(addresses, page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+        assert_eq!(page.matches("<section>").count(), 6);
+        // Seven strategies for each conversation.
+        assert_eq!(page.matches("class=\"cells\"").count(), 42);
+    }
+
+    #[test]
+    fn a_cell_says_what_happens_to_its_message_in_which_requests() {
+        let files = order();
+        let run = turnwise("compare order.json --budget 300 -s window --html page.html --svg picture.svg");
+        run.inside(files.path()).out();
+        for file in ["page.html", "picture.svg"] {
+            let text = fs::read_to_string(files.path().join(file)).unwrap();
+            for said in [
+                "<title>message 1, requests 2 to 3: sent (fits)</title>",
+                "<title>message 1, requests 4 to 8: left out (",
+                "<title>message 0, requests 1 to 8: sent (",
+            ] {
+                assert!(text.contains(said), "{file}: {said}");
+            }
+        }
+        assert!(
+            fs::read_to_string(files.path().join("page.html"))
+                .unwrap()
+                .contains("user, turn 1: My order number is 4711.")
+        );
+    }
+
+    #[test]
+    fn a_conversation_that_is_compared_is_not_written_over() {
+        let files = order();
+        let before = fs::read(files.path().join("order.json")).unwrap();
+        for option in ["--html", "--svg"] {
+            let run = turnwise("compare order.json --budget 300 ./order.json").args(option).arg("order.json");
+            let error = run.inside(files.path()).fails(2);
+            assert!(error.contains("order.json: it is the file that is read, and is not overwritten"), "{error}");
+        }
+        assert_eq!(fs::read(files.path().join("order.json")).unwrap(), before);
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_written_is_an_error_that_names_it() {
+        let error = turnwise("compare tau_airline.jsonl --html nowhere/page.html").fails(1);
+        assert!(error.contains("nowhere/page.html: "), "{error}");
+    }
+}

@@ -1,0 +1,144 @@
+//! `turnwise push` and `pull` against `turnwise serve`, also when they are killed in the middle.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::harness::{Files, turnwise};
+
+/// A server over a folder, until it is dropped.
+struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    fn over(folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
+        command.args(["serve", "--store", "dir:server", "--listen", "127.0.0.1:0", "--log", "off"]);
+        command.args(["--upstream", "http://127.0.0.1:9/v1"]).current_dir(folder).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.split_whitespace().find(|word| word.starts_with("http")).unwrap().to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn talk(count: usize) -> Value {
+    let one = |number| {
+        let role = if number % 2 == 0 { "user" } else { "assistant" };
+        json!({"role": role, "content": format!("Message {number} of the talk.")})
+    };
+    let mut messages: Vec<Value> = (0..count).map(one).collect();
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "now", "arguments": "{}"}});
+    messages.push(json!({"role": "user", "content": "What time is it?"}));
+    messages.push(json!({"role": "assistant", "tool_calls": [call]}));
+    messages.push(json!({"role": "tool", "tool_call_id": "c1", "content": "Noon."}));
+    messages.push(json!({"role": "assistant", "content": "It is noon."}));
+    json!({"metadata": {"topic": "numbers"}, "messages": messages})
+}
+
+/// The messages of a file, without what says where they come from.
+fn messages(file: &Path) -> Vec<Value> {
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let plain = |message: &Value| {
+        let content = match &message["content"] {
+            Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<String>().into(),
+            other => other.clone(),
+        };
+        json!([message["role"], content, message["tool_calls"], message["tool_call_id"]])
+    };
+    file["messages"].as_array().unwrap().iter().map(plain).collect()
+}
+
+#[test]
+fn what_is_pushed_and_pulled_is_the_same_and_only_what_is_new_is_sent_again() {
+    let files = Files::new().with("talk.json", talk(41).to_string());
+    let server = Server::over(files.path());
+    let push = || turnwise(&format!("push talk.json --to {}", server.url)).inside(files.path()).run();
+    let first = push();
+    assert_eq!(first.code, Some(0), "{}", first.err);
+    assert!(
+        first.out.starts_with("conv_") && first.err.contains("45 items on the server, 45 of them"),
+        "{}",
+        first.err
+    );
+    assert!(push().err.contains("45 items on the server, 0 of them"));
+    let mut longer = talk(41);
+    longer["messages"].as_array_mut().unwrap().push(json!({"role": "user", "content": "Thanks!"}));
+    std::fs::write(files.path().join("talk.json"), longer.to_string()).unwrap();
+    assert!(push().err.contains("46 items on the server, 1 of them"));
+    let id = first.out.trim();
+    let pull = |to: &str| turnwise(&format!("pull {id} {to} --from {}", server.url)).inside(files.path()).run();
+    assert_eq!(pull("back.json").code, Some(0));
+    assert_eq!(messages(&files.path().join("back.json")), messages(&files.path().join("talk.json")));
+    assert!(!files.path().join("back.json.pull.jsonl").exists());
+    assert_eq!(pull("--store dir:chats").out, first.out);
+    let back = turnwise(&format!("push {id} --store dir:chats --to {}", server.url)).inside(files.path()).run();
+    assert!(back.out.starts_with("conv_") && back.out != first.out, "{}", back.err);
+    assert!(pull("--store dir:chats").err.contains("the store has a conversation with this id"));
+}
+
+#[test]
+fn a_push_that_is_killed_again_and_again_loses_and_doubles_nothing() {
+    let files = Files::new().with("talk.json", talk(396).to_string());
+    let server = Server::over(files.path());
+    let mut kills = 0;
+    for round in 0..60 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
+        command.args(["push", "talk.json", "--to", &server.url]).current_dir(files.path());
+        let mut push = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 + 13 * (round % 17)));
+        let is_done = push.try_wait().unwrap().is_some_and(|status| status.success());
+        let _ = push.kill();
+        let _ = push.wait();
+        if is_done {
+            break;
+        }
+        kills += 1;
+    }
+    let last = turnwise(&format!("push talk.json --to {}", server.url)).inside(files.path()).run();
+    assert!(last.code == Some(0) && kills > 0, "{kills} kills: {}", last.err);
+    let id = last.out.trim();
+    // The pull is killed too.
+    for round in 0..10 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
+        command.args(["pull", id, "back.json", "--from", &server.url]).current_dir(files.path());
+        let mut pull = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 + 9 * round));
+        let _ = pull.kill();
+        let _ = pull.wait();
+    }
+    let back = turnwise(&format!("pull {id} back.json --force --from {}", server.url)).inside(files.path()).run();
+    assert_eq!(back.code, Some(0), "{}", back.err);
+    assert_eq!(messages(&files.path().join("back.json")), messages(&files.path().join("talk.json")));
+}
+
+#[test]
+fn a_conversation_that_differs_or_is_gone_is_not_pushed_over() {
+    let files = Files::new().with("talk.json", talk(2).to_string());
+    let server = Server::over(files.path());
+    let push = |more: &str| turnwise(&format!("push talk.json --to {} {more}", server.url)).inside(files.path()).run();
+    assert_eq!(push("").code, Some(0));
+    std::fs::write(files.path().join("talk.json"), talk(3).to_string()).unwrap();
+    let changed = push("");
+    assert!(changed.code == Some(1) && changed.err.contains("item 3 of conv_"), "{}", changed.err);
+    assert_eq!(push("--state other.json").code, Some(0));
+    let other = turnwise("push talk.json --to http://127.0.0.1:9/v1 --state other.json").inside(files.path()).run();
+    assert!(other.code == Some(2) && other.err.contains("name another file with --state"), "{}", other.err);
+    let nobody = turnwise("push talk.json --to http://127.0.0.1:9/v1 --state third.json").inside(files.path()).run();
+    assert!(nobody.code == Some(1) && nobody.err.contains("no answer"), "{}", nobody.err);
+    let none = turnwise(&format!("pull conv_0 x.json --from {}", server.url)).inside(files.path()).run();
+    assert!(none.code == Some(1) && none.err.contains("there is no conversation conv_0"), "{}", none.err);
+}
