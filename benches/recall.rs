@@ -182,6 +182,35 @@ const A_CALL: Between = &[
     ("Sorry, I had to take a call. Where were we?", "No problem, take your time."),
 ];
 
+/// Exchanges about something else, with words as rare as those of a question: those that recall was
+/// tuned on.
+const TOPICS: [(&str, &str); 8] = [
+    ("By the way, the weather is lovely here.", "Glad to hear it, enjoy the day!"),
+    ("Perfect. Brb, making coffee.", "Enjoy your coffee!"),
+    ("How has your day been so far?", "All good here, thanks for asking. And yours?"),
+    ("Fine, a bit tired to be honest.", "Then take it easy."),
+    ("My neighbour's dog is barking again, so annoying.", "That sounds exhausting."),
+    ("I just burned my toast, haha.", "Oh no!"),
+    ("My laptop battery is at three percent, let me plug it in.", "Take your time."),
+    ("The bus was late again today.", "That is frustrating."),
+];
+/// The same in words that were not looked at before recall was as it is.
+const UNSEEN_TOPICS: [(&str, &str); 8] = [
+    ("Hold on, the doorbell just rang.", "Sure, I'll wait."),
+    ("Traffic was a nightmare this evening.", "Sorry to hear that."),
+    ("Did you watch the match last night?", "I can't watch, but tell me about it!"),
+    ("My coworker keeps humming the same song.", "That can be distracting."),
+    ("I think I'm getting a cold, my throat hurts.", "Get well soon!"),
+    ("Ugh, Mondays. I need a holiday.", "I understand."),
+    ("We had pizza for lunch and I ate way too much.", "It happens to the best of us."),
+    ("The heating in my office is broken, it's freezing.", "I hope it is fixed soon."),
+];
+
+/// As many exchanges in a row, others for each question.
+fn topics(from: [(&'static str, &'static str); 8], turns: usize, number: usize) -> Vec<(&'static str, &'static str)> {
+    (0..turns).map(|turn| from[(number + turn * 3) % from.len()]).collect()
+}
+
 /// Questions that point back to another one.
 const BETWEEN: [(&str, Between); 6] = [
     ("recall, vague", NOTHING),
@@ -193,7 +222,7 @@ const BETWEEN: [(&str, Between); 6] = [
 ];
 
 /// The question some turns earlier, and now only a pointer back to it.
-fn vague(question: &Question, number: usize, between: Between) -> Vec<Message> {
+fn vague(question: &Question, number: usize, between: &[(&str, &str)]) -> Vec<Message> {
     let vague = ["And what exactly was it?", "Can you tell me more about that?", "What was that again?"];
     earlier(question, "Let me see.", between, vague[number % vague.len()])
 }
@@ -210,7 +239,7 @@ fn corrected(question: &Question, number: usize) -> Vec<Message> {
     earlier(question, "I think it was on a Tuesday.", NOTHING, corrections[number % corrections.len()])
 }
 
-fn earlier(question: &Question, reply: &str, between: Between, now: &str) -> Vec<Message> {
+fn earlier(question: &Question, reply: &str, between: &[(&str, &str)], now: &str) -> Vec<Message> {
     let mut said = vec![Message::user(&*question.text), Message::assistant(reply)];
     said.extend(between.iter().flat_map(|(user, reply)| [Message::user(*user), Message::assistant(*reply)]));
     said.push(Message::user(now));
@@ -258,6 +287,12 @@ fn examine(set: &Set) {
         row(name, shares(&mut exam, |question, number| vague(question, number, between)));
     }
     row("recall, corrected", shares(&mut exam, corrected));
+    for (name, from) in [("topics", TOPICS), ("unseen topics", UNSEEN_TOPICS)] {
+        for turns in 1..=3 {
+            let say = |question: &Question, number| vague(question, number, &topics(from, turns, number));
+            row(&format!("recall, vague, after {turns} of {name}"), shares(&mut exam, say));
+        }
+    }
     if let Some(known) = meaning::vectors_of(&texts(set)) {
         let mut exam = Exam { known: Some(&known), ..Exam::new(set) };
         let mut row = |name: &str, shares| row(&name.replacen("recall", "recall by meaning", 1), shares);

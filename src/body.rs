@@ -40,7 +40,7 @@ impl Body {
                 _ if value.text == "null" => body.extra.push((key, value.raw())),
                 "model" => body.model = Some(value.read("model")?),
                 "messages" => body.messages = Some(value.messages()?),
-                "tools" => body.tools = Some(value.read("tools")?),
+                "tools" => body.tools = Some(value.tools()?),
                 _ => body.extra.push((key, value.raw())),
             }
         }
@@ -71,6 +71,16 @@ impl<'a> Source<'a> {
 
     fn raw(self) -> RawJson {
         RawJson::from(serde_json::from_str::<&RawValue>(self.text).unwrap_or(RawValue::NULL))
+    }
+
+    /// A list of tools, or one as JSON in a string, as many sets of training data have it.
+    fn tools(self) -> Result<Vec<RawJson>> {
+        let in_string = serde_json::from_str::<String>(self.text).ok();
+        let list = in_string.map(|text| if text.trim().is_empty() { "[]".to_owned() } else { text });
+        match list.and_then(|list| serde_json::from_str(&list).ok()) {
+            Some(tools) => Ok(tools),
+            None => self.read("tools"),
+        }
     }
 
     fn messages(self) -> Result<Vec<Message>> {
@@ -189,6 +199,14 @@ pub(crate) fn position(text: &str, byte: usize) -> Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tools_in_a_string_are_tools() {
+        let tools = |text: &str| Body::parse(text).map(|body| body.tools.unwrap_or_default().len());
+        let one = r#"{"tools": "[{\"type\":\"function\",\"function\":{\"name\":\"a\"}}]"}"#;
+        assert_eq!((tools(one).unwrap(), tools(r#"{"tools": " "}"#).unwrap()), (1, 0));
+        assert!(tools(r#"{"tools": "a"}"#).unwrap_err().to_string().contains("tools: invalid type: "));
+    }
 
     #[test]
     fn an_error_deep_in_a_body_has_its_place_in_the_whole() {

@@ -1,6 +1,7 @@
 //! `TokenBudget`: how many tokens a request may cost; and `ResolvedBudget`, the same in plain
 //! integers.
 
+mod ways;
 mod written;
 
 use std::fmt;
@@ -99,6 +100,9 @@ pub struct ResolvedBudget {
     /// The marks as fractions of the limit, in millionths.
     #[serde(skip)]
     parts: Parts,
+    /// What is kept free for the reply at least, because prompts must be shorter than the window.
+    #[serde(skip)]
+    least_reserve: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +271,8 @@ impl TokenBudget {
         let parts = self.marks()?;
         let (tools, margin) = (self.tools, self.margin);
         let (high, low) = (part_of(limit, parts.high), part_of(limit, parts.low));
-        Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools, margin, parts })
+        let least_reserve = window.map_or(0, |window| self.least_reserve(window));
+        Ok(ResolvedBudget { limit, high, low, window, reply_reserve: reserve, tools, margin, parts, least_reserve })
     }
 
     /// The window, if there is one; the tokens that prompt and reserve share; the reserve for the
@@ -291,8 +296,14 @@ impl TokenBudget {
         let quarter = window / 4;
         let longest = self.model.as_ref().and_then(|model| model.max_output);
         let default = longest.map_or(quarter, |most| most.min(quarter));
+        (Some(window), window, self.reply_reserve.unwrap_or(default).max(self.least_reserve(window)))
+    }
+
+    /// What is free for the reply alone, because the model's longest prompt is shorter than the
+    /// window.
+    fn least_reserve(&self, window: u64) -> u64 {
         let prompt = self.model.as_ref().and_then(|model| model.max_input).unwrap_or(window);
-        (Some(window), window, self.reply_reserve.unwrap_or(default).max(window.saturating_sub(prompt)))
+        window.saturating_sub(prompt)
     }
 
     fn marks(&self) -> Result<Parts> {
@@ -418,19 +429,7 @@ fn part_of(tokens: u64, millionths: u32) -> u64 {
 impl fmt::Display for ResolvedBudget {
     /// The arithmetic, and the marks where they are not the limit itself.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = [("the reply", self.reply_reserve), ("tools", self.tools), ("margin", self.margin)];
-        if let Some(window) = self.window {
-            write!(f, "window {}", thousands(window))?;
-        } else {
-            write!(f, "limit {}", thousands(self.limit.saturating_add(self.kept_free())))?;
-        }
-        for (what, tokens) in free.iter().filter(|(_, tokens)| *tokens > 0) {
-            write!(f, " - {} for {what}", thousands(*tokens))?;
-        }
-        if self.window.is_some() || free.iter().any(|(_, tokens)| *tokens > 0) {
-            write!(f, " = {}", thousands(self.limit))?;
-        }
-        f.write_str(" tokens")?;
+        f.write_str(&self.arithmetic())?;
         if self.high == self.limit && self.low == self.limit {
             return Ok(());
         }

@@ -29,7 +29,10 @@ const NO_TEXT: &[(&[u8], &str)] = &[
     (b"PK\x03\x04", "a zip archive; unpack it first (an export of ChatGPT or Claude has `conversations.json` in it)"),
     (b"\x1f\x8b", "compressed by gzip; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd; unpack it first"),
-    (b"SQLite format 3\0", "an SQLite database, which is not supported; export the conversations as JSON"),
+    (
+        b"SQLite format 3\0",
+        "an SQLite database, which is not read; export the conversations as JSON (that of `llm` with `llm logs --json -n 0`)",
+    ),
 ];
 
 /// How many bytes are needed to detect an encoding.

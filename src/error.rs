@@ -1,17 +1,21 @@
 //! The crate's one error type: [`Error`], sorted by [`ErrorKind`].
 //!
-//! An error may also carry the numbers of what did not fit ([`OverBudget`]), a place in a file
+//! An error may also carry the numbers of what did not fit ([`OverBudget`], with the [`OverPart`]
+//! and the [`RequiredTokens`]), the tool calls at which a loop stopped, a place in a file
 //! ([`Position`]), and what would help ([`Advice`]).
 
 mod kind;
+mod over;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::message::ToolCall;
 use crate::text::described_for_logs;
 
 pub use kind::ErrorKind;
+pub use over::{OverBudget, OverPart, RequiredTokens};
 
 /// `Result` with this crate's [`Error`].
 ///
@@ -36,6 +40,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// - `Debug` is for logs. A server may quote the conversation in its explanation, so `Debug` leaves
 ///   it out. It prints the causes too, on the same line, so that a failed `unwrap()` shows them;
 ///   `{:#?}` prints each field.
+/// - `source` returns the next cause that `Display` does not say: a message such as `reading x.json:
+///   permission denied` quotes the cause, which [`cause_as`](Self::cause_as) returns.
 /// - Neither prints a key. `Debug` prints no text of messages; but a cause from elsewhere, such as
 ///   the error of a tool's handler, is printed by its own `Display`.
 ///
@@ -65,36 +71,11 @@ struct Repr {
     advice: Option<Advice>,
     over: Option<OverBudget>,
     position: Option<Position>,
+    /// The tool calls at which a loop stopped.
+    calls: Vec<ToolCall>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-}
-
-/// The numbers of a refusal by the planner: what did not fit, and how much room there was.
-///
-/// # Examples
-/// ```
-/// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
-///
-/// let messages = [Message::system("Answer in one short sentence, please."), Message::user("Hi")];
-/// let error = trim(&messages, &TokenBudget::limit(10), &SlidingWindow::tokens()).unwrap_err();
-/// let over = error.over_budget().unwrap();
-/// println!("{} tokens are needed, and there is room for {}", over.tokens, over.room);
-/// assert!(over.tokens > over.room);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct OverBudget {
-    /// The index of the group on the path, if a single group is the cause.
-    pub group: Option<usize>,
-    /// The tokens that it needs.
-    pub tokens: u64,
-    /// The tokens that were available for it.
-    pub room: u64,
-}
-
-impl OverBudget {
-    pub(crate) fn new(group: Option<usize>, tokens: u64, room: u64) -> Self {
-        Self { group, tokens, room }
-    }
+    /// Whether `detail` contains what `source` says.
+    quotes_source: bool,
 }
 
 /// A place in a text: line, column and byte. Lines and columns count from 1, columns in bytes.
@@ -180,7 +161,9 @@ impl Error {
             advice: None,
             over: None,
             position: None,
+            calls: Vec::new(),
             source: None,
+            quotes_source: false,
         }))
     }
 
@@ -196,25 +179,42 @@ impl Error {
         self
     }
 
+    /// The error of an operation that reads or writes: `doing` says which one, such as `reading
+    /// x.json`.
     pub(crate) fn io(doing: impl fmt::Display, source: std::io::Error) -> Self {
-        Self::new(ErrorKind::Io, format!("{doing}: {source}")).because(source)
+        Self::new(ErrorKind::Io, format!("{doing}: {source}")).quoting(source)
     }
 
+    /// Sets the numbers of what does not fit.
     pub(crate) fn over(mut self, numbers: OverBudget) -> Self {
         self.0.over = Some(numbers);
         self
     }
 
+    /// Sets the tool calls at which a loop stopped.
+    pub(crate) fn of_calls(mut self, calls: impl IntoIterator<Item = ToolCall>) -> Self {
+        self.0.calls = calls.into_iter().collect();
+        self
+    }
+
+    /// Sets the place in a file.
     pub(crate) fn at(mut self, position: Position) -> Self {
         self.0.position = Some(position);
         self
     }
 
-    /// Sets the cause.
+    /// Sets the cause, which `source` returns. The detail should not repeat what it says.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into().into());
         self
+    }
+
+    /// Sets the cause, of which the detail contains the text. `source` leaves it out, so that a report
+    /// of all causes does not print it twice, and returns the cause's own cause.
+    pub(crate) fn quoting(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.quotes_source = true;
+        self.because(source)
     }
 
     /// The kind, for branching.
@@ -233,9 +233,42 @@ impl Error {
         self.0.advice.as_ref()
     }
 
-    /// The numbers, if the planner refused a request that does not fit.
+    /// The numbers, if the planner refused a request that does not fit, or a server refused it and
+    /// stated its limit.
     pub fn over_budget(&self) -> Option<&OverBudget> {
         self.0.over.as_ref()
+    }
+
+    /// The tool calls at which a [tool loop](crate::manager::ToolLoop) stopped, in the order in
+    /// which the model made them; empty for other errors.
+    ///
+    /// - [`ErrorKind::ApprovalNeeded`]: the calls about which nothing was decided.
+    /// - [`ErrorKind::ToolFailed`]: the call whose handler failed.
+    /// - [`ErrorKind::OutcomeUnknown`]: the calls that were started and have no result.
+    /// - [`ErrorKind::Limit`]: the calls of the last round, which were not run.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Approval, ConversationManager, ToolCall, backend::Scripted};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let calls = ["look_up", "refund"].map(|name| ToolCall::function(name, name, "{}"));
+    /// let backend = Scripted::default().and(calls);
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let agent = chat.run_tools("Refund my order.", async |_: ToolCall| "done");
+    /// let stopped = agent.approve_each(|call| match call.name() {
+    ///     "refund" => Approval::Stop,
+    ///     _ => Approval::Allow,
+    /// });
+    /// let error = stopped.await.unwrap_err();
+    /// assert_eq!(error.calls().len(), 1);
+    /// println!("{} with {}", error.calls()[0].name(), error.calls()[0].arguments());
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn calls(&self) -> &[ToolCall] {
+        &self.0.calls
     }
 
     /// Whether the server reported that the request is longer than its window.
@@ -253,7 +286,8 @@ impl Error {
         Logged(self)
     }
 
-    /// The causes in words, the nearest first, omitting any that the text before it quotes already.
+    /// The causes in words, the nearest first. Errors from elsewhere may quote their own cause; such a
+    /// cause is left out, because the text before it ends with the same words.
     fn causes(&self) -> Vec<String> {
         let first = std::error::Error::source(self);
         let mut before = self.0.logged_detail().to_owned();
@@ -267,8 +301,15 @@ impl Error {
         causes
     }
 
-    /// The cause, if it is of type `T`.
-    pub(crate) fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
+    /// The direct cause, if it is of type `T`, even if the message quotes it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io;
+    /// let error = turnwise::Error::from(io::Error::from(io::ErrorKind::NotFound));
+    /// assert_eq!(error.cause_as::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
+    /// ```
+    pub fn cause_as<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.0.source.as_deref().and_then(|source| source.downcast_ref())
     }
 
@@ -329,6 +370,9 @@ impl fmt::Debug for Error {
         if let Some(position) = &self.0.position {
             fields.field("position", position);
         }
+        if !self.0.calls.is_empty() {
+            fields.field("calls", &self.0.calls);
+        }
         fields.field("causes", &causes).finish()
     }
 }
@@ -348,16 +392,14 @@ fn cause_in_words(cause: &(dyn std::error::Error + 'static)) -> String {
 /// For `?` in programs that read or write something themselves: of the kind [`ErrorKind::Io`].
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
-        Self::new(ErrorKind::Io, source.to_string()).because(source)
+        Self::new(ErrorKind::Io, source.to_string()).quoting(source)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0.source {
-            Some(source) => Some(source.as_ref()),
-            None => None,
-        }
+        let source = self.0.source.as_deref()?;
+        if self.0.quotes_source { source.source() } else { Some(source) }
     }
 }
 
@@ -384,8 +426,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_that_the_message_quotes_is_not_a_source_too() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for error in [Error::io("saving", denied()), Error::from(denied()), crate::store::failed("saving", denied())] {
+            assert!(error.to_string().ends_with("permission denied"), "{error}");
+            assert!(std::error::Error::source(&error).is_none());
+            let cause = error.cause_as::<io::Error>().map(io::Error::kind);
+            assert_eq!(cause, Some(io::ErrorKind::PermissionDenied));
+        }
+        let by_another = Error::io("saving", io::Error::other(failed()));
+        let source = std::error::Error::source(&by_another).map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("input/output: saving: the disk is gone"));
+    }
+
+    #[test]
     fn debug_on_many_lines_has_every_field() {
-        let error = failed().at(Position::new(1, 2, 1)).over(OverBudget::new(Some(3), 900, 500));
+        let error = failed().at(Position::new(1, 2, 1)).over(OverBudget::new(OverPart::Pending, 900, 500));
         let printed = format!("{:#?}", error.advise(Some(Advice::of_library("pay by hand"))));
         for field in ["kind: ToolFailed", "detail: \"the call", "advice: \"pay by hand\"", "tokens: 900", "column: 2"] {
             assert!(printed.contains(field), "{field} in {printed}");

@@ -1,7 +1,10 @@
-//! Replaces half characters in JSON. An escape such as `\ud83d` names half of a character (a lone
-//! surrogate) and means nothing without the other half. Programs that cut text by UTF-16 units
-//! write them. No Rust string can hold one, and strict servers refuse them, so they are replaced by
-//! U+FFFD wherever JSON is read.
+//! Replaces lone surrogates in JSON.
+//!
+//! UTF-16 writes characters such as emoji as two units, a high and a low surrogate, and JSON as two
+//! escapes: `\ud83d\ude00`. Programs that cut text between UTF-16 units leave one without the other,
+//! a lone surrogate, which means nothing. No Rust string can hold one, and strict servers refuse
+//! them, so each is replaced by U+FFFD wherever JSON is read. Messages to users, and names such as
+//! [`Half`], call it half a character.
 
 use std::borrow::Cow;
 
@@ -9,42 +12,41 @@ use std::borrow::Cow;
 /// that byte positions in a text do not change.
 const ESCAPE: usize = 6;
 
-/// A JSON text without half characters.
+/// A JSON text in which lone surrogates were replaced.
 #[derive(Debug)]
 pub(crate) struct Mended<'a> {
     /// The text itself if there was nothing to replace.
     pub(crate) text: Cow<'a, str>,
-    /// How many half characters were replaced.
+    /// How many lone surrogates were replaced.
     pub(crate) count: usize,
     /// The byte at which the first one was.
     pub(crate) first: Option<usize>,
-    /// Whether strings of the text may contain JSON, such as arguments, with half characters of its
+    /// Whether strings of the text may contain JSON, such as arguments, with lone surrogates of its
     /// own.
-    pub(crate) is_nested: bool,
+    pub(crate) may_be_nested: bool,
 }
 
-/// Replaces the half characters of a JSON text. `\\ud83d`, an escaped backslash followed by
-/// letters, is left alone.
+/// Replaces the lone surrogates of a JSON text. `\\ud83d`, an escaped backslash followed by letters,
+/// is left alone.
 pub(crate) fn mended(text: &str) -> Mended<'_> {
     let mut halves = Halves::of(text);
     let Some(first) = halves.next() else {
-        return Mended { text: Cow::Borrowed(text), count: 0, first: None, is_nested: halves.is_nested };
+        return Mended { text: Cow::Borrowed(text), count: 0, first: None, may_be_nested: halves.may_be_nested };
     };
     let mut out = String::with_capacity(text.len());
-    let (mut kept_to, mut count) = (0, 0);
-    let mut replace = |half: Half| {
-        out.push_str(&text[kept_to..half.at]);
+    let mut copied_to = 0;
+    let mut count = 0;
+    for half in std::iter::once(first).chain(&mut halves) {
+        out.push_str(&text[copied_to..half.at]);
         out.push_str("\\ufffd");
-        kept_to = half.at + ESCAPE;
+        copied_to = half.at + ESCAPE;
         count += 1;
-    };
-    replace(first);
-    halves.by_ref().for_each(replace);
-    out.push_str(&text[kept_to..]);
-    Mended { text: Cow::Owned(out), count, first: Some(first.at), is_nested: halves.is_nested }
+    }
+    out.push_str(&text[copied_to..]);
+    Mended { text: Cow::Owned(out), count, first: Some(first.at), may_be_nested: halves.may_be_nested }
 }
 
-/// Half a character in a JSON text.
+/// A lone surrogate in a JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Half {
     /// The byte at which its escape starts.
@@ -53,17 +55,19 @@ pub(crate) struct Half {
     pub(crate) unit: u16,
 }
 
-/// The half characters of a JSON text, in one pass over its backslashes.
+/// The lone surrogates of a JSON text, in one pass over its backslashes.
 #[derive(Debug)]
 pub(crate) struct Halves<'a> {
     text: &'a str,
+    /// The byte from which on the text is searched.
     at: usize,
-    is_nested: bool,
+    /// As in [`Mended`], for the text up to `at`.
+    may_be_nested: bool,
 }
 
 impl<'a> Halves<'a> {
     pub(crate) fn of(text: &'a str) -> Self {
-        Self { text, at: 0, is_nested: false }
+        Self { text, at: 0, may_be_nested: false }
     }
 }
 
@@ -73,16 +77,16 @@ impl Iterator for Halves<'_> {
     fn next(&mut self) -> Option<Half> {
         loop {
             let at = self.at + self.text.get(self.at..)?.find('\\')?;
-            let Some(unit) = unit(self.text, at) else {
+            let Some(unit) = unit_at(self.text, at) else {
                 let escaped = self.text.as_bytes().get(at + 1);
-                self.is_nested |= escaped == Some(&b'\\') && unit(self.text, at + 1).is_some_and(is_half);
+                self.may_be_nested |= escaped == Some(&b'\\') && unit_at(self.text, at + 1).is_some_and(is_half);
                 // A backslash escapes the next character; in text that is not JSON it may be half
                 // of a character's bytes.
                 self.at = at + 1 + usize::from(escaped.is_some_and(u8::is_ascii));
                 continue;
             };
             self.at = at + ESCAPE;
-            if is_first_half(unit) && self::unit(self.text, self.at).is_some_and(is_second_half) {
+            if is_first_half(unit) && unit_at(self.text, self.at).is_some_and(is_second_half) {
                 self.at += ESCAPE;
             } else if is_half(unit) {
                 return Some(Half { at, unit });
@@ -92,10 +96,14 @@ impl Iterator for Halves<'_> {
 }
 
 /// The UTF-16 unit of the escape at this byte.
-fn unit(text: &str, at: usize) -> Option<u16> {
+fn unit_at(text: &str, at: usize) -> Option<u16> {
     let [b'\\', b'u', digits @ ..] = text.as_bytes().get(at..at + ESCAPE)? else { return None };
-    let digit = |unit: u16, digit: &u8| Some(unit << 4 | u16::try_from(char::from(*digit).to_digit(16)?).ok()?);
-    digits.iter().try_fold(0, digit)
+    let mut unit = 0;
+    for &digit in digits {
+        let value = u16::try_from(char::from(digit).to_digit(16)?).ok()?;
+        unit = unit << 4 | value;
+    }
+    Some(unit)
 }
 
 fn is_half(unit: u16) -> bool {
@@ -148,8 +156,8 @@ mod tests {
 
     #[test]
     fn json_in_a_string_is_noticed() {
-        assert!(mended(r#"{"arguments":"{\"a\":\"\\ud83d\"}"}"#).is_nested);
-        assert!(!mended(r#"{"arguments":"{\"a\":\"\\u00e9\\\\\"}"}"#).is_nested);
+        assert!(mended(r#"{"arguments":"{\"a\":\"\\ud83d\"}"}"#).may_be_nested);
+        assert!(!mended(r#"{"arguments":"{\"a\":\"\\u00e9\\\\\"}"}"#).may_be_nested);
     }
 
     proptest! {

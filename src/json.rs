@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -45,12 +46,37 @@ impl RawJson {
             .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("not a JSON value: {}", described(&e))))
     }
 
-    /// Reads a text as one JSON value, if it is one. A long text is copied less often than by
-    /// [`new`](Self::new).
-    #[cfg_attr(not(feature = "openai"), allow(dead_code, reason = "for whole answers"))]
-    pub(crate) fn from_text(text: String) -> Option<Self> {
+    /// Reads one JSON value from text that is not needed any more: a long text is copied less
+    /// often than by [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidMessage`] if the text is not exactly one JSON value.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::message::RawJson;
+    ///
+    /// assert_eq!(RawJson::from_text("{ \"b\": 1.50 }".to_owned())?.as_str(), r#"{"b":1.50}"#);
+    /// assert!(RawJson::from_text("{".to_owned()).is_err());
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn from_text(text: String) -> Result<Self> {
         let compact = compacted(&text).unwrap_or(text);
-        RawValue::from_string(compact).ok().map(|raw| Self(raw.into()))
+        let changed = match mended(&compact).text {
+            Cow::Owned(text) => Some(text),
+            Cow::Borrowed(_) => None,
+        };
+        RawValue::from_string(changed.unwrap_or(compact))
+            .map(|raw| Self(raw.into()))
+            .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("not a JSON value: {}", described(&e))))
+    }
+
+    /// A value as JSON.
+    pub(crate) fn from_serde(value: &impl serde::Serialize) -> Result<Self> {
+        let text = serde_json::to_string(value).map_err(|e| {
+            Error::new(ErrorKind::InvalidMessage, format!("it cannot be written as JSON: {}", described(&e)))
+        })?;
+        Self::new(&text)
     }
 
     /// An object with these members in this order.
@@ -63,9 +89,17 @@ impl RawJson {
     /// assert_eq!(object.as_str(), r#"{"b":1,"a":"x"}"#);
     /// ```
     pub fn object<'a>(members: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
-        let member = |(name, value): (&str, Self)| format!("{}:{}", Self::from(name).as_str(), value.as_str());
-        let members: Vec<String> = members.into_iter().map(member).collect();
-        let object = RawValue::from_string(format!("{{{}}}", members.join(",")));
+        let mut text = String::from("{");
+        for (name, value) in members {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&serde_json::Value::from(name).to_string());
+            text.push(':');
+            text.push_str(value.as_str());
+        }
+        text.push('}');
+        let object = RawValue::from_string(text);
         // Members in braces are always one JSON value, so the fallback is never taken.
         Self(object.unwrap_or_else(|_| RawValue::NULL.to_owned()).into())
     }
@@ -165,26 +199,79 @@ impl<'de> Deserialize<'de> for RawJson {
 }
 
 /// The text of a valid JSON value without white space between tokens; `None` if there is none to
-/// remove.
+/// remove. Text that is not valid JSON does not become valid: `1 2` stays two values.
 fn compacted(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
     let mut out: Option<String> = None;
-    let (mut kept_to, mut in_string, mut escaped) = (0, false, false);
-    for (at, byte) in text.bytes().enumerate() {
+    let (mut kept_to, mut at) = (0, 0);
+    while let Some(byte) = bytes.get(at) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b' ' | b'\t' | b'\n' | b'\r' if !in_string => {
-                out.get_or_insert_with(|| String::with_capacity(text.len())).push_str(&text[kept_to..at]);
-                kept_to = at + 1;
+            b'"' => at = end_of_string(bytes, at + 1),
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                let end = bytes[at..].iter().position(|byte| !is_space(*byte)).map_or(bytes.len(), |run| at + run);
+                let is_between_values =
+                    at > 0 && is_scalar(bytes[at - 1]) && bytes.get(end).is_some_and(|b| is_scalar(*b));
+                if !is_between_values {
+                    out.get_or_insert_with(|| String::with_capacity(text.len())).push_str(&text[kept_to..at]);
+                    kept_to = end;
+                }
+                at = end;
             }
-            _ => {}
+            _ => at += 1,
         }
     }
     out.map(|mut out| {
         out.push_str(&text[kept_to..]);
         out
     })
+}
+
+/// The places of the texts and numbers in a JSON text, in their order; those of texts with their
+/// quotes.
+pub(crate) fn scalars(json: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < bytes.len() {
+            let start = at;
+            match bytes[at] {
+                b'"' => {
+                    at = end_of_string(bytes, at + 1);
+                    return Some(start..at);
+                }
+                b'-' | b'0'..=b'9' => {
+                    while at < bytes.len() && matches!(bytes[at], b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9') {
+                        at += 1;
+                    }
+                    return Some(start..at);
+                }
+                _ => at += 1,
+            }
+        }
+        None
+    })
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Whether a byte is part of a number, or of `true`, `false` or `null`.
+fn is_scalar(byte: u8) -> bool {
+    !matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',' | b'"') && !is_space(byte)
+}
+
+/// The place after the quote that closes a JSON string; the end of the text if none does.
+fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        // A backslash escapes the byte after it.
+        at += 2;
+    }
+    bytes.len()
 }
 
 #[cfg(test)]
@@ -195,6 +282,21 @@ mod tests {
     fn white_space_goes_and_strings_stay() {
         let json = RawJson::new("{ \"a\\\" b\" : [ 1.0 ,\n 2e5, \"x \\\\\" ] }").unwrap();
         assert_eq!(json.as_str(), r#"{"a\" b":[1.0,2e5,"x \\"]}"#);
+    }
+
+    #[test]
+    fn text_that_is_not_one_value_does_not_become_one() {
+        for text in ["1 2", "tru e", "- 1", "{\"a\":1 2}", "[1 2]", "\"a\\", "\"", "", " ", "\\\" 1", "\"é\\é\" x"] {
+            assert!(RawJson::from_text(text.to_owned()).is_err(), "{text}");
+            assert!(RawJson::new(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn text_is_read_the_same_with_and_without_a_copy() {
+        for text in [" 1 ", "{ \"\\ud83d\" : [ \"a \\\" b\", null ,1e5 ] }\n", "\"\\\\\"", "[true , false]"] {
+            assert_eq!(RawJson::from_text(text.to_owned()).unwrap(), RawJson::new(text).unwrap(), "{text}");
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn each_way_to_count_has_a_column() {
     assert_eq!(other.total(&mut ledger, &talk), (10, 2));
     talk.push("x");
     assert_eq!((other.total(&mut ledger, &talk), one.total(&mut ledger, &talk)), ((15, 1), (15, 1)));
-    assert_eq!(ledger.cost_ids().collect::<Vec<_>>(), ["one/c/5", "other/c/5"]);
+    assert_eq!(ledger.cost_ids().collect::<Vec<_>>(), ["one/c/6", "other/c/6"]);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn a_call_that_was_edited_in_the_file_takes_its_results_along() {
 fn columns_that_are_too_long_short_or_strange_do_no_harm() {
     let bench = Bench::new("bytes");
     let talk = talk(3);
-    let column = |len| vec![("bytes/c/5".to_owned(), vec![Packed::new(Count::exact(5)); len])];
+    let column = |len| vec![("bytes/c/6".to_owned(), vec![Packed::new(Count::exact(5)); len])];
     for (len, counted) in [(0, 3), (1, 2), (3, 0), (9, 0)] {
         let mut restored = Ledger::restore(&talk, &prints(&talk), column(len));
         assert_eq!(bench.total(&mut restored, &talk), (15, counted), "{len} costs");

@@ -79,7 +79,9 @@
 //! | chat with a model | [`ConversationManager`], [`Builder`] | `quickstart.rs`, `personality.rs` |
 //! | print a reply as it arrives | [`Exchange::stream`] | `streaming.rs`, `disconnect.rs` |
 //! | let the model call functions | [`ToolSet`] with [`ConversationManager::run_tools`] | `agent.rs`, `tools.rs` |
-//! | ask a person before a call runs | [`ToolLoop::approve`](manager::ToolLoop::approve) | `agent.rs` |
+//! | move images out of a transcript | `Transcript::move_blobs`, `Builder::blobs` (feature `blobs`) | |
+//! | decide about calls before they run | [`ToolLoop::approve_each`](manager::ToolLoop::approve_each), [`ToolLoop::approve`](manager::ToolLoop::approve) | `agent.rs` |
+//! | stop for a person, and go on in another process | [`Error::calls`], [`ConversationManager::resume_tools`] | cookbook |
 //! | get the reply as a Rust type | `Exchange::parse` (feature `schemars`), [`Reply::parse`] | `typed.rs` |
 //! | continue a tool loop that was stopped, or give it up | [`ConversationManager::resume_tools`], [`ConversationManager::abandon_calls`] | [`ToolLoop::approve`](manager::ToolLoop::approve) |
 //! | save, and continue after a restart | [`Builder::resume`], [`Transcript`] | `save_and_load.rs` |
@@ -88,19 +90,20 @@
 //! | choose what is left out | [`SlidingWindow`], [`HeadTail`], [`Recall`], [`ClearTools`], [`Ladder`], [`strategy::parse`] | `last_five.rs` |
 //! | find old messages by their meaning | [`Recall`] with [`Builder::embedder`] | cookbook |
 //! | keep conversations elsewhere | [`store::Store`], [`store::check()`] | [`store::Store`] |
-//! | write a strategy, test one | [`Strategy`], [`Draft::keep_only`], [`plan::check()`] | `custom_strategy.rs`, cookbook |
+//! | write a strategy, test one | [`Strategy`], [`Draft::prefer`], [`Draft::keep_only`], [`plan::check()`] | `custom_strategy.rs`, cookbook |
 //! | summarize old messages | [`Summarize`] with a [`Summarizer`] | [below](#summaries), cookbook |
 //! | see what is sent, and why | [`Plan::explain`], [`Plan::decisions`], [`Plan::to_keep`] | `pins.rs` |
 //! | keep a message in every request | [`Conversation::pin`], [`ConversationManager::constrain`] | `preferences.rs`, `pins.rs` |
 //! | undo, edit, ask again, fork | [`Conversation`], [`ConversationManager::regenerate`] | `branches.rs`, `regenerate.rs` |
-//! | serve many conversations by their ids | [`Builder::sessions`], [`Sessions`] | `many_sessions.rs`, `axum.rs` |
+//! | serve many conversations by their ids | [`Builder::sessions`], [`Builder::sessions_over`], [`Sessions`] | `many_sessions.rs`, `axum.rs` |
 //! | another server, a fallback, a test double | [`backend::ChatBackend`], [`backend::Scripted`] | `custom_backend.rs`, `fallback.rs`, `scripted.rs` |
 //! | headers, Azure, a proxy | `OpenAi::with_options`, `OpenAi::with_client` | `backend::openai::OpenAiOptions` |
-//! | keep `async-openai` | [`Message::from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
+//! | keep `async-openai` | [`Message::all_from_serde`], [`Plan::messages_as`] | `async_openai.rs` |
 //! | talk to a server that differs | [`Dialect`], [`Error::advice`] | [`Dialect`], cookbook |
 //! | set how much may be sent | [`TokenBudget`], [`Models`] | [`TokenBudget`], cookbook |
 //! | count tokens, with a tokenizer of my own too | [`count()`], [`count_request`], [`ChatCost`], [`tokens::CounterFn`] | `count.rs`, cookbook |
-//! | know what it costs | [`Spending`], [`Observer`], [`tokens::Forecast`] | `observer.rs` |
+//! | know what a request will cost | [`ConversationManager::cost_of`] | cookbook |
+//! | know what it has cost | [`Spending`], [`Observer`], [`tokens::Forecast`] | `observer.rs` |
 //! | run a saved conversation again | [`replay()`] | `replay.rs` |
 //!
 //! ## Summaries
@@ -240,6 +243,7 @@
 //! | --- | --- | --- |
 //! | `openai` (default) | [`ConversationManager::new`] and `backend::openai`, over `async-openai` | `turnwise = "0.1"` |
 //! | none | planning, counting, files; no HTTP client and no async runtime is built | `turnwise = { version = "0.1", default-features = false }` |
+//! | `blobs` | `Transcript::move_blobs`: images and files in files of their own | `turnwise = { version = "0.1", features = ["blobs"] }` |
 //! | `schemars` | JSON schemas from Rust types, for tools (`ToolSet::function`) and typed replies (`Exchange::parse`) | `turnwise = { version = "0.1", features = ["schemars"] }`, `schemars = "1"` |
 //! | `async-openai-043` | `OpenAi::new` with a configuration of that crate, and its re-export | `turnwise = { version = "0.1", features = ["async-openai-043"] }` |
 //! | `fast-tokens` | the same counts with another tokenizer, faster on English, code and JSON | `turnwise = { version = "0.1", features = ["fast-tokens"] }` |
@@ -261,6 +265,7 @@ mod cookbook {}
 pub mod backend;
 mod base64;
 mod bisect;
+mod blob;
 mod body;
 mod budget;
 pub mod conversation;

@@ -115,17 +115,22 @@ impl Params {
     /// Adds or replaces a parameter. `max_completion_tokens` and `max_tokens` are two names of the
     /// same parameter: setting one replaces the other.
     pub fn set(&mut self, name: &str, value: impl Into<RawJson>) {
-        let is_same = |known: &str| known == name || [known, name].iter().all(|name| LONGEST_REPLY.contains(name));
-        let member = (name.to_owned(), value.into());
-        match self.0.iter().position(|(known, _)| is_same(known)) {
-            Some(place) => {
-                self.0[place] = member;
-                // A body that was read may contain both names.
-                let mut index = 0..;
-                self.0.retain(|(known, _)| index.next() == Some(place) || !is_same(known));
+        let mut new = Some((name.to_owned(), value.into()));
+        // The new one takes the first place. There may be a second: a body that was read may contain
+        // both names.
+        self.0.retain_mut(|member| {
+            if !is_same_parameter(&member.0, name) {
+                return true;
             }
-            None => self.0.push(member),
-        }
+            match new.take() {
+                Some(new) => {
+                    *member = new;
+                    true
+                }
+                None => false,
+            }
+        });
+        self.0.extend(new);
     }
 
     /// The parameters with their names, in their order, as costs take them.
@@ -148,20 +153,32 @@ impl Params {
         self.0.is_empty()
     }
 
-    /// Removes a parameter.
+    /// Removes a parameter. As in [`set`](Self::set), `max_completion_tokens` and `max_tokens` are two
+    /// names of the same parameter: both are removed.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::Params;
+    ///
+    /// let mut params = Params::new().with("max_tokens", 500).with("seed", 7);
+    /// params.remove("max_completion_tokens");
+    /// assert_eq!(params.max_completion_tokens(), None);
+    /// assert_eq!(params, Params::new().with("seed", 7));
+    /// ```
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| known != name);
+        self.0.retain(|(known, _)| !is_same_parameter(known, name));
     }
 
-    /// The value of a parameter.
+    /// The value of the parameter with exactly this name, as it is sent. The longest reply may have
+    /// either of two names: see [`max_completion_tokens`](Self::max_completion_tokens).
     pub fn get(&self, name: &str) -> Option<&RawJson> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// These parameters, with those of `over` added or replaced.
+    /// These parameters with `others` added, which replace those of the same name.
     #[must_use]
-    pub fn and(&self, over: &Self) -> Self {
-        over.iter().fold(self.clone(), |params, (name, value)| params.with(name, value.clone()))
+    pub fn and(&self, others: &Self) -> Self {
+        others.iter().fold(self.clone(), |params, (name, value)| params.with(name, value.clone()))
     }
 
     /// The longest reply in tokens, under either of the API's names for it.
@@ -173,6 +190,11 @@ impl Params {
     pub(crate) fn states_longest_reply(&self) -> bool {
         LONGEST_REPLY.iter().any(|name| self.get(name).is_some())
     }
+}
+
+/// Whether two names mean the same parameter.
+fn is_same_parameter(one: &str, other: &str) -> bool {
+    one == other || LONGEST_REPLY.contains(&one) && LONGEST_REPLY.contains(&other)
 }
 
 impl TryFrom<serde_json::Value> for Params {
@@ -198,7 +220,7 @@ impl TryFrom<serde_json::Value> for Params {
             }
             other => {
                 let detail =
-                    format!("parameters are a JSON object with a member for each, and this is {}", kind_of(&other));
+                    format!("parameters must be a JSON object with one member for each, not {}", kind_of(&other));
                 Err(Error::new(ErrorKind::InvalidParam, detail))
             }
         }
@@ -251,7 +273,7 @@ impl IntoIterator for Params {
     }
 }
 
-/// An object with a member for each.
+/// As a JSON object with one member for each parameter.
 impl Serialize for Params {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter().map(|(name, value)| (name, value)))
@@ -298,8 +320,8 @@ impl ChatRequest {
         Self { messages: messages.into_iter().collect(), ..Self::default() }
     }
 
-    /// Reads a request body, or a bare array of messages. Half a character, such as the escape
-    /// `\ud83d` without its other half, is read as U+FFFD.
+    /// Reads a request body, or a bare array of messages. Half a character (a lone surrogate),
+    /// such as the escape `\ud83d` without its other half, is read as U+FFFD.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] if the text is not JSON, with the place;
@@ -337,5 +359,25 @@ impl Serialize for ChatRequest {
             map.serialize_entry(key, value)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_names_of_the_longest_reply_are_set_and_removed_as_one_parameter() {
+        let body = r#"{"messages":[],"max_tokens":5,"seed":7,"max_completion_tokens":6}"#;
+        let read = ChatRequest::from_json(body).unwrap().params;
+        assert_eq!(read.len(), 3);
+        let set = read.clone().with("max_completion_tokens", 8);
+        assert_eq!(set, Params::new().with("max_completion_tokens", 8).with("seed", 7));
+        assert_eq!(set.get("max_tokens"), None);
+        for name in LONGEST_REPLY {
+            let mut removed = read.clone();
+            removed.remove(name);
+            assert_eq!(removed, Params::new().with("seed", 7));
+        }
     }
 }

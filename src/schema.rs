@@ -12,7 +12,7 @@ pub(crate) fn parameters<T: JsonSchema>() -> Option<RawJson> {
     match schema.get("type").and_then(Value::as_str) {
         Some("object") => {}
         // `()`: no parameters.
-        Some("null") => schema = Map::from_iter([("type".to_owned(), "object".into()), empty_properties()]),
+        Some("null") => schema = no_members(),
         _ => return None,
     }
     Some(in_order(&Value::Object(schema)))
@@ -42,8 +42,14 @@ fn schema_of<T: JsonSchema>() -> Map<String, Value> {
     schema.into_iter().filter(|(name, _)| name != "title").collect()
 }
 
-fn empty_properties() -> (String, Value) {
-    ("properties".to_owned(), Value::Object(Map::new()))
+/// The schema of an object without members, in the form that also strict servers take.
+fn no_members() -> Map<String, Value> {
+    let members = [
+        ("type", Value::from("object")),
+        ("properties", Value::Object(Map::new())),
+        ("additionalProperties", Value::Bool(false)),
+    ];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Fits a schema to what `OpenAI` takes as strict: every object states all its members as required
@@ -150,7 +156,10 @@ mod tests {
         assert!(text.contains(r#"{"description":"Why it is made","type":"string"}"#), "{text}");
         assert!(text.contains(r#""enum":["Train","Bicycle"]"#) && !text.contains("$ref"), "{text}");
         assert!(text.contains(r#""required":["reason","days","by","companions"]"#), "{text}");
-        assert_eq!(parameters::<()>().unwrap().as_str(), r#"{"properties":{},"type":"object"}"#);
+        assert_eq!(
+            parameters::<()>().unwrap().as_str(),
+            r#"{"additionalProperties":false,"properties":{},"type":"object"}"#
+        );
         assert!(parameters::<String>().is_none() && parameters::<Vec<Trip>>().is_none());
     }
 

@@ -195,6 +195,36 @@ impl Tally {
         (self.priced > 0 || !self.is_partial()).then_some(self.cost)
     }
 
+    /// What was added since an earlier sum.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::backend::Usage;
+    /// use turnwise::spending::{Call, Purpose, Spending};
+    ///
+    /// let mut spending = Spending::default();
+    /// spending.add(&Call::new(Purpose::Reply, "my-model").usage(&Usage::new(900, 40)));
+    /// let before = spending.total();
+    /// spending.add(&Call::new(Purpose::Reply, "my-model").usage(&Usage::new(1_000, 60)));
+    /// assert_eq!(spending.total().since(&before).prompt_tokens, 1_000);
+    /// ```
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(earlier.calls),
+            failed: self.failed.saturating_sub(earlier.failed),
+            attempts: self.attempts.saturating_sub(earlier.attempts),
+            unreported: self.unreported.saturating_sub(earlier.unreported),
+            prompt_tokens: self.prompt_tokens.saturating_sub(earlier.prompt_tokens),
+            cached_tokens: self.cached_tokens.saturating_sub(earlier.cached_tokens),
+            completion_tokens: self.completion_tokens.saturating_sub(earlier.completion_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_sub(earlier.reasoning_tokens),
+            unpriced: self.unpriced.saturating_sub(earlier.unpriced),
+            priced: self.priced.saturating_sub(earlier.priced),
+            cost: self.cost.less(earlier.cost),
+        }
+    }
+
     /// Whether the cost of some call is missing from [`cost`](Self::cost).
     pub fn is_partial(&self) -> bool {
         self.unreported > 0 || self.unpriced > 0

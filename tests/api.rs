@@ -57,7 +57,8 @@ fn small_values_are_keys_and_print_as_text() {
     fn check<T: Clone + Eq + Hash + Debug>() {}
     fn prints<T: Display>() {}
     all!(check: ErrorKind, Fate, Reason, Required, GroupState, FinishReason, Role, Encoding, ItemId, SummaryId);
-    all!(check: Timestamp, Dollars, Price, Revision, Shrink, error::Position, error::OverBudget);
+    all!(check: Timestamp, Dollars, Price, Revision, Shrink, error::Position, error::OverBudget, error::OverPart);
+    all!(check: error::RequiredTokens);
     all!(prints: ErrorKind, Reason, Role, Encoding, ItemId, Dollars, Revision, Dialect, Count, Spending, Reply);
 }
 

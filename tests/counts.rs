@@ -28,7 +28,7 @@ fn counted() -> Vec<Counted> {
 
 /// How many recorded requests of each kind there are, and how many of them are counted as they were billed. A rule that is
 /// improved raises a number here; one that is broken lowers it.
-const EXACT: [(Kind, usize, usize); 16] = [
+const EXACT: [(Kind, usize, usize); 17] = [
     (Kind::Text(false), 458, 455),
     (Kind::Text(true), 17, 16),
     (Kind::Names, 2, 2),
@@ -36,7 +36,7 @@ const EXACT: [(Kind, usize, usize); 16] = [
     (Kind::Tools(true), 29, 29),
     (Kind::OneCall(false), 138, 136),
     (Kind::OneCall(true), 17, 17),
-    (Kind::Parallel(false), 16, 12),
+    (Kind::Parallel(false), 16, 16),
     (Kind::Parallel(true), 5, 5),
     (Kind::Functions, 1, 1),
     (Kind::Schema, 123, 123),
@@ -44,7 +44,8 @@ const EXACT: [(Kind, usize, usize); 16] = [
     (Kind::Image(true), 12, 7),
     (Kind::ImageAddress, 10, 1),
     (Kind::Search, 3, 3),
-    (Kind::Media, 18, 6),
+    (Kind::Audio, 5, 5),
+    (Kind::File, 13, 3),
 ];
 
 #[test]
@@ -73,11 +74,12 @@ fn recorded_requests_cost_what_was_billed() {
 }
 
 #[test]
-fn sound_and_files_are_off_by_a_third_at_most_at_the_median() {
+fn files_are_off_by_a_fifth_at_most_at_the_median_and_by_a_half_at_most() {
     let counted = counted();
-    let media = counted.iter().filter(|one| one.recording.kind == Kind::Media);
+    let files = counted.iter().filter(|one| one.recording.kind == Kind::File);
     let mut off: Vec<u64> =
-        media.map(|one| one.count.tokens.abs_diff(one.recording.billed) * 100 / one.recording.billed.max(1)).collect();
+        files.map(|one| one.count.tokens.abs_diff(one.recording.billed) * 100 / one.recording.billed.max(1)).collect();
     off.sort_unstable();
-    assert!(off[off.len() / 2] <= 30, "{off:?}");
+    assert!(off[off.len() / 2] <= 20, "{off:?}");
+    assert!(off[off.len() - 1] <= 50, "{off:?}");
 }

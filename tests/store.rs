@@ -43,8 +43,29 @@ struct Broken {
     how: &'static str,
 }
 
+impl Broken {
+    /// Of a store whose revisions count the changes of a conversation: the revision of the memory
+    /// store that is meant.
+    async fn meant(&self, id: &str, counted: Option<&Revision>) -> Result<Option<Revision>> {
+        let Some(counted) = counted else { return Ok(None) };
+        let (file, newest) = self.store.load(id).await.map_err(|_| store::conflict(id))?;
+        if count(&file) == *counted { Ok(Some(newest)) } else { Err(store::conflict(id)) }
+    }
+}
+
+fn count(file: &Transcript) -> Revision {
+    Revision::new(file.changes().len().to_string())
+}
+
 impl Store for Broken {
     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
+        if self.how == "counts anew" {
+            return Box::pin(async move {
+                let (file, _) = self.store.load(id).await?;
+                let counted = count(&file);
+                Ok((file, counted))
+            });
+        }
         if self.how == "two cases of one letter are one id" {
             return Box::pin(async move { self.store.load(&id.to_lowercase()).await });
         }
@@ -54,7 +75,26 @@ impl Store for Broken {
                 Ok(found.unwrap_or_else(|_| (Transcript::default(), Revision::new("none"))))
             });
         }
+        if self.how == "waits for its caller" {
+            return Box::pin(std::future::pending());
+        }
         self.store.load(id)
+    }
+
+    fn fork<'a>(&'a self, id: &'a str, fork: &'a str) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move {
+            match self.how {
+                "forks under the old id" => {
+                    let (file, _) = self.store.load(id).await?;
+                    self.store.save(fork, &file, None).await
+                }
+                "counts anew" => {
+                    self.store.fork(id, fork).await?;
+                    Ok(self.load(fork).await?.1)
+                }
+                _ => self.store.fork(id, fork).await,
+            }
+        })
     }
 
     fn save<'a>(
@@ -65,6 +105,13 @@ impl Store for Broken {
     ) -> BoxFuture<'a, Result<Revision>> {
         if self.how == "two cases of one letter are one id" {
             return Box::pin(async move { self.store.save(&id.to_lowercase(), transcript, expected).await });
+        }
+        if self.how == "counts anew" {
+            return Box::pin(async move {
+                let meant = self.meant(id, expected).await?;
+                self.store.save(id, transcript, meant.as_ref()).await?;
+                Ok(count(transcript))
+            });
         }
         self.store.save(id, transcript, expected)
     }
@@ -95,6 +142,11 @@ impl Store for Broken {
                     let (_, newest) = self.store.load(id).await?;
                     self.store.save(id, &file, Some(&newest)).await
                 }
+                "counts anew" => {
+                    let meant = self.meant(id, Some(expected)).await?.unwrap();
+                    self.store.append(id, changes, &meant).await?;
+                    Ok(self.load(id).await?.1)
+                }
                 "refuses every append" if id.ends_with("patience") => Err(store::conflict(id)),
                 _ => self.store.append(id, changes, expected).await,
             }
@@ -122,7 +174,9 @@ impl Store for Broken {
 #[test]
 fn the_check_finds_a_store_that_breaks_a_promise() {
     let ways = [
+        ("waits for its caller", "blocked thread"),
         ("makes what is missing", "missing"),
+        ("forks under the old id", "fork"),
         ("the last writer wins", "conflict"),
         ("forgets pins", "changes"),
         ("looks before it waits", "writers"),
@@ -132,6 +186,7 @@ fn the_check_finds_a_store_that_breaks_a_promise() {
         ("lists from the first on", "list"),
         ("refuses every append", "writers"),
         ("deletes nothing", "missing"),
+        ("counts anew", "delete"),
     ];
     for (how, promise) in ways {
         let broken = Broken { store: MemoryStore::new(), how };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
 #[path = "../examples/axum.rs"]
+#[rustfmt::skip] // it is formatted with the settings of the examples
 mod desk;
 
 use std::net::SocketAddr;
@@ -60,7 +61,8 @@ async fn a_reply_is_streamed_and_saved_before_its_end_is_sent() {
     let answer = desk.post(&chat, "When do you open?").await;
     assert_eq!(
         answer,
-        "200\ndata: \"At \"\ndata: \"nine \"\ndata: \"o'clock.\\nOr \"\ndata: \"ten.\"\nevent: end\ndata: saved"
+        "200\nevent: message\ndata: \"At \"\nevent: message\ndata: \"nine \"\nevent: message\n\
+         data: \"o'clock.\\nOr \"\nevent: message\ndata: \"ten.\"\nevent: end\ndata: saved"
     );
     assert_eq!(turns(folder.path(), &chat), 1);
 }

@@ -186,9 +186,10 @@ fn start(how: &str, file: &Path, name: &str, turns: usize, acknowledged: &Path) 
 
 /// The turns that were acknowledged and are not in the file.
 fn lost(file: &Path, acknowledged: &Path) -> (usize, Vec<String>) {
+    // The notes first: somebody may write on.
+    let notes = fs::read_to_string(acknowledged).unwrap_or_default();
     let there = Transcript::load(file).unwrap().conversation;
     let there: HashSet<String> = there.path().messages().map(|message| message.text().into_owned()).collect();
-    let notes = fs::read_to_string(acknowledged).unwrap_or_default();
     let lost = notes.lines().filter(|text| !there.contains(*text)).map(str::to_owned).collect();
     (notes.lines().count(), lost)
 }
@@ -315,6 +316,36 @@ fn invariant_8_a_killed_writer_loses_nothing_and_leaves_nothing() {
         last.save(&file).unwrap();
         let after: Vec<String> = names(&folder).into_iter().filter(|other| *other != format!("{name}.torn")).collect();
         assert_eq!(after, [&format!(".{name}.lock"), name], "before the next save: {before:?}");
+    }
+}
+
+/// One is killed while the other writes on, and then the other, which may be about to repair what the first left.
+#[test]
+fn invariant_8_two_writers_of_one_file_killed_at_any_moment_lose_nothing() {
+    let ways = [(["autosave", "store"], "chat.json"), (["transcript", "autosave"], "chat.json")];
+    let journals = [(["autosave", "changes"], "chat.jsonl"), (["transcript", "compact"], "chat.jsonl")];
+    for (ways, name) in ways.into_iter().chain(journals) {
+        let (folder, notes) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let (file, acknowledged) = (folder.path().join(name), notes.path().join("acknowledged"));
+        Transcript::new(Conversation::new()).save(&file).unwrap();
+        for round in 0..often("TURNWISE_KILLS", 30) / 2 {
+            let before = fs::metadata(&acknowledged).map_or(0, |notes| notes.len());
+            let mut victims = ways.map(|how| start(how, &file, &format!("{how} {round}"), usize::MAX, &acknowledged));
+            fastrand::shuffle(&mut victims);
+            while fs::metadata(&acknowledged).map_or(0, |notes| notes.len()) == before {
+                thread::sleep(Duration::from_millis(1));
+            }
+            for mut victim in victims {
+                thread::sleep(Duration::from_millis(fastrand::u64(0..30)));
+                assert!(victim.try_wait().unwrap().is_none(), "{ways:?} in {name}: a writer ended on its own");
+                victim.kill().unwrap();
+                victim.wait().unwrap();
+                assert_eq!(lost(&file, &acknowledged).1, [""; 0], "{ways:?} in {name}, round {round}");
+            }
+        }
+        let there = Transcript::load(&file).unwrap();
+        there.save(&file).unwrap();
+        assert_eq!(Transcript::load(&file).unwrap().to_json(), there.to_json());
     }
 }
 

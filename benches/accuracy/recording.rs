@@ -25,7 +25,8 @@ pub(crate) enum Kind {
     ImageAddress,
     Search,
     Of2023,
-    Media,
+    Audio,
+    File,
     ResponsesText,
     ResponsesOther,
 }
@@ -33,7 +34,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether a formula is asked for: Chat Completions without files, audio and images whose size is not known.
     pub(crate) fn has_formula(self) -> bool {
-        !matches!(self, Self::ImageAddress | Self::Media | Self::ResponsesText | Self::ResponsesOther)
+        !matches!(self, Self::ImageAddress | Self::Audio | Self::File | Self::ResponsesText | Self::ResponsesOther)
     }
 }
 
@@ -51,7 +52,8 @@ impl fmt::Display for Kind {
             Self::ImageAddress => ("images by address", None),
             Self::Search => ("models that search", None),
             Self::Of2023 => ("recorded in 2023", None),
-            Self::Media => ("files and audio", None),
+            Self::Audio => ("audio", None),
+            Self::File => ("files", None),
             Self::ResponsesText => ("Responses API, text", None),
             Self::ResponsesOther => ("Responses API, other", None),
         };
@@ -171,12 +173,15 @@ fn kind_of(request: &ChatRequest, is_reasoning: bool) -> Kind {
     let messages = || request.messages.iter();
     let parts = || messages().filter_map(Message::content).flat_map(turnwise::Content::parts);
     let has_param = |key: &str| request.params.iter().any(|(name, _)| name == key);
-    let is_media = |part: &Part| !matches!(part.kind(), "text" | "refusal" | "image_url");
+    let is_file = |part: &Part| !matches!(part.kind(), "text" | "refusal" | "image_url" | "input_audio");
+    let is_audio = |part: &Part| part.kind() == "input_audio";
     let images: Vec<bool> = parts().filter_map(Part::image_url).map(|image| image.url.starts_with("data:")).collect();
     let has_schema =
         request.params.iter().any(|(name, value)| name == "response_format" && value.as_str().contains("json_schema"));
-    if parts().any(is_media) || messages().any(|message| message.audio().is_some()) {
-        Kind::Media
+    if parts().any(is_file) {
+        Kind::File
+    } else if parts().any(is_audio) || messages().any(|message| message.audio().is_some()) {
+        Kind::Audio
     } else if !images.is_empty() {
         if images.contains(&false) { Kind::ImageAddress } else { Kind::Image(is_reasoning) }
     } else if has_schema {
@@ -244,7 +249,7 @@ fn with_each(body: &str, start: &str, kept: &str) -> String {
         out.push_str(kept);
         match piece.split_once('>') {
             Some((note, rest)) => {
-                let data = size_in(note).map(png).or_else(|| length_in(note).map(|length| "A".repeat(length)));
+                let data = size_in(note).map(png).or_else(|| length_in(note).map(|length| filled(note, length)));
                 out.push_str(&data.unwrap_or_default());
                 out.push_str(rest);
             }
@@ -252,6 +257,14 @@ fn with_each(body: &str, start: &str, kept: &str) -> String {
         }
     }
     out
+}
+
+/// As many characters as there were, with the first ones that are stated (`177644 chars, from
+/// UklGRv…`): sound begins with what its length depends on.
+fn filled(note: &str, length: usize) -> String {
+    let first = note.split_once(", from ").map_or("", |(_, first)| first);
+    let rest = length.saturating_sub(first.len());
+    first.to_owned() + &"A".repeat(rest)
 }
 
 /// `131432` in `131432 chars`.

@@ -310,7 +310,9 @@ impl BackendError {
     /// The part that is safe to log: status, address, code and limit, or the backend's own message.
     fn facts(&self) -> String {
         let at = self.0.url.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
-        let Some(status) = self.0.status else { return format!("{}{at}", self.0.message) };
+        let limit = self.0.limit.map(crate::text::thousands);
+        let limit = limit.map_or_else(String::new, |limit| format!(", at most {limit} tokens"));
+        let Some(status) = self.0.status else { return format!("{}{at}{limit}", self.0.message) };
         let what = match status {
             200..=299 => format!("the server{at} reported an error in an answer with a status of success"),
             status => format!("status {status}{at}"),
@@ -319,8 +321,6 @@ impl BackendError {
             |code: &&str| code.len() <= 64 && code.chars().all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c));
         let code = self.code().filter(is_word).filter(|code| *code != status.to_string());
         let code = code.map_or_else(String::new, |code| format!(", code {code}"));
-        let limit = self.0.limit.map(crate::text::thousands);
-        let limit = limit.map_or_else(String::new, |limit| format!(", at most {limit} tokens"));
         format!("{what}{code}{limit}")
     }
 

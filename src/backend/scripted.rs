@@ -42,7 +42,8 @@ use crate::request::ChatRequest;
 /// use turnwise::backend::{BackendError, Scripted};
 ///
 /// let script = Scripted::default()
-///     .and([ToolCall::function("c1", "weather", r#"{"city":"Oslo"}"#)])
+///     .and([("weather", r#"{"city":"Oslo"}"#), ("now", "{}")]) // two calls in one reply
+///     .and([ToolCall::function("c3", "weather", r#"{"city":"Rome"}"#)]) // with an id
 ///     .and(BackendError::rate_limited(None))
 ///     .and("It rains in Oslo.");
 /// ```
@@ -111,8 +112,8 @@ impl Scripted {
     }
 }
 
-/// An answer of a [`Scripted`] backend: made from a text, a [`Message`], calls, a [`ChatReply`], or
-/// a [`BackendError`].
+/// An answer of a [`Scripted`] backend: made from a text, a [`Message`], calls (each a [`ToolCall`],
+/// or a name with its arguments), a [`ChatReply`], or a [`BackendError`].
 ///
 /// # Examples
 /// ```
@@ -272,6 +273,15 @@ impl From<Message> for Answer {
 
 impl<const N: usize> From<[ToolCall; N]> for Answer {
     fn from(calls: [ToolCall; N]) -> Self {
+        Message::calls(calls).into()
+    }
+}
+
+/// Calls of functions by name and arguments, with ids of their own.
+impl<const N: usize> From<[(&str, &str); N]> for Answer {
+    fn from(calls: [(&str, &str); N]) -> Self {
+        let numbered = calls.into_iter().enumerate();
+        let calls = numbered.map(|(n, (name, arguments))| ToolCall::function(&format!("call_{n}"), name, arguments));
         Message::calls(calls).into()
     }
 }

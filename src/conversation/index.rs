@@ -14,7 +14,7 @@ use super::open_calls::OpenCalls;
 use crate::log::Log;
 use crate::message::{Message, Role};
 
-/// Whether a group can be sent.
+/// Whether a group can be sent, and if not, why.
 ///
 /// # Examples
 /// ```

@@ -16,6 +16,7 @@
 
 mod advance;
 mod annotations;
+mod branch;
 mod head;
 mod index;
 mod item;
@@ -30,8 +31,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Log;
 use crate::message::Message;
@@ -42,6 +41,7 @@ use item::narrow;
 pub(crate) use open_calls::{OpenCalls, Unpaired};
 
 pub use annotations::{Mark, Summary, SummaryId};
+pub use branch::Branch;
 pub use index::{GroupState, Positions};
 pub use item::{Item, ItemId, Stamp, Timestamp};
 pub use metadata::Metadata;
@@ -98,34 +98,6 @@ struct About {
     marks: Vec<Mark>,
     /// The state of calls whose results are not in the record yet.
     rounds: Vec<Round>,
-}
-
-/// One branch of a conversation: a path from a root to an item without children.
-///
-/// # Examples
-/// ```
-/// use turnwise::{Conversation, Message};
-///
-/// let mut talk = Conversation::from_messages([Message::user("Tell me a story.")]);
-/// let fox = talk.push(Message::assistant("A fox."));
-/// talk.undo();
-/// talk.push("Tell me another one.");
-///
-/// let branches: Vec<_> = talk.branches().map(|branch| (branch.leaf, branch.len, branch.is_current)).collect();
-/// assert_eq!(branches[0], (fox, 2, false));
-/// assert!(branches[1].2);
-/// talk.switch(fox)?;
-/// # Ok::<(), turnwise::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Branch {
-    /// Its last item, which [`Conversation::switch`] takes.
-    pub leaf: ItemId,
-    /// The number of its items.
-    pub len: usize,
-    /// Whether the current path ends with it.
-    pub is_current: bool,
 }
 
 impl Default for Conversation {
@@ -314,10 +286,26 @@ impl Conversation {
     pub fn fork(&self, at: ItemId) -> Result<Self> {
         let mut fork = self.clone();
         fork.switch(at)?;
-        let about = fork.about_mut();
-        about.id = new_id().into();
-        about.created_at = Timestamp::now();
+        fork.begin_again(&new_id());
         Ok(fork)
+    }
+
+    /// Makes this the record of another conversation, which begins now: what a store's
+    /// [`fork`](crate::store::Store::fork) does.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Conversation, Message};
+    ///
+    /// let talk = Conversation::from_messages([Message::user("Hi")]);
+    /// let mut other = talk.clone();
+    /// other.begin_again("ticket 4712");
+    /// assert_eq!((other.id(), other.path().len()), ("ticket 4712", 1));
+    /// ```
+    pub fn begin_again(&mut self, id: &str) {
+        let about = self.about_mut();
+        about.id = id.into();
+        about.created_at = Timestamp::now();
     }
 
     /// Starts again with an empty path and the same head. The old messages stay as a branch.
@@ -364,20 +352,6 @@ impl Conversation {
         let valid = self.about.marks.iter().filter(|mark| mark.spec == spec && mark.name == name);
         let newest = valid.filter_map(|mark| Some((self.path().position(mark.leaf)?, mark.item)));
         newest.max_by_key(|(depth, _)| *depth).map(|(_, item)| item)
-    }
-
-    /// The ends of all branches, oldest first. The time is proportional to the size of the record.
-    pub fn branches(&self) -> impl Iterator<Item = Branch> {
-        let mut has_child = vec![false; self.items.len()];
-        for parent in self.items().filter_map(Item::parent) {
-            has_child[parent.index()] = true;
-        }
-        let current = self.leaf();
-        self.items().filter(move |item| !has_child[item.id.index()]).map(move |item| Branch {
-            leaf: item.id,
-            len: item.depth as usize + 1,
-            is_current: current == Some(item.id),
-        })
     }
 
     /// Removes an item, all items after it on every branch, and all pins, summaries and marks that

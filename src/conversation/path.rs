@@ -10,9 +10,13 @@ use crate::message::Message;
 
 /// The current branch: the items from the root to the current leaf, without the head. Positions,
 /// groups and turns are numbered from 0. Positions follow the order of the record. Groups follow the
-/// order of sending: a late result, which does not directly follow its calls, is sent with them.
-/// Of calls (position 0), a user message (1) and the result of the calls (2), the groups are the
-/// positions 0 and 2, and the position 1.
+/// order of sending: a late result, which does not directly follow its calls, is sent with them:
+///
+/// | position | message | group |
+/// | --- | --- | --- |
+/// | 0 | assistant, with calls | 0 |
+/// | 1 | user | 1 |
+/// | 2 | tool: the late result of the calls | 0 |
 ///
 /// # Examples
 /// ```
@@ -127,12 +131,13 @@ impl<'a> Path<'a> {
         self.index().members_of(groups)
     }
 
-    /// Where each of these groups ends.
+    /// The end of each of these groups.
     pub(crate) fn group_ends(self, groups: Range<usize>) -> impl Iterator<Item = GroupEnd<'a>> {
         // The newest position of all groups up to and including each one.
         let mut newest = groups.start.checked_sub(1).and_then(|before| self.index().newest_position(before));
         self.members_of(groups.clone()).zip(groups).filter_map(move |(mut members, group)| {
             let last = members.next_back();
+            // `None`, before the first group, is less than any position.
             newest = newest.max(last);
             let (last_item, newest_item) = (self.item(last?)?, self.item(newest?)?);
             Some(GroupEnd { last_item, newest_item, state: self.index().state(group) })
@@ -161,11 +166,11 @@ impl<'a> Path<'a> {
         self.index().start(groups.start)..self.index().start(groups.end)
     }
 
-    /// Whether late results cross the start of this group: a result of an earlier group's calls is
-    /// at or after it.
+    /// Whether the start of this group separates calls from a late result: the calls are in an
+    /// earlier group, and the result is at or after the start of this one.
     pub fn is_split(self, group: usize) -> bool {
-        let behind = self.index().start(group)..self.len();
-        self.late_between(behind, group).next().is_some()
+        let from_start = self.index().start(group)..self.len();
+        self.late_of_earlier(group, from_start).next().is_some()
     }
 
     /// Whether any result does not follow its calls directly.
@@ -178,12 +183,13 @@ impl<'a> Path<'a> {
         self.index().members(group).own
     }
 
-    /// The late results in a range of positions whose calls are in a group before `group`.
-    pub(crate) fn late_between(self, positions: Range<usize>, group: usize) -> impl Iterator<Item = usize> {
+    /// The positions of late results whose calls are in a group before `group`: those within
+    /// `positions`.
+    pub(crate) fn late_of_earlier(self, group: usize, positions: Range<usize>) -> impl Iterator<Item = usize> {
         self.index().late_in(positions, 0..group)
     }
 
-    /// The late results of these groups, from position `from` on.
+    /// The positions of the late results of these groups, from position `from` on.
     pub(crate) fn late_of(self, groups: Range<usize>, from: usize) -> impl Iterator<Item = usize> {
         self.index().late_in(from..self.len(), groups)
     }
@@ -290,42 +296,42 @@ pub(crate) struct GroupEnd<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Its index on the path.
+    /// The group's index on the path.
     pub fn index(self) -> usize {
         self.index
     }
 
-    /// The positions of its items, in the order in which they are sent.
+    /// The positions of the group's items, in the order in which they are sent.
     pub fn positions(self) -> Positions<'a> {
         self.path.index().members(self.index)
     }
 
-    /// Whether it can be sent.
+    /// Whether the group can be sent, and if not, why.
     pub fn state(self) -> GroupState {
         self.path.index().state(self.index)
     }
 
-    /// Its messages, in the order in which they are sent.
+    /// The group's messages, in the order in which they are sent.
     pub fn messages(self) -> impl DoubleEndedIterator<Item = &'a Message> {
         self.items().map(Item::message)
     }
 
-    /// Its items, in the order in which they are sent.
+    /// The group's items, in the order in which they are sent.
     pub fn items(self) -> impl DoubleEndedIterator<Item = &'a Item> {
         self.positions().filter_map(move |position| self.path.item(position))
     }
 
-    /// Its first message.
+    /// The group's first message.
     pub fn first(self) -> Option<&'a Message> {
         self.messages().next()
     }
 
-    /// Its last item: for calls, the newest result.
+    /// The group's last item: for calls, the newest result.
     pub fn last_item(self) -> Option<&'a Item> {
         self.items().next_back()
     }
 
-    /// Whether it consists of calls with their results.
+    /// Whether the group consists of calls with their results.
     pub fn has_calls(self) -> bool {
         self.first().is_some_and(Message::has_calls)
     }

@@ -19,11 +19,12 @@ use std::fmt;
 #[non_exhaustive]
 pub enum ErrorKind {
     // Planning.
-    /// The messages that must be sent do not fit the budget;
-    /// [`Error::over_budget`](super::Error::over_budget) has the numbers.
+    /// What must be sent does not fit the budget: the head, the tools, the pins and the messages to
+    /// be answered; or a strategy keeps more than fits.
+    /// [`Error::over_budget`](super::Error::over_budget) says which part is too long, with the
+    /// numbers of each.
     OverBudget,
-    /// The head and the pinned messages alone do not fit the budget;
-    /// [`Error::over_budget`](super::Error::over_budget) has the numbers.
+    /// The same where the pinned messages are the largest part: unpin some, or allow more tokens.
     PinsOverBudget,
     /// The model is not in the table, so its window is not known. Set a budget, or add the model.
     UnknownModel,
@@ -41,6 +42,9 @@ pub enum ErrorKind {
     /// A tool call was started and has no result, because the process or the loop was stopped while
     /// its handler ran. Whether the tool did its work is not known.
     OutcomeUnknown,
+    /// [`resume_tools`](crate::ConversationManager::resume_tools) found that the conversation ends in
+    /// the model's answer: its tool loop has finished, and that answer is the last message.
+    NothingToResume,
     /// A tool's name or definition that cannot be used, or a second tool of the same name.
     InvalidTool,
     /// A tool loop was stopped so that a person can decide about its calls; none of them was run.
@@ -72,13 +76,17 @@ pub enum ErrorKind {
     Damaged,
     /// The file was modified by another writer since it was last read or saved here.
     Conflict,
+    /// The content of an image, a sound or a file was moved to a file of its own, and is needed: see
+    /// [blobs](crate::transcript#blobs).
+    MissingBlob,
     /// The exchange is recorded in memory but could not be saved;
     /// [`Error::unsaved`](super::Error::unsaved) has its reply and the reason.
     NotSaved,
     /// Reading or writing failed.
     Io,
     /// A send or another change of the record is in progress or waiting; try again when it has
-    /// finished.
+    /// finished. A send on a task that was aborted is in progress until the task's handle was
+    /// awaited.
     Busy,
     // Typed replies: the exchange is recorded, but the reply does not match the requested type.
     /// The model refuses to answer; [`Error::unparsed`](super::Error::unparsed) has its words.
@@ -137,6 +145,7 @@ impl ErrorKind {
             Self::UnknownCall => "unknown call",
             Self::ToolFailed => "tool failed",
             Self::OutcomeUnknown => "outcome unknown",
+            Self::NothingToResume => "nothing to resume",
             Self::InvalidTool => "invalid tool",
             Self::ApprovalNeeded => "approval needed",
             Self::InvalidApproval => "invalid approval",
@@ -145,6 +154,7 @@ impl ErrorKind {
             Self::ForeignFormat => "another format",
             Self::Damaged => "damaged file",
             Self::Conflict => "conflict",
+            Self::MissingBlob => "missing blob",
             Self::NotSaved => "not saved",
             Self::Io => "input/output",
             Self::Refused => "refused",

@@ -75,15 +75,16 @@ impl Approver {
             return Err(Error::new(ErrorKind::InvalidApproval, detail));
         }
         if decisions.contains(&Approval::Stop) {
-            let waits =
-                |(call, decision): (&'a OpenCall, &Approval)| (*decision == Approval::Stop).then(|| call.named());
-            let waiting: Vec<String> = calls.zip(&decisions).filter_map(waits).collect();
+            let waits = |(call, decision): (&'a OpenCall, &Approval)| (*decision == Approval::Stop).then_some(call);
+            let waiting: Vec<&OpenCall> = calls.zip(&decisions).filter_map(waits).collect();
+            let names: Vec<String> = waiting.iter().map(|call| call.named()).collect();
             let detail = format!(
                 "{} not decided: {}; no call of this reply was run, and `resume_tools` asks again",
                 counted(waiting.len(), "call"),
-                waiting.join(", "),
+                names.join(", "),
             );
-            return Err(Error::new(ErrorKind::ApprovalNeeded, detail));
+            let calls = waiting.into_iter().map(|open| open.call.clone());
+            return Err(Error::new(ErrorKind::ApprovalNeeded, detail).of_calls(calls));
         }
         Ok(decisions)
     }

@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::plan::Plan;
 use crate::request::Tool;
 use crate::spending::Spending;
-use crate::tokens::{Learned, Model};
+use crate::tokens::{Dollars, Learned, Model, Price};
 use crate::transcript::Transcript;
 
 impl ConversationManager {
@@ -90,9 +90,15 @@ impl ConversationManager {
         ToolLoop::new(&self.shared, Some(Ask::Message(message.into())), handler)
     }
 
-    /// Runs the calls at the end of the conversation and those that result from them; if there are
-    /// none, it asks for a [reply](Self::reply) first. A call that has already run, in this process
-    /// or before, is not run again; see [`ToolLoop`].
+    /// Runs the calls at the end of the conversation and those that result from them. If there are
+    /// none, because the loop was stopped before the model answered, it asks for that
+    /// [reply](Self::reply). A call that has already run, in this process or before, is not run
+    /// again; see [`ToolLoop`].
+    ///
+    /// # Errors
+    /// Those of a [`ToolLoop`], and [`ErrorKind::NothingToResume`](crate::ErrorKind::NothingToResume)
+    /// if the conversation ends in the model's answer: nothing is sent then, so a program that is
+    /// killed just after the answer was saved can resume without asking for a second one.
     ///
     /// # Examples
     /// ```
@@ -110,6 +116,9 @@ impl ConversationManager {
     /// // A person has agreed; after a restart this works from the file too.
     /// let reply = chat.resume_tools(tools).await?;
     /// assert_eq!(reply.text(), "It is paid back.");
+    ///
+    /// let again = chat.resume_tools(tools).await;
+    /// assert_eq!(again.unwrap_err().kind(), ErrorKind::NothingToResume);
     /// # Ok::<(), turnwise::Error>(())
     /// # })?;
     /// # Ok::<(), turnwise::Error>(())
@@ -230,9 +239,41 @@ impl ConversationManager {
         &self.shared.id
     }
 
-    /// The model that is called.
+    /// The model that is called, as it was given or found in the table. Its [`price`](Model::price)
+    /// is the table's; [`price`](Self::price) is the one that this manager bills with.
     pub fn model(&self) -> &Model {
         &self.shared.setup.model
+    }
+
+    /// The price of the model's tokens: the one of [`Builder::prices`], or else the built-in table's.
+    /// [`spending`](Self::spending) and [`Report::cost`](super::Report::cost) are calculated with
+    /// it. `None` if it is not known.
+    pub fn price(&self) -> Option<Price> {
+        self.shared.setup.prices.of(&self.shared.setup.model)
+    }
+
+    /// What a request is expected to cost at the manager's [`price`](Self::price), with a reply of
+    /// `reply` tokens. The prompt is forecast from earlier bills, and priced as if the provider's
+    /// cache had none of it, so that the bill may be lower. Summaries that are made for the request
+    /// are not included. `None` if the price is not known.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::ConversationManager;
+    /// use turnwise::tokens::{Price, Prices};
+    ///
+    /// // $2 per million prompt tokens and $8 per million reply tokens.
+    /// let prices = Prices::default().set("gpt-4o-mini", Price::new(2_000_000, 8_000_000));
+    /// let chat = ConversationManager::builder("gpt-4o-mini").prices(prices).build()?;
+    /// let plan = chat.plan("Name a river.")?;
+    /// println!("{} tokens", plan.tokens().total());
+    /// let cost = chat.cost_of(&plan, 500).expect("the price is known");
+    /// assert_eq!(format!("{cost:.4}"), "$0.0040");
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn cost_of(&self, plan: &Plan, reply: u64) -> Option<Dollars> {
+        let prompt = self.shared.forecast(plan).tokens;
+        Some(self.price()?.of(prompt, 0, reply))
     }
 
     /// The tool definitions that are sent.

@@ -58,16 +58,14 @@ impl Shared {
         });
     }
 
-    /// Learns from an answer that a request was too long: the window, and what the request cost.
+    /// Learns from an answer that a request was too long: the window, and what the request cost,
+    /// where the answer states that. A window is no count of this request: it may be far above it.
     /// Forecasts still start from the last answered request, because this one is too far from what
     /// fits.
-    pub(super) fn learn_overflow(&self, forecast: &Forecast, plan: &Plan, error: &BackendError) {
+    pub(super) fn learn_overflow(&self, forecast: &Forecast, error: &BackendError) {
         let (model, server) = self.names();
         let calibration = &self.setup.calibration;
-        // It cost more than the window leaves beside the reply; some answers state how much more.
-        let least = |limit: u64| limit.saturating_sub(plan.budget().reply_reserve).saturating_add(1);
-        let least = error.limit().map(least).filter(|least| *least > forecast.tokens);
-        if let Some(billed) = error.prompt_tokens().or(least) {
+        if let Some(billed) = error.prompt_tokens() {
             let anchor = self.of_last_bill(|bill| bill.anchor);
             calibration.learn(model, server, forecast, billed, anchor.as_ref());
         }

@@ -319,3 +319,71 @@ fn summaries_are_paid_for_when_what_waited_for_them_is_dropped() {
     drop((preparing, turn));
     assert_eq!(chat.spending().of(&Purpose::Summary).prompt_tokens, 500);
 }
+
+#[test]
+fn every_overflow_is_learned_from_and_the_error_names_the_tokens_and_the_limit() {
+    let script = Scripted::default().and(BackendError::overflow(Some(2_000))).and(BackendError::overflow(Some(1_000)));
+    let chat = long_chat(script.and("yes"), TokenBudget::window(8_000).reply_reserve(0));
+    let error = block_on(chat.send("a").into_future()).unwrap_err();
+    assert_eq!((error.kind(), chat.learned().limit()), (ErrorKind::Overflow, Some(1_000)));
+    let over = error.over_budget().unwrap();
+    assert_eq!((over.part, over.room), (crate::error::OverPart::Request, 1_000));
+    assert!(over.tokens > 1_000 && over.tokens <= 2_000, "the last request: {over:?}");
+    for part in ["at most 1,000 tokens", &format!("about {} tokens", crate::text::thousands(over.tokens))] {
+        assert!(error.to_string().contains(part), "{part} in {error}");
+    }
+    let reply = block_on(chat.send("a").into_future()).unwrap();
+    assert!(reply.report.plan.tokens().total() <= 1_000 && reply.report.attempts.len() == 1);
+}
+
+#[test]
+fn a_limit_far_above_the_request_is_learned_and_is_no_bill() {
+    let stated = || BackendError::status(400, &the_window(0, 100_000));
+    let script = Scripted::new([stated()]).and("one").and("two");
+    let chat = long_chat(script.clone(), TokenBudget::window(200_000).reply_reserve(1_000));
+    let whole = chat.plan("a").unwrap().tokens().total();
+    assert!((1_000..10_000).contains(&whole), "{whole}");
+    let report = block_on(chat.send("a").into_future()).unwrap().report;
+    assert_eq!((chat.learned().limit(), chat.learned().bills()), (Some(100_000), 0));
+    // The limit does not explain the refusal, so what is sent next is smaller than what was refused.
+    assert!(report.attempts.len() == 2 && report.plan.tokens().total() <= whole / 4 * 3, "{}", report.plan.explain());
+    assert_eq!(report.plan.budget().margin, 0);
+}
+
+#[test]
+fn the_numbers_of_an_overflow_are_the_servers_own_where_it_states_them() {
+    let script = Scripted::new([BackendError::status(400, &all_numbers(5_000, 4_000))]);
+    let builder = ConversationManager::builder("test-model").backend(script);
+    let chat = builder.budget(TokenBudget::window(8_000)).build().unwrap();
+    let error = block_on(chat.send("a").into_future()).unwrap_err();
+    let over = error.over_budget().unwrap();
+    assert_eq!((over.part, over.tokens, over.room), (crate::error::OverPart::Request, 5_000, 4_000));
+}
+
+#[test]
+fn a_plan_that_cannot_be_shorter_is_not_sent_again() {
+    let script = Scripted::default().and(BackendError::overflow(Some(2))).and("yes");
+    let builder = ConversationManager::builder("test-model").backend(script.clone());
+    let chat = builder.budget(TokenBudget::window(8_000).reply_reserve(0)).build().unwrap();
+    assert!(block_on(chat.send("a").into_future()).unwrap_err().is_overflow());
+    assert_eq!(script.requests().len(), 1);
+}
+
+#[test]
+fn a_request_is_priced_before_it_is_sent_as_it_is_billed_afterwards() {
+    let counter = CounterFn::new("bytes", |text| text.len() as u64);
+    let own = Price::new(9_000_000, 3_000_000);
+    let template = ConversationManager::builder("gpt-4o-mini").counter(counter);
+    let template = template.prices(Prices::default().set("gpt-4o-mini", own));
+    let before = template.clone().build().unwrap();
+    assert_eq!((before.price(), before.model().price), (Some(own), crate::tokens::Model::find("gpt-4o-mini").price));
+    let plan = before.plan("a").unwrap();
+    let tokens = plan.tokens().total();
+    let bill = ChatReply::new(Message::assistant("yes")).usage(Usage::new(tokens, 7));
+    let chat = template.backend(Scripted::new([bill])).build().unwrap();
+    let expected = chat.cost_of(&plan, 7);
+    let report = block_on(chat.send("a").into_future()).unwrap().report;
+    assert_eq!((report.cost, expected), (expected, Some(own.of(tokens, 0, 7))));
+    let unpriced = ConversationManager::builder("test-model").budget(TokenBudget::limit(100)).build().unwrap();
+    assert_eq!((unpriced.price(), unpriced.cost_of(&plan, 1)), (None, None));
+}

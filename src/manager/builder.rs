@@ -73,8 +73,13 @@ pub(super) struct Setup {
     pub(super) observers: Observers,
     pub(super) calibration: Calibration,
     pub(super) prices: Prices,
+    /// The folder of blobs that are read when they are sent.
+    #[cfg(feature = "blobs")]
+    pub(super) blobs: Option<std::path::PathBuf>,
     /// The planner for the builder's own tools, created when it is first needed.
     planner: OnceLock<Arc<Planner>>,
+    /// Set once the head and the tools are known to fit.
+    fits: OnceLock<()>,
 }
 
 impl Builder {
@@ -99,7 +104,10 @@ impl Builder {
             observers: Observers::default(),
             calibration: Calibration::new(),
             prices: Prices::default(),
+            #[cfg(feature = "blobs")]
+            blobs: None,
             planner: OnceLock::new(),
+            fits: OnceLock::new(),
         };
         Self { setup: Arc::new(setup), id: None, place: Place::Nowhere, lease: None }
     }
@@ -107,6 +115,7 @@ impl Builder {
     pub(super) fn set(mut self, change: impl FnOnce(&mut Setup)) -> Self {
         let setup = Arc::make_mut(&mut self.setup);
         setup.planner = OnceLock::new();
+        setup.fits = OnceLock::new();
         change(setup);
         self
     }
@@ -221,9 +230,48 @@ impl Builder {
         self.set(|setup| setup.calibration = calibration.clone())
     }
 
-    /// The prices of models. Default: those of the built-in table.
+    /// The prices of models. Default: those of the built-in table. What a request will cost with
+    /// them: [`ConversationManager::cost_of`](super::ConversationManager::cost_of).
     pub fn prices(self, prices: Prices) -> Self {
         self.set(|setup| setup.prices = prices)
+    }
+
+    /// Reads images, sounds and files that were
+    /// [moved to this folder](crate::Transcript::move_blobs) when a request with them is sent.
+    /// Default: a plan that would send one is refused with [`ErrorKind::MissingBlob`].
+    ///
+    /// The conversation and its file keep the references, so that the file stays small; plans and
+    /// [`FailedExchange::request`](crate::manager::FailedExchange::request) show them too. They
+    /// cost what the data costs. A send fails with [`ErrorKind::MissingBlob`] or
+    /// [`ErrorKind::Damaged`] if a file is missing or is not what it was; nothing is sent then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::backend::Scripted;
+    /// use turnwise::{Conversation, ConversationManager, Message, Transcript};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (file, blobs) = (folder.path().join("chat.json"), folder.path().join("chat.json.blobs"));
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["A cat."]);
+    /// # let image = format!("data:image/png;base64,iVBO{}", "Rw0K".repeat(1_000));
+    /// let asked = Message::user("What is this?").image_url(&image);
+    /// let mut talk = Transcript::new(Conversation::from_messages([asked]));
+    /// talk.move_blobs(&blobs, 1_000)?;
+    /// talk.save(&file)?;
+    ///
+    /// let chat = ConversationManager::builder("gpt-4o").backend(backend.clone()).blobs(&blobs).resume(&file)?;
+    /// chat.reply().await?;
+    /// let sent = serde_json::to_string(&backend.requests()[0].messages)?;
+    /// assert!(sent.contains(&image)); // the model sees it
+    /// assert!(std::fs::metadata(&file).unwrap().len() < 4_000); // and the file does not hold it
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "blobs")]
+    pub fn blobs(self, folder: impl Into<std::path::PathBuf>) -> Self {
+        self.set(|setup| setup.blobs = Some(folder.into()))
     }
 
     /// Adds an observer, which is told what happens.
@@ -306,6 +354,23 @@ impl Setup {
         Ok(Arc::clone(self.planner.get_or_init(|| made)))
     }
 
+    /// Refuses a head and tools of the builder that fit no request, however short its reply: the
+    /// default reserve does not count, because a request may ask for a shorter reply. Neither does
+    /// a limit that was learned: it may turn out to be wrong.
+    pub(super) fn refuse_what_never_fits(&self) -> Result<()> {
+        if self.fits.get().is_some() {
+            return Ok(());
+        }
+        let budget = self.budget(&self.params)?;
+        let reserve = budget.stated_reserve().unwrap_or(0);
+        let largest = budget.reply_reserve(reserve).resolve()?;
+        let planner = self.planner(&self.tools, &self.params, &self.default_dialect(), None)?;
+        planner.with_budget(largest).refuse_too_long_head(&self.head)?;
+        // If two threads find it out, they find the same.
+        let _ = self.fits.set(());
+        Ok(())
+    }
+
     /// The budget for requests with these parameters.
     pub(super) fn budget(&self, params: &Params) -> Result<TokenBudget> {
         let budget = match &self.budget {
@@ -340,6 +405,8 @@ impl Setup {
         let planner = Planner::new(cost, &budget)?.tools(tools.iter().cloned());
         let planner = planner.model(&self.model.name).params(params).dialect(dialect.clone());
         let planner = if self.never_cut { planner.never_cut() } else { planner };
+        #[cfg(feature = "blobs")]
+        let planner = if self.blobs.is_some() { planner.hold_references() } else { planner };
         Ok(if self.starts_on_user { planner.start_on_user() } else { planner })
     }
 }

@@ -24,7 +24,10 @@ use crate::request::{ChatRequest, Tool};
 /// the reply while it arrives.
 ///
 /// If the server refuses a request as too long, it is planned once more under the limit learned
-/// from the answer, and sent once more.
+/// from the answer, and sent once more. A plan that is not shorter than before is not sent again.
+/// The error ([`ErrorKind::Overflow`](crate::ErrorKind::Overflow)) then names the tokens of the last
+/// request and the limit that the server stated, if it did; the next send is planned under that
+/// limit.
 ///
 /// [`spawn`](Self::spawn) sends it on a task of its own. It is not a future itself: where one is
 /// needed, as by `join_all`, take what it turns into, `chat.send("Hi").into_future()`, with
@@ -56,6 +59,14 @@ pub struct Exchange(ExchangeInput);
 impl Exchange {
     pub(super) fn new(shared: &Arc<Shared>, ask: Ask) -> Self {
         Self(ExchangeInput::new(shared, ask))
+    }
+
+    pub(super) fn ask(&self) -> &Ask {
+        &self.0.ask
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
 
     /// The same exchange with another question.
@@ -105,6 +116,34 @@ impl Exchange {
     /// is unchanged.
     pub fn keep_partial(mut self) -> Self {
         self.0.keeps_partial = true;
+        self
+    }
+
+    /// Makes no summary before this request, whatever the strategy requests. Summaries that exist are
+    /// sent, and what does not fit is left out. Use it where a person decides: what would be
+    /// summarized is [`Plan::summary_request`] of [`plan`](Self::plan).
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::backend::Scripted;
+    /// use turnwise::{ConversationManager, Summarize};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["The Elbe."]);
+    /// let chat =
+    ///     ConversationManager::builder("gpt-4o-mini").strategy(Summarize::rolling()).backend(backend).build()?;
+    /// let exchange = chat.send("Name a river.");
+    /// let exchange = match exchange.clone().plan()?.summary_request() {
+    ///     Some(request) if request.tokens > 50_000 => exchange.without_new_summary(),
+    ///     _ => exchange,
+    /// };
+    /// println!("{}", exchange.await?);
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn without_new_summary(mut self) -> Self {
+        self.0.summarizes = false;
         self
     }
 
@@ -204,6 +243,30 @@ impl Exchange {
     }
 
     /// Sends it on a task of its own.
+    ///
+    /// [`abort`](tokio::task::JoinHandle::abort) only asks for the end of the task. Until tokio has
+    /// dropped it, the send is still in progress, and changes of the record are refused with
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy). Wait for the handle before you change the
+    /// record; another send waits by itself:
+    ///
+    /// ```
+    /// # use turnwise::ConversationManager;
+    /// # use turnwise::backend::{Answer, Scripted};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> turnwise::Result<()> {
+    /// # let backend = Scripted::default().and(Answer::pending());
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let sending = chat.send("Tell me a long story.").spawn();
+    /// # tokio::task::yield_now().await;
+    /// sending.abort();
+    /// let ended = sending.await; // the reply, if it was quicker, or an error of tokio
+    /// if ended.is_err() {
+    ///     chat.push("Something else, please.")?;
+    /// }
+    /// # assert_eq!(chat.turn_count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// Outside a tokio runtime.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Shared;
 use super::reply::Reply;
 use crate::backend::{Attempt, BackendError, ChatReply};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, OverBudget, OverPart};
 use crate::message::Message;
 use crate::request::ChatRequest;
+use crate::text::thousands;
 
 /// An exchange that failed after it was sent. It is the cause of the [`Error`]; the record is
 /// unchanged.
@@ -46,9 +48,19 @@ impl FailedExchange {
         Self { request, staged, partial: None, error: None, reply: None }
     }
 
-    /// The error of a backend.
-    pub(super) fn refused(self, error: BackendError) -> Error {
-        let told = Error::new(error.kind(), error.detail()).logged_as(error.logged()).advise(error.advice());
+    /// The error of a backend. One about a request that was too long is told with its `tokens`.
+    pub(super) fn refused(self, error: BackendError, tokens: u64) -> Error {
+        let (mut detail, mut logged) = (error.detail(), error.logged());
+        if error.kind() == ErrorKind::Overflow {
+            let length = format!("; the request was about {} tokens", thousands(tokens));
+            detail.push_str(&length);
+            logged.push_str(&length);
+        }
+        let mut told = Error::new(error.kind(), detail).logged_as(logged).advise(error.advice());
+        if let Some(room) = error.limit().filter(|_| error.kind() == ErrorKind::Overflow) {
+            let tokens = error.prompt_tokens().unwrap_or(tokens);
+            told = told.over(OverBudget::new(OverPart::Request, tokens, room));
+        }
         told.because(Self { error: Some(error), ..self })
     }
 
@@ -73,31 +85,50 @@ impl FailedExchange {
     }
 }
 
-/// An exchange that was paid for and recorded, but could not be saved. It is the cause of an
-/// [`Error`] of the kind [`ErrorKind::NotSaved`]. Sending again would pay twice; call
-/// [`save`](super::ConversationManager::save) once the cause is fixed.
+/// An exchange that was paid for and could not be saved. It is the cause of an [`Error`], whose kind
+/// says what became of it:
+///
+/// - [`ErrorKind::NotSaved`]: its manager has recorded it, and only the file or store has not. The
+///   next save of that manager writes it too, so do not send it again, which would pay twice. If
+///   [`error`](Self::error) is a conflict, every save there is refused: to keep the exchange, call
+///   [`save`](super::ConversationManager::save) with another file before
+///   [`reload`](super::ConversationManager::reload) gives it up. What
+///   [`Sessions::send`](super::Sessions::send) could not save is gone when nobody holds the
+///   conversation's manager; repeat [`Sessions::send_once`](super::Sessions::send_once), which sends
+///   only what is gone.
+/// - Any other kind, such as [`ErrorKind::Conflict`] and [`ErrorKind::NotFound`] of
+///   [`Sessions::send`](super::Sessions::send): it was given up and is recorded nowhere. This is the
+///   only copy of the reply.
 ///
 /// # Examples
 /// See [`Builder::require_saved`](crate::Builder::require_saved).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UnsavedExchange {
-    /// The reply, as it was recorded.
+    /// The reply, as its manager recorded it.
     pub reply: Reply,
     /// Why it could not be saved.
     pub error: Arc<Error>,
+    /// Where it was to be saved, for a message.
+    place: Box<str>,
 }
 
 impl UnsavedExchange {
+    pub(super) fn new(shared: &Shared, reply: Reply, error: Arc<Error>) -> Self {
+        let place = shared.keeper.as_ref().map(|keeper| keeper.shown()).unwrap_or_default();
+        Self { reply, error, place: place.into() }
+    }
+
+    /// The error of an exchange that its manager has recorded.
     pub(super) fn into_error(self) -> Error {
-        let detail = format!("the exchange is recorded, and its file could not be written: {}", self.error);
+        let detail = format!("the exchange is recorded, and {} could not be written: {}", self.place, self.error);
         Error::new(ErrorKind::NotSaved, detail).because(self)
     }
 }
 
 impl fmt::Display for UnsavedExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an exchange that is recorded and not saved")
+        write!(f, "an exchange that could not be saved")
     }
 }
 
@@ -108,14 +139,16 @@ impl std::error::Error for UnsavedExchange {
 }
 
 impl Error {
-    /// The reply of an exchange that is recorded but could not be saved, and the reason.
+    /// The reply of an exchange that could not be saved, and the reason. With
+    /// [`ErrorKind::NotSaved`] its manager has recorded it; with any other kind it was given up. See
+    /// [`UnsavedExchange`].
     pub fn unsaved(&self) -> Option<&UnsavedExchange> {
-        self.cause()
+        self.cause_as()
     }
 
     /// The request and the answer, if an exchange failed after it was sent.
     pub fn failed_exchange(&self) -> Option<&FailedExchange> {
-        self.cause()
+        self.cause_as()
     }
 
     /// How long the server asks to wait before the next try, if it says so.

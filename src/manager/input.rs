@@ -27,6 +27,8 @@ pub(super) struct ExchangeInput {
     /// In the place of the manager's.
     pub(super) tools: Option<Vec<Tool>>,
     pub(super) keeps_partial: bool,
+    /// Whether the summary that a strategy requests is made first.
+    pub(super) summarizes: bool,
 }
 
 /// What will be sent.
@@ -53,7 +55,7 @@ impl Planned {
 impl ExchangeInput {
     pub(super) fn new(shared: &Arc<Shared>, ask: Ask) -> Self {
         let shared = Arc::clone(shared);
-        Self { shared, ask, extras: Extras::default(), tools: None, keeps_partial: false }
+        Self { shared, ask, extras: Extras::default(), tools: None, keeps_partial: false, summarizes: true }
     }
 
     /// The record with what is asked after it.

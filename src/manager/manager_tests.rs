@@ -8,11 +8,11 @@ use super::*;
 use crate::backend::{BackendError, BoxFuture, ChatBackend, ChatReply, FinishReason, Scripted, Usage};
 use crate::budget::TokenBudget;
 use crate::dialect::Dialect;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, OverPart};
 use crate::message::{Message, Role, ToolCall};
 use crate::request::ChatRequest;
 use crate::strategy::SlidingWindow;
-use crate::tokens::CounterFn;
+use crate::tokens::{Calibration, CounterFn};
 
 fn builder(backend: impl ChatBackend + 'static) -> Builder {
     ConversationManager::builder("test-model")
@@ -615,7 +615,7 @@ fn a_reply_as_json_has_its_figures_and_nothing_else_that_was_sent() {
     assert!(json["report"]["elapsed_ms"].is_u64() && json["report"]["attempts"][0]["elapsed_ms"].is_u64());
     assert!(json["report"].get("first_event_ms").is_none() && json["report"].get("unsaved").is_none());
     assert!(!json.to_string().contains("lantern"), "{json}");
-    let branch = chat.branches()[0];
+    let branch = chat.branches().remove(0);
     let written = serde_json::to_string(&branch).unwrap();
     assert_eq!(serde_json::from_str::<crate::conversation::Branch>(&written).unwrap(), branch, "{written}");
 }
@@ -637,4 +637,45 @@ fn the_stated_size_of_an_image_is_kept_in_the_record_and_never_sent() {
         assert!(sent.contains("a.png") && !sent.contains("image_size"), "{sent}");
     }
     assert_eq!(chat.history()[0].content().unwrap().parts()[1].size(), Some((640, 480)));
+}
+
+#[test]
+fn a_head_that_can_never_fit_is_refused_when_the_manager_is_built() {
+    let counter = || CounterFn::new("bytes", |text| text.len() as u64);
+    let template = |budget| ConversationManager::builder("test-model").counter(counter()).budget(budget);
+    let long = || "h".repeat(86);
+    let small = || TokenBudget::limit(50);
+    let error = template(small()).system(long()).build().unwrap_err();
+    let numbers = error.over_budget().unwrap();
+    assert_eq!((error.kind(), numbers.part, numbers.tokens), (ErrorKind::OverBudget, OverPart::Head, 90));
+    let tool = crate::Tool::function("f", &"describes ".repeat(20), serde_json::json!({"type": "object"}));
+    let error = template(small()).tools([tool]).build().unwrap_err();
+    assert_eq!(error.over_budget().unwrap().part, OverPart::Tools);
+    let folder = tempfile::TempDir::new().unwrap();
+    let sessions = template(small()).system(long()).sessions(folder.path());
+    assert_eq!(sessions.unwrap_err().kind(), ErrorKind::OverBudget);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
+    let stated = || TokenBudget::window(120).reply_reserve(40);
+    assert!(template(stated()).system(long()).build().is_err(), "a reserve that was set counts");
+}
+
+#[test]
+fn a_head_that_may_fit_some_request_is_not_refused_before() {
+    let counter = || CounterFn::new("bytes", |text| text.len() as u64);
+    let template = |budget| ConversationManager::builder("test-model").counter(counter()).budget(budget);
+    let long = || Message::system("h".repeat(86));
+    // A quarter of the window is kept free by default, and a request may ask for a shorter reply.
+    let chat = template(TokenBudget::window(120)).system("h".repeat(86)).build().unwrap();
+    assert!(chat.plan("q").is_err());
+    assert!(chat.send("q").param("max_completion_tokens", 10).plan().is_ok());
+    // The head of a file can be replaced.
+    let file = Transcript::new(Conversation::from_messages([long(), Message::user("q")]));
+    let chat = template(TokenBudget::limit(50)).open(file).unwrap();
+    assert_eq!(chat.reply().plan().unwrap_err().over_budget().unwrap().part, OverPart::Head);
+    chat.set_system("h").unwrap();
+    assert!(chat.reply().plan().is_ok());
+    // A limit that was learned may turn out to be wrong.
+    let learned = Calibration::new();
+    learned.learn_limit("test-model", "", 50);
+    assert!(template(TokenBudget::limit(500)).calibration(&learned).system("h".repeat(86)).build().is_ok());
 }

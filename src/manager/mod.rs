@@ -32,24 +32,30 @@
 //! - A [`Summarizer`] makes the summaries that a strategy asks for, each in one or more
 //!   [`SummaryCall`]s. An [`Embedder`](crate::backend::Embedder) makes the vectors of messages, in
 //!   [`EmbeddingCall`]s.
+//! - A [`FailedCall`] of a report is a call whose handler failed.
 //! - An [`Observer`] is told of all that. [`FailedExchange`] and [`UnsavedExchange`] hold what an
 //!   error leaves behind.
 
 mod approval;
+mod arguments;
 mod asking;
 mod billing;
 mod branches;
 mod builder;
+mod conflicts;
 mod embedding;
 mod exchange;
 mod failure;
 mod handler;
 mod input;
+mod kept;
 mod observer;
+mod once;
 mod open_calls;
 mod params;
 mod prompts;
 mod queue;
+mod reload;
 mod reply;
 mod round;
 mod saving;
@@ -80,15 +86,17 @@ use crate::transcript::{Known, Transcript};
 pub use approval::Approval;
 pub use builder::Builder;
 use builder::Setup;
+pub use conflicts::OnConflict;
 use embedding::Embedding;
 pub use embedding::EmbeddingCall;
 pub use exchange::Exchange;
 pub use failure::{FailedExchange, UnsavedExchange};
 pub use handler::{HandlerError, Json, ToolHandler, ToolOutput};
 pub use observer::Observer;
+pub use once::OnceReply;
 pub use open_calls::{OpenCall, Outcome};
 pub use prompts::SummaryPrompts;
-pub use reply::{Reply, Report};
+pub use reply::{FailedCall, Reply, Report};
 use sessions::Lease;
 pub use sessions::Sessions;
 pub use streaming::ReplyStream;
@@ -132,7 +140,7 @@ struct Shared {
     keeper: Option<Arc<dyn Keeper>>,
     planner: Arc<Planner>,
     /// One permit. Sends wait for it in FIFO order.
-    queue: Semaphore,
+    queue: Arc<Semaphore>,
     state: Mutex<State>,
     /// The strategy's cache. Whoever holds it while planning writes back the ledger.
     cache: Mutex<StrategyCache>,
@@ -142,7 +150,7 @@ struct Shared {
     /// With an embedder only: most managers have none, and are kept small.
     embedding: Option<Box<Embedding>>,
     /// Tells the [`Sessions`] that gave it out when it is dropped.
-    _lease: Option<Arc<Lease>>,
+    lease: Option<Arc<Lease>>,
 }
 
 struct State {
@@ -179,12 +187,12 @@ impl ConversationManager {
             setup,
             keeper,
             planner,
-            queue: Semaphore::new(1),
+            queue: Arc::new(Semaphore::new(1)),
             state: Mutex::new(state),
             cache: Mutex::new(StrategyCache::default()),
             saving,
             embedding,
-            _lease: lease,
+            lease,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -231,6 +239,11 @@ impl fmt::Debug for ConversationManager {
 #[cfg(test)]
 mod billing_tests;
 #[cfg(test)]
+#[cfg(feature = "blobs")]
+mod blobs_tests;
+#[cfg(test)]
+mod conflicts_tests;
+#[cfg(test)]
 mod drop_tests;
 #[cfg(test)]
 #[path = "exchange_tests.rs"]
@@ -240,7 +253,11 @@ mod observer_tests;
 #[cfg(test)]
 mod saving_tests;
 #[cfg(test)]
+mod schedule_tests;
+#[cfg(test)]
 mod sessions_tests;
+#[cfg(test)]
+mod store_faults_tests;
 #[cfg(test)]
 mod streaming_tests;
 #[cfg(test)]

@@ -37,6 +37,8 @@ use crate::tokens::{Dollars, Forecast};
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Reply {
+    /// The id of the conversation that it is recorded in.
+    pub conversation: String,
     /// The reply's item in the record.
     pub item_id: ItemId,
     /// The item of the message that it answers; the reply's own if only the head was sent.
@@ -105,6 +107,11 @@ pub struct Report {
     /// The calls for the vector of the question that were made before it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub embeddings: Vec<EmbeddingCall>,
+    /// The calls whose handlers failed before this reply, in the order in which they ended: all of
+    /// the [tool loop](super::ToolLoop) that it ends, without calls that could not be run or were
+    /// not approved. The model was told of each. Empty for a reply outside a loop.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_calls: Vec<FailedCall>,
     /// How many half characters of the answer were replaced by U+FFFD (lone surrogates, such as the
     /// escape `\ud83d` without its other half).
     pub half_characters: usize,
@@ -113,6 +120,37 @@ pub struct Report {
     /// [`require_saved`](crate::Builder::require_saved) the send fails instead.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub unsaved: Option<Arc<Error>>,
+}
+
+/// A tool call whose handler failed, panicked or took too long, in a loop that went on; see
+/// [`Report::failed_calls`].
+///
+/// # Examples
+/// ```
+/// # use turnwise::backend::Scripted;
+/// use turnwise::{ConversationManager, ToolCall};
+///
+/// # futures_lite::future::block_on(async {
+/// # let call = ToolCall::function("c1", "weather", "{}");
+/// # let backend = Scripted::default().and([call]).and("I cannot find out.");
+/// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+/// let weather = async |_: ToolCall| Err::<String, _>("no connection");
+/// let reply = chat.run_tools("How is the weather in Oslo?", weather).await?;
+/// for failed in &reply.report.failed_calls {
+///     eprintln!("{}: {}", failed.call.name(), failed.reason); // weather: no connection
+/// }
+/// # assert_eq!(reply.report.failed_calls[0].reason, "no connection");
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FailedCall {
+    /// The call.
+    pub call: ToolCall,
+    /// What the model was told after `Error: `.
+    pub reason: String,
 }
 
 impl Reply {

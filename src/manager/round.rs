@@ -18,6 +18,7 @@ use super::approval::{Approval, Approver};
 use super::handler::{HandlerError, ToolHandler};
 use super::observer::Observer;
 use super::open_calls::{OpenCall, Outcome, calling_item, open_calls, results_elsewhere};
+use super::reply::FailedCall;
 use super::timer::within;
 use crate::backend::BoxFuture;
 use crate::conversation::{Conversation, ItemId};
@@ -61,18 +62,25 @@ pub(super) struct Round<'a> {
     waiting: VecDeque<OpenCall>,
     running: Running,
     failed: Option<Error>,
+    /// The calls whose handlers failed while the loop goes on.
+    failures: &'a mut Vec<FailedCall>,
     /// Whether the record has changes of this round that no save has started to write.
     is_unsaved: bool,
     is_saving: bool,
 }
 
 /// Runs the open calls at the end of the record that have not run yet, and returns the results of
-/// all of them in the order of the calls. The caller holds the send permit.
-pub(super) async fn run_open_calls(shared: &Arc<Shared>, how: &HowToRun) -> Result<Vec<Message>> {
+/// all of them in the order of the calls. Calls whose handlers fail are added to `failures`. The
+/// caller holds the send permit.
+pub(super) async fn run_open_calls(
+    shared: &Arc<Shared>,
+    how: &HowToRun,
+    failures: &mut Vec<FailedCall>,
+) -> Result<Vec<Message>> {
     let record = shared.record();
     if let Some(item) = calling_item(&record) {
         let item = item.id();
-        let mut round = Round::begin(shared, how, item, &record)?;
+        let mut round = Round::begin(shared, how, item, &record, failures)?;
         round.ask_approval().await?;
         round.run().await?;
     }
@@ -82,7 +90,13 @@ pub(super) async fn run_open_calls(shared: &Arc<Shared>, how: &HowToRun) -> Resu
 }
 
 impl<'a> Round<'a> {
-    fn begin(shared: &Arc<Shared>, how: &'a HowToRun, item: ItemId, record: &Conversation) -> Result<Self> {
+    fn begin(
+        shared: &Arc<Shared>,
+        how: &'a HowToRun,
+        item: ItemId,
+        record: &Conversation,
+        failures: &'a mut Vec<FailedCall>,
+    ) -> Result<Self> {
         let mut round = Self {
             how,
             shared: Arc::clone(shared),
@@ -90,6 +104,7 @@ impl<'a> Round<'a> {
             waiting: VecDeque::new(),
             running: Running::new(),
             failed: None,
+            failures,
             is_unsaved: false,
             is_saving: false,
         };
@@ -223,7 +238,11 @@ impl<'a> Round<'a> {
                 self.tell(|observer, id| observer.call_ended(id, &call.call, Err(&error), time));
                 self.failed.get_or_insert(error);
             }
-            Err(failure) => self.note_ended(&call, format!("Error: {failure}").into(), time),
+            Err(failure) => {
+                let reason = failure.to_string();
+                self.note_ended(&call, format!("Error: {reason}").into(), time);
+                self.failures.push(FailedCall { call: call.call, reason });
+            }
         }
     }
 
@@ -328,14 +347,15 @@ impl fmt::Display for Failure {
 
 fn failed(call: &OpenCall, failure: Failure) -> Error {
     let named = call.named();
-    match failure {
+    let error = match failure {
         Failure::Handler(error) => Error::new(ErrorKind::ToolFailed, format!("the call {named} failed")).because(error),
         Failure::Panicked(text) => {
             Error::new(ErrorKind::ToolFailed, format!("the call {named} panicked, and may have done part of its work"))
                 .because(HandlerError::from(text))
         }
         late @ Failure::Late(_) => Error::new(ErrorKind::ToolFailed, format!("the call {named}: {late}")),
-    }
+    };
+    error.of_calls([call.call.clone()])
 }
 
 fn unsaved(error: Error) -> Error {
@@ -353,5 +373,5 @@ fn outcome_unknown(calls: &[&OpenCall]) -> Error {
         counted(calls.len(), "call"),
         names.join(", "),
     );
-    Error::new(ErrorKind::OutcomeUnknown, detail)
+    Error::new(ErrorKind::OutcomeUnknown, detail).of_calls(calls.iter().map(|open| open.call.clone()))
 }

@@ -13,7 +13,7 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::StrategyCache;
 use crate::store::{self, Keeper};
-use crate::transcript::{Known, Replaces, Transcript};
+use crate::transcript::{Known, Transcript};
 
 impl ConversationManager {
     /// Saves the conversation as [`Transcript::save`](crate::Transcript::save) does, but replaces
@@ -25,7 +25,7 @@ impl ConversationManager {
     /// [`ErrorKind::Conflict`] if the file has other content, and those of
     /// [`Transcript::save`](crate::Transcript::save).
     pub fn save(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(&store::file(file.as_ref()), Replaces::Known)
+        self.shared.save(&store::file(file.as_ref()))
     }
 
     /// Saves the conversation as [`save`](Self::save) does, but writes a journal anew, as
@@ -35,7 +35,7 @@ impl ConversationManager {
     /// Those of [`save`](Self::save).
     pub fn compact(&self, file: impl AsRef<Path>) -> Result<()> {
         let mut known = self.shared.saving();
-        store::file(file.as_ref()).compact(&self.shared.file(), &mut known)
+        store::file(file.as_ref()).save_anew(&self.shared.file(), &mut known)
     }
 
     /// Checks whether [`save`](Self::save) would work now: the file was not modified by others, and
@@ -54,7 +54,8 @@ impl ConversationManager {
     /// # Errors
     /// Those of [`Transcript::replace`](crate::Transcript::replace).
     pub fn replace(&self, file: impl AsRef<Path>) -> Result<()> {
-        self.shared.save(&store::file(file.as_ref()), Replaces::Anything)
+        let mut known = self.shared.saving();
+        store::file(file.as_ref()).replace(&self.shared.file(), &mut known)
     }
 
     /// Replaces text everywhere in the conversation, as [`Transcript::redact`] does, and returns how
@@ -93,9 +94,9 @@ impl Shared {
         self.saving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn save(&self, keeper: &dyn Keeper, replaces: Replaces) -> Result<()> {
+    fn save(&self, keeper: &dyn Keeper) -> Result<()> {
         let mut known = self.saving();
-        keeper.save(&self.file(), &mut known, replaces)
+        keeper.save(&self.file(), &mut known)
     }
 
     /// Begins the conversation where autosave saves it, or checks that it can be replaced there
@@ -106,7 +107,7 @@ impl Shared {
         if keeper.is_known(&known) {
             return keeper.check(&mut known);
         }
-        keeper.save(&self.file(), &mut known, Replaces::Known)
+        keeper.save(&self.file(), &mut known)
     }
 
     /// Makes a changed record the current one. With autosave, the change is saved first; if that
@@ -116,7 +117,7 @@ impl Shared {
         if let Some(keeper) = self.keeper.as_ref().filter(|_| !changed.is_same(before)) {
             let mut transcript = self.file();
             transcript.conversation = changed.clone();
-            keeper.save(&transcript, &mut known, Replaces::Known)?;
+            keeper.save(&transcript, &mut known)?;
         }
         // Before the next save begins, which must not write the old record over this one.
         self.state(|state| {
@@ -131,7 +132,7 @@ impl Shared {
         let mut known = self.saving();
         known.write_anew();
         if let Some(keeper) = &self.keeper {
-            keeper.save(&redacted, &mut known, Replaces::Known)?;
+            keeper.save_anew(&redacted, &mut known)?;
         }
         // A strategy may have kept old text, unless a plan is being made at this moment.
         if let Ok(mut cache) = self.cache.try_lock() {
@@ -149,9 +150,8 @@ impl Shared {
     /// Saves on a separate thread, so that no executor waits for the disk. Returns the error if it
     /// failed.
     pub(super) async fn autosave(self: &Arc<Self>) -> Option<Error> {
-        let ended = |_| Some(Error::new(ErrorKind::Io, "the saving thread ended early"));
         match self.begin_to_save()? {
-            Ok(saved) => saved.await.unwrap_or_else(ended),
+            Ok(saved) => saved.wait().await,
             Err(error) => Some(Error::io("starting a thread for saving", error)),
         }
     }
@@ -163,13 +163,13 @@ impl Shared {
         }
     }
 
-    /// Starts a save if there is autosave.
-    pub(super) fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<oneshot::Receiver<Option<Error>>>> {
+    /// Starts a save if there is autosave. An error that nobody waits for is told to the observers.
+    pub(super) fn begin_to_save(self: &Arc<Self>) -> Option<io::Result<Saving>> {
         let keeper = self.keeper.clone()?;
-        let (done, wait) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
         let shared = Arc::clone(self);
         let saves = move || {
-            let Err(error) = shared.save(&*keeper, Replaces::Known) else {
+            let Err(error) = shared.save(&*keeper) else {
                 // Before the receiver continues, so that nobody holds the conversation then.
                 drop(shared);
                 let _ = done.send(None);
@@ -180,12 +180,37 @@ impl Shared {
                 shared.tell_unsaved(&error);
             }
         };
-        Some(thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves).map(|_| wait))
+        let spawned = thread::Builder::new().name("turnwise-save".to_owned()).spawn(saves);
+        Some(spawned.map(|_| Saving { shared: Arc::clone(self), ended }))
     }
 
     pub(super) fn tell_unsaved(&self, error: &Error) {
         trace::unsaved(error);
         let id = self.state(|state| state.file.conversation.id().to_owned());
         self.setup.observers.tell(|observer| observer.unsaved(&id, error));
+    }
+}
+
+/// A save that is being made on a thread of its own. If it is dropped, the save goes on.
+pub(super) struct Saving {
+    shared: Arc<Shared>,
+    ended: oneshot::Receiver<Option<Error>>,
+}
+
+impl Saving {
+    /// Waits for the end, and returns the error if it failed.
+    async fn wait(mut self) -> Option<Error> {
+        let ended = (&mut self.ended).await;
+        ended.unwrap_or_else(|_| Some(Error::new(ErrorKind::Io, "the saving thread ended early")))
+    }
+}
+
+impl Drop for Saving {
+    /// The thread may have sent its error just before nobody waits any more.
+    fn drop(&mut self) {
+        self.ended.close();
+        if let Ok(Some(error)) = self.ended.try_recv() {
+            self.shared.tell_unsaved(&error);
+        }
     }
 }

@@ -342,6 +342,11 @@ fn no_acknowledged_message_is_lost_whoever_opens_and_drops_when() {
             let chat = block_on(sessions.open(&format!("chat {id}"))).unwrap();
             assert_eq!(chat.turn_count(), expected, "seed {seed}, chat {id}");
         }
+        // An open that was dropped is finished, and closed, on a thread of its own.
+        let begun = std::time::Instant::now();
+        while in_use(sessions) && begun.elapsed().as_secs() < 10 {
+            thread::sleep(std::time::Duration::from_millis(1));
+        }
         assert!(!in_use(sessions), "seed {seed}: {sessions:?}");
     }
 }
@@ -353,5 +358,23 @@ fn poll_and_drop<T>(future: impl Future<Output = T>, times: usize) {
         if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             return;
         }
+    }
+}
+
+#[test]
+fn an_idle_manager_leaves_memory_though_nothing_else_is_opened() {
+    let folder = TempDir::new().unwrap();
+    let sessions = sessions(&folder);
+    sessions.keep_open(10, std::time::Duration::from_millis(20));
+    for id in ["ann", "bob"] {
+        block_on(sessions.open(id)).unwrap();
+    }
+    while in_use(&sessions) {
+        thread::yield_now();
+    }
+    // The thread that closes them is begun again.
+    block_on(sessions.open("ann")).unwrap();
+    while in_use(&sessions) {
+        thread::yield_now();
     }
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ConversationManager;
-use super::builder::{Builder, check_params};
+use super::builder::{Builder, Setup, check_params};
 use super::sessions::Sessions;
 use crate::conversation::Conversation;
 use crate::error::{ErrorKind, Result};
-use crate::store::{self, FileStore, Keeper, check_id};
+use crate::request::Tool;
+use crate::store::{self, FileStore, Home, Keeper, Store, check_id};
 use crate::transcript::Transcript;
 
 /// Where managers save on their own.
@@ -26,7 +27,7 @@ impl Place {
         match self {
             Self::Nowhere => Ok(None),
             Self::File(keeper) => Ok(Some(Arc::clone(keeper))),
-            Self::Folder(folder) => Ok(Some(store::lasting_file(&FileStore::open(folder)?.path(id)?))),
+            Self::Folder(folder) => Ok(Some(store::file_in_folder(FileStore::open(folder)?.path(id)?))),
         }
     }
 }
@@ -107,6 +108,11 @@ impl Builder {
     /// - [`ErrorKind::UnknownModel`] if no budget is set and the model's window is not known.
     /// - [`ErrorKind::InvalidBudget`] if the budget contradicts itself, or the longest reply
     ///   exceeds the reply reserve.
+    /// - [`ErrorKind::OverBudget`], with the numbers, if the system prompt and the tools that are
+    ///   set here exceed the budget, so that no request could be sent. Only what is certain is
+    ///   refused: a reply reserve counts if it was set, a limit that was learned from a server does
+    ///   not, and neither does the system prompt of a file that is continued, which can still be
+    ///   replaced; a send says so then.
     /// - [`ErrorKind::InvalidParam`] for `n` above 1 (a conversation has one reply) and for
     ///   parameters that the manager sets itself.
     /// - [`ErrorKind::Io`] if the file to save to cannot be written, or is not empty: a new
@@ -140,18 +146,15 @@ impl Builder {
     fn begin(self, mut file: Transcript, keeper: Option<Arc<dyn Keeper>>) -> Result<ConversationManager> {
         let setup = &self.setup;
         check_params(&setup.params)?;
-        if !setup.head.is_empty() && file.conversation.head() != &*setup.head {
-            file.conversation.set_head(setup.head.iter().cloned())?;
-        }
+        put_head(setup, &mut file.conversation)?;
         if let Some(dialect) = &setup.dialect {
             file.set_dialect(dialect);
         }
         let dialect = file.saved_dialect()?.unwrap_or_else(|| setup.default_dialect());
-        // The file gets the model and the manager's tools when it is saved.
-        let of_file = if file.has_loop_tools() { Vec::new() } else { std::mem::take(&mut file.tools) };
+        let of_file = take_what_is_set(&mut file);
         let tools = if setup.tools.is_empty() { &of_file } else { &setup.tools };
         let planner = setup.shared_planner(tools, &dialect)?;
-        file.model = None;
+        setup.refuse_what_never_fits()?;
         planner.cost().counter().warm();
         let chat = ConversationManager::start(self.setup, keeper, self.lease, file, planner);
         chat.shared.begin_saving()?;
@@ -202,11 +205,10 @@ impl Builder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn resume(self, file: impl AsRef<Path>) -> Result<ConversationManager> {
-        self.continue_at(file.as_ref(), Missing::Begin)
+        self.continue_at(&store::lasting_file(file.as_ref()), Missing::Begin)
     }
 
-    pub(super) fn continue_at(self, file: &Path, missing: Missing) -> Result<ConversationManager> {
-        let keeper = store::lasting_file(file);
+    pub(super) fn continue_at(self, keeper: &Arc<dyn Keeper>, missing: Missing) -> Result<ConversationManager> {
         loop {
             let mut there = match keeper.load()? {
                 Some(there) => there,
@@ -216,7 +218,7 @@ impl Builder {
                 None => Transcript::new(Conversation::from_messages(self.setup.head.iter().cloned())),
             };
             self.name(&mut there.conversation)?;
-            match self.clone().begin(there, Some(Arc::clone(&keeper))) {
+            match self.clone().begin(there, Some(Arc::clone(keeper))) {
                 // Another program has created or saved it since it was read.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 begun => return begun,
@@ -263,7 +265,7 @@ impl Builder {
     pub fn open_in(self, folder: impl Into<PathBuf>, id: &str) -> Result<ConversationManager> {
         check_id(id)?;
         let file = FileStore::open(folder)?.path(id)?;
-        self.id(id).resume(file)
+        self.id(id).continue_at(&store::file_in_folder(file), Missing::Begin)
     }
 
     /// The conversations of a server by their ids, saved in a folder that is created if it is
@@ -275,7 +277,34 @@ impl Builder {
     /// that the settings cause.
     pub fn sessions(self, folder: impl Into<PathBuf>) -> Result<Sessions> {
         self.check()?;
-        Ok(Sessions::new(self, FileStore::open(folder)?))
+        Ok(Sessions::new(self, Home::Folder(FileStore::open(folder)?)))
+    }
+
+    /// The conversations of a server by their ids, as with [`sessions`](Self::sessions), in any
+    /// [`Store`]: a database, memory, an engine of your own. A clone of an [`Arc`] is a store too.
+    ///
+    /// # Errors
+    /// The errors of [`build`](Self::build) that the settings cause.
+    ///
+    /// # Examples
+    /// ```
+    /// # use turnwise::backend::Scripted;
+    /// use turnwise::ConversationManager;
+    /// use turnwise::store::MemoryStore;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// # let backend = Scripted::new(["Hello Ann!"]);
+    /// let store = MemoryStore::new();
+    /// let sessions = ConversationManager::builder("gpt-4o-mini").backend(backend).sessions_over(store)?;
+    /// let id = sessions.create().await?.id().to_owned();
+    /// println!("{}", sessions.send(&id, "Hi, I am Ann.").await?);
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn sessions_over(self, store: impl Store + 'static) -> Result<Sessions> {
+        self.check()?;
+        Ok(Sessions::new(self, Home::Store(Arc::new(store))))
     }
 
     /// The error that the settings would cause in every manager.
@@ -283,7 +312,23 @@ impl Builder {
         check_params(&self.setup.params)?;
         let setup = &self.setup;
         let planner = setup.shared_planner(&setup.tools, &setup.default_dialect())?;
+        setup.refuse_what_never_fits()?;
         planner.cost().counter().warm();
         Ok(())
     }
+}
+
+/// Replaces the head of a conversation with that of the builder, if it has one.
+pub(super) fn put_head(setup: &Setup, conversation: &mut Conversation) -> Result<()> {
+    if setup.head.is_empty() || conversation.head() == &*setup.head {
+        return Ok(());
+    }
+    conversation.set_head(setup.head.iter().cloned())
+}
+
+/// Takes the model and the manager's tools out of a file, which gets them when it is saved, and
+/// returns the tools.
+pub(super) fn take_what_is_set(file: &mut Transcript) -> Vec<Tool> {
+    file.model = None;
+    if file.has_loop_tools() { Vec::new() } else { std::mem::take(&mut file.tools) }
 }

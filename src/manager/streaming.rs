@@ -17,7 +17,7 @@ use crate::message::Message;
 use crate::plan::Plan;
 use crate::tokens::{Count, StreamedCount, TokenCounter};
 
-/// A reply while it arrives: a [`Stream`] of [`ChatEvent`]s. Before the last one,
+/// A reply while it arrives: a [`Stream`][stream] of [`ChatEvent`]s. Before the last one,
 /// [`ChatEvent::Finished`], is returned, the exchange is recorded and saved;
 /// [`finish`](Self::finish) then returns the reply with its report, which says whether it could be
 /// saved. With [`require_saved`](crate::Builder::require_saved), an exchange that could not be
@@ -28,6 +28,8 @@ use crate::tokens::{Count, StreamedCount, TokenCounter};
 /// [`keep_partial`](super::Exchange::keep_partial) records that part instead, marked as incomplete.
 /// While a stream exists, it holds the send permit: other sends wait, and changes of the record are
 /// refused.
+///
+/// [stream]: https://docs.rs/futures-util/latest/futures_util/stream/trait.Stream.html
 ///
 /// # Examples
 /// ```
@@ -84,7 +86,7 @@ impl ReplyStream {
         Self { phase, assembly: Assembly::default(), count, counted: 0, waited }
     }
 
-    /// The next part; `None` after the last one. The same as the [`Stream`]'s, for programs without
+    /// The next part; `None` after the last one. The same as that of `StreamExt`, for programs without
     /// its extension traits.
     pub async fn next(&mut self) -> Option<Result<ChatEvent>> {
         StreamExt::next(self).await

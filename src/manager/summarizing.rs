@@ -44,7 +44,8 @@ impl ExchangeInput {
         let vectors = self.shared.vectors();
         let plan = self.plan_staged(&staged, &vectors)?;
         let shared = &self.shared;
-        let Some(request) = plan.summary_request().filter(|_| shared.state(|state| state.patience.is_over())) else {
+        let is_time = || self.summarizes && shared.state(|state| state.patience.is_over());
+        let Some(request) = plan.summary_request().filter(|_| is_time()) else {
             return Ok(Planned::new(staged, plan, Vec::new(), vectors));
         };
         let made = shared.summarize(&staged, request, &*self.planner()?).await;

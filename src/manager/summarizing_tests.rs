@@ -109,6 +109,24 @@ fn old_messages_are_summarized_and_the_summary_rolls_on() {
 }
 
 #[test]
+fn without_a_new_summary_none_is_made_and_what_does_not_fit_is_left_out() {
+    let model = Model::new(How::Well);
+    let chat = builder(&model).build().unwrap();
+    for n in 0..30 {
+        let question = format!("question {n:03} {}", "q".repeat(100));
+        let reply = block_on(chat.send(question).without_new_summary().into_future()).unwrap();
+        account(&reply.report.plan);
+    }
+    assert_eq!((model.calls(), chat.history().len()), (0, 60));
+    let plan = chat.plan("next").unwrap();
+    assert!(plan.evicted() > 0 && plan.summary_request().is_some());
+    talk(&chat, 1);
+    assert!(model.calls() > 0, "the next exchange is as before");
+    block_on(chat.send("and now?").without_new_summary().into_future()).unwrap();
+    assert!(chat.plan("next").unwrap().summary().is_some(), "what exists is sent");
+}
+
+#[test]
 fn a_summary_survives_save_load_and_fork() {
     let model = Model::new(How::Well);
     let chat = builder(&model).build().unwrap();

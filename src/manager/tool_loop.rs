@@ -19,7 +19,7 @@ use super::staged::Ask;
 use crate::backend::{BoxFuture, ChatEvent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
-use crate::message::{Message, ToolCall};
+use crate::message::{Message, Role, ToolCall};
 use crate::plan::Plan;
 use crate::text::counted;
 
@@ -66,6 +66,7 @@ use crate::text::counted;
 /// - [`ErrorKind::ToolFailed`] if a handler failed and the loop stops at failures.
 /// - [`ErrorKind::OutcomeUnknown`], before anything is run, if a call was started earlier and has
 ///   no result.
+/// - [`ErrorKind::NothingToResume`] if a loop is resumed that has already ended in an answer.
 /// - [`ErrorKind::ApprovalNeeded`], before any call of the reply is run, if a person must decide;
 ///   [`ErrorKind::InvalidApproval`] if not every call was decided.
 /// - [`ErrorKind::Io`] or [`ErrorKind::Conflict`] if the start of a call could not be saved; the
@@ -153,9 +154,13 @@ impl ToolLoop {
     /// An `async` closure cannot capture a state; [`approve_with`](Self::approve_with) hands one
     /// over.
     ///
+    /// A decision that looks at one call at a time and waits for nothing is shorter with
+    /// [`approve_each`](Self::approve_each).
+    ///
     /// When one decision is [`Approval::Stop`], no call of the reply runs, and the loop ends in an
     /// error of the kind [`ErrorKind::ApprovalNeeded`]. The record ends in the calls:
-    /// [`open_calls`](crate::ConversationManager::open_calls) shows them to a person, and
+    /// [`Error::calls`](crate::Error::calls) has those that were not decided, and later
+    /// [`open_calls`](crate::ConversationManager::open_calls) shows all of them to a person.
     /// [`resume_tools`](crate::ConversationManager::resume_tools) asks again, at any time and also
     /// in another process that has [loaded](crate::Builder::resume) the conversation. Decisions are
     /// not recorded: a loop that was stopped while its calls ran asks again about those that have
@@ -200,6 +205,32 @@ impl ToolLoop {
     {
         self.how.approver = Some(Approver::new(decide));
         self
+    }
+
+    /// Decides about each call on its own, with a closure that may capture a state: the short form
+    /// of [`approve`](Self::approve), for decisions that need no waiting.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Approval, ConversationManager, ToolCall, backend::Scripted};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let calls = ["look_up", "refund"].map(|name| ToolCall::function(name, name, "{}"));
+    /// let backend = Scripted::default().and(calls).and("A colleague will refund it.");
+    /// let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    /// let agent = chat.run_tools("Refund my order.", async |_: ToolCall| "done");
+    /// let agent = agent.approve_each(|call| match call.name() {
+    ///     "refund" => Approval::refuse("a person must agree"),
+    ///     _ => Approval::Allow,
+    /// });
+    /// println!("{}", agent.await?);
+    /// assert_eq!(chat.history()[3].text(), "Error: not approved: a person must agree");
+    /// # Ok::<(), turnwise::Error>(())
+    /// # })?;
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn approve_each(self, decide: impl Fn(&ToolCall) -> Approval + Send + Sync + 'static) -> Self {
+        self.approve(move |calls| std::future::ready(calls.iter().map(&decide).collect()))
     }
 
     /// Like [`approve`](Self::approve), with a state of which a clone is given to `decide` each
@@ -318,7 +349,9 @@ impl ToolLoop {
         self.first.unwrap_or(self.next).plan()
     }
 
-    /// Runs the loop on a task of its own.
+    /// Runs the loop on a task of its own. After an
+    /// [`abort`](tokio::task::JoinHandle::abort), wait for the handle before you change the record;
+    /// see [`Exchange::spawn`].
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -344,26 +377,39 @@ impl ToolLoop {
     async fn run(mut self) -> Result<Reply> {
         let permit = SendPermit::wait(&self.shared).await;
         self.note_tools();
-        let has_open_calls = || !open_calls(&self.shared.record()).is_empty();
         let mut asked = match self.first.take() {
-            None if has_open_calls() => None,
-            None => Some(self.next.clone()),
-            first => first,
+            Some(first) => Some(first),
+            None => self.resumed()?,
         };
+        let mut failures = Vec::new();
         for round in 0.. {
             if let Some(exchange) = asked.take() {
-                let reply = self.send(exchange, &permit).await?;
+                let mut reply = self.send(exchange, &permit).await?;
                 if !reply.message.has_calls() {
+                    reply.report.failed_calls = failures;
                     return Ok(reply);
                 }
             }
             if round >= self.rounds {
                 break;
             }
-            let results = run_open_calls(&self.shared, &self.how).await?;
+            let results = run_open_calls(&self.shared, &self.how, &mut failures).await?;
             asked = Some(self.next.clone().asking(Ask::Results(results)));
         }
-        Err(too_many(self.rounds))
+        let open = open_calls(&self.shared.record()).into_iter().map(|open| open.call);
+        Err(too_many(self.rounds).of_calls(open))
+    }
+
+    /// What a loop that was stopped asks first: nothing while calls are open, else for a reply.
+    fn resumed(&self) -> Result<Option<Exchange>> {
+        let record = self.shared.record();
+        if !open_calls(&record).is_empty() {
+            return Ok(None);
+        }
+        match record.path().messages().last() {
+            Some(last) if *last.role() == Role::Assistant && !last.has_calls() => Err(finished()),
+            _ => Ok(Some(self.next.clone())),
+        }
     }
 
     async fn send(&mut self, exchange: Exchange, permit: &Arc<SendPermit>) -> Result<Reply> {
@@ -375,6 +421,12 @@ impl ToolLoop {
         }
         stream.finish().await
     }
+}
+
+fn finished() -> Error {
+    let detail = "the conversation ends in the model's answer, so its tool loop has finished; that answer is the last \
+                  message of `history()`. Send a message, or ask for one more answer with `reply()`";
+    Error::new(ErrorKind::NothingToResume, detail)
 }
 
 fn too_many(rounds: usize) -> Error {

@@ -98,6 +98,22 @@ fn a_loop_without_end_is_bounded_and_the_record_ends_in_the_calls() {
 }
 
 #[test]
+fn a_loop_that_has_ended_asks_for_nothing_when_it_is_resumed() {
+    let script = Scripted::default().and([call("1")]).and("done");
+    let chat = chat(&script);
+    block_on(async {
+        chat.run_tools("a", echo).await.unwrap();
+        let error = chat.resume_tools(echo).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NothingToResume);
+        chat.push(Message::user("b")).unwrap();
+        script.then("answered");
+        assert_eq!(chat.resume_tools(echo).await.unwrap().text(), "answered");
+    });
+    assert_eq!(texts(&chat), ["a", "", "r1", "done", "b", "answered"]);
+    assert_eq!(script.requests().len(), 3);
+}
+
+#[test]
 fn results_that_were_sent_in_vain_are_handed_over_and_no_call_runs_twice() {
     let script = Scripted::default().and([call("1")]).and(BackendError::unavailable("down")).and("done");
     let chat = chat(&script);

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::arguments::read;
 use super::handler::{HandlerError, ToolHandler, ToolOutput};
 use crate::backend::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Content, ToolCall};
 use crate::request::Tool;
-use crate::text::{described, shortened};
+use crate::text::shortened;
 
 /// The longest name of a tool that the API takes.
 const MAX_NAME: usize = 64;
@@ -98,7 +99,7 @@ impl ToolSet {
     /// of the parameters is made from that type: doc comments of its fields become descriptions.
     ///
     /// The type derives `serde::Deserialize` and `schemars::JsonSchema` (`schemars` 1); a tool
-    /// without parameters takes `()`.
+    /// without parameters takes `()`, and what a model passes to it anyway is ignored.
     ///
     /// # Errors
     /// As [`tool`](Self::tool); [`ErrorKind::InvalidTool`] too where the type is not written as a
@@ -338,7 +339,7 @@ where
     R: Future<Output: ToolOutput> + Send + 'static,
 {
     fn run(&self, call: ToolCall) -> BoxFuture<'static, Result<Content, HandlerError>> {
-        match arguments(&call) {
+        match read(&call) {
             Ok(arguments) => {
                 let running = (self.function)(arguments);
                 Box::pin(async move { running.await.into_result() })
@@ -348,33 +349,13 @@ where
     }
 
     fn check(&self, call: &ToolCall) -> Result<(), String> {
-        arguments::<A>(call).map(drop)
+        read::<A>(call).map(drop)
     }
 }
 
 /// The result of a call that cannot be run.
 fn answered(why: &str) -> BoxFuture<'static, Result<Content, HandlerError>> {
     Box::pin(ready(Ok(format!("Error: {why}").into())))
-}
-
-/// The arguments of a call; where they do not fit, what the model is told.
-fn arguments<A: DeserializeOwned>(call: &ToolCall) -> Result<A, String> {
-    let text = call.arguments();
-    let read = serde_json::from_str(&text);
-    let read = match read {
-        // `()` is read from null, and a model writes no arguments as an empty object.
-        Err(error) if is_empty_object(&text) => serde_json::from_str("null").map_err(|_| error),
-        read => read,
-    };
-    read.map_err(|error| {
-        let why = described(&error);
-        format!("the arguments of `{}` do not fit: {why}; nothing was run, correct them and call again", call.name())
-    })
-}
-
-fn is_empty_object(text: &str) -> bool {
-    let inside = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 fn invalid(detail: impl Into<String>) -> Error {

@@ -86,7 +86,7 @@ fn what_does_not_fit_is_told_the_model_and_no_function_is_called() {
     for (result, told) in results.iter().zip([
         "Error: the arguments of `weather` do not fit: missing field `city`; nothing was run",
         "Error: there is no tool `wether`; there are: `weather`, `now`",
-        "Error: the arguments of `weather` do not fit: invalid type: integer `7`, expected a string;",
+        "Error: the arguments of `weather` do not fit: expected a string, found `7`; nothing was run",
         "Error: the arguments are not a JSON object",
     ]) {
         assert!(result.starts_with(told), "{result}");
@@ -535,4 +535,86 @@ fn a_panic_of_a_decision_or_of_an_observer_leaves_the_other_calls_as_they_were()
         assert!(waits < 2_000, "the file says {:?}", saved());
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_tool_without_parameters_ignores_what_a_model_passes() {
+    #[derive(Deserialize)]
+    struct Now;
+    let tools = || {
+        let set = ToolSet::new().tool(definition("now"), async |(): ()| "12:00").unwrap();
+        let set = set.tool(definition("today"), async |_: Now| "Friday").unwrap();
+        set.tool(definition("place"), async |place: Option<Place>| place.map_or("nowhere".to_owned(), |it| it.city))
+    };
+    let given = r#"{"timezone":"CET"}"#;
+    let calls = [("now", given), ("today", given), ("place", "{}"), ("place", given), ("now", "null")];
+    let chat = builder(&Scripted::default().and(calls).and("done")).build().unwrap();
+    block_on(async { chat.run_tools("a", tools().unwrap()).await.unwrap() });
+    let results = results(&chat);
+    assert_eq!(results[..3], ["12:00", "Friday", "nowhere"]);
+    assert!(results[3].contains("missing field `city`"), "an optional parameter is not ignored: {}", results[3]);
+    assert_eq!(results[4], "12:00", "some models write null");
+}
+
+#[test]
+fn the_model_is_told_what_does_not_fit_in_words_of_json() {
+    let calls = [("weather", r#"{"city":{}}"#), ("weather", r#"{"city":3}"#)];
+    let chat = builder(&Scripted::default().and(calls).and("done")).build().unwrap();
+    block_on(async { chat.run_tools("a", set()).await.unwrap() });
+    for (result, found) in results(&chat).iter().zip(["an object", "`3`"]) {
+        assert!(result.contains(&format!("expected a string, found {found}")), "{result}");
+    }
+}
+
+#[test]
+fn a_report_lists_the_calls_whose_handlers_failed_in_the_loop() {
+    let tools = || {
+        let failing = ToolSet::new().tool(definition("fails"), async |_: Value| Err::<String, _>("no connection"));
+        let stuck = async |_: Value| -> String { pending().await };
+        failing.unwrap().tool(definition("stuck"), stuck).unwrap().tool(definition("now"), async |(): ()| "12:00")
+    };
+    let script = Scripted::default().and([("now", "{}"), ("fails", "{}")]).and([("unknown", "{}"), ("stuck", "{}")]);
+    let chat = builder(&script.and("done")).build().unwrap();
+    let reply =
+        block_on(async { chat.run_tools("a", tools().unwrap()).time_limit(Duration::from_millis(20)).await.unwrap() });
+    let failed: Vec<_> = reply.report.failed_calls.iter().map(|failed| (failed.call.name(), &*failed.reason)).collect();
+    assert_eq!((failed[0], failed[1].0, failed.len()), (("fails", "no connection"), "stuck", 2));
+    let written = serde_json::to_value(&reply).unwrap();
+    assert_eq!(written["report"]["failed_calls"][0]["reason"], "no connection");
+}
+
+#[test]
+fn an_error_has_the_calls_at_which_the_loop_stopped() {
+    fn names(error: &Error) -> Vec<&str> {
+        error.calls().iter().map(ToolCall::name).collect()
+    }
+    let script = Scripted::default().and([("now", "{}"), ("weather", r#"{"city":"Oslo"}"#)]);
+    let chat = builder(&script).build().unwrap();
+    block_on(async {
+        let asked = "weather".to_owned();
+        let decide = move |call: &ToolCall| if call.name() == asked { Approval::Stop } else { Approval::Allow };
+        let stopped = chat.run_tools("a", set()).approve_each(decide).await.unwrap_err();
+        assert_eq!((stopped.kind(), names(&stopped)), (ErrorKind::ApprovalNeeded, vec!["weather"]));
+        let limited = chat.resume_tools(set()).rounds(0).await.unwrap_err();
+        assert_eq!((limited.kind(), names(&limited)), (ErrorKind::Limit, vec!["now", "weather"]));
+        let stuck = async |_: ToolCall| -> String { pending().await };
+        let late = chat.resume_tools(stuck).parallel(std::num::NonZeroUsize::MIN).time_limit(Duration::ZERO);
+        let failed = late.stop_on_error().await.unwrap_err();
+        assert_eq!((failed.kind(), names(&failed)), (ErrorKind::ToolFailed, vec!["now"]));
+        let unknown = chat.resume_tools(set()).await.unwrap_err();
+        assert_eq!((unknown.kind(), names(&unknown)), (ErrorKind::OutcomeUnknown, vec!["now"]));
+    });
+}
+
+#[test]
+fn approve_each_decides_about_every_call_with_a_state() {
+    let chat = builder(&Scripted::default().and([("now", "{}"), ("now", "{}")]).and("done")).build().unwrap();
+    let left = AtomicUsize::new(1);
+    let decide = move |_: &ToolCall| match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+    {
+        Ok(_) => Approval::Allow,
+        Err(_) => Approval::refuse("once is enough"),
+    };
+    block_on(async { chat.run_tools("a", set()).approve_each(decide).await.unwrap() });
+    assert_eq!(results(&chat), ["12:00", "Error: not approved: once is enough"]);
 }

@@ -121,29 +121,44 @@ impl Transaction {
             return Err(self.refused(BackendError::no_backend(NO_BACKEND), None));
         };
         loop {
+            let request = self.planned.plan.request();
+            #[cfg(feature = "blobs")]
+            let request = self.with_blobs(request)?;
             self.asked = Instant::now();
-            let answer = send(&**backend, self.planned.plan.request()).instrument(self.span.clone()).await;
+            let answer = send(&**backend, request).instrument(self.span.clone()).await;
             let error = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error.or_attempt(self.asked.elapsed()),
             };
+            let is_overflow = error.kind() == ErrorKind::Overflow;
+            if is_overflow {
+                shared.learn_overflow(&self.forecast, &error);
+            }
             let is_first = self.attempts.is_empty();
-            if !(is_first && error.kind() == ErrorKind::Overflow && self.plan_smaller(&error)) {
+            if !(is_first && is_overflow && self.plan_smaller(&error)) {
                 return Err(self.refused(error, None));
             }
             self.attempts.extend_from_slice(error.attempts());
         }
     }
 
-    /// Learns from a request that was too long, and plans again. Returns whether the new plan is
-    /// smaller.
+    /// A request with the images and files that its plan refers to.
+    #[cfg(feature = "blobs")]
+    fn with_blobs(&mut self, request: ChatRequest) -> Result<ChatRequest> {
+        let Some(folder) = self.permit.shared.setup.blobs.clone() else { return Ok(request) };
+        let messages = crate::transcript::restored(&request.messages, &folder);
+        let messages = messages.map_err(|error| self.tell_failed(error))?;
+        Ok(ChatRequest { messages, ..request })
+    }
+
+    /// Plans again with what was learned from a request that was too long. Returns whether the new
+    /// plan is smaller.
     fn plan_smaller(&mut self, error: &BackendError) -> bool {
         let shared = Arc::clone(&self.permit.shared);
         let before = self.planned.plan.tokens().total();
-        shared.learn_overflow(&self.forecast, &self.planned.plan, error);
         let known = shared.state(|state| state.guess);
-        if error.limit().is_none_or(|tokens| tokens == 0) {
-            // If the answer states no number, a smaller request than this one is the best guess.
+        if !self.is_explained(error) {
+            // A smaller request than this one is the best guess.
             let guess = self.input.window_for(self.forecast.estimated.tokens / 4 * 3);
             shared.state(|state| state.guess = guess);
         }
@@ -163,6 +178,14 @@ impl Transaction {
         }
     }
 
+    /// Whether an answer says why the request was too long: it states what the request cost, or a
+    /// limit that the request exceeds by our count.
+    fn is_explained(&self, error: &BackendError) -> bool {
+        let Some(limit) = error.limit().filter(|tokens| *tokens > 0) else { return false };
+        let needed = self.input.window_for(self.forecast.tokens);
+        error.prompt_tokens().is_some() || needed.is_none_or(|needed| needed > limit)
+    }
+
     /// The error of a backend, with the part of the reply that has arrived.
     pub(super) fn refused(&mut self, error: BackendError, partial: Option<Message>) -> Error {
         let error = error.or_attempt(self.asked.elapsed());
@@ -171,7 +194,7 @@ impl Transaction {
             self.permit.shared.spend_on_reply(attempts.len(), None, true);
         }
         let failed = FailedExchange { partial, ..self.failed() };
-        let error = failed.refused(error.with_attempts(attempts));
+        let error = failed.refused(error.with_attempts(attempts), self.forecast.tokens);
         self.tell_failed(error)
     }
 
@@ -236,10 +259,12 @@ impl Transaction {
             cost,
             summaries: std::mem::take(&mut self.planned.summaries),
             embeddings: std::mem::take(&mut self.planned.embeddings),
+            failed_calls: Vec::new(),
             half_characters,
             unsaved: None,
         };
-        let mut reply = Reply { item_id, asked, message, finish, usage, raw, report };
+        let conversation = shared.id.to_string();
+        let mut reply = Reply { conversation, item_id, asked, message, finish, usage, raw, report };
         let mut saving = Saving { transaction: &self, reply: &reply, evicted: &evicted, is_over: false };
         let unsaved = shared.autosave().await;
         saving.is_over = true;
@@ -250,7 +275,11 @@ impl Transaction {
         match reply.report.unsaved.clone() {
             Some(error) => {
                 self.span.in_scope(|| shared.tell_unsaved(&error));
-                if shared.setup.requires_saved { Err(UnsavedExchange { reply, error }.into_error()) } else { Ok(reply) }
+                if shared.setup.requires_saved {
+                    Err(UnsavedExchange::new(&shared, reply, error).into_error())
+                } else {
+                    Ok(reply)
+                }
             }
             None => Ok(reply),
         }

@@ -110,7 +110,7 @@ impl Reply {
 impl Error {
     /// The reply that could not be read as the type that was asked for.
     pub fn unparsed(&self) -> Option<&UnparsedReply> {
-        self.cause()
+        self.cause_as()
     }
 }
 

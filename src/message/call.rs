@@ -17,6 +17,10 @@ const UNNAMED: &str = "unnamed";
 /// One call of a tool, either a function or a custom tool. Its arguments are kept as the model
 /// wrote them.
 ///
+/// `Debug` prints the name and the length of the arguments, such as `refund(15 bytes)`, not the
+/// arguments themselves, so that a log has no text of a conversation. To show a call to a person,
+/// print its [`name`](Self::name) and [`arguments`](Self::arguments).
+///
 /// # Examples
 /// ```
 /// use turnwise::{Message, ToolCall};
@@ -37,7 +41,8 @@ enum CallMember {
     Custom(Option<FunctionCall>),
 }
 
-/// The name and arguments inside a call; also the value of the deprecated `function_call`.
+/// The name and arguments inside a call; also the value of the deprecated `function_call`. `Debug`
+/// prints the length of the arguments only.
 ///
 /// # Examples
 /// ```

@@ -38,6 +38,27 @@ impl Message {
         Self::from_json(&text)
     }
 
+    /// Messages of a list of another crate's, in their order; see [`from_serde`](Self::from_serde).
+    /// [`Plan::messages_as`](crate::Plan::messages_as) gives those that are to be sent back.
+    ///
+    /// # Errors
+    /// Those of [`from_serde`](Self::from_serde), for the first message that has one.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Message, SlidingWindow, TokenBudget, trim};
+    ///
+    /// let history = vec![serde_json::json!({"role": "user", "content": "Hello!"})];
+    /// let all = Message::all_from_serde(&history)?;
+    /// let plan = trim(&all, &TokenBudget::limit(1_000), &SlidingWindow::tokens())?;
+    /// let to_send: Vec<serde_json::Value> = plan.messages_as()?;
+    /// assert_eq!(to_send, history);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn all_from_serde<T: Serialize>(messages: impl IntoIterator<Item = T>) -> Result<Vec<Self>> {
+        messages.into_iter().map(|message| Self::from_serde(&message)).collect()
+    }
+
     /// The message as a type of another crate.
     ///
     /// # Errors

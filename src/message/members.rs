@@ -33,6 +33,13 @@ pub(super) fn is_retained(member: &Member<MessageMember>, keep: impl Fn(&str) ->
 }
 
 impl MessageMember {
+    /// Whether the specification has a member of this name.
+    pub(super) fn is_known(key: &str) -> bool {
+        const KEYS: [&str; 8] =
+            ["role", "content", "name", "tool_calls", "tool_call_id", "refusal", "function_call", "audio"];
+        KEYS.contains(&key)
+    }
+
     /// Reads an object of one member, without requiring a role.
     pub(super) fn read_one(text: &str) -> serde_json::Result<Member<Self>> {
         struct One;

@@ -204,6 +204,9 @@ impl Message {
     /// [`ErrorKind::InvalidMessage`] if the key is in the specification and the value has a wrong
     /// type.
     pub fn with_field(self, key: &str, value: impl Into<RawJson>) -> Result<Self> {
+        if !MessageMember::is_known(key) {
+            return Ok(Self(self.0.with(Member::other(key, value.into()))));
+        }
         let one = format!("{{{}:{}}}", serde_json::Value::from(key), value.into().as_str());
         let member = MessageMember::read_one(&one)
             .map_err(|e| Error::new(ErrorKind::InvalidMessage, format!("field `{key}`: {}", described(&e))))?;

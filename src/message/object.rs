@@ -1,6 +1,7 @@
 //! The mechanism behind every lossless object of this module: a JSON object as the list of its
 //! members, in its own order. Known members are typed, all others are raw JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -154,7 +155,7 @@ impl<'de, K: Known> Deserialize<'de> for Object<K> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<Member<K>> = Vec::with_capacity(map.size_hint().unwrap_or(4));
-                while let Some(key) = map.next_key::<String>()? {
+                while let Some(Key(key)) = map.next_key()? {
                     let member = match K::read(&key, &mut map)? {
                         Some(member) => member,
                         None => Member::other(&key, map.next_value()?),
@@ -172,8 +173,24 @@ impl<'de, K: Known> Deserialize<'de> for Object<K> {
     }
 }
 
-/// The first key that occurs twice.
-pub(crate) fn twice<'a>(keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The key of a member, or another short text: not copied where it can be borrowed.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// So many keys are compared with each other, which takes no memory; more are sorted.
+const FEW: usize = 8;
+
+/// A key that occurs twice.
+pub(crate) fn twice<'a>(mut keys: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    if keys.clone().nth(FEW).is_none() {
+        while let Some(key) = keys.next() {
+            if keys.clone().any(|later| later == key) {
+                return Some(key);
+            }
+        }
+        return None;
+    }
     let mut keys: Vec<&str> = keys.collect();
     keys.sort_unstable();
     keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::object::Key;
+
 /// The role of a message. Unknown roles are kept unchanged.
 ///
 /// # Examples
@@ -116,6 +118,6 @@ impl Serialize for Role {
 
 impl<'de> Deserialize<'de> for Role {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|name| Self::from(&*name))
+        Key::deserialize(deserializer).map(|name| Self::from(&*name.0))
     }
 }

@@ -1,6 +1,6 @@
 //! `check`: what every strategy must hold to, the built-in ones and your own.
 
-use super::{Plan, Planner, Reason, Strategy, StrategyCache};
+use super::{Plan, Planner, Reason, Run, Strategy, StrategyCache};
 use crate::budget::TokenBudget;
 use crate::conversation::{Conversation, GroupState};
 use crate::error::{Error, ErrorKind};
@@ -217,7 +217,7 @@ fn account(plan: &Plan) -> Result<(), Violation> {
         }
         next = run.groups.end;
     }
-    let mut held: Vec<usize> = runs.iter().flat_map(|run| run.indexes.clone().chain(run.apart.clone())).collect();
+    let mut held: Vec<usize> = runs.iter().flat_map(Run::all_indexes).collect();
     held.sort_unstable();
     let all = plan.head_len() + path.len();
     if next != path.group_count() || !held.iter().copied().eq(0..all) {

@@ -54,6 +54,12 @@ pub(super) fn cut_to_fit(input: &CutInput<'_>) -> Option<Vec<Shortened>> {
     input.between(&texts, whole)
 }
 
+/// The fewest tokens that groups can be cut to, a group that is shorter as it is included.
+pub(super) fn shortest(input: &CutInput<'_>) -> u64 {
+    let (cuts, _) = input.at(LEAST_OF_MANY);
+    cuts.iter().map(|cut| cut.tokens.min(input.sums.group(cut.group).tokens)).sum()
+}
+
 impl CutInput<'_> {
     fn texts(&self) -> Vec<Text> {
         let mut texts = Vec::new();

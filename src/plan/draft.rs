@@ -29,7 +29,8 @@ use crate::message::Role;
 /// }
 /// ```
 ///
-/// [`keep_only`](Self::keep_only) and [`then`](Self::then) make a strategy of a predicate.
+/// [`prefer`](Self::prefer), and [`keep_only`](Self::keep_only) with [`then`](Self::then), make a
+/// strategy of a predicate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Draft {
@@ -67,6 +68,9 @@ impl Draft {
 
     /// Leaves out every group for which `keep` is false, for this reason. Required groups are kept
     /// and not asked about.
+    ///
+    /// What is not kept stays left out even if there is room for it; [`prefer`](Self::prefer) fills
+    /// the room.
     ///
     /// How much that keeps is not limited, and a plan that exceeds the budget is refused. Let
     /// another strategy continue with what is kept: [`then`](Self::then). A step of a
@@ -114,6 +118,73 @@ impl Draft {
             }
         }
         draft
+    }
+
+    /// Sends what a predicate prefers, and of the rest the newest that fits: the short form of a
+    /// strategy that knows which messages matter.
+    ///
+    /// While everything fits, everything is kept. Otherwise the groups for which `prefer` is true
+    /// are kept, the newest first, except those that do not fit any more; the room that is left is
+    /// filled with the newest of the others, without a gap. `why` is the reason that a plan gives for the
+    /// preferred ones. Required groups are kept and not asked about. The plan never exceeds the
+    /// budget; it is filled up to the high mark, because the choice may be another one each time.
+    ///
+    /// To keep a question with its answer, ask about the turn of a group: see
+    /// [`keep_only`](Self::keep_only).
+    ///
+    /// # Examples
+    /// A strategy that prefers what mentions a word:
+    /// ```
+    /// use std::borrow::Cow;
+    /// use turnwise::{Draft, Message, Reason, Result, Strategy, StrategyCache, TokenBudget, View, trim};
+    ///
+    /// #[derive(Debug)]
+    /// struct Prefer(&'static str);
+    ///
+    /// impl Strategy for Prefer {
+    ///     fn spec(&self) -> Cow<'static, str> {
+    ///         format!("prefer:{}", self.0).into()
+    ///     }
+    ///
+    ///     fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+    ///         let mentions = |message: &Message| message.text().contains(self.0);
+    ///         let why = Reason::Other(format!("mentions {}", self.0).into());
+    ///         Ok(Draft::prefer(view, why, |group| group.messages().any(mentions)))
+    ///     }
+    /// }
+    ///
+    /// let mut messages = vec![Message::user("My order is 1234.")];
+    /// messages.extend((1..20).map(|n| Message::user(format!("And this is remark {n}."))));
+    /// let plan = trim(&messages, &TokenBudget::limit(60), &Prefer("1234"))?;
+    /// assert_eq!(plan.messages()[0].text(), "My order is 1234.");
+    /// assert!(plan.messages().len() > 3 && plan.evicted() > 0);
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "as `because` takes it")]
+    pub fn prefer<'a>(view: &View<'a>, why: Reason, mut prefer: impl FnMut(Group<'a>) -> bool) -> Self {
+        let mut draft = Self::keep_all();
+        if view.is_holding() || !view.needs_trim() {
+            return draft;
+        }
+        let mut room = view.budget().high.saturating_sub(view.required_tokens());
+        let mut others = Vec::new();
+        for group in view.path().groups().rev().filter(|group| view.is_optional(group.index())) {
+            let index = group.index();
+            if !prefer(group) {
+                others.push(index);
+            } else if let Some(rest) = room.checked_sub(view.tokens(index..index + 1)) {
+                room = rest;
+                draft = draft.because(index..index + 1, why.clone());
+            } else {
+                draft = draft.evict(index..index + 1, Reason::Budget);
+            }
+        }
+        let left_out = others.into_iter().skip_while(|&index| {
+            let rest = room.checked_sub(view.tokens(index..index + 1));
+            room = rest.unwrap_or(room);
+            rest.is_some()
+        });
+        left_out.fold(draft, |draft, index| draft.evict(index..index + 1, Reason::Budget))
     }
 
     /// Lets another strategy continue: `next` sees what this draft keeps, and decides what of that

@@ -161,3 +161,55 @@ fn a_list_is_trimmed_with_a_counter_tools_and_a_dialect_of_its_own() {
     let roomy = Planner::new(cost(), &TokenBudget::limit(1_000)).unwrap().tools([tool]);
     assert!(roomy.trim(&messages, &SlidingWindow::tokens()).unwrap().tokens().tools > 0);
 }
+
+/// Prefers what mentions the word.
+#[derive(Debug)]
+struct Prefers(&'static str);
+
+impl Strategy for Prefers {
+    fn spec(&self) -> Cow<'static, str> {
+        "prefers".into()
+    }
+
+    fn draft(&self, view: &View<'_>, _cache: &mut StrategyCache) -> Result<Draft> {
+        Ok(Draft::prefer(view, Reason::Other("on topic".into()), |group| {
+            assert!(view.is_optional(group.index()));
+            group.messages().any(|message| message.text().contains(self.0))
+        }))
+    }
+}
+
+#[test]
+fn prefer_keeps_everything_that_fits() {
+    assert_eq!(plan(&rivers(40), 10_000, &Prefers("Elbe")).evicted(), 0);
+}
+
+#[test]
+fn prefer_keeps_what_matches_and_fills_the_room_with_the_newest_of_the_rest() {
+    let plan = plan(&rivers(40), 120, &Prefers("Elbe 4"));
+    let sent = texts(&plan);
+    assert_eq!((&*sent[0], sent.last().map(String::as_str)), ("The Elbe 4", Some("The Oder 39")));
+    let newest = (40 - (sent.len() - 1)..40).map(|number| format!("The {} {number}", ["Elbe", "Oder"][number % 2]));
+    assert!(sent.len() > 3 && sent[1..].iter().eq(&newest.collect::<Vec<_>>()), "{sent:?}");
+    assert!(plan.tokens().total() + 16 > 120, "one more would not have fitted: {}", plan.explain());
+    let reasons: Vec<&str> = plan.runs().iter().map(|run| run.reason.as_str()).collect();
+    assert_eq!(reasons, ["budget", "on topic", "budget", "fits", "pending"]);
+}
+
+#[test]
+fn prefer_keeps_the_newest_of_what_matches_if_not_all_of_it_fits() {
+    let sent = texts(&plan(&rivers(40), 120, &Prefers("Elbe")));
+    let newest = (0..40).step_by(2).rev().take(sent.len() - 1).map(|number| format!("The Elbe {number}"));
+    assert!(sent.len() > 3 && sent.iter().rev().skip(1).eq(&newest.collect::<Vec<_>>()), "{sent:?}");
+}
+
+#[test]
+fn prefer_keeps_every_promise_alone_and_in_a_ladder() {
+    for limit in [60, 120, 10_000] {
+        for talk in [rivers(40), talk()] {
+            check(&Prefers("Elbe"), &talk, &cost(), &TokenBudget::limit(limit)).unwrap();
+            let ladder = Ladder::new().step(Prefers("Elbe")).step(SlidingWindow::tokens());
+            check(&ladder, &talk, &cost(), &TokenBudget::limit(limit)).unwrap();
+        }
+    }
+}

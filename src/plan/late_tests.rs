@@ -116,7 +116,7 @@ fn late_results_are_cleared_and_recalled_with_their_calls() {
     talk.push(Message::tool("b", format!("the harbour {}", "r".repeat(300))));
     talk.push(Message::assistant("Done."));
     for n in 0..9 {
-        talk.push(Message::user(format!("question {n}")));
+        talk.push(Message::user(format!("question{n:02}")));
         talk.push(Message::assistant(format!("answer {n} {}", "a".repeat(50))));
     }
     talk.push("What was it about the harbour?");

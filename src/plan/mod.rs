@@ -23,11 +23,13 @@ mod draft;
 mod ends;
 mod explain;
 mod keep;
+mod overhead;
 #[allow(clippy::module_inception, reason = "the module is named after its main type")]
 mod plan;
 mod planner;
 mod refuse;
 mod runs;
+mod settings;
 mod shrink;
 mod step;
 pub(crate) mod summary;

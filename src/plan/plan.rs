@@ -376,19 +376,29 @@ impl Plan {
     /// if they are equal. If all system messages are joined into one at the start, that one must be
     /// equal.
     pub fn prefix_shared_with(&self, last: &Self) -> u64 {
-        self.repeats(&self.sent(), &last.sent())
+        if self.tools != last.tools || self.gathered() != last.gathered() {
+            return 0;
+        }
+        let both = self.messages_of_parts().zip(last.messages_of_parts());
+        let equal = both.take_while(|(own, last)| own == last).count();
+        self.parts.iter().take(equal).map(|part| part.tokens).sum()
     }
 
     /// The fingerprint that a later plan is compared with.
     pub(crate) fn sent(&self) -> RequestFingerprint {
         let before = Fingerprint::of(&(&*self.tools, self.gathered()));
+        let parts = self.messages_of_parts().map(|own| Fingerprint::of(&own));
+        RequestFingerprint(std::iter::once(before).chain(parts).map(Fingerprint::short).collect())
+    }
+
+    /// The messages of each part, before they are adapted to the server.
+    fn messages_of_parts(&self) -> impl Iterator<Item = &[Message]> {
         let mut left = self.unfitted();
-        let parts = self.parts.iter().map(|part| {
+        self.parts.iter().map(move |part| {
             let (own, rest) = left.split_at_checked(part.messages).unwrap_or((left, &[]));
             left = rest;
-            Fingerprint::of(&own)
-        });
-        RequestFingerprint(std::iter::once(before).chain(parts).map(Fingerprint::short).collect())
+            own
+        })
     }
 
     /// The instructions at the start, if adapting to the server moved others there.

@@ -24,20 +24,20 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::assemble::{Assembly, Insert, Sources};
-use super::cut::{CutInput, cut_to_fit};
+use super::cut::{CutInput, cut_to_fit, shortest};
 use super::draft::Draft;
+use super::overhead::Overhead;
 use super::plan::{Plan, RequestTokens};
-use super::refuse::{
-    refuse_another_start, refuse_empty, refuse_too_much_kept, refuse_tool_parts, refuse_what_cannot_fit,
-};
-use super::runs::{Decided, PlanInput, Run, Shortened, history};
+use super::refuse::{TooMuch, refuse_another_start, refuse_empty, refuse_too_much_kept, refuse_tool_parts};
+use super::runs::{Decided, PlanInput, Run, Shortened};
 use super::summary::{self, SummaryUse};
 use super::view::{Required, RequiredGroups};
 use super::{Strategy, StrategyCache};
+use crate::blob::References;
 use crate::budget::{ResolvedBudget, TokenBudget};
 use crate::conversation::{Conversation, Item, ItemId, Mark, Path};
 use crate::dialect::Dialect;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, RequiredTokens, Result};
 use crate::ledger::{Ledger, Sums};
 use crate::message::Message;
 use crate::request::{Params, Tool};
@@ -69,6 +69,7 @@ pub struct Planner {
     dialect: Dialect,
     never_cut: bool,
     starts_on_user: bool,
+    references: References,
 }
 
 /// What one request is planned with in addition to the conversation. Messages and parameters are
@@ -106,9 +107,9 @@ impl Extras {
     fn check(&self) -> Result<()> {
         // Anthropic's API writes calls and results as parts of a content.
         let is_result = |message: &Message| message.is_result() || message.tool_part() == Some("tool_result");
-        let is_of_a_call =
+        let belongs_to_calls =
             |message: &&Message| message.has_calls() || is_result(message) || message.tool_part().is_some();
-        match self.context.iter().find(is_of_a_call) {
+        match self.context.iter().find(belongs_to_calls) {
             None => Ok(()),
             Some(message) => {
                 let what = if is_result(message) { "a call's result" } else { "calls" };
@@ -117,32 +118,6 @@ impl Extras {
                     format!("the context contains {what}; push or send them instead"),
                 ))
             }
-        }
-    }
-}
-
-/// The cost of a request that does not depend on the path.
-struct Overhead {
-    head: Count,
-    tools: Count,
-    context: Count,
-    priming: Count,
-}
-
-impl Overhead {
-    fn tokens(&self) -> u64 {
-        (self.head + self.tools + self.context + self.priming).tokens
-    }
-
-    fn request_tokens(&self, decided: &Decided) -> RequestTokens {
-        RequestTokens {
-            head: self.head.tokens,
-            tools: self.tools.tokens,
-            history: history(&decided.runs),
-            summary: decided.summary.as_ref().map_or(0, |summary| summary.tokens),
-            context: self.context.tokens,
-            overhead: self.priming.tokens,
-            estimated: false,
         }
     }
 }
@@ -163,6 +138,7 @@ impl Planner {
             dialect: Dialect::default(),
             never_cut: false,
             starts_on_user: false,
+            references: References::Refused,
         })
     }
 
@@ -239,6 +215,12 @@ impl Planner {
         self
     }
 
+    /// Allows references to blobs in plans: who sends their requests reads the files then.
+    #[cfg(feature = "blobs")]
+    pub(crate) fn hold_references(self) -> Self {
+        Self { references: References::Sent, ..self }
+    }
+
     /// The same planner, trimming above another part of the limit.
     ///
     /// # Errors
@@ -282,6 +264,8 @@ impl Planner {
     ///   or results, if the request must [start with a user message](Self::start_on_user) and
     ///   cannot, or if it sends calls or results that are parts of a content, as Anthropic's API
     ///   writes them.
+    /// - [`ErrorKind::MissingBlob`] if it sends data that was [moved to a file](crate::transcript#blobs)
+    ///   and not restored.
     /// - [`ErrorKind::InvalidStrategy`] if the draft names groups that do not exist.
     /// - Any error of the strategy itself.
     pub fn plan(
@@ -342,7 +326,7 @@ impl Planner {
         let sums = ledger.sums(conversation, &self.cost);
         let required = RequiredGroups::of(conversation, &sums, self.starts_on_user);
         refuse_empty(conversation, &required)?;
-        let cuts = self.cuts(path, overhead.tokens(), &required, &sums, cache)?;
+        let cuts = self.cuts(path, &overhead, &required, &sums, cache)?;
         let input = PlanInput {
             record: conversation,
             sums: &sums,
@@ -357,14 +341,15 @@ impl Planner {
         let tokens = overhead.request_tokens(&decided);
         refuse_too_much_kept(&strategy.spec(), tokens.total(), &self.budget)?;
         let request = self.assemble(&input, &decided, &overhead, extras, cache)?;
-        // Only now: until here, the runs are those of the path.
+        // `assemble` expects the runs of groups only, so the run of the head is added after it.
         Run::add_head(&mut decided.runs, path.head().len(), tokens.head);
         refuse_tool_parts(path, &decided.runs, request.are_standard)?;
+        self.references.check(&request.messages)?;
         let fitted = self.fit(request.messages, request.are_standard);
         let is_exact = request.is_exact && fitted.is_as_counted && self.cost.is_exact();
         Ok(Plan {
             messages: fitted.messages,
-            unfitted: fitted.originals,
+            unfitted: fitted.unfitted,
             parts: request.parts,
             marks: marks(&decided.draft, &strategy.spec(), conversation),
             vectors: extras.vectors.clone(),
@@ -388,8 +373,15 @@ impl Planner {
         })
     }
 
-    /// What does not depend on the path.
-    fn overhead(&self, conversation: &Conversation, ledger: &mut Ledger, params: &Params, extras: &Extras) -> Overhead {
+    /// Counts what is sent in addition to the path: the head, tools and parameters, the context, and the
+    /// priming of the reply.
+    pub(super) fn overhead(
+        &self,
+        conversation: &Conversation,
+        ledger: &mut Ledger,
+        params: &Params,
+        extras: &Extras,
+    ) -> Overhead {
         let [head, tools] = ledger.head(conversation, &self.tools, params.as_slice(), &self.cost);
         Overhead { head, tools, context: self.cost.group(&extras.context), priming: self.cost.priming() }
     }
@@ -414,7 +406,7 @@ impl Planner {
         let sources =
             Sources { path, sums: input.sums, smaller: &decided.smaller, shrinker: &cache.shrinker, cost: &self.cost };
         let sent: usize = decided.runs.iter().filter(|run| run.fate.is_sent()).map(Run::messages).sum();
-        let others = sent + extras.context.len() + decided.summary.iter().len();
+        let others = sent + extras.context.len() + usize::from(decided.summary.is_some());
         let mut request = Assembly::new(path.head(), overhead.head + overhead.tools, others);
         sources.add(&decided.runs, inserts.into_iter().flatten(), &mut request);
         if self.starts_on_user {
@@ -432,54 +424,62 @@ impl Planner {
         Some(Insert { before: summary.groups.end, messages: vec![message], cost })
     }
 
-    /// Refuses what cannot fit, and decides which pending messages must be shortened so that the
-    /// rest fits: results first, then the newest group, and the user message of its turn only if
-    /// that is not enough.
+    /// The required groups to shorten, and to what length; none if all fit as they are. Refuses the
+    /// request if shortening is not allowed or does not make them fit.
     fn cuts(
         &self,
         path: Path<'_>,
-        overhead: u64,
+        overhead: &Overhead,
         required: &RequiredGroups,
         sums: &Sums,
         cache: &StrategyCache,
     ) -> Result<Vec<Shortened>> {
-        let Err(refused) = refuse_what_cannot_fit(path, overhead, required, sums, &self.budget) else {
+        let needed = overhead.required(required, sums, &self.budget);
+        let limit = self.budget.limit;
+        if needed.total() <= limit {
             return Ok(Vec::new());
-        };
-        let is_pending = refused.over_budget().is_some_and(|over| over.group.is_some());
-        if self.never_cut || !is_pending {
-            return Err(refused);
         }
+        // Calls with results are shortened first, then other groups; of both, the newest first.
         let mut order: Vec<usize> = required.not_pinned().collect();
         order.sort_by_key(|&group| (!path.group(group).has_calls(), Reverse(group)));
-        let pins: u64 = required.of_reason(Required::Pin).map(|group| sums.group(group).tokens).sum();
-        let room = self.budget.limit.saturating_sub(overhead).saturating_sub(pins);
-        let cuts = (1..=order.len()).find_map(|count| {
-            let (groups, whole) = order.split_at(count);
-            let room = room.checked_sub(whole.iter().map(|&group| sums.group(group).tokens).sum())?;
-            cut_to_fit(&CutInput { path, groups, room, sums, cost: &self.cost, shrinker: &cache.shrinker })
+        let input = |groups, room| CutInput { path, groups, room, sums, cost: &self.cost, shrinker: &cache.shrinker };
+        let room = limit.checked_sub(needed.total() - needed.pending).filter(|_| !self.never_cut);
+        let cuts = room.and_then(|room| {
+            // As few groups as possible are shortened.
+            (1..=order.len()).find_map(|count| {
+                let (groups, sent_whole) = order.split_at(count);
+                let room = room.checked_sub(sent_whole.iter().map(|&group| sums.group(group).tokens).sum())?;
+                cut_to_fit(&input(groups, room))
+            })
         });
-        cuts.ok_or(refused)
+        cuts.ok_or_else(|| {
+            let more_than_room = room.map_or(0, |room| room + 1);
+            let shortest = || shortest(&input(&order, 0)).max(more_than_room).min(needed.pending);
+            let pending = if self.never_cut { needed.pending } else { shortest() };
+            let required_tokens = RequiredTokens { pending, ..needed };
+            let may_cut = !self.never_cut;
+            TooMuch { path, groups: required, sums, required: required_tokens, may_cut, budget: &self.budget }.refused()
+        })
     }
 
     /// Adapts the messages to the server.
     fn fit(&self, messages: Vec<Message>, are_standard: bool) -> Fitted {
         if self.dialect.leaves(&messages, are_standard) {
-            return Fitted { messages, originals: None, is_as_counted: true };
+            return Fitted { messages, unfitted: None, is_as_counted: true };
         }
         let fitted = self.dialect.fit(&messages);
         let is_as_counted = Dialect::keeps_cost(&messages, &fitted);
         let is_same_order = fitted.iter().map(Message::role).eq(messages.iter().map(Message::role));
-        Fitted { messages: fitted, originals: (!is_same_order).then_some(messages), is_as_counted }
+        Fitted { messages: fitted, unfitted: (!is_same_order).then_some(messages), is_as_counted }
     }
 }
 
 /// The messages as a server gets them.
 struct Fitted {
     messages: Vec<Message>,
-    /// The messages before that, if they were joined, or got other roles.
-    originals: Option<Vec<Message>>,
-    /// Whether they cost what was counted.
+    /// The messages before they were adapted, if that joined any or changed roles.
+    unfitted: Option<Vec<Message>>,
+    /// Whether the adapted messages cost what was counted.
     is_as_counted: bool,
 }
 
@@ -488,11 +488,12 @@ fn vector_requests(draft: &Draft, path: Path<'_>) -> Vec<ItemId> {
     draft.vector_requests.iter().filter_map(|&group| path.group(group).items().next()).map(Item::id).collect()
 }
 
+/// The draft's marks, each at the first item of the group that it names.
 fn marks(draft: &Draft, spec: &str, conversation: &Conversation) -> Vec<Mark> {
     let path = conversation.path();
     let Some(leaf) = conversation.leaf() else { return Vec::new() };
     let mark = |(name, group): &(std::borrow::Cow<'static, str>, usize)| {
-        let item = path.item(path.positions(*group..*group).start)?.id();
+        let item = path.group(*group).items().next()?.id();
         Some(Mark { spec: spec.to_owned(), name: name.clone().into_owned(), item, leaf })
     };
     draft.marks.iter().filter_map(mark).collect()

@@ -1,52 +1,155 @@
 //! Refusals of requests that do not fit, with the numbers.
 
+use std::cmp::Reverse;
+
 use super::Required;
 use super::runs::Run;
 use super::view::RequiredGroups;
 use crate::budget::ResolvedBudget;
 use crate::conversation::{Conversation, Item, Path};
-use crate::error::{Error, ErrorKind, OverBudget, Result};
+use crate::error::{Advice, Error, ErrorKind, OverBudget, OverPart, RequiredTokens, Result};
 use crate::ledger::Sums;
 use crate::message::{Message, Role};
 use crate::text::{counted, thousands};
 
-/// Refuses if the required messages do not fit: head and tools (`overhead`, with priming), then the
-/// pins, then the pending messages.
-pub(super) fn refuse_what_cannot_fit(
-    path: Path<'_>,
-    overhead: u64,
-    required: &RequiredGroups,
-    sums: &Sums,
-    budget: &ResolvedBudget,
-) -> Result<()> {
-    let of = |why| required.of_reason(why).fold(0_u64, |sum, group| sum.saturating_add(sums.group(group).tokens));
-    let pins = of(Required::Pin);
-    let pending = of(Required::Pending).saturating_add(of(Required::Leads));
-    let Some(room) = budget.limit.checked_sub(overhead) else {
-        return refuse(
-            ErrorKind::OverBudget,
-            None,
-            "the head, the tools and the opening of the reply need",
-            overhead,
-            budget.limit,
-            budget,
+/// A request whose required parts do not fit together.
+pub(super) struct TooMuch<'a> {
+    pub(super) path: Path<'a>,
+    pub(super) groups: &'a RequiredGroups,
+    pub(super) sums: &'a Sums,
+    pub(super) required: RequiredTokens,
+    /// Whether what must be answered would have been shortened if that had helped.
+    pub(super) may_cut: bool,
+    pub(super) budget: &'a ResolvedBudget,
+}
+
+impl TooMuch<'_> {
+    /// The error: it blames the largest part, and says what each of them needs.
+    pub(super) fn refused(&self) -> Error {
+        let numbers = self.numbers();
+        let detail = format!(
+            "{} {} tokens, but only {} are left: the request must hold {}, together {}; {}",
+            self.blamed(&numbers),
+            thousands(numbers.tokens),
+            thousands(numbers.room),
+            self.parts(),
+            thousands(self.required.total()),
+            self.budget.arithmetic()
         );
-    };
-    let Some(room) = room.checked_sub(pins) else {
-        return refuse(ErrorKind::PinsOverBudget, None, "the pinned messages need", pins, room, budget);
-    };
-    if pending <= room {
-        return Ok(());
+        let (kind, pins) = match numbers.part {
+            OverPart::Pins => (ErrorKind::PinsOverBudget, self.pins()),
+            _ => (ErrorKind::OverBudget, String::new()),
+        };
+        let advice = self.advice(&numbers);
+        Error::new(kind, format!("{detail}{pins}")).advise(Some(advice)).over(numbers)
     }
-    let largest = required.not_pinned().max_by_key(|&group| sums.group(group).tokens).unwrap_or_default();
-    let alone = sums.group(largest).tokens;
-    let what = match path.group(largest).positions().len() {
-        1 => format!("{} must be sent and needs", describe_group(path, largest)),
-        _ => format!("{} must be sent and need", describe_group(path, largest)),
-    };
-    let room = room.saturating_sub(pending - alone);
-    let what = if pins > 0 { format!("besides {} tokens of pins, {what}", thousands(pins)) } else { what };
-    refuse(ErrorKind::OverBudget, Some(largest), &what, alone, room, budget)
+
+    fn numbers(&self) -> OverBudget {
+        let required = self.required;
+        let part = required.largest();
+        let mut numbers = OverBudget::new(part, required.of(part), required.room_for(part));
+        if let Some(largest) = self.largest().filter(|_| part == OverPart::Pending) {
+            let whole: u64 = self.groups.not_pinned().map(|group| self.sums.group(group).tokens).sum();
+            numbers.tokens = self.sums.group(largest).tokens;
+            numbers.room = numbers.room.saturating_sub(whole - numbers.tokens);
+            numbers.group = Some(largest);
+        }
+        numbers.required = Some(required);
+        numbers
+    }
+
+    /// The largest of what must be answered.
+    fn largest(&self) -> Option<usize> {
+        self.groups.not_pinned().max_by_key(|&group| self.sums.group(group).tokens)
+    }
+
+    /// The part that is too long, as the subject of a sentence with its verb.
+    fn blamed(&self, numbers: &OverBudget) -> String {
+        match (numbers.part, numbers.group) {
+            (OverPart::Tools, _) => "the tools need".to_owned(),
+            (OverPart::Context, _) => "the context of this request needs".to_owned(),
+            (OverPart::Pins, _) => "the pinned messages need".to_owned(),
+            (_, Some(group)) => match self.path.group(group).positions().len() {
+                1 => format!("{} must be sent and needs", describe_group(self.path, group)),
+                _ => format!("{} must be sent and need", describe_group(self.path, group)),
+            },
+            (_, None) => "the head (the leading system and developer messages) needs".to_owned(),
+        }
+    }
+
+    /// The parts with their tokens, the largest first.
+    fn parts(&self) -> String {
+        let required = self.required;
+        let mut pending = self.groups.not_pinned();
+        let answered = match (pending.next(), pending.next()) {
+            (Some(only), None) => describe_group(self.path, only),
+            _ => "the messages to be answered".to_owned(),
+        };
+        let whole = self.groups.not_pinned().map(|group| self.sums.group(group).tokens).sum::<u64>();
+        let least = if required.pending < whole { "at least " } else { "" };
+        let mut parts = [
+            ("the head", "", required.head),
+            ("the tools", "", required.tools),
+            ("the context of this request", "", required.context),
+            ("the pins", "", required.pins),
+            (&*answered, least, required.pending),
+            ("the opening of the reply", "", required.opening),
+        ];
+        parts.sort_by_key(|(_, _, tokens)| Reverse(*tokens));
+        let named = parts.iter().filter(|(_, _, tokens)| *tokens > 0);
+        let named = named.map(|(name, least, tokens)| format!("{name} with {least}{}", thousands(*tokens)));
+        listed(&named.collect::<Vec<_>>())
+    }
+
+    /// The largest pins.
+    fn pins(&self) -> String {
+        const MOST: usize = 3;
+        let mut pins: Vec<usize> = self.groups.of_reason(Required::Pin).collect();
+        pins.sort_by_key(|&group| Reverse(self.sums.group(group).tokens));
+        let named = pins.iter().take(MOST);
+        let mut named: Vec<String> = named
+            .map(|&group| {
+                format!("{} with {}", describe_group(self.path, group), thousands(self.sums.group(group).tokens))
+            })
+            .collect();
+        if pins.len() > MOST {
+            named.push(format!("{} more", thousands((pins.len() - MOST) as u64)));
+        }
+        format!("; pinned are {}", listed(&named))
+    }
+
+    fn advice(&self, numbers: &OverBudget) -> Advice {
+        let is_of_calls = numbers.group.is_some_and(|group| self.path.group(group).has_calls());
+        let (library, command_line) = match numbers.part {
+            OverPart::Tools => ("give fewer tools, or describe them in fewer words", None),
+            OverPart::Context => ("give this request less context", None),
+            OverPart::Pins => {
+                let command_line = "unpin some messages (`/unpin #ID` in `turnwise chat`)";
+                ("unpin some messages (`unpin`)", Some(command_line))
+            }
+            OverPart::Pending if is_of_calls => ("let the tools return less", None),
+            OverPart::Pending if self.may_cut => ("send a shorter message", None),
+            OverPart::Pending => {
+                let command_line = "send a shorter message, or let it be shortened (without --never-cut)";
+                ("send a shorter message, or let it be shortened (without `never_cut`)", Some(command_line))
+            }
+            _ => ("shorten the system prompt, or lift constraints", None),
+        };
+        let more = self.budget.ways_to_allow(self.required.total());
+        Advice::new(
+            format!("{library}; or {}", more.library),
+            format!("{}; or {}", command_line.unwrap_or(library), more.command_line),
+        )
+    }
+}
+
+/// `a, b and c`.
+fn listed(named: &[String]) -> String {
+    match named.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => String::new(),
+    }
 }
 
 /// Refuses a conversation that would send nothing at all.
@@ -63,18 +166,6 @@ pub(super) fn refuse_empty(conversation: &Conversation, required: &RequiredGroup
         ),
     };
     Err(Error::new(ErrorKind::InvalidMessage, detail))
-}
-
-fn refuse(
-    kind: ErrorKind,
-    group: Option<usize>,
-    what: &str,
-    tokens: u64,
-    room: u64,
-    budget: &ResolvedBudget,
-) -> Result<()> {
-    let detail = format!("{what} {} tokens, but only {} are available: {budget}", thousands(tokens), thousands(room));
-    Err(Error::new(kind, detail).over(OverBudget::new(group, tokens, room)))
 }
 
 /// Refuses a request that does not begin with a user message after the head and other instructions.
@@ -111,7 +202,7 @@ pub(super) fn refuse_tool_parts(path: Path<'_>, runs: &[Run], are_standard: bool
         None => path.head().get(index),
     };
     let sent = runs.iter().filter(|run| run.fate.is_sent());
-    let mut sent = sent.flat_map(|run| run.indexes.clone().chain(run.apart.iter().copied()));
+    let mut sent = sent.flat_map(Run::all_indexes);
     let found = sent.find_map(|index| Some((index, message(index)?.tool_part()?)));
     found.map_or(Ok(()), |(index, kind)| {
         let detail = format!(
@@ -132,7 +223,13 @@ pub(super) fn refuse_too_much_kept(spec: &str, total: u64, budget: &ResolvedBudg
         thousands(total),
         thousands(budget.limit),
     );
-    Err(Error::new(ErrorKind::OverBudget, detail).over(OverBudget::new(None, total, budget.limit)))
+    let more = budget.ways_to_allow(total);
+    let advice = Advice::new(
+        format!("use a strategy that leaves out more, such as `SlidingWindow`; or {}", more.library),
+        format!("use a strategy that leaves out more, such as --strategy window; or {}", more.command_line),
+    );
+    let numbers = OverBudget::new(OverPart::Kept, total, budget.limit);
+    Err(Error::new(ErrorKind::OverBudget, detail).advise(Some(advice)).over(numbers))
 }
 
 /// Describes a group: its messages by index, and their role.
@@ -159,10 +256,13 @@ pub(super) fn messages(indexes: &[usize]) -> String {
         0 => {}
         more => named.push(format!("{more} more")),
     }
-    let noun = if indexes.len() == 1 { "message" } else { "messages" };
-    match named.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{noun} {} and {last}", rest.join(", ")),
-        Some((last, _)) => format!("{noun} {last}"),
-        None => "no message".to_owned(),
+    match (indexes.len(), listed(&named)) {
+        (0, _) => "no message".to_owned(),
+        (1, named) => format!("message {named}"),
+        (_, named) => format!("messages {named}"),
     }
 }
+
+#[cfg(test)]
+#[path = "refuse_tests.rs"]
+mod tests;

@@ -65,6 +65,11 @@ impl Run {
         self.indexes.len() + self.apart.len()
     }
 
+    /// The indexes of all its messages: `indexes`, then `apart`.
+    pub fn all_indexes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.indexes.clone().chain(self.apart.iter().copied())
+    }
+
     /// Whether it holds the message with this index.
     pub fn contains(&self, index: usize) -> bool {
         self.indexes.contains(&index) || self.apart.contains(&index)
@@ -374,7 +379,7 @@ impl Runs<'_> {
             return Vec::new();
         }
         let before = self.path.in_place(groups.start.saturating_sub(1)).end;
-        let late = self.path.late_between(before..self.path.positions(groups.clone()).end, start);
+        let late = self.path.late_of_earlier(start, before..self.path.positions(groups.clone()).end);
         let mut gaps: Vec<usize> = late.map(|position| self.path.first_group_after(position)).collect();
         gaps.dedup();
         gaps
@@ -399,7 +404,7 @@ impl Runs<'_> {
             let mut positions = path.positions(run.groups.clone());
             if path.has_late_results() {
                 let last = path.in_place(run.groups.end.saturating_sub(1)).end;
-                if path.late_between(last..positions.end, run.groups.start).next().is_some() {
+                if path.late_of_earlier(run.groups.start, last..positions.end).next().is_some() {
                     positions.end = last;
                 }
                 run.apart = path.late_of(run.groups.clone(), positions.end).map(|position| head + position).collect();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::conversation::{Conversation, ItemId};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, OverPart};
 use crate::ledger::Ledger;
 use crate::message::{Part, Role, ToolCall};
 use crate::strategy::*;
@@ -141,6 +141,29 @@ fn pins_are_never_cut() {
         .plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PinsOverBudget);
+    assert_eq!(error.over_budget().unwrap().part, OverPart::Pins);
+}
+
+#[test]
+fn a_refusal_names_the_part_that_is_too_long() {
+    let refused = |planner: Planner, head: usize, question: usize| {
+        let head = Message::system("h".repeat(head));
+        let talk = Conversation::from_messages([head, Message::user("q".repeat(question))]);
+        let error = planner
+            .never_cut()
+            .plan(&talk, &mut Ledger::new(), &SlidingWindow::tokens(), &mut StrategyCache::default())
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OverBudget, "{error}");
+        (error.over_budget().unwrap().part, error.to_string())
+    };
+    let (part, text) = refused(planner(300), 900, 1);
+    assert_eq!(part, OverPart::Head);
+    assert!(text.contains("the head (the leading system and developer messages) needs 90"), "{text}");
+    let tool = crate::Tool::function("f", &"a long description ".repeat(100), serde_json::json!({"type": "object"}));
+    let (part, text) = refused(planner(300).tools([tool]), 20, 1);
+    assert_eq!(part, OverPart::Tools);
+    assert!(text.contains("must hold the tools with ") && text.contains(", the head"), "the largest is first: {text}");
+    assert_eq!(refused(planner(300), 20, 900).0, OverPart::Pending);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! planned that a program with this strategy and budget would have sent. The same conversation and
 //! settings give the same requests.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
@@ -100,7 +100,7 @@ pub struct Planned {
 }
 
 /// Sums over the requests of one or more replays under one strategy. [`Replay`] has an example.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Totals {
     /// Replayed conversations.
@@ -128,7 +128,7 @@ pub struct Totals {
 }
 
 /// A number out of a total. [`Replay`] has an example.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Share {
     /// How many were sent.
@@ -298,7 +298,8 @@ impl<'a> Rerun<'a> {
         match (error.kind(), error.over_budget()) {
             (ErrorKind::OverBudget | ErrorKind::PinsOverBudget, Some(&OverBudget { tokens, room, .. })) => {
                 self.totals.refused += 1;
-                Ok(Outcome::Refused { refused: error.to_string(), needed: tokens, room })
+                let refused = format!("{}: {}", error.kind(), error.detail());
+                Ok(Outcome::Refused { refused, needed: tokens, room })
             }
             _ => Err(error),
         }

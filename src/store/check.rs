@@ -1,7 +1,10 @@
 //! `check`: tries whether a store keeps its promises, for stores of this crate and of others.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 
+use super::wait::wait_at_most;
 use super::{BoxFuture, Change, MAX_ID, Revision, Store};
 use crate::conversation::{Conversation, ItemId};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +17,8 @@ type Kept<T = ()> = Result<T, Violation>;
 /// Tries a store: conversations come back to the byte, through the same handle and another; what is
 /// missing is said to be; a writer that has not read the newest revision is refused and changes
 /// nothing; of writers that race each loses nothing that was acknowledged; ids that differ are
-/// different conversations; lists are whole and in order.
+/// different conversations; one that is begun under the id of a deleted one is another one, with
+/// revisions that the deleted one never had; lists are whole and in order.
 ///
 /// `open` opens the same storage again, as another process would. The conversations that are made
 /// have ids that begin with `check-`; they are deleted at the end, unless a promise is broken.
@@ -22,8 +26,8 @@ type Kept<T = ()> = Result<T, Violation>;
 /// **Provisional**: it may change before 1.0.
 ///
 /// # Errors
-/// The first promise that is broken: `missing`, `round trip`, `conflict`, `changes`, `delete`, `ids`,
-/// `list`, `writers` or `fails`.
+/// The first promise that is broken: `blocked thread`, `missing`, `round trip`, `fork`, `conflict`,
+/// `changes`, `delete`, `ids`, `list`, `writers` or `fails`.
 ///
 /// # Examples
 /// ```
@@ -42,8 +46,10 @@ type Kept<T = ()> = Result<T, Violation>;
 /// ```
 pub async fn check<S: Store>(open: impl Fn() -> S) -> Result<(), Violation> {
     let trial = Trial { store: open(), other: open(), prefix: format!("check-{:08x}", fastrand::u32(..)) };
+    trial.waits_for_nobody()?;
     trial.missing().await?;
     trial.round_trip().await?;
+    trial.forks().await?;
     trial.conflicts().await?;
     trial.changes().await?;
     trial.ids().await?;
@@ -60,6 +66,7 @@ struct Trial<S> {
     prefix: String,
 }
 
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const ITEMS: usize = 5;
 const WRITERS: usize = 8;
 /// How often a writer repeats what was refused: each time another one has succeeded, if the store
@@ -71,6 +78,24 @@ impl<S: Store> Trial<S> {
         format!("{}{name}", self.prefix)
     }
 
+    /// A manager blocks its thread while it waits, as this does.
+    fn waits_for_nobody(&self) -> Kept {
+        let id = self.id("blocked");
+        let empty = Transcript::default();
+        let done = wait_at_most(LONGEST_WAIT, async {
+            self.store.save(&id, &empty, None).await?;
+            self.other.load(&id).await?;
+            self.store.delete(&id).await
+        });
+        match done {
+            Some(done) => fails(done),
+            None => broken(
+                "blocked thread",
+                format!("a call is not done after {LONGEST_WAIT:?} while its caller's thread is blocked"),
+            ),
+        }
+    }
+
     async fn missing(&self) -> Kept {
         let id = self.id("missing");
         let is_missing = |doing: &str, kind: ErrorKind| {
@@ -79,6 +104,8 @@ impl<S: Store> Trial<S> {
             if kind == ErrorKind::NotFound { Ok(()) } else { broken("missing", found) }
         };
         is_missing("loading", refusal("missing", self.store.load(&id)).await?)?;
+        is_missing("asking the revision of", refusal("missing", self.store.revision(&id)).await?)?;
+        is_missing("forking", refusal("missing", self.store.fork(&id, &self.id("copy"))).await?)?;
         is_missing("deleting", refusal("missing", self.store.delete(&id)).await?)?;
         let unknown = Revision::new("never");
         conflict("appending to a conversation that is not there", self.store.append(&id, &[], &unknown)).await?;
@@ -97,8 +124,38 @@ impl<S: Store> Trial<S> {
             if revision != saved {
                 return broken("round trip", format!("it was saved as revision {saved} and is loaded as {revision}"));
             }
+            let asked = fails(store.revision(&id).await)?;
+            if asked != saved {
+                return broken("round trip", format!("it was saved as revision {saved}, and {asked} is stated"));
+            }
         }
         Ok(())
+    }
+
+    async fn forks(&self) -> Kept {
+        let (id, fork) = (self.id("whole"), self.id("fork"));
+        let before = fails(self.store.revision(&id).await)?;
+        let forked = fails(self.other.fork(&id, &fork).await)?;
+        let (mut copy, revision) = fails(self.store.load(&fork).await)?;
+        if copy.conversation.id() != fork || revision != forked {
+            return broken("fork", format!("the fork is {} at {revision}", copy.conversation.id()));
+        }
+        let (original, _) = fails(self.store.load(&id).await)?;
+        if texts(&copy) != texts(&original) {
+            return broken("fork", "the fork has other messages than the original");
+        }
+        conflict("forking to an id that is there", self.store.fork(&id, &fork)).await?;
+        let saved = copy.clone();
+        copy.conversation.push("only in the fork");
+        fails(self.store.append(&fork, &copy.changes_since(&saved), &forked).await)?;
+        self.holds(&fork, &copy).await?;
+        self.holds(&id, &original).await?;
+        if fails(self.other.revision(&id).await)? != before {
+            return broken("fork", "a change of the fork has changed the original");
+        }
+        fails(self.store.delete(&id).await)?;
+        self.holds(&fork, &copy).await?;
+        fails(self.store.save(&id, &original, None).await).map(drop)
     }
 
     async fn conflicts(&self) -> Kept {
@@ -181,8 +238,8 @@ impl<S: Store> Trial<S> {
         if !all.is_sorted_by(|one, next| one < next) {
             return broken("list", format!("the ids are not in the order of their bytes: {all:?}"));
         }
-        // Those of `round_trip`, `conflicts` and `changes`, ten ids and the longest one.
-        if all.len() == 14 { Ok(()) } else { broken("list", format!("{} of 14 conversations are listed", all.len())) }
+        // Those of `round_trip`, `forks`, `conflicts` and `changes`, ten ids and the longest one.
+        if all.len() == 15 { Ok(()) } else { broken("list", format!("{} of 15 conversations are listed", all.len())) }
     }
 
     async fn listed(&self, limit: usize) -> Kept<Vec<String>> {
@@ -246,8 +303,7 @@ impl<S: Store> Trial<S> {
             written?;
         }
         let (all, _) = fails(self.store.load(&id).await)?;
-        let mut texts: Vec<String> =
-            all.conversation.path().messages().map(|message| message.text().into_owned()).collect();
+        let mut texts = texts(&all);
         texts.sort_unstable();
         texts.dedup();
         let written = WRITERS * ITEMS;
@@ -290,15 +346,46 @@ impl<S: Store> Trial<S> {
             conflict("saving over what was deleted", self.other.save(&id, &file, Some(&revision))).await?;
             conflict("appending to what was deleted", self.other.append(&id, &[], &revision)).await?;
         }
-        let again = self.id("again");
-        for text in ["one", "other"] {
-            fails(self.store.save(&again, &named(text), None).await)?;
-            fails(self.other.delete(&again).await)?;
-        }
+        self.begins_again().await?;
         match self.listed(1_000).await?.len() {
             0 => Ok(()),
             left => broken("delete", format!("{left} conversations that were deleted are still listed")),
         }
+    }
+
+    /// A conversation that is begun under the id of one that was deleted is another one: its
+    /// revisions are new, and who has read the old one is refused.
+    async fn begins_again(&self) -> Kept {
+        let id = self.id("again");
+        let mut old: Vec<(Transcript, Revision)> = Vec::new();
+        for text in ["one", "two", "six"] {
+            let mut file = named(text);
+            let mut revision = fails(self.store.save(&id, &file, None).await)?;
+            let mut states = Vec::new();
+            for number in 0..3 {
+                if let Some((before, _)) = old.iter().find(|(_, before)| *before == revision) {
+                    let found = format!(
+                        "the revision {revision} of a conversation that was deleted is used again for another one with \
+                         its id, after {} and {} messages",
+                        before.conversation.path().len(),
+                        file.conversation.path().len()
+                    );
+                    return broken("delete", found);
+                }
+                for (before, known) in &old {
+                    conflict("saving over one that was begun again", self.other.save(&id, before, Some(known))).await?;
+                    conflict("appending to one that was begun again", self.other.append(&id, &[], known)).await?;
+                }
+                self.holds(&id, &file).await?;
+                states.push((file.clone(), revision.clone()));
+                let before = file.clone();
+                file.conversation.push(format!("{text} {number}"));
+                revision = fails(self.store.append(&id, &file.changes_since(&before), &revision).await)?;
+            }
+            old.append(&mut states);
+            fails(self.other.delete(&id).await)?;
+        }
+        Ok(())
     }
 
     async fn holds(&self, id: &str, expected: &Transcript) -> Kept {
@@ -318,6 +405,11 @@ impl<S: Store> Trial<S> {
         }
         broken("ids", format!("under the id {id:?} is what was saved as {name:?}"))
     }
+}
+
+/// The texts of the current branch.
+fn texts(file: &Transcript) -> Vec<String> {
+    file.conversation.path().messages().map(|message| message.text().into_owned()).collect()
 }
 
 /// A conversation with something of everything.

@@ -79,11 +79,6 @@ impl FileStore {
         Ok(if is_document { document } else { journal })
     }
 
-    /// As [`delete`](Store::delete); the calling thread waits for the disk.
-    pub(crate) fn remove(&self, id: &str) -> Result<()> {
-        self.file(id)?.remove()
-    }
-
     fn file(&self, id: &str) -> Result<OneFile> {
         Ok(OneFile { id: id.to_owned(), path: self.path(id)? })
     }

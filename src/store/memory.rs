@@ -8,8 +8,8 @@ use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::Result;
 use crate::transcript::Transcript;
 
-/// Keeps conversations in memory until its last clone is dropped: clones share them. What is
-/// written and what is read are copies.
+/// Keeps conversations in memory until its last clone is dropped: clones share them. It stores copies
+/// of the transcripts that it is given, and returns copies.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -39,6 +39,10 @@ struct State {
 }
 
 impl State {
+    fn get(&self, id: &str) -> Result<&(Revision, Transcript)> {
+        self.conversations.get(id).ok_or_else(|| not_found(id))
+    }
+
     fn write(&mut self, id: &str, transcript: Transcript) -> Revision {
         self.writes += 1;
         let revision = Revision::new(self.writes.to_string());
@@ -63,8 +67,17 @@ impl Store for MemoryStore {
         Box::pin(async move {
             check_id(id)?;
             let state = self.lock();
-            let (revision, transcript) = state.conversations.get(id).ok_or_else(|| not_found(id))?;
+            let (revision, transcript) = state.get(id)?;
+            // Clones of a transcript share the table of what was learned from bills. The caller's copy
+            // gets a table of its own.
             Ok((transcript.detached(), revision.clone()))
+        })
+    }
+
+    fn revision<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move {
+            check_id(id)?;
+            Ok(self.lock().get(id)?.0.clone())
         })
     }
 
@@ -77,7 +90,8 @@ impl Store for MemoryStore {
         Box::pin(async move {
             check_id(id)?;
             let mut state = self.lock();
-            // Without an expected revision there must be no conversation.
+            // This refuses all three conflicts: the conversation exists although none was expected,
+            // it was changed since it was read, or it was deleted.
             let current = state.conversations.get(id).map(|(revision, _)| revision);
             if current != expected {
                 return Err(conflict(id));
@@ -95,9 +109,10 @@ impl Store for MemoryStore {
         Box::pin(async move {
             check_id(id)?;
             let mut state = self.lock();
-            // For somebody who has read it, a conversation that is gone is a conflict too.
+            // For a caller that has read it, a deleted conversation is a conflict too.
             let current = state.conversations.get(id).filter(|(revision, _)| revision == expected);
             let mut transcript = current.map(|(_, transcript)| transcript.clone()).ok_or_else(|| conflict(id))?;
+            // The changes are made to a copy, so that an error leaves the stored transcript as it was.
             transcript.apply(changes.iter().cloned())?;
             Ok(state.write(id, transcript.detached()))
         })

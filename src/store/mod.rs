@@ -1,9 +1,11 @@
 //! `Store`: keeps many conversations by their ids. The trait that a storage engine implements, and
 //! two engines.
 //!
-//! **Provisional**: the trait and what belongs to it may change before 1.0. A manager does not take
-//! any store yet, only the files of a [`FileStore`]: [`Sessions`](crate::Sessions) have the managers
-//! of a folder by their ids, [`Builder::open_in`](crate::Builder::open_in) makes one of them.
+//! **Provisional**: the trait and what belongs to it may change before 1.0.
+//!
+//! [`Sessions`](crate::Sessions) have a manager for each conversation that is in use:
+//! [`Builder::sessions`](crate::Builder::sessions) those of a folder,
+//! [`Builder::sessions_over`](crate::Builder::sessions_over) those of any store.
 //!
 //! Writers do not lock. Each write names the [`Revision`] that its writer had read, and is refused
 //! with [`ErrorKind::Conflict`] if another one has written since. The writer then loads the
@@ -12,8 +14,10 @@
 
 mod check;
 mod files;
+mod home;
 mod keeper;
 mod memory;
+mod wait;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +31,10 @@ pub use crate::violation::Violation;
 pub use check::check;
 pub use files::FileStore;
 pub(crate) use files::on_thread;
-pub(crate) use keeper::{Keeper, file, lasting_file};
+pub(crate) use home::Home;
+pub(crate) use keeper::{Keeper, file, file_in_folder, lasting_file};
 pub use memory::MemoryStore;
+pub use wait::wait;
 
 /// The longest id of a conversation in a store, in bytes of UTF-8. See [`check_id`].
 pub const MAX_ID: usize = 64;
@@ -41,9 +47,122 @@ pub const MAX_ID: usize = 64;
 /// next one, from whatever handle, process or machine. A write that was begun may be done after its
 /// future was dropped.
 ///
+/// **No future needs the caller's executor.** A manager saves a change before the method that makes
+/// it returns, so it blocks its thread until the store's future is ready, and that thread may be the
+/// only one of a runtime. An engine that waits for a disk or a network does so on threads of its
+/// own, and wakes the future from there.
+///
+/// What a write replaces or purges must not be found in the storage afterwards: a program that
+/// redacts a conversation relies on that.
+///
 /// **Provisional**: it may change before 1.0.
 ///
 /// # Examples
+/// A whole store, over a table of an engine. [`check()`] tries whether it keeps its promises.
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::{Arc, Mutex, PoisonError};
+///
+/// use turnwise::store::{self, BoxFuture, Change, Revision, Store};
+/// use turnwise::{Result, Transcript};
+///
+/// #[derive(Clone, Default)]
+/// struct MyStore(Arc<Mutex<Table>>);
+///
+/// /// In the place of a database.
+/// #[derive(Default)]
+/// struct Table {
+///     /// By id: the revision, and the conversation as JSON.
+///     rows: BTreeMap<String, (Revision, String)>,
+///     /// Counts the writes to all rows, so that no revision is used again, even after a delete.
+///     writes: u64,
+/// }
+///
+/// impl MyStore {
+///     /// Reads a row and writes what is made of it, as one transaction.
+///     fn write(
+///         &self,
+///         id: &str,
+///         expected: Option<&Revision>,
+///         make: impl FnOnce(Option<Transcript>) -> Result<Transcript>,
+///     ) -> Result<Revision> {
+///         store::check_id(id)?;
+///         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///         let row = table.rows.get(id);
+///         if row.map(|(revision, _)| revision) != expected {
+///             return Err(store::conflict(id));
+///         }
+///         let before = row.map(|(_, json)| Transcript::from_json(json)).transpose()?;
+///         let json = make(before)?.to_json();
+///         table.writes += 1;
+///         let revision = Revision::new(table.writes.to_string());
+///         table.rows.insert(id.to_owned(), (revision.clone(), json));
+///         Ok(revision)
+///     }
+/// }
+///
+/// // An engine that waits for a network awaits it in these futures.
+/// impl Store for MyStore {
+///     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
+///         Box::pin(async move {
+///             store::check_id(id)?;
+///             let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///             let (revision, json) = table.rows.get(id).ok_or_else(|| store::not_found(id))?;
+///             Ok((Transcript::from_json(json)?, revision.clone()))
+///         })
+///     }
+///
+///     fn save<'a>(
+///         &'a self,
+///         id: &'a str,
+///         transcript: &'a Transcript,
+///         expected: Option<&'a Revision>,
+///     ) -> BoxFuture<'a, Result<Revision>> {
+///         Box::pin(async move { self.write(id, expected, |_| Ok(transcript.clone())) })
+///     }
+///
+///     // An engine that keeps a row for each change adds rows here, and applies them when it loads.
+///     fn append<'a>(
+///         &'a self,
+///         id: &'a str,
+///         changes: &'a [Change],
+///         expected: &'a Revision,
+///     ) -> BoxFuture<'a, Result<Revision>> {
+///         Box::pin(async move {
+///             self.write(id, Some(expected), |before| {
+///                 let mut transcript = before.unwrap_or_default();
+///                 transcript.apply(changes.iter().cloned())?;
+///                 Ok(transcript)
+///             })
+///         })
+///     }
+///
+///     fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>> {
+///         Box::pin(async move {
+///             let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///             let ids = table.rows.keys().filter(|id| after.is_none_or(|after| id.as_str() > after));
+///             Ok(ids.take(limit).cloned().collect())
+///         })
+///     }
+///
+///     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+///         Box::pin(async move {
+///             store::check_id(id)?;
+///             let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///             table.rows.remove(id).map(drop).ok_or_else(|| store::not_found(id))
+///         })
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let store = MyStore::default();
+/// store::check(|| store.clone()).await?;
+/// # Ok::<(), store::Violation>(())
+/// # })?;
+/// # Ok::<(), store::Violation>(())
+/// ```
+///
+/// A writer that has not read what another one has written is refused:
 /// ```
 /// use turnwise::store::{MemoryStore, Store};
 /// use turnwise::{ErrorKind, Transcript};
@@ -73,6 +192,15 @@ pub trait Store: Send + Sync {
     /// [`ErrorKind::Limit`] for an id that is empty or too long ([`check_id`]); here and below
     /// [`ErrorKind::Io`] if the engine fails ([`failed`]).
     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>>;
+
+    /// The revision of a conversation without its content. An engine that can tell it without
+    /// reading the conversation should do so.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    fn revision<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move { Ok(self.load(id).await?.1) })
+    }
 
     /// Writes a whole conversation: in the place of the one that was read at a revision, or a new
     /// one.
@@ -109,6 +237,22 @@ pub trait Store: Send + Sync {
     /// [`ErrorKind::Io`] if the engine fails.
     fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>>;
 
+    /// Begins the conversation `fork` as a copy of the conversation `id` with its own id and time.
+    /// Later changes of one do not change the other. An engine that can share what both have, and so
+    /// copy nothing, should do so.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load), and [`ErrorKind::Conflict`] if there is a conversation with the
+    /// id `fork`.
+    fn fork<'a>(&'a self, id: &'a str, fork: &'a str) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move {
+            check_id(fork)?;
+            let (mut transcript, _) = self.load(id).await?;
+            transcript.conversation.begin_again(fork);
+            self.save(fork, &transcript.detached(), None).await
+        })
+    }
+
     /// Removes a conversation, at whatever revision it is.
     ///
     /// # Errors
@@ -121,6 +265,14 @@ macro_rules! store_through {
         impl<S: Store + ?Sized> Store for $pointer {
             fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
                 (**self).load(id)
+            }
+
+            fn revision<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Revision>> {
+                (**self).revision(id)
+            }
+
+            fn fork<'a>(&'a self, id: &'a str, fork: &'a str) -> BoxFuture<'a, Result<Revision>> {
+                (**self).fork(id, fork)
             }
 
             fn save<'a>(
@@ -175,7 +327,8 @@ store_through!(Box<S>, Arc<S>, &S);
 pub struct Revision(Box<str>);
 
 impl Revision {
-    /// A revision, by a store: a number, a hash. Two states of one conversation have two.
+    /// A revision, by a store: a number, a hash. Two states of one conversation have two, and none
+    /// is used again for another state, even if the conversation is deleted and its id begun again.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into().into())
     }
@@ -242,7 +395,7 @@ pub fn not_found(id: &str) -> Error {
 pub fn conflict(id: &str) -> Error {
     let detail = format!(
         "another writer has changed, begun or deleted the conversation `{}` since it was read here; load it and make the \
-         change again",
+         change again (with a manager: `reload` it)",
         id.escape_debug()
     );
     Error::new(ErrorKind::Conflict, detail)
@@ -259,5 +412,5 @@ pub fn conflict(id: &str) -> Error {
 /// assert_eq!((error.kind(), error.detail()), (ErrorKind::Io, "writing to the table `items`: the disk is full"));
 /// ```
 pub fn failed(doing: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Io, format!("{doing}: {source}")).because(source)
+    Error::new(ErrorKind::Io, format!("{doing}: {source}")).quoting(source)
 }

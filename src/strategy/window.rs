@@ -75,10 +75,11 @@ impl SlidingWindow {
         let path = view.path();
         match self.limit {
             Limit::Tokens => 0,
-            Limit::Messages(count) => newest_messages(view, count),
+            Limit::Messages(count) => first_of_newest_messages(view, count),
             Limit::Turns(count) => {
-                let turn = view.newest().and_then(|newest| path.turn_of(newest));
-                turn.and_then(|turn| turn.checked_sub(count)).map_or(0, |turn| path.turn(turn).start)
+                let current = view.newest().and_then(|newest| path.turn_of(newest));
+                let first = current.and_then(|current| current.checked_sub(count));
+                first.map_or(0, |first| path.turn(first).start)
             }
         }
     }
@@ -86,51 +87,71 @@ impl SlidingWindow {
     /// The first group from `cut` on at which the window may start.
     fn start(self, view: &View<'_>, cut: usize) -> usize {
         let path = view.path();
-        let turn = view.newest().and_then(|newest| path.turn_of(newest)).map(|turn| path.turn(turn).start);
-        match turn {
-            // After the user message of the newest turn there is no other to start with.
-            Some(turn) if self.start_on_user && cut <= turn => path.next_turn(cut),
+        let current = view.newest().and_then(|newest| path.turn_of(newest));
+        match current.map(|turn| path.turn(turn).start) {
+            // After the user message of the current turn there is no other to start with.
+            Some(user_message) if self.start_on_user && cut <= user_message => path.next_turn(cut),
             _ => cut,
+        }
+    }
+
+    fn from_options(options: &mut Options<'_>) -> Result<Self> {
+        let window = match (options.number("messages")?, options.number("turns")?) {
+            (None, None) => Self::tokens(),
+            (Some(count), None) => Self::messages(count),
+            (None, Some(count)) => Self::turns(count),
+            (Some(_), Some(_)) => return Err(invalid("`window` takes `messages` or `turns`, not both")),
+        };
+        match options.take("start") {
+            None => Ok(window),
+            Some("user") => Ok(window.start_on_user()),
+            Some(other) => Err(invalid(format!("`window` has `start={other}`; only `start=user` is allowed"))),
         }
     }
 }
 
 /// The earliest group such that it and the groups after it have at most `count` messages that are
 /// not required.
-fn newest_messages(view: &View<'_>, count: usize) -> usize {
+fn first_of_newest_messages(view: &View<'_>, count: usize) -> usize {
     let path = view.path();
-    let mut left = count;
+    let mut remaining = count;
     for group in (0..path.group_count()).rev().filter(|&group| view.is_optional(group)) {
         if view.is_over(view.tokens(group..path.group_count())) {
             // The budget cuts here or later, so the count sets no limit.
             return 0;
         }
-        match left.checked_sub(path.group(group).positions().len()) {
-            Some(rest) => left = rest,
+        match remaining.checked_sub(path.group(group).positions().len()) {
+            Some(rest) => remaining = rest,
             None => return group + 1,
         }
     }
     0
 }
 
-/// The first group to keep, not before `floor`, when other parts of the request use `beside` tokens
-/// of the budget.
+/// The first group to keep, not before `floor`. Optional messages of the request other than those
+/// from the cut on, such as a summary, take `other_tokens`.
 ///
-/// While the view holds its marks ([`View::is_holding`]), this is the stored cut. Otherwise:
-/// `floor` if everything from there on is under the high mark; the stored cut if what follows it
-/// still is; else a new cut, as early as the low mark allows.
-pub(super) fn sticky_cut(view: &View<'_>, floor: usize, beside: u64) -> usize {
-    let is_over = |from| view.is_over(beside + view.tokens(from..view.path().group_count()));
+/// The first of these that applies:
+/// 1. The stored cut, if only earlier decisions are to be repeated ([`View::is_holding`]): a
+///    [`Ladder`](crate::Ladder), which tries several strategies in turn, asks for that first.
+/// 2. `floor`, if everything from there on is under the high mark.
+/// 3. The stored cut, if what follows it is still under the high mark: the request begins like the
+///    last one.
+/// 4. A new cut, as early as the low mark allows.
+pub(super) fn sticky_cut(view: &View<'_>, floor: usize, other_tokens: u64) -> usize {
+    let is_over = |from| view.is_over(other_tokens + view.tokens(from..view.path().group_count()));
     if view.is_holding() {
         return view.mark(CUT).map_or(floor, |stored| stored.max(floor));
     }
     if !is_over(floor) {
         return floor;
     }
-    let fresh = view.tail(floor, view.room().saturating_sub(beside));
-    // A stored cut after the fresh one was made for a smaller budget or a longer path.
-    let stored = view.mark(CUT).filter(|stored| (floor..fresh).contains(stored));
-    stored.filter(|&stored| !is_over(stored)).unwrap_or(fresh)
+    let room = view.room().saturating_sub(other_tokens);
+    // The first group such that it and all after it fit into the room.
+    let new = view.tail(floor, room);
+    // A stored cut after the new one was made for a smaller budget or a longer path.
+    let stored = view.mark(CUT).filter(|stored| (floor..new).contains(stored));
+    stored.filter(|&stored| !is_over(stored)).unwrap_or(new)
 }
 
 /// Records a cut that has moved, for the next request. Where the low mark is not below the high one,
@@ -147,22 +168,6 @@ pub(super) const LISTED: Listed = Listed {
     price: FREE,
     read: Reader::Options(|options| Ok(Box::new(SlidingWindow::from_options(options)?))),
 };
-
-impl SlidingWindow {
-    fn from_options(options: &mut Options<'_>) -> Result<Self> {
-        let window = match (options.number("messages")?, options.number("turns")?) {
-            (None, None) => Self::tokens(),
-            (Some(count), None) => Self::messages(count),
-            (None, Some(count)) => Self::turns(count),
-            (Some(_), Some(_)) => return Err(invalid("`window` takes `messages` or `turns`, not both")),
-        };
-        match options.take("start") {
-            None => Ok(window),
-            Some("user") => Ok(window.start_on_user()),
-            Some(other) => Err(invalid(format!("`window` has `start={other}`; only `start=user` is allowed"))),
-        }
-    }
-}
 
 impl Strategy for SlidingWindow {
     fn spec(&self) -> Cow<'static, str> {

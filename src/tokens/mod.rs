@@ -34,12 +34,14 @@ use crate::request::ChatRequest;
 
 pub use approximate::Approximate;
 pub use calibration::{Anchor, Calibration, Forecast, LastBill, Learned};
+#[cfg(feature = "blobs")]
+pub(crate) use cost::facts;
 pub(crate) use cost::is_parallel;
 pub use cost::{Breakdown, ChatCost};
 pub use counter::{CounterFn, TokenCounter};
 pub use models::{Dollars, Encoding, Model, Models, Price, Prices};
 pub(crate) use models::{STATE_A_BUDGET, nearest};
-pub use rules::{Family, ImageRule, ToolRule};
+pub use rules::{Family, ImageRule, NonAscii, ToolRule};
 pub use streamed::StreamedCount;
 pub use tiktoken::Tiktoken;
 

@@ -63,6 +63,27 @@ pub enum ImageRule {
     },
 }
 
+/// How the results of parallel calls, which a server writes as one JSON list, show text outside
+/// ASCII.
+///
+/// # Examples
+/// ```
+/// use turnwise::Model;
+/// use turnwise::tokens::NonAscii;
+///
+/// assert_eq!(Model::find("gpt-4o-mini").non_ascii, Some(NonAscii::Escaped));
+/// assert_eq!(Model::find("gpt-4o").non_ascii, Some(NonAscii::Plain));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum NonAscii {
+    /// As escapes, such as `\u00e9`.
+    Escaped,
+    /// As it is.
+    Plain,
+}
+
 /// How a model bills tools whose layout is not known: the section of tools as `OpenAI` lays it out,
 /// times a factor, and a constant for the instructions that a vendor adds once a request has tools.
 /// Every such figure is an estimate.

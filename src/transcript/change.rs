@@ -190,6 +190,25 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Change {
+    /// Whether something was removed for good. A journal or a store must not keep its text in
+    /// earlier changes, so it writes the conversation anew.
+    ///
+    /// # Examples
+    /// ```
+    /// use turnwise::{Conversation, Message, Transcript};
+    /// use turnwise::transcript::Change;
+    ///
+    /// let mut file = Transcript::new(Conversation::from_messages([Message::user("My PIN is 1234.")]));
+    /// let before = file.clone();
+    /// let id = file.conversation.path().item(0).unwrap().id();
+    /// file.conversation.purge(id)?;
+    /// assert!(file.changes_since(&before).iter().any(Change::removes_text));
+    /// # Ok::<(), turnwise::Error>(())
+    /// ```
+    pub fn removes_text(&self) -> bool {
+        matches!(self, Self::Begun { .. } | Self::Purged { .. } | Self::HeadsForgotten)
+    }
+
     /// All kinds, by the names that they have in JSON.
     pub(crate) const KINDS: &'static [&'static str] = &[
         "begun",

@@ -11,15 +11,16 @@ use std::io::{self, BufReader, ErrorKind as IoKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Transcript;
 use super::journal::{self, Chain};
 use super::known::{Known, Memory, Saved, Seen};
 use super::lock::{LOCK, Lock};
 use super::place::{FileRevision, Place, place};
 use super::replace::{Failed, Replacement, TEMPORARY, finish_interrupted, remove, sync_folder};
+use super::{Change, Transcript};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a save may replace. A missing or empty file can always be written.
+/// What a save may replace. A missing or empty file can always be written, except by
+/// [`Exactly`](Self::Exactly).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replaces {
     /// A file that was read or saved before and is unchanged since.
@@ -65,7 +66,7 @@ impl TranscriptFile {
                 (Ok(None), _) => return Ok(None),
                 // Another program may be writing the last save now. Where there is no lock to wait
                 // for, that save is left out.
-                (Ok(Some(read)), Some(store)) if read.is_torn && lock.is_none() => {
+                (Ok(Some(read)), Some(store)) if read.is_unfinished && lock.is_none() => {
                     lock = Some(Lock::take(&store.place).ok());
                 }
                 // Another program is writing it in place at the moment.
@@ -139,7 +140,7 @@ impl TranscriptFile {
     ) -> Result<Seen, Failed> {
         let check = |seen: FileRevision| move || self.check(Some(seen), Replaces::Exactly).map(drop);
         let changes = transcript.changes_since(&saved.file);
-        if changes.iter().any(journal::removes_text) {
+        if changes.iter().any(Change::removes_text) {
             return self.begin_journal(transcript, lock, check(FileRevision::Journal(end, chain)));
         }
         if lock.is_held() {
@@ -191,12 +192,12 @@ impl TranscriptFile {
 
     /// Refuses a file that [`save`](Self::save) would refuse, as far as that can be known in
     /// advance.
-    pub(crate) fn try_to_save(&self, known: &mut Known) -> Result<()> {
+    pub(crate) fn try_to_save(&self, known: &mut Known, replaces: Replaces) -> Result<()> {
         self.refuse_special()?;
         let lock = Lock::take(&self.place).map_err(|e| self.failed(e))?;
         self.settle(known)?;
         let expected = known.0.get(&self.place).map(|seen| seen.revision);
-        let opened = match self.check(expected, Replaces::Known)? {
+        let opened = match self.check(expected, replaces)? {
             FileRevision::Journal(..) => {
                 OpenOptions::new().append(true).open(self.place.path()).map(drop).map_err(Failed::from)
             }
@@ -276,7 +277,12 @@ impl TranscriptFile {
         let file = self.shown.display();
         match (now, expected, replaces) {
             (FileRevision::Absent, Some(expected), Replaces::Exactly) if expected != FileRevision::Absent => {
-                Err(Error::new(ErrorKind::Conflict, format!("{file} is gone since it was read or saved here")))
+                Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "{file} was deleted since it was read or saved here, and is not written again; save under another name"
+                    ),
+                ))
             }
             // Replacing a missing file loses nothing.
             (FileRevision::Absent, _, _) => Ok(()),
@@ -287,7 +293,7 @@ impl TranscriptFile {
                 ErrorKind::Conflict,
                 format!(
                     "{file} was modified since it was last read or saved here; \
-                     load it again, or save under another name"
+                     load it again, or save under another name (with a manager: `reload` it)"
                 ),
             )),
             (_, None, Replaces::Known | Replaces::Exactly) => match self.refuse_to_lose() {
@@ -342,7 +348,7 @@ struct Loaded {
     /// The journal's waste, if it is a journal of the current version.
     waste: Option<journal::Waste>,
     /// Whether it is a journal whose last save was not finished.
-    is_torn: bool,
+    is_unfinished: bool,
 }
 
 impl Loaded {
@@ -365,13 +371,13 @@ impl Loaded {
             return Ok(None);
         }
         let file = Transcript::from_bytes(&bytes)?;
-        Ok(Some(Self { file, revision: FileRevision::of(&bytes), waste: None, is_torn: false }))
+        Ok(Some(Self { file, revision: FileRevision::of(&bytes), waste: None, is_unfinished: false }))
     }
 
     fn journal(journal: journal::Journal) -> Self {
         let revision = FileRevision::Journal(journal.end, journal.chain);
         let waste = Some(journal.waste).filter(|_| journal.is_current);
-        Self { file: journal.file, revision, waste, is_torn: journal.is_torn }
+        Self { file: journal.file, revision, waste, is_unfinished: journal.is_unfinished }
     }
 
     /// The transcript, which knows the file now, with its warnings in the log.

@@ -66,6 +66,11 @@ impl Known {
         self.0.values_mut().for_each(|seen| seen.journal = None);
     }
 
+    /// Takes over what another one knows.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Whether a file was read or saved.
     pub(crate) fn has(&self, file: &TranscriptFile) -> bool {
         self.0.contains_key(file.place())

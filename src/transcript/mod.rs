@@ -17,6 +17,15 @@
 //! it is longer than 1 MB, on demand ([`Transcript::compact`]), and when text was removed for good
 //! ([`purge`](crate::Conversation::purge), [`redact`](Transcript::redact)).
 //!
+//! # Blobs
+//! With the feature `blobs`, images, sounds and files can be moved out of a transcript to files
+//! named by their hash (`Transcript::move_blobs`), and put back (`restore_blobs`). In between, the
+//! transcript holds references, which cost the same, and a plan that would send one is refused
+//! ([`ErrorKind::MissingBlob`]). A manager with `Builder::blobs` reads the files when it sends, so that
+//! the transcript stays small. [`redact`](Transcript::redact) changes neither references nor
+//! files. To remove a blob for good, [purge](crate::Conversation::purge) its message, save, and
+//! call `Transcript::prune_blobs`.
+//!
 //! # Reading
 //! A request body, a bare array of messages, and a log with one message per line are read too, and
 //! so are JSON Lines of the first three ([`Transcripts`]). Files are UTF-8, or UTF-16 with a byte
@@ -24,6 +33,8 @@
 //! reported by [`Transcript::warnings`]. A file of another program or API is recognised by its
 //! shape and refused by name ([`ErrorKind::ForeignFormat`]).
 
+#[cfg(feature = "blobs")]
+mod blobs;
 mod change;
 mod changes;
 mod damage;
@@ -49,17 +60,22 @@ use std::path::Path;
 use crate::body::{Body, position};
 use crate::conversation::Conversation;
 use crate::dialect::Dialect;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Advice, Error, ErrorKind, Result};
 use crate::halves::Halves;
 use crate::json::RawJson;
 use crate::ledger::Ledger;
 use crate::outline;
 use crate::request::{Params, Tool};
 use crate::spending::Spending;
+use crate::text::MORE_THAN_ONE;
 use crate::tokens::{Calibration, ChatCost, LastBill};
 use crate::vectors::Vectors;
 
 pub use crate::ledger::Counted;
+#[cfg(feature = "blobs")]
+pub use blobs::MovedBlobs;
+#[cfg(feature = "blobs")]
+pub(crate) use blobs::restored;
 pub use change::Change;
 use damage::Place;
 pub(crate) use file::{Replaces, TranscriptFile};
@@ -390,12 +406,23 @@ fn other(text: &str, read: Result<Body>) -> Result<Transcript> {
     if let Some(found) = formats::detect(text) {
         return Err(found.error(text));
     }
-    let body = read.map_err(|error| not_json(text).unwrap_or(error))?;
+    let body = read.map_err(|error| one_of_many(not_json(text).unwrap_or(error)))?;
     let found: Vec<String> = body.keys.iter().take(5).map(|key| format!("`{key}`")).collect();
     Err(match &*found.join(", ") {
         "" => needed("an empty object without `messages`"),
         keys => needed(&format!("an object with {keys} but without `messages`")),
     })
+}
+
+/// The error for a file of many conversations, with how to read it.
+fn one_of_many(error: Error) -> Error {
+    if !error.detail().ends_with(MORE_THAN_ONE) {
+        return error;
+    }
+    error.advise(Some(Advice::new(
+        "read JSON Lines with `Transcripts`",
+        "if it holds many conversations, `turnwise convert FILE ONE.json --only NUMBER` takes one out",
+    )))
 }
 
 /// The error for a text that begins no object and no list, and is not other JSON either: YAML, CSV,

@@ -125,13 +125,20 @@ pub(super) fn check_format(text: &str) -> Result<()> {
 
 pub(super) fn write(transcript: &Transcript) -> String {
     let extra: HashMap<&str, &RawJson> = transcript.extra.iter().map(|(key, value)| (&**key, value)).collect();
-    let members = keys(transcript).into_iter().filter_map(|key| Some((key, value(transcript, key, &extra)?)));
-    let lines: Vec<String> = std::iter::once((FORMAT_KEY, FORMAT.to_string()))
-        .chain(members)
-        .chain(std::iter::once((RECORD_KEY, json(&Record::of(transcript)))))
-        .map(|(key, value)| format!("{}:{value}", json(key)))
-        .collect();
-    format!("{{\n{}\n}}\n", lines.join(",\n"))
+    let mut out = Vec::new();
+    out.extend_from_slice(format!("{{\n{}:{FORMAT}", json(FORMAT_KEY)).as_bytes());
+    for key in keys(transcript) {
+        let start = out.len();
+        out.extend_from_slice(format!(",\n{}:", json(key)).as_bytes());
+        if !write_value(transcript, key, &extra, &mut out) {
+            out.truncate(start);
+        }
+    }
+    out.extend_from_slice(format!(",\n{}:", json(RECORD_KEY)).as_bytes());
+    append(&Record::of(transcript), &mut out);
+    out.extend_from_slice(b"\n}\n");
+    // JSON is always UTF-8, so the fallback is never used.
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// The keys that do not belong to this crate: those of the file in their order, then new ones.
@@ -142,25 +149,51 @@ fn keys(transcript: &Transcript) -> Vec<&str> {
     in_file.chain(added).filter(|key| seen.insert(key)).collect()
 }
 
-fn value(transcript: &Transcript, key: &str, extra: &HashMap<&str, &RawJson>) -> Option<String> {
-    let extra = || extra.get(key).map(|value| value.as_str().to_owned());
-    match (key, &transcript.model) {
-        ("messages", _) => Some(messages(&transcript.conversation)),
-        ("model", Some(model)) => Some(json(model)),
-        ("tools", _) if !transcript.tools.is_empty() => Some(json(&transcript.tools)),
+/// Writes the value of a key; `false` if there is none.
+fn write_value(transcript: &Transcript, key: &str, extra: &HashMap<&str, &RawJson>, out: &mut Vec<u8>) -> bool {
+    let extra = extra.get(key).map(|value| value.as_str());
+    let kept = match (key, &transcript.model) {
+        ("messages", _) => {
+            write_messages(&transcript.conversation, out);
+            return true;
+        }
+        ("model", Some(model)) => {
+            append(model, out);
+            return true;
+        }
+        ("tools", _) if !transcript.tools.is_empty() => {
+            append(&transcript.tools, out);
+            return true;
+        }
         // Only null stands among the other members; anything else could not be read again.
-        ("model" | "tools", _) if extra().as_deref() == Some("null") => extra(),
+        ("model" | "tools", _) if extra == Some("null") => extra,
         // An empty list that was in the file.
-        ("tools", _) if transcript.keys.iter().any(|known| known == key) => Some("[]".to_owned()),
+        ("tools", _) if transcript.keys.iter().any(|known| known == key) => Some("[]"),
         ("model" | "tools", _) => None,
-        _ => extra(),
-    }
+        _ => extra,
+    };
+    out.extend_from_slice(kept.unwrap_or_default().as_bytes());
+    kept.is_some()
 }
 
-fn messages(conversation: &Conversation) -> String {
-    let messages = conversation.head().iter().chain(conversation.path().messages());
-    let lines: Vec<String> = messages.map(json).collect();
-    if lines.is_empty() { "[]".to_owned() } else { format!("[\n{}\n]", lines.join(",\n")) }
+/// Writes the messages, one a line.
+fn write_messages(conversation: &Conversation, out: &mut Vec<u8>) {
+    out.push(b'[');
+    let start = out.len();
+    for message in conversation.head().iter().chain(conversation.path().messages()) {
+        out.extend_from_slice(if out.len() == start { b"\n" } else { b",\n" });
+        append(message, out);
+    }
+    if out.len() > start {
+        out.push(b'\n');
+    }
+    out.push(b']');
+}
+
+/// Writes the JSON of a value of ours, all of whose keys are text.
+fn append(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    // Nothing of ours fails to be written into memory.
+    let _ = serde_json::to_writer(out, value);
 }
 
 /// The JSON of a value of ours, all of whose keys are text.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{Change, Transcript};
+use crate::blob::Reference;
 use crate::conversation::{Metadata, Summary};
-use crate::error::{Error, ErrorKind, Result};
-use crate::json::RawJson;
+use crate::error::Result;
+use crate::json::{RawJson, scalars};
 use crate::ledger::{Fingerprint, Ledger};
 use crate::message::Message;
 use crate::request::Tool;
-use crate::text::described;
 
 impl Transcript {
     /// Replaces text everywhere: in the messages of all branches, with their calls, results, names
@@ -17,7 +17,8 @@ impl Transcript {
     /// definitions, and in the other members of the file. `replace` is given each text, and returns
     /// what to put in its place, or `None` to keep it. A number is given as its digits, and becomes
     /// a text. Arguments of calls that are JSON are gone through text by text. Returns how many
-    /// texts were replaced.
+    /// texts were replaced. References to data that was [moved to a file](super#blobs) are not
+    /// given, and the files not changed.
     ///
     /// Ids, times, pins and the order of everything stay. Changed messages are counted again, and
     /// their vectors are forgotten.
@@ -27,7 +28,8 @@ impl Transcript {
     /// conversation and plans made before are not changed.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidMessage`] or [`ErrorKind::Limit`] if a text that is put in makes a
+    /// [`ErrorKind::InvalidMessage`](crate::ErrorKind::InvalidMessage) or
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if a text that is put in makes a
     /// message or metadata invalid. Nothing is replaced then.
     ///
     /// # Examples
@@ -49,15 +51,24 @@ impl Transcript {
         if redaction.replaced == 0 {
             return Ok(0);
         }
-        let mut redacted = Self::default();
-        redacted.apply(changes)?;
-        redacted.ledger = self.ledger.carried_to(&self.conversation, &redacted.conversation);
-        redacted.vectors = self.vectors.carried_to(&self.conversation, &redacted.conversation);
-        redacted.known = super::Memory::of(self.take_known());
-        redacted.known.with(super::Known::write_anew);
-        (redacted.warnings, redacted.is_log) = (std::mem::take(&mut self.warnings), self.is_log);
-        *self = redacted;
+        self.rebuild(changes)?;
         Ok(redaction.replaced)
+    }
+
+    /// Makes it what `changes` describe: its own, some of them with other texts, without counts and
+    /// vectors. Those are carried over for messages that stayed the same. The next save writes a
+    /// journal anew.
+    pub(super) fn rebuild(&mut self, changes: Vec<Change>) -> Result<()> {
+        let mut rebuilt = Self::default();
+        rebuilt.apply(changes)?;
+        rebuilt.ledger = self.ledger.carried_to(&self.conversation, &rebuilt.conversation);
+        rebuilt.vectors = self.vectors.carried_to(&self.conversation, &rebuilt.conversation);
+        rebuilt.known = super::Memory::of(self.take_known());
+        rebuilt.known.with(super::Known::write_anew);
+        rebuilt.warnings = std::mem::take(&mut self.warnings);
+        rebuilt.is_log = self.is_log;
+        *self = rebuilt;
+        Ok(())
     }
 }
 
@@ -172,7 +183,7 @@ impl<F: FnMut(&str) -> Option<String>> Redaction<F> {
         let mut copied = 0;
         // The key whose value comes next.
         let mut key = None;
-        for token in tokens(json) {
+        for token in scalars(json) {
             let is_key = json[token.end..].trim_start().starts_with(':');
             let text = &json[token.clone()];
             let text = serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned());
@@ -196,6 +207,10 @@ impl<F: FnMut(&str) -> Option<String>> Redaction<F> {
     }
 
     fn value(&mut self, key: Option<&str>, text: &str) -> Option<String> {
+        // A hash in which a number was found would name no file any more.
+        if Reference::parse(text).is_some() {
+            return None;
+        }
         let is_json = matches!(key, Some("arguments" | "input"))
             && text.trim_start().starts_with(['{', '['])
             && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
@@ -267,44 +282,6 @@ const VALUES: &[&str] = &[
     "wav",
     "mp3",
 ];
-
-/// The places of texts and numbers in a JSON text, with the quotes.
-fn tokens(json: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let bytes = json.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        while at < bytes.len() {
-            let start = at;
-            match bytes[at] {
-                b'"' => {
-                    at += 1;
-                    while at < bytes.len() && bytes[at] != b'"' {
-                        at += if bytes[at] == b'\\' { 2 } else { 1 };
-                    }
-                    at = (at + 1).min(bytes.len());
-                    return Some(start..at);
-                }
-                b'-' | b'0'..=b'9' => {
-                    while at < bytes.len() && matches!(bytes[at], b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9') {
-                        at += 1;
-                    }
-                    return Some(start..at);
-                }
-                _ => at += 1,
-            }
-        }
-        None
-    })
-}
-
-impl RawJson {
-    fn from_serde(value: &impl serde::Serialize) -> Result<Self> {
-        let text = serde_json::to_string(value).map_err(|e| {
-            Error::new(ErrorKind::InvalidMessage, format!("it cannot be written as JSON: {}", described(&e)))
-        })?;
-        Self::new(&text)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -152,21 +152,21 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
 }
 
 /// A file that is removed if it is dropped before it was moved into place.
-struct Temporary {
+pub(super) struct Temporary {
     path: PathBuf,
-    file: File,
+    pub(super) file: File,
     is_moved: bool,
 }
 
 impl Temporary {
     /// Readable by the owner only, because the text may be private.
-    fn create(path: PathBuf) -> io::Result<Self> {
+    pub(super) fn create(path: PathBuf) -> io::Result<Self> {
         // Without the name of the temporary file, which means nothing to a user.
         let file = for_owner().open(&path).map_err(|e| io::Error::from(e.kind()))?;
         Ok(Self { path, file, is_moved: false })
     }
 
-    fn move_to(&mut self, to: &Path) -> io::Result<()> {
+    pub(super) fn move_to(&mut self, to: &Path) -> io::Result<()> {
         fs::rename(&self.path, to)?;
         self.is_moved = true;
         Ok(())

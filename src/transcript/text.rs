@@ -91,7 +91,7 @@ impl<'a> Text<'a> {
         damage::refuse_zeros(self.as_str()).map_err(|error| self.placed(error))?;
         let mended = mended(self.as_str());
         let mut file = parse(&mended.text).map_err(|error| self.placed(error))?;
-        let nested = if mended.is_nested { super::halves_in_arguments(&mended.text) } else { 0 };
+        let nested = if mended.may_be_nested { super::halves_in_arguments(&mended.text) } else { 0 };
         file.warnings.extend(self.warning(mended.count + nested, mended.first));
         Ok(file)
     }

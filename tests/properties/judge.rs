@@ -2,6 +2,7 @@
 //! formula of costs, own idea of what must be sent.
 
 use serde_json::Value;
+use turnwise::error::{OverBudget, OverPart};
 use turnwise::plan::{Decision, ResolvedBudget};
 use turnwise::{Conversation, Error, ErrorKind, Fate, ItemId, Message, Plan, Reason, Tool};
 
@@ -433,8 +434,6 @@ impl Asked<'_> {
     }
 
     fn judge_refusal(&self, error: &Error, broken: &mut Broken) {
-        let Input { before, pending, .. } = self.input;
-        let before = *before;
         let limit = self.budget.limit;
         if self.input.is_empty() {
             hold!(broken, 3, error.kind() == ErrorKind::InvalidMessage, "nothing to send, and {error}");
@@ -446,16 +445,8 @@ impl Asked<'_> {
         };
         hold!(broken, 3, numbers.tokens > numbers.room, "{} tokens fit into {}", numbers.tokens, numbers.room);
         let found = (error.kind(), numbers.group, numbers.tokens, numbers.room);
-        let pins = self.input.sum(&self.input.pins);
-        let expected = if before > limit {
-            (ErrorKind::OverBudget, None, before, limit)
-        } else if before + pins > limit {
-            (ErrorKind::PinsOverBudget, None, pins, limit - before)
-        } else if !self.is_feasible() {
-            let group = numbers.group.filter(|group| pending.contains(group)).unwrap_or(usize::MAX);
-            let tokens = self.input.groups.get(group).map_or(0, |group| group.tokens);
-            let others = self.input.sum(pending) - tokens;
-            (ErrorKind::OverBudget, Some(group), tokens, (limit - before - pins).saturating_sub(others))
+        let expected = if !self.is_feasible() {
+            self.blamed(numbers, broken)
         } else if self.kind == Kind::Everything && self.input.whole() > limit {
             (ErrorKind::OverBudget, None, self.input.whole(), limit)
         } else {
@@ -463,6 +454,37 @@ impl Asked<'_> {
             return;
         };
         hold!(broken, 3, found == expected, "refused with {found:?}, expected {expected:?}: {error}");
+    }
+
+    /// What a refusal must say: its part is the largest of those that are required, and has the room
+    /// that the others leave.
+    fn blamed(&self, numbers: &OverBudget, broken: &mut Broken) -> (ErrorKind, Option<usize>, u64, u64) {
+        let input = self.input;
+        let pins = input.sum(&input.pins);
+        let pending = input.fixed() - input.before - pins;
+        let parts = [
+            (OverPart::Head, input.head_tokens),
+            (OverPart::Tools, input.tools_tokens),
+            (OverPart::Pins, pins),
+            (OverPart::Pending, pending),
+        ];
+        let largest = parts.iter().map(|(_, tokens)| *tokens).max().unwrap_or(0);
+        let tokens = parts.iter().find(|(part, _)| *part == numbers.part).map_or(0, |(_, tokens)| *tokens);
+        hold!(broken, 3, tokens == largest, "{:?} is blamed, and is not the largest of {parts:?}", numbers.part);
+        let required =
+            numbers.required.map(|found| (found.head, found.tools, found.pins, found.pending, found.total()));
+        let expected = Some((input.head_tokens, input.tools_tokens, pins, pending, input.fixed()));
+        hold!(broken, 3, required == expected, "required are {required:?}, expected {expected:?}");
+        let room = |tokens: u64| self.budget.limit.saturating_sub(input.fixed() - tokens);
+        match numbers.part {
+            OverPart::Pins => (ErrorKind::PinsOverBudget, None, pins, room(pins)),
+            OverPart::Pending => {
+                let group = numbers.group.filter(|group| input.pending.contains(group)).unwrap_or(usize::MAX);
+                let tokens = input.groups.get(group).map_or(0, |group| group.tokens);
+                (ErrorKind::OverBudget, Some(group), tokens, room(tokens))
+            }
+            _ => (ErrorKind::OverBudget, None, largest, room(largest)),
+        }
     }
 
     fn judge_plan(&self, plan: &Plan, broken: &mut Broken) {

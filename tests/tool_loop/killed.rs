@@ -103,6 +103,8 @@ async fn work(folder: &Path) -> i32 {
             note("undecided".to_owned());
             UNDECIDED
         }
+        // It was killed after the answer was saved.
+        Err(error) if error.kind() == ErrorKind::NothingToResume => 0,
         Err(error) => panic!("{error}"),
     }
 }

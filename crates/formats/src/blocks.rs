@@ -111,18 +111,20 @@ pub(crate) fn write(
     mut of_call: impl FnMut(&ToolCall) -> Block,
 ) -> Vec<RawJson> {
     let plain;
+    let places = kept.map(places).unwrap_or_default();
+    let of_parts = places.iter().filter(|place| matches!(place, Place::Part(_))).count();
+    let of_calls = places.iter().filter(|place| matches!(place, Place::Call(_))).count();
+    // An empty text stands for no text where there are other blocks.
+    let has_other = message.has_calls() || of_parts == 0 && !places.is_empty();
     let parts: &[Part] = match message.content() {
         None => &[],
-        Some(Content::Text(text)) if text.is_empty() && message.has_calls() => &[],
+        Some(Content::Text(text)) if text.is_empty() && has_other => &[],
         Some(Content::Text(text)) => {
             plain = [Part::from_text(text)];
             &plain
         }
         Some(content) => content.parts(),
     };
-    let places = kept.map(places).unwrap_or_default();
-    let of_parts = places.iter().filter(|place| matches!(place, Place::Part(_))).count();
-    let of_calls = places.iter().filter(|place| matches!(place, Place::Call(_))).count();
     let none = Rest::new();
     if of_parts == parts.len() && of_calls == message.tool_calls().len() {
         let (mut parts, mut calls) = (parts.iter(), message.tool_calls().iter());

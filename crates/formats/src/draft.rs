@@ -1,5 +1,7 @@
 //! `Draft`: a conversation that is being read, as a tree of nodes.
 
+use std::fmt;
+
 use turnwise::conversation::{ItemId, Timestamp};
 use turnwise::message::RawJson;
 use turnwise::{Conversation, Message, Tool, Transcript};
@@ -29,6 +31,15 @@ struct Node {
     parent: Option<NodeId>,
     messages: Vec<Message>,
     time: Option<Timestamp>,
+}
+
+/// The place after all messages up to now. They are counted only where the place is written.
+struct Place<'a>(&'a [Node]);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message {}", self.0.iter().map(|node| node.messages.len()).sum::<usize>())
+    }
 }
 
 /// A conversation that is being read.
@@ -80,6 +91,11 @@ impl Draft {
         self.nodes.get(node).map_or(&[], |node| &node.messages)
     }
 
+    /// All messages, in the order in which they were added.
+    pub(crate) fn into_messages(self) -> (Vec<Message>, Report) {
+        (self.nodes.into_iter().flat_map(|node| node.messages).collect(), self.report)
+    }
+
     /// The last message of the current path.
     pub(crate) fn last(&self) -> Option<&Message> {
         let mut up = std::iter::successors(self.leaf, |node| self.nodes.get(*node)?.parent);
@@ -98,14 +114,8 @@ impl Draft {
         }
     }
 
-    /// Where something is, for the report.
-    pub(crate) fn place(&self) -> String {
-        format!("message {}", self.nodes.iter().map(|node| node.messages.len()).sum::<usize>())
-    }
-
     pub(crate) fn note(&mut self, fate: Fate, kind: &str) {
-        let place = self.place();
-        self.report.add(fate, kind, place);
+        self.report.add(fate, kind, Place(&self.nodes));
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -18,6 +18,7 @@ mod export;
 mod format;
 mod formats;
 mod head;
+pub mod items;
 mod media;
 mod members;
 mod origin;

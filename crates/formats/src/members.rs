@@ -16,14 +16,20 @@ pub(crate) struct Members<'a> {
 /// Members of an object that were not used, in their order.
 pub(crate) type Rest = Vec<(String, RawJson)>;
 
+impl<'a> From<Object<'a>> for Members<'a> {
+    fn from(object: Object<'a>) -> Self {
+        Self { object, taken: Vec::new() }
+    }
+}
+
 impl<'a> Members<'a> {
     pub(crate) fn of(value: &'a RawValue) -> Option<Self> {
-        Object::of(value).map(|object| Self { object, taken: Vec::new() })
+        Object::of(value).map(Self::from)
     }
 
     /// The object that a text is.
     pub(crate) fn of_text(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(|object| Self { object, taken: Vec::new() })
+        serde_json::from_str::<Object<'_>>(text).ok().map(Self::from)
     }
 
     /// The object, for a look without taking anything.
@@ -84,11 +90,83 @@ impl<'a> Members<'a> {
         self.taken.push(key);
     }
 
+    fn left(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.object.iter().filter(|(key, _)| !self.taken.contains(key))
+    }
+
     /// The members that were not taken.
     pub(crate) fn rest(&self) -> Rest {
-        let is_left = |key: &str| !self.taken.contains(&key);
-        let left = self.object.iter().filter(|(key, _)| is_left(key));
-        left.map(|(key, value)| (key.to_owned(), RawJson::from(value))).collect()
+        self.left().map(|(key, value)| (key.to_owned(), RawJson::from(value))).collect()
+    }
+
+    /// The members that were not taken, as the text of an object.
+    pub(crate) fn kept(&self) -> Kept {
+        let mut kept = Kept::default();
+        for (key, value) in self.left() {
+            kept.push(key, value.get());
+        }
+        kept
+    }
+}
+
+/// The JSON text of an object that is put together member by member. It is read only once, when it
+/// is complete.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(String);
+
+impl Kept {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a member.
+    pub(crate) fn push(&mut self, key: &str, value: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        push_string(key, &mut self.0);
+        self.0.push(':');
+        self.0.push_str(value);
+    }
+
+    /// Adds a member that is an object of members.
+    pub(crate) fn push_object(&mut self, key: &str, value: Self) {
+        self.push(key, &value.into_text());
+    }
+
+    /// Adds the members of another object after the own ones.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        self.0.push_str(&other.0[1..]);
+    }
+
+    /// The text of the object.
+    pub(crate) fn into_text(mut self) -> String {
+        self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
+        self.0
+    }
+}
+
+impl From<&Rest> for Kept {
+    fn from(rest: &Rest) -> Self {
+        let mut kept = Self::default();
+        for (key, value) in rest {
+            kept.push(key, value.as_str());
+        }
+        kept
+    }
+}
+
+/// Writes a text as a JSON string.
+fn push_string(text: &str, out: &mut String) {
+    let is_plain = |byte: u8| byte >= 0x20 && !matches!(byte, b'"' | b'\\');
+    if text.bytes().all(is_plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(RawJson::from(text).as_str());
     }
 }
 

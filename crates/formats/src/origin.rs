@@ -6,17 +6,26 @@ use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
 use turnwise::{Message, Transcript};
 
-use crate::members::{Members, Rest, object, raw};
+use crate::members::{Kept, Members, Rest, object, raw};
 
 /// The member that holds it.
 pub const ORIGIN: &str = "turnwise_origin";
 
 /// The message with members of the format that chat completions do not have.
+#[allow(clippy::needless_pass_by_value, reason = "members are made to be put together")]
 pub(crate) fn with_origin(message: Message, format: &str, rest: Rest) -> Message {
-    if rest.is_empty() {
+    with_kept(message, format, Kept::from(&rest))
+}
+
+/// As [`with_origin`], with members that were put together as text.
+pub(crate) fn with_kept(message: Message, format: &str, kept: Kept) -> Message {
+    if kept.is_empty() {
         return message;
     }
-    let origin = RawJson::object([(format, object(rest))]);
+    let mut origin = Kept::default();
+    origin.push_object(format, kept);
+    // What was put together from members is JSON, so the fallback is never used.
+    let origin = RawJson::from_text(origin.into_text()).unwrap_or_else(|_| RawJson::object([]));
     message.clone().with_field(ORIGIN, origin).unwrap_or(message)
 }
 

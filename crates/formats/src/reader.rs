@@ -102,6 +102,7 @@ impl<R: BufRead> Imports<R> {
             None if is_native => (NATIVE, Division::Library),
             None => match choose(&head)? {
                 Choice::Format(format) => (format, format.division(&head)),
+                Choice::Library(format) if is_list_of_bodies(&head) => (format, Division::Elements),
                 Choice::Library(format) => (format, Division::Library),
             },
         };
@@ -251,6 +252,11 @@ impl<R: BufRead> Imports<R> {
 /// Whether the file is a log with one message per line, as far as its start shows.
 fn is_log(head: &Head<'_>) -> bool {
     head.first().is_some_and(|first| first.has("role") && !first.has("messages"))
+}
+
+/// Whether the file is an array of conversations with `messages`, which are read one at a time.
+fn is_list_of_bodies(head: &Head<'_>) -> bool {
+    head.is_array() && head.first().is_some_and(|first| first.is_list("messages"))
 }
 
 /// Reads the start of a file, with at least one complete value. Returns whether it is all.

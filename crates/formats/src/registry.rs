@@ -1,6 +1,6 @@
 //! The registry, and how the format of a file is chosen from it.
 
-use turnwise::transcript::formats::{detect, detect_log};
+use turnwise::transcript::formats::{Detected, Likelihood, detect, detect_log, values};
 use turnwise::{Error, ErrorKind};
 
 use crate::format::Format;
@@ -95,6 +95,9 @@ pub(crate) fn choose(head: &Head<'_>) -> Result<Choice, Error> {
     if let Some((format, _)) = best(head) {
         return Ok(Choice::Format(format));
     }
+    if let Some(format) = of_later_bodies(head) {
+        return Ok(Choice::Format(format));
+    }
     let library = Choice::Library(&openai::Messages);
     let Some(first) = head.first() else { return Ok(library) };
     let is_ours = first.iter().any(|(key, _)| key.starts_with("turnwise"));
@@ -103,6 +106,22 @@ pub(crate) fn choose(head: &Head<'_>) -> Result<Choice, Error> {
         return Ok(library);
     }
     Err(unknown(head))
+}
+
+/// The format of a file with one body a line, of which the first could be chat completions too, and a
+/// later one shows what it is: a log of Anthropic's API often begins with plain text.
+fn of_later_bodies(head: &Head<'_>) -> Option<&'static dyn Format> {
+    const MOST: usize = 100;
+    let is_of_bodies = head.is_lines() && !head.is_array() && head.first()?.is_list("messages");
+    if !is_of_bodies || head.text().contains("\"tool_calls\"") || head.first()?.has("turnwise") {
+        return None;
+    }
+    let mut later = values(head.text()).skip(1).take(MOST);
+    let anthropic: &dyn Format = &anthropic::Anthropic;
+    let is_certain = |detected: &Detected| {
+        detected.likelihood() == Likelihood::Certain && anthropic.recognised_as().contains(&detected.id())
+    };
+    later.any(|body| detect(body.get()).as_ref().is_some_and(is_certain)).then_some(anthropic)
 }
 
 /// The format of a text that the library refused, if it is read here.

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, Result};
 
+use memchr::memchr2;
+
 /// Finds the end of a JSON value in bytes that come in parts.
 #[derive(Debug, Default)]
 struct Scan {
@@ -48,16 +50,19 @@ impl Scan {
 
     /// Passes over a string, up to its closing quote. Returns the number of bytes.
     fn string(&mut self, bytes: &[u8]) -> usize {
-        for (at, byte) in bytes.iter().enumerate() {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => {
-                    self.in_string = false;
-                    return at + 1;
-                }
-                _ => {}
+        let mut at = 0;
+        if std::mem::take(&mut self.escaped) {
+            at = 1;
+        }
+        while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+            at += found;
+            if bytes[at] == b'"' {
+                self.in_string = false;
+                return at + 1;
             }
+            // A backslash escapes the byte after it, which may come in the next part.
+            self.escaped = at + 1 == bytes.len();
+            at += 2;
         }
         bytes.len()
     }

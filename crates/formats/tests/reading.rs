@@ -26,6 +26,96 @@ fn short(conversation: &Conversation) -> Vec<String> {
 }
 
 #[test]
+fn a_log_of_anthropic_that_begins_with_plain_text_is_read_as_one() {
+    let plain = r#"{"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}"#;
+    let thinking = r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "thinking",
+        "thinking": "a greeting", "signature": "x"}, {"type": "text", "text": "Hello!"}]}]}"#;
+    let thinking = thinking.replace('\n', "");
+    let log = format!("{plain}\n{thinking}\n");
+    let mut imports = Imports::new(log.as_bytes(), None).unwrap();
+    assert_eq!((imports.format().name(), imports.by_ref().filter_map(Result::ok).count()), ("anthropic", 2));
+    assert_eq!(Imports::new(format!("{plain}\n{plain}\n").as_bytes(), None).unwrap().format().name(), "messages");
+}
+
+#[test]
+fn what_a_format_says_beside_its_parts_is_kept() {
+    let kept = |text: &str, key: &str| {
+        let import = Imports::new(text.as_bytes(), None).unwrap().next().unwrap().unwrap();
+        let all: Vec<_> = import.transcript.conversation.messages().cloned().collect();
+        all.iter().any(|message| message.get("turnwise_origin").is_some_and(|origin| origin.as_str().contains(key)))
+    };
+    let vercel = r#"[{"id": "1", "role": "assistant", "parts": [{"type": "text", "text": "A"}, {"type": "text", "text": "B"}], "content": "C"}]"#;
+    assert!(kept(vercel, r#""content":"C""#));
+    assert!(!kept(&vercel.replace("\"C\"", "\"AB\""), "content"));
+    let langchain = r#"[{"type": "ai", "data": {"content": "", "type": "ai", "invalid_tool_calls": [{"name": "look",
+        "args": "{bad", "id": "1", "error": "no json"}]}}]"#;
+    assert!(kept(langchain, "no json"));
+    let claude = r#"[{"uuid": "a", "chat_messages": [{"sender": "human", "content": [{"type": "text", "text": "Hi",
+        "start_timestamp": "2024-03-13T14:48:44Z"}]}]}]"#;
+    assert!(kept(claude, "2024-03-13T14:48:44Z"));
+}
+
+#[test]
+fn an_array_of_conversations_with_messages_is_read_one_by_one() {
+    let text = r#"[{"messages": [{"role": "user", "content": "one"}], "tools": ""},
+        {"messages": [{"role": "user"}], "id": 5}, {"messages": [{"role": 3}]},
+        {"messages": [{"role": "user", "content": "cut \ud83d"}]}]"#;
+    let read: Vec<_> = Imports::new(text.as_bytes(), None).unwrap().collect();
+    assert_eq!(read.len(), 4);
+    let texts =
+        |at: usize| read[at].as_ref().unwrap().transcript.conversation.messages().next().unwrap().text().into_owned();
+    assert_eq!((texts(0), texts(3)), ("one".to_owned(), "cut \u{fffd}".to_owned()));
+    assert!(read[2].as_ref().unwrap_err().to_string().contains("in the conversation at byte"));
+    assert!(!read[3].as_ref().unwrap().report.is_empty());
+}
+
+#[test]
+fn a_node_of_chatgpt_with_a_wrong_type_is_reported_and_the_others_are_read() {
+    let text = r#"{"mapping": {"a": {"children": ["b", 7], "parent": 5, "message": {"author": {"role": "user"},
+        "content": {"content_type": "text", "parts": ["one"]}}}, "c": 3, "d": {"message": "lost"}, "e": {"message": null},
+        "b": {"parent": "a", "children": "none", "message": {"author": {"role": "assistant"}, "content": "odd"}},
+        "f": {"parent": "b", "message": {"author": {"role": "user"}, "content": 5}}},
+        "current_node": "b"}"#;
+    let import = Imports::new(text.as_bytes(), None).unwrap().next().unwrap().unwrap();
+    let texts: Vec<_> = import.transcript.conversation.messages().map(|message| message.text().into_owned()).collect();
+    assert_eq!(texts, ["one", "odd"]);
+    let dropped = "not carried over: 2 of the kind `message that is not an object`, the first in `mapping`";
+    assert!(import.report.to_string().starts_with(dropped), "{}", import.report);
+}
+
+#[test]
+fn thoughts_of_chatgpt_in_parts_are_reasoning_too() {
+    let text = r#"{"mapping": {"a": {"children": ["b"], "message": {"author": {"role": "assistant"}, "content":
+        {"content_type": "thoughts", "thoughts": [{"summary": "s", "content": "c"}], "parts": ["p"]}}},
+        "b": {"parent": "a", "children": [], "message": {"author": {"role": "assistant"}, "recipient": "all",
+        "content": {"content_type": "text", "parts": ["said"]}}}}, "current_node": "b"}"#;
+    let import = Imports::new(text.as_bytes(), None).unwrap().next().unwrap().unwrap();
+    let last = import.transcript.conversation.messages().last().unwrap().clone();
+    assert_eq!(last.get("reasoning_content").unwrap().as_str(), r#""s\nc\np""#);
+}
+
+#[test]
+fn files_are_recognised_without_the_part_that_most_of_them_have() {
+    let name = |text: &str| Imports::new(text.as_bytes(), None).unwrap().format().name();
+    let chat = r#"{"id": "", "history": {"messages": {"1": {"id": "1", "parentId": null, "childrenIds": [], "role": "user",
+        "content": "Hi"}}, "currentId": "1"}, "messages": [{"role": "user", "content": "Hi"}]}"#;
+    assert_eq!(name(chat), "open-webui");
+    let demonstration =
+        r#"{"history": [{"role": "user", "content": "Hi", "agent": "main", "message_type": "observation"}]}"#;
+    assert_eq!(name(demonstration), "swe-agent");
+    assert_eq!(name("notes\n\n# aider chat started at 2024-08-05 19:33:02\n\n#### Hi\n\nHello!\n"), "aider");
+}
+
+#[test]
+fn a_text_outside_its_place_is_refused_by_name() {
+    let refused = |text: &str| Imports::new(text.as_bytes(), None).unwrap().next().unwrap().unwrap_err().to_string();
+    let parts = refused(r#"{"messages": [{"role": "user", "content": [{"type": "text", "value": "hi"}]}]}"#);
+    assert!(parts.contains("a part with `value` in the place of `text`"), "{parts}");
+    let roles = refused(r#"[{"role": "User", "message": "hi"}, {"role": "Claude", "message": "hello"}]"#);
+    assert!(roles.contains("`message` in the place of `content`"), "{roles}");
+}
+
+#[test]
 fn a_tree_of_chatgpt_is_read_with_every_branch_and_pairs_its_tools() {
     let imports = read(&sample("chatgpt.json"));
     let conversation = &imports[0].transcript.conversation;

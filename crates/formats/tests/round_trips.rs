@@ -6,6 +6,8 @@
 mod common;
 
 use common::{fixtures, read, reloaded, values, written};
+use serde_json::{Value, json};
+use turnwise::{Conversation, Message, Transcript};
 
 /// Samples of the formats that are written.
 const SAMPLES: &[(&str, &[&str])] = &[
@@ -53,6 +55,21 @@ fn a_sample_comes_back_in_its_own_format() {
             assert_eq!(values(&back, opens), values(&text, opens), "{file}");
             assert!(report.is_empty(), "{file}: {report}");
         }
+    }
+}
+
+#[test]
+fn what_real_requests_have_and_samples_had_not_comes_back() {
+    let anthropic = r#"{"max_tokens":9,"thinking":{"type":"enabled","budget_tokens":1024},"messages":[
+        {"role":"user","content":[{"type":"container_upload","file_id":"f"}]},
+        {"role":"assistant","content":[{"type":"text","text":"A table."}]},
+        {"role":"system","content":[{"type":"tool_addition","tool":{"type":"tool_reference","name":"look"}}]}]}"#;
+    let gemini = r#"{"systemInstruction":{"role":"user","parts":[{"text":"Be brief."}]},"contents":[
+        {"role":"user","parts":[{"fileData":{"mimeType":"audio/mpeg","fileUri":"https://example.com/a"}}]}]}"#;
+    for (format, text) in [("anthropic", anthropic), ("gemini", gemini)] {
+        let (back, report) = written(read(text).iter().map(|import| reloaded(&import.transcript)), format);
+        assert_eq!(values(&back, false), values(text, false));
+        assert!(report.is_empty(), "{format}: {report}");
     }
 }
 
@@ -116,4 +133,51 @@ fn every_format_that_is_written_takes_every_sample() {
             }
         }
     }
+}
+
+/// A `ShareGPT` file with these turns.
+fn sharegpt(turns: &Value) -> String {
+    json!({"conversations": turns}).to_string()
+}
+
+/// The values of the turns that a `ShareGPT` text is written with after it was read and one value of a
+/// message, at a JSON pointer, was changed.
+fn edited(text: &str, index: usize, pointer: &str, value: &str) -> Vec<Value> {
+    let read = read(text).remove(0).transcript;
+    let mut messages: Vec<Value> = read.conversation.messages().map(|message| json!(message)).collect();
+    *messages[index].pointer_mut(pointer).unwrap() = value.into();
+    let messages = messages.iter().map(|message| Message::from_json(&message.to_string()).unwrap());
+    let (back, _) = written([Transcript::new(Conversation::from_messages(messages))], "sharegpt");
+    let back: Value = serde_json::from_str(&back).unwrap();
+    back["conversations"].as_array().unwrap().iter().map(|turn| turn["value"].clone()).collect()
+}
+
+#[test]
+fn an_edited_call_of_sharegpt_is_written_as_it_is_now() {
+    let call = r#"{"name": "weather", "parameters": {"city": "Oslo"}}"#;
+    let text = sharegpt(&json!([
+        {"from": "human", "value": "Weather?"},
+        {"from": "function_call", "value": call},
+        {"from": "observation", "value": "rain"},
+    ]));
+    let unchanged = edited(&text, 0, "/content", "Rain?");
+    assert_eq!(unchanged, ["Rain?", call, "rain"]);
+    let arguments = "/tool_calls/0/function/arguments";
+    let changed = edited(&text, 1, arguments, r#"{"city":"Rome"}"#);
+    assert_eq!(changed, ["Weather?", r#"{"name":"weather","arguments":{"city":"Rome"}}"#, "rain"]);
+}
+
+#[test]
+fn edited_results_of_several_calls_of_sharegpt_are_written_as_they_are_now() {
+    let calls = r#"[{"name":"a","arguments":{}},{"name":"b","arguments":{}}]"#;
+    let text = sharegpt(&json!([
+        {"from": "human", "value": "Both?"},
+        {"from": "function_call", "value": calls},
+        {"from": "observation", "value": r#"["one", "two"]"#},
+        {"from": "gpt", "value": "Yes."},
+    ]));
+    let unchanged = edited(&text, 0, "/content", "Both!");
+    assert_eq!(unchanged, ["Both!", calls, r#"["one", "two"]"#, "Yes."]);
+    let changed = edited(&text, 3, "/content", "three");
+    assert_eq!(changed, ["Both?", calls, r#"["one","three"]"#, "Yes."]);
 }

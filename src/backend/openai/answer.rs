@@ -151,7 +151,7 @@ struct Choice<'a> {
 pub(super) fn read(status: u16, body: Vec<u8>) -> Result<ChatReply, BackendError> {
     let (text, half_characters) = whole_characters(body)?;
     let reply = completed(status, &text)?;
-    Ok(ChatReply { raw: RawJson::from_text(text), half_characters, ..reply })
+    Ok(ChatReply { raw: RawJson::from_text(text).ok(), half_characters, ..reply })
 }
 
 /// The text of a body, and how many half characters were replaced in it. A body without any is not

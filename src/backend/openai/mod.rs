@@ -150,7 +150,8 @@ impl OpenAi {
 
     /// What the crate's own HTTP client is built from: the system's certificates, TLS by `rustls`
     /// over `ring`, and no redirects, since one would take the conversation, and headers with keys,
-    /// to another place. The types are those of the re-exported [`reqwest`].
+    /// to another place. The types are those of the re-exported
+    /// [`reqwest`](https://docs.rs/reqwest/0.13).
     ///
     /// For certificates of your own build a client from scratch: `reqwest::Client::builder()` needs
     /// a TLS provider, by a feature of `reqwest` in your program or installed for the process.

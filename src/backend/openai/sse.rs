@@ -5,6 +5,8 @@
 //! crates support neither that field nor returning what is left when a stream breaks off. Sizes are
 //! limited by the caller (`reading.rs`).
 
+use std::ops::Range;
+
 /// One event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Event {
@@ -28,9 +30,9 @@ pub(super) struct Events {
     buffer: Vec<u8>,
     /// The start of the first line that is not parsed yet.
     start: usize,
-    /// Where to go on looking for the end of that line: `start..searched` has none.
+    /// How many bytes from `start` on were searched already and contain no end of a line.
     searched: usize,
-    /// Whether a line was read: only the first one may begin with a byte order mark.
+    /// Whether a line was taken. Only the first one may begin with a byte order mark.
     has_begun: bool,
     /// Whether the last line ended with `\r`, so that a following `\n` belongs to it.
     after_return: bool,
@@ -39,8 +41,10 @@ pub(super) struct Events {
     has_data: bool,
 }
 
-/// Values of at least this many bytes are moved out of the buffer, not copied.
-const LONG: usize = 64 * 1024;
+/// A first line of data with at least this many bytes is moved out of the buffer instead of copied.
+const MOVED_FROM: usize = 64 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Events {
     /// A parser that starts with these bytes.
@@ -51,18 +55,13 @@ impl Events {
     /// Adds bytes, after those that were parsed are dropped.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
-        self.searched -= self.start;
         self.start = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next complete event.
     pub(super) fn next(&mut self) -> Option<Event> {
-        while let Some(end) = self.line_end() {
-            let line = self.start..end;
-            self.after_return = self.buffer[end] == b'\r';
-            self.start = end + 1;
-            self.searched = self.start;
+        while let Some(line) = self.next_line() {
             if line.is_empty() {
                 if let Some(event) = self.take() {
                     return Some(event);
@@ -77,34 +76,51 @@ impl Events {
     /// What is left when the stream has ended: an event without its closing line, or part of one.
     pub(super) fn rest(&mut self) -> Option<Event> {
         if self.start < self.buffer.len() {
-            let line = self.start..self.buffer.len();
-            self.start = line.end;
-            self.searched = line.end;
+            let line = self.take_line(self.buffer.len());
+            self.start = self.buffer.len();
             self.read_line(line);
         }
         self.take()
     }
 
-    /// The end of the next line. Steps over the second half of a `\r\n` first.
-    fn line_end(&mut self) -> Option<usize> {
+    /// Takes the next complete line, without the characters that end it: its place in the buffer.
+    fn next_line(&mut self) -> Option<Range<usize>> {
         if self.after_return && self.start < self.buffer.len() {
             self.after_return = false;
-            self.start += usize::from(self.buffer[self.start] == b'\n');
-            self.searched = self.searched.max(self.start);
+            // `\r\n` is one end of a line.
+            if self.buffer[self.start] == b'\n' {
+                self.start += 1;
+            }
         }
-        let found = self.buffer[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        self.searched = found.map_or(self.buffer.len(), |offset| self.searched + offset);
-        found.map(|_| self.searched)
+        let from = self.start + self.searched;
+        let Some(offset) = self.buffer[from..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            self.searched = self.buffer.len() - self.start;
+            return None;
+        };
+        let end = from + offset;
+        let line = self.take_line(end);
+        self.after_return = self.buffer[end] == b'\r';
+        self.start = end + 1;
+        Some(line)
     }
 
-    /// Reads one field of the event. A long value is moved out of the buffer, so `place` is not
-    /// valid afterwards.
-    fn read_line(&mut self, place: std::ops::Range<usize>) {
-        let mut line = &self.buffer[place.clone()];
-        if !self.has_begun {
-            self.has_begun = true;
-            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    /// Takes the line that ends before `end`, without a byte order mark at the start of the stream. The
+    /// caller sets the start of the next line.
+    fn take_line(&mut self, end: usize) -> Range<usize> {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        let line = self.start..end;
+        self.searched = 0;
+        if is_first && self.buffer[line.clone()].starts_with(BYTE_ORDER_MARK) {
+            line.start + BYTE_ORDER_MARK.len()..end
+        } else {
+            line
         }
+    }
+
+    /// Reads one field of the event from the line at `place`. This may remove the line from the
+    /// buffer, so `place` must not be used again.
+    fn read_line(&mut self, place: Range<usize>) {
+        let line = &self.buffer[place.clone()];
         let colon = line.iter().position(|&byte| byte == b':');
         let (field, value) = colon.map_or((line, &[][..]), |at| (&line[..at], &line[at + 1..]));
         let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -113,32 +129,35 @@ impl Events {
             b"data" | b"error" => {
                 self.event.is_error |= field == b"error";
                 let length = value.len();
-                let is_first = !self.has_data;
-                self.has_data = true;
-                if !is_first {
-                    self.event.data.push(b'\n');
-                    self.event.data.extend_from_slice(value);
-                } else if length < LONG {
-                    self.event.data.extend_from_slice(value);
-                } else {
-                    self.event.data = self.cut_out(place.end - length..place.end);
-                }
+                self.add_data(place.end - length..place.end);
             }
             // Comments (which have no name), ids and retry times are not needed for a reply.
             _ => {}
         }
     }
 
-    /// Removes `place` from the buffer, with everything before it, which must be parsed already
-    /// (`place.end <= self.start`).
-    fn cut_out(&mut self, place: std::ops::Range<usize>) -> Vec<u8> {
+    /// Adds the bytes at `place` to the event's data, as a line of their own.
+    fn add_data(&mut self, place: Range<usize>) {
+        if self.has_data {
+            self.event.data.push(b'\n');
+            self.event.data.extend_from_slice(&self.buffer[place]);
+        } else if place.len() < MOVED_FROM {
+            self.event.data.extend_from_slice(&self.buffer[place]);
+        } else {
+            self.event.data = self.cut_out(place);
+        }
+        self.has_data = true;
+    }
+
+    /// Removes the bytes at `place` and returns them. Everything before them is dropped: it must be
+    /// parsed already (`place.end <= self.start`).
+    fn cut_out(&mut self, place: Range<usize>) -> Vec<u8> {
         let rest = self.buffer.split_off(place.end);
         let mut bytes = std::mem::replace(&mut self.buffer, rest);
         bytes.drain(..place.start);
         // The buffer has grown to up to twice its length.
         bytes.shrink_to_fit();
         self.start -= place.end;
-        self.searched -= place.end;
         bytes
     }
 
@@ -172,7 +191,7 @@ mod tests {
 
     #[test]
     fn long_lines_are_read_whole_wherever_they_end() {
-        let long = "x".repeat(LONG);
+        let long = "x".repeat(MOVED_FROM);
         let text = format!(": {long}\ndata: {long}1\n\ndata: a\ndata:{long}\r\n\r\ndata: b\n\nerror:{long}2\ndata: c");
         let expected = [format!("{long}1"), format!("a\n{long}"), "b".to_owned(), format!("{long}2\nc")];
         for sizes in [&[][..], &[1], &[7, 40_000], &[text.len() - 1]] {
@@ -194,6 +213,9 @@ mod tests {
             ("data: a\r\rdata: b\r\r", &["a", "b"]),
             ("data: a\r\n\ndata: b\n\r\n", &["a", "b"]),
             ("\u{feff}data: a\n\n", &["a"]),
+            ("\u{feff}\ndata: a\n\n", &["a"]),
+            ("\n\u{feff}data: a\n\ndata: b\n\n", &["b"]),
+            ("\u{feff}\u{feff}data: a\n\ndata: b\n\n", &["b"]),
             ("data:a\n\n", &["a"]),
             ("data:  a \n\n", &[" a "]),
             ("data: a\ndata: b\n\n", &["a\nb"]),

@@ -77,9 +77,10 @@ impl Query {
         let mut words: Vec<(usize, String)> =
             said(path, lender, index).into_iter().map(|word| (self.held_by(index, Key::of(&word)), word)).collect();
         words.sort_unstable();
-        let mut says = 0;
+        let (mut says, mut lent) = (0, Vec::new());
         for (_, word) in words.into_iter().take(MOST_LENT) {
             let key = Key::of(&word);
+            lent.push(key);
             if !self.words.iter().any(|(known, _)| *known == key) {
                 self.words.push((key, weight));
                 says += self.says(index, key);
@@ -88,8 +89,34 @@ impl Query {
         if self.when.is_empty() {
             self.look_for_days(index, path, lender, weight);
         }
+        let topic = self.said_together(index, lender, &lent) * 3 / 2;
         self.lenders.push(Lender { group: lender, says: says * weight });
-        says
+        says.min(topic)
+    }
+
+    /// The most that words of a message say which the conversation had together before it, in one
+    /// group or in neighbours; nothing where it had none of them beside another. A question is
+    /// about something that was talked of; a line of small talk has rare words too, but no two of
+    /// them were said together.
+    fn said_together(&self, index: &Index, lender: usize, words: &[Key]) -> u64 {
+        let mut places: Vec<(usize, usize, u64)> = Vec::new();
+        for (at, word) in words.iter().enumerate() {
+            let says = self.says(index, *word);
+            let groups = index.postings(*word).iter().map(|posting| posting.group as usize);
+            let before = groups.take_while(|group| *group < lender);
+            places.extend(before.filter(|group| !self.has_lent(*group)).map(|group| (group, at, says)));
+        }
+        places.sort_unstable();
+        let of_place = |(from, &(group, ..)): (usize, &(usize, usize, u64))| {
+            let mut seen: Vec<(usize, u64)> = Vec::new();
+            for &(_, at, says) in places[from..].iter().take_while(|(other, ..)| *other <= group + 1) {
+                if !seen.iter().any(|(known, _)| *known == at) {
+                    seen.push((at, says));
+                }
+            }
+            if seen.len() > 1 { seen.iter().map(|(_, says)| says).sum() } else { 0 }
+        };
+        places.iter().enumerate().map(of_place).max().unwrap_or(0)
     }
 
     /// Finds the groups of the days that a user message names. Days that most groups have say

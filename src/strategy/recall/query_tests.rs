@@ -53,12 +53,19 @@ fn a_vague_question_borrows_the_rarest_words_of_earlier_user_messages() {
 
 #[test]
 fn words_are_borrowed_until_four_are_known_and_weigh_the_less_the_more_are() {
-    let talk =
-        talk(&["boat ocean", "ok", "boat rain", "ok", "rain and sun", "ok", "snow snow", "ok", "What about the boat?"]);
+    let talk = talk(&["boat ocean rain sun", "ok", "ocean rain", "ok", "What about the boat?"]);
     let query = query_of(&talk);
-    // One known word: 8 / 2 * 3 / 4, then with two 8 / 2 * 2 / 4, then enough.
-    assert_eq!(weights(&query, &["boat", "snow", "rain", "sun", "ocean"]), [Some(8), Some(3), Some(2), Some(2), None]);
-    assert_eq!(lenders(&query), [6, 4]);
+    // One known word: 8 / 2 * 3 / 4, then with three 8 / 2 * 1 / 4.
+    assert_eq!(weights(&query, &["boat", "ocean", "rain", "sun"]), [Some(8), Some(3), Some(3), Some(1)]);
+    assert_eq!(lenders(&query), [2, 0]);
+}
+
+#[test]
+fn words_that_were_never_said_together_count_for_nothing() {
+    let talk = talk(&["boat ocean rain sun", "ok", "ocean rain", "ok", "snow wind", "ok", "What about the boat?"]);
+    let query = query_of(&talk);
+    assert_eq!(weights(&query, &["snow", "wind", "ocean", "rain"]), [Some(3), Some(3), Some(3), Some(3)]);
+    assert_eq!(lenders(&query), [4, 2, 0]);
 }
 
 #[test]

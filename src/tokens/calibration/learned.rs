@@ -118,14 +118,14 @@ impl Learned {
     pub fn forecast(&self, estimated: Count, anchor: Option<&Anchor>) -> Forecast {
         let tokens = self.expected(estimated.tokens, anchor);
         let change = signed(estimated.tokens) - anchor.map_or(0, |anchor| signed(anchor.estimated));
-        let doubt = scaled(change.max(0), self.line.drawn().doubt, ONE).unsigned_abs();
+        let doubt = scaled(change.max(0), self.line.fit().doubt, ONE).unsigned_abs();
         let margin = self.margin(estimated, anchor.is_some()).saturating_add(doubt);
         Forecast { estimated, tokens, margin, anchored: anchor.is_some() }
     }
 
     /// The expected bill of a request of `tokens` by our count.
     fn expected(&self, tokens: u64, anchor: Option<&Anchor>) -> u64 {
-        let line = self.line.drawn();
+        let line = self.line.fit();
         let start = Anchor { estimated: 0, billed: line.offset.unsigned_abs() };
         let from = anchor.copied().unwrap_or(start);
         let change = i128::from(tokens) - i128::from(from.estimated);
@@ -147,12 +147,12 @@ impl Learned {
 
     /// What a token of our count costs, in millionths of a billed token.
     pub fn ratio(&self) -> u64 {
-        self.line.drawn().ratio.unsigned_abs()
+        self.line.fit().ratio.unsigned_abs()
     }
 
     /// The tokens of every request that we do not count, such as a prompt that the server adds.
     pub fn offset(&self) -> u64 {
-        self.line.drawn().offset.unsigned_abs()
+        self.line.fit().offset.unsigned_abs()
     }
 
     /// The number of bills that it was learned from.
@@ -200,7 +200,7 @@ impl Learned {
         let within_reach = estimated.tokens.min(self.largest.saturating_mul(REACH));
         let expected = self.expected(within_reach, anchor);
         let margin = self.margin(Count { tokens: within_reach, ..estimated }, anchor.is_some());
-        let ratio = u128::from(self.line.drawn().certain_ratio.unsigned_abs());
+        let ratio = u128::from(self.line.fit().certain_ratio.unsigned_abs());
         let beyond = u128::from(estimated.tokens - within_reach) * ratio / u128::from(ONE.unsigned_abs());
         expected.saturating_add(margin).saturating_add(u64::try_from(beyond).unwrap_or(u64::MAX))
     }

@@ -1,5 +1,17 @@
-//! `Line`: the line that bills follow: so many tokens for each of ours, and so many more in
-//! every request.
+//! `Line`: a linear fit of what a server bills: `billed = ratio * counted + offset`.
+//!
+//! `counted` is our count of a request, and `offset` what the server adds to every request. They are
+//! found by weighted least squares. With `W` the sum of the weights of all first bills, and `Sx`, `Sy`,
+//! `Sxx` and `Sxy` the weighted sums of counts, bills, squared counts and counts times bills:
+//!
+//! ```text
+//! ratio  = (W * Sxy - Sx * Sy) / (W * Sxx - Sx * Sx)
+//! offset = (Sy - ratio * Sx) / W
+//! ```
+//!
+//! A change between two bills of a conversation has no offset, so it adds to `Sxx` and `Sxy` only. So
+//! does the assumption that the ratio is 1; the assumption that the offset is 0 adds to `W` only. If
+//! the offset would be 0 or less, the line goes through zero: `ratio = Sxy / Sxx`.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,22 +21,24 @@ use super::{LARGEST, ONE, scaled};
 /// densest of those recorded, Thai and Chinese on a small English vocabulary, cost 3.4 times our
 /// count.
 const RATIOS: (i64, i64) = (ONE / 4, 8 * ONE);
-/// The weight of the assumed ratio of 1: that of one change by this many tokens. Between 16 and 64
-/// the mean error over 43 recorded conversations is the same to 0.03 points.
-const PRIOR: i64 = 32;
-/// How much of the weight of earlier changes remains at each new one, in parts of 32.
-const LEFT: i64 = 31;
-/// How much of the weight of earlier first bills remains at each new one, in parts of 8.
-const FIRSTS_LEFT: i64 = 7;
-/// The weight of a first bill, chosen so that parts of it are whole numbers.
+/// The weight of the assumed ratio of 1: that of one change by 32 tokens, which counts with its
+/// square. Between 16 and 64 tokens the mean error over 43 recorded conversations is the same to 0.03
+/// points.
+const RATIO_PRIOR: i64 = 32 * 32;
+/// How the weight of earlier changes decays with each new one: to 31 of 32 parts.
+const CHANGES_DECAY: i64 = 31;
+/// How the weight of earlier first bills decays with each new one: to 7 of 8 parts.
+const FIRSTS_DECAY: i64 = 7;
+/// The weight of a first bill, chosen so that parts of it are whole numbers. A change has the same
+/// weight, but it is multiplied only when the line is fitted.
 const WEIGHT: i64 = 2_000;
 /// The weight of the assumed offset of 0: a four-hundredth of a first bill, so that a small first
 /// bill is explained by an offset and one of thousands of tokens by the ratio.
-const NO_OFFSET: i64 = WEIGHT / 400;
+const OFFSET_PRIOR: i64 = WEIGHT / 400;
 /// Above this size, the error of a first bill grows with its size, so it weighs less.
 const LARGE_FIRST: i64 = 512;
-/// The usual distance of a bill from the line, in tokens.
-const STRAYS: i64 = 10;
+/// The standard deviation of bills from the line, in tokens.
+const DEVIATION: i64 = 10;
 
 /// Sums over bills, from which the line follows by least squares. Changes between two bills of a
 /// conversation give the ratio, whatever else is billed; the first bills of conversations give the
@@ -32,8 +46,9 @@ const STRAYS: i64 = 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Line {
-    /// Changes of our count times changes of the bill, and times themselves; older ones weigh less.
+    /// The sum of changes of our count times changes of the bill. Older ones weigh less.
     products: i64,
+    /// The sum of the squares of changes of our count. Older ones weigh less.
     squares: i64,
     #[serde(skip_serializing_if = "Firsts::is_empty")]
     firsts: Firsts,
@@ -46,14 +61,15 @@ struct Firsts {
     weight: i64,
     counts: i64,
     bills: i64,
-    /// Of counts times themselves, and of counts times bills.
+    /// Of the squares of counts.
     squares: i64,
+    /// Of counts times bills.
     products: i64,
 }
 
 /// The fitted line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Drawn {
+pub(super) struct Fit {
     /// What a token of our count costs, in millionths of a billed token.
     pub(super) ratio: i64,
     /// The tokens of every request that we do not count.
@@ -70,8 +86,8 @@ impl Line {
     pub(super) fn learn_change(&mut self, counted: i64, billed: i64) {
         let counted = bounded(counted);
         let billed = bounded(billed);
-        self.products = scaled(self.products, LEFT, LEFT + 1) + counted * billed;
-        self.squares = scaled(self.squares, LEFT, LEFT + 1) + counted * counted;
+        self.products = scaled(self.products, CHANGES_DECAY, CHANGES_DECAY + 1) + counted * billed;
+        self.squares = scaled(self.squares, CHANGES_DECAY, CHANGES_DECAY + 1) + counted * counted;
     }
 
     /// Learns from the first bill of a conversation. If our count claims to be exact, everything
@@ -83,33 +99,36 @@ impl Line {
         self.firsts.add(counted, billed);
     }
 
-    pub(super) fn drawn(&self) -> Drawn {
+    /// The line through what was learned.
+    pub(super) fn fit(&self) -> Fit {
         let one = i128::from(ONE);
-        let with_prior = |sum: i64| (i128::from(sum) + i128::from(PRIOR * PRIOR)) * i128::from(WEIGHT);
+        // The prior is a change of both by the same number. First bills have their weight already.
+        let weighted_with_prior = |sum: i64| (i128::from(sum) + i128::from(RATIO_PRIOR)) * i128::from(WEIGHT);
         let firsts = &self.firsts;
         let [counts, bills] = [firsts.counts, firsts.bills].map(i128::from);
-        let weight = i128::from(firsts.weight + NO_OFFSET);
-        let squares = with_prior(self.squares) + i128::from(firsts.squares);
-        let products = with_prior(self.products) + i128::from(firsts.products);
-        // Rounding may make a small one 0.
+        let weight = i128::from(firsts.weight + OFFSET_PRIOR);
+        let squares = weighted_with_prior(self.squares) + i128::from(firsts.squares);
+        let products = weighted_with_prior(self.products) + i128::from(firsts.products);
+        // It is positive, but the sums are rounded, so the result may be 0 if it is small.
         let determinant = (squares * weight - counts * counts).max(1);
         let without_offset = ratio(products * one / squares);
         let with_offset = ratio((products * weight - bills * counts) * one / determinant);
         let offset = rounded(bills * one - i128::from(with_offset) * counts, weight * one);
         if offset <= 0 {
             let certain_ratio = certain(without_offset, squares);
-            return Drawn { ratio: without_offset, offset: 0, doubt: 0, certain_ratio };
+            return Fit { ratio: without_offset, offset: 0, doubt: 0, certain_ratio };
         }
+        // How well the ratio is known: the weighted sum of squares around the mean count.
         let known = (determinant / weight).max(1);
         // Three standard deviations of the ratio.
-        let deviation = 3 * STRAYS * ONE / whole(known / i128::from(WEIGHT)).isqrt().max(1);
-        let doubt = (without_offset - with_offset).clamp(0, deviation);
-        Drawn { ratio: with_offset, offset, doubt, certain_ratio: certain(with_offset, known) }
+        let most_doubt = 3 * DEVIATION * ONE / saturated(known / i128::from(WEIGHT)).isqrt().max(1);
+        let doubt = (without_offset - with_offset).clamp(0, most_doubt);
+        Fit { ratio: with_offset, offset, doubt, certain_ratio: certain(with_offset, known) }
     }
 
     /// The values read from a file, forced into the bounds that learning keeps.
     pub(super) fn checked(mut self) -> Self {
-        let most = LARGEST * LARGEST * (LEFT + 1);
+        let most = LARGEST * LARGEST * (CHANGES_DECAY + 1);
         self.products = self.products.clamp(-most, most);
         self.squares = self.squares.clamp(0, most);
         self.firsts = self.firsts.checked();
@@ -121,10 +140,10 @@ impl Firsts {
     fn add(&mut self, counted: i64, billed: i64) {
         let all = i128::from(WEIGHT);
         let size = i128::from(counted.max(LARGE_FIRST));
-        let weighted = |number: i128| whole(all * number * i128::from(LARGE_FIRST * LARGE_FIRST) / (size * size));
+        let weighted = |number: i128| saturated(all * number * i128::from(LARGE_FIRST * LARGE_FIRST) / (size * size));
         let counted = i128::from(counted);
         let billed = i128::from(billed);
-        let older = |sum: i64| scaled(sum, FIRSTS_LEFT, FIRSTS_LEFT + 1);
+        let older = |sum: i64| scaled(sum, FIRSTS_DECAY, FIRSTS_DECAY + 1);
         self.weight = older(self.weight) + weighted(1);
         self.counts = older(self.counts) + weighted(counted);
         self.bills = older(self.bills) + weighted(billed);
@@ -144,7 +163,7 @@ impl Firsts {
         let [weight, counts, squares] = [self.weight, self.counts, self.squares].map(positive);
         let [bills, products] = [self.bills, self.products].map(|sum| sum.clamp(-most, most));
         let is_possible = i128::from(counts) * i128::from(counts)
-            <= i128::from(weight + NO_OFFSET) * (i128::from(squares) + i128::from(PRIOR * PRIOR * WEIGHT));
+            <= i128::from(weight + OFFSET_PRIOR) * (i128::from(squares) + i128::from(RATIO_PRIOR * WEIGHT));
         if is_possible { Self { weight, counts, bills, squares, products } } else { Self::default() }
     }
 }
@@ -154,19 +173,22 @@ fn bounded(tokens: i64) -> i64 {
 }
 
 fn ratio(millionths: i128) -> i64 {
-    whole(millionths.clamp(RATIOS.0.into(), RATIOS.1.into()))
+    saturated(millionths.clamp(RATIOS.0.into(), RATIOS.1.into()))
 }
 
-/// The part of a ratio that is known from this weight, which includes the assumed one.
+/// The ratio as far as bills confirm it. `known` is how well it is known, with the assumption that
+/// it is 1; the part of that assumption keeps the ratio near 1.
 fn certain(ratio: i64, known: i128) -> i64 {
-    let assumed = i128::from(PRIOR * PRIOR) * i128::from(WEIGHT);
-    ONE + whole(i128::from(ratio - ONE) * (known - assumed).max(0) / known.max(1))
+    let assumed = i128::from(RATIO_PRIOR) * i128::from(WEIGHT);
+    ONE + saturated(i128::from(ratio - ONE) * (known - assumed).max(0) / known.max(1))
 }
 
+/// The quotient, rounded to the nearest whole number.
 fn rounded(number: i128, by: i128) -> i64 {
-    whole((number * 2 + by).div_euclid(by * 2))
+    saturated((number * 2 + by).div_euclid(by * 2))
 }
 
-fn whole(number: i128) -> i64 {
+/// The number, or the nearest one that an `i64` can hold.
+fn saturated(number: i128) -> i64 {
     i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
 }

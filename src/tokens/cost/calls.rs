@@ -7,7 +7,7 @@ use super::ChatCost;
 use super::json::{Json, Style};
 use crate::message::{FunctionCall, Message, Role, ToolCall};
 use crate::tokens::Count;
-use crate::tokens::rules::Family;
+use crate::tokens::rules::{Family, NonAscii};
 
 /// The call of one function, `functions.` before its name: a token less than the whole name has,
 /// and these behind it (149 of 149 recorded bills).
@@ -90,16 +90,18 @@ impl ChatCost {
         let uses = self.text(&format!("{{\"tool_uses\":[{}]}}", uses.join(",")));
         let around = Count::exact(PER_UNIT + self.family.call() + self.channel(calls));
         let around = around.estimated_if(!matches!(self.family, Family::Chat | Family::Reasoning));
-        let texts: Vec<String> = results.iter().map(|result| result_in_unit(&result.text())).collect();
+        let style = if self.non_ascii == Some(NonAscii::Plain) { Style::Spaced } else { Style::SpacedAscii };
+        let texts: Vec<String> = results.iter().map(|result| result_in_unit(&result.text(), style)).collect();
         let is_answered = results.len() == sent.len();
-        // GPT-4o billed 4 such units as if nothing were escaped, GPT-4o mini 3 as if all were.
-        let is_ascii = results.iter().all(|result| result.text().is_ascii())
+        // GPT-4o billed 4 such units as if nothing were escaped (March and April 2026), GPT-4o mini 3
+        // as if all were (until February 2026); of other models there are no bills. No recorded arguments of parallel calls are outside ASCII.
+        let is_seen = (self.non_ascii.is_some() || results.iter().all(|result| result.text().is_ascii()))
             && sent.iter().all(|call| call.arguments().is_ascii());
         let foreign: Count = sent.iter().map(|call| self.beside_call(call)).sum();
         Unit {
             calls: (around + self.name(calls).estimated_if(calls.name().is_some()) + self.said(calls) + uses + foreign)
-                .estimated_if(!is_read || !is_answered || !is_ascii || !calls.text().is_empty()),
-            results: self.text(&format!("[{}]", texts.join(Style::SpacedAscii.comma()))),
+                .estimated_if(!is_read || !is_answered || !is_seen || !calls.text().is_empty()),
+            results: self.text(&format!("[{}]", texts.join(style.comma()))),
             shares: texts.iter().map(String::len).zip(results.iter().map(|result| self.beside_text(result))).collect(),
         }
     }
@@ -161,6 +163,6 @@ fn tool_use(call: &ToolCall) -> Option<String> {
 }
 
 /// A result as one of several: its value if it is JSON, otherwise its text as a string.
-fn result_in_unit(text: &str) -> String {
-    Json::parse(text).unwrap_or_else(|| Json::String(text.into())).written(Style::SpacedAscii)
+fn result_in_unit(text: &str, style: Style) -> String {
+    Json::parse(text).unwrap_or_else(|| Json::String(text.into())).written(style)
 }

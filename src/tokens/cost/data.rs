@@ -4,10 +4,10 @@ use super::ChatCost;
 use super::image_size::Base64;
 use crate::tokens::rules::ImageRule;
 
-/// Sound costs a token for each tenth of a second, and some around it (5 of 5 recorded bills of
-/// gpt-4o-audio and gpt-audio-mini, of 4 to 69 tokens, at the sample rates and bit rates that their
-/// lengths suggest).
+/// Sound costs a token for each tenth of a second, as `OpenAI` publishes.
 const SOUND_PER_SECOND: u64 = 10;
+/// And this around it, fitted on 5 recorded bills of gpt-4o-audio and gpt-audio-mini, which are
+/// exact with it at the sample rates and bit rates that their lengths suggest.
 const AROUND_SOUND: u64 = 4;
 /// Vendors that are not `OpenAI` bill up to 32 tokens a second (Gemini's documentation).
 const OTHERS_PER_SECOND: u64 = 32;
@@ -27,11 +27,10 @@ const FEW_PATCHES: u64 = 1_536;
 const DATA_PER_TOKEN: u64 = 64;
 
 impl ChatCost {
-    /// Sound in base64, whose format may be known.
-    pub(super) fn sound(&self, data: &str, format: Option<&str>) -> u64 {
-        let bytes = data.len() as u64 / 4 * 3;
-        let file = Base64::new(data);
-        let rate = wav_rate(file).or_else(|| mp3_rate(file)).unwrap_or(match format {
+    /// Sound of so many characters of base64, whose rate or format may be known.
+    pub(super) fn sound(&self, characters: u64, rate: Option<u64>, format: Option<&str>) -> u64 {
+        let bytes = characters / 4 * 3;
+        let rate = rate.unwrap_or(match format {
             Some("wav") => WAV_RATE,
             Some("mp3") => MP3_RATE,
             _ => LEAST_RATE,
@@ -40,12 +39,12 @@ impl ChatCost {
         bytes.saturating_mul(per_second) / rate.max(1) + AROUND_SOUND
     }
 
-    /// A file in base64: its pages, or by its length if that is more. Of models whose rule for
-    /// images is not known only the length is, and what media cost at least.
-    pub(super) fn file(&self, data: &str) -> u64 {
-        let by_length = data.len() as u64 / DATA_PER_TOKEN;
+    /// A file of so many characters of base64: its pages, or by its length if that is more. Of
+    /// models whose rule for images is not known only the length is, and what media cost at least.
+    pub(super) fn file(&self, characters: u64, pages: u64) -> u64 {
+        let by_length = characters / DATA_PER_TOKEN;
         match self.page() {
-            Some(page) => page.saturating_mul(pages(Base64::new(data)).max(1)).max(by_length),
+            Some(page) => page.saturating_mul(pages.max(1)).max(by_length),
             None => super::foreign::MEDIA + by_length,
         }
     }
@@ -58,6 +57,12 @@ impl ChatCost {
         };
         Some(page)
     }
+}
+
+/// Bytes a second of a WAV or MP3 file in base64.
+pub(super) fn rate(data: &str) -> Option<u64> {
+    let file = Base64::new(data);
+    wav_rate(file).or_else(|| mp3_rate(file))
 }
 
 /// Bytes a second of a WAV file.
@@ -82,15 +87,17 @@ fn mp3_rate(file: Base64<'_>) -> Option<u64> {
     (is_layer_3 && kilobits > 0).then_some(kilobits * 125)
 }
 
-/// The pages of a PDF that can be seen: those whose objects are not compressed.
-fn pages(file: Base64<'_>) -> u64 {
+/// The pages of a PDF in base64 that can be seen: those whose objects are not compressed. `None` if
+/// it is no PDF.
+pub(super) fn pages(data: &str) -> Option<u64> {
     /// Whether the bytes before the last one are these.
     fn is(window: u128, name: &[u8]) -> bool {
         let wanted = name.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte));
         (window >> 8) & ((1 << (8 * name.len())) - 1) == wanted
     }
-    if file.bytes(0) != Some(*b"%PDF") {
-        return 1;
+    let file = Base64::new(data);
+    if file.bytes(0)? != *b"%PDF" {
+        return None;
     }
     let mut window = 0_u128;
     let mut pages = 0;
@@ -101,7 +108,7 @@ fn pages(file: Base64<'_>) -> u64 {
         let is_page = is(window, b"/Type/Page") || is(window, b"/Type /Page");
         pages += u64::from(is_page && byte != b's');
     }
-    pages
+    Some(pages)
 }
 
 #[cfg(test)]
@@ -111,6 +118,14 @@ mod tests {
 
     fn cost() -> ChatCost {
         ChatCost::new(CounterFn::new("bytes", |text| text.len() as u64))
+    }
+
+    fn sound(cost: &ChatCost, data: &str, format: Option<&str>) -> u64 {
+        cost.sound(data.len() as u64, rate(data), format)
+    }
+
+    fn file(cost: &ChatCost, data: &str) -> u64 {
+        cost.file(data.len() as u64, pages(data).unwrap_or(1))
     }
 
     fn base64(bytes: &[u8]) -> String {
@@ -139,23 +154,23 @@ mod tests {
     #[test]
     fn sound_costs_a_token_for_a_tenth_of_a_second() {
         for (rate, bytes, billed) in [(48_000, 177_645, 37), (32_000, 222_798, 69), (32_000, 12_846, 4)] {
-            assert_eq!(cost().sound(&wav(rate, bytes), None), billed + 4, "{rate} {bytes}");
+            assert_eq!(sound(&cost(), &wav(rate, bytes), None), billed + 4, "{rate} {bytes}");
         }
         for (tag, rate, bytes, billed) in [(&b""[..], 9, 69_120, 43), (b"ID3\x04\0\0\0\0\0\x02xx", 7, 53_856, 44)] {
-            assert_eq!(cost().sound(&mp3(tag, 0xfb, rate, bytes), None), billed + 4, "{rate} {bytes}");
+            assert_eq!(sound(&cost(), &mp3(tag, 0xfb, rate, bytes), None), billed + 4, "{rate} {bytes}");
         }
-        assert_eq!(cost().sound(&mp3(b"", 0xf3, 4, 4_000), None), 10 + 4, "32 kilobits of MPEG 2");
+        assert_eq!(sound(&cost(), &mp3(b"", 0xf3, 4, 4_000), None), 10 + 4, "32 kilobits of MPEG 2");
     }
 
     #[test]
     fn sound_that_cannot_be_read_is_taken_for_what_its_format_usually_is() {
         let data = "A".repeat(128_000);
-        let tokens = |format| cost().sound(&data, format);
+        let tokens = |format| sound(&cost(), &data, format);
         assert_eq!([tokens(Some("wav")), tokens(Some("mp3")), tokens(None)], [30 + 4, 80 + 4, 480 + 4]);
-        let other = ChatCost::for_model("gemini-2.5-pro").sound(&data, Some("wav"));
+        let other = sound(&ChatCost::for_model("gemini-2.5-pro"), &data, Some("wav"));
         assert_eq!(other, 96 + 4, "others bill more for a second");
         for broken in ["", "//uQ", "UklGRg==", "SUQz", "~~~~"] {
-            assert!(cost().sound(broken, None) <= AROUND_SOUND + 1, "{broken}");
+            assert!(sound(&cost(), broken, None) <= AROUND_SOUND + 1, "{broken}");
         }
     }
 
@@ -166,9 +181,9 @@ mod tests {
         let few = cost(ImageRule::Tiles { base: 85, tile: 170 });
         let many = cost(ImageRule::Patches { per_thousand: 1_200, most: 2_500 });
         // A label is taken for a page, which is too much and harmless.
-        assert_eq!(few.file(&base64(pdf)), 3 * PAGE);
-        assert_eq!(many.file(&base64(b"%PDF-1.7 compressed")), LARGE_PAGE);
-        assert_eq!(few.file(&"A".repeat(64_000)), 1_000);
-        assert_eq!(super::tests::cost().file(&"A".repeat(64_000)), 1_500);
+        assert_eq!(file(&few, &base64(pdf)), 3 * PAGE);
+        assert_eq!(file(&many, &base64(b"%PDF-1.7 compressed")), LARGE_PAGE);
+        assert_eq!(file(&few, &"A".repeat(64_000)), 1_000);
+        assert_eq!(file(&super::tests::cost(), &"A".repeat(64_000)), 1_500);
     }
 }

@@ -94,8 +94,9 @@ impl Sections {
 
 impl ChatCost {
     /// What the sections add to a request whose leading instructions begin with `first`. Each is
-    /// joined to that message, and tokens may merge across the seam.
-    pub(super) fn added_by(&self, sections: &Sections, first: Option<&Message>) -> Added {
+    /// joined to that message, and tokens may merge across the seam. `may_have_calls` is whether
+    /// messages of the request call tools, or may do so.
+    pub(super) fn added_by(&self, sections: &Sections, first: Option<&Message>, may_have_calls: bool) -> Added {
         let Sections { tools, choice, other, format } = sections;
         if tools.is_none() && format.is_none() {
             return Added { tools: *choice + *other, format: Count::ZERO };
@@ -111,7 +112,7 @@ impl ChatCost {
         let with_tools = if tools.is_some() { joined([tools_text, None]) } else { alone };
         let tools_count = tools.as_ref().map_or(Count::ZERO, |tools| {
             let text = difference(with_tools, alone);
-            self.billed(text) + self.around_tools(tools, first.is_some())
+            self.billed(text) + self.around_tools(tools, first.is_some(), may_have_calls)
         });
         let format_count = format.as_ref().map_or(Count::ZERO, |format| {
             let text = difference(joined([tools_text, Some(&format.text)]), with_tools);
@@ -141,12 +142,13 @@ impl ChatCost {
         Count::estimated(tokens.saturating_add(rule.base))
     }
 
-    fn around_tools(&self, tools: &Section, has_instructions: bool) -> Count {
+    fn around_tools(&self, tools: &Section, has_instructions: bool, may_have_calls: bool) -> Count {
         let around = match (self.family, has_instructions) {
             (Family::Reasoning, true) => Count::exact(REASONING_TOOLS),
-            // Six bills with no description at all have one less, and five others have not.
+            // With no description at all, six bills of first requests have one less, and five of
+            // requests with a call and an image have not.
             (Family::Reasoning, false) if tools.is_described => Count::exact(REASONING_TOOLS + SECTION_LESS),
-            (Family::Reasoning, false) => Count::estimated(REASONING_TOOLS),
+            (Family::Reasoning, false) => Count::exact(REASONING_TOOLS).estimated_if(may_have_calls),
             (Family::O3Mini, has_instructions) => {
                 let empty = if has_instructions { 0 } else { self.family.empty_message() };
                 Count::exact(empty + O3_MINI_TOOLS).estimated_if(has_instructions)

@@ -13,8 +13,12 @@ use std::ops::Add;
 use serde_json::value::RawValue;
 
 use super::ChatCost;
+use super::data::{pages, rate};
 use super::image;
 use super::image_size::{Size, data_of_url, size_of_data};
+#[cfg(feature = "blobs")]
+use crate::blob::Facts;
+use crate::blob::Reference;
 use crate::json::RawJson;
 use crate::tokens::Count;
 
@@ -51,10 +55,13 @@ impl ChatCost {
         let members: BTreeMap<String, &RawValue> = value.parse().unwrap_or_default();
         let member = |key: &str| serde_json::from_str::<String>(members.get(key)?.get()).ok();
         let Some(data) = member(field).filter(|data| !data.is_empty()) else { return self.read(value) };
-        let data = data_of_url(&data).unwrap_or(&data);
+        let facts = match Reference::parse(&data) {
+            Some(reference) => Known::of_reference(&reference),
+            None => Known::of_data(data_of_url(&data).unwrap_or(&data)),
+        };
         let tokens = match part {
-            "file" => self.file(data),
-            _ => self.sound(data, member(about).as_deref()),
+            "file" => self.file(facts.characters, facts.pages.unwrap_or(1)),
+            _ => self.sound(facts.characters, facts.rate, member(about).as_deref()),
         };
         let others = members.iter().filter(|(key, _)| *key != field && *key != about);
         let others: Count = others.map(|(key, value)| self.text(key) + self.foreign(&RawJson::from(*value))).sum();
@@ -74,7 +81,7 @@ impl ChatCost {
     fn data(&self, data: &Data) -> u64 {
         match data {
             Data::Image(size) => image::cost_of(Some(*size), self.images).tokens,
-            Data::Sound(sound) => self.sound(sound, None),
+            Data::Sound { characters, rate } => self.sound(*characters, *rate, None),
             Data::Other(length) => MEDIA + length / DATA_PER_TOKEN,
         }
     }
@@ -115,13 +122,19 @@ pub(super) fn is_media(kind: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Data {
     Image(Size),
-    Sound(Box<str>),
+    Sound {
+        characters: u64,
+        rate: Option<u64>,
+    },
     /// With its length in characters.
     Other(u64),
 }
 
 impl Data {
     fn of(text: &str) -> Option<Self> {
+        if let Some(reference) = Reference::parse(text) {
+            return Some(Self::of_reference(&reference));
+        }
         let of_url = data_of_url(text);
         let data = of_url.unwrap_or(text);
         let is_long = of_url.is_some() || data.len() >= SHORTEST_DATA;
@@ -135,11 +148,52 @@ impl Data {
         let is_sound = ["UklGR", "SUQz", "//s", "//v", "T2dnU", "ZkxhQ"].iter().any(|start| data.starts_with(start));
         let length = data.len() as u64;
         if is_sound {
-            Some(Self::Sound(data.into()))
+            Some(Self::Sound { characters: length, rate: rate(data) })
         } else {
             (of_url.is_some() || is_mixed(data)).then_some(Self::Other(length))
         }
     }
+
+    fn of_reference(reference: &Reference<'_>) -> Self {
+        let facts = &reference.facts;
+        match facts.size {
+            Some((width, height)) => Self::Image(Size { width, height }),
+            None if facts.is_sound => Self::Sound { characters: facts.characters(), rate: facts.rate },
+            None => Self::Other(facts.characters()),
+        }
+    }
+}
+
+/// What the cost of a file or of sound depends on.
+struct Known {
+    characters: u64,
+    pages: Option<u64>,
+    rate: Option<u64>,
+}
+
+impl Known {
+    fn of_data(data: &str) -> Self {
+        Self { characters: data.len() as u64, pages: pages(data), rate: rate(data) }
+    }
+
+    fn of_reference(reference: &Reference<'_>) -> Self {
+        let facts = &reference.facts;
+        Self { characters: facts.characters(), pages: facts.pages, rate: facts.rate }
+    }
+}
+
+/// What a count needs to know of base64, or of a `data:` URL, when the data is elsewhere; `None` for
+/// a text that is not counted as data.
+#[cfg(feature = "blobs")]
+pub(crate) fn facts(text: &str, bytes: u64) -> Option<Facts> {
+    let data = data_of_url(text).unwrap_or(text);
+    let mut facts = Facts { bytes, pages: pages(data), rate: rate(data), ..Facts::default() };
+    match Data::of(text)? {
+        Data::Image(Size { width, height }) => facts.size = Some((width, height)),
+        Data::Sound { .. } => facts.is_sound = true,
+        Data::Other(_) => {}
+    }
+    Some(facts)
 }
 
 fn is_base64(byte: u8) -> bool {
@@ -237,7 +291,7 @@ mod tests {
             shown(&format!(r#"{{"a":"{bytes}"}}"#)),
             Shown { text: r#"{"a":""}"#.into(), data: vec![Data::Other(800)] }
         );
-        assert_eq!(shown(&format!(r#""UklGRgAA{bytes}""#)).data, [Data::Sound(format!("UklGRgAA{bytes}").into())]);
+        assert_eq!(shown(&format!(r#""UklGRgAA{bytes}""#)).data, [Data::Sound { characters: 808, rate: None }]);
         let words = "The river is wide here. ".repeat(100);
         for text in [&words, &"x".repeat(5_000), &"Größe".repeat(500), &"0123456789".repeat(100), "q0xZ9+/a"] {
             assert_eq!(shown(&format!("\"{text}\"")).text, *text);

@@ -2,6 +2,8 @@
 //! that are needed are decoded, wherever they are, so a picture of many megabytes takes no longer
 //! than a small one.
 
+use crate::blob::{Reference, split_url};
+
 /// A size in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
@@ -9,16 +11,18 @@ pub(super) struct Size {
     pub(super) height: u64,
 }
 
-/// The size of the image in a `data:` URL. The format that the URL states is ignored.
+/// The size of the image in a `data:` URL, or in the file of a reference. The format that the URL
+/// states is ignored.
 pub(super) fn size_of(url: &str) -> Option<Size> {
-    size_of_data(data_of_url(url)?)
+    match Reference::parse(url) {
+        Some(reference) => reference.facts.size.map(|(width, height)| Size { width, height }),
+        None => size_of_data(data_of_url(url)?),
+    }
 }
 
 /// The base64 in a `data:` URL.
 pub(super) fn data_of_url(url: &str) -> Option<&str> {
-    let data = url.strip_prefix("data:")?;
-    let (kind, data) = data.split_at(data.bytes().take(LONGEST_KIND).position(|byte| byte == b',')?);
-    kind.ends_with(";base64").then_some(data.get(1..)?)
+    split_url(url).map(|(_, data)| data)
 }
 
 /// The size of a PNG, JPEG, GIF or WebP image in base64; these are the formats that the API
@@ -35,8 +39,6 @@ pub(super) fn size_of_data(data: &str) -> Option<Size> {
     (width > 0 && height > 0).then_some(Size { width, height })
 }
 
-/// How many bytes of a URL are searched for the comma.
-const LONGEST_KIND: usize = 256;
 /// How many segments of a JPEG may precede the one with the size; files from cameras have some
 /// dozens.
 const MOST_SEGMENTS: usize = 4_096;

@@ -27,6 +27,8 @@ pub(super) enum Style {
     CompactAscii,
     /// A space after commas and colons, and escapes for everything outside ASCII: Python's default.
     SpacedAscii,
+    /// A space after commas and colons, text unchanged.
+    Spaced,
 }
 
 impl Json {
@@ -109,12 +111,16 @@ impl Json {
 }
 
 impl Style {
+    fn is_spaced(self) -> bool {
+        matches!(self, Self::SpacedAscii | Self::Spaced)
+    }
+
     pub(super) fn comma(self) -> &'static str {
-        if self == Self::SpacedAscii { ", " } else { "," }
+        if self.is_spaced() { ", " } else { "," }
     }
 
     fn colon(self) -> &'static str {
-        if self == Self::SpacedAscii { ": " } else { ":" }
+        if self.is_spaced() { ": " } else { ":" }
     }
 }
 
@@ -131,7 +137,7 @@ fn write_string(text: &str, style: Style, out: &mut String) {
             '\u{c}' => out.push_str("\\f"),
             ' '..='~' => out.push(character),
             '\0'..' ' => write_escapes(character, out),
-            _ if style == Style::Compact => out.push(character),
+            _ if matches!(style, Style::Compact | Style::Spaced) => out.push(character),
             _ => write_escapes(character, out),
         }
     }

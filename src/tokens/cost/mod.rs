@@ -27,17 +27,19 @@ use serde::Serialize;
 use self::calls::Names;
 use self::definitions::Sections;
 use super::models::{Encoding, Model};
-use super::rules::{Family, ImageRule, ToolRule};
+use super::rules::{Family, ImageRule, NonAscii, ToolRule};
 use super::{Count, Tiktoken, TokenCounter};
 use crate::json::RawJson;
 use crate::message::{Message, Role};
 use crate::request::{ChatRequest, Tool};
 
 pub(crate) use calls::is_parallel;
+#[cfg(feature = "blobs")]
+pub(crate) use foreign::facts;
 
 /// Part of the id under which costs are stored; to be raised whenever a constant or a rule here
 /// changes.
-const FORMULA: &str = "5";
+const FORMULA: &str = "6";
 
 /// Counts messages as one family of models bills them: a [`TokenCounter`] with the rules of the
 /// chat format.
@@ -56,6 +58,7 @@ pub struct ChatCost {
     family: Family,
     images: Option<ImageRule>,
     tools: Option<ToolRule>,
+    non_ascii: Option<NonAscii>,
     /// Members of messages that are not in the specification and are sent all the same.
     fields: Arc<[String]>,
     /// Whether the encoding is the model's own.
@@ -109,10 +112,10 @@ impl ChatCost {
     /// is counted with `o200k_base`, and every figure is marked as an estimate; so are those of
     /// models whose hosts add text to requests.
     pub fn for_model(model: impl Into<Model>) -> Self {
-        let Model { encoding, estimated, family, images, tools, .. } = model.into();
+        let Model { encoding, estimated, family, images, tools, non_ascii, .. } = model.into();
         let counter = Tiktoken::new(encoding.unwrap_or(Encoding::O200kBase));
         let is_exact = encoding.is_some() && !estimated;
-        Self { family, images, tools, is_exact, ..Self::new(counter) }.identified()
+        Self { family, images, tools, non_ascii, is_exact, ..Self::new(counter) }.identified()
     }
 
     /// The rules of [`Family::Chat`] with a custom counter, for models whose image billing is not
@@ -123,6 +126,7 @@ impl ChatCost {
             family: Family::default(),
             images: None,
             tools: None,
+            non_ascii: None,
             fields: Arc::from([]),
             is_exact: true,
             id: Arc::from(""),
@@ -152,7 +156,7 @@ impl ChatCost {
     ///
     /// // For tools of OpenAI's models behind a host that may change them.
     /// let cost = ChatCost::for_model("gpt-4o").tools(ToolRule::LIKE_OPENAI);
-    /// assert_eq!(cost.id(), "o200k_base/c/t85+170/x0+100/5");
+    /// assert_eq!(cost.id(), "o200k_base/c/t85+170/x0+100/u/6");
     /// ```
     #[must_use]
     pub fn tools(self, rule: ToolRule) -> Self {
@@ -183,17 +187,22 @@ impl ChatCost {
             Some(ImageRule::Patches { per_thousand, most }) => format!("/p{per_thousand}x{most}"),
         };
         let tools = self.tools.map_or_else(String::new, |rule| format!("/x{}+{}", rule.base, rule.percent));
+        let non_ascii = match self.non_ascii {
+            None => "",
+            Some(NonAscii::Escaped) => "/e",
+            Some(NonAscii::Plain) => "/u",
+        };
         // What is an estimate for a model whose encoding is not known may be exact for another.
         let guessed = if self.is_exact { "" } else { "?" };
         let fields = self.fields.iter().fold(String::new(), |id, name| id + "/" + name);
         let counter = self.counter.id();
-        let id = format!("{counter}{guessed}/{family}{images}{tools}{fields}/{FORMULA}").into();
+        let id = format!("{counter}{guessed}/{family}{images}{tools}{non_ascii}{fields}/{FORMULA}").into();
         Self { id, ..self }
     }
 
-    /// What costs are stored under, as `o200k_base/r/5`: the counter's id, the family (`c` for
-    /// chat, `r` for reasoning, `o` for o3-mini, `s` for search), the rules for images and tools
-    /// and the members that are sent beside the specification's if there are any, and the formula's
+    /// What costs are stored under, as `o200k_base/r/6`: the counter's id, the family (`c` for
+    /// chat, `r` for reasoning, `o` for o3-mini, `s` for search), the rules for images, tools and
+    /// text outside ASCII (`e` for escaped, `u` for unchanged) and the members that are sent beside the specification's if there are any, and the formula's
     /// version.
     pub fn id(&self) -> &str {
         &self.id
@@ -260,7 +269,7 @@ impl ChatCost {
         tools: &[Tool],
         params: &[(String, RawJson)],
     ) -> [Count; 2] {
-        let added = self.added_by(&Sections::of(self, tools, params), leading(head).first());
+        let added = self.added_by(&Sections::of(self, tools, params), leading(head).first(), true);
         [self.group(head), added.tools + added.format]
     }
 
@@ -279,7 +288,8 @@ impl ChatCost {
         let all: Vec<&Message> = messages.iter().collect();
         let each = self.each(&all, |unit, out| out.extend(unit.each()));
         let sections = Sections::of(self, tools, params);
-        let added = self.added_by(&sections, head.first());
+        let has_calls = messages.iter().any(Message::has_calls);
+        let added = self.added_by(&sections, head.first(), has_calls);
         let per_reply = sections.format.as_ref().map_or(Count::ZERO, |format| self.per_reply(format));
         let replies = messages.iter().filter(|message| is_reply(message)).map(|_| per_reply).sum();
         Breakdown {

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::{Family, ImageRule, ToolRule};
+use super::rules::{Family, ImageRule, NonAscii, ToolRule};
 use crate::error::{Advice, Error, ErrorKind, Result};
 
 pub use price::{Dollars, Price};
@@ -111,6 +111,10 @@ pub struct Model {
     /// estimates then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<ToolRule>,
+    /// How results of parallel calls show it text outside ASCII, if known; figures of requests with
+    /// such results are estimates otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub non_ascii: Option<NonAscii>,
     /// What its tokens cost at the provider's own API, if known: short prompts at the usual speed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -138,6 +142,7 @@ struct Row {
     family: Option<Family>,
     images: Option<ImageRule>,
     tools: Option<ToolRule>,
+    non_ascii: Option<NonAscii>,
     price: Option<Price>,
     note: Option<String>,
     source: Option<String>,
@@ -162,6 +167,7 @@ impl Row {
             family: self.family.unwrap_or(base.family),
             images: self.images.or(base.images),
             tools: self.tools.or(base.tools),
+            non_ascii: self.non_ascii.or(base.non_ascii),
             price: self.price.or(base.price),
             note: self.note.or(base.note),
             source: self.source.or(base.source),
@@ -215,6 +221,7 @@ impl Model {
             family: Family::Chat,
             images: None,
             tools: None,
+            non_ascii: None,
             price: None,
             note: None,
             source: None,

@@ -9,6 +9,15 @@ pub(super) struct Candidate<'a> {
     pub(super) name: &'a str,
 }
 
+impl Candidate<'_> {
+    /// Whether the name means the model at this provider's own API, where it has its usual price:
+    /// no other host comes before it, and no route, size or fine-tuning after a colon.
+    pub(super) fn is_of(&self, provider: Option<&str>) -> bool {
+        let mut hosts = self.before.split('/').filter(|host| !host.is_empty());
+        hosts.all(|host| Some(host) == provider) && !self.name.contains(':')
+    }
+}
+
 /// The spelling in which names are compared: lower case, with `claude-3.5` as `claude-3-5`.
 pub(super) fn spelling(name: &str) -> String {
     name.trim().to_lowercase().replace(['.', '_'], "-")

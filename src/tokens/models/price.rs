@@ -92,6 +92,11 @@ const DIGITS: usize = 12;
 const DOLLAR: u64 = 1_000_000_000_000;
 
 impl Dollars {
+    /// What is left of it, at least nothing.
+    pub(crate) fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// No dollars.
     pub const ZERO: Self = Self(0);
 

@@ -124,6 +124,11 @@ impl Models {
         })
     }
 
+    /// The name in the table of the model that a name stands for, both in the table's spelling.
+    pub(super) fn name_of(&self, name: &str) -> Option<String> {
+        self.same(name).map(|known| spelling(&known.name))
+    }
+
     /// The model that a name stands for, in the spelling of the table.
     fn same(&self, name: &str) -> Option<&Model> {
         let (known, behind) = cuts(name).find_map(|(name, behind)| Some((self.by_spelling.get(name)?, behind)))?;
@@ -169,8 +174,7 @@ impl Models {
 fn asked(known: &Model, name: &str, candidate: &Candidate<'_>) -> Model {
     let mut model = known.clone();
     let hosts = || candidate.before.split('/').filter(|host| !host.is_empty());
-    let is_own_api = hosts().all(|host| Some(host) == known.provider.as_deref()) && !candidate.name.contains(':');
-    if !is_own_api {
+    if !candidate.is_of(known.provider.as_deref()) {
         model.price = None;
     }
     if hosts().any(|host| HOSTS_THAT_RELAY.contains(&host)) {

@@ -11,7 +11,7 @@ pub(super) const ANTHROPIC: Shape = Shape {
     way_out: CONVERT,
     message: anthropic,
     body: anthropic_body,
-    telling: &["type", "system"],
+    telling: &["type", "system", "thinking"],
     ..SHAPE
 };
 
@@ -40,6 +40,9 @@ fn anthropic(message: &Object<'_>) -> Sign {
 fn anthropic_body(body: &Object<'_>) -> Sign {
     if body.objects("tools").any(|tool| tool.has("input_schema") && !tool.has("function")) {
         return Some(Cow::Borrowed("tools with an `input_schema`"));
+    }
+    if body.object("thinking").is_some_and(|thinking| thinking.has("budget_tokens")) {
+        return Some(Cow::Borrowed("`thinking` with a budget"));
     }
     let has_instructions = first(body, "messages").is_some_and(|m| m.is_one_of("role", &["system", "developer"]));
     let is_claude = || body.text("model").is_some_and(|model| model.contains("claude"));

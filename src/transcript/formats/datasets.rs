@@ -32,7 +32,12 @@ pub(super) const SWE_AGENT: Shape = Shape {
     id: "swe-agent",
     name: "a trajectory of SWE-agent",
     way_out: CONVERT,
-    whole: |o| sign(o.is_list("trajectory") && o.is_list("history"), "`trajectory` and `history`"),
+    whole: |o| {
+        let of_run = sign(o.is_list("trajectory") && o.is_list("history"), "`trajectory` and `history`");
+        // A demonstration has no steps.
+        let is_of_agent = || first(o, "history").is_some_and(|first| first.has_all(&["role", "agent"]));
+        of_run.or_else(|| sign(is_of_agent(), "a `history` of an `agent`"))
+    },
     ..SHAPE
 };
 
@@ -64,15 +69,23 @@ pub(super) const INSTRUCTIONS: Shape = Shape {
     ..SHAPE
 };
 
-/// A message that says nothing where messages do, and something elsewhere.
+/// A message, or a part of it, that says nothing where messages do, and something elsewhere.
 pub(super) const ELSEWHERE: Shape = Shape {
     id: "elsewhere",
     name: "a conversation of another program",
-    way_out: "to convert it, put the text of each message into `content`",
+    way_out: "to convert it, put the text of each message into `content`, and that of a part into `text`",
     message: |m| {
-        let is_mute = m.is_one_of("role", &["user", "system", "developer"]) && !m.has("content");
+        let role = m.text("role").unwrap_or_default();
+        let speaks = ["user", "system", "developer"].iter().any(|name| role.eq_ignore_ascii_case(name));
+        let is_mute = speaks && !m.has("content");
         let place = m.first_of(&["text", "message", "value", "body", "parts", "blocks", "segments"]);
-        place.filter(|_| is_mute).map(|place| Cow::Owned(format!("`{place}` in the place of `content`")))
+        let place = place.filter(|_| is_mute).map(|place| Cow::Owned(format!("`{place}` in the place of `content`")));
+        let is_mute = |part: &Object<'_>| part.is_one_of("type", &["text"]) && !part.is_text("text");
+        let mut mute_parts = m.objects("content").filter(is_mute);
+        place.or_else(|| {
+            let elsewhere = mute_parts.find_map(|part| part.first_of(&["value", "content"]))?;
+            Some(Cow::Owned(format!("a part with `{elsewhere}` in the place of `text`")))
+        })
     },
     likelihood: Likelihood::Possible,
     ..SHAPE

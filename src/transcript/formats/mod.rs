@@ -27,7 +27,7 @@ use super::text::Text;
 use crate::body::{Body, position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::halves::{Mended, mended};
-use crate::message::{Content, Message, Part, Role};
+use crate::message::{Content, Message, Role};
 
 pub use crate::outline::{Object, elements, values};
 pub use sample::Sample;
@@ -254,12 +254,12 @@ pub fn text_of(bytes: &[u8], is_json: bool) -> Result<(Cow<'_, str>, usize)> {
     if !is_json {
         return Ok((text, decoded));
     }
-    let (count, is_nested, changed) = match mended(&text) {
-        Mended { text: Cow::Owned(changed), count, is_nested, .. } => (count, is_nested, Some(changed)),
-        Mended { count, is_nested, .. } => (count, is_nested, None),
+    let (count, may_be_nested, changed) = match mended(&text) {
+        Mended { text: Cow::Owned(changed), count, may_be_nested, .. } => (count, may_be_nested, Some(changed)),
+        Mended { count, may_be_nested, .. } => (count, may_be_nested, None),
     };
     let text = changed.map_or(text, Cow::Owned);
-    let nested = if is_nested { super::halves_in_arguments(&text) } else { 0 };
+    let nested = if may_be_nested { super::halves_in_arguments(&text) } else { 0 };
     Ok((text, decoded + count + nested))
 }
 
@@ -302,7 +302,7 @@ pub(super) fn is_odd(message: &Message) -> bool {
         message.content().is_some() || message.has_calls() || message.refusal().is_some() || message.audio().is_some();
     !says_something
         || matches!(message.role(), Role::Other(_))
-        || parts.iter().map(Part::kind).any(|kind| !PLAIN.contains(&kind))
+        || parts.iter().any(|part| !PLAIN.contains(&part.kind()) || part.kind() == "text" && part.text().is_none())
         || message.extra().any(|(key, _)| is_telling(key))
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::shape::{CONVERT, SHAPE, Shape, first, members, named, part, sign};
 use super::{Detected, Format, Likelihood, Sample};
+use crate::outline::Object;
 
 pub(super) const CHAT_GPT: Shape = Shape {
     id: "chatgpt",
@@ -52,6 +53,13 @@ pub(super) const OPEN_WEB_UI: Shape = Shape {
         let history = chat.as_ref().unwrap_or(o).object("history");
         sign(history?.object("messages").is_some(), "a `history` of messages by id")
     },
+    // A chat alone has its current path in `messages` too.
+    body: |o| {
+        let by_id = o.object("history")?.object("messages")?;
+        let first = by_id.iter().next().and_then(|(_, message)| Object::of(message));
+        sign(first.is_some_and(|first| first.has("childrenIds")), "a `history` of messages by id")
+    },
+    telling: &["history"],
     ..SHAPE
 };
 
@@ -177,7 +185,15 @@ impl Format for Aider {
 
     fn detect(&self, sample: &Sample<'_>) -> Option<Detected> {
         const START: &str = "# aider chat started";
-        let detected = || Detected::new(Likelihood::Certain, "the line `# aider chat started`", CONVERT);
-        sample.text().trim_start().starts_with(START).then(detected)
+        let text = sample.text().trim_start();
+        // Sessions of old versions, and notes of the user, may come before the first such line.
+        let likelihood = if text.starts_with(START) {
+            Likelihood::Certain
+        } else if !text.starts_with(['{', '[']) && text.lines().any(|line| line.starts_with(START)) {
+            Likelihood::Likely
+        } else {
+            return None;
+        };
+        Some(Detected::new(likelihood, "the line `# aider chat started`", CONVERT))
     }
 }

@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 pub(super) use read::{Journal, read};
 pub(super) use tail::{TORN, Tail, append, keep_copy, set_torn_aside};
 pub(super) use versions::{FORMAT, format_of};
-pub(super) use write::{Waste, Writer, removes_text, whole};
+pub(super) use write::{Waste, Writer, whole};
 
 /// How every journal begins.
 const HEADER: &str = "{\"turnwise_journal\":";

@@ -1,4 +1,4 @@
-//! Reads a journal save by save, in the memory of one save.
+//! Reads a journal save by save. Beside the transcript, only one save at a time is in memory.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -16,14 +16,15 @@ use crate::transcript::{Change, Transcript, Warning};
 /// What a journal holds.
 pub(in crate::transcript) struct Journal {
     pub(in crate::transcript) file: Transcript,
-    /// The end of the last whole save, in bytes, and its hash.
+    /// Where the last whole save ends, in bytes from the start of the file.
     pub(in crate::transcript) end: u64,
+    /// The hash of the last whole save.
     pub(in crate::transcript) chain: Chain,
     pub(in crate::transcript) waste: Waste,
-    /// Whether it has the version that is written.
+    /// Whether the journal has the version that this crate writes.
     pub(in crate::transcript) is_current: bool,
-    /// Whether a save that was not finished follows.
-    pub(in crate::transcript) is_torn: bool,
+    /// Whether a save that was not finished follows the last whole one.
+    pub(in crate::transcript) is_unfinished: bool,
 }
 
 /// Reads a journal. A save at its end that was not finished is left out, with a warning.
@@ -47,17 +48,20 @@ pub(in crate::transcript) fn read(source: impl BufRead) -> Result<Journal> {
         waste.end();
     }
     if !has_begun {
-        let detail = "the journal has no whole save; a journal is begun in one step, so more of it was there before";
-        return Err(Error::new(ErrorKind::Damaged, detail).at(saves.at));
+        let detail = "the journal has no whole save; it is created together with its first save, so a part of it was \
+                      lost; restore the file from a copy";
+        return Err(Error::new(ErrorKind::Damaged, detail).at(saves.end));
     }
     let mut file = replay
         .finish()
-        .map_err(|error| Error::new(ErrorKind::Damaged, format!("the journal: {}", error.detail())).at(saves.at))?;
-    let torn = saves.torn();
-    file.warnings.extend(torn.clone());
+        .map_err(|error| Error::new(ErrorKind::Damaged, format!("the journal: {}", error.detail())).at(saves.end))?;
+    let unfinished = saves.unfinished_save();
+    let is_unfinished = unfinished.is_some();
+    file.warnings.extend(unfinished);
     file.warnings.extend(Warning::of_roles(file.conversation.messages()));
-    let (end, is_current) = (saves.at.byte as u64, saves.format == FORMAT);
-    Ok(Journal { file, end, chain: saves.chain, waste, is_current, is_torn: torn.is_some() })
+    let end = saves.end.byte as u64;
+    let is_current = saves.format == FORMAT;
+    Ok(Journal { file, end, chain: saves.chain, waste, is_current, is_unfinished })
 }
 
 /// The saves of a journal.
@@ -65,17 +69,19 @@ struct Saves<R> {
     source: R,
     format: u64,
     read_line: ReadLine,
-    /// The lines of the save that was read last, without its end.
+    /// The lines of the save that was read last, without the one that ends it.
     save: Vec<u8>,
-    /// Where each of these lines ends.
-    ends: Vec<usize>,
-    /// Where these lines begin.
-    from: Position,
-    /// Where the lines after its end begin, and its hash.
-    at: Position,
+    /// Where each of these lines ends, in bytes from the start of `save`.
+    line_ends: Vec<usize>,
+    /// Where these lines begin in the file.
+    start: Position,
+    /// Where the last whole save ends in the file.
+    end: Position,
+    /// The hash of the last whole save.
     chain: Chain,
-    /// How many bytes there are after the last whole save; known at the end.
-    rest: usize,
+    /// How many bytes of a save that was not finished follow the last whole one. It is known when no
+    /// further save can be read.
+    unfinished_bytes: usize,
 }
 
 impl<R: BufRead> Saves<R> {
@@ -83,88 +89,96 @@ impl<R: BufRead> Saves<R> {
         let mut header = Vec::new();
         source.read_until(b'\n', &mut header).map_err(failed)?;
         let (format, read_line) = reader_of(&header)?;
-        let at = Position::new(2, 1, header.len());
+        let end = Position::new(2, 1, header.len());
         let chain = Chain::start(&header);
-        Ok(Self { source, format, read_line, save: Vec::new(), ends: Vec::new(), from: at, at, chain, rest: 0 })
+        let (save, line_ends) = (Vec::new(), Vec::new());
+        Ok(Self { source, format, read_line, save, line_ends, start: end, end, chain, unfinished_bytes: 0 })
     }
 
-    /// Reads the next save; whether there was a whole one.
+    /// Reads the next whole save; `false` if there is none.
     fn next_save(&mut self) -> Result<bool> {
         self.save.clear();
-        self.ends.clear();
-        self.from = self.at;
+        self.line_ends.clear();
+        self.start = self.end;
         loop {
             let start = self.save.len();
             self.source.read_until(b'\n', &mut self.save).map_err(failed)?;
             let line = &self.save[start..];
             if line.is_empty() {
-                self.rest = self.save.len();
+                self.unfinished_bytes = self.save.len();
                 return Ok(false);
             }
-            if let Some(stated) = Chain::of_line(trimmed(line)) {
-                let len = self.save.len();
-                self.save.truncate(start);
-                return if self.chain.then(&self.save) == stated {
-                    self.pass(len, stated);
-                    Ok(true)
-                } else {
-                    self.unlike(len)
-                };
+            // The last line of the file is whole without its line end too, which an editor may have
+            // removed. The next save adds it.
+            let Some(stated) = Chain::of_line(trimmed(line)) else {
+                self.line_ends.push(self.save.len());
+                continue;
+            };
+            let len = self.save.len();
+            self.save.truncate(start);
+            if self.chain.then(&self.save) != stated {
+                self.unfinished_bytes = len + self.rest_after_crash()?;
+                return Ok(false);
             }
-            self.ends.push(self.save.len());
+            self.end = Position::new(self.end.line + self.line_ends.len() + 1, 1, self.end.byte + len);
+            self.chain = stated;
+            return Ok(true);
         }
     }
 
-    /// Goes on after a save of this many bytes, its end included.
-    fn pass(&mut self, len: usize, chain: Chain) {
-        self.at = Position::new(self.at.line + self.ends.len() + 1, 1, self.at.byte + len);
-        self.chain = chain;
-    }
-
-    /// A save that is not what its end states: zeros in the last one are what a crash leaves of a
-    /// file that had its new length already. Anything else is damage.
-    fn unlike(&mut self, len: usize) -> Result<bool> {
-        let mut rest = Vec::new();
-        self.source.read_to_end(&mut rest).map_err(failed)?;
-        let has_more = rest.split(|&byte| byte == b'\n').any(|line| Chain::of_line(line).is_some());
+    /// How many bytes follow a save that does not have the hash which its end states. If it contains
+    /// zeros and no other save follows, a crash interrupted it: the file had its new length already,
+    /// but not yet its contents.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] in any other case.
+    fn rest_after_crash(&mut self) -> Result<usize> {
+        let mut has_more = false;
+        let mut rest = 0;
+        let mut line = Vec::new();
+        while self.source.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+            has_more |= Chain::of_line(trimmed(&line)).is_some();
+            rest += line.len();
+            line.clear();
+        }
         if self.save.contains(&0) && !has_more {
-            self.rest = len + rest.len();
-            return Ok(false);
+            return Ok(rest);
         }
-        let end = self.at.line + self.ends.len();
+        let end = self.end.line + self.line_ends.len();
         let detail = format!(
             "the save that ends on line {end} is not what was saved there: it was changed or damaged since, or a line \
              was lost; restore the file from a copy, or keep what was saved before, the first {} bytes",
-            self.at.byte
+            self.end.byte
         );
-        Err(Error::new(ErrorKind::Damaged, detail).at(self.at))
+        Err(Error::new(ErrorKind::Damaged, detail).at(self.end))
     }
 
-    /// The warning about a save that was not finished.
-    fn torn(&self) -> Option<Warning> {
-        (self.rest > 0).then_some(Warning::UnfinishedSave { bytes: self.rest, from: self.at })
+    /// The warning about a save that was not finished, if there is one.
+    fn unfinished_save(&self) -> Option<Warning> {
+        let bytes = self.unfinished_bytes;
+        (bytes > 0).then_some(Warning::UnfinishedSave { bytes, from: self.end })
     }
 
     /// The lines of the save that was read last.
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).enumerate().map(|(number, (start, &end))| {
-            let at = Position::new(self.from.line + number, 1, self.from.byte + start);
+        let starts = std::iter::once(0).chain(self.line_ends.iter().copied());
+        starts.zip(&self.line_ends).enumerate().map(|(number, (start, &end))| {
+            let at = Position::new(self.start.line + number, 1, self.start.byte + start);
             Line { text: &self.save[start..end], at }
         })
     }
 }
 
-/// A line with its place.
+/// A line of a save, with its place in the file.
 struct Line<'a> {
     text: &'a [u8],
     at: Position,
 }
 
 impl Line<'_> {
-    fn change<R>(&self, of: &Saves<R>) -> Result<Change> {
-        (of.read_line)(trimmed(self.text)).map_err(|error| {
-            if of.format == FORMAT
+    fn change<R>(&self, saves: &Saves<R>) -> Result<Change> {
+        (saves.read_line)(trimmed(self.text)).map_err(|error| {
+            if saves.format == FORMAT
                 && let Some(kind) = unknown_kind(self.text)
             {
                 let detail = format!(
@@ -184,7 +198,7 @@ impl Line<'_> {
     }
 }
 
-/// The kind of a change that another version has written.
+/// The kind of a change that this version does not know: the name of the line's only member.
 fn unknown_kind(line: &[u8]) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_slice(line).ok()?;
     let kind = members.into_keys().next()?;

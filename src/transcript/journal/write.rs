@@ -79,11 +79,6 @@ pub(in crate::transcript) fn whole(transcript: &Transcript) -> Result<(Vec<u8>, 
     Ok(writer.finish())
 }
 
-/// Whether something was removed for good, so that its text must not stay in earlier lines.
-pub(in crate::transcript) fn removes_text(change: &Change) -> bool {
-    matches!(change, Change::Begun { .. } | Change::Purged { .. } | Change::HeadsForgotten)
-}
-
 /// How many bytes of a journal are out of date: figures that a later line states anew, and what
 /// divides the saves.
 #[derive(Clone, Debug, Default)]

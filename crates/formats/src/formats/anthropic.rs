@@ -171,6 +171,10 @@ pub(crate) fn messages(draft: &mut Draft, message: &RawValue) -> Vec<Message> {
     } else if !is_only_results {
         let mut blocks = read.blocks;
         rest.extend(blocks.layout());
+        if role == "system" {
+            // The API has instructions between messages too.
+            rest.push(("role".to_owned(), "system".into()));
+        }
         let content = text.map_or_else(|| Content::from(blocks.parts), Content::from);
         all.push(with_origin(Message::new(&*role, content), NAME, rest));
     } else if let Some(last) = all.pop() {
@@ -388,6 +392,7 @@ fn write_messages(transcript: &Transcript, report: &mut Report) -> Vec<RawJson> 
         let role = match message.role() {
             Role::Assistant => "assistant",
             Role::User => "user",
+            Role::System if kept.as_ref().is_some_and(|kept| kept.peek().has("role")) => "system",
             other => {
                 report.add(
                     Fate::Changed,

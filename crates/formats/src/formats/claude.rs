@@ -123,9 +123,6 @@ fn read_message(
 fn read_block(draft: &mut Draft, steps: &mut Steps, whole: &RawValue, kept: &mut Vec<RawJson>) {
     let Some(mut block) = Members::of(whole) else { return kept.push(RawJson::from(whole)) };
     let kind = block.text("type").unwrap_or_default().into_owned();
-    for key in ["start_timestamp", "stop_timestamp"] {
-        block.skip(key);
-    }
     match &*kind {
         "text" => steps.text(&block.text("text").unwrap_or_default()),
         "thinking" => {

@@ -131,8 +131,10 @@ impl Session {
         if kind == "event_msg" {
             return draft.report.add(Fate::Dropped, "event (it repeats a message)", "the file");
         }
-        let name = if kind.is_empty() { "header" } else { kind };
-        draft.report.add(Fate::Kept, &format!("line of the type `{name}`"), "the file");
+        // The oldest files begin with a line without a type, and say `record_type` in others.
+        let record = Object::of(whole).and_then(|line| line.text("record_type").map(std::borrow::Cow::into_owned));
+        let name = [Some(kind), record.as_deref()].into_iter().flatten().find(|name| !name.is_empty());
+        draft.report.add(Fate::Kept, &format!("line of the type `{}`", name.unwrap_or("header")), "the file");
         self.others.push(RawJson::from(whole));
     }
 }

@@ -297,8 +297,12 @@ impl Writer for Gemini {
                 blocks::write(message, kept.as_ref(), |part| of_part(part, index, report), of_call)
             });
             let parts = parts.collect::<Vec<_>>();
-            let rest = head.first().and_then(|first| origin::of_message(first, NAME)).map(|kept| of_message(&kept));
-            let system = blocks::joined(vec![("parts", parts.into())], &rest.unwrap_or_default());
+            let of_first = head.first().and_then(|first| origin::of_message(first, NAME));
+            let mut rest = of_first.as_ref().map(of_message).unwrap_or_default();
+            // Here a role means nothing, and the API's own clients set one.
+            let role = of_first.as_ref().and_then(|kept| kept.peek().get("role"));
+            rest.extend(role.map(|role| ("role".to_owned(), RawJson::from(role))));
+            let system = blocks::joined(vec![("parts", parts.into())], &rest);
             members.push(("systemInstruction", system));
         }
         members.push(("contents", contents.into()));

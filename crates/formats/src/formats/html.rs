@@ -190,9 +190,9 @@ fn write_part(out: &mut dyn Write, part: &Part) -> Result<()> {
     };
     let url = escaped(&image.url);
     if SHOWN.iter().any(|start| image.url.starts_with(start)) {
-        writeln!(out, "<p><img alt=\"picture\" src=\"{url}\"></p>")
+        writeln!(out, "<p class=\"picture\"><img alt=\"picture\" src=\"{url}\"></p>")
     } else if image.url.starts_with("https://") || image.url.starts_with("http://") {
-        writeln!(out, "<p><a rel=\"noreferrer noopener\" href=\"{url}\">picture: {url}</a></p>")
+        writeln!(out, "<p class=\"picture\"><a rel=\"noreferrer noopener\" href=\"{url}\">picture: {url}</a></p>")
     } else {
         writeln!(out, "<p class=\"text\">(picture)</p>")
     }

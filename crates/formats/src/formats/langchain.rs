@@ -197,8 +197,12 @@ fn calls(draft: &mut Draft, data: &mut Members<'_>) -> Vec<ToolCall> {
         Some(ToolCall::function(&call.text("id").unwrap_or_default(), &call.text("name")?, &arguments))
     };
     let mut calls: Vec<ToolCall> = data.list("tool_calls").unwrap_or_default().into_iter().filter_map(one).collect();
-    let invalid: Vec<ToolCall> =
-        data.list("invalid_tool_calls").unwrap_or_default().into_iter().filter_map(one).collect();
+    // What was wrong with them stays in the rest.
+    let invalid = data.peek().list("invalid_tool_calls");
+    if invalid.is_empty() {
+        data.skip("invalid_tool_calls");
+    }
+    let invalid: Vec<ToolCall> = invalid.into_iter().filter_map(one).collect();
     if !invalid.is_empty() {
         draft.note(Fate::Changed, "call with invalid arguments (it becomes one of the calls)");
         calls.extend(invalid);

@@ -5,7 +5,7 @@ use std::io::{Result, Write};
 
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Likelihood;
-use turnwise::{Error, ErrorKind, Message, Transcript};
+use turnwise::{Error, Message, Transcript};
 
 use super::note_beside;
 use crate::draft::Import;
@@ -14,9 +14,13 @@ use crate::head::Head;
 use crate::origin::ORIGIN;
 use crate::report::Report;
 
-/// What is common to the forms that the library reads.
-fn not_here() -> Error {
-    Error::new(ErrorKind::ForeignFormat, "this format is read by the library")
+/// Reads a conversation in one of the forms that the library reads, as an element of an array. The
+/// library itself reads all other files.
+fn read(text: &str, out: &mut Vec<Import>) -> std::result::Result<(), Error> {
+    let transcript = Transcript::from_json(text)?;
+    let id = crate::origin::id(&transcript);
+    out.push(Import { transcript, report: Report::default(), id });
+    Ok(())
 }
 
 /// turnwise's own form.
@@ -49,8 +53,8 @@ impl Format for Native {
         Division::Library
     }
 
-    fn read(&self, _: &str, _: &mut Vec<Import>) -> std::result::Result<(), Error> {
-        Err(not_here())
+    fn read(&self, text: &str, out: &mut Vec<Import>) -> std::result::Result<(), Error> {
+        read(text, out)
     }
 
     fn writer(&self) -> Option<&'static dyn Writer> {
@@ -101,8 +105,8 @@ impl Format for Messages {
         Division::Library
     }
 
-    fn read(&self, _: &str, _: &mut Vec<Import>) -> std::result::Result<(), Error> {
-        Err(not_here())
+    fn read(&self, text: &str, out: &mut Vec<Import>) -> std::result::Result<(), Error> {
+        read(text, out)
     }
 
     fn writer(&self) -> Option<&'static dyn Writer> {
@@ -174,8 +178,8 @@ impl Format for Body {
         Division::Library
     }
 
-    fn read(&self, _: &str, _: &mut Vec<Import>) -> std::result::Result<(), Error> {
-        Err(not_here())
+    fn read(&self, text: &str, out: &mut Vec<Import>) -> std::result::Result<(), Error> {
+        read(text, out)
     }
 
     fn writer(&self) -> Option<&'static dyn Writer> {
@@ -219,8 +223,8 @@ impl Format for FineTuning {
         Division::Library
     }
 
-    fn read(&self, _: &str, _: &mut Vec<Import>) -> std::result::Result<(), Error> {
-        Err(not_here())
+    fn read(&self, text: &str, out: &mut Vec<Import>) -> std::result::Result<(), Error> {
+        read(text, out)
     }
 
     fn writer(&self) -> Option<&'static dyn Writer> {

@@ -17,6 +17,7 @@ use crate::head::Head;
 use crate::members::{Members, object, raw};
 use crate::report::Fate;
 pub(crate) use items::Reader;
+pub(crate) use write::write_one;
 
 pub(crate) const NAME: &str = "responses";
 

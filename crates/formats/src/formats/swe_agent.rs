@@ -30,7 +30,7 @@ impl Format for SweAgent {
     }
 
     fn needs(&self) -> &'static str {
-        "`trajectory` and `history`"
+        "a `history` of an `agent`, usually with a `trajectory`"
     }
 
     fn members(&self) -> &'static [&'static str] {

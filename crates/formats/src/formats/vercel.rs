@@ -1,5 +1,7 @@
 //! The Vercel AI SDK: UI messages of versions 4 and 5, and model messages.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 use turnwise::message::{Part, RawJson};
 use turnwise::transcript::formats::Object;
@@ -98,9 +100,17 @@ fn read_message(draft: &mut Draft, whole: &RawValue) {
             invoke(draft, &mut steps, call, None);
         }
     }
-    if let Some(text) = text.filter(|text| !text.is_empty() && parts.as_ref().is_none_or(|parts| !says(parts))) {
-        steps.text(&text);
-    }
+    let text = text.filter(|text| !text.is_empty());
+    let texts = texts(parts.as_deref().unwrap_or_default());
+    let other_text = match text {
+        Some(text) if texts.is_empty() => {
+            steps.text(&text);
+            None
+        }
+        // The text of the parts once more, as version 4 has it.
+        Some(text) if text == texts.concat() || texts.contains(&text) => None,
+        other => other,
+    };
     if let Some(thought) = message.filled("reasoning") {
         draft.note(Fate::Kept, "reasoning");
         steps.reasoning(&thought);
@@ -111,6 +121,10 @@ fn read_message(draft: &mut Draft, whole: &RawValue) {
         }
     }
     let mut rest = message.rest();
+    if let Some(text) = other_text {
+        draft.note(Fate::Kept, "`content` with another text than the parts");
+        rest.push(("content".to_owned(), RawJson::from(&*text)));
+    }
     if !kept.is_empty() {
         rest.push(("parts".to_owned(), kept.into()));
     }
@@ -130,9 +144,10 @@ fn read_message(draft: &mut Draft, whole: &RawValue) {
     draft.push(messages, when);
 }
 
-/// Whether one of the parts is a text.
-fn says(parts: &[&RawValue]) -> bool {
-    parts.iter().any(|part| Object::of(part).is_some_and(|part| part.is_one_of("type", &["text"])))
+/// The texts of the parts.
+fn texts<'a>(parts: &[&'a RawValue]) -> Vec<Cow<'a, str>> {
+    let parts = parts.iter().filter_map(|part| Object::of(part));
+    parts.filter(|part| part.is_one_of("type", &["text"])).map(|part| part.text("text").unwrap_or_default()).collect()
 }
 
 fn is_tool(part: &Object<'_>) -> bool {

@@ -9,7 +9,8 @@ use turnwise::{Error, Message, ToolCall};
 use super::super::invalid;
 use super::{NAME, keep_tools};
 use crate::draft::{Draft, Import};
-use crate::members::{Members, Rest, object, readable, string};
+use crate::items::Messages;
+use crate::members::{Members, Rest, object, raw, readable, string};
 use crate::origin::with_origin;
 use crate::report::Fate;
 use crate::steps::with_reasoning;
@@ -209,6 +210,15 @@ impl Reader {
         let message = with_reasoning(message, &std::mem::take(&mut self.reasoning));
         rest.extend(self.before());
         self.draft.push([with_origin(message, NAME, rest)], self.time);
+    }
+
+    /// The messages by themselves.
+    pub(crate) fn into_messages(mut self) -> Messages {
+        self.flush();
+        let kept = |entry: &RawJson| Object::of(raw(entry))?.get("kept").map(RawJson::from);
+        let after = self.layout.iter().filter_map(kept).collect();
+        let (messages, report) = self.draft.into_messages();
+        Messages { messages, after, report }
     }
 
     pub(crate) fn finish(mut self, format: &str) -> Result<Import, Error> {

@@ -118,6 +118,13 @@ fn write_items(transcript: &Transcript, report: &mut Report) -> (Option<RawJson>
     (instructions, items)
 }
 
+/// The items of one message.
+pub(crate) fn write_one(message: &Message) -> Vec<RawJson> {
+    let mut items = Vec::new();
+    write_message(&mut items, message, origin::of_message(message, NAME).as_ref(), &[], 0, &mut Report::default());
+    items
+}
+
 fn write_message(
     items: &mut Vec<RawJson>,
     message: &Message,
@@ -128,7 +135,10 @@ fn write_message(
 ) {
     let entries: Vec<Object<'_>> = kept.map(|kept| kept.peek().objects("layout").collect()).unwrap_or_default();
     let mut own = || match message.role() {
-        Role::Tool | Role::Function => write_output(message, kept, customs, index, report),
+        // A message item may have the role of a tool.
+        Role::Tool | Role::Function if !kept.is_some_and(|kept| kept.peek().has("item")) => {
+            write_output(message, kept, customs, index, report)
+        }
         _ => write_said(message, kept, index, report),
     };
     let of_calls = entries.iter().filter(|entry| entry.has("call")).count();
@@ -201,7 +211,14 @@ fn write_said(message: &Message, kept: Option<&Members<'_>>, index: usize, repor
     let content = match kept {
         Some(kept) if kept.is_true("no_content") => None,
         // Without anything kept, content is written as parts, as the API itself lists it.
-        None => Some(parts_of(message, kind, index, report).into()),
+        None => {
+            let mut parts = parts_of(message, kind, index, report);
+            let refusal = message.refusal();
+            parts.extend(
+                refusal.map(|text| RawJson::object([("type", "refusal".into()), ("refusal", RawJson::from(text))])),
+            );
+            Some(parts.into())
+        }
         Some(_) => Some(write_content(message, kept, kind, index, report)),
     };
     let mut own: Block = Vec::new();
