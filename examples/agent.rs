@@ -4,8 +4,7 @@
 //!
 //! `cargo run --example agent --features schemars`
 
-use turnwise::backend::Scripted;
-use turnwise::{Approval, ConversationManager, Result, ToolCall, ToolSet};
+use turnwise::{Approval, ConversationManager, Result, ToolSet, backend::Scripted};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Order {
@@ -13,22 +12,27 @@ struct Order {
     number: u32,
 }
 
-fn decide(call: &ToolCall) -> Approval {
-    if call.name() == "refund" { Approval::refuse("a person must agree") } else { Approval::Allow }
-}
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    let status = async |order: Order| format!("{}: lost", order.number);
+    let refund = async |order: Order| format!("{}: paid back", order.number);
     let tools = ToolSet::new()
-        .function("status", "Where an order is", async |order: Order| format!("{}: lost", order.number))?
-        .function("refund", "Pays an order back", async |order: Order| format!("{}: paid back", order.number))?
-        .function("today", "The date", async |(): ()| "2026-11-27")?;
-    let calls = ["status", "refund"].map(|name| ToolCall::function(name, name, r#"{"number":1234}"#));
-    let script = Scripted::default().and(calls).and("It is lost. A colleague will refund it.");
-    let chat = ConversationManager::builder("gpt-4o-mini").backend(script).build()?;
-
-    let agent = chat.run_tools("My order 1234 never arrived. Please refund it.", tools);
-    let reply = agent.approve(async |calls| calls.iter().map(decide).collect()).await?;
-    println!("{}\n{reply}", chat.history()[3].text());
+        .function("today", "The date", async |(): ()| "2026-11-27")?
+        .function("status", "Where an order is", status)?
+        .function("refund", "Pays an order back", refund)?;
+    let order = r#"{"number":1234}"#;
+    let calls = [("status", order), ("refund", order)];
+    let script = Scripted::default().and(calls).and("It is lost.");
+    let chat = ConversationManager::builder("gpt-4o-mini")
+        .backend(script)
+        .build()?;
+    let reply = chat
+        .run_tools("My order 1234 is lost. Please refund it.", tools)
+        .approve_each(|call| match call.name() {
+            "refund" => Approval::refuse("a person must agree"),
+            _ => Approval::Allow,
+        })
+        .await?;
+    println!("{reply}");
     Ok(())
 }

@@ -11,14 +11,20 @@ use turnwise::backend::openai::async_openai::types::chat::{
 };
 use turnwise::{Message, Result, SlidingWindow, TokenBudget, trim};
 
+type Messages = Vec<ChatCompletionRequestMessage>;
+
+/// All that the program needs of turnwise.
+fn to_send(history: &Messages) -> Result<Messages> {
+    let all = Message::all_from_serde(history)?;
+    let plan = trim(&all, &TokenBudget::limit(200), &SlidingWindow::tokens())?;
+    plan.messages_as()
+}
+
 fn main() -> Result<()> {
-    let history: Vec<ChatCompletionRequestMessage> =
-        (1..=40).map(|n| ChatCompletionRequestUserMessage::from(format!("What is {n} times {n}?")).into()).collect();
-
-    let messages = history.iter().map(Message::from_serde).collect::<Result<Vec<_>>>()?;
-    let plan = trim(&messages, &TokenBudget::limit(200), &SlidingWindow::tokens())?;
-    let to_send: Vec<ChatCompletionRequestMessage> = plan.messages_as()?;
-
-    println!("{} of {} messages are sent, {} tokens", to_send.len(), history.len(), plan.tokens().total());
+    let history: Messages = (1..=40)
+        .map(|n| ChatCompletionRequestUserMessage::from(format!("What is {n} times {n}?")).into())
+        .collect();
+    let sent = to_send(&history)?;
+    println!("{} of {} messages are sent", sent.len(), history.len());
     Ok(())
 }

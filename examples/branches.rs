@@ -9,7 +9,9 @@ fn main() -> Result<()> {
     let opening = talk.push("Tell me a story about a fox.");
     talk.push(Message::assistant("A fox lived by the river."));
     talk.push("Make it winter.");
-    talk.push(Message::assistant("Ice lay on the river, and the fox was hungry."));
+    talk.push(Message::assistant(
+        "Ice lay on the river, and the fox was hungry.",
+    ));
 
     talk.undo();
     talk.push("Make it spring.");
@@ -21,11 +23,18 @@ fn main() -> Result<()> {
 
     for branch in talk.branches() {
         let here = if branch.is_current { "  <- here" } else { "" };
-        println!("branch of {} messages, ends with {}{here}", branch.len, branch.leaf);
+        println!(
+            "branch of {} messages, ends with {}{here}",
+            branch.len, branch.leaf
+        );
     }
     let saved = Transcript::new(talk).to_json();
     let again = Transcript::from_json(&saved)?.conversation;
     assert_eq!(again.leaf(), Some(about_an_owl));
-    println!("{} items survive a file of {} bytes", again.items().count(), saved.len());
+    println!(
+        "{} items survive a file of {} bytes",
+        again.items().count(),
+        saved.len()
+    );
     Ok(())
 }

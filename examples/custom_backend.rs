@@ -13,14 +13,20 @@ struct Mountains {
 }
 
 impl ChatBackend for Mountains {
-    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+    fn complete(
+        &self,
+        request: ChatRequest,
+    ) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
         let distance = self.distance;
         Box::pin(async move {
             if distance > Duration::from_secs(1) {
                 return Err(BackendError::timeout("the mountains are too far away"));
             }
             tokio::time::sleep(distance).await;
-            let call = request.messages.last().map(|message| message.text().to_uppercase());
+            let call = request
+                .messages
+                .last()
+                .map(|message| message.text().to_uppercase());
             Ok(ChatReply::new(Message::assistant(call.unwrap_or_default())))
         })
     }
@@ -29,8 +35,12 @@ impl ChatBackend for Mountains {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     for millis in [50, 5_000] {
-        let backend = Mountains { distance: Duration::from_millis(millis) };
-        let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+        let backend = Mountains {
+            distance: Duration::from_millis(millis),
+        };
+        let chat = ConversationManager::builder("gpt-4o-mini")
+            .backend(backend)
+            .build()?;
         match chat.send("Hello?").await {
             Ok(reply) => println!("{reply} ({} ms)", reply.report.elapsed.as_millis()),
             Err(error) => println!("{error}; try again: {}", error.is_retryable()),

@@ -15,7 +15,10 @@ struct Fallback {
 }
 
 impl ChatBackend for Fallback {
-    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+    fn complete(
+        &self,
+        request: ChatRequest,
+    ) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
         let first = self.first.complete(request.clone());
         let second = Arc::clone(&self.second);
         Box::pin(async move {
@@ -34,8 +37,13 @@ async fn main() -> Result<()> {
         .and("The first is back.")
         .and(BackendError::auth("no such key"));
     let second = support::backend(["The second answers for the first."]);
-    let backend = Fallback { first: Arc::new(first), second };
-    let chat = ConversationManager::builder("gpt-4o-mini").backend(backend).build()?;
+    let backend = Fallback {
+        first: Arc::new(first),
+        second,
+    };
+    let chat = ConversationManager::builder("gpt-4o-mini")
+        .backend(backend)
+        .build()?;
 
     for question in ["Anybody there?", "And now?", "Still there?"] {
         match chat.send(question).await {
@@ -43,6 +51,9 @@ async fn main() -> Result<()> {
             Err(error) => println!("{question} No: {error}"),
         }
     }
-    println!("{} turns; the exchange that failed left no trace", chat.turn_count());
+    println!(
+        "{} turns; the exchange that failed left no trace",
+        chat.turn_count()
+    );
     Ok(())
 }

@@ -17,7 +17,11 @@ async fn main() -> Result<()> {
     for island in 1..=8 {
         let reply = chat.send(format!("What is on island {island}?")).await?;
         let plan = &reply.report.plan;
-        println!("island {island}: {} messages sent, {} left out", plan.messages().len(), plan.evicted());
+        println!(
+            "island {island}: {} messages sent, {} left out",
+            plan.messages().len(),
+            plan.evicted()
+        );
     }
     println!("\n{}", chat.plan("Which island was first?")?.explain());
     println!("\n{} turns are in the record", chat.turn_count());

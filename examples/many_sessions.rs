@@ -13,7 +13,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sessions = ConversationManager::builder("gpt-4o-mini")
         .system("You are a shop's assistant. Be brief.")
         .strategy(SlidingWindow::turns(20))
-        .backend(support::backend(["In aisle four.", "At nine.", "Next to the tea.", "At six on Sundays."]))
+        .backend(support::backend([
+            "In aisle four.",
+            "At nine.",
+            "Next to the tea.",
+            "At six on Sundays.",
+        ]))
         .sessions(folder.path())?;
 
     let incoming = [
@@ -24,7 +29,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     for (user, text) in incoming {
         let chat = sessions.open(user).await?;
-        println!("{user}, turn {}: {text} {}", chat.turn_count() + 1, chat.send(text).await?);
+        println!(
+            "{user}, turn {}: {text} {}",
+            chat.turn_count() + 1,
+            chat.send(text).await?
+        );
     }
     println!("saved: {:?}", sessions.ids(None, 100).await?);
     Ok(())

@@ -9,7 +9,8 @@ use turnwise::backend::{BackendError, ChatReply, Scripted, Usage};
 use turnwise::manager::SummaryCall;
 use turnwise::tokens::{Dollars, Price};
 use turnwise::{
-    ConversationManager, Error, ItemId, Message, Model, Observer, Reply, Result, SlidingWindow, TokenBudget,
+    ConversationManager, Error, ItemId, Message, Model, Observer, Reply, Result, SlidingWindow,
+    TokenBudget,
 };
 
 #[derive(Default)]
@@ -34,7 +35,13 @@ impl Meter {
 
     fn bill(&self, usage: Option<&Usage>) {
         let Some(usage) = usage else { return };
-        let price = |price: Price| price.of(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens);
+        let price = |price: Price| {
+            price.of(
+                usage.prompt_tokens,
+                usage.cached_tokens,
+                usage.completion_tokens,
+            )
+        };
         self.count(|total| {
             total.prompt += usage.prompt_tokens;
             total.completion += usage.completion_tokens;
@@ -55,7 +62,11 @@ impl Observer for Meter {
 
     fn evicted(&self, conversation: &str, items: &[ItemId]) {
         let items: Vec<String> = items.iter().map(ItemId::to_string).collect();
-        println!("{}…: {} no longer sent", &conversation[..10], items.join(", "));
+        println!(
+            "{}…: {} no longer sent",
+            &conversation[..10],
+            items.join(", ")
+        );
     }
 
     fn unsaved(&self, conversation: &str, error: &Error) {
@@ -70,7 +81,8 @@ impl Observer for Meter {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let reply = |prompt, text: &str| ChatReply::new(Message::assistant(text)).usage(Usage::new(prompt, 10));
+    let reply =
+        |prompt, text: &str| ChatReply::new(Message::assistant(text)).usage(Usage::new(prompt, 10));
     let backend = Scripted::default()
         .and(reply(12, "A fox lived by the river and sang all day."))
         .and(reply(30, "The river froze, and the fox fell silent."))
@@ -79,7 +91,10 @@ async fn main() -> Result<()> {
         .and(reply(12, "An owl lived in the tower."));
 
     let model = Model::find("gpt-4o-mini");
-    let meter = Arc::new(Meter { price: model.price, ..Meter::default() });
+    let meter = Arc::new(Meter {
+        price: model.price,
+        ..Meter::default()
+    });
     let template = ConversationManager::builder(model)
         .backend(backend)
         .budget(TokenBudget::limit(1_000))
@@ -88,7 +103,11 @@ async fn main() -> Result<()> {
 
     let fox = template.clone().build()?;
     for line in ["Tell me about the fox.", "And in winter?", "And then?"] {
-        if fox.send(line).await.is_err_and(|error| error.is_retryable()) {
+        if fox
+            .send(line)
+            .await
+            .is_err_and(|error| error.is_retryable())
+        {
             fox.send(line).await?;
         }
     }

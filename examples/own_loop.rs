@@ -10,9 +10,15 @@ fn main() -> Result<()> {
     let mut history = vec![Message::system("You are a pirate. Answer in one sentence.")];
 
     for turn in 1..=8 {
-        history.push(Message::user(format!("Question {turn}: what is on island {turn}?")));
+        history.push(Message::user(format!(
+            "Question {turn}: what is on island {turn}?"
+        )));
         let plan = trim(&history, &budget, &last_five)?;
-        println!("turn {turn}: {} messages, {} tokens", plan.messages().len(), plan.tokens().total());
+        println!(
+            "turn {turn}: {} messages, {} tokens",
+            plan.messages().len(),
+            plan.tokens().total()
+        );
         history.push(ask_the_model(plan.messages()));
     }
 

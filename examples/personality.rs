@@ -24,7 +24,15 @@ async fn main() -> Result<()> {
     }
 
     chat.set_system("You are a librarian. Answer in one sentence.")?;
-    println!("a new personality: {}", chat.send("Who are you now?").await?);
-    println!("{} turns, {} messages, {} tokens", chat.turn_count(), chat.history().len(), chat.count_tokens());
+    println!(
+        "a new personality: {}",
+        chat.send("Who are you now?").await?
+    );
+    println!(
+        "{} turns, {} messages, {} tokens",
+        chat.turn_count(),
+        chat.history().len(),
+        chat.count_tokens()
+    );
     Ok(())
 }

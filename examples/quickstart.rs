@@ -10,7 +10,10 @@ use turnwise::{ConversationManager, Result};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let backend = support::backend(["The Dnipro.", "About 2,200 kilometres."]);
-    let chat = ConversationManager::builder("gpt-4o-mini").system("Be brief.").backend(backend).build()?;
+    let chat = ConversationManager::builder("gpt-4o-mini")
+        .system("Be brief.")
+        .backend(backend)
+        .build()?;
     println!("{}", chat.send("Which river flows through Kyiv?").await?);
     println!("{}", chat.send("How long is it?").await?);
     Ok(())

@@ -14,13 +14,19 @@ async fn main() -> Result<()> {
         "She borrowed every book on owls.",
         "She opened a school for hens.",
     ]);
-    let chat = ConversationManager::builder("gpt-4o-mini").system("One sentence each.").backend(backend).build()?;
+    let chat = ConversationManager::builder("gpt-4o-mini")
+        .system("One sentence each.")
+        .backend(backend)
+        .build()?;
 
     let first = chat.send("Tell me a story about a fox.").await?;
     let second = chat.regenerate().await?;
     println!("first:  {first}\nsecond: {second}");
 
-    let ours = chat.edit(second.item_id, Message::assistant("Once there was a vixen who could read."))?;
+    let ours = chat.edit(
+        second.item_id,
+        Message::assistant("Once there was a vixen who could read."),
+    )?;
     println!("edited, and on with it: {}", chat.send("Go on.").await?);
 
     let other = chat.fork(ours)?;
@@ -30,7 +36,10 @@ async fn main() -> Result<()> {
         println!("\n{name}");
         for branch in talk.branches() {
             let here = if branch.is_current { "  <- here" } else { "" };
-            println!("  a branch of {} messages, ends with {}{here}", branch.len, branch.leaf);
+            println!(
+                "  a branch of {} messages, ends with {}{here}",
+                branch.len, branch.leaf
+            );
         }
     }
     chat.switch(first.item_id)?;

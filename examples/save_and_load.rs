@@ -11,9 +11,14 @@ use turnwise::{ConversationManager, Result};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let file = env::temp_dir().join(format!("turnwise-{}.json", process::id()));
-    let setup = ConversationManager::builder("gpt-4o-mini").system("Be brief.").autosave(&file);
+    let setup = ConversationManager::builder("gpt-4o-mini")
+        .system("Be brief.")
+        .autosave(&file);
 
-    let chat = setup.clone().backend(support::backend(["Hello, Ada!"])).build()?;
+    let chat = setup
+        .clone()
+        .backend(support::backend(["Hello, Ada!"]))
+        .build()?;
     let reply = chat.send("My name is Ada.").await?;
     println!("{reply}");
     if let Some(why) = &reply.report.unsaved {

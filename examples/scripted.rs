@@ -21,32 +21,57 @@ async fn main() -> Result<()> {
         .and(BackendError::rate_limited(None))
         .and("Take a boat.")
         .and("Walk.");
-    let tool = RawJson::new(r#"{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}"#)?;
-    let chat = ConversationManager::builder("gpt-4o-mini").tools([Tool::new(tool)]).backend(backend).build()?;
+    let tool = RawJson::new(
+        r#"{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}"#,
+    )?;
+    let chat = ConversationManager::builder("gpt-4o-mini")
+        .tools([Tool::new(tool)])
+        .backend(backend)
+        .build()?;
 
     // A dry run: what a send would send, and why.
-    println!("{}\n", chat.plan("Do I need an umbrella in Oslo?")?.explain());
+    println!(
+        "{}\n",
+        chat.plan("Do I need an umbrella in Oslo?")?.explain()
+    );
 
     // The calls of a reply run in parallel, until the model makes no more calls.
-    let rain = chat.run_tools("Do I need an umbrella in Oslo?", weather).rounds(5).await?;
+    let rain = chat
+        .run_tools("Do I need an umbrella in Oslo?", weather)
+        .rounds(5)
+        .await?;
     println!("{rain}");
 
     // The reply as it arrives. The context is sent and counted with this question only, and never recorded.
     let hint = Message::system("Found: the tram leaves at nine.");
-    let mut stream = chat.send("How do I get there?").context(hint).temperature(0.2).stream().await?;
+    let mut stream = chat
+        .send("How do I get there?")
+        .context(hint)
+        .temperature(0.2)
+        .stream()
+        .await?;
     while let Some(event) = stream.next().await {
         if let ChatEvent::Text(text) = event? {
             print!("{text}");
         }
     }
     let report = stream.finish().await?.report;
-    println!("\n\n{}\nforecast: {} tokens", report.plan.explain(), report.forecast.tokens);
+    println!(
+        "\n\n{}\nforecast: {} tokens",
+        report.plan.explain(),
+        report.forecast.tokens
+    );
 
     // A failed exchange leaves no trace in the record; the request and the answer are in the error.
     if let Err(error) = chat.send("And back?").await {
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert!(error.is_retryable());
-        println!("{error} after {} attempts", error.failed_exchange().map_or(0, |failed| failed.attempts().len()));
+        println!(
+            "{error} after {} attempts",
+            error
+                .failed_exchange()
+                .map_or(0, |failed| failed.attempts().len())
+        );
     }
 
     // Another reply to the last question; the old one stays as a branch.

@@ -28,10 +28,16 @@ async fn main() -> Result<()> {
         r#"{"summary":"A parcel is late.","urgency":"medium","order":null}"#,
         r#"{"summary":"A question about invoices.","urgency":"low","order":null}"#,
     ]);
-    let chat = ConversationManager::builder("gpt-4o-mini").system("You sort tickets.").backend(backend).build()?;
+    let chat = ConversationManager::builder("gpt-4o-mini")
+        .system("You sort tickets.")
+        .backend(backend)
+        .build()?;
 
     let ticket: Ticket = chat.send("My order 1234 never arrived!").parse().await?;
-    println!("{:?}, order {:?}: {}", ticket.urgency, ticket.order, ticket.summary);
+    println!(
+        "{:?}, order {:?}: {}",
+        ticket.urgency, ticket.order, ticket.summary
+    );
 
     match chat.send("My order is late.").parse::<Ticket>().await {
         Ok(ticket) => println!("{}", ticket.summary),
@@ -42,8 +48,15 @@ async fn main() -> Result<()> {
     }
 
     // With the reply, its bill and its plan.
-    let reply = chat.send("How do I pay by invoice?").schema::<Ticket>().await?;
+    let reply = chat
+        .send("How do I pay by invoice?")
+        .schema::<Ticket>()
+        .await?;
     let ticket: Ticket = reply.parse()?;
-    println!("{} ({} prompt tokens)", ticket.summary, reply.report.plan.tokens().total());
+    println!(
+        "{} ({} prompt tokens)",
+        ticket.summary,
+        reply.report.plan.tokens().total()
+    );
     Ok(())
 }

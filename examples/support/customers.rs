@@ -12,7 +12,10 @@ pub(crate) async fn visit(desk: SocketAddr) {
     let visit = async {
         let begun = post(desk, "/chats", "").await?;
         let chat = format!("/chats/{}", begun.lines().last().unwrap_or_default());
-        let at_once = tokio::try_join!(post(desk, &chat, "When do you open?"), post(desk, &chat, "And close?"))?;
+        let at_once = tokio::try_join!(
+            post(desk, &chat, "When do you open?"),
+            post(desk, &chat, "And close?")
+        )?;
         println!("{}\n{}", at_once.0, at_once.1);
         println!("{}", post(desk, &chat, "Where is the tea?").await?);
         println!("{}", post(desk, "/chats/unknown", "Hello?").await?);
@@ -27,8 +30,9 @@ pub(crate) async fn visit(desk: SocketAddr) {
 pub(crate) async fn post(desk: SocketAddr, path: &str, text: &str) -> io::Result<String> {
     let mut server = TcpStream::connect(desk).await?;
     let length = text.len();
-    let request =
-        format!("POST {path} HTTP/1.1\r\nhost: {desk}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}");
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: {desk}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}"
+    );
     server.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     server.read_to_string(&mut answer).await?;
@@ -39,7 +43,11 @@ pub(crate) async fn post(desk: SocketAddr, path: &str, text: &str) -> io::Result
 
 /// The body of a streamed answer without the sizes of its pieces.
 fn without_chunk_sizes(body: &str) -> String {
-    let is_size = |line: &&str| line.ends_with('\r') && line.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit());
-    let lines = body.split('\n').filter(|line| !is_size(line) && !line.trim().is_empty());
+    let is_size = |line: &&str| {
+        line.ends_with('\r') && line.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let lines = body
+        .split('\n')
+        .filter(|line| !is_size(line) && !line.trim().is_empty());
     lines.map(str::trim_end).collect::<Vec<_>>().join("\n")
 }

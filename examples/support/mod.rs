@@ -11,7 +11,10 @@ use turnwise::backend::{ChatBackend, Scripted};
 /// lines, in order.
 pub(crate) fn backend<'a>(lines: impl IntoIterator<Item = &'a str>) -> Arc<dyn ChatBackend> {
     #[cfg(feature = "openai")]
-    if ["OPENAI_BASE_URL", "OPENAI_API_KEY"].iter().any(|name| std::env::var_os(name).is_some()) {
+    if ["OPENAI_BASE_URL", "OPENAI_API_KEY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
         return Arc::new(turnwise::backend::openai::OpenAi::from_env());
     }
     Arc::new(Scripted::new(lines))
