@@ -3,6 +3,7 @@
 //! A file begins with a line that names the format. Each conversation is a line with its tenant and
 //! id, a line for each of its [changes](turnwise::store::Change), and a line that ends it with their
 //! number. The last line has the number of conversations, so that a file that was cut off is noticed.
+//! An export of one tenant says so in its second line: `{"only":{"tenant":"ann"}}`.
 //!
 //! ```text
 //! {"turnwise_store":1}
@@ -62,6 +63,7 @@ const PAGE: usize = 100;
 #[serde(rename_all = "snake_case")]
 enum Mark {
     TurnwiseStore(u32),
+    Only { tenant: String },
     Conversation(Named),
     End { changes: usize },
     Complete { conversations: usize },
@@ -77,7 +79,8 @@ struct Named {
 
 impl Mark {
     /// The beginnings of lines that are no changes. A change's are other ones.
-    const BEGINNINGS: [&str; 4] = ["{\"turnwise_store\":", "{\"conversation\":", "{\"end\":", "{\"complete\":"];
+    const BEGINNINGS: [&str; 5] =
+        ["{\"turnwise_store\":", "{\"only\":", "{\"conversation\":", "{\"end\":", "{\"complete\":"];
 
     /// `None` if the line is a change.
     fn of(line: &str) -> Option<serde_json::Result<Self>> {
@@ -94,10 +97,21 @@ impl Mark {
 #[derive(Debug)]
 pub struct Exporter<W: Write> {
     out: W,
+    /// The only tenant that may be in the file, if it is of one.
+    only: Option<String>,
+    /// The tenant that was added last since this was made.
+    added: Option<Added>,
     /// The last conversation that was written.
     last: Option<Named>,
     conversations: usize,
     is_complete: bool,
+}
+
+/// A tenant that was added, or whose adding failed.
+#[derive(Debug)]
+struct Added {
+    tenant: Option<String>,
+    is_whole: bool,
 }
 
 impl<W: Write> Exporter<W> {
@@ -106,24 +120,77 @@ impl<W: Write> Exporter<W> {
     /// # Errors
     /// [`ErrorKind::Io`] if it cannot be written.
     pub fn new(out: W) -> Result<Self> {
-        let mut exporter = Self { out, last: None, conversations: 0, is_complete: false };
+        Self::begin(out, None)
+    }
+
+    /// Begins a file that says that it has one tenant only, so that no other one can be added to it
+    /// when it is resumed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be written.
+    pub fn of_tenant(out: W, tenant: &str) -> Result<Self> {
+        Self::begin(out, Some(tenant))
+    }
+
+    fn begin(out: W, only: Option<&str>) -> Result<Self> {
+        let only = only.map(str::to_owned);
+        let mut exporter = Self { out, only, added: None, last: None, conversations: 0, is_complete: false };
         exporter.line(&Mark::TurnwiseStore(FORMAT))?;
+        if let Some(tenant) = exporter.only.clone() {
+            exporter.line(&Mark::Only { tenant })?;
+        }
         Ok(exporter)
     }
 
-    /// Writes the conversations of a tenant's store; `None` is the default tenant. Several are to be
-    /// added in the order of their names, the default tenant first, so that a file that was cut off
-    /// can be resumed.
+    /// Writes the conversations of a tenant's store; `None` is the default tenant. Several are added
+    /// in the order of their names, the default tenant first, so that a file that was cut off can be
+    /// resumed. A tenant that is whole in a file that was [resumed](Exporter::resume) is passed over.
     ///
     /// Conversations that are begun or deleted meanwhile may be in the file or not. Each that is in it
     /// is as it was at one moment.
     ///
     /// # Errors
-    /// Those of the store; [`ErrorKind::Io`] if the file cannot be written.
+    /// - [`ErrorKind::InvalidParam`] for a tenant that does not come after the one that was added
+    ///   before, or that is not the only one of the file. Nothing is written.
+    /// - Those of the store, and [`ErrorKind::Io`] if the file cannot be written. The same tenant may
+    ///   be added again, which goes on after its last conversation in the file.
     pub async fn add(&mut self, tenant: Option<&str>, store: &dyn Store) -> Result<()> {
+        if self.is_complete {
+            return Ok(());
+        }
+        self.check_order(tenant)?;
+        self.added = Some(Added { tenant: tenant.map(str::to_owned), is_whole: false });
+        self.add_rest(tenant, store).await?;
+        self.added = Some(Added { tenant: tenant.map(str::to_owned), is_whole: true });
+        Ok(())
+    }
+
+    fn check_order(&self, tenant: Option<&str>) -> Result<()> {
+        if let Some(only) = &self.only
+            && tenant != Some(only)
+        {
+            let detail =
+                format!("{} cannot be added to an export of the tenant `{}` only", shown(tenant), only.escape_debug());
+            return Err(Error::new(ErrorKind::InvalidParam, detail));
+        }
+        let Some(added) = &self.added else { return Ok(()) };
+        let before = added.tenant.as_deref();
+        if before < tenant || (before == tenant && !added.is_whole) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} cannot be added to the export after {}: add each tenant once, the default one first and then the others in \
+             the order of their names' bytes",
+            shown(tenant),
+            shown(before)
+        );
+        Err(Error::new(ErrorKind::InvalidParam, detail))
+    }
+
+    async fn add_rest(&mut self, tenant: Option<&str>, store: &dyn Store) -> Result<()> {
         let last = self.last.as_ref().map(|last| (last.tenant.as_deref(), last.id.as_str()));
         let mut after = match last {
-            _ if self.is_complete => return Ok(()),
+            // Whoever has added others before has added them in their order, so the file was resumed.
             Some((before, _)) if before > tenant => return Ok(()),
             Some((same, id)) if same == tenant => Some(id.to_owned()),
             _ => None,
@@ -191,19 +258,38 @@ impl Exporter<BufWriter<File>> {
     /// The file must be open for reading and writing.
     ///
     /// # Errors
-    /// [`ErrorKind::ForeignFormat`] if the file is no export; [`ErrorKind::NewerFormat`] if a newer
-    /// version has written it; [`ErrorKind::Io`] if it cannot be read or cut.
-    pub fn resume(mut file: File) -> Result<Self> {
+    /// - [`ErrorKind::InvalidParam`] if it is an export [of one tenant](Exporter::of_tenant).
+    /// - [`ErrorKind::ForeignFormat`] if the file is no export; [`ErrorKind::NewerFormat`] if a newer
+    ///   version has written it; [`ErrorKind::Damaged`] if something follows the end of the export.
+    /// - [`ErrorKind::Io`] if it cannot be read or cut.
+    ///
+    /// Where one is refused, nothing was changed.
+    pub fn resume(file: File) -> Result<Self> {
+        Self::go_on(file, None)
+    }
+
+    /// As [`resume`](Exporter::resume), for an export [of one tenant](Exporter::of_tenant).
+    ///
+    /// # Errors
+    /// As for [`resume`](Exporter::resume); [`ErrorKind::InvalidParam`] if it is an export of another
+    /// tenant, or of all of them.
+    pub fn resume_tenant(file: File, tenant: &str) -> Result<Self> {
+        Self::go_on(file, Some(tenant))
+    }
+
+    fn go_on(mut file: File, only: Option<&str>) -> Result<Self> {
         file.rewind().map_err(not_read)?;
         let found = Found::of(&mut BufReader::with_capacity(1 << 20, &mut file))?;
-        file.set_len(found.bytes).map_err(not_written)?;
+        found.check_tenant(only)?;
+        let bytes = if found.is_begun() { found.bytes } else { 0 };
+        file.set_len(bytes).map_err(not_written)?;
         file.seek(SeekFrom::End(0)).map_err(not_written)?;
         let out = BufWriter::with_capacity(1 << 20, file);
-        if found.bytes == 0 {
-            return Self::new(out);
+        if bytes == 0 {
+            return Self::begin(out, only);
         }
-        let Found { last, conversations, is_complete, .. } = found;
-        Ok(Self { out, last, conversations, is_complete })
+        let Found { only, last, conversations, is_complete, .. } = found;
+        Ok(Self { out, only, added: None, last, conversations, is_complete })
     }
 }
 
@@ -212,6 +298,7 @@ impl Exporter<BufWriter<File>> {
 struct Found {
     /// Where its last whole conversation ends.
     bytes: u64,
+    only: Option<String>,
     last: Option<Named>,
     conversations: usize,
     is_complete: bool,
@@ -238,6 +325,10 @@ impl Found {
                 continue;
             }
             match Mark::of(text).transpose().ok().flatten() {
+                Some(Mark::Only { tenant }) if found.conversations == 0 => {
+                    found.only = Some(tenant);
+                    found.bytes = read;
+                }
                 Some(Mark::Conversation(named)) => begun = Some(named),
                 Some(Mark::End { .. }) if begun.is_some() => {
                     found.last = begun.take();
@@ -247,12 +338,45 @@ impl Found {
                 Some(Mark::Complete { .. }) => {
                     found.bytes = read;
                     found.is_complete = true;
-                    return Ok(found);
+                    let is_last = from.fill_buf().map_err(not_read)?.is_empty();
+                    return if is_last { Ok(found) } else { Err(more()) };
                 }
                 _ => {}
             }
         }
     }
+
+    /// Whether there is more in it than its first line, which says nothing of its tenants.
+    fn is_begun(&self) -> bool {
+        self.only.is_some() || self.conversations > 0 || self.is_complete
+    }
+
+    /// Refuses to go on with other tenants than those with which the file was begun.
+    fn check_tenant(&self, only: Option<&str>) -> Result<()> {
+        if self.only.as_deref() == only || !self.is_begun() {
+            return Ok(());
+        }
+        let (of, how) = match &self.only {
+            Some(tenant) => {
+                let tenant = tenant.escape_debug();
+                (format!("the tenant `{tenant}` only"), format!("with that tenant (`--tenant {tenant}`)"))
+            }
+            None => ("all tenants".to_owned(), "without naming a tenant".to_owned()),
+        };
+        let detail = format!("this is an export of {of}: resume it {how}, or give another file");
+        Err(Error::new(ErrorKind::InvalidParam, detail))
+    }
+}
+
+/// A tenant in an error.
+fn shown(tenant: Option<&str>) -> String {
+    tenant.map_or_else(|| "the default tenant".to_owned(), |name| format!("the tenant `{}`", name.escape_debug()))
+}
+
+fn more() -> Error {
+    let detail = "something follows the line `complete`, with which the export ends; nothing was changed. Remove it from the \
+                  file, or give another file";
+    Error::new(ErrorKind::Damaged, detail)
 }
 
 /// The first line of each export.
@@ -306,5 +430,11 @@ impl<R: Read> Lines<R> {
         self.from.read_line(&mut self.line).map_err(not_read)?;
         self.number += 1;
         Ok(self.line.strip_suffix('\n'))
+    }
+
+    /// Whether nothing comes any more. The number is that of what comes.
+    fn is_over(&mut self) -> Result<bool> {
+        self.number += 1;
+        Ok(self.from.fill_buf().map_err(not_read)?.is_empty())
     }
 }

@@ -137,6 +137,87 @@ fn an_export_that_was_cut_anywhere_is_resumed_to_the_same_file() {
 }
 
 #[test]
+fn a_tenant_that_is_added_out_of_its_order_or_twice_is_refused() {
+    let store = MemoryStore::new();
+    fill(&store, 2);
+    let mut out = Exporter::new(Vec::new()).unwrap();
+    block_on(out.add(Some("b"), &store)).unwrap();
+    for early in [Some("a"), None, Some("b")] {
+        let refused = block_on(out.add(early, &store)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidParam);
+        assert!(refused.detail().contains("after the tenant `b`"), "{refused}");
+    }
+    block_on(out.add(Some("c"), &store)).unwrap();
+    assert_eq!(out.conversations(), 4);
+}
+
+#[test]
+fn an_export_of_one_tenant_is_resumed_with_that_tenant_only() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("out.jsonl");
+    let (one, other) = (MemoryStore::new(), MemoryStore::new());
+    fill(&one, 3);
+    fill(&other, 1);
+    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
+    let write = |mut out: Exporter<_>| {
+        block_on(out.add(Some("b"), &one)).unwrap();
+        out.finish().unwrap();
+    };
+    write(Exporter::resume_tenant(open(), "b").unwrap());
+    let whole = fs::read(&path).unwrap();
+    let mut out = Exporter::of_tenant(Vec::new(), "b").unwrap();
+    assert!(block_on(out.add(Some("c"), &other)).unwrap_err().detail().contains("tenant `b` only"));
+    block_on(out.add(Some("b"), &one)).unwrap();
+    assert!(out.finish().unwrap() == whole);
+    let into = |_: Option<&str>| Ok(Some(Arc::new(MemoryStore::new()) as Arc<dyn Store>));
+    assert_eq!(block_on(import(&whole[..], into, Existing::Refuse)).unwrap().added, 3);
+
+    let only = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 1;
+    for cut in [only, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..cut]).unwrap();
+        for refused in [Exporter::resume(open()), Exporter::resume_tenant(open(), "a")] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidParam);
+            assert!(refused.detail().contains("--tenant b"), "{refused}");
+            assert_eq!(fs::read(&path).unwrap().len(), cut, "nothing was changed");
+        }
+        write(Exporter::resume_tenant(open(), "b").unwrap());
+        assert!(fs::read(&path).unwrap() == whole, "cut at {cut}");
+    }
+    // What says nothing of its tenants yet is begun anew.
+    fs::write(&path, &whole[..only - 4]).unwrap();
+    write(Exporter::resume_tenant(open(), "b").unwrap());
+    assert!(fs::read(&path).unwrap() == whole);
+
+    let all = export(&one);
+    fs::write(&path, &all[..all.len() - 1]).unwrap();
+    let refused = Exporter::resume_tenant(open(), "b").unwrap_err();
+    assert!(refused.detail().contains("all tenants"), "{refused}");
+}
+
+#[test]
+fn what_follows_the_end_of_an_export_is_an_error_with_its_line() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("out.jsonl");
+    let store = MemoryStore::new();
+    fill(&store, 1);
+    let file = export(&store);
+    let lines = file.iter().filter(|byte| **byte == b'\n').count();
+    for rest in [&file[..], b"\n", b"{\"conv"] {
+        let more = [&file, rest].concat();
+        let other = MemoryStore::new();
+        let error = import_into(&other, &more, Existing::Refuse).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        assert!(error.detail().contains(&format!("line {}", lines + 1)), "{error}");
+        assert_equal(&store, &other);
+        fs::write(&path, &more).unwrap();
+        let opened = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert_eq!(Exporter::resume(opened).unwrap_err().kind(), ErrorKind::Damaged);
+        assert!(fs::read(&path).unwrap() == more, "nothing was changed");
+    }
+}
+
+#[test]
 fn an_import_that_was_cut_is_finished_by_making_it_again() {
     let first = MemoryStore::new();
     fill(&first, 40);

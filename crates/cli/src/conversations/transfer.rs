@@ -19,7 +19,11 @@ impl Place {
     /// Writes all tenants, or one, to a file.
     pub(super) fn export(&self, file: &Path, tenant: Option<&str>, resumes: bool) -> Result<()> {
         if file == Path::new("-") {
-            let out = Exporter::new(BufWriter::new(io::stdout().lock()))?;
+            let out = BufWriter::new(io::stdout().lock());
+            let out = match tenant {
+                Some(tenant) => Exporter::of_tenant(out, tenant)?,
+                None => Exporter::new(out)?,
+            };
             return self.export_to(out, tenant).map(drop);
         }
         let doing = |error: io::Error| Failure::Failed(format!("{}: {error}", file.display()));
@@ -34,7 +38,11 @@ impl Place {
             }
             opened => opened.map_err(doing)?,
         };
-        let out = Exporter::resume(opened).map_err(|error| Failure::from(error).within(file.display()))?;
+        let out = match tenant {
+            Some(tenant) => Exporter::resume_tenant(opened, tenant),
+            None => Exporter::resume(opened),
+        };
+        let out = out.map_err(|error| Failure::from(error).within(file.display()))?;
         if out.is_complete() {
             warn(&file.display().to_string(), "it is complete already; nothing was added");
             return Ok(());

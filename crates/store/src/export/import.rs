@@ -52,8 +52,8 @@ pub struct Imported {
 /// Those of the stores, and:
 /// - [`ErrorKind::ForeignFormat`] if it is no export; [`ErrorKind::NewerFormat`] if a newer version
 ///   has written it.
-/// - [`ErrorKind::Damaged`] with the number of a line that cannot be read, or if the file ends early. The
-///   conversations before it are in the store.
+/// - [`ErrorKind::Damaged`] with the number of a line that cannot be read, or that follows the last
+///   one, or if the file ends early. The conversations before it are in the store.
 /// - [`ErrorKind::Conflict`] with [`Existing::Refuse`] if the store has a conversation with an id of
 ///   the file and other content.
 pub async fn import(
@@ -110,13 +110,19 @@ struct Reads<R: Read> {
 
 impl<R: Read> Reads<R> {
     fn next(&mut self) -> Result<Option<Conversation>> {
-        let line = self.lines.next()?.map(Mark::of);
+        let mut line = self.lines.next()?.map(Mark::of);
+        // Behind the first line, of which the format was seen.
+        if self.lines.number == 2 && matches!(line, Some(Some(Ok(Mark::Only { .. })))) {
+            line = self.lines.next()?.map(Mark::of);
+        }
         match line {
             Some(Some(Ok(Mark::Conversation(named)))) => {
                 self.conversations += 1;
                 self.conversation(named).map(Some)
             }
-            Some(Some(Ok(Mark::Complete { conversations }))) if conversations == self.conversations => Ok(None),
+            Some(Some(Ok(Mark::Complete { conversations }))) if conversations == self.conversations => {
+                if self.lines.is_over()? { Ok(None) } else { Err(self.more()) }
+            }
             Some(Some(Ok(Mark::Complete { conversations }))) => {
                 Err(self.damaged(&format!("{} of {conversations} conversations are in the file", self.conversations)))
             }
@@ -163,6 +169,13 @@ impl<R: Read> Reads<R> {
             self.lines.number
         );
         Error::new(ErrorKind::Damaged, detail)
+    }
+
+    fn more(&self) -> Error {
+        self.damaged(
+            "something follows the line `complete`, with which an export ends; import each of several exports as a file of \
+             its own",
+        )
     }
 
     fn damaged(&self, found: &str) -> Error {
