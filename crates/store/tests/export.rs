@@ -326,6 +326,29 @@ fn a_backup_that_is_made_while_others_write_has_one_moment_and_opens() {
     assert_no_parts(folder.path());
 }
 
+#[test]
+fn nobody_who_reads_waits_for_backups() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(folder.path().join("chats.db")).unwrap();
+    let long = Conversation::from_messages((0..2_000).map(|_| Message::user("x".repeat(20_000))));
+    block_on(store.save("long", &Transcript::new(long), None)).unwrap();
+    block_on(store.save("short", &talk(0), None)).unwrap();
+    // More than there are threads that read.
+    let backup = |number| Box::pin(store.backup(folder.path().join(format!("copy {number}"))));
+    let mut backups: Vec<_> = (0..6).map(backup).collect();
+    for backup in &mut backups {
+        assert!(block_on(futures_lite::future::poll_once(backup)).is_none());
+    }
+    block_on(store.revision("short")).unwrap();
+    let done = backups.iter_mut().filter_map(|backup| block_on(futures_lite::future::poll_once(backup))).count();
+    assert_eq!(done, 0, "it was read before the first of the backups was finished");
+    // What was begun is done.
+    drop(backups);
+    drop(store);
+    assert!((0..6).all(|number| folder.path().join(format!("copy {number}")).exists()));
+    assert_no_parts(folder.path());
+}
+
 fn talk_as_stored(store: &SqliteStore) -> String {
     block_on(store.load("talk/7")).unwrap().0.to_json()
 }

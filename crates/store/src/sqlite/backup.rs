@@ -1,20 +1,25 @@
-//! A copy of a database that is in use, and which tenants it has.
+//! A copy of a database that is in use, the database written anew, and which tenants it has.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use turnwise::{Error, ErrorKind, Result};
+use turnwise::Result;
 
 use super::{SqliteStore, failed, schema};
 
 impl SqliteStore {
     /// Writes a copy of the whole database, with all tenants and deleted conversations, as it is at one
-    /// moment. Others go on writing meanwhile; the write-ahead file grows until the copy is done. The
-    /// copy is smaller than the database where text was removed, and is opened as any database.
+    /// moment. Others go on reading and writing meanwhile; the write-ahead file grows until the copy is
+    /// done. The copy is smaller than the database where text was removed, and is opened as any
+    /// database. Several backups of one handle are made one after the other.
+    ///
+    /// A file that exists is never overwritten, also not if two backups are made to one name at once: one
+    /// of them fails. The copy has its name when the disk has all of it. A process that is killed before
+    /// leaves a file that ends in `.part`, which may be deleted.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] if the file exists; [`ErrorKind::Io`] if it cannot be written.
+    /// [`ErrorKind::Conflict`](turnwise::ErrorKind::Conflict) if the file exists;
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if it cannot be written.
     ///
     /// # Examples
     /// ```
@@ -35,42 +40,33 @@ impl SqliteStore {
     pub async fn backup(&self, file: impl AsRef<Path>) -> Result<()> {
         let path = self.shared.path.clone();
         let file = std::path::absolute(file.as_ref()).unwrap_or_else(|_| file.as_ref().to_owned());
-        self.shared.threads.read(move |_| copy(&path, &file)).await
+        let doing = format!("writing a copy of the database to {}", file.display());
+        self.shared.threads.copy(move || schema::copy_whole(&path, &file, &doing)).await
+    }
+
+    /// Writes the whole database anew, so that nothing is left in its files of text that was
+    /// [purged](Self::purge), redacted or replaced, also not in unused room of a page (see
+    /// [`SqliteStore`]), and the file becomes smaller. Who writes meanwhile waits; it needs up to twice
+    /// the size of the database as free room on the disk.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::Busy`](turnwise::ErrorKind::Busy) if another program has been reading what was there
+    ///   before for ten seconds: the old text is there still. Call it again.
+    /// - [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails, such as on a full disk. What was
+    ///   there is unchanged.
+    pub async fn scrub(&self) -> Result<()> {
+        self.shared.threads.scrub().await
     }
 
     /// The names of the tenants that have conversations, at most `limit` of them after `after`, in the
     /// order of their bytes. The default tenant is not listed: it has no name.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the database fails.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
     pub async fn tenants(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
         let after = after.unwrap_or_default().to_owned();
         self.shared.threads.read(move |db| tenants(db, after, limit)).await
     }
-}
-
-/// The whole copy gets its name when the disk has it.
-fn copy(path: &Path, file: &Path) -> Result<()> {
-    let doing = format!("writing a copy of the database to {}", file.display());
-    let io = |error| turnwise::store::failed(&doing, error);
-    if file.exists() {
-        let detail = format!("{doing}: it exists; give another name, or remove it first");
-        return Err(Error::new(ErrorKind::Conflict, detail));
-    }
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    // That of a backup that was killed.
-    if part.exists() {
-        fs::remove_file(&part).map_err(io)?;
-    }
-    schema::copy_into(path, &part, &doing)?;
-    fs::rename(&part, file).map_err(io)?;
-    if cfg!(unix) {
-        let folder = file.parent().unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-    }
-    Ok(())
 }
 
 fn tenants(db: &Connection, mut after: String, limit: usize) -> Result<Vec<String>> {

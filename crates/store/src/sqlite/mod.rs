@@ -35,7 +35,7 @@ use crate::recent::Recent;
 ///   purge) or [purged](Self::purge) is overwritten in the file, and the write-ahead file is emptied.
 ///   While another process reads what was there before, the second of these cannot be: it is done
 ///   within a second after it has finished. Where SQLite has moved rows within the file, a copy of such
-///   text may be left in unused room of a page; the statement `VACUUM` removes that too. Forks keep what
+///   text may be left in unused room of a page; [`scrub`](Self::scrub) removes that too. Forks keep what
 ///   they share.
 /// - **Deleted**: [`delete`](turnwise::store::Store::delete) hides a conversation; [`restore`](Self::restore) brings it
 ///   back, [`purge`](Self::purge) and [`purge_expired`](Self::purge_expired) remove it.

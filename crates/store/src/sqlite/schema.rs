@@ -1,6 +1,7 @@
 //! Opening a database: its settings, and its migrations.
 
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -50,13 +51,13 @@ pub(super) fn check_version(db: &Connection) -> Result<()> {
 
 /// Conversations are private: a new file is for its owner only. SQLite gives the files beside it
 /// the same permissions.
-fn create(path: &Path) -> std::io::Result<()> {
+fn create(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
 }
@@ -130,6 +131,7 @@ fn newer(found: usize, known: usize) -> Error {
 /// Takes each step that the database has not taken yet, in a transaction of its own. Other processes
 /// wait meanwhile, and find that it was taken. Before the first step a copy of the database is kept.
 fn migrate(db: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
+    check_application(db, path)?;
     let mut is_copied = false;
     while version(db)? < steps.len() {
         let doing = failed("migrating the database");
@@ -148,22 +150,25 @@ fn migrate(db: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
         alone.pragma_update(None, "user_version", i64::try_from(taken + 1).unwrap_or(i64::MAX)).map_err(&doing)?;
         alone.commit().map_err(&doing)?;
     }
-    check_ours(db, path)?;
     let found = version(db)?;
     if found > steps.len() { Err(newer(found, steps.len())) } else { Ok(()) }
 }
 
-/// Refuses another program's database before anything is made in it.
+/// Refuses another program's database, whatever its version, before anything is made in it or of it. A
+/// database of ours has its mark since its first step, so one without a mark has to be new.
+fn check_application(db: &Connection, path: &Path) -> Result<()> {
+    let number = |name| db.pragma_query_value(None, name, |row| row.get(0)).map_err(reading);
+    let (application, version): (i64, i64) = (number("application_id")?, number("user_version")?);
+    let is_new = application == 0 && version == 0;
+    if application == APPLICATION || is_new { Ok(()) } else { Err(foreign(path)) }
+}
+
+/// Refuses another program's database that has no mark.
 fn check_empty(db: &Connection, path: &Path) -> Result<()> {
     let tables: i64 = db
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed("reading the database"))?;
     if tables == 0 { Ok(()) } else { Err(foreign(path)) }
-}
-
-fn check_ours(db: &Connection, path: &Path) -> Result<()> {
-    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(reading)?;
-    if application == APPLICATION { Ok(()) } else { Err(foreign(path)) }
 }
 
 fn foreign(path: &Path) -> Error {
@@ -177,22 +182,58 @@ fn foreign(path: &Path) -> Error {
 /// Keeps a copy of a database, under a name that says its version. Nobody else writes meanwhile.
 fn keep_copy(path: &Path, version: usize) -> Result<()> {
     let copy = name_of_copy(path, version);
-    copy_into(path, &copy, &format!("keeping a copy of the database in {}", copy.display()))
+    copy_whole(path, &copy, &format!("keeping a copy of the database in {}", copy.display()))
 }
 
-/// Writes a copy of a database as it is at one moment to a new file, which only its owner may read, and
-/// waits until the disk has it.
-pub(super) fn copy_into(path: &Path, copy: &Path, doing: &str) -> Result<()> {
+/// Writes a copy of a database as it is at one moment to a new file, which only its owner may read. It gets
+/// its name when the disk has all of it, and only if no other file has that name by then.
+pub(super) fn copy_whole(path: &Path, copy: &Path, doing: &str) -> Result<()> {
+    if copy.exists() {
+        return Err(exists(doing));
+    }
+    // Another name each time, so that two that write one copy do not write into one file.
+    let mut part = copy.as_os_str().to_owned();
+    part.push(format!(".{:08x}.part", fastrand::u32(..)));
+    let part = PathBuf::from(part);
+    let named = copy_into(path, &part, doing).and_then(|()| match give_name(&part, copy) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(doing)),
+        given => given.map_err(|error| turnwise::store::failed(doing, error)),
+    });
+    if named.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    named
+}
+
+fn exists(doing: &str) -> Error {
+    let detail =
+        format!("{doing}: there is a file of that name, and it is not overwritten; give another name, or remove it");
+    Error::new(ErrorKind::Conflict, detail)
+}
+
+/// Gives a file its name, if no other file has it.
+fn give_name(part: &Path, name: &Path) -> io::Result<()> {
+    match fs::hard_link(part, name) {
+        Ok(()) => fs::remove_file(part)?,
+        // A file system without links, where this is the best that can be done.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !name.exists() => fs::rename(part, name)?,
+        Err(error) => return Err(error),
+    }
+    if cfg!(unix) {
+        let folder = name.parent().unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all())?;
+    }
+    Ok(())
+}
+
+/// Writes a copy to a file, and waits until the disk has it.
+fn copy_into(path: &Path, copy: &Path, doing: &str) -> Result<()> {
     let io = |e| turnwise::store::failed(doing, e);
     create(copy).map_err(io)?;
     // Not one that only reads: to SQLite this is writing.
     let reader = connect(path)?;
     let name = copy.to_str().ok_or_else(|| Error::new(ErrorKind::Io, format!("{doing}: its name is not UTF-8")))?;
-    let written = reader.execute("VACUUM INTO ?1", [name]).map_err(failed(doing));
-    if let Err(error) = written {
-        let _ = fs::remove_file(copy);
-        return Err(error);
-    }
+    reader.execute("VACUUM INTO ?1", [name]).map_err(failed(doing))?;
     File::open(copy).and_then(|file| file.sync_all()).map_err(io)
 }
 
@@ -249,7 +290,7 @@ mod tests {
         let copy = folder.path().join("chats.db.version-1");
         let copy = connect(&copy).unwrap();
         assert_eq!(version(&copy).unwrap(), 1);
-        check_ours(&copy, &path).unwrap();
+        check_application(&copy, &path).unwrap();
         assert_eq!(copy.query_row("SELECT x FROM a", [], |row| row.get::<_, String>(0)).unwrap(), "old");
 
         // Opening it again changes nothing, and an older program is told.
@@ -287,13 +328,45 @@ mod tests {
 
     #[test]
     fn a_database_of_another_program_is_refused_and_left_alone() {
-        let (_folder, path) = database();
-        let db = connect(&path).unwrap();
-        db.execute_batch("CREATE TABLE theirs (x)").unwrap();
-        let refused = open(&path).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ForeignFormat);
-        let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
-        assert_eq!(tables, 1);
+        for (version, application) in [(0, 0), (1, 0), (1, 77), (0, 77), (1_000, 0), (-1, 0)] {
+            let (folder, path) = database();
+            let db = connect(&path).unwrap();
+            db.pragma_update(None, "user_version", version).unwrap();
+            db.pragma_update(None, "application_id", application).unwrap();
+            // Also one that is empty but marked.
+            if application == 0 {
+                db.execute_batch("CREATE TABLE theirs (x)").unwrap();
+            }
+            drop(db);
+            let before = fs::read(&path).unwrap();
+            let refused = open(&path).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ForeignFormat, "{version} {application}");
+            assert!(fs::read(&path).unwrap() == before);
+            assert_eq!(names(&folder), ["chats.db"], "{version} {application}");
+        }
+    }
+
+    #[test]
+    fn of_copies_to_one_name_one_is_made_and_none_is_overwritten() {
+        let (folder, path) = database();
+        migrate(&connect(&path).unwrap(), &path, &[FIRST]).unwrap();
+        let copy = folder.path().join("copy.db");
+        let made: Vec<Result<()>> = thread::scope(|scope| {
+            let copies: Vec<_> = (0..4).map(|_| scope.spawn(|| copy_whole(&path, &copy, "copying"))).collect();
+            copies.into_iter().map(|copy| copy.join().unwrap()).collect()
+        });
+        assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+        assert!(made.iter().flat_map(|made| made.as_ref().err()).all(|error| error.kind() == ErrorKind::Conflict));
+        assert_eq!(version(&connect(&copy).unwrap()).unwrap(), 1);
+        assert_eq!(names(&folder), ["chats.db", "copy.db"], "no part is left");
+
+        fs::write(&copy, "of somebody").unwrap();
+        // It came after the copy was begun.
+        let part = folder.path().join("part");
+        fs::write(&part, "a copy").unwrap();
+        assert_eq!(give_name(&part, &copy).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(copy_whole(&path, &copy, "copying").unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "of somebody");
     }
 
     #[cfg(unix)]

@@ -1,8 +1,8 @@
-//! The threads that use the database: one writes, a few read. Whoever calls waits for them without an
-//! executor.
+//! The threads that use the database: one writes, a few read, and one makes copies. Whoever calls waits
+//! for them without an executor.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -21,6 +21,10 @@ const GROUP: usize = 64;
 /// How long after the last attempt the write-ahead file is cleared again that others were reading.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How often the write-ahead file is emptied while the database is scrubbed and others read, each time for a
+/// quarter of a second.
+const SCRUBS: usize = 40;
+
 /// Reads with a connection, and answers.
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -29,25 +33,43 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 type Write = Box<dyn FnOnce(Option<&Connection>) -> (bool, Answer) + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
 
+/// What takes long and reads by a connection of its own.
+type Copy = Box<dyn FnOnce() + Send>;
+
+/// What the thread does that writes.
+enum Job {
+    Write(Write),
+    /// Writes the whole database anew, which no transaction can hold.
+    Scrub(oneshot::Sender<Result<()>>),
+}
+
 pub(super) struct Threads {
     /// `None` when the threads are to end.
-    queues: Option<(Sender<Write>, Sender<Read>)>,
+    queues: Option<Queues>,
     threads: Vec<JoinHandle<()>>,
+}
+
+struct Queues {
+    writes: Sender<Job>,
+    reads: Sender<Read>,
+    copies: Sender<Copy>,
 }
 
 impl Threads {
     pub(super) fn start(path: &Path) -> Result<Self> {
-        let (write, writes) = channel();
-        let (read, reads) = channel();
-        let mut threads = Self { queues: Some((write, read)), threads: Vec::new() };
-        let of_writes = Writer::new(schema::open(path)?)?;
-        threads.spawn("turnwise-write", move || of_writes.run(&writes))?;
-        let reads = Arc::new(Mutex::new(reads));
+        let (writes, to_write) = channel();
+        let (reads, to_read) = channel();
+        let (copies, to_copy) = channel::<Copy>();
+        let mut threads = Self { queues: Some(Queues { writes, reads, copies }), threads: Vec::new() };
+        let writer = Writer::new(path)?;
+        threads.spawn("turnwise-write", move || writer.run(&to_write))?;
+        let to_read = Arc::new(Mutex::new(to_read));
         let readers = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
         for _ in 0..readers {
-            let (db, reads) = (schema::open_reader(path)?, Arc::clone(&reads));
-            threads.spawn("turnwise-read", move || run_reads(&db, &reads))?;
+            let (db, to_read) = (schema::open_reader(path)?, Arc::clone(&to_read));
+            threads.spawn("turnwise-read", move || run_reads(&db, &to_read))?;
         }
+        threads.spawn("turnwise-copy", move || to_copy.iter().for_each(|copy| copy()))?;
         Ok(threads)
     }
 
@@ -64,12 +86,34 @@ impl Threads {
     ) -> BoxFuture<'static, Result<T>> {
         let (done, wait) = oneshot::channel();
         let read: Read = Box::new(move |db| {
-            let answer = schema::check_version(db).and_then(|()| work(db));
+            let answer = guarded(|| schema::check_version(db).and_then(|()| work(db)));
             drop(done.send(answer));
         });
-        if let Some((_, reads)) = &self.queues {
+        if let Some(queues) = &self.queues {
             // If nobody takes it, `done` is dropped, and the answer says so.
-            drop(reads.send(read));
+            drop(queues.reads.send(read));
+        }
+        answer(wait)
+    }
+
+    /// Does what takes long and has a connection of its own, so that nobody who reads waits for it. One
+    /// after the other.
+    pub(super) fn copy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T>> {
+        let (done, wait) = oneshot::channel();
+        if let Some(queues) = &self.queues {
+            drop(queues.copies.send(Box::new(move || drop(done.send(guarded(work))))));
+        }
+        answer(wait)
+    }
+
+    /// Writes the whole database anew, without what is left of removed text.
+    pub(super) fn scrub(&self) -> BoxFuture<'static, Result<()>> {
+        let (done, wait) = oneshot::channel();
+        if let Some(queues) = &self.queues {
+            drop(queues.writes.send(Job::Scrub(done)));
         }
         answer(wait)
     }
@@ -82,13 +126,13 @@ impl Threads {
     ) -> BoxFuture<'static, Result<T>> {
         let (done, wait) = oneshot::channel();
         let write: Write = Box::new(move |db| {
-            let written = db.map(work);
+            let written = db.map(|db| guarded(|| work(db)));
             let is_written = matches!(written, Some(Ok(_)));
             let answer = |committed: Result<()>| drop(done.send(committed.and(written.unwrap_or_else(ended))));
             (is_written, Box::new(answer))
         });
-        if let Some((writes, _)) = &self.queues {
-            drop(writes.send(write));
+        if let Some(queues) = &self.queues {
+            drop(queues.writes.send(Job::Write(write)));
         }
         answer(wait)
     }
@@ -115,16 +159,26 @@ fn ended<T>() -> Result<T> {
     Err(Error::new(ErrorKind::Io, "the thread that uses the database ended early"))
 }
 
+/// Makes a panic an error for whoever asked for this work, and for nobody else. What the panic says may
+/// quote a conversation, so the error does not.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let detail = "this panicked in the thread that uses the database, and nothing of it was written; that is a fault of \
+                      the program, and its standard error says where: please report it";
+        Err(Error::new(ErrorKind::Io, detail))
+    })
+}
+
 fn run_reads(db: &Connection, reads: &Mutex<Receiver<Read>>) {
     loop {
         let next = reads.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(read) = next else { return };
-        // A conversation whose reading panics is an error for its reader, and for nobody else.
-        drop(catch_unwind(AssertUnwindSafe(|| read(db))));
+        read(db);
     }
 }
 
 struct Writer {
+    path: PathBuf,
     db: Connection,
     /// The removals of text that may be in the write-ahead file, if there are any.
     removals: Option<i64>,
@@ -133,36 +187,83 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(db: Connection) -> Result<Self> {
+    fn new(path: &Path) -> Result<Self> {
+        let db = schema::open(path)?;
         // A process that was killed may have left them.
         let removals = tables::removals(&db)?;
-        let mut writer = Self { db, removals, tried: Instant::now() };
+        let mut writer = Self { path: path.to_owned(), db, removals, tried: Instant::now() };
         writer.clear_removed(true);
         Ok(writer)
     }
 
-    fn run(mut self, writes: &Receiver<Write>) {
-        while let Some(first) = self.next(writes) {
-            let group: Vec<Write> = std::iter::once(first).chain(writes.try_iter()).take(GROUP).collect();
-            let mut answers = Vec::with_capacity(group.len());
-            let before = self.removals;
-            let committed = self.commit(group, &mut answers);
-            self.clear_removed(self.removals > before);
-            for answer in answers {
-                answer(committed.as_ref().copied().map_err(|error| Error::new(error.kind(), error.detail())));
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Some(first) = self.next(jobs) {
+            let mut group = Vec::new();
+            let mut next = Some(first);
+            let scrub = loop {
+                match next {
+                    Some(Job::Write(write)) => group.push(write),
+                    Some(Job::Scrub(done)) => break Some(done),
+                    None => break None,
+                }
+                next = if group.len() < GROUP { jobs.try_recv().ok() } else { None };
+            };
+            self.write(group);
+            if let Some(done) = scrub {
+                drop(done.send(guarded(|| self.scrub())));
             }
         }
     }
 
-    fn next(&mut self, writes: &Receiver<Write>) -> Option<Write> {
+    /// Makes writes that were waiting, and answers.
+    fn write(&mut self, group: Vec<Write>) {
+        if group.is_empty() {
+            return;
+        }
+        let mut answers = Vec::with_capacity(group.len());
+        let before = self.removals;
+        let committed = guarded(|| Ok(self.commit(group, &mut answers))).unwrap_or_else(|panicked| {
+            self.reopen();
+            Err(panicked)
+        });
+        self.clear_removed(self.removals > before);
+        for answer in answers {
+            answer(committed.as_ref().copied().map_err(|error| Error::new(error.kind(), error.detail())));
+        }
+    }
+
+    /// Takes a new connection, because a panic may have left the old one within a transaction. If none can be
+    /// had, the old one is used on.
+    fn reopen(&mut self) {
+        drop(self.run_statement("ROLLBACK"));
+        if let Ok(db) = schema::open(&self.path) {
+            self.db = db;
+        }
+    }
+
+    /// Writes the database anew, and the write-ahead file into it, over what was there.
+    fn scrub(&mut self) -> Result<()> {
+        schema::check_version(&self.db)?;
+        self.db.execute_batch("VACUUM").map_err(failed("writing the database anew"))?;
+        for _ in 0..SCRUBS {
+            if schema::empty_log(&self.db, true)? {
+                return Ok(());
+            }
+        }
+        let detail = "the database was written anew, but another program still reads what was there before, so that is in \
+                      the files: close that program, or call `scrub` again when it has finished";
+        Err(Error::new(ErrorKind::Busy, detail))
+    }
+
+    fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
         while self.removals.is_some() {
-            match writes.recv_timeout(AGAIN) {
-                Ok(write) => return Some(write),
+            match jobs.recv_timeout(AGAIN) {
+                Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Timeout) => self.clear_removed(false),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
-        writes.recv().ok()
+        jobs.recv().ok()
     }
 
     /// Makes writes that were waiting with one commit, each of them whole or not at all.
@@ -225,5 +326,61 @@ impl Writer {
         if matches!(cleared, Ok(true)) {
             self.removals = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use turnwise::store::wait;
+
+    use super::*;
+
+    fn threads() -> (tempfile::TempDir, Threads) {
+        let folder = tempfile::TempDir::new().unwrap();
+        let threads = Threads::start(&folder.path().join("chats.db")).unwrap();
+        (folder, threads)
+    }
+
+    fn note(db: &Connection) -> Result<usize> {
+        let insert = "INSERT INTO logs (tenant, log, at, owned) VALUES ('', abs(random()), 0, 1)";
+        db.execute(insert, []).map_err(failed("writing a test"))
+    }
+
+    fn notes(threads: &Threads) -> i64 {
+        let count = |db: &Connection| db.query_row("SELECT count(*) FROM logs", [], |row| row.get(0));
+        wait(threads.read(move |db| count(db).map_err(failed("reading a test")))).unwrap()
+    }
+
+    #[test]
+    #[expect(clippy::panic, reason = "it is what is tested")]
+    fn a_panic_is_an_error_for_its_caller_and_the_others_go_on() {
+        let (_folder, threads) = threads();
+        for _ in 0..3 {
+            let first = threads.write(note);
+            let panics = threads.write(|db| {
+                note(db)?;
+                panic!("of a test")
+            });
+            let last = threads.write(note);
+            wait(first).unwrap();
+            let error: Error = wait::<Result<()>>(panics).unwrap_err();
+            assert!(error.detail().contains("panicked") && !error.detail().contains("of a test"), "{error}");
+            wait(last).unwrap();
+            assert!(wait::<Result<()>>(threads.read(|_| panic!("of a test"))).is_err());
+        }
+        assert_eq!(notes(&threads), 6, "nothing of what panicked is there");
+    }
+
+    #[test]
+    fn a_writer_that_panicked_while_it_committed_begins_anew() {
+        let (folder, _threads) = threads();
+        let mut writer = Writer::new(&folder.path().join("chats.db")).unwrap();
+        writer.begin().unwrap();
+        note(&writer.db).unwrap();
+        writer.reopen();
+        writer.begin().unwrap();
+        note(&writer.db).unwrap();
+        writer.run_statement("COMMIT").unwrap();
+        assert_eq!(notes(&_threads), 1);
     }
 }
