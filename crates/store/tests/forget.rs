@@ -138,3 +138,42 @@ fn usage_is_added_up_by_model_and_what_forks_share_once() {
     assert_eq!(by_model(&store)[1], ("small".to_owned(), 2, 15));
     assert_eq!(block_on(totals(&MemoryStore::new())).unwrap().models, []);
 }
+
+/// Writes a conversation anew, as a redaction does.
+fn redact(store: &dyn Store, id: &str) {
+    let (mut transcript, revision) = block_on(store.load(id)).unwrap();
+    transcript.redact(|text| Some(text.replace('H', "h"))).unwrap();
+    block_on(store.save(id, &transcript, Some(&revision))).unwrap();
+}
+
+#[test]
+fn usage_that_forks_share_counts_once_also_after_one_was_redacted() {
+    for redacted in
+        [&["a"][..], &["fork"], &["a", "fork"], &["fork", "a"], &["fork", "fork", "a", "a", "next"], &["next"]]
+    {
+        let folder = TempDir::new().unwrap();
+        let store = SqliteStore::open(folder.path().join("chats.db")).unwrap();
+        save(&store, "a", "Hi");
+        spend(&store, "a", "small", 100);
+        block_on(store.fork("a", "fork")).unwrap();
+        spend(&store, "fork", "small", 10);
+        block_on(store.fork("fork", "next")).unwrap();
+        spend(&store, "next", "small", 1);
+        spend(&store, "a", "small", 1_000);
+        let tokens = |store: &SqliteStore| block_on(store.totals()).unwrap().total().prompt_tokens;
+        assert_eq!(tokens(&store), 1_111);
+        for id in redacted {
+            redact(&store, id);
+            assert_eq!(tokens(&store), 1_111, "{redacted:?}");
+        }
+        // New forks of what was redacted, and originals that go and come back.
+        block_on(store.fork("fork", "last")).unwrap();
+        spend(&store, "last", "small", 5);
+        redact(&store, "last");
+        assert_eq!(tokens(&store), 1_116, "{redacted:?}");
+        block_on(store.delete("a")).unwrap();
+        redact(&store, "fork");
+        block_on(store.restore("a")).unwrap();
+        assert_eq!(tokens(&store), 1_116, "{redacted:?}");
+    }
+}

@@ -116,6 +116,61 @@ fn the_shared_cases_find_the_same_with_an_index_and_without() {
 }
 
 #[test]
+fn a_list_by_text_has_a_fork_once_whose_original_is_gone() {
+    let (_folder, store) = indexed();
+    save(&store, "other", &["the parcel"]);
+    save(&store, "a", &["the parcel"]);
+    block_on(store.fork("a", "fork")).unwrap();
+    say(&store, "fork", "the parcel again");
+    save(&store, "newest", &["the parcel"]);
+    block_on(store.delete("a")).unwrap();
+    let mut query = ListQuery::new().with_text("parcel");
+    for limit in 1..5 {
+        query = query.limit(limit);
+        let (mut ids, mut page) = (Vec::new(), query.clone());
+        loop {
+            let found = block_on(store.list_by(&page)).unwrap();
+            ids.extend(found.found.into_iter().map(|listed| listed.id));
+            let Some(next) = found.next else { break };
+            page = query.clone().after(next);
+        }
+        assert_eq!(ids, ["newest", "fork", "other"], "pages of {limit}");
+    }
+}
+
+#[test]
+fn an_index_of_another_version_is_removed_with_the_words_of_old_texts() {
+    let (folder, store) = indexed();
+    save(&store, "a", &["zyxapple"]);
+    let file = store.path().to_owned();
+    let other_version = || {
+        let db = Connection::open(&file).unwrap();
+        db.execute("UPDATE search SET format = 77", []).unwrap();
+    };
+    let is_word_there = || {
+        let in_file = |entry: std::io::Result<fs::DirEntry>| fs::read(entry.unwrap().path()).unwrap();
+        let mut files = fs::read_dir(folder.path()).unwrap().map(in_file);
+        files.any(|bytes| bytes.windows(8).any(|window| window == b"zyxapple"))
+    };
+    // While it is open, and what removes text is the first to meet the index.
+    other_version();
+    block_on(store.delete("a")).unwrap();
+    block_on(store.purge("a")).unwrap();
+    assert!(!is_word_there());
+    assert!(!block_on(store.is_searchable()).unwrap());
+
+    block_on(store.enable_search()).unwrap();
+    save(&store, "a", &["zyxapple"]);
+    assert_eq!(places(&store, "zyxapple").len(), 1);
+    other_version();
+    drop(store);
+    let store = SqliteStore::open(&file).unwrap();
+    assert_eq!(count(&file, "search_words"), 0);
+    block_on(store.enable_search()).unwrap();
+    assert_eq!(places(&store, "zyxapple").len(), 1);
+}
+
+#[test]
 fn a_snippet_shows_what_was_found_and_where() {
     let text = format!("{}the Árvíztűrő\n tükör, here {}", "before ".repeat(50), "after ".repeat(50));
     let snippet = Terms::new("arvizturo \"tukor, HERE\"").find(&text).unwrap();

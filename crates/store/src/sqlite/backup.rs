@@ -51,7 +51,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// - [`ErrorKind::Busy`](turnwise::ErrorKind::Busy) if another program has been reading what was there
-    ///   before for ten seconds: the old text is there still. Call it again.
+    ///   before for three seconds: the old text is there still. Call it again.
     /// - [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails, such as on a full disk. What was
     ///   there is unchanged.
     pub async fn scrub(&self) -> Result<()> {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 use turnwise::Result;
 use turnwise::conversation::Timestamp;
 
-use super::tables::Key;
+use super::tables::{At, Key};
 use super::{SqliteStore, deleted, failed, tables};
 use crate::deleted::{BATCH, since};
 use crate::forget::{Expired, Rules};
@@ -16,12 +16,15 @@ impl SqliteStore {
     /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
     pub async fn expiring(&self, rules: &Rules) -> Result<Vec<Expired>> {
         let (tenant, rules) = (self.tenant.clone(), *rules);
-        self.shared.threads.read(move |db| find(db, &tenant, &rules, usize::MAX)).await
+        let found = self.shared.threads.read(move |db| find(db, &tenant, &rules)).await?;
+        Ok(found.into_iter().map(|found| found.expired).collect())
     }
 
     /// Deletes the conversations of this tenant that the rules do not keep, and returns them, the oldest
     /// first. Each is gone from lists and from search in the moment in which it is deleted. Forks of a
-    /// conversation that goes stay.
+    /// conversation that goes stay, and so does one that is written to meanwhile.
+    ///
+    /// They are looked for once, beside what is written, and deleted in steps, between which others write.
     ///
     /// # Errors
     /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails. What went before that is gone.
@@ -48,48 +51,95 @@ impl SqliteStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn expire(&self, rules: &Rules) -> Result<Vec<Expired>> {
-        let mut all = Vec::new();
-        loop {
-            let (tenant, rules) = (self.tenant.clone(), *rules);
-            let batch = self.shared.threads.write(move |db| expire(db, &tenant, &rules)).await?;
-            for gone in &batch {
+        let (tenant, rules) = (self.tenant.clone(), *rules);
+        let mut found = self.shared.threads.read(move |db| find(db, &tenant, &rules)).await?;
+        let mut all = Vec::with_capacity(found.len());
+        while !found.is_empty() {
+            let later = found.split_off(found.len().min(BATCH));
+            let batch = std::mem::replace(&mut found, later);
+            let (tenant, for_good) = (self.tenant.clone(), rules.for_good);
+            let gone = self.shared.threads.write(move |db| remove(db, &tenant, batch, for_good)).await?;
+            for gone in &gone {
                 self.shared.recent.remove(&Key { tenant: self.tenant.clone(), id: gone.id.as_str().into() });
             }
-            let is_last = batch.len() < BATCH;
-            all.extend(batch);
-            if is_last {
-                return Ok(all);
-            }
+            all.extend(gone);
         }
+        Ok(all)
     }
 }
 
-fn find(db: &Connection, tenant: &str, rules: &Rules, most: usize) -> Result<Vec<Expired>> {
+/// A conversation that is to go, as it was when it was found.
+struct Found {
+    expired: Expired,
+    at: At,
+}
+
+fn find(db: &Connection, tenant: &str, rules: &Rules) -> Result<Vec<Found>> {
     let doing = failed("looking for conversations that are to go");
-    let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     // The place of each is counted from the one that was written last.
-    let find = "SELECT id, changed_at FROM ( \
-                    SELECT id, changed_at, row_number() OVER (ORDER BY changed_at DESC, id DESC) AS place \
+    let find = "SELECT id, changed_at, log, last FROM ( \
+                    SELECT id, changed_at, log, last, row_number() OVER (ORDER BY changed_at DESC, id DESC) AS place \
                     FROM conversations WHERE tenant = ?1) \
-                WHERE changed_at < ?2 OR place > ?3 ORDER BY place DESC LIMIT ?4";
+                WHERE changed_at < ?2 OR place > ?3 ORDER BY place DESC";
     let mut find = db.prepare_cached(find).map_err(&doing)?;
     let before = rules.unused_for.map_or(i64::MIN, since);
-    let keep = rules.keep_last.map_or(i64::MAX, number);
-    let rows = find.query_map(params![tenant, before, keep, number(most)], |row| {
-        Ok(Expired { id: row.get(0)?, changed_at: Timestamp::from_millis(row.get(1)?) })
+    let keep = rules.keep_last.map_or(i64::MAX, |count| i64::try_from(count).unwrap_or(i64::MAX));
+    let rows = find.query_map(params![tenant, before, keep], |row| {
+        let expired = Expired { id: row.get(0)?, changed_at: Timestamp::from_millis(row.get(1)?) };
+        Ok(Found { expired, at: At { log: row.get(2)?, last: row.get(3)? } })
     });
     rows.map_err(&doing)?.collect::<rusqlite::Result<_>>().map_err(&doing)
 }
 
-fn expire(db: &Connection, tenant: &str, rules: &Rules) -> Result<Vec<Expired>> {
-    let expired = find(db, tenant, rules, BATCH)?;
-    for gone in &expired {
-        let key = Key { tenant: tenant.into(), id: gone.id.as_str().into() };
-        let log = tables::find(db, &key)?.map(|row| row.at.log);
-        deleted::delete(db, &key)?;
-        if let Some(log) = log.filter(|_| rules.for_good) {
-            deleted::purge_one(db, &key, log)?;
+/// Removes those that are as they were found, and returns them.
+fn remove(db: &Connection, tenant: &str, found: Vec<Found>, for_good: bool) -> Result<Vec<Expired>> {
+    let mut gone = Vec::with_capacity(found.len());
+    for Found { expired, at } in found {
+        let key = Key { tenant: tenant.into(), id: expired.id.as_str().into() };
+        if tables::find(db, &key)?.is_none_or(|row| row.at != at) {
+            continue;
         }
+        deleted::delete(db, &key)?;
+        if for_good {
+            deleted::purge_one(db, &key, at.log)?;
+        }
+        gone.push(expired);
     }
-    Ok(expired)
+    Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use turnwise::store::{Store, wait};
+    use turnwise::{Conversation, Message, Transcript};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_to_after_it_was_found_stays() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(folder.path().join("chats.db")).unwrap();
+        for id in ["gone", "read", "restarted"] {
+            wait(store.save(id, &Transcript::default(), None)).unwrap();
+            wait(store.delete(id)).unwrap();
+            wait(store.restore(id)).unwrap();
+        }
+        wait(store.save("written", &Transcript::default(), None)).unwrap();
+        let rules = Rules::new().keep_last(0);
+        let found = wait(store.shared.threads.read(move |db| find(db, "", &rules))).unwrap();
+        assert_eq!(found.len(), 4);
+        let (before, revision) = wait(store.load("written")).unwrap();
+        let mut after = before.clone();
+        after.conversation.push("Hi");
+        wait(store.append("written", &after.changes_since(&before), &revision)).unwrap();
+        wait(store.delete("restarted")).unwrap();
+        let again = Transcript::new(Conversation::from_messages([Message::user("Hi")]));
+        wait(store.save("restarted", &again, None)).unwrap();
+
+        let removed = wait(store.shared.threads.write(move |db| remove(db, "", found, true))).unwrap();
+        let mut removed: Vec<String> = removed.into_iter().map(|gone| gone.id).collect();
+        removed.sort();
+        assert_eq!(removed, ["gone", "read"]);
+        assert_eq!(wait(store.list(None, 10)).unwrap(), ["restarted", "written"]);
+    }
 }

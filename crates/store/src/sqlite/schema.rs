@@ -13,8 +13,11 @@ use super::failed;
 
 /// The steps from an empty database to the newest version: that of a database is how many it has
 /// taken.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001.sql"), include_str!("../../migrations/0002.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001.sql"),
+    include_str!("../../migrations/0002.sql"),
+    include_str!("../../migrations/0003.sql"),
+];
 
 /// Marks a database as one of these: `tnws`.
 const APPLICATION: i64 = 0x746e_7773;

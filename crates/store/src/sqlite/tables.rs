@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use turnwise::Result;
 use turnwise::store::{conflict, not_found};
 
-use super::{failed, index};
+use super::{failed, index, usage};
 pub(super) use crate::rows::{At, Key, Lines, Row, now};
 
 /// A part of a log that belongs to a conversation.
@@ -82,6 +82,7 @@ pub(super) fn replace(db: &Connection, key: &Key, at: At, lines: &Lines) -> Resu
         return Err(conflict(&key.id));
     }
     insert(db, &key.tenant, At { last: 0, ..new }, lines)?;
+    usage::note_written_anew(db, &key.tenant, at.log, new.log)?;
     give_up(db, &key.tenant, at.log)?;
     Ok(new)
 }

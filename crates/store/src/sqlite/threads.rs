@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the write-ahead file is emptied while the database is scrubbed and others read, each time for a
 /// quarter of a second.
-const SCRUBS: usize = 40;
+const SCRUBS: usize = 12;
 
 /// Reads with a connection, and answers.
 type Read = Box<dyn FnOnce(&Connection) + Send>;
@@ -189,6 +189,7 @@ struct Writer {
 impl Writer {
     fn new(path: &Path) -> Result<Self> {
         let db = schema::open(path)?;
+        index::check_at_open(&db)?;
         // A process that was killed may have left them.
         let removals = tables::removals(&db)?;
         let mut writer = Self { path: path.to_owned(), db, removals, tried: Instant::now() };

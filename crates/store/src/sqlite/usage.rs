@@ -5,6 +5,7 @@ use turnwise::Result;
 use turnwise::spending::Spending;
 use turnwise::store::Change;
 
+use super::tables::Lines;
 use super::{SqliteStore, failed, tables};
 use crate::usage::Totals;
 
@@ -21,7 +22,7 @@ impl SqliteStore {
 }
 
 fn totals(db: &Connection, tenant: &str) -> Result<Totals> {
-    let doing = failed("adding up the usage");
+    let doing = failed(DOING);
     let _moment = db.unchecked_transaction().map_err(&doing)?;
     let all = "SELECT log, last FROM conversations WHERE tenant = ?1";
     let mut all = db.prepare_cached(all).map_err(&doing)?;
@@ -29,34 +30,103 @@ fn totals(db: &Connection, tenant: &str) -> Result<Totals> {
     let mut totals = Totals::default();
     for row in rows {
         let (log, last) = row.map_err(&doing)?;
-        let shared = match original(db, tenant, log)? {
-            Some((original, at)) => spent(db, tenant, original, at)?,
-            None => Spending::default(),
-        };
-        totals.add(&spent(db, tenant, log, last)?, &shared);
+        totals.add(&spent(db, tenant, log, last)?, &shared(db, tenant, log)?);
     }
     Ok(totals)
 }
 
-/// The log of a conversation that is there, and a position, up to which a fork has what that conversation
-/// has.
-fn original(db: &Connection, tenant: &str, log: i64) -> Result<Option<(i64, i64)>> {
-    let doing = failed("adding up the usage");
-    let is_there = "SELECT EXISTS (SELECT 1 FROM conversations WHERE tenant = ?1 AND log = ?2)";
-    let mut is_there = db.prepare_cached(is_there).map_err(&doing)?;
-    let mut next = tables::parent(db, tenant, log)?;
-    while let Some((log, _)) = next {
-        if is_there.query_row(params![tenant, log], |row| row.get(0)).map_err(&doing)? {
-            break;
-        }
-        next = tables::parent(db, tenant, log)?;
+const DOING: &str = "adding up the usage";
+
+/// What is counted with the conversation that a fork was made of, or with the one that this was made of, and so
+/// on: the first of them that is there.
+fn shared(db: &Connection, tenant: &str, log: i64) -> Result<Spending> {
+    Ok(original(db, tenant, log)?.map(|original| original.inherited).unwrap_or_default())
+}
+
+/// What a fork has of a conversation that is there.
+struct Original {
+    line: i64,
+    inherited: Spending,
+}
+
+impl Original {
+    fn of(db: &Connection, tenant: &str, log: i64, at: i64) -> Result<Self> {
+        Ok(Self { line: line(db, tenant, log)?, inherited: spent(db, tenant, log, at)? })
     }
-    Ok(next)
+}
+
+fn original(db: &Connection, tenant: &str, log: i64) -> Result<Option<Original>> {
+    let mut log = log;
+    while let Some((parent, at)) = tables::parent(db, tenant, log)? {
+        if is_there(db, tenant, line(db, tenant, parent)?)? {
+            return Original::of(db, tenant, parent, at).map(Some);
+        }
+        log = parent;
+    }
+    match noted(db, tenant, log)? {
+        Some(original) if is_there(db, tenant, original.line)? => Ok(Some(original)),
+        _ => Ok(None),
+    }
+}
+
+/// Notes of a log that takes the place of another one which conversation it belongs to, and what it has of
+/// its original: the old log, which says so, may be removed.
+pub(super) fn note_written_anew(db: &Connection, tenant: &str, old: i64, new: i64) -> Result<()> {
+    let doing = failed("writing a conversation anew");
+    let line = line(db, tenant, old)?;
+    let original = match original(db, tenant, old)? {
+        Some(original) => Some(original),
+        // That of which it was made may be restored.
+        None => match tables::parent(db, tenant, old)? {
+            Some((parent, at)) => Some(Original::of(db, tenant, parent, at)?),
+            None => noted(db, tenant, old)?,
+        },
+    };
+    let (origin, inherited) = match original {
+        Some(Original { line, inherited }) => (Some(line), Some(Lines::of(&[Change::Spending(inherited)])?)),
+        None => (None, None),
+    };
+    let inherited = inherited.and_then(|mut inherited| inherited.lines.pop());
+    let note = "UPDATE logs SET line = ?3, origin = ?4, inherited = ?5 WHERE tenant = ?1 AND log = ?2";
+    let mut note = db.prepare_cached(note).map_err(&doing)?;
+    note.execute(params![tenant, new, line, origin, inherited]).map(drop).map_err(&doing)
+}
+
+/// What was noted of a log.
+fn noted(db: &Connection, tenant: &str, log: i64) -> Result<Option<Original>> {
+    let doing = failed(DOING);
+    let noted = "SELECT origin, inherited FROM logs WHERE tenant = ?1 AND log = ?2 AND origin IS NOT NULL";
+    let mut noted = db.prepare_cached(noted).map_err(&doing)?;
+    let noted = noted.query_row(params![tenant, log], |row| Ok((row.get(0)?, row.get(1)?)));
+    let noted: Option<(i64, String)> = noted.optional().map_err(&doing)?;
+    Ok(noted.and_then(|(line, inherited)| match serde_json::from_str(&inherited) {
+        Ok(Change::Spending(inherited)) => Some(Original { line, inherited }),
+        _ => None,
+    }))
+}
+
+/// The first log of the conversation that a log belongs to.
+fn line(db: &Connection, tenant: &str, log: i64) -> Result<i64> {
+    let doing = failed(DOING);
+    let line = "SELECT coalesce(line, log) FROM logs WHERE tenant = ?1 AND log = ?2";
+    let mut line = db.prepare_cached(line).map_err(&doing)?;
+    let line = line.query_row(params![tenant, log], |row| row.get(0)).optional().map_err(&doing)?;
+    Ok(line.unwrap_or(log))
+}
+
+/// Whether there is a conversation with one of the logs of a line.
+fn is_there(db: &Connection, tenant: &str, line: i64) -> Result<bool> {
+    let doing = failed(DOING);
+    let is_there = "SELECT EXISTS (SELECT 1 FROM conversations WHERE tenant = ?1 AND log = ?2) \
+                    OR EXISTS (SELECT 1 FROM logs l JOIN conversations c ON c.tenant = ?1 AND c.log = l.log \
+                               WHERE l.tenant = ?1 AND l.line = ?2)";
+    let mut is_there = db.prepare_cached(is_there).map_err(&doing)?;
+    is_there.query_row(params![tenant, line], |row| row.get(0)).map_err(&doing)
 }
 
 /// What was spent up to a position of a log.
 fn spent(db: &Connection, tenant: &str, log: i64, to: i64) -> Result<Spending> {
-    let doing = failed("adding up the usage");
+    let doing = failed(DOING);
     let last = "SELECT change FROM changes WHERE tenant = ?1 AND log = ?2 AND position <= ?3 \
                 AND change GLOB '{\"spending\"*' ORDER BY position DESC LIMIT 1";
     let mut last = db.prepare_cached(last).map_err(&doing)?;

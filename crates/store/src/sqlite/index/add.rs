@@ -5,13 +5,17 @@ use turnwise::Result;
 use turnwise::conversation::Metadata;
 use turnwise::store::Change;
 
-use super::OF_TENANT;
+use super::{OF_TENANT, forget_other_format};
 use crate::rows::{At, Key};
 use crate::search::{has_parts, searched, words};
 use crate::sqlite::{failed, tables};
 
 /// Adds all that the triggers have noted. Without an index that is nothing.
 pub(in crate::sqlite) fn catch_up(db: &Connection) -> Result<()> {
+    // Another program may have made one since.
+    if forget_other_format(db)? {
+        return Ok(());
+    }
     let doing = failed(DOING);
     let is_new = "SELECT EXISTS (SELECT 1 FROM search_new) OR EXISTS (SELECT 1 FROM search_new_changes)";
     let mut is_new = db.prepare_cached(is_new).map_err(&doing)?;

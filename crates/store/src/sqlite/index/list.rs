@@ -10,6 +10,7 @@ use super::check_is_on;
 use super::find::{Candidates, DOING, Item, cursor_of, has_metadata};
 use crate::search::{Filter, Hit, ListQuery, Listed, Page, SearchQuery, Terms, wrong_cursor};
 use crate::sqlite::failed;
+use crate::sqlite::tables::{self, Key};
 
 pub(super) fn list(db: &Connection, tenant: &str, query: &ListQuery) -> Result<Page<Listed>> {
     let _moment = db.unchecked_transaction().map_err(failed(DOING))?;
@@ -76,17 +77,21 @@ fn by_text(db: &Connection, tenant: &str, query: &ListQuery, text: &str) -> Resu
     Ok(Page::new(found, None))
 }
 
-/// Whether a later item of the same log was found in the same conversation.
+/// Whether a later item was found in the same conversation, in any of the logs that it has a part of.
 fn is_later(db: &Connection, tenant: &str, item: &Item, hit: &Hit, terms: &Terms, query: &SearchQuery) -> Result<bool> {
     let doing = failed(DOING);
-    let later = "SELECT row FROM search_items WHERE log = ?1 AND row > ?2 ORDER BY row";
+    let key = Key { tenant: tenant.into(), id: hit.conversation.as_str().into() };
+    let Some(row) = tables::find(db, &key)? else { return Ok(false) };
+    let later = "SELECT row FROM search_items WHERE log = ?1 AND position <= ?2 AND row > ?3 ORDER BY row";
     let mut later = db.prepare_cached(later).map_err(&doing)?;
-    let rows = later.query_map([item.log, item.row], |row| row.get(0)).map_err(&doing)?;
-    for row in rows {
-        let Some(other) = Item::read(db, tenant, row.map_err(&doing)?)? else { continue };
-        let other = other.hit(db, tenant, terms, query)?;
-        if other.is_some_and(|other| other.conversation == hit.conversation) {
-            return Ok(true);
+    for part in tables::parts(db, tenant, row.at)? {
+        let rows = later.query_map([part.log, part.to, item.row], |row| row.get(0)).map_err(&doing)?;
+        for row in rows {
+            let Some(other) = Item::read(db, tenant, row.map_err(&doing)?)? else { continue };
+            let other = other.hit(db, tenant, terms, query)?;
+            if other.is_some_and(|other| other.conversation == hit.conversation) {
+                return Ok(true);
+            }
         }
     }
     Ok(false)

@@ -6,7 +6,7 @@ mod holders;
 mod list;
 mod remove;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use turnwise::{Error, ErrorKind, Result};
 
 use super::{SqliteStore, failed};
@@ -15,7 +15,7 @@ use crate::search::{Hit, ListQuery, Listed, Page, SearchQuery};
 pub(super) use add::catch_up;
 pub(super) use remove::forget;
 
-/// The version of what an index has of a text. An index of another version is made anew.
+/// The version of what an index has of a text. An index of another version is removed when it is met.
 const FORMAT: i64 = 1;
 
 /// How many bytes of old changes one transaction adds to the index.
@@ -234,6 +234,34 @@ fn end(db: &Connection) -> Result<()> {
     let doing = failed("removing the index for search");
     db.execute_batch(NO_TRIGGERS).map_err(&doing)?;
     db.execute_batch(EMPTY).map_err(&doing)
+}
+
+/// Removes an index of another version when the database is opened.
+pub(super) fn check_at_open(db: &Connection) -> Result<()> {
+    if !is_other_format(db)? {
+        return Ok(());
+    }
+    let doing = failed("removing an index of another version");
+    let alone = Transaction::new_unchecked(db, TransactionBehavior::Immediate).map_err(&doing)?;
+    forget_other_format(&alone)?;
+    alone.commit().map_err(&doing)
+}
+
+/// Removes an index of another version, if there is one; whether there was. Its words are other ones, so those of
+/// a text that is removed from the database could not be found in it to be removed.
+fn forget_other_format(db: &Connection) -> Result<bool> {
+    let is_other = is_other_format(db)?;
+    if is_other {
+        end(db)?;
+    }
+    Ok(is_other)
+}
+
+fn is_other_format(db: &Connection) -> Result<bool> {
+    let doing = failed("reading the state of the index");
+    let is_other = "SELECT format NOT IN (0, ?1) FROM search";
+    let mut is_other = db.prepare_cached(is_other).map_err(&doing)?;
+    is_other.query_row([FORMAT], |row| row.get(0)).map_err(&doing)
 }
 
 /// The first and the last row that a tenant's items or words may have.

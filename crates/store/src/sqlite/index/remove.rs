@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use turnwise::Result;
 use turnwise::store::Change;
 
-use super::rows_of;
+use super::{forget_other_format, rows_of};
 use crate::search::{has_parts, searched, words};
 use crate::sqlite::failed;
 
@@ -14,6 +14,9 @@ const DOING: &str = "removing from the index for search";
 
 /// Removes the changes of a log behind a position, which are still there.
 pub(in crate::sqlite) fn forget(db: &Connection, tenant: &str, log: i64, after: i64) -> Result<()> {
+    if forget_other_format(db)? {
+        return Ok(());
+    }
     let doing = failed(DOING);
     let number = "SELECT number FROM search_tenants WHERE tenant = ?1";
     let number =
