@@ -80,6 +80,65 @@ fn many_programs_that_open_an_empty_database_at_once_make_its_tables_once() {
 }
 
 #[test]
+fn the_isolation_that_the_database_has_by_default_makes_no_difference() {
+    for isolation in ["repeatable read", "serializable"] {
+        let Some(url) = new_database() else { return };
+        let (_, name) = url.rsplit_once('/').unwrap();
+        query(&url, &format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"));
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| PostgresStore::open(&url))).collect();
+            for (number, one) in opened.into_iter().enumerate() {
+                let store = one.join().unwrap().unwrap();
+                save(&store, &number.to_string(), &talk(&["one"]));
+                say(&store, &number.to_string(), "two");
+            }
+        });
+        assert_eq!(count(&url, "conversations"), 8);
+    }
+}
+
+#[test]
+fn a_server_that_accepts_and_says_nothing_is_not_waited_for_without_end() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let begun = std::time::Instant::now();
+    let refused = PostgresStore::open(&format!("postgres://ann:secret@{address}/chats?connect_timeout=1")).unwrap_err();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    assert_eq!(refused.kind(), ErrorKind::Io);
+    assert!(refused.detail().contains("2s") && refused.detail().contains("connect_timeout"), "{refused}");
+    assert!(!refused.detail().contains("secret"));
+}
+
+#[test]
+fn a_statement_that_the_database_cancels_has_changed_nothing_and_is_no_lost_connection() {
+    let Some(url) = new_database() else { return };
+    let (_, name) = url.rsplit_once('/').unwrap();
+    query(&url, &format!("ALTER DATABASE {name} SET statement_timeout = '200ms'"));
+    let store = PostgresStore::open(&url).unwrap();
+    save(&store, "a", &talk(&["one"]));
+    std::thread::scope(|scope| {
+        // Whoever holds the row keeps others waiting.
+        let (url, store) = (&url, &store);
+        let hold = "SET statement_timeout = 0; BEGIN; SELECT 1 FROM turnwise.conversations FOR UPDATE; SELECT pg_sleep(2); \
+                    COMMIT";
+        let holder = scope.spawn(move || query(url, hold));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let (before, revision) = load(store, "a");
+        let mut after = before.clone();
+        after.conversation.push("two");
+        let cancelled = block_on(store.append("a", &after.changes_since(&before), &revision)).unwrap_err();
+        assert_eq!(cancelled.kind(), ErrorKind::Io);
+        for says in ["57014", "nothing was changed", "statement_timeout"] {
+            assert!(cancelled.detail().contains(says), "{cancelled}");
+        }
+        assert!(!cancelled.detail().contains("lost"), "{cancelled}");
+        holder.join().unwrap();
+        block_on(store.append("a", &after.changes_since(&before), &revision)).unwrap();
+    });
+    assert_eq!(texts(&load(&store, "a").0), ["one", "two"]);
+}
+
+#[test]
 fn an_older_program_goes_on_with_newer_tables_that_it_can_use() {
     let Some(url) = new_database() else { return };
     let store = PostgresStore::open(&url).unwrap();

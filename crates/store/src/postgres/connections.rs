@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime as PoolRuntime, Transaction,
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime as PoolRuntime, TimeoutType, Transaction,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc;
@@ -43,7 +43,8 @@ impl Connections {
         let doing = format!("connecting to {}", place.shown);
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(place.config.clone(), Tls::of(place)?, manager);
-        let pool = Pool::builder(manager).max_size(most).runtime(PoolRuntime::Tokio1).wait_timeout(Some(QUEUE));
+        let pool = Pool::builder(manager).max_size(most).runtime(PoolRuntime::Tokio1);
+        let pool = pool.wait_timeout(Some(QUEUE)).create_timeout(Some(place.most_time()));
         let pool = pool.build().map_err(|error| turnwise::store::failed(&doing, error))?;
         let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
         let runtime =
@@ -107,6 +108,7 @@ fn ended<T>() -> Result<T> {
 pub(super) async fn take(pool: &Pool) -> Result<Object, Failure> {
     pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => Failure::Undone(error),
+        PoolError::Timeout(TimeoutType::Create) => Failure::Unmade(pool.timeouts().create.unwrap_or_default()),
         PoolError::Timeout(_) => {
             let most = pool.status().max_size;
             let detail = format!("all {most} connections to the database were in use for {QUEUE:?}; try again");
@@ -168,12 +170,17 @@ pub(super) async fn transact<W: Work>(pool: &Pool, work: &W) -> Result<W::Done> 
 
 async fn attempt<W: Work>(pool: &Pool, work: &W) -> Result<W::Done, Failure> {
     let mut client = take(pool).await?;
-    // Statements see what others have committed before them, whatever the database's default is.
-    let tx = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
+    let tx = begin(&mut client).await?;
     tables::check_version(&tx).await?;
     let done = work.run(&tx).await?;
     tx.commit().await.map_err(Failure::of_commit)?;
     Ok(done)
+}
+
+/// Begins a transaction whose statements see what others have committed before them, whatever the database's
+/// default is.
+pub(super) async fn begin(client: &mut Object) -> Result<Transaction<'_>, Failure> {
+    Ok(client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?)
 }
 
 /// Waits before something is tried again.

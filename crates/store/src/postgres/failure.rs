@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 use turnwise::{Error, ErrorKind};
@@ -14,9 +15,15 @@ pub(super) enum Failure {
     Undone(tokio_postgres::Error),
     /// The connection was lost when the database may have committed already.
     Unknown(tokio_postgres::Error),
+    /// No connection could be made in this time, so nothing was changed.
+    Unmade(Duration),
     /// It was refused.
     Refused(Error),
 }
+
+/// What to do about a statement that was cancelled.
+const CANCELLED: &str = "; nothing was changed. Somebody cancelled it, or it took longer than the `statement_timeout` that \
+                         the database or its user has: raise that, or try again";
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
@@ -34,6 +41,10 @@ impl Failure {
     /// The failure of a statement that commits. Only where the database itself has refused it, it is
     /// certain that nothing was changed.
     pub(super) fn of_commit(error: tokio_postgres::Error) -> Self {
+        // The database has cancelled it and undone it. The connection is as good as before.
+        if error.code() == Some(&SqlState::QUERY_CANCELED) {
+            return Self::Undone(error);
+        }
         match error.code().map(|code| &code.code()[..2]) {
             // Operator intervention, system errors, and what a pooler says of a connection.
             None | Some("08" | "57" | "58" | "XX") => Self::Unknown(error),
@@ -44,7 +55,11 @@ impl Failure {
     /// Whether it may be gone in a moment: a database that is restarting, a transaction that has met
     /// another one.
     pub(super) fn is_passing(&self) -> bool {
-        let Self::Undone(error) = self else { return false };
+        let error = match self {
+            Self::Undone(error) => error,
+            Self::Unmade(_) => return true,
+            Self::Unknown(_) | Self::Refused(_) => return false,
+        };
         let Some(code) = error.code() else { return error.is_closed() || is_lost(error) };
         code.code().starts_with("08")
             || [
@@ -64,13 +79,19 @@ impl Failure {
             Self::Refused(error) => error,
             Self::Undone(error) => {
                 let damaged = [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
-                let is_damaged = error.code().is_some_and(|code| damaged.contains(code));
-                let (kind, advice) = if is_damaged {
-                    (ErrorKind::Damaged, "; restore the database from a copy")
-                } else {
-                    (ErrorKind::Io, "")
+                let (kind, advice) = match error.code() {
+                    Some(code) if damaged.contains(code) => (ErrorKind::Damaged, "; restore the database from a copy"),
+                    Some(code) if *code == SqlState::QUERY_CANCELED => (ErrorKind::Io, CANCELLED),
+                    _ => (ErrorKind::Io, ""),
                 };
                 Error::new(kind, format!("{doing}: {}{advice}", found(&error)))
+            }
+            Self::Unmade(time) => {
+                let detail = format!(
+                    "{doing}: the database took longer than {time:?} to accept a connection, TLS and password included; \
+                     `connect_timeout` in its URL is half of what is waited for each host"
+                );
+                Error::new(ErrorKind::Io, detail)
             }
             Self::Unknown(error) => {
                 let detail = format!(

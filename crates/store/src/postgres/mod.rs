@@ -36,6 +36,12 @@ const CONNECTIONS: usize = 16;
 /// - **Restarts**: a read, and a write that certainly was not made, is tried again for ten seconds. If a
 ///   connection is lost while a write is committed, the error says that it may be done or not; a
 ///   manager then looks itself.
+/// - **Failovers**: a revision names a state by a number and a position, so it is the store's word only as long
+///   as the database keeps what it has committed. A failover to a replica that had not received the last
+///   commits loses acknowledged turns, and what is written next may have the same revision as one of those: a
+///   program that goes on over the failover may then take what it has in memory for what is in the database.
+///   Use synchronous replication (`synchronous_standby_names`); after a failover that lost commits, restart
+///   the programs.
 /// - **Poolers**: no prepared statement has a name, nothing is set for a session, and locks belong to
 ///   transactions, so PgBouncer may stand between in transaction mode.
 /// - **Removed**: text that was replaced, redacted or [purged](Self::purge) can no longer be read by
@@ -85,7 +91,8 @@ impl PostgresStore {
     /// reads. Without a password it is that of the variable `PGPASSWORD`. `sslmode` is as in PostgreSQL's
     /// own programs: `prefer` (the default) and `require` encrypt without asking who the server is,
     /// `verify-full` accepts only a server with a certificate that the system trusts, or one of the file
-    /// that `sslrootcert` names.
+    /// that `sslrootcert` names. `connect_timeout` (in seconds; 5 by default) is how long reaching a host
+    /// may take; a connection with TLS and password may take twice that for each host.
     ///
     /// # Errors
     /// - [`ErrorKind::NewerFormat`](turnwise::ErrorKind::NewerFormat) if a newer version has migrated the

@@ -4,7 +4,7 @@ use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::types::Type;
 use turnwise::{Error, ErrorKind, Result};
 
-use super::connections::{Patience, take};
+use super::connections::{Patience, begin as begin_transaction, take};
 use super::failure::Failure;
 
 /// A step to the next version.
@@ -57,7 +57,7 @@ pub(super) async fn migrate(pool: &Pool, steps: &[Step]) -> Result<()> {
 /// Takes the next step; whether there may be another one.
 async fn take_step(pool: &Pool, steps: &[Step]) -> Result<bool, Failure> {
     let mut client = take(pool).await?;
-    let tx = client.transaction().await?;
+    let tx = begin_transaction(&mut client).await?;
     if let Some(found) = version(&tx).await?
         && is_newest(found, steps)?
     {

@@ -32,6 +32,16 @@ pub(super) enum Trust {
     File(PathBuf),
 }
 
+impl Place {
+    /// The longest that making a connection may take: for each host as long as the URL allows for reaching
+    /// it, and as long again for TLS and the password, of which a host that hangs answers nothing.
+    pub(super) fn most_time(&self) -> Duration {
+        let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len()).max(1);
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECT);
+        each.saturating_mul(2).saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX))
+    }
+}
+
 impl FromStr for Place {
     type Err = Error;
 
