@@ -6,6 +6,7 @@ use turnwise::{Error, ErrorKind, Result, Transcript};
 
 use crate::recent::{Known, Recent};
 use crate::rows::{At, Key, Lines, Row};
+use crate::seal::Seal;
 
 /// An answer that needs no executor of its caller.
 pub(crate) type Answer<T> = BoxFuture<'static, Result<T>>;
@@ -18,6 +19,9 @@ pub(crate) trait Engine: Sync {
 
     /// Whose conversations these are.
     fn tenant(&self) -> &str;
+
+    /// What is between changes and their rows.
+    fn seal(&self) -> &Seal;
 
     fn find(&self, key: Key) -> Answer<Option<Row>>;
 
@@ -80,7 +84,7 @@ pub(crate) async fn append(
     if changes.iter().any(Change::removes_text) {
         return write_whole(engine, key, transcript, Some(at)).await;
     }
-    let lines = Lines::of(changes)?;
+    let lines = Lines::of(changes, engine.seal())?;
     let bytes = bytes + lines.bytes;
     let at = engine.add(key.clone(), at, lines).await?;
     engine.recent().put(key, Known { at, bytes, transcript });

@@ -4,7 +4,7 @@
 //! methods beside the trait.
 //!
 //! A turn that was acknowledged is on the disk. A turn adds rows and rewrites none, and a fork copies
-//! none.
+//! none. With the feature `encryption`, what is said is sealed before it is written.
 //!
 //! # Examples
 //! ```
@@ -33,6 +33,8 @@
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod deleted;
+#[cfg(all(feature = "encryption", any(feature = "sqlite", feature = "postgres")))]
+pub mod encryption;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod engine;
 pub mod export;
@@ -46,6 +48,9 @@ mod recent;
 mod replay;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite has this yet"))]
+mod seal;
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports, reason = "only SQLite has this yet"))]
 pub mod search;
 #[cfg(feature = "sqlite")]

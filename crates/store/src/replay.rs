@@ -9,6 +9,7 @@ use turnwise::store::Change;
 use turnwise::{Error, ErrorKind, Result, Transcript};
 
 use crate::rows::{Key, Row, damaged};
+use crate::seal::{Place, Seal, kind};
 
 /// Kinds of changes that state something as a whole: the last one of a kind holds, and those before
 /// it need not be read. A long conversation has thousands of them.
@@ -23,39 +24,48 @@ const PARSERS: usize = 4;
 
 /// Where the rows of a conversation come from, in their order.
 pub(crate) trait Source {
-    /// The change of the next row, as JSON.
-    fn next(&mut self) -> Result<Option<&str>>;
+    /// The log and the text of the next row.
+    fn next(&mut self) -> Result<Option<(i64, &str)>>;
 }
 
 /// The changes of one conversation, while they are made.
 pub(crate) struct Replay<'a> {
     key: &'a Key,
+    seal: &'a Seal,
     /// The id and the time of a fork.
     begins_as: Option<(String, Timestamp)>,
-    /// The last change of each kind of state that was read, as text.
-    states: Vec<(&'static str, String)>,
+    /// The last row of each kind of state that was read.
+    states: Vec<State>,
     rows: i64,
     /// Why a change could not be read.
     error: Option<Error>,
 }
 
+/// A row that states something as a whole.
+struct State {
+    kind: &'static str,
+    log: i64,
+    position: i64,
+    text: String,
+}
+
 impl<'a> Replay<'a> {
     /// From the first row on. A fork begins with its own id and time, and not with those of the
     /// conversation that it was made of.
-    pub(crate) fn new(key: &'a Key, row: &Row, is_fork: bool) -> Self {
+    pub(crate) fn new(key: &'a Key, seal: &'a Seal, row: &Row, is_fork: bool) -> Self {
         let begins_as = is_fork.then(|| (key.id.to_string(), Timestamp::from_millis(row.created_at)));
-        Self { key, begins_as, states: Vec::new(), rows: 0, error: None }
+        Self { key, seal, begins_as, states: Vec::new(), rows: 0, error: None }
     }
 
     /// After the rows that a known state has.
-    pub(crate) fn after(key: &'a Key, rows: i64) -> Self {
-        Self { key, begins_as: None, states: Vec::new(), rows, error: None }
+    pub(crate) fn after(key: &'a Key, seal: &'a Seal, rows: i64) -> Self {
+        Self { key, seal, begins_as: None, states: Vec::new(), rows, error: None }
     }
 
     /// Reads rows and makes their changes. Of many rows, this thread reads, others parse, and this one
     /// makes the changes in their order.
     pub(crate) fn read(&mut self, rows: &mut impl Source, transcript: &mut Transcript) -> Result<()> {
-        let key = self.key;
+        let (key, seal) = (self.key, self.seal);
         let applied = thread::scope(|scope| {
             let mut parsed = VecDeque::new();
             let mut changes = Vec::new().into_iter();
@@ -69,9 +79,9 @@ impl<'a> Replay<'a> {
                         let batch = self.batch(rows);
                         is_over = batch.bytes() < BATCH;
                         parsed.push_back(if is_over && parsed.is_empty() {
-                            Parsed::Here(batch.parse(key))
+                            Parsed::Here(batch.parse(key, seal))
                         } else {
-                            Parsed::Elsewhere(scope.spawn(move || batch.parse(key)))
+                            Parsed::Elsewhere(scope.spawn(move || batch.parse(key, seal)))
                         });
                     }
                     match parsed.pop_front()?.wait() {
@@ -97,23 +107,23 @@ impl<'a> Replay<'a> {
         while batch.bytes() < BATCH && batch.failed.is_none() {
             match rows.next() {
                 Ok(None) => break,
-                Ok(Some(line)) => self.take(line, &mut batch),
+                Ok(Some((log, text))) => self.take(log, text, &mut batch),
                 Err(error) => batch.failed = Some(error),
             }
         }
         batch
     }
 
-    /// Puts a row into a batch, unless it may be made needless by a newer one of its kind.
-    fn take(&mut self, line: &str, batch: &mut Batch) {
+    /// Puts a row into a batch, unless it may be made needless by a newer one of its kind. Positions go on from
+    /// one row to the next, also from a log to one that continues it.
+    fn take(&mut self, log: i64, text: &str, batch: &mut Batch) {
         self.rows += 1;
-        let Some(kind) = state(line) else { return batch.add(self.rows, line) };
-        match self.states.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, last)) => {
-                last.clear();
-                last.push_str(line);
-            }
-            None => self.states.push((kind, line.to_owned())),
+        let position = self.rows;
+        let Some(kind) = state(text) else { return batch.add(log, position, text) };
+        let state = State { kind, log, position, text: text.to_owned() };
+        match self.states.iter_mut().find(|known| known.kind == kind) {
+            Some(last) => *last = state,
+            None => self.states.push(state),
         }
     }
 
@@ -134,7 +144,7 @@ impl<'a> Replay<'a> {
             return Err(damaged(self.key, &format!("it has {} of {} rows", self.rows, row.at.last)));
         }
         let states = std::mem::take(&mut self.states);
-        let states = states.iter().map(|(_, line)| parse(self.key, self.rows, line));
+        let states = states.iter().map(|row| parse(self.key, self.seal, (row.log, row.position), &row.text));
         let states: Vec<Change> = states.collect::<Result<_>>()?;
         transcript.apply(states).map_err(|error| damaged(self.key, error.detail()))
     }
@@ -144,8 +154,8 @@ impl<'a> Replay<'a> {
 #[derive(Default)]
 struct Batch {
     text: String,
-    /// The number of each row, and where its text ends.
-    rows: Vec<(i64, usize)>,
+    /// The log and the position of each row, and where its text ends.
+    rows: Vec<((i64, i64), usize)>,
     /// Why the row after them could not be read.
     failed: Option<Error>,
 }
@@ -155,16 +165,16 @@ impl Batch {
         self.text.len()
     }
 
-    fn add(&mut self, row: i64, line: &str) {
-        self.text.push_str(line);
-        self.rows.push((row, self.text.len()));
+    fn add(&mut self, log: i64, position: i64, text: &str) {
+        self.text.push_str(text);
+        self.rows.push(((log, position), self.text.len()));
     }
 
-    fn parse(self, key: &Key) -> Result<Vec<Change>> {
+    fn parse(self, key: &Key, seal: &Seal) -> Result<Vec<Change>> {
         let mut begin = 0;
         let mut changes = Vec::with_capacity(self.rows.len());
-        for (row, end) in self.rows {
-            changes.push(parse(key, row, &self.text[begin..end])?);
+        for (place, end) in self.rows {
+            changes.push(parse(key, seal, place, &self.text[begin..end])?);
             begin = end;
         }
         self.failed.map_or(Ok(changes), Err)
@@ -186,10 +196,11 @@ impl Parsed<'_> {
     }
 }
 
-fn parse(key: &Key, row: i64, line: &str) -> Result<Change> {
-    serde_json::from_str(line).map_err(|error| {
+fn parse(key: &Key, seal: &Seal, (log, position): (i64, i64), text: &str) -> Result<Change> {
+    let opened = seal.open(Place { tenant: &key.tenant, log, position }, text).map_err(|error| of(key, &error))?;
+    serde_json::from_str(&opened).map_err(|error| {
         let text = error.to_string();
-        let found = format!("row {row}: {text}");
+        let found = format!("row {position}: {text}");
         if text.starts_with("unknown variant") {
             let found = format!("{found}; a newer version has written it: update the program");
             return Error::new(ErrorKind::NewerFormat, found);
@@ -198,8 +209,16 @@ fn parse(key: &Key, row: i64, line: &str) -> Result<Change> {
     })
 }
 
-/// The kind of a change that states something as a whole.
-fn state(line: &str) -> Option<&'static str> {
-    let rest = line.strip_prefix("{\"")?;
-    STATES.iter().copied().find(|kind| rest.strip_prefix(kind).is_some_and(|rest| rest.starts_with('"')))
+/// The error of a row that did not open, with its conversation.
+fn of(key: &Key, error: &Error) -> Error {
+    match error.kind() {
+        ErrorKind::Damaged => damaged(key, error.detail()),
+        kind => Error::new(kind, format!("the conversation `{}`: {}", key.id.escape_debug(), error.detail())),
+    }
+}
+
+/// The kind of a row that states something as a whole.
+fn state(text: &str) -> Option<&'static str> {
+    let found = kind(text);
+    STATES.iter().copied().find(|kind| *kind == found)
 }

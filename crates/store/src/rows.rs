@@ -1,8 +1,12 @@
 //! What the engines have in common: a conversation is a row with its place, and the rows of its changes.
 
+use std::borrow::Cow;
+
 use turnwise::conversation::Timestamp;
 use turnwise::store::Revision;
 use turnwise::{Error, ErrorKind, Result};
+
+use crate::seal::{Place, Seal};
 
 /// A conversation's key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,13 +46,15 @@ pub(crate) struct Row {
 /// Changes as they are written.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    pub(crate) lines: Vec<String>,
+    lines: Vec<String>,
+    /// Of the changes, before they are sealed.
     pub(crate) bytes: i64,
+    seal: Seal,
 }
 
 impl Lines {
-    pub(crate) fn of(changes: &[turnwise::store::Change]) -> Result<Self> {
-        let mut lines = Self::default();
+    pub(crate) fn of(changes: &[turnwise::store::Change], seal: &Seal) -> Result<Self> {
+        let mut lines = Self { seal: seal.clone(), ..Self::default() };
         for change in changes {
             let line =
                 serde_json::to_string(change).map_err(|e| turnwise::store::failed("writing a change as JSON", e))?;
@@ -60,6 +66,18 @@ impl Lines {
 
     pub(crate) fn len(&self) -> i64 {
         i64::try_from(self.lines.len()).unwrap_or(i64::MAX)
+    }
+
+    pub(crate) fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Their rows after a position of a log, with their positions.
+    pub(crate) fn rows<'a>(&'a self, tenant: &'a str, at: At) -> impl Iterator<Item = Result<(i64, Cow<'a, str>)>> {
+        (at.last + 1..).zip(&self.lines).map(move |(position, line)| {
+            let row = self.seal.close(Place { tenant, log: at.log, position }, line)?;
+            Ok((position, row))
+        })
     }
 }
 

@@ -5,6 +5,8 @@ mod deleted;
 mod failure;
 mod load;
 mod schema;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod tables;
 mod tls;
 mod url;
@@ -22,6 +24,7 @@ use crate::deleted::RETENTION;
 use crate::engine::{Answer, Engine, check_tenant, store_over_engine};
 use crate::recent::Recent;
 use crate::rows::{At, Key, Lines, Row};
+use crate::seal::Seal;
 
 /// The most connections of one store, unless another number is set.
 const CONNECTIONS: usize = 16;
@@ -77,6 +80,7 @@ pub struct PostgresStore {
 
 struct Shared {
     shown: String,
+    seal: Seal,
     recent: Recent,
     connections: Connections,
 }
@@ -110,9 +114,13 @@ impl PostgresStore {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_with(url: &str, connections: usize) -> Result<Self> {
+        Self::open_sealing(url, connections, Seal::default())
+    }
+
+    fn open_sealing(url: &str, connections: usize, seal: Seal) -> Result<Self> {
         let place: Place = url.parse()?;
         let connections = Connections::start(&place, connections.max(1))?;
-        let shared = Shared { shown: place.shown, recent: Recent::default(), connections };
+        let shared = Shared { shown: place.shown, seal, recent: Recent::default(), connections };
         Ok(Self { shared: Arc::new(shared), tenant: Box::default(), retention: RETENTION })
     }
 
@@ -162,17 +170,23 @@ impl Engine for PostgresStore {
         &self.tenant
     }
 
+    fn seal(&self) -> &Seal {
+        &self.shared.seal
+    }
+
     fn find(&self, key: Key) -> Answer<Option<Row>> {
         self.shared.connections.run(|pool| async move { tables::find(&pool, &key).await })
     }
 
     fn read(&self, key: Key, known: Option<(At, Transcript)>) -> Answer<Option<(Transcript, Row)>> {
-        self.shared.connections.run(|pool| async move { load::load(&pool, key, known).await })
+        let seal = self.shared.seal.clone();
+        self.shared.connections.run(|pool| async move { load::load(&pool, key, &seal, known).await })
     }
 
     fn lines(&self, whole: Transcript) -> Answer<Lines> {
+        let seal = self.shared.seal.clone();
         self.shared.connections.run(|_| async move {
-            let lines = tokio::task::spawn_blocking(move || Lines::of(&whole.changes())).await;
+            let lines = tokio::task::spawn_blocking(move || Lines::of(&whole.changes(), &seal)).await;
             lines.unwrap_or_else(|error| Err(turnwise::store::failed("writing a conversation as JSON", error)))
         })
     }

@@ -93,6 +93,7 @@ pub(super) async fn append(pool: &Pool, key: Key, at: At, lines: Lines) -> Resul
                       SELECT $1, $3, $4 + line.number, line.change \
                       FROM moved, unnest($8) WITH ORDINALITY AS line (change, number)) \
                   SELECT count(*) FROM moved";
+    let texts = texts(&key.tenant, at, &lines)?;
     let values = (stored(&key.tenant), stored(&key.id), at.last + lines.len(), now());
     let values: connections::Values<'_> = &[
         (&values.0, Type::TEXT),
@@ -102,7 +103,7 @@ pub(super) async fn append(pool: &Pool, key: Key, at: At, lines: Lines) -> Resul
         (&values.2, Type::INT8),
         (&lines.bytes, Type::INT8),
         (&values.3, Type::INT8),
-        (&lines.lines, Type::TEXT_ARRAY),
+        (&texts, Type::TEXT_ARRAY),
         (&schema::KNOWN, Type::INT8),
     ];
     let moved = connections::write(pool, Append::DOING, append, values).await?;
@@ -269,7 +270,8 @@ async fn insert(tx: &Transaction<'_>, key: &Key, at: At, lines: &Lines) -> Resul
                   SELECT $1, $2, $3 + line.number, line.change \
                   FROM unnest($4) WITH ORDINALITY AS line (change, number)";
     let mut last = at.last;
-    let mut rest = &lines.lines[..];
+    let texts = texts(&key.tenant, at, lines)?;
+    let mut rest = &texts[..];
     while !rest.is_empty() {
         let (now, later) = rest.split_at(at_once(rest));
         let values: connections::Values<'_> =
@@ -281,8 +283,13 @@ async fn insert(tx: &Transaction<'_>, key: &Key, at: At, lines: &Lines) -> Resul
     Ok(())
 }
 
+/// The rows of lines after a position.
+fn texts<'a>(tenant: &'a str, at: At, lines: &'a Lines) -> Result<Vec<Cow<'a, str>>> {
+    lines.rows(tenant, at).map(|row| row.map(|(_, text)| text)).collect()
+}
+
 /// How many of these lines one statement writes: one at least.
-fn at_once(lines: &[String]) -> usize {
+fn at_once(lines: &[Cow<'_, str>]) -> usize {
     let mut bytes = 0;
     let fits = lines.iter().take_while(|line| {
         bytes += line.len();
@@ -344,8 +351,8 @@ mod tests {
 
     #[test]
     fn long_conversations_are_written_in_pieces() {
-        let lines = vec!["x".repeat(MOST_AT_ONCE / 3 + 1); 5];
+        let lines = vec![Cow::Owned("x".repeat(MOST_AT_ONCE / 3 + 1)); 5];
         assert_eq!(at_once(&lines), 2);
-        assert_eq!(at_once(&["x".repeat(MOST_AT_ONCE * 2)]), 1);
+        assert_eq!(at_once(&["x".repeat(MOST_AT_ONCE * 2).into()]), 1);
     }
 }

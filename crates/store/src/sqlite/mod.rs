@@ -6,6 +6,8 @@ mod expire;
 mod index;
 mod load;
 mod schema;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod tables;
 mod threads;
 mod usage;
@@ -24,6 +26,7 @@ use threads::Threads;
 use crate::deleted::RETENTION;
 use crate::engine::{Answer, Engine, check_tenant, store_over_engine};
 use crate::recent::Recent;
+use crate::seal::Seal;
 
 /// Keeps conversations in an SQLite database: one file, two more beside it while it is open
 /// (`-wal`, `-shm`). A clone is another handle on the same threads; other processes of the machine may
@@ -73,6 +76,7 @@ pub struct SqliteStore {
 
 struct Shared {
     path: PathBuf,
+    seal: Seal,
     recent: Recent,
     threads: Threads,
 }
@@ -88,10 +92,14 @@ impl SqliteStore {
     /// - [`ErrorKind::Damaged`] if it is no database.
     /// - [`ErrorKind::Io`] if it cannot be opened or made.
     pub fn open(file: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(file.as_ref(), Seal::default())
+    }
+
+    fn open_with(file: &Path, seal: Seal) -> Result<Self> {
         // Where the program goes later must not change where its conversations are.
-        let path = std::path::absolute(file.as_ref()).unwrap_or_else(|_| file.as_ref().to_owned());
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let threads = Threads::start(&path)?;
-        let shared = Shared { path, recent: Recent::default(), threads };
+        let shared = Shared { path, seal, recent: Recent::default(), threads };
         Ok(Self { shared: Arc::new(shared), tenant: Box::default(), retention: RETENTION })
     }
 
@@ -131,16 +139,22 @@ impl Engine for SqliteStore {
         &self.tenant
     }
 
+    fn seal(&self) -> &Seal {
+        &self.shared.seal
+    }
+
     fn find(&self, key: Key) -> Answer<Option<Row>> {
         self.shared.threads.read(move |db| tables::find(db, &key))
     }
 
     fn read(&self, key: Key, known: Option<(At, Transcript)>) -> Answer<Option<(Transcript, Row)>> {
-        self.shared.threads.read(move |db| load::load(db, &key, known))
+        let seal = self.shared.seal.clone();
+        self.shared.threads.read(move |db| load::load(db, &key, &seal, known))
     }
 
     fn lines(&self, whole: Transcript) -> Answer<Lines> {
-        self.shared.threads.read(move |_| Lines::of(&whole.changes()))
+        let seal = self.shared.seal.clone();
+        self.shared.threads.read(move |_| Lines::of(&whole.changes(), &seal))
     }
 
     fn write(&self, key: Key, at: Option<At>, lines: Lines) -> Answer<At> {

@@ -82,7 +82,7 @@ pub(super) fn replace(db: &Connection, key: &Key, at: At, lines: &Lines) -> Resu
         return Err(conflict(&key.id));
     }
     insert(db, &key.tenant, At { last: 0, ..new }, lines)?;
-    usage::note_written_anew(db, &key.tenant, at.log, new.log)?;
+    usage::note_written_anew(db, lines.seal(), &key.tenant, at.log, new.log)?;
     give_up(db, &key.tenant, at.log)?;
     Ok(new)
 }
@@ -128,8 +128,9 @@ fn insert(db: &Connection, tenant: &str, at: At, lines: &Lines) -> Result<()> {
     let doing = failed("writing changes");
     let insert = "INSERT INTO changes (tenant, log, position, change) VALUES (?1, ?2, ?3, ?4)";
     let mut insert = db.prepare_cached(insert).map_err(&doing)?;
-    for (position, line) in (at.last + 1..).zip(&lines.lines) {
-        insert.execute(params![tenant, at.log, position, line]).map_err(&doing)?;
+    for row in lines.rows(tenant, at) {
+        let (position, text) = row?;
+        insert.execute(params![tenant, at.log, position, text]).map_err(&doing)?;
     }
     Ok(())
 }
@@ -157,8 +158,13 @@ pub(super) fn give_up(db: &Connection, tenant: &str, log: i64) -> Result<()> {
             db.execute("DELETE FROM logs WHERE tenant = ?1 AND log = ?2", params![tenant, log]).map_err(&doing)?;
         }
     }
-    db.execute("UPDATE upkeep SET removed = removed + 1", []).map_err(&doing)?;
-    Ok(())
+    note_removal(db)
+}
+
+/// Notes that text was removed, so that the write-ahead file is emptied of it.
+pub(super) fn note_removal(db: &Connection) -> Result<()> {
+    let noted = db.execute("UPDATE upkeep SET removed = removed + 1", []);
+    noted.map(drop).map_err(failed("removing changes"))
 }
 
 fn is_owned(db: &Connection, tenant: &str, log: i64) -> rusqlite::Result<bool> {

@@ -5,8 +5,9 @@ use turnwise::Result;
 use turnwise::spending::Spending;
 use turnwise::store::Change;
 
-use super::tables::Lines;
+use super::tables::{At, Lines};
 use super::{SqliteStore, failed, tables};
+use crate::seal::{Place, Seal};
 use crate::usage::Totals;
 
 impl SqliteStore {
@@ -16,12 +17,12 @@ impl SqliteStore {
     /// # Errors
     /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
     pub async fn totals(&self) -> Result<Totals> {
-        let tenant = self.tenant.clone();
-        self.shared.threads.read(move |db| totals(db, &tenant)).await
+        let (tenant, seal) = (self.tenant.clone(), self.shared.seal.clone());
+        self.shared.threads.read(move |db| totals(db, &seal, &tenant)).await
     }
 }
 
-fn totals(db: &Connection, tenant: &str) -> Result<Totals> {
+fn totals(db: &Connection, seal: &Seal, tenant: &str) -> Result<Totals> {
     let doing = failed(DOING);
     let _moment = db.unchecked_transaction().map_err(&doing)?;
     let all = "SELECT log, last FROM conversations WHERE tenant = ?1";
@@ -30,7 +31,7 @@ fn totals(db: &Connection, tenant: &str) -> Result<Totals> {
     let mut totals = Totals::default();
     for row in rows {
         let (log, last) = row.map_err(&doing)?;
-        totals.add(&spent(db, tenant, log, last)?, &shared(db, tenant, log)?);
+        totals.add(&spent(db, seal, tenant, log, last)?, &shared(db, seal, tenant, log)?);
     }
     Ok(totals)
 }
@@ -39,8 +40,8 @@ const DOING: &str = "adding up the usage";
 
 /// What is counted with the conversation that a fork was made of, or with the one that this was made of, and so
 /// on: the first of them that is there.
-fn shared(db: &Connection, tenant: &str, log: i64) -> Result<Spending> {
-    Ok(original(db, tenant, log)?.map(|original| original.inherited).unwrap_or_default())
+fn shared(db: &Connection, seal: &Seal, tenant: &str, log: i64) -> Result<Spending> {
+    Ok(original(db, seal, tenant, log)?.map(|original| original.inherited).unwrap_or_default())
 }
 
 /// What a fork has of a conversation that is there.
@@ -50,20 +51,20 @@ struct Original {
 }
 
 impl Original {
-    fn of(db: &Connection, tenant: &str, log: i64, at: i64) -> Result<Self> {
-        Ok(Self { line: line(db, tenant, log)?, inherited: spent(db, tenant, log, at)? })
+    fn of(db: &Connection, seal: &Seal, tenant: &str, log: i64, at: i64) -> Result<Self> {
+        Ok(Self { line: line(db, tenant, log)?, inherited: spent(db, seal, tenant, log, at)? })
     }
 }
 
-fn original(db: &Connection, tenant: &str, log: i64) -> Result<Option<Original>> {
+fn original(db: &Connection, seal: &Seal, tenant: &str, log: i64) -> Result<Option<Original>> {
     let mut log = log;
     while let Some((parent, at)) = tables::parent(db, tenant, log)? {
         if is_there(db, tenant, line(db, tenant, parent)?)? {
-            return Original::of(db, tenant, parent, at).map(Some);
+            return Original::of(db, seal, tenant, parent, at).map(Some);
         }
         log = parent;
     }
-    match noted(db, tenant, log)? {
+    match noted(db, seal, tenant, log)? {
         Some(original) if is_there(db, tenant, original.line)? => Ok(Some(original)),
         _ => Ok(None),
     }
@@ -71,38 +72,41 @@ fn original(db: &Connection, tenant: &str, log: i64) -> Result<Option<Original>>
 
 /// Notes of a log that takes the place of another one which conversation it belongs to, and what it has of
 /// its original: the old log, which says so, may be removed.
-pub(super) fn note_written_anew(db: &Connection, tenant: &str, old: i64, new: i64) -> Result<()> {
+pub(super) fn note_written_anew(db: &Connection, seal: &Seal, tenant: &str, old: i64, new: i64) -> Result<()> {
     let doing = failed("writing a conversation anew");
     let line = line(db, tenant, old)?;
-    let original = match original(db, tenant, old)? {
+    let original = match original(db, seal, tenant, old)? {
         Some(original) => Some(original),
         // That of which it was made may be restored.
         None => match tables::parent(db, tenant, old)? {
-            Some((parent, at)) => Some(Original::of(db, tenant, parent, at)?),
-            None => noted(db, tenant, old)?,
+            Some((parent, at)) => Some(Original::of(db, seal, tenant, parent, at)?),
+            None => noted(db, seal, tenant, old)?,
         },
     };
     let (origin, inherited) = match original {
-        Some(Original { line, inherited }) => (Some(line), Some(Lines::of(&[Change::Spending(inherited)])?)),
+        Some(Original { line, inherited }) => {
+            let change = Lines::of(&[Change::Spending(inherited)], seal)?;
+            // No change has the position 0.
+            let row = change.rows(tenant, At { log: new, last: -1 }).next().transpose()?;
+            (Some(line), row.map(|(_, row)| row.into_owned()))
+        }
         None => (None, None),
     };
-    let inherited = inherited.and_then(|mut inherited| inherited.lines.pop());
     let note = "UPDATE logs SET line = ?3, origin = ?4, inherited = ?5 WHERE tenant = ?1 AND log = ?2";
     let mut note = db.prepare_cached(note).map_err(&doing)?;
     note.execute(params![tenant, new, line, origin, inherited]).map(drop).map_err(&doing)
 }
 
 /// What was noted of a log.
-fn noted(db: &Connection, tenant: &str, log: i64) -> Result<Option<Original>> {
+fn noted(db: &Connection, seal: &Seal, tenant: &str, log: i64) -> Result<Option<Original>> {
     let doing = failed(DOING);
     let noted = "SELECT origin, inherited FROM logs WHERE tenant = ?1 AND log = ?2 AND origin IS NOT NULL";
     let mut noted = db.prepare_cached(noted).map_err(&doing)?;
     let noted = noted.query_row(params![tenant, log], |row| Ok((row.get(0)?, row.get(1)?)));
     let noted: Option<(i64, String)> = noted.optional().map_err(&doing)?;
-    Ok(noted.and_then(|(line, inherited)| match serde_json::from_str(&inherited) {
-        Ok(Change::Spending(inherited)) => Some(Original { line, inherited }),
-        _ => None,
-    }))
+    let Some((line, inherited)) = noted else { return Ok(None) };
+    let inherited = spending(seal, Place { tenant, log, position: 0 }, &inherited)?;
+    Ok(inherited.map(|inherited| Original { line, inherited }))
 }
 
 /// The first log of the conversation that a log belongs to.
@@ -125,19 +129,29 @@ fn is_there(db: &Connection, tenant: &str, line: i64) -> Result<bool> {
 }
 
 /// What was spent up to a position of a log.
-fn spent(db: &Connection, tenant: &str, log: i64, to: i64) -> Result<Spending> {
+fn spent(db: &Connection, seal: &Seal, tenant: &str, log: i64, to: i64) -> Result<Spending> {
     let doing = failed(DOING);
-    let last = "SELECT change FROM changes WHERE tenant = ?1 AND log = ?2 AND position <= ?3 \
-                AND change GLOB '{\"spending\"*' ORDER BY position DESC LIMIT 1";
+    let last = "SELECT change, position FROM changes WHERE tenant = ?1 AND log = ?2 AND position <= ?3 \
+                AND (change GLOB '{\"spending\"*' OR change GLOB 'twr1.*.spending.*') ORDER BY position DESC LIMIT 1";
     let mut last = db.prepare_cached(last).map_err(&doing)?;
     let mut next = Some((log, to));
     while let Some((log, to)) = next {
-        let line: Option<String> =
-            last.query_row(params![tenant, log, to], |row| row.get(0)).optional().map_err(&doing)?;
-        if let Some(Ok(Change::Spending(spending))) = line.map(|line| serde_json::from_str(&line)) {
+        let row = last.query_row(params![tenant, log, to], |row| Ok((row.get(0)?, row.get(1)?)));
+        let row: Option<(String, i64)> = row.optional().map_err(&doing)?;
+        if let Some((row, position)) = row
+            && let Some(spending) = spending(seal, Place { tenant, log, position }, &row)?
+        {
             return Ok(spending);
         }
         next = tables::parent(db, tenant, log)?;
     }
     Ok(Spending::default())
+}
+
+/// The sums of a row that states them.
+fn spending(seal: &Seal, place: Place<'_>, row: &str) -> Result<Option<Spending>> {
+    Ok(match serde_json::from_str(&seal.open(place, row)?) {
+        Ok(Change::Spending(spending)) => Some(spending),
+        _ => None,
+    })
 }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use turnwise::{Error, ErrorKind, Result};
 
 use super::{SqliteStore, failed};
+use crate::seal::not_searchable;
 use crate::search::{Hit, ListQuery, Listed, Page, SearchQuery};
 
 pub(super) use add::catch_up;
@@ -71,11 +72,15 @@ impl SqliteStore {
     /// Conversations that are there are added in steps, between which others write; if that is
     /// interrupted, call this again. Where there is an index, nothing is done.
     ///
+    /// Conversations that are sealed (feature `encryption`) have no index, since it would hold their words in
+    /// plain text.
+    ///
     /// An index makes writing slower and the file larger, so there is none unless somebody calls this.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the database fails.
+    /// [`ErrorKind::NotFound`] if conversations are sealed; [`ErrorKind::Io`] if the database fails.
     pub async fn enable_search(&self) -> Result<()> {
+        self.shared.seal.check_searchable()?;
         self.shared.threads.write(begin).await?;
         while self.shared.threads.write(add_old).await? {}
         Ok(())
@@ -128,6 +133,7 @@ impl SqliteStore {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn search(&self, query: &SearchQuery) -> Result<Page<Hit>> {
+        self.shared.seal.check_searchable()?;
         let (tenant, query) = (self.tenant.clone(), query.clone());
         self.shared.threads.read(move |db| find::search(db, &tenant, &query)).await
     }
@@ -138,6 +144,7 @@ impl SqliteStore {
     /// # Errors
     /// As for [`search`](Self::search).
     pub async fn list_by(&self, query: &ListQuery) -> Result<Page<Listed>> {
+        self.shared.seal.check_searchable()?;
         let (tenant, query) = (self.tenant.clone(), query.clone());
         self.shared.threads.read(move |db| list::list(db, &tenant, &query)).await
     }
@@ -182,12 +189,21 @@ fn begin(db: &Connection) -> Result<()> {
     if state(db)? != State::Off {
         return Ok(());
     }
+    check_unsealed(db)?;
     end(db)?;
     let doing = failed("making the index for search");
     db.execute_batch(TRIGGERS).map_err(&doing)?;
     db.execute_batch(BEGIN).map_err(&doing)?;
     db.execute("UPDATE search SET state = 1, format = ?1", [FORMAT]).map_err(&doing)?;
     Ok(())
+}
+
+/// Refuses a database of which a conversation is sealed. Its owner has the keys, and this program has not.
+fn check_unsealed(db: &Connection) -> Result<()> {
+    let sealed = "SELECT EXISTS (SELECT 1 FROM logs l JOIN changes c ON c.tenant = l.tenant AND c.log = l.log \
+                  AND c.position = l.at + 1 WHERE c.change GLOB 'twr1.*')";
+    let sealed: bool = db.query_row(sealed, [], |row| row.get(0)).map_err(failed("making the index for search"))?;
+    if sealed { Err(not_searchable()) } else { Ok(()) }
 }
 
 /// Adds some of the old logs; whether there may be more.
@@ -262,6 +278,12 @@ fn is_other_format(db: &Connection) -> Result<bool> {
     let is_other = "SELECT format NOT IN (0, ?1) FROM search";
     let mut is_other = db.prepare_cached(is_other).map_err(&doing)?;
     is_other.query_row([FORMAT], |row| row.get(0)).map_err(&doing)
+}
+
+/// Removes the index, if there is one.
+#[cfg(feature = "encryption")]
+pub(super) fn end_if_on(db: &Connection) -> Result<()> {
+    if state(db)? == State::Off { Ok(()) } else { end(db) }
 }
 
 /// The first and the last row that a tenant's items or words may have.
