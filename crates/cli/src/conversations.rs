@@ -27,6 +27,8 @@ use crate::output::{json_line, preview, stdout, table, write_table};
 use crate::rewrite::Replace;
 use crate::sanitize::clean;
 use crate::show;
+#[cfg(all(feature = "encryption", any(feature = "sqlite", feature = "postgres")))]
+use crate::stores::keys;
 use crate::stores::{Place, last_used};
 use crate::text::counted;
 
@@ -72,10 +74,10 @@ pub(crate) fn run(args: &Conversations) -> Result<()> {
             writeln!(out, "{}", place.after_delete(id))?;
         }
         Action::Restore { id } => place.restore(id)?,
-        Action::Purge { id: Some(id), .. } => place.purge(id)?,
-        Action::Purge { id: None, .. } => {
-            let count = place.purge_expired()?;
-            writeln!(out, "{} purged", counted(count, "conversation"))?;
+        Action::Purge { id, expired, scrub } => purge(&mut out, &place, id.as_deref(), *expired, *scrub)?,
+        Action::Rekey => {
+            let count = place.rekey()?;
+            writeln!(out, "{} sealed with the first key", counted(count, "row"))?;
         }
         Action::Export { file, resume } => place.export(file, tenant, *resume)?,
         Action::Import { file, existing } => place.import(file, tenant, *existing)?,
@@ -92,6 +94,20 @@ fn is_json(action: &Action) -> bool {
         Action::Stats { json } => *json,
         _ => false,
     }
+}
+
+fn purge(out: &mut impl Write, place: &Place, id: Option<&str>, expired: bool, scrub: bool) -> Result<()> {
+    if let Some(id) = id {
+        place.purge(id)?;
+    }
+    if expired {
+        let count = place.purge_expired()?;
+        writeln!(out, "{} purged", counted(count, "conversation"))?;
+    }
+    if scrub {
+        place.scrub()?;
+    }
+    Ok(())
 }
 
 fn redact(out: &mut impl Write, place: &Place, id: Option<&str>, args: &Replacing) -> Result<()> {
@@ -189,6 +205,34 @@ impl Place {
         }
     }
 
+    fn scrub(&self) -> Result<()> {
+        match self {
+            Self::Folder(_) => Err(not_in_a_folder("left of it in a file")),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => Ok(wait(store.scrub())?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Err(Failure::usage(
+                "--scrub writes an SQLite database anew; in PostgreSQL, run VACUUM FULL turnwise.changes",
+            )),
+        }
+    }
+
+    #[cfg(feature = "encryption")]
+    fn rekey(&self) -> Result<usize> {
+        if keys()?.is_none() {
+            return Err(Failure::usage("rekey seals with keys: set TURNWISE_STORE_KEYS to them, or to file:FILE"));
+        }
+        match self {
+            Self::Folder(_) => {
+                Err(Failure::usage("a folder is not sealed; use a database (sqlite:FILE, postgres://…)"))
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => Ok(wait(store.rekey())?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => Ok(wait(store.rekey())?),
+        }
+    }
+
     fn deleted(&self, limit: usize) -> Result<Vec<String>> {
         let deleted = match self {
             Self::Folder(_) => return Err(not_in_a_folder("listed as deleted")),
@@ -220,6 +264,10 @@ impl Place {
         Err(not_in_a_folder("purged"))
     }
 
+    fn scrub(&self) -> Result<()> {
+        Err(not_in_a_folder("left of it in a file"))
+    }
+
     fn deleted(&self, _: usize) -> Result<Vec<String>> {
         Err(not_in_a_folder("listed as deleted"))
     }
@@ -242,6 +290,14 @@ impl Place {
 
     fn stats(&self, _: &mut impl Write, _: bool) -> Result<()> {
         Err(not_built("stats"))
+    }
+}
+
+#[cfg(not(all(feature = "encryption", any(feature = "sqlite", feature = "postgres"))))]
+#[expect(clippy::unused_self, reason = "as with encryption")]
+impl Place {
+    fn rekey(&self) -> Result<usize> {
+        Err(crate::stores::not_sealing("rekey"))
     }
 }
 

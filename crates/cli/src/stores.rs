@@ -10,6 +10,8 @@ use turnwise::{ErrorKind, Transcript};
 use turnwise_store::PostgresStore;
 #[cfg(feature = "sqlite")]
 use turnwise_store::SqliteStore;
+#[cfg(all(feature = "encryption", any(feature = "sqlite", feature = "postgres")))]
+use turnwise_store::encryption::Keys;
 
 use crate::failure::{Failure, Result};
 
@@ -37,7 +39,7 @@ impl Place {
             None => default_url()?,
         };
         match url.split_once(':') {
-            Some(("dir", folder)) if !folder.is_empty() => Ok(Self::Folder(FileStore::open(folder)?)),
+            Some(("dir", folder)) if !folder.is_empty() => Self::folder(folder),
             Some(("sqlite", file)) if !file.is_empty() => Self::sqlite(Path::new(file)),
             Some(("postgres" | "postgresql", _)) => Self::postgres(&url),
             _ => {
@@ -47,12 +49,27 @@ impl Place {
         }
     }
 
+    fn folder(folder: &str) -> Result<Self> {
+        if has_keys() {
+            return Err(Failure::usage(format!(
+                "dir:{folder}: a folder keeps conversations in plain text, and {KEYS} is set; use a database \
+                 (sqlite:FILE, postgres://…), or unset it"
+            )));
+        }
+        Ok(Self::Folder(FileStore::open(folder)?))
+    }
+
     #[cfg(feature = "sqlite")]
     fn sqlite(file: &Path) -> Result<Self> {
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             let failed = |e| Failure::Failed(format!("making {}: {e}", folder.display()));
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = keys()? {
+            return Ok(Self::Sqlite(SqliteStore::open_sealed(file, keys)?));
+        }
+        check_no_keys()?;
         Ok(Self::Sqlite(SqliteStore::open(file)?))
     }
 
@@ -67,6 +84,11 @@ impl Place {
 
     #[cfg(feature = "postgres")]
     fn postgres(url: &str) -> Result<Self> {
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = keys()? {
+            return Ok(Self::Postgres(PostgresStore::open_sealed(url, keys)?));
+        }
+        check_no_keys()?;
         Ok(Self::Postgres(PostgresStore::open(url)?))
     }
 
@@ -259,6 +281,41 @@ impl Place {
             }
         }
     }
+}
+
+/// The variable that has the keys of databases.
+const KEYS: &str = "TURNWISE_STORE_KEYS";
+
+/// Whether conversations are to be sealed.
+pub(crate) fn has_keys() -> bool {
+    std::env::var_os(KEYS).is_some_and(|keys| !keys.is_empty())
+}
+
+/// The keys that databases are sealed with, if there are any.
+#[cfg(all(feature = "encryption", any(feature = "sqlite", feature = "postgres")))]
+pub(crate) fn keys() -> Result<Option<Keys>> {
+    if !has_keys() {
+        return Ok(None);
+    }
+    let given = std::env::var(KEYS).map_err(|_| Failure::usage(format!("{KEYS} is not UTF-8")))?;
+    let keys = match given.strip_prefix("file:") {
+        Some(file) => Keys::read(file),
+        None => given.parse(),
+    };
+    keys.map(Some).map_err(|error| Failure::usage(format!("{KEYS}: {}", error.detail())))
+}
+
+/// Refuses to write in plain text what is to be sealed.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn check_no_keys() -> Result<()> {
+    if has_keys() && cfg!(not(feature = "encryption")) { Err(not_sealing(KEYS)) } else { Ok(()) }
+}
+
+/// The error of a program that cannot seal.
+pub(crate) fn not_sealing(what: &str) -> Failure {
+    Failure::usage(format!(
+        "{what}: this program was built without encryption; install it with `cargo install turnwise-cli --features full`"
+    ))
 }
 
 /// Whether an id is one of those that a server gives to responses (`resp_` and 50 digits) and

@@ -1,7 +1,8 @@
 //! Stores of many conversations for [turnwise](turnwise::store), one for each feature: `sqlite` (on by
 //! default) has `SqliteStore`, one file for the processes of one machine, and `postgres` has
-//! `PostgresStore`, a database for any number of machines. Both keep the same promises, and have the same
-//! methods beside the trait.
+//! `PostgresStore`, a database for any number of machines. Both keep the same promises. Search and lists by an
+//! index, rules by which conversations go, totals, backups and `scrub` are methods of `SqliteStore` only; the
+//! others that are not of the trait are methods of both.
 //!
 //! A turn that was acknowledged is on the disk. A turn adds rows and rewrites none, and a fork copies
 //! none. With the feature `encryption`, what is said is sealed before it is written.

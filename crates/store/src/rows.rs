@@ -68,6 +68,7 @@ impl Lines {
         i64::try_from(self.lines.len()).unwrap_or(i64::MAX)
     }
 
+    #[cfg(feature = "sqlite")]
     pub(crate) fn seal(&self) -> &Seal {
         &self.seal
     }

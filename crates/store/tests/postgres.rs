@@ -119,7 +119,7 @@ fn a_statement_that_the_database_cancels_has_changed_nothing_and_is_no_lost_conn
     std::thread::scope(|scope| {
         // Whoever holds the row keeps others waiting.
         let (url, store) = (&url, &store);
-        let hold = "SET statement_timeout = 0; BEGIN; SELECT 1 FROM turnwise.conversations FOR UPDATE; SELECT pg_sleep(2); \
+        let hold = "BEGIN; SET LOCAL statement_timeout = 0; SELECT 1 FROM turnwise.conversations FOR UPDATE; SELECT pg_sleep(2); \
                     COMMIT";
         let holder = scope.spawn(move || query(url, hold));
         std::thread::sleep(std::time::Duration::from_millis(500));

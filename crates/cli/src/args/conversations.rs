@@ -120,12 +120,21 @@ pub(crate) enum Action {
     /// Removes the text of a deleted conversation, so that it cannot be restored
     Purge {
         /// The conversation's id
-        #[arg(required_unless_present = "expired")]
+        #[arg(required_unless_present_any = ["expired", "scrub"])]
         id: Option<String>,
         /// Purge all conversations whose time to be restored is over
         #[arg(long, conflicts_with = "id")]
         expired: bool,
+        /// Then write the whole SQLite database anew, so that nothing is left in its files of any text that was
+        /// removed; alone, do only that
+        #[arg(long)]
+        scrub: bool,
     },
+    /// Seals the database with the first key of `TURNWISE_STORE_KEYS`: what has an older key, or none
+    ///
+    /// The variable has keys, 64 hexadecimal digits or base64 of 32 bytes each, or file:FILE. With it, all
+    /// commands write and read sealed conversations. An index for search is removed.
+    Rekey,
     /// Prints the path of the file that a conversation is kept in
     Path {
         /// The conversation's id

@@ -54,7 +54,11 @@ impl Place {
         if let Self::Sqlite(store) = self {
             match wait(store.search(query)) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    tell("there is no index, so everything was read; `turnwise conversations index` makes one");
+                    tell(if crate::stores::has_keys() {
+                        "sealed conversations have no index, so everything was read"
+                    } else {
+                        "there is no index, so everything was read; `turnwise conversations index` makes one"
+                    });
                 }
                 found => return Ok(found?),
             }

@@ -284,3 +284,76 @@ fn conversations_are_searched_redacted_added_up_and_expired() {
     assert_eq!(say("search redacted --json").json().len(), 0);
     assert!(say("index --off").run().err.contains("removed"));
 }
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_purge_scrubs_the_database_when_it_is_asked_to() {
+    let files = files();
+    run(&files, "conversations export all.jsonl --store dir:chats").run();
+    run(&files, "conversations import all.jsonl --store sqlite:kept/chats.db").run();
+    let kept = || std::fs::read(files.path().join("kept/chats.db")).unwrap().windows(6).any(|w| w == b"Bremen");
+    run(&files, "conversations delete ann --store sqlite:kept/chats.db").out();
+    assert!(kept());
+    assert_eq!(run(&files, "conversations purge ann --scrub --store sqlite:kept/chats.db").out(), "");
+    assert!(!kept());
+    assert_eq!(run(&files, "conversations purge --scrub --store sqlite:kept/chats.db").out(), "");
+    let error = run(&files, "conversations purge --scrub --store dir:chats").fails(2);
+    assert!(error.contains("in a folder"), "{error}");
+    run(&files, "conversations purge --store sqlite:kept/chats.db").fails(2);
+}
+
+#[cfg(all(feature = "sqlite", feature = "encryption"))]
+#[test]
+fn with_keys_a_database_is_sealed_and_without_them_its_key_is_named() {
+    let files = files();
+    run(&files, "conversations export all.jsonl --store dir:chats").run();
+    let (old, new) = ("ab".repeat(32), "cd".repeat(32));
+    let keyed = |line: &str, keys: &str| run(&files, line).env("TURNWISE_STORE_KEYS", keys);
+    keyed("conversations import all.jsonl --store sqlite:kept/chats.db", &old).run();
+    let show = "conversations show ann --store sqlite:kept/chats.db";
+    assert!(keyed(show, &old).out().contains("In Bremen."));
+    let in_files = |text: &[u8]| {
+        let mut entries = std::fs::read_dir(files.path().join("kept")).unwrap();
+        entries.any(|entry| std::fs::read(entry.unwrap().path()).unwrap().windows(text.len()).any(|part| part == text))
+    };
+    assert!(!in_files(b"Bremen"));
+    let found = keyed("conversations search parcel --store sqlite:kept/chats.db", &old).run();
+    assert!(found.out.contains("ann") && found.err.contains("sealed conversations have no index"), "{}", found.err);
+    for error in [run(&files, show).fails(1), keyed(show, &new).fails(1)] {
+        assert!(error.contains("`ann`") && error.contains("sealed with the key"), "{error}");
+        assert!(!error.contains(&old));
+    }
+    std::fs::write(files.path().join("keys"), format!("{new}\n{old}\n")).unwrap();
+    let sealed = keyed("conversations rekey --store sqlite:kept/chats.db", "file:keys").out();
+    assert!(sealed.contains("rows sealed"), "{sealed}");
+    assert!(keyed(show, &new).out().contains("In Bremen."));
+    for (line, keys, says) in [
+        ("conversations list --store dir:chats", new.as_str(), "plain text"),
+        (show, "too short", "key 1"),
+        (show, "file:none", "none"),
+        ("conversations rekey --store sqlite:kept/chats.db", "", "TURNWISE_STORE_KEYS"),
+    ] {
+        let error = keyed(line, keys).fails(2);
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn an_export_of_one_tenant_is_not_resumed_as_one_of_all() {
+    let files = files();
+    let all = run(&files, "conversations export - --store dir:chats").out();
+    let of_b = all.replace("{\"conversation\":{", "{\"conversation\":{\"tenant\":\"b\",");
+    let files = files.with("all.jsonl", &all).with("b.jsonl", &of_b);
+    for file in ["all.jsonl", "b.jsonl"] {
+        run(&files, &format!("conversations import {file} --store sqlite:kept/chats.db")).run();
+    }
+    std::fs::remove_file(files.path().join("b.jsonl")).unwrap();
+    run(&files, "conversations export b.jsonl --store sqlite:kept/chats.db --tenant b").run();
+    let whole = std::fs::read(files.path().join("b.jsonl")).unwrap();
+    std::fs::write(files.path().join("b.jsonl"), &whole[..whole.len() - 5]).unwrap();
+    let error = run(&files, "conversations export b.jsonl --resume --store sqlite:kept/chats.db").fails(1);
+    assert!(error.contains("--tenant b"), "{error}");
+    run(&files, "conversations export b.jsonl --resume --store sqlite:kept/chats.db --tenant b").run();
+    assert!(std::fs::read(files.path().join("b.jsonl")).unwrap() == whole);
+}
