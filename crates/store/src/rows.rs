@@ -46,7 +46,7 @@ pub(crate) struct Row {
 /// Changes as they are written.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    lines: Vec<String>,
+    changes: Vec<String>,
     /// Of the changes, before they are sealed.
     pub(crate) bytes: i64,
     seal: Seal,
@@ -59,13 +59,13 @@ impl Lines {
             let line =
                 serde_json::to_string(change).map_err(|e| turnwise::store::failed("writing a change as JSON", e))?;
             lines.bytes += i64::try_from(line.len()).unwrap_or(i64::MAX);
-            lines.lines.push(line);
+            lines.changes.push(line);
         }
         Ok(lines)
     }
 
     pub(crate) fn len(&self) -> i64 {
-        i64::try_from(self.lines.len()).unwrap_or(i64::MAX)
+        i64::try_from(self.changes.len()).unwrap_or(i64::MAX)
     }
 
     #[cfg(feature = "sqlite")]
@@ -75,7 +75,7 @@ impl Lines {
 
     /// Their rows after a position of a log, with their positions.
     pub(crate) fn rows<'a>(&'a self, tenant: &'a str, at: At) -> impl Iterator<Item = Result<(i64, Cow<'a, str>)>> {
-        (at.last + 1..).zip(&self.lines).map(move |(position, line)| {
+        (at.last + 1..).zip(&self.changes).map(move |(position, line)| {
             let row = self.seal.close(Place { tenant, log: at.log, position }, line)?;
             Ok((position, row))
         })

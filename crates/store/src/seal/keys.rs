@@ -134,7 +134,8 @@ impl Key {
     fn read(word: &str) -> Option<Self> {
         let bytes = hex(word).or_else(|| STANDARD.decode(word).ok()).or_else(|| URL_SAFE.decode(word).ok())?;
         let key: [u8; 32] = bytes.try_into().ok()?;
-        let id = Sha256::digest(key)[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(key).into();
+        let id = format!("{:08x}", u32::from_be_bytes([a, b, c, d]));
         Some(Self { id, cipher: XChaCha20Poly1305::new(&key.into()) })
     }
 }

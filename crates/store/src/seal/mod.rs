@@ -4,12 +4,11 @@
 //! `twr1.KEY.KIND.SEALED`: the version, the id of the key, the kind of the change, and, as base64, a random
 //! nonce and the change under XChaCha20-Poly1305.
 
-#[cfg(feature = "encryption")]
+#[cfg_attr(not(feature = "encryption"), path = "no_keys.rs")]
 pub(crate) mod keys;
 
 use std::borrow::Cow;
 
-#[cfg(feature = "encryption")]
 use keys::Keys;
 use turnwise::{Error, ErrorKind, Result};
 
@@ -21,6 +20,7 @@ pub(crate) const SEALED: &str = "twr1.";
 /// about an item. A log has a random number and belongs to one tenant, and no position of it is ever
 /// written twice with other content.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "encryption"), allow(dead_code, reason = "only what is sealed is bound to all of it"))]
 pub(crate) struct Place<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) log: i64,
@@ -30,7 +30,6 @@ pub(crate) struct Place<'a> {
 /// Seals changes with the newest key and opens them with any; without keys, leaves them as they are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seal {
-    #[cfg(feature = "encryption")]
     keys: Option<Keys>,
 }
 
@@ -40,30 +39,16 @@ impl Seal {
         Self { keys: Some(keys) }
     }
 
-    #[cfg(feature = "encryption")]
-    fn keys(&self) -> Option<&Keys> {
-        self.keys.as_ref()
-    }
-
-    #[cfg(feature = "encryption")]
     pub(crate) fn is_on(&self) -> bool {
         self.keys.is_some()
     }
 
-    #[cfg(not(feature = "encryption"))]
-    #[expect(clippy::unused_self, reason = "as with encryption")]
-    pub(crate) fn is_on(&self) -> bool {
-        false
-    }
-
     /// The text of the row of a change.
     pub(crate) fn close<'a>(&self, place: Place<'_>, change: &'a str) -> Result<Cow<'a, str>> {
-        #[cfg(feature = "encryption")]
-        if let Some(keys) = self.keys() {
-            return keys.close(place, kind(change), change).map(Cow::Owned);
+        match &self.keys {
+            Some(keys) => keys.close(place, kind(change), change).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(change)),
         }
-        let _ = place;
-        Ok(Cow::Borrowed(change))
     }
 
     /// The change of a row.
@@ -85,28 +70,28 @@ impl Seal {
         let (Some(id), Some(kind), Some(sealed)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(changed(place));
         };
-        #[cfg(feature = "encryption")]
-        if let Some(keys) = self.keys() {
-            if !keys.has(id) {
+        match &self.keys {
+            Some(keys) if keys.has(id) => keys.open(place, id, kind, sealed).ok_or_else(|| changed(place)),
+            Some(keys) => {
                 let found = format!("is sealed with the key {id}, and the keys that were given are {}", keys.ids());
-                return Err(refused(place, &found));
+                Err(refused(place, &found))
             }
-            return keys.open(place, id, kind, sealed).ok_or_else(|| changed(place));
+            None => {
+                let found = if cfg!(feature = "encryption") {
+                    "no key was given; open the store with that key"
+                } else {
+                    "this program was built without encryption"
+                };
+                Err(refused(place, &format!("is sealed with the key {id}, and {found}")))
+            }
         }
-        let _ = (kind, sealed);
-        let found = if cfg!(feature = "encryption") {
-            format!("is sealed with the key {id}, and no key was given; open the store with that key")
-        } else {
-            format!("is sealed with the key {id}, and this program was built without encryption")
-        };
-        Err(refused(place, &found))
     }
 
     /// A row as it is to be: sealed with the newest key. `None` if it is so already. One that is not sealed yet
     /// is taken as it is.
     #[cfg(feature = "encryption")]
     pub(crate) fn renewed(&self, place: Place<'_>, row: &str) -> Result<Option<String>> {
-        let Some(keys) = self.keys() else { return Ok(None) };
+        let Some(keys) = &self.keys else { return Ok(None) };
         if row.strip_prefix(SEALED).is_some_and(|sealed| sealed.starts_with(&format!("{}.", keys.newest()))) {
             return Ok(None);
         }

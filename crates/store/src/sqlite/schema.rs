@@ -359,7 +359,7 @@ mod tests {
             copies.into_iter().map(|copy| copy.join().unwrap()).collect()
         });
         assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
-        assert!(made.iter().flat_map(|made| made.as_ref().err()).all(|error| error.kind() == ErrorKind::Conflict));
+        assert!(made.iter().filter_map(|made| made.as_ref().err()).all(|error| error.kind() == ErrorKind::Conflict));
         assert_eq!(version(&connect(&copy).unwrap()).unwrap(), 1);
         assert_eq!(names(&folder), ["chats.db", "copy.db"], "no part is left");
 

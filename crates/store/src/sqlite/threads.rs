@@ -61,8 +61,8 @@ impl Threads {
         let (reads, to_read) = channel();
         let (copies, to_copy) = channel::<Copy>();
         let mut threads = Self { queues: Some(Queues { writes, reads, copies }), threads: Vec::new() };
-        let writer = Writer::new(path)?;
-        threads.spawn("turnwise-write", move || writer.run(&to_write))?;
+        let of_writes = Writer::new(path)?;
+        threads.spawn("turnwise-write", move || of_writes.run(&to_write))?;
         let to_read = Arc::new(Mutex::new(to_read));
         let readers = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
         for _ in 0..readers {
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_panicked_while_it_committed_begins_anew() {
-        let (folder, _threads) = threads();
+        let (folder, threads) = threads();
         let mut writer = Writer::new(&folder.path().join("chats.db")).unwrap();
         writer.begin().unwrap();
         note(&writer.db).unwrap();
@@ -382,6 +382,6 @@ mod tests {
         writer.begin().unwrap();
         note(&writer.db).unwrap();
         writer.run_statement("COMMIT").unwrap();
-        assert_eq!(notes(&_threads), 1);
+        assert_eq!(notes(&threads), 1);
     }
 }
