@@ -132,7 +132,7 @@ pub(crate) enum Action {
     },
     /// Seals the database with the first key of `TURNWISE_STORE_KEYS`: what has an older key, or none
     ///
-    /// The variable has keys, 64 hexadecimal digits or base64 of 32 bytes each, or file:FILE. With it, all
+    /// The variable has keys, 64 hexadecimal digits or base64 of 32 bytes each, or `file:FILE`. With it, all
     /// commands write and read sealed conversations. An index for search is removed.
     Rekey,
     /// Prints the path of the file that a conversation is kept in
