@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::{PATIENCE, model};
 
+/// A server that says nothing for so long is asked no further.
+const SILENCE: Duration = Duration::from_secs(30);
+
 pub(crate) struct Client {
     pub(crate) number: usize,
     /// How many of its turns were answered.
@@ -37,7 +40,7 @@ impl Client {
         let body = json!({
             "model": "gpt-4o-mini", "conversation": self.conversation, "input": asked, "store": is_stored,
         });
-        let begun = Instant::now();
+        let (begun, mut refusals) = (Instant::now(), Vec::new());
         let answer = loop {
             let port = self.ports[fastrand::usize(..self.ports.len())];
             match post(port, "/v1/responses", Some(&asked), &body) {
@@ -45,10 +48,13 @@ impl Client {
                 Some((status, answer)) => {
                     let is_locked = answer["error"]["code"] == "conversation_locked";
                     assert!(status >= 500 || is_locked, "{status} for {asked}: {answer}");
+                    refusals.push(format!("{status} {}", answer["error"]["message"]));
                 }
-                None => {}
+                None => refusals.push("no whole answer".to_owned()),
             }
-            assert!(begun.elapsed() < PATIENCE, "no answer to {asked}");
+            let last = &refusals[refusals.len().saturating_sub(8)..];
+            let count = refusals.len();
+            assert!(begun.elapsed() < PATIENCE, "no answer to {asked}, {count} refusals, at last {last:?}");
             std::thread::sleep(Duration::from_millis(fastrand::u64(5..50)));
         };
         assert_eq!(answer["output"][0]["content"][0]["text"], model::answer(&asked), "{answer}");
@@ -86,7 +92,7 @@ pub(crate) fn post(port: u16, path: &str, key: Option<&str>, body: &Value) -> Op
 /// The status and the answer; none if there is no whole one.
 fn request(port: u16, line: &str, key: Option<&str>, body: &str) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(SILENCE)).ok()?;
     let key = key.map_or_else(String::new, |key| format!("idempotency-key: {key}\r\n"));
     let length = body.len();
     let head = format!(
