@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use turnwise::store::{FileStore, Revision, Store, wait};
 use turnwise::{ErrorKind, Transcript};
+use turnwise_formats::items::is_id_of_answer;
 #[cfg(feature = "postgres")]
 use turnwise_store::PostgresStore;
 #[cfg(feature = "sqlite")]
@@ -185,7 +186,7 @@ impl Place {
     /// The ids of all conversations, in the order of their bytes. The responses and completions that
     /// a server has stored are not listed.
     pub(crate) fn ids(&self) -> impl Iterator<Item = Result<String>> {
-        self.all_ids().filter(|id| id.as_ref().map_or(true, |id| !is_of_server(id)))
+        self.all_ids().filter(|id| id.as_ref().map_or(true, |id| !is_id_of_answer(id)))
     }
 
     /// As [`ids`](Self::ids), with what a server has stored.
@@ -316,17 +317,6 @@ pub(crate) fn not_sealing(what: &str) -> Failure {
     Failure::usage(format!(
         "{what}: this program was built without encryption; install it with `cargo install turnwise-cli --features full`"
     ))
-}
-
-/// Whether an id is one of those that a server gives to responses (`resp_` and 50 digits) and
-/// completions (`chatcmpl-` and 44).
-fn is_of_server(id: &str) -> bool {
-    let forms = [("resp_", 50), ("chatcmpl-", 44)];
-    let is = |(prefix, count): (&str, usize)| {
-        let digits = id.strip_prefix(prefix).filter(|digits| digits.len() == count);
-        digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    };
-    forms.into_iter().any(is)
 }
 
 /// When a conversation was used last: milliseconds since 1970.

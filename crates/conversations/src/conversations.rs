@@ -9,6 +9,7 @@ use turnwise::message::RawJson;
 use turnwise::store::{Revision, Store};
 use turnwise::transcript::Change;
 use turnwise::{Conversation, ErrorKind, Transcript};
+use turnwise_formats::items::is_id_of_answer;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::choices::MOST_CONFLICTS;
@@ -125,6 +126,7 @@ impl Conversations {
     /// # Errors
     /// 404 for an unknown one, also for one that was deleted.
     pub async fn delete(&self, id: &str) -> Result<Deleted, ApiError> {
+        check_id(id)?;
         self.store.delete(id).await.map_err(|error| ApiError::of_store(&error, id))?;
         Ok(Deleted { id: id.to_owned() })
     }
@@ -135,6 +137,7 @@ impl Conversations {
     }
 
     pub(crate) async fn load(&self, id: &str) -> Result<(Transcript, Revision), ApiError> {
+        check_id(id)?;
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
@@ -174,6 +177,14 @@ impl Conversations {
         let hash = usize::try_from(xxh3_64(id.as_bytes()) % QUEUES as u64).unwrap_or_default();
         &self.queues[hash]
     }
+}
+
+/// Refuses the id of a response or a stored completion, which a store keeps beside its conversations.
+///
+/// # Errors
+/// 404, as for an id that there is not.
+pub fn check_id(id: &str) -> Result<(), ApiError> {
+    if is_id_of_answer(id) { Err(ApiError::no_conversation(id)) } else { Ok(()) }
 }
 
 impl fmt::Debug for Conversations {

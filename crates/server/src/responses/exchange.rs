@@ -18,7 +18,7 @@ use super::request::{Base, Request};
 use super::stored::{self, Kept};
 use super::window;
 use crate::completions::summary;
-use crate::once::Held;
+use crate::once::{Held, Turn};
 use crate::request_id;
 use crate::seal::Kind;
 
@@ -47,17 +47,27 @@ pub(super) struct Run {
 }
 
 impl Responses {
-    /// Reads what a response is made from, and adds its input.
+    /// Reads what a response is made from, and adds its input, where nothing will be recorded.
     pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
-        self.begin_once(request, None).await
+        self.begin_with(request, None, None).await
     }
 
-    /// As [`begin`](Self::begin). While it runs, another request with the same key waits.
+    /// As [`begin`](Self::begin), for a response that is recorded. While it runs, no other one runs on
+    /// its conversation, and another request with the same key waits.
     pub(super) async fn begin_once(self: &Arc<Self>, request: Request, held: Option<Held>) -> Result<Run, ApiError> {
         let lock = match &request.base {
             Base::Conversation(id) => Some(self.lock(id)?),
             Base::Previous(_) | Base::Nothing => None,
         };
+        self.begin_with(request, lock, held).await
+    }
+
+    async fn begin_with(
+        self: &Arc<Self>,
+        request: Request,
+        lock: Option<Lock>,
+        held: Option<Held>,
+    ) -> Result<Run, ApiError> {
         let (before, revision) = match &request.base {
             Base::Conversation(id) => {
                 let loaded = self.load(id).await?;
@@ -169,22 +179,35 @@ impl Run {
             self.service.metrics.used(usage);
         }
         if let (Some(once), Base::Conversation(_)) = (&self.request.once, &self.request.base) {
-            once.put(&mut done, replaced(&answer, &[("output", Vec::<RawJson>::new().into())]), ids(&ending.output));
+            let answer = replaced(&answer, &[("output", Vec::<RawJson>::new().into())]);
+            let mut turn = Turn::new(answer, ids(&ending.output));
+            if self.request.is_stored {
+                (turn.input, turn.end) = (self.input.clone(), done.conversation.leaf());
+            }
+            once.put(&mut done, turn);
         }
-        let store = &*self.service.store;
         if let (Base::Conversation(id), Some(revision)) = (&self.request.base, &self.revision) {
-            let changes = done.changes_since(&self.before);
-            self.service.append(id, &changes, revision).await?;
+            self.service.append_turn(id, &self.before, &done, revision).await?;
         }
-        if let Some(newest) = &self.request.newest {
-            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done.clone()));
-        }
+        let newest = self.request.newest.clone().map(|newest| (newest, done.clone()));
         if self.request.is_stored {
-            let once = self.request.once.as_ref().map(|once| once.body.clone());
-            let kept = Kept { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
-            kept.save(store, &self.answer.id, &self.request.base, &self.before, done).await?;
+            let stored = self.store(&answer, done).await;
+            match self.request.base {
+                Base::Conversation(_) => self.service.after_a_turn(stored, self.request.once.is_some())?,
+                Base::Previous(_) | Base::Nothing => stored?,
+            }
+        }
+        if let Some((newest, done)) = newest {
+            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done));
         }
         Ok(answer)
+    }
+
+    /// Stores the response by itself.
+    async fn store(&self, answer: &RawJson, done: Transcript) -> Result<(), ApiError> {
+        let once = self.request.once.as_ref().map(|once| once.body.clone());
+        let kept = Kept { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
+        kept.save(&*self.service.store, &self.answer.id, &self.request.base, &self.before, done).await
     }
 
     /// Adds the reply, and returns its items.

@@ -23,11 +23,12 @@ use std::time::Duration;
 
 use turnwise::store::{Change, Revision, Store};
 use turnwise::{Builder, Transcript};
-use turnwise_conversations::ApiError;
+use turnwise_conversations::{ApiError, check_id};
 
 use crate::completions::Upstream;
 use crate::metrics::Metrics;
 use crate::once::Running;
+use crate::request_id;
 use crate::seal::Sealer;
 use crate::serve::Ending;
 pub(crate) use events::{Piece, WAITING};
@@ -122,13 +123,56 @@ impl Responses {
         self.store.save(id, file, None).await.map(drop).map_err(|error| ApiError::of_store(&error, id))
     }
 
+    /// A conversation.
     pub(crate) async fn load(&self, id: &str) -> Result<(Transcript, Revision), ApiError> {
+        check_id(id)?;
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
     pub(crate) async fn append(&self, id: &str, changes: &[Change], expected: &Revision) -> Result<(), ApiError> {
         let appended = self.store.append(id, changes, expected).await;
         appended.map(drop).map_err(|error| ApiError::of_store(&error, id))
+    }
+
+    /// Adds a turn to the conversation that it was made from. Other metadata meanwhile does not undo
+    /// it; anything else does.
+    pub(crate) async fn append_turn(
+        &self,
+        id: &str,
+        before: &Transcript,
+        done: &Transcript,
+        revision: &Revision,
+    ) -> Result<(), ApiError> {
+        let changes = done.changes_since(before);
+        let mut expected = revision.clone();
+        loop {
+            let refused = match self.store.append(id, &changes, &expected).await {
+                Ok(_) => return Ok(()),
+                Err(error) => ApiError::of_store(&error, id),
+            };
+            if refused.code != ApiError::conversation_locked().code {
+                return Err(refused);
+            }
+            let (now, newer) = self.load(id).await?;
+            let is_metadata = |change: &Change| matches!(change, Change::Metadata(_));
+            if newer == expected || !now.changes_since(before).iter().all(is_metadata) {
+                return Err(refused);
+            }
+            expected = newer;
+        }
+    }
+
+    /// What a request is answered whose turn is in the conversation, and whose answer was to be stored
+    /// by itself too. If that failed, a client that can ask again without a second turn is told so.
+    pub(crate) fn after_a_turn(&self, stored: Result<(), ApiError>, has_key: bool) -> Result<(), ApiError> {
+        match stored {
+            Err(error) if has_key => Err(error),
+            Err(error) => {
+                request_id::log(&error, "a turn was recorded, and its answer not stored by itself");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }
 

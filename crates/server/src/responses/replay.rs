@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use turnwise::ErrorKind;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
+use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, Record};
 
 use super::Responses;
 use super::events::{Events, Out};
+use super::exchange;
 use super::request::{Base, Request};
-use super::stored;
+use super::stored::{self, Kept};
+use crate::once::Turn;
 use crate::request_id;
 
 impl Responses {
@@ -30,15 +32,36 @@ impl Responses {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => return Ok(None),
             Err(error) => return Err(ApiError::of_store(&error, id)),
         };
-        let Some(done) = once.find(&file)? else { return Ok(None) };
-        let ids: Vec<String> = done.items.parse().unwrap_or_default();
+        let Some(turn) = once.find(&file)? else { return Ok(None) };
+        let ids: Vec<String> = turn.items.parse().unwrap_or_default();
         let record = Record::of(id, &mut file);
         let mut output: Vec<RawJson> = Vec::new();
         // They are near the end.
         for item in record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()) {
             output.insert(0, item.json);
         }
-        Ok(Some(replaced(&done.answer, &[("output", output.into())])))
+        let response = replaced(&turn.answer, &[("output", output.into())]);
+        if request.is_stored {
+            self.store_missing(request, turn, &response, file).await?;
+        }
+        Ok(Some(response))
+    }
+
+    /// Stores a response by itself whose turn was recorded, but which was not stored then.
+    async fn store_missing(
+        &self,
+        request: &Request,
+        turn: Turn,
+        response: &RawJson,
+        mut file: Transcript,
+    ) -> Result<(), ApiError> {
+        let (Base::Conversation(of), Some(end)) = (&request.base, turn.end) else { return Ok(()) };
+        // What was removed since is not brought back.
+        let Ok(()) = file.conversation.switch(end) else { return Ok(()) };
+        let id = exchange::new_id(request);
+        let once = request.once.as_ref().map(|once| once.body.clone());
+        let kept = Kept { response: response.clone(), input: turn.input, of: of.clone(), once };
+        kept.save(&*self.store, &id, &request.base, &Transcript::default(), file).await
     }
 
     /// The events of a response that was recorded before.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use turnwise::message::RawJson;
 use turnwise::store::Store;
+use turnwise::transcript::Change;
 use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
 
@@ -54,24 +55,32 @@ impl Kept {
         self.put(&mut with);
         once::remove(&mut with);
         // A fork shares what was there before, and gets only what is new.
-        let (from, since) = match base {
-            Base::Conversation(from) => (from, &done),
-            Base::Previous(from) => (from, before),
+        let (from, mut changes) = match base {
+            // It ends with this response, whatever another process has added to the conversation since.
+            Base::Conversation(from) => (from, vec![Change::Leaf { item: done.conversation.leaf() }]),
+            Base::Previous(from) => (from, Vec::new()),
             Base::Nothing => {
                 with.conversation.begin_again(id);
                 return store.save(id, &with, None).await.map(drop).map_err(failed);
             }
         };
+        let is_of_conversation = !changes.is_empty();
+        changes.extend(with.changes_since(if is_of_conversation { &done } else { before }));
         let revision = match store.fork(from, id).await {
             Ok(revision) => revision,
             // What it continues was not stored, and is known to its connection only.
-            Err(error) if error.kind() == ErrorKind::NotFound && matches!(base, Base::Previous(_)) => {
+            Err(error) if error.kind() == ErrorKind::NotFound && !is_of_conversation => {
                 with.conversation.begin_again(id);
                 return store.save(id, &with, None).await.map(drop).map_err(failed);
             }
+            Err(error) if error.kind() == ErrorKind::Conflict => match store.load(id).await.map_err(failed)? {
+                (file, _) if Self::read(&file).is_some() => return Ok(()),
+                // Whoever began to store it was stopped.
+                (_, revision) => revision,
+            },
             Err(error) => return Err(failed(error)),
         };
-        store.append(id, &with.changes_since(since), &revision).await.map(drop).map_err(failed)
+        store.append(id, &changes, &revision).await.map(drop).map_err(failed)
     }
 }
 

@@ -1,0 +1,148 @@
+//! What `turnwise serve` adds to a request, beside the same request to the endpoint behind it; and many streams at once.
+//! `cargo bench -p turnwise-cli --features full --bench serve`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "../../../benches/common/mod.rs"]
+mod common;
+#[path = "serve/http.rs"]
+mod http;
+#[path = "serve/upstream.rs"]
+mod upstream;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Barrier;
+use std::time::Instant;
+
+use common::{Table, float, median, sized};
+use http::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Milliseconds that the server may add at the median.
+const MOST_ADDED: f64 = 2.0;
+const STREAMS: usize = 500;
+
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(folder: &TempDir, upstream: SocketAddr) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
+        let store = format!("sqlite:{}", folder.path().join("chats.db").display());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "off", "--store", &store]);
+        command.args(["--max-running", "1000", "--upstream", &format!("http://{upstream}/v1")]);
+        command.env("OPENAI_API_KEY", "none").env_remove("TURNWISE_CONFIG");
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.split_whitespace().find_map(|word| word.strip_prefix("http://")).unwrap();
+        Self { process, address: url.trim_end_matches("/v1").parse().unwrap() }
+    }
+
+    /// Megabytes: of now (`VmRSS`) or at most (`VmHWM`); 0 where the system does not say.
+    fn memory(&self, name: &str) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(0.0) / 1_000.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn chat(is_streamed: bool) -> Value {
+    let messages = json!([{"role": "user", "content": "Name a river."}]);
+    json!({"model": "gpt-4o-mini", "messages": messages, "stream": is_streamed})
+}
+
+/// Milliseconds of a request on an open connection.
+fn millis(connection: &mut Connection, path: &str, headers: &str, body: &Value) -> f64 {
+    let begun = Instant::now();
+    let (status, answer) = connection.post(path, headers, body);
+    let took = begun.elapsed().as_secs_f64() * 1e3;
+    assert_eq!(status, 200, "{path}: {answer}");
+    took
+}
+
+fn overhead(server: &Server, upstream: SocketAddr) {
+    let mut direct = Connection::open(upstream);
+    let mut served = Connection::open(server.address);
+    let mut new = || served.post("/v1/conversations", "", &json!({})).1["id"].as_str().unwrap().to_owned();
+    let (bound, made) = (format!("x-turnwise-conversation: {}\r\n", new()), new());
+    let respond = json!({"model": "gpt-4o-mini", "input": "Name a river.", "conversation": made, "store": false});
+    let mut taken = [const { Vec::new() }; 4];
+    for _ in 0..sized(400, 2) {
+        taken[0].push(millis(&mut direct, "/v1/chat/completions", "", &chat(false)));
+        taken[1].push(millis(&mut served, "/v1/chat/completions", "", &chat(false)));
+        taken[2].push(millis(&mut served, "/v1/chat/completions", &bound, &chat(false)));
+        taken[3].push(millis(&mut served, "/v1/responses", "", &respond));
+    }
+    let mut table = Table::new("Milliseconds of a request at the median, the model answers at once");
+    let [direct, proxied, bound, responded] = taken.map(|taken| median(&taken));
+    table.show("to the endpoint itself", direct, "ms");
+    table.check("added: chat completions, passed on", proxied - direct, "ms", MOST_ADDED);
+    table.show("added: the same, added to a conversation in SQLite", bound - direct, "ms");
+    table.show("added: responses on a conversation in SQLite", responded - direct, "ms");
+    table.print();
+}
+
+/// Milliseconds until the first event, and of each event on its way.
+fn stream(address: SocketAddr, start: &Barrier) -> (f64, Vec<f64>) {
+    let mut connection = Connection::open(address);
+    start.wait();
+    let begun = Instant::now();
+    let mut first = None;
+    let mut delays = Vec::new();
+    connection.stream("/v1/chat/completions", &chat(true), |event| {
+        first.get_or_insert_with(|| begun.elapsed().as_secs_f64() * 1e3);
+        if let Some(sent) = event["choices"][0]["delta"]["content"].as_str() {
+            delays.push((upstream::now() - sent.trim().parse::<f64>().unwrap()) / 1e3);
+        }
+    });
+    (first.unwrap(), delays)
+}
+
+fn streams(server: &Server, upstream: SocketAddr) {
+    let count = sized(STREAMS, 4);
+    let mut table =
+        Table::with_columns(&format!("{count} streams at once, an event every 100 ms in each"), &["median", "99 %"]);
+    let idle = server.memory("VmRSS");
+    for (name, address) in [("the endpoint itself", upstream), ("through the server", server.address)] {
+        let start = Barrier::new(count);
+        let ended: Vec<(f64, Vec<f64>)> = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..count).map(|_| scope.spawn(|| stream(address, &start))).collect();
+            running.into_iter().map(|running| running.join().unwrap()).collect()
+        });
+        let firsts = ended.iter().map(|(first, _)| *first).collect();
+        let delays: Vec<f64> = ended.iter().flat_map(|(_, delays)| delays.clone()).collect();
+        assert_eq!(delays.len(), count * upstream::EVENTS, "events were lost");
+        table.row(&format!("{name}: until the first event"), both(firsts), "ms", String::new(), None);
+        table.row(&format!("{name}: an event on its way"), both(delays), "ms", String::new(), None);
+    }
+    let peak = server.memory("VmHWM");
+    table.row("memory of the server: idle, at most", vec![idle, peak], "MB", String::new(), None);
+    table.row("for each stream", vec![0.0, (peak - idle) * 1e3 / float(count)], "kB", String::new(), None);
+    table.print();
+}
+
+/// The middle and the 99th of a hundred.
+fn both(mut samples: Vec<f64>) -> Vec<f64> {
+    samples.sort_by(f64::total_cmp);
+    vec![samples[samples.len() / 2], samples[samples.len() * 99 / 100]]
+}
+
+fn main() {
+    let folder = TempDir::new().unwrap();
+    let upstream = upstream::start();
+    let server = Server::start(&folder, upstream);
+    overhead(&server, upstream);
+    streams(&server, upstream);
+}
