@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "serve"))]
 use std::sync::Arc;
 
-use turnwise::store::{FileStore, Revision, Store, wait};
+use turnwise::store::{FileStore, Revision, Store, is_of_server, wait};
 use turnwise::{ErrorKind, Transcript};
 #[cfg(feature = "postgres")]
 use turnwise_store::PostgresStore;
@@ -259,17 +259,6 @@ impl Place {
             }
         }
     }
-}
-
-/// Whether an id is one of those that a server gives to responses (`resp_` and 50 digits) and
-/// completions (`chatcmpl-` and 44).
-fn is_of_server(id: &str) -> bool {
-    let forms = [("resp_", 50), ("chatcmpl-", 44)];
-    let is = |(prefix, count): (&str, usize)| {
-        let digits = id.strip_prefix(prefix).filter(|digits| digits.len() == count);
-        digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    };
-    forms.into_iter().any(is)
 }
 
 /// When a conversation was used last: milliseconds since 1970.

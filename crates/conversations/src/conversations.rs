@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use turnwise::message::RawJson;
-use turnwise::store::{Revision, Store};
+use turnwise::store::{Revision, Store, is_of_server};
 use turnwise::transcript::Change;
 use turnwise::{Conversation, ErrorKind, Transcript};
 use xxhash_rust::xxh3::xxh3_64;
@@ -125,6 +125,7 @@ impl Conversations {
     /// # Errors
     /// 404 for an unknown one, also for one that was deleted.
     pub async fn delete(&self, id: &str) -> Result<Deleted, ApiError> {
+        check(id)?;
         self.store.delete(id).await.map_err(|error| ApiError::of_store(&error, id))?;
         Ok(Deleted { id: id.to_owned() })
     }
@@ -135,6 +136,7 @@ impl Conversations {
     }
 
     pub(crate) async fn load(&self, id: &str) -> Result<(Transcript, Revision), ApiError> {
+        check(id)?;
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
@@ -174,6 +176,11 @@ impl Conversations {
         let hash = usize::try_from(xxh3_64(id.as_bytes()) % QUEUES as u64).unwrap_or_default();
         &self.queues[hash]
     }
+}
+
+/// A response or completion that a server has stored is no conversation: 404, as if it were not there.
+fn check(id: &str) -> Result<(), ApiError> {
+    if is_of_server(id) { Err(ApiError::no_conversation(id)) } else { Ok(()) }
 }
 
 impl fmt::Debug for Conversations {

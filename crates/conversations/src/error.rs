@@ -83,7 +83,8 @@ impl ApiError {
         Self { status: 404, ..Self::invalid(None, "", message) }
     }
 
-    pub(crate) fn no_conversation(id: &str) -> Self {
+    /// The refusal for the id of a conversation that there is not.
+    pub fn no_conversation(id: &str) -> Self {
         Self::not_found(format!("Conversation with id '{id}' not found."))
     }
 
