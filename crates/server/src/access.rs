@@ -34,12 +34,19 @@ pub(crate) struct Tenant(pub(crate) String);
 #[derive(Clone)]
 pub(crate) struct Door {
     shared: Arc<Shared>,
-    key: String,
+    key: Option<Key>,
 }
 
 impl Door {
-    pub(crate) fn enter(&self) -> Result<Pass, TooMany> {
-        self.shared.gates.enter(&self.key, &self.shared.limits)
+    /// Lets a request in, if its key is still one.
+    pub(crate) fn enter(&self) -> Result<Pass, ApiError> {
+        if let (Some(keys), Some(key)) = (&self.shared.keys, &self.key)
+            && !keys.has(key)
+        {
+            return Err(unknown_key());
+        }
+        let name = self.key.as_ref().map_or("", |key| key.name.as_str());
+        self.shared.gates.enter(name, &self.shared.limits).map_err(|(error, _)| error)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -56,6 +63,7 @@ impl Door {
 struct Admitted {
     app: App,
     tenant: Tenant,
+    key: Option<Key>,
     pass: Pass,
 }
 
@@ -67,7 +75,7 @@ pub(crate) async fn check(State(shared): State<Arc<Shared>>, request: Request, n
 
 async fn answer(shared: &Arc<Shared>, request: Request, next: Next, id: HeaderValue) -> Response {
     let mut log = Line::of(&request, &id, &shared.metrics);
-    let answered = match admit(shared, request.headers(), request.method(), &mut log) {
+    let answered = match admit(shared, request.headers(), request.method(), &mut log).await {
         Ok(admitted) => run(shared, admitted, request, next, &mut log).await,
         Err(refused) => refused.into_answer(),
     };
@@ -104,7 +112,12 @@ impl NotAdmitted {
     }
 }
 
-fn admit(shared: &Shared, headers: &HeaderMap, method: &Method, log: &mut Line) -> Result<Admitted, NotAdmitted> {
+async fn admit(
+    shared: &Arc<Shared>,
+    headers: &HeaderMap,
+    method: &Method,
+    log: &mut Line,
+) -> Result<Admitted, NotAdmitted> {
     if let Some(message) = guard::refusal(shared.hosts(), method, headers) {
         let mut error = ApiError::invalid_request(message);
         error.status = 403;
@@ -118,8 +131,8 @@ fn admit(shared: &Shared, headers: &HeaderMap, method: &Method, log: &mut Line) 
     name.clone_into(&mut log.key);
     tenant.clone_into(&mut log.tenant);
     let pass = shared.gates.enter(name, &shared.limits).map_err(NotAdmitted::TooMany)?;
-    let app = shared.app_of(tenant).map_err(NotAdmitted::Refused)?;
-    Ok(Admitted { app, tenant: Tenant(tenant.to_owned()), pass })
+    let app = shared.app_of(tenant).await.map_err(NotAdmitted::Refused)?;
+    Ok(Admitted { app, tenant: Tenant(tenant.to_owned()), key, pass })
 }
 
 /// The key of a request; `None` if the server has none.
@@ -130,7 +143,11 @@ fn key_of(shared: &Shared, headers: &HeaderMap) -> Result<Option<Key>, ApiError>
     let Some((_, secret)) = secret else {
         return Err(unauthorized("You didn't provide an API key. Send it as 'Authorization: Bearer KEY'."));
     };
-    keys.find(secret.trim()).map(Some).ok_or_else(|| unauthorized("Incorrect API key provided."))
+    keys.find(secret.trim()).map(Some).ok_or_else(unknown_key)
+}
+
+fn unknown_key() -> ApiError {
+    unauthorized("Incorrect API key provided.")
 }
 
 fn unauthorized(message: &str) -> ApiError {
@@ -142,7 +159,7 @@ fn unauthorized(message: &str) -> ApiError {
 /// Reads the body and lets the route answer.
 async fn run(
     shared: &Arc<Shared>,
-    Admitted { app, tenant, pass }: Admitted,
+    Admitted { app, tenant, key, pass }: Admitted,
     request: Request,
     next: Next,
     log: &mut Line,
@@ -157,7 +174,7 @@ async fn run(
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.extensions.insert(app);
     parts.extensions.insert(tenant);
-    parts.extensions.insert(Door { shared: Arc::clone(shared), key: log.key.clone() });
+    parts.extensions.insert(Door { shared: Arc::clone(shared), key });
     let answer = next.run(Request::from_parts(parts, Body::from(read)));
     let ending = shared.ending.clone();
     let response = tokio::select! {

@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod body;
+mod client_stream;
 mod completions;
 mod guard;
 mod keys;

@@ -87,7 +87,7 @@ pub(super) async fn save(service: &Responses, request: &Request, completion: &Ra
     service.save(&id, &file).await
 }
 
-fn not_understood() -> ApiError {
+pub(super) fn not_understood() -> ApiError {
     let mut error = ApiError::invalid_request("The server behind answered with no completion to store.".to_owned());
     (error.status, error.kind) = (502, "server_error");
     error
@@ -141,7 +141,8 @@ async fn update(Extension(app): Api, Path(id): Path<String>, body: Sent) -> Answ
     let before = file.clone();
     kept.completion = with_metadata(&kept.completion, &metadata);
     put(&mut file, &kept);
-    service.append(&id, &file.changes_since(&before), &revision).await?;
+    let appended = service.store().append(&id, &file.changes_since(&before), &revision).await;
+    appended.map_err(|error| ApiError::of_store(&error, &id))?;
     Ok(json(&kept.completion))
 }
 
@@ -240,7 +241,11 @@ pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answ
         && let Some(id) = ids.next().await?
     {
         // One that is deleted meanwhile is not there any more.
-        let Ok((_, _, kept)) = load(&service, &id).await else { continue };
+        let kept = match load(&service, &id).await {
+            Ok((_, _, kept)) => kept,
+            Err(error) if error.status == 404 => continue,
+            Err(error) => return Err(error.into()),
+        };
         if wanted.is_met(&kept.completion) {
             found.push((id, kept.completion));
         }

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::sse::Event;
-use tokio::sync::mpsc::{Sender, channel};
-use tokio::time::timeout;
 use turnwise::backend::{ChatEvent, ToolCallDelta};
 use turnwise::manager::ReplyStream;
 use turnwise::message::RawJson;
@@ -15,31 +12,11 @@ use turnwise_conversations::ApiError;
 use super::Responses;
 use super::exchange::{Run, is_end, refusal};
 use super::request::Request;
+use crate::client_stream::{ClientStream, Events, Piece};
 use crate::completions::summary;
 use crate::once::Held;
 use crate::request_id;
 use crate::serve::Ending;
-
-/// How many events wait for a slow client.
-pub(crate) const WAITING: usize = 64;
-
-/// Events while they arrive.
-pub(crate) type Events = tokio::sync::mpsc::Receiver<Piece>;
-
-/// An event of a stream.
-pub(crate) struct Piece {
-    /// Its name; empty if it has none.
-    pub(crate) name: String,
-    pub(crate) data: String,
-}
-
-impl Piece {
-    pub(super) fn into_sse(self) -> Event {
-        let event = Event::default();
-        let event = if self.name.is_empty() { event } else { event.event(self.name) };
-        event.data(self.data)
-    }
-}
 
 impl Responses {
     /// Begins a streamed response. What is refused before the model answers is an error; what fails
@@ -53,13 +30,14 @@ impl Responses {
         if request.is_compaction {
             return Ok((self.stream_compaction(request).await?, "none".to_owned()));
         }
-        let mut run = self.begin_once(request, held).await?;
+        let mut run = self.begin_recorded(request, held).await?;
         run.compact_if_full().await?;
         let reply = run.stream().await?;
         let plan = reply.plan().map_or_else(|| "none".to_owned(), summary);
         let (mut out, events) = Out::new(self.rules.read_time);
         let ending = self.ending.clone();
-        request_id::spawn(async move { out.follow(&mut run, reply, &ending).await });
+        let follow = ending.clone();
+        ending.spawn(async move { out.follow(&mut run, reply, &follow).await });
         Ok((events, plan))
     }
 
@@ -67,16 +45,14 @@ impl Responses {
     async fn stream_compaction(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
         let run = self.begin(request).await?;
         let (mut out, events) = Out::new(self.rules.read_time);
-        request_id::spawn(async move { out.compact(&run).await });
+        self.ending.spawn(async move { out.compact(&run).await });
         Ok(events)
     }
 }
 
 /// What is sent.
 pub(super) struct Out {
-    sender: Sender<Piece>,
-    /// How long an event waits for a client that does not read.
-    read_time: Duration,
+    stream: ClientStream,
     number: u64,
     open: Option<Open>,
     /// The place of the next item in the output.
@@ -109,8 +85,8 @@ enum Kind {
 
 impl Out {
     pub(super) fn new(read_time: Duration) -> (Self, Events) {
-        let (sender, events) = channel(WAITING);
-        let out = Self { sender, read_time, number: 0, open: None, next: 0, first: 0, reasoning: String::new() };
+        let (stream, events) = ClientStream::new(read_time);
+        let out = Self { stream, number: 0, open: None, next: 0, first: 0, reasoning: String::new() };
         (out, events)
     }
 
@@ -124,7 +100,7 @@ impl Out {
             let event = tokio::select! {
                 event = reply.next() => event,
                 // The conversation is let go as soon as nobody listens.
-                () = self.sender.closed() => return None,
+                () = self.stream.closed() => return None,
                 () = ending.begun() => {
                     let error = ApiError::invalid_request("The server is shutting down. Please retry.".to_owned());
                     return self.fail(run, &error).await;
@@ -152,7 +128,7 @@ impl Out {
         self.begin(run).await?;
         let made = tokio::select! {
             made = run.compact() => made,
-            () = self.sender.closed() => return None,
+            () = self.stream.closed() => return None,
         };
         let made = match made {
             Ok(made) => made,
@@ -166,11 +142,10 @@ impl Out {
     }
 
     async fn send(&mut self, kind: &str, members: Vec<(&str, RawJson)>) -> Option<()> {
-        let own = [("type", RawJson::from(kind)), ("sequence_number", self.number.into())];
-        let data = RawJson::object(own.into_iter().chain(members));
+        let event = event(kind, self.number, members);
+        let late = self.number;
         self.number += 1;
-        let event = Piece { name: kind.to_owned(), data: data.as_str().to_owned() };
-        timeout(self.read_time, self.sender.send(event)).await.ok()?.ok()
+        self.stream.send(event, |error| event_of_error(error, late)).await
     }
 
     async fn begin(&mut self, run: &Run) -> Option<()> {
@@ -350,6 +325,19 @@ impl Open {
             ("content", content.into()),
         ])
     }
+}
+
+fn event(kind: &str, number: u64, members: Vec<(&str, RawJson)>) -> Piece {
+    let own = [("type", RawJson::from(kind)), ("sequence_number", number.into())];
+    let data = RawJson::object(own.into_iter().chain(members));
+    Piece { name: kind.to_owned(), data: data.as_str().to_owned() }
+}
+
+/// The event that ends a stream without its response.
+fn event_of_error(error: &ApiError, number: u64) -> Piece {
+    let code = error.code.unwrap_or(error.kind);
+    let null = serde_json::Value::Null.into();
+    event("error", number, vec![("code", code.into()), ("message", error.message.as_str().into()), ("param", null)])
 }
 
 fn of_item<'a>(id: &str, place: usize, members: Vec<(&'a str, RawJson)>) -> Vec<(&'a str, RawJson)> {

@@ -8,7 +8,7 @@ use turnwise::spending::Tally;
 use turnwise::store::Revision;
 use turnwise::transcript::formats::Object;
 use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Message, Plan, Reply, Transcript};
-use turnwise_conversations::{ApiError, Record, read_items, tag_of};
+use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
 use super::Responses;
 use super::locks::Lock;
@@ -19,7 +19,6 @@ use super::stored::{self, Kept};
 use super::window;
 use crate::completions::summary;
 use crate::once::Held;
-use crate::request_id;
 use crate::seal::Kind;
 
 /// A response that is planned and not recorded yet. Dropping it leaves no trace.
@@ -47,17 +46,22 @@ pub(super) struct Run {
 }
 
 impl Responses {
-    /// Reads what a response is made from, and adds its input.
-    pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
-        self.begin_once(request, None).await
-    }
-
-    /// As [`begin`](Self::begin). While it runs, another request with the same key waits.
-    pub(super) async fn begin_once(self: &Arc<Self>, request: Request, held: Option<Held>) -> Result<Run, ApiError> {
+    /// As [`begin`](Self::begin), for a response that is recorded: while it runs, no other one runs on
+    /// the conversation, and another request with the same key waits.
+    pub(super) async fn begin_recorded(
+        self: &Arc<Self>,
+        request: Request,
+        held: Option<Held>,
+    ) -> Result<Run, ApiError> {
         let lock = match &request.base {
             Base::Conversation(id) => Some(self.lock(id)?),
             Base::Previous(_) | Base::Nothing => None,
         };
+        Ok(Run { _lock: lock, _held: held, ..self.begin(request).await? })
+    }
+
+    /// Reads what a response is made from, and adds its input; for what records nothing.
+    pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
         let (before, revision) = match &request.base {
             Base::Conversation(id) => {
                 let loaded = self.load(id).await?;
@@ -76,7 +80,13 @@ impl Responses {
         let answer = Answer::new(new_id(&request), &request, conversation);
         let mut work = before.clone();
         let owner = conversation.unwrap_or(&answer.id).to_owned();
-        let added = Record::of(&owner, &mut work).add(&request.input)?;
+        let earlier = match &request.base {
+            Base::Previous(id) if request.input.iter().any(InputItem::is_reference) => {
+                stored::owners(&*self.store, id).await?
+            }
+            _ => Vec::new(),
+        };
+        let added = Record::of(&owner, &mut work).with_earlier(&earlier).add(&request.input)?;
         let window = window::of(&owner, &work, before.conversation.path().len(), &self.sealer);
         let chat = self.manager(&request, &window).map_err(|error| refusal(&error))?;
         let run = Run {
@@ -92,8 +102,8 @@ impl Responses {
             compacting: Tally::default(),
             has_reasoned: false,
             chat,
-            _lock: lock,
-            _held: held,
+            _lock: None,
+            _held: None,
         };
         Ok(run)
     }
@@ -131,7 +141,8 @@ impl Run {
         let reply = self.chat.reply().await.map_err(|error| refusal(&error))?;
         let plan = summary(&reply.report.plan);
         // Recorded as a whole, even if the client goes away now.
-        let recorded = request_id::spawn(async move { self.record(reply).await });
+        let ending = self.service.ending.clone();
+        let recorded = ending.spawn(async move { self.record(reply).await });
         Ok((recorded.await.unwrap_or_else(|error| Err(ended(&error)))?, plan))
     }
 
@@ -171,20 +182,40 @@ impl Run {
         if let (Some(once), Base::Conversation(_)) = (&self.request.once, &self.request.base) {
             once.put(&mut done, replaced(&answer, &[("output", Vec::<RawJson>::new().into())]), ids(&ending.output));
         }
-        let store = &*self.service.store;
-        if let (Base::Conversation(id), Some(revision)) = (&self.request.base, &self.revision) {
-            let changes = done.changes_since(&self.before);
-            self.service.append(id, &changes, revision).await?;
-        }
+        let recorded = match (&self.request.base, &self.revision) {
+            (Base::Conversation(id), Some(revision)) => {
+                let changes = done.changes_since(&self.before);
+                Some(self.service.append(id, &self.before, &changes, revision).await?)
+            }
+            _ => None,
+        };
+        let answer = self.store(answer, &done, recorded.as_ref()).await?;
         if let Some(newest) = &self.request.newest {
-            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done.clone()));
-        }
-        if self.request.is_stored {
-            let once = self.request.once.as_ref().map(|once| once.body.clone());
-            let kept = Kept { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
-            kept.save(store, &self.answer.id, &self.request.base, &self.before, done).await?;
+            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done));
         }
         Ok(answer)
+    }
+
+    /// Stores the response by itself, if it is asked for. `recorded` is the revision of the
+    /// conversation that has the turn now. If there is one, a failure is no failure of the response:
+    /// it says that it is not stored, and a request with the same key stores it.
+    async fn store(
+        &self,
+        answer: RawJson,
+        done: &Transcript,
+        recorded: Option<&Revision>,
+    ) -> Result<RawJson, ApiError> {
+        if !self.request.is_stored {
+            return Ok(answer);
+        }
+        let once = self.request.once.as_ref().map(|once| once.body.clone());
+        let kept = Kept { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
+        let store = &*self.service.store;
+        match kept.save(store, &self.answer.id, &self.request.base, &self.before, done, recorded).await {
+            Ok(()) => Ok(answer),
+            Err(error) if recorded.is_some() => Ok(stored::not_stored(&answer, &self.answer.id, error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds the reply, and returns its items.

@@ -21,8 +21,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnwise::store::{Change, Revision, Store};
-use turnwise::{Builder, Transcript};
+use turnwise::store::{Change, Revision, Store, is_of_server};
+use turnwise::{Builder, ErrorKind, Transcript};
 use turnwise_conversations::ApiError;
 
 use crate::completions::Upstream;
@@ -30,12 +30,14 @@ use crate::metrics::Metrics;
 use crate::once::Running;
 use crate::seal::Sealer;
 use crate::serve::Ending;
-pub(crate) use events::{Piece, WAITING};
 pub(crate) use exchange::{is_end, refusal};
 pub(crate) use locks::Lock;
 use locks::Locks;
 pub(crate) use replay::replaced;
 pub(crate) use routes::{routes, service, sse};
+
+/// How often a turn is recorded again because the metadata were written meanwhile.
+const MOST_CONFLICTS: usize = 16;
 
 /// What makes the managers of a model.
 pub(crate) type Managers = dyn Fn(&str) -> Builder + Send + Sync;
@@ -122,13 +124,38 @@ impl Responses {
         self.store.save(id, file, None).await.map(drop).map_err(|error| ApiError::of_store(&error, id))
     }
 
+    /// A conversation. A stored response is none.
     pub(crate) async fn load(&self, id: &str) -> Result<(Transcript, Revision), ApiError> {
+        if is_of_server(id) {
+            return Err(ApiError::no_conversation(id));
+        }
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
-    pub(crate) async fn append(&self, id: &str, changes: &[Change], expected: &Revision) -> Result<(), ApiError> {
-        let appended = self.store.append(id, changes, expected).await;
-        appended.map(drop).map_err(|error| ApiError::of_store(&error, id))
+    /// Records a turn: the changes since `before`, which was read at a revision. If only the metadata
+    /// were written since, the turn comes after that; it touches nothing of them. Returns the new
+    /// revision.
+    pub(crate) async fn append(
+        &self,
+        id: &str,
+        before: &Transcript,
+        changes: &[Change],
+        expected: &Revision,
+    ) -> Result<Revision, ApiError> {
+        let mut expected = expected.clone();
+        for _ in 0..MOST_CONFLICTS {
+            match self.store.append(id, changes, &expected).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                appended => return appended.map_err(|error| ApiError::of_store(&error, id)),
+            }
+            let (now, revision) = self.load(id).await?;
+            let is_of_metadata = |change: &Change| matches!(change, Change::Metadata(_));
+            if !now.changes_since(before).iter().all(is_of_metadata) {
+                break;
+            }
+            expected = revision;
+        }
+        Err(ApiError::conversation_locked())
     }
 }
 

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
-use turnwise::ErrorKind;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
-use turnwise_conversations::{ApiError, Record};
+use turnwise::{ErrorKind, Transcript};
+use turnwise_conversations::{ApiError, ListedItem, Record};
 
 use super::Responses;
-use super::events::{Events, Out};
+use super::events::Out;
 use super::request::{Base, Request};
-use super::stored;
+use super::stored::{self, Kept};
+use crate::client_stream::Events;
 use crate::request_id;
 
 impl Responses {
     /// The response to this request, if it was recorded before.
-    pub(super) async fn recorded(&self, request: &Request, id: &str) -> Result<Option<RawJson>, ApiError> {
+    pub(super) async fn recorded(&self, request: &Request, response: &str) -> Result<Option<RawJson>, ApiError> {
         let Some(once) = &request.once else { return Ok(None) };
         if request.is_stored
-            && let Some(kept) = stored::kept(&*self.store, id).await?
+            && let Some(kept) = stored::kept(&*self.store, response).await?
         {
             once.check(kept.once.as_deref().unwrap_or_default())?;
             return Ok(Some(kept.response));
@@ -38,7 +39,41 @@ impl Responses {
         for item in record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()) {
             output.insert(0, item.json);
         }
-        Ok(Some(replaced(&done.answer, &[("output", output.into())])))
+        let answer = replaced(&done.answer, &[("output", output.into())]);
+        if !request.is_stored {
+            return Ok(Some(answer));
+        }
+        // That failed when the turn was recorded.
+        let stored = self.store_again(request, response, id, file, &answer, &ids).await;
+        Ok(Some(stored.map_or_else(|error| stored::not_stored(&answer, response, error), |()| answer.clone())))
+    }
+
+    /// Stores the response of a turn that is in its conversation: `output` are the ids of its items.
+    async fn store_again(
+        &self,
+        request: &Request,
+        response: &str,
+        conversation: &str,
+        mut file: Transcript,
+        answer: &RawJson,
+        output: &[String],
+    ) -> Result<(), ApiError> {
+        let items: Vec<ListedItem> = Record::of(conversation, &mut file).items(false).collect();
+        let is_output = |item: &ListedItem| output.contains(&item.id);
+        let first = items.iter().position(is_output).unwrap_or(items.len());
+        let input = &items[first.saturating_sub(request.input.len())..first];
+        let last = items.iter().rev().find(|item| is_output(item)).and_then(ListedItem::message);
+        if let Some(last) = last {
+            file.conversation.switch(last).map_err(|error| ApiError::of_store(&error, conversation))?;
+            file.conversation.purge_branches();
+        }
+        let kept = Kept {
+            response: answer.clone(),
+            input: input.iter().map(|item| item.id.clone()).collect(),
+            of: conversation.to_owned(),
+            once: request.once.as_ref().map(|once| once.body.clone()),
+        };
+        kept.save_again(&*self.store, response, file).await
     }
 
     /// The events of a response that was recorded before.

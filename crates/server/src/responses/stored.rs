@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use turnwise::message::RawJson;
-use turnwise::store::Store;
+use turnwise::store::{Revision, Store};
+use turnwise::transcript::formats::Object;
 use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
 
 use super::Responses;
+use super::replay::replaced;
 use super::request::Base;
 use crate::once;
+use crate::request_id;
 
 /// The member of a file with what is kept of the response.
 const MEMBER: &str = "turnwise_response";
@@ -40,22 +43,43 @@ impl Kept {
         file.extra.extend(value.ok().map(|value| (MEMBER.to_owned(), value)));
     }
 
-    /// Stores a response with what it was made from. `done` is the transcript with its output.
+    /// The transcript of a response that is stored.
+    fn put_into(&self, mut file: Transcript) -> Transcript {
+        self.put(&mut file);
+        once::remove(&mut file);
+        file
+    }
+
+    /// Stores a response of a conversation later than its turn: `file` is the conversation up to that.
+    pub(super) async fn save_again(&self, store: &dyn Store, id: &str, file: Transcript) -> Result<(), ApiError> {
+        let failed = |error| ApiError::of_store(&error, id);
+        let mut with = self.put_into(file);
+        with.conversation.begin_again(id);
+        // Some of it may be there.
+        let expected = match store.revision(id).await {
+            Ok(revision) => Some(revision),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        store.save(id, &with, expected.as_ref()).await.map(drop).map_err(failed)
+    }
+
+    /// Stores a response with what it was made from. `done` is the transcript with its output,
+    /// `recorded` the revision of the conversation that has just that.
     pub(super) async fn save(
         &self,
         store: &dyn Store,
         id: &str,
         base: &Base,
         before: &Transcript,
-        done: Transcript,
+        done: &Transcript,
+        recorded: Option<&Revision>,
     ) -> Result<(), ApiError> {
         let failed = |error| ApiError::of_store(&error, id);
-        let mut with = done.clone();
-        self.put(&mut with);
-        once::remove(&mut with);
+        let mut with = self.put_into(done.clone());
         // A fork shares what was there before, and gets only what is new.
         let (from, since) = match base {
-            Base::Conversation(from) => (from, &done),
+            Base::Conversation(from) => (from, done),
             Base::Previous(from) => (from, before),
             Base::Nothing => {
                 with.conversation.begin_again(id);
@@ -64,13 +88,20 @@ impl Kept {
         };
         let revision = match store.fork(from, id).await {
             Ok(revision) => revision,
-            // What it continues was not stored, and is known to its connection only.
-            Err(error) if error.kind() == ErrorKind::NotFound && matches!(base, Base::Previous(_)) => {
+            // What it continues was not stored, and is known to its connection only; or it is deleted.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 with.conversation.begin_again(id);
                 return store.save(id, &with, None).await.map(drop).map_err(failed);
             }
             Err(error) => return Err(failed(error)),
         };
+        // Another writer came between, and what it wrote may be in the fork.
+        if let Some(recorded) = recorded
+            && store.revision(from).await.ok().as_ref() != Some(recorded)
+        {
+            with.conversation.begin_again(id);
+            return store.save(id, &with, Some(&revision)).await.map(drop).map_err(failed);
+        }
         store.append(id, &with.changes_since(since), &revision).await.map(drop).map_err(failed)
     }
 }
@@ -86,6 +117,28 @@ async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, Kept)>,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Ok(None),
         Err(error) => Err(ApiError::of_store(&error, id)),
     }
+}
+
+/// A response whose turn is in its conversation, and which could not be stored by itself.
+pub(super) fn not_stored(answer: &RawJson, id: &str, error: ApiError) -> RawJson {
+    let why = request_id::shown(error).message;
+    tracing::error!(target: "turnwise_server", response = id, why, "a response is recorded in its conversation, but not stored");
+    replaced(answer, &[("store", false.into())])
+}
+
+/// The ids from which a response and those before it have made the ids of their items.
+pub(super) async fn owners(store: &dyn Store, id: &str) -> Result<Vec<String>, ApiError> {
+    let (mut owners, mut next) = (Vec::new(), Some(id.to_owned()));
+    while let Some(id) = next {
+        let found = kept(store, &id).await?;
+        next = found.as_ref().and_then(|kept| {
+            let response: Object<'_> = kept.response.parse().ok()?;
+            response.text("previous_response_id").map(std::borrow::Cow::into_owned)
+        });
+        next = next.filter(|next| !owners.contains(next));
+        owners.push(found.map_or(id, |kept| kept.of));
+    }
+    Ok(owners)
 }
 
 /// What is kept of a stored response.
