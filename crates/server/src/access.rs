@@ -85,7 +85,7 @@ async fn answer(shared: &Arc<Shared>, request: Request, next: Next, id: HeaderVa
         log.error = code.unwrap_or(kind);
     }
     response.headers_mut().insert(request_id::REQUEST_ID, id);
-    response.map(|body| Body::new(Held { body, log, _pass: pass }))
+    response.map(|body| Body::new(Sending { body, log, _pass: pass }))
 }
 
 /// Why a request was not let in.
@@ -260,13 +260,13 @@ impl Drop for Line {
 }
 
 /// A body that is being sent. Until it is, its request runs.
-struct Held {
+struct Sending {
     body: Body,
     log: Line,
     _pass: Option<Pass>,
 }
 
-impl HttpBody for Held {
+impl HttpBody for Sending {
     type Data = Bytes;
     type Error = axum::Error;
 

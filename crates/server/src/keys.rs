@@ -139,13 +139,14 @@ impl Keys {
     /// [`NotFound`](io::ErrorKind::NotFound) if there is no key with this name, or if the file
     /// cannot be written.
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("there is no key `{name}`"));
+        if !self.were_made() {
+            return Err(unknown());
+        }
         self.change(|keys| {
             let before = keys.len();
             keys.retain(|key| key.name != name);
-            if keys.len() == before {
-                return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no key `{name}`")));
-            }
-            Ok(())
+            if keys.len() == before { Err(unknown()) } else { Ok(()) }
         })
     }
 

@@ -29,7 +29,7 @@ const PAGE: usize = 100;
 
 /// What is kept of a completion beside its messages.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredCompletion {
     /// The object that was answered, with its metadata.
     completion: RawJson,
     /// How many messages are those of the request.
@@ -83,7 +83,7 @@ pub(super) async fn save(service: &Responses, request: &Request, completion: &Ra
         file.conversation.push(read.map_err(|error| ApiError::invalid_request(error.to_string()))?);
     }
     let completion = with_metadata(completion, &request.metadata);
-    put(&mut file, &Kept { completion, asked: request.messages.len() });
+    put(&mut file, &StoredCompletion { completion, asked: request.messages.len() });
     service.save(&id, &file).await
 }
 
@@ -100,13 +100,13 @@ fn with_metadata(completion: &RawJson, metadata: &RawJson) -> RawJson {
     RawJson::object(members.chain([("metadata", metadata.clone())]))
 }
 
-fn put(file: &mut Transcript, kept: &Kept) {
+fn put(file: &mut Transcript, kept: &StoredCompletion) {
     file.extra.retain(|(key, _)| key != MEMBER);
     let value = serde_json::to_value(kept).map(RawJson::from);
     file.extra.extend(value.ok().map(|value| (MEMBER.to_owned(), value)));
 }
 
-async fn load(service: &Responses, id: &str) -> Result<(Transcript, Revision, Kept), ApiError> {
+async fn load(service: &Responses, id: &str) -> Result<(Transcript, Revision, StoredCompletion), ApiError> {
     let unknown = || {
         let mut error = ApiError::invalid_request(format!("Chat completion with id '{id}' not found."));
         error.status = 404;

@@ -15,7 +15,7 @@ use super::object::usage_of;
 use super::request::Request;
 use super::window;
 use crate::body::Body;
-use crate::seal::{Kind, Sealer, is_ours};
+use crate::seal::{SealedKind, Sealer, is_ours};
 
 /// The most tokens of a summary. The library takes a quarter of the window where that is less.
 const MOST: u64 = 1_500;
@@ -224,7 +224,7 @@ fn check_compaction(item: &RawJson, place: usize, sealer: &Sealer) -> Result<(),
         );
         return Err(not_ours(param, message));
     }
-    if sealer.open(Kind::Compaction, &content).is_some() {
+    if sealer.open(SealedKind::Compaction, &content).is_some() {
         return Ok(());
     }
     let message =
@@ -241,7 +241,7 @@ fn not_ours(param: String, message: String) -> ApiError {
 /// Reasoning of other servers is kept as it is.
 fn check_reasoning(item: &RawJson, place: usize, sealer: &Sealer) -> Result<(), ApiError> {
     let Some(content) = content_of(item).filter(|content| is_ours(content)) else { return Ok(()) };
-    if sealer.open(Kind::Reasoning, &content).is_some() {
+    if sealer.open(SealedKind::Reasoning, &content).is_some() {
         return Ok(());
     }
     let param = format!("input[{place}].encrypted_content");

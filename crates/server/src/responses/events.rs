@@ -66,7 +66,7 @@ pub(super) struct Out {
 /// The item whose parts are arriving.
 struct Open {
     id: String,
-    kind: Kind,
+    kind: OpenKind,
     /// Its text, its refusal or its arguments.
     text: String,
     place: usize,
@@ -76,7 +76,7 @@ struct Open {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum OpenKind {
     Text,
     Refusal,
     /// With its index among the calls.
@@ -204,8 +204,8 @@ impl Out {
             self.reasoned(run).await?;
         }
         match event {
-            ChatEvent::Text(text) => self.say(run, Kind::Text, text).await,
-            ChatEvent::Refusal(text) => self.say(run, Kind::Refusal, text).await,
+            ChatEvent::Text(text) => self.say(run, OpenKind::Text, text).await,
+            ChatEvent::Refusal(text) => self.say(run, OpenKind::Refusal, text).await,
             ChatEvent::ToolCall(delta) => self.call(run, delta).await,
             // It is shown only as a sealed item, when it is all there.
             ChatEvent::Reasoning(text) => {
@@ -217,14 +217,14 @@ impl Out {
     }
 
     /// More of a message.
-    async fn say(&mut self, run: &mut Run, kind: Kind, text: String) -> Option<()> {
+    async fn say(&mut self, run: &mut Run, kind: OpenKind, text: String) -> Option<()> {
         if self.open.as_ref().is_none_or(|open| open.kind != kind) {
             let id = run.item_id("message", 0);
             let place = self.add(id.clone(), kind, String::new(), String::new()).await?;
             self.send("response.content_part.added", of_part(&id, place, vec![("part", part(kind, ""))])).await?;
         }
         let (name, logprobs) = match kind {
-            Kind::Refusal => ("response.refusal.delta", None),
+            OpenKind::Refusal => ("response.refusal.delta", None),
             _ => ("response.output_text.delta", Some(("logprobs", Vec::<RawJson>::new().into()))),
         };
         let open = self.open.as_mut()?;
@@ -236,7 +236,7 @@ impl Out {
 
     /// More of a call.
     async fn call(&mut self, run: &mut Run, delta: ToolCallDelta) -> Option<()> {
-        let kind = Kind::Call(delta.index);
+        let kind = OpenKind::Call(delta.index);
         if self.open.as_ref().is_none_or(|open| open.kind != kind) {
             let id = run.item_id("function_call", self.next - self.first);
             self.add(id, kind, delta.name.unwrap_or_default(), delta.id.unwrap_or_default()).await?;
@@ -251,7 +251,7 @@ impl Out {
     }
 
     /// Closes the item before, and opens one.
-    async fn add(&mut self, id: String, kind: Kind, name: String, call_id: String) -> Option<usize> {
+    async fn add(&mut self, id: String, kind: OpenKind, name: String, call_id: String) -> Option<usize> {
         self.close().await?;
         let place = self.next;
         self.next += 1;
@@ -268,19 +268,19 @@ impl Out {
         let text = RawJson::from(&*open.text);
         let (id, place) = (&*open.id, open.place);
         match open.kind {
-            Kind::Call(_) => {
+            OpenKind::Call(_) => {
                 let members = of_item(id, place, vec![("name", RawJson::from(&*open.name)), ("arguments", text)]);
                 self.send("response.function_call_arguments.done", members).await?;
             }
-            Kind::Refusal => {
+            OpenKind::Refusal => {
                 self.send("response.refusal.done", of_part(id, place, vec![("refusal", text)])).await?;
             }
-            Kind::Text => {
+            OpenKind::Text => {
                 let logprobs = ("logprobs", Vec::<RawJson>::new().into());
                 self.send("response.output_text.done", of_part(id, place, vec![("text", text), logprobs])).await?;
             }
         }
-        if !matches!(open.kind, Kind::Call(_)) {
+        if !matches!(open.kind, OpenKind::Call(_)) {
             let part = part(open.kind, &open.text);
             self.send("response.content_part.done", of_part(id, place, vec![("part", part)])).await?;
         }
@@ -305,7 +305,7 @@ impl Out {
 
 impl Open {
     fn item(&self, status: &str) -> RawJson {
-        if let Kind::Call(_) = self.kind {
+        if let OpenKind::Call(_) = self.kind {
             return RawJson::object([
                 ("type", "function_call".into()),
                 ("id", self.id.as_str().into()),
@@ -349,8 +349,8 @@ fn of_part<'a>(id: &str, place: usize, members: Vec<(&'a str, RawJson)>) -> Vec<
     of_item(id, place, std::iter::once(("content_index", 0.into())).chain(members).collect())
 }
 
-fn part(kind: Kind, text: &str) -> RawJson {
-    if kind == Kind::Refusal {
+fn part(kind: OpenKind, text: &str) -> RawJson {
+    if kind == OpenKind::Refusal {
         return RawJson::object([("type", "refusal".into()), ("refusal", text.into())]);
     }
     RawJson::object([

@@ -12,14 +12,14 @@ use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
 use super::Responses;
 use super::locks::Lock;
-use super::object::{self, Answer, Ending};
+use super::object::{self, Answer, Outcome};
 use super::replay::replaced;
 use super::request::{Base, Request};
-use super::stored::{self, Kept};
+use super::stored::{self, StoredResponse};
 use super::window;
 use crate::completions::summary;
 use crate::once::Held;
-use crate::seal::Kind;
+use crate::seal::SealedKind;
 
 /// A response that is planned and not recorded yet. Dropping it leaves no trace.
 pub(super) struct Run {
@@ -169,8 +169,8 @@ impl Run {
         let output = self.output(&reply.message)?;
         let usage = reply.usage.as_ref().map(|usage| object::usage(usage, &self.compacting));
         let plan = self.request.has_plan.then(|| without_messages(&reply.report.plan));
-        let ending = Ending { output, finish: reply.finish, usage, plan };
-        let answer = self.answer.ended(&ending);
+        let outcome = Outcome { output, finish: reply.finish, usage, plan };
+        let answer = self.answer.ended(&outcome);
         let mut done = self.chat.transcript();
         done.conversation = self.work.conversation.clone();
         done.extra.clone_from(&self.work.extra);
@@ -180,7 +180,7 @@ impl Run {
             self.service.metrics.used(usage);
         }
         if let (Some(once), Base::Conversation(_)) = (&self.request.once, &self.request.base) {
-            once.put(&mut done, replaced(&answer, &[("output", Vec::<RawJson>::new().into())]), ids(&ending.output));
+            once.put(&mut done, replaced(&answer, &[("output", Vec::<RawJson>::new().into())]), ids(&outcome.output));
         }
         let recorded = match (&self.request.base, &self.revision) {
             (Base::Conversation(id), Some(revision)) => {
@@ -209,7 +209,8 @@ impl Run {
             return Ok(answer);
         }
         let once = self.request.once.as_ref().map(|once| once.body.clone());
-        let kept = Kept { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
+        let kept =
+            StoredResponse { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
         let store = &*self.service.store;
         match kept.save(store, &self.answer.id, &self.request.base, &self.before, done, recorded).await {
             Ok(()) => Ok(answer),
@@ -235,7 +236,7 @@ impl Run {
         if self.has_reasoned || !self.request.has_reasoning {
             return Ok(None);
         }
-        let Some(content) = self.service.sealer.seal(Kind::Reasoning, text) else { return Ok(None) };
+        let Some(content) = self.service.sealer.seal(SealedKind::Reasoning, text) else { return Ok(None) };
         self.has_reasoned = true;
         let item = RawJson::object([
             ("type", "reasoning".into()),

@@ -10,7 +10,7 @@ use turnwise_conversations::{ApiError, ListedItem, Record};
 use super::Responses;
 use super::events::Out;
 use super::request::{Base, Request};
-use super::stored::{self, Kept};
+use super::stored::{self, StoredResponse};
 use crate::client_stream::Events;
 use crate::request_id;
 
@@ -67,7 +67,7 @@ impl Responses {
             file.conversation.switch(last).map_err(|error| ApiError::of_store(&error, conversation))?;
             file.conversation.purge_branches();
         }
-        let kept = Kept {
+        let kept = StoredResponse {
             response: answer.clone(),
             input: input.iter().map(|item| item.id.clone()).collect(),
             of: conversation.to_owned(),

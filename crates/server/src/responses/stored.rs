@@ -20,7 +20,7 @@ const MEMBER: &str = "turnwise_response";
 
 /// What is kept of a response beside its items.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredResponse {
     /// The object that was answered.
     pub(super) response: RawJson,
     /// The ids of the items of its input.
@@ -32,7 +32,7 @@ pub(super) struct Kept {
     pub(super) once: Option<String>,
 }
 
-impl Kept {
+impl StoredResponse {
     fn read(file: &Transcript) -> Option<Self> {
         file.extra.iter().find(|(key, _)| key == MEMBER)?.1.parse().ok()
     }
@@ -111,9 +111,9 @@ fn remove(file: &mut Transcript) {
 }
 
 /// A stored response with its transcript; `None` if there is none with this id.
-async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, Kept)>, ApiError> {
+async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredResponse)>, ApiError> {
     match store.load(id).await {
-        Ok((file, _)) => Ok(Kept::read(&file).map(|kept| (file, kept))),
+        Ok((file, _)) => Ok(StoredResponse::read(&file).map(|kept| (file, kept))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Ok(None),
         Err(error) => Err(ApiError::of_store(&error, id)),
     }
@@ -142,7 +142,7 @@ pub(super) async fn owners(store: &dyn Store, id: &str) -> Result<Vec<String>, A
 }
 
 /// What is kept of a stored response.
-pub(super) async fn kept(store: &dyn Store, id: &str) -> Result<Option<Kept>, ApiError> {
+pub(super) async fn kept(store: &dyn Store, id: &str) -> Result<Option<StoredResponse>, ApiError> {
     Ok(find(store, id).await?.map(|(_, kept)| kept))
 }
 
@@ -157,7 +157,7 @@ pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, 
 }
 
 impl Responses {
-    async fn kept(&self, id: &str) -> Result<(Transcript, Kept), ApiError> {
+    async fn kept(&self, id: &str) -> Result<(Transcript, StoredResponse), ApiError> {
         find(&*self.store, id).await?.ok_or_else(|| ApiError::no_response(id))
     }
 
