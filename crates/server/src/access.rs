@@ -11,6 +11,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::sync::OwnedSemaphorePermit;
 use turnwise_conversations::ApiError;
 
@@ -75,9 +77,10 @@ pub(crate) async fn check(State(shared): State<Arc<Shared>>, request: Request, n
 
 async fn answer(shared: &Arc<Shared>, request: Request, next: Next, id: HeaderValue) -> Response {
     let mut log = Line::of(&request, &id, &shared.metrics);
-    let answered = match admit(shared, request.headers(), request.method(), &mut log).await {
+    let is_page = is_page(&request);
+    let answered = match admit(shared, request.headers(), request.method(), is_page, &mut log).await {
         Ok(admitted) => run(shared, admitted, request, next, &mut log).await,
-        Err(refused) => refused.into_answer(),
+        Err(refused) => refused.into_answer(is_page),
     };
     let (mut response, pass) = answered;
     log.status = response.status().as_u16();
@@ -95,7 +98,7 @@ enum NotAdmitted {
 }
 
 impl NotAdmitted {
-    fn into_answer(self) -> (Response, Option<Pass>) {
+    fn into_answer(self, is_page: bool) -> (Response, Option<Pass>) {
         let (error, wait) = match self {
             Self::Refused(error) => (error, None),
             Self::TooMany((error, wait)) => (error, Some(wait)),
@@ -103,7 +106,9 @@ impl NotAdmitted {
         let is_unknown = error.status == 401;
         let mut response = Refusal(error).into_response();
         if is_unknown {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // A browser asks for a password then.
+            let how = if is_page { "Basic realm=\"turnwise\", charset=\"UTF-8\"" } else { "Bearer" };
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(how));
         }
         if let Some(seconds) = wait {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -116,6 +121,7 @@ async fn admit(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
     method: &Method,
+    is_page: bool,
     log: &mut Line,
 ) -> Result<Admitted, NotAdmitted> {
     if let Some(message) = guard::refusal(shared.hosts(), method, headers) {
@@ -123,7 +129,13 @@ async fn admit(
         error.status = 403;
         return Err(NotAdmitted::Refused(error));
     }
-    let key = key_of(shared, headers).map_err(NotAdmitted::Refused)?;
+    #[cfg(feature = "pages")]
+    if is_page && shared.keys.is_none() && !guard::is_for_loopback(headers) {
+        let mut error = ApiError::invalid_request("Without keys, pages are for this machine only.".to_owned());
+        error.status = 403;
+        return Err(NotAdmitted::Refused(error));
+    }
+    let key = key_of(shared, headers, is_page).map_err(NotAdmitted::Refused)?;
     let (name, tenant) = match &key {
         Some(key) => (key.name.as_str(), key.tenant.as_str()),
         None => ("", DEFAULT_TENANT),
@@ -135,9 +147,31 @@ async fn admit(
     Ok(Admitted { app, tenant: Tenant(tenant.to_owned()), key, pass })
 }
 
-/// The key of a request; `None` if the server has none.
-fn key_of(shared: &Shared, headers: &HeaderMap) -> Result<Option<Key>, ApiError> {
+#[cfg(feature = "pages")]
+fn is_page(request: &Request) -> bool {
+    crate::pages::is_page(request.method(), request.uri().path())
+}
+
+#[cfg(not(feature = "pages"))]
+fn is_page(_: &Request) -> bool {
+    false
+}
+
+/// The password of a browser that was asked for one.
+fn password(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, coded) = given.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("basic"))?;
+    let plain = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
+    plain.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+/// The key of a request; `None` if the server has none. Only for a page it may be a password: a
+/// browser sends that along with what other pages ask for, too.
+fn key_of(shared: &Shared, headers: &HeaderMap, is_page: bool) -> Result<Option<Key>, ApiError> {
     let Some(keys) = &shared.keys else { return Ok(None) };
+    if let Some(password) = password(headers).filter(|_| is_page) {
+        return keys.find(&password).map(Some).ok_or_else(unknown_key);
+    }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let secret = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let Some((_, secret)) = secret else {

@@ -51,15 +51,13 @@ impl ClientStream {
     /// Sends an event. `None` if the client is gone, or does not read: then the stream ends with what
     /// `late` makes of the error, so that a client that reads on does not take it for whole.
     pub(crate) async fn send(&mut self, piece: Piece, late: impl FnOnce(&ApiError) -> Piece) -> Option<()> {
-        match timeout(self.read_time, self.sender.send(piece)).await {
-            Ok(sent) => sent.ok(),
-            Err(_) => {
-                if let Some(place) = self.last.take() {
-                    place.send(late(&too_slow(self.read_time)));
-                }
-                None
-            }
+        if let Ok(sent) = timeout(self.read_time, self.sender.send(piece)).await {
+            return sent.ok();
         }
+        if let Some(place) = self.last.take() {
+            place.send(late(&too_slow(self.read_time)));
+        }
+        None
     }
 }
 

@@ -14,6 +14,8 @@ mod keys;
 mod limits;
 mod metrics;
 mod once;
+#[cfg(feature = "pages")]
+mod pages;
 mod plain;
 mod query;
 mod reading;

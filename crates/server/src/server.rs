@@ -32,6 +32,8 @@ use crate::serve::Ending;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) api: Conversations,
+    #[cfg(feature = "pages")]
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) responses: Option<Arc<Responses>>,
 }
 
@@ -99,7 +101,12 @@ impl Shared {
             let (store, managers) = (Arc::clone(&store), Arc::clone(managers));
             Arc::new(Responses::new(store, managers, rules, ending, upstream, sealer, metrics))
         });
-        App { api: Conversations::new(store), responses }
+        App {
+            #[cfg(feature = "pages")]
+            store: Arc::clone(&store),
+            api: Conversations::new(store),
+            responses,
+        }
     }
 }
 
@@ -239,7 +246,7 @@ impl Server {
         self
     }
 
-    /// The routes: those of the API under `/v1`; `/healthz`, which anybody may ask; and `/metrics` for
+    /// The routes: those of the API under `/v1`; with the feature `pages`, pages for people at `/`; `/healthz`, which anybody may ask; and `/metrics` for
     /// Prometheus, which needs a key of the tenant `default` if there are keys. They need a tokio
     /// runtime with its clock.
     ///

@@ -15,6 +15,7 @@ use super::locks::Lock;
 use super::object::{self, Answer, Outcome};
 use super::replay::replaced;
 use super::request::{Base, Request};
+use super::sent::Sent;
 use super::stored::{self, StoredResponse};
 use super::window;
 use crate::completions::summary;
@@ -189,7 +190,8 @@ impl Run {
             }
             _ => None,
         };
-        let answer = self.store(answer, &done, recorded.as_ref()).await?;
+        let sent = Sent::of(&reply.report.plan);
+        let answer = self.store(answer, &done, sent, recorded.as_ref()).await?;
         if let Some(newest) = &self.request.newest {
             *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done));
         }
@@ -203,14 +205,20 @@ impl Run {
         &self,
         answer: RawJson,
         done: &Transcript,
+        sent: Sent,
         recorded: Option<&Revision>,
     ) -> Result<RawJson, ApiError> {
         if !self.request.is_stored {
             return Ok(answer);
         }
         let once = self.request.once.as_ref().map(|once| once.body.clone());
-        let kept =
-            StoredResponse { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
+        let kept = StoredResponse {
+            response: answer.clone(),
+            input: self.input.clone(),
+            of: self.owner().to_owned(),
+            sent: Some(sent),
+            once,
+        };
         let store = &*self.service.store;
         match kept.save(store, &self.answer.id, &self.request.base, &self.before, done, recorded).await {
             Ok(()) => Ok(answer),

@@ -13,6 +13,7 @@ mod object;
 mod replay;
 mod request;
 mod routes;
+mod sent;
 mod socket;
 mod stored;
 mod window;
@@ -35,6 +36,8 @@ pub(crate) use locks::Lock;
 use locks::Locks;
 pub(crate) use replay::replaced;
 pub(crate) use routes::{routes, service, sse};
+#[cfg(feature = "pages")]
+pub(crate) use stored::of_conversation;
 
 /// How often a turn is recorded again because the metadata were written meanwhile.
 const MOST_CONFLICTS: usize = 16;

@@ -71,6 +71,7 @@ impl Responses {
             response: answer.clone(),
             input: input.iter().map(|item| item.id.clone()).collect(),
             of: conversation.to_owned(),
+            sent: None,
             once: request.once.as_ref().map(|once| once.body.clone()),
         };
         kept.save_again(&*self.store, response, file).await

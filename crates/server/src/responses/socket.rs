@@ -153,7 +153,7 @@ impl Connection {
     /// Shows a response while it arrives. Returns whether it ended well; `None` if the client is gone.
     async fn show(&mut self, request: Request) -> Option<bool> {
         let service = Arc::clone(&self.service);
-        let mut beginning = pin!(service.stream(request, None));
+        let mut beginning = Box::pin(service.stream(request, None));
         let begun = loop {
             tokio::select! {
                 begun = &mut beginning => break begun,

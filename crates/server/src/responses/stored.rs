@@ -12,6 +12,7 @@ use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
 use super::Responses;
 use super::replay::replaced;
 use super::request::Base;
+use super::sent::Sent;
 use crate::once;
 use crate::request_id;
 
@@ -27,6 +28,9 @@ pub(super) struct StoredResponse {
     pub(super) input: Vec<String>,
     /// The id from which the ids of items are made: that of the conversation, or its own.
     pub(super) of: String,
+    /// What its request held and why, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sent: Option<Sent>,
     /// What the body was, of a request with a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) once: Option<String>,
@@ -154,6 +158,42 @@ pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, 
         (error.code, error.param) = (Some("previous_response_not_found"), Some("previous_response_id".to_owned()));
         error
     })
+}
+
+/// A response as a page shows it.
+#[cfg(feature = "pages")]
+#[derive(Serialize)]
+pub(crate) struct ShownResponse {
+    pub(crate) response: RawJson,
+    pub(crate) sent: Option<Sent>,
+}
+
+/// The stored responses of a conversation, the newest first, and whether there are more than `most`.
+#[cfg(feature = "pages")]
+pub(crate) async fn of_conversation(
+    store: &dyn Store,
+    conversation: &str,
+    most: usize,
+) -> Result<(Vec<ShownResponse>, bool), ApiError> {
+    let prefix = format!("resp_{}", turnwise_conversations::tag_of(conversation));
+    let listed = store.list(Some(&prefix), most + 1).await;
+    let mut ids = listed.map_err(|error| ApiError::of_store(&error, conversation))?;
+    ids.retain(|id| id.starts_with(&prefix));
+    let is_more = ids.len() > most;
+    let mut shown = Vec::new();
+    for id in ids.iter().take(most) {
+        if let Some(StoredResponse { response, sent, of, .. }) = kept(store, id).await?
+            && of == conversation
+        {
+            let made = |response: &RawJson| {
+                let object: Object<'_> = response.parse().ok()?;
+                object.get("created_at")?.get().parse::<i64>().ok()
+            };
+            shown.push((made(&response), ShownResponse { response, sent }));
+        }
+    }
+    shown.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
+    Ok((shown.into_iter().map(|(_, shown)| shown).collect(), is_more))
 }
 
 impl Responses {
