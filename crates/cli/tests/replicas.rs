@@ -7,6 +7,8 @@
 mod client;
 #[path = "replicas/model.rs"]
 mod model;
+#[path = "replicas/talks.rs"]
+mod talks;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -14,14 +16,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use client::{Client, get, items, post};
-use serde_json::json;
+use client::{Client, get, items};
+use talks::{CLIENTS_OF_A_TALK, TURNS_OF_A_TALK, Talks};
 use tempfile::TempDir;
 
 const REPLICAS: usize = 3;
 const CLIENTS: usize = 64;
-/// So many clients write one conversation.
-const CLIENTS_OF_A_CONVERSATION: usize = 4;
+/// So many turns are answered between two kills.
+const TURNS_BETWEEN_KILLS: usize = 5;
 /// How often a server is killed; by hand more.
 const KILLS: &str = "TURNWISE_SERVER_KILLS";
 const DEFAULT_KILLS: usize = 30;
@@ -97,12 +99,12 @@ fn kills() -> usize {
     std::env::var(KILLS).map_or(DEFAULT_KILLS, |kills| kills.parse().unwrap())
 }
 
-/// Kills one of them again and again, each time after something was answered.
+/// Kills one of them again and again, each time after some turns were answered.
 fn disturb(replicas: &mut [Replica], setting: &Setting, answered: &AtomicUsize, crash: Option<&str>) -> usize {
     let mut crashes = 0;
     for kill in 0..kills() {
         let (begun, before) = (Instant::now(), answered.load(Ordering::SeqCst));
-        while answered.load(Ordering::SeqCst) == before {
+        while answered.load(Ordering::SeqCst) < before + TURNS_BETWEEN_KILLS {
             assert!(begun.elapsed() < PATIENCE, "no turn is answered any more");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -123,13 +125,9 @@ fn is_answered_once_and_in_order(store: &str, crash: Option<&str>) {
     let setting = Setting { store: store.to_owned(), upstream: model::start() };
     let mut replicas: Vec<Replica> = (0..REPLICAS).map(|_| Replica::start(&setting)).collect();
     let ports: Vec<u16> = replicas.iter().map(|replica| replica.port).collect();
-    let made = || post(ports[0], "/v1/conversations", None, &json!({})).unwrap().1;
-    let conversations: Vec<String> =
-        (0..CLIENTS / CLIENTS_OF_A_CONVERSATION).map(|_| made()["id"].as_str().unwrap().to_owned()).collect();
+    let talks = Talks::new(CLIENTS);
     let (answered, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let mut clients: Vec<Client> = (0..CLIENTS)
-        .map(|number| Client::new(number, conversations[number / CLIENTS_OF_A_CONVERSATION].clone(), &ports))
-        .collect();
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|number| Client::new(number, &talks, &ports)).collect();
     let crashes = std::thread::scope(|scope| {
         for client in &mut clients {
             let (answered, is_over) = (&answered, &is_over);
@@ -139,9 +137,10 @@ fn is_answered_once_and_in_order(store: &str, crash: Option<&str>) {
         is_over.store(true, Ordering::SeqCst);
         crashes
     });
-    for (number, conversation) in conversations.iter().enumerate() {
-        let first = number * CLIENTS_OF_A_CONVERSATION;
-        check(ports[0], conversation, &clients[first..first + CLIENTS_OF_A_CONVERSATION]);
+    for clients in clients.chunks(CLIENTS_OF_A_TALK) {
+        for (number, conversation) in talks.of(clients[0].number).iter().enumerate() {
+            check(ports[0], conversation, clients, number);
+        }
     }
     for response in clients.iter().filter_map(|client| client.stored.as_ref()) {
         assert_eq!(get(ports[0], &format!("/v1/responses/{response}")).unwrap().0, 200, "{response} is lost");
@@ -150,19 +149,21 @@ fn is_answered_once_and_in_order(store: &str, crash: Option<&str>) {
     std::io::stderr().write_all(told.as_bytes()).unwrap();
 }
 
-/// Each turn of each client is there once, with its answer after it, in the client's order.
-fn check(port: u16, conversation: &str, clients: &[Client]) {
+/// Each turn of each client is there once, with its answer after it, in the client's order. It is their
+/// conversation with this number.
+fn check(port: u16, conversation: &str, clients: &[Client], number: usize) {
     let texts = items(port, conversation);
     let mut found = vec![Vec::new(); clients.len()];
     for turn in texts.chunks(2) {
         let [asked, said] = turn else { panic!("half a turn at the end of {conversation}: {turn:?}") };
         assert_eq!(*said, model::answer(asked), "in {conversation}");
-        let (number, client) = asked.strip_prefix("turn ").unwrap().split_once(" of client ").unwrap();
+        let (turn, client) = asked.strip_prefix("turn ").unwrap().split_once(" of client ").unwrap();
         let place = client.parse::<usize>().unwrap() % clients.len();
-        found[place].push(number.parse::<usize>().unwrap());
+        found[place].push(turn.parse::<usize>().unwrap());
     }
     for (client, found) in clients.iter().zip(found) {
-        let expected: Vec<usize> = (0..client.answered).collect();
+        let first = number * TURNS_OF_A_TALK;
+        let expected: Vec<usize> = (first..client.answered.min(first + TURNS_OF_A_TALK)).collect();
         assert_eq!(found, expected, "turns of client {} in {conversation}", client.number);
     }
 }

@@ -125,7 +125,7 @@ impl Conversations {
     /// # Errors
     /// 404 for an unknown one, also for one that was deleted.
     pub async fn delete(&self, id: &str) -> Result<Deleted, ApiError> {
-        check(id)?;
+        check_id(id)?;
         self.store.delete(id).await.map_err(|error| ApiError::of_store(&error, id))?;
         Ok(Deleted { id: id.to_owned() })
     }
@@ -136,7 +136,7 @@ impl Conversations {
     }
 
     pub(crate) async fn load(&self, id: &str) -> Result<(Transcript, Revision), ApiError> {
-        check(id)?;
+        check_id(id)?;
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
@@ -178,8 +178,11 @@ impl Conversations {
     }
 }
 
-/// A response or completion that a server has stored is no conversation: 404, as if it were not there.
-fn check(id: &str) -> Result<(), ApiError> {
+/// Refuses the id of a response or a stored completion, which a store keeps beside its conversations.
+///
+/// # Errors
+/// 404, as for an id that there is not.
+pub fn check_id(id: &str) -> Result<(), ApiError> {
     if is_of_server(id) { Err(ApiError::no_conversation(id)) } else { Ok(()) }
 }
 

@@ -16,7 +16,7 @@ mod metadata;
 mod objects;
 mod record;
 
-pub use conversations::{Conversations, Create};
+pub use conversations::{Conversations, Create, check_id};
 pub use error::ApiError;
 pub use input::{InputItem, read_items};
 pub use items::{AddedOnce, Items, List, Order, check_include};

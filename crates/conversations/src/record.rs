@@ -47,16 +47,6 @@ pub struct ListedItem {
     place: Place,
 }
 
-impl ListedItem {
-    /// The item of the record that it is in, or that it comes after; `None` at the beginning.
-    pub fn message(&self) -> Option<ItemId> {
-        match self.place {
-            Place::Message(id, _) => Some(id),
-            Place::Waiting(after, _) => after,
-        }
-    }
-}
-
 /// Where an item is: in a message of the record, or after one; and which of the items there.
 #[derive(Clone, Copy, Debug)]
 enum Place {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 use turnwise::Transcript;
+use turnwise::conversation::ItemId;
 use turnwise::message::RawJson;
 use turnwise_conversations::{AddedOnce, ApiError};
 
@@ -37,15 +38,33 @@ pub(crate) struct Once {
     pub(crate) body: String,
 }
 
-/// A turn that was recorded.
+/// A request that was recorded.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Done {
+struct Done {
     key: String,
     body: String,
+    turn: Turn,
+}
+
+/// What of a conversation a recorded request is.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Turn {
     /// The answer without its items.
     pub(crate) answer: RawJson,
-    /// What of the conversation the items are.
+    /// Which the items are.
     pub(crate) items: RawJson,
+    /// The ids of the items of the input, of a response that is also stored by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) input: Vec<String>,
+    /// The last message of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<ItemId>,
+}
+
+impl Turn {
+    pub(crate) fn new(answer: RawJson, items: RawJson) -> Self {
+        Self { answer, items, input: Vec::new(), end: None }
+    }
 }
 
 impl Once {
@@ -84,16 +103,16 @@ impl Once {
     }
 
     /// The turn of this request, if it is one of the last of the conversation.
-    pub(crate) fn find(&self, file: &Transcript) -> Result<Option<Done>, ApiError> {
+    pub(crate) fn find(&self, file: &Transcript) -> Result<Option<Turn>, ApiError> {
         let found = all(file).into_iter().find(|done| done.key == self.key);
-        found.map(|done| self.check(&done.body).map(|()| done)).transpose()
+        found.map(|done| self.check(&done.body).map(|()| done.turn)).transpose()
     }
 
     /// Writes a turn into the conversation that it is recorded in.
-    pub(crate) fn put(&self, file: &mut Transcript, answer: RawJson, items: RawJson) {
+    pub(crate) fn put(&self, file: &mut Transcript, turn: Turn) {
         let mut done = all(file);
         done.drain(..(done.len() + 1).saturating_sub(MOST));
-        done.push(Done { key: self.key.clone(), body: self.body.clone(), answer, items });
+        done.push(Done { key: self.key.clone(), body: self.body.clone(), turn });
         remove(file);
         let json = serde_json::to_value(done).map(RawJson::from);
         file.extra.extend(json.ok().map(|json| (MEMBER.to_owned(), json)));
@@ -102,12 +121,12 @@ impl Once {
 
 impl AddedOnce for Once {
     fn find(&self, file: &Transcript) -> Result<Option<Vec<String>>, ApiError> {
-        Ok(Self::find(self, file)?.map(|done| done.items.parse().unwrap_or_default()))
+        Ok(Self::find(self, file)?.map(|turn| turn.items.parse().unwrap_or_default()))
     }
 
     fn put(&self, file: &mut Transcript, ids: Vec<String>) {
         let ids: Vec<RawJson> = ids.into_iter().map(RawJson::from).collect();
-        Self::put(self, file, serde_json::Value::Null.into(), ids.into());
+        Self::put(self, file, Turn::new(serde_json::Value::Null.into(), ids.into()));
     }
 }
 
@@ -165,7 +184,7 @@ mod tests {
     fn the_last_requests_of_a_conversation_are_known_by_key_and_body() {
         let mut file = Transcript::default();
         for number in 0..10 {
-            once(&format!("key {number}"), "body").put(&mut file, number.into(), 0.into());
+            once(&format!("key {number}"), "body").put(&mut file, Turn::new(number.into(), 0.into()));
         }
         assert!(once("key 1", "body").find(&file).unwrap().is_none());
         assert_eq!(once("key 9", "body").find(&file).unwrap().unwrap().answer.as_str(), "9");

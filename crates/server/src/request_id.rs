@@ -57,10 +57,15 @@ fn current() -> String {
 /// the reason; the log gets it only if it quotes no conversation.
 pub(crate) fn shown(mut error: ApiError) -> ApiError {
     if error.status == 500 {
+        log(&error, "failed");
         let id = current();
-        let reason = if error.is_private { "not logged, since it may quote a conversation" } else { &error.message };
-        tracing::error!(target: "turnwise_server", request_id = id, reason, "failed");
         error.message = format!("The server had an error while processing your request. Its request id is '{id}'.");
     }
     error
+}
+
+/// Logs what happened because of an error.
+pub(crate) fn log(error: &ApiError, what: &str) {
+    let reason = if error.is_private { "not logged, since it may quote a conversation" } else { &*error.message };
+    tracing::error!(target: "turnwise_server", request_id = current(), reason, "{what}");
 }

@@ -1,8 +1,7 @@
-//! What is recorded when something comes between: other writers, a store that fails, a server that
-//! stops; and what of the store is a conversation.
+//! What is recorded and passed on when something comes between: a server that stops, a store that
+//! fails, a stream that breaks off; and what of the store is a conversation.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -10,14 +9,13 @@ use axum::http::header;
 use axum::response::Response;
 use running::run;
 use serde_json::{Value, json};
-use support::{Echo, ask, building, conversation, full, items, refuse, respond, said, text_of};
+use support::{Echo, ask, building, refuse, respond, said, text_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use turnwise::backend::{Answer, BackendError, BoxFuture, ChatBackend, ChatReply, Scripted};
-use turnwise::message::RawJson;
+use turnwise::backend::{Answer, BoxFuture, Scripted};
 use turnwise::store::{MemoryStore, Revision, Store};
 use turnwise::transcript::Change;
-use turnwise::{ChatRequest, Error, Transcript};
+use turnwise::{Error, Transcript};
 use turnwise_conversations::Conversations;
 use turnwise_server::{Server, Upstream};
 
@@ -25,27 +23,14 @@ use turnwise_server::{Server, Upstream};
 mod running;
 mod support;
 
-/// What happens before the next fork.
-enum BeforeFork {
-    Add,
-    Fail,
-}
-
-/// A store to which something happens.
-#[derive(Clone, Default)]
-struct Hooked {
+/// A store in which a change takes its time.
+#[derive(Clone)]
+struct Slow {
     inner: MemoryStore,
-    fork: Arc<Mutex<Option<BeforeFork>>>,
-    append_time: Duration,
+    time: Duration,
 }
 
-impl Hooked {
-    fn on_fork(&self, hook: BeforeFork) {
-        *self.fork.lock().unwrap() = Some(hook);
-    }
-}
-
-impl Store for Hooked {
+impl Store for Slow {
     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision), Error>> {
         self.inner.load(id)
     }
@@ -66,30 +51,13 @@ impl Store for Hooked {
         expected: &'a Revision,
     ) -> BoxFuture<'a, Result<Revision, Error>> {
         Box::pin(async move {
-            tokio::time::sleep(self.append_time).await;
+            tokio::time::sleep(self.time).await;
             self.inner.append(id, changes, expected).await
         })
     }
 
     fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         self.inner.list(after, limit)
-    }
-
-    fn fork<'a>(&'a self, id: &'a str, fork: &'a str) -> BoxFuture<'a, Result<Revision, Error>> {
-        Box::pin(async move {
-            let hook = self.fork.lock().unwrap().take();
-            match hook {
-                Some(BeforeFork::Fail) => {
-                    return Err(turnwise::store::failed("forking", std::io::Error::other("disk full")));
-                }
-                Some(BeforeFork::Add) => {
-                    let later = RawJson::new(r#"[{"role": "user", "content": "Later."}]"#).unwrap();
-                    Conversations::new(self.inner.clone()).items(id).create(&later).await.unwrap();
-                }
-                None => {}
-            }
-            self.inner.fork(id, fork).await
-        })
     }
 
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Error>> {
@@ -126,84 +94,8 @@ async fn what_a_server_stores_beside_conversations_is_none() {
 }
 
 #[tokio::test]
-async fn a_response_whose_second_save_fails_is_answered_and_stored_when_it_is_sent_again() {
-    let store = Hooked::default();
-    let backend = Arc::new(Scripted::new(["One.", "Two.", "Three."]));
-    let app = building(Arc::clone(&backend), store.clone()).router();
-    let id = conversation(&app).await;
-    let key = [("idempotency-key", "key 1")];
-    let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hello"});
-    store.on_fork(BeforeFork::Fail);
-    let (status, _, text) = full(&app, "POST", "/v1/responses", &key, Some(body.clone())).await;
-    let first: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((status, &first["status"], &first["store"]), (200, &json!("completed"), &json!(false)), "{text}");
-    let path = format!("/v1/responses/{}", first["id"].as_str().unwrap());
-    assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
-    // The conversation goes on before the client asks again.
-    respond(&app, json!({"conversation": id, "input": "More"})).await;
-    let (_, headers, text) = full(&app, "POST", "/v1/responses", &key, Some(body)).await;
-    let again: Value = serde_json::from_str(&text).unwrap();
-    assert!(headers.contains_key("idempotent-replayed"));
-    assert_eq!((&again["store"], &again["output"]), (&json!(true), &first["output"]));
-    assert_eq!((backend.requests().len(), items(&app, &id).await.len()), (2, 4));
-    assert_eq!(ask(&app, "GET", &path, None).await, (200, again.clone()));
-    let (_, input) = ask(&app, "GET", &format!("{path}/input_items"), None).await;
-    assert_eq!(input["data"][0]["content"][0]["text"], "Hello");
-    // What continues it has nothing that came later.
-    respond(&app, json!({"previous_response_id": first["id"], "input": "And?"})).await;
-    let sent: Vec<String> = backend.requests()[2].messages.iter().map(|one| one.text().into_owned()).collect();
-    assert_eq!(sent, ["Hello", "One.", "And?"]);
-}
-
-#[tokio::test]
-async fn a_stored_response_has_nothing_that_another_writer_added_meanwhile() {
-    let store = Hooked::default();
-    let app = building(Echo, store.clone()).router();
-    let id = conversation(&app).await;
-    store.on_fork(BeforeFork::Add);
-    let first = respond(&app, json!({"conversation": id, "input": "Hello"})).await;
-    assert_eq!(items(&app, &id).await.len(), 3);
-    let next = respond(&app, json!({"previous_response_id": first["id"], "input": "And?"})).await;
-    assert_eq!(said(&next), "u:Hello|a:u:Hello|u:And?");
-}
-
-/// Does something to a conversation while the model answers.
-struct Meddling(MemoryStore, Arc<Mutex<String>>, bool);
-
-impl ChatBackend for Meddling {
-    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
-        let (store, id) = (self.0.clone(), self.1.lock().unwrap().clone());
-        let adds = self.2;
-        Box::pin(async move {
-            let api = Conversations::new(store);
-            api.update(&id, &RawJson::new(r#"{"topic": "rivers"}"#).unwrap()).await.unwrap();
-            if adds {
-                let items = RawJson::new(r#"[{"role": "user", "content": "Later."}]"#).unwrap();
-                api.items(&id).create(&items).await.unwrap();
-            }
-            Scripted::new(["Yes."]).complete(request).await
-        })
-    }
-}
-
-#[tokio::test]
-async fn a_turn_outlives_a_write_of_metadata_and_no_other_one() {
-    for (adds, status, count) in [(false, 200, 2), (true, 400, 1)] {
-        let (store, of) = (MemoryStore::new(), Arc::<Mutex<String>>::default());
-        let app = support::server(Meddling(store.clone(), Arc::clone(&of), adds), &store);
-        let id = conversation(&app).await;
-        of.lock().unwrap().clone_from(&id);
-        let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hello"});
-        let (found, text) = text_of(&app, "POST", "/v1/responses", Some(body)).await;
-        assert_eq!((found, items(&app, &id).await.len()), (status, count), "{text}");
-        let (_, of_conversation) = ask(&app, "GET", &format!("/v1/conversations/{id}"), None).await;
-        assert_eq!(of_conversation["metadata"], json!({"topic": "rivers"}));
-    }
-}
-
-#[tokio::test]
 async fn a_server_that_stops_waits_for_what_is_being_recorded() {
-    let store = Hooked { append_time: Duration::from_millis(600), ..Hooked::default() };
+    let store = Slow { inner: MemoryStore::new(), time: Duration::from_millis(600) };
     let api = Conversations::new(store.inner.clone());
     let id = api.create(turnwise_conversations::Create::default()).await.unwrap().id;
     let server = run(building(Echo, store)).await;

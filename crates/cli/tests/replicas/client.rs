@@ -7,24 +7,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::talks::Talks;
 use crate::{PATIENCE, model};
 
 /// A server that says nothing for so long is asked no further.
 const SILENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Client {
+pub(crate) struct Client<'a> {
     pub(crate) number: usize,
     /// How many of its turns were answered.
     pub(crate) answered: usize,
     /// The last response that the server was asked to store.
     pub(crate) stored: Option<String>,
-    conversation: String,
-    ports: Vec<u16>,
+    talks: &'a Talks,
+    ports: &'a [u16],
 }
 
-impl Client {
-    pub(crate) fn new(number: usize, conversation: String, ports: &[u16]) -> Self {
-        Self { number, answered: 0, stored: None, conversation, ports: ports.to_vec() }
+impl<'a> Client<'a> {
+    pub(crate) fn new(number: usize, talks: &'a Talks, ports: &'a [u16]) -> Self {
+        Self { number, answered: 0, stored: None, talks, ports }
     }
 
     pub(crate) fn talk_until(&mut self, is_over: &AtomicBool, answered: &AtomicUsize) {
@@ -36,9 +37,10 @@ impl Client {
 
     fn turn(&mut self) {
         let asked = format!("turn {} of client {}", self.answered, self.number);
+        let conversation = self.talks.for_turn(self.number, self.answered, self.ports);
         let is_stored = self.answered.is_multiple_of(4);
         let body = json!({
-            "model": "gpt-4o-mini", "conversation": self.conversation, "input": asked, "store": is_stored,
+            "model": "gpt-4o-mini", "conversation": conversation, "input": asked, "store": is_stored,
         });
         let (begun, mut refusals) = (Instant::now(), Vec::new());
         let answer = loop {

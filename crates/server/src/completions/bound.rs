@@ -19,7 +19,7 @@ use super::{replay, stored, summary};
 use crate::answer::json;
 use crate::body::Body;
 use crate::client_stream::{ClientStream, Piece};
-use crate::once::{Held, Once, replayed};
+use crate::once::{self, Held, Once, replayed};
 use crate::request_id;
 use crate::responses::{Lock, Responses, is_end, refusal, replaced, sse};
 use crate::routes::Answer;
@@ -53,6 +53,9 @@ pub(super) async fn create(service: &Arc<Responses>, id: &str, body: &Body, once
     if let Some(once) = &once
         && let Some(recorded) = replay::recorded(service, id, once).await?
     {
+        if let Some(request) = stored::Request::read(body)? {
+            stored::save_missing(service, &request, &recorded).await?;
+        }
         let chunks = body.is_true("stream")?.then(|| replay::chunks(service, &recorded, has_usage(body)));
         return Ok(replayed(chunks.unwrap_or_else(|| json(&recorded))));
     }
@@ -146,13 +149,12 @@ impl Turn {
         done.extra.clone_from(&self.asked.extra);
         done.tools.clone_from(&self.before.tools);
         if let Some((once, _)) = &self.once {
-            once.put(&mut done, replay::without_message(answer), place.index().into());
+            once.put(&mut done, once::Turn::new(replay::without_message(answer), place.index().into()));
         }
-        self.service.append(&self.id, &self.before, &done.changes_since(&self.before), &self.revision).await?;
-        match &self.kept {
-            Some(request) => stored::save(&self.service, request, answer).await,
-            None => Ok(()),
-        }
+        self.service.append_turn(&self.id, &self.before, &done, &self.revision).await?;
+        let Some(request) = &self.kept else { return Ok(()) };
+        let stored = stored::save(&self.service, request, answer).await;
+        Responses::after_a_turn(stored, self.once.is_some()).map(drop)
     }
 
     /// Answers while the reply arrives. What fails after the answer has begun ends it with an error.

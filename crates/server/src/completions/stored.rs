@@ -87,6 +87,14 @@ pub(super) async fn save(service: &Responses, request: &Request, completion: &Ra
     service.save(&id, &file).await
 }
 
+/// Stores the completion of a request that is sent again, if that failed when it was made.
+pub(super) async fn save_missing(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
+    match save(service, request, completion).await {
+        Err(error) if error.code == ApiError::conversation_locked().code => Ok(()),
+        saved => saved,
+    }
+}
+
 pub(super) fn not_understood() -> ApiError {
     let mut error = ApiError::invalid_request("The server behind answered with no completion to store.".to_owned());
     (error.status, error.kind) = (502, "server_error");

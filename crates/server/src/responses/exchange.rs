@@ -19,7 +19,7 @@ use super::sent::Sent;
 use super::stored::{self, StoredResponse};
 use super::window;
 use crate::completions::summary;
-use crate::once::Held;
+use crate::once::{Held, Turn};
 use crate::seal::SealedKind;
 
 /// A response that is planned and not recorded yet. Dropping it leaves no trace.
@@ -47,8 +47,13 @@ pub(super) struct Run {
 }
 
 impl Responses {
-    /// As [`begin`](Self::begin), for a response that is recorded: while it runs, no other one runs on
-    /// the conversation, and another request with the same key waits.
+    /// Reads what a response is made from, and adds its input, where nothing will be recorded.
+    pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
+        self.begin_with(request, None, None).await
+    }
+
+    /// As [`begin`](Self::begin), for a response that is recorded. While it runs, no other one runs on
+    /// its conversation, and another request with the same key waits.
     pub(super) async fn begin_recorded(
         self: &Arc<Self>,
         request: Request,
@@ -58,11 +63,15 @@ impl Responses {
             Base::Conversation(id) => Some(self.lock(id)?),
             Base::Previous(_) | Base::Nothing => None,
         };
-        Ok(Run { _lock: lock, _held: held, ..self.begin(request).await? })
+        self.begin_with(request, lock, held).await
     }
 
-    /// Reads what a response is made from, and adds its input; for what records nothing.
-    pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
+    async fn begin_with(
+        self: &Arc<Self>,
+        request: Request,
+        lock: Option<Lock>,
+        held: Option<Held>,
+    ) -> Result<Run, ApiError> {
         let (before, revision) = match &request.base {
             Base::Conversation(id) => {
                 let loaded = self.load(id).await?;
@@ -103,8 +112,8 @@ impl Responses {
             compacting: Tally::default(),
             has_reasoned: false,
             chat,
-            _lock: None,
-            _held: None,
+            _lock: lock,
+            _held: held,
         };
         Ok(run)
     }
@@ -181,36 +190,36 @@ impl Run {
             self.service.metrics.used(usage);
         }
         if let (Some(once), Base::Conversation(_)) = (&self.request.once, &self.request.base) {
-            once.put(&mut done, replaced(&answer, &[("output", Vec::<RawJson>::new().into())]), ids(&outcome.output));
-        }
-        let recorded = match (&self.request.base, &self.revision) {
-            (Base::Conversation(id), Some(revision)) => {
-                let changes = done.changes_since(&self.before);
-                Some(self.service.append(id, &self.before, &changes, revision).await?)
+            let answer = replaced(&answer, &[("output", Vec::<RawJson>::new().into())]);
+            let mut turn = Turn::new(answer, ids(&outcome.output));
+            if self.request.is_stored {
+                (turn.input, turn.end) = (self.input.clone(), done.conversation.leaf());
             }
-            _ => None,
-        };
-        let sent = Sent::of(&reply.report.plan);
-        let answer = self.store(answer, &done, sent, recorded.as_ref()).await?;
-        if let Some(newest) = &self.request.newest {
+            once.put(&mut done, turn);
+        }
+        if let (Base::Conversation(id), Some(revision)) = (&self.request.base, &self.revision) {
+            self.service.append_turn(id, &self.before, &done, revision).await?;
+        }
+        let newest = self.request.newest.clone().map(|newest| (newest, done.clone()));
+        let mut answer = answer;
+        if self.request.is_stored {
+            let stored = self.store(&answer, done, Sent::of(&reply.report.plan)).await;
+            let is_stored = match self.request.base {
+                Base::Conversation(_) => Responses::after_a_turn(stored, self.request.once.is_some())?,
+                Base::Previous(_) | Base::Nothing => stored.map(|()| true)?,
+            };
+            if !is_stored {
+                answer = replaced(&answer, &[("store", false.into())]);
+            }
+        }
+        if let Some((newest, done)) = newest {
             *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done));
         }
         Ok(answer)
     }
 
-    /// Stores the response by itself, if it is asked for. `recorded` is the revision of the
-    /// conversation that has the turn now. If there is one, a failure is no failure of the response:
-    /// it says that it is not stored, and a request with the same key stores it.
-    async fn store(
-        &self,
-        answer: RawJson,
-        done: &Transcript,
-        sent: Sent,
-        recorded: Option<&Revision>,
-    ) -> Result<RawJson, ApiError> {
-        if !self.request.is_stored {
-            return Ok(answer);
-        }
+    /// Stores the response by itself.
+    async fn store(&self, answer: &RawJson, done: Transcript, sent: Sent) -> Result<(), ApiError> {
         let once = self.request.once.as_ref().map(|once| once.body.clone());
         let kept = StoredResponse {
             response: answer.clone(),
@@ -219,12 +228,7 @@ impl Run {
             sent: Some(sent),
             once,
         };
-        let store = &*self.service.store;
-        match kept.save(store, &self.answer.id, &self.request.base, &self.before, done, recorded).await {
-            Ok(()) => Ok(answer),
-            Err(error) if recorded.is_some() => Ok(stored::not_stored(&answer, &self.answer.id, error)),
-            Err(error) => Err(error),
-        }
+        kept.save(&*self.service.store, &self.answer.id, &self.request.base, &self.before, done).await
     }
 
     /// Adds the reply, and returns its items.

@@ -22,13 +22,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnwise::store::{Change, Revision, Store, is_of_server};
-use turnwise::{Builder, ErrorKind, Transcript};
-use turnwise_conversations::ApiError;
+use turnwise::store::{Change, Revision, Store};
+use turnwise::{Builder, Transcript};
+use turnwise_conversations::{ApiError, check_id};
 
 use crate::completions::Upstream;
 use crate::metrics::Metrics;
 use crate::once::Running;
+use crate::request_id;
 use crate::seal::Sealer;
 use crate::serve::Ending;
 pub(crate) use exchange::{is_end, refusal};
@@ -38,9 +39,6 @@ pub(crate) use replay::replaced;
 pub(crate) use routes::{routes, service, sse};
 #[cfg(feature = "pages")]
 pub(crate) use stored::of_conversation;
-
-/// How often a turn is recorded again because the metadata were written meanwhile.
-const MOST_CONFLICTS: usize = 16;
 
 /// What makes the managers of a model.
 pub(crate) type Managers = dyn Fn(&str) -> Builder + Send + Sync;
@@ -127,38 +125,52 @@ impl Responses {
         self.store.save(id, file, None).await.map(drop).map_err(|error| ApiError::of_store(&error, id))
     }
 
-    /// A conversation. A stored response is none.
+    /// A conversation.
     pub(crate) async fn load(&self, id: &str) -> Result<(Transcript, Revision), ApiError> {
-        if is_of_server(id) {
-            return Err(ApiError::no_conversation(id));
-        }
+        check_id(id)?;
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
-    /// Records a turn: the changes since `before`, which was read at a revision. If only the metadata
-    /// were written since, the turn comes after that; it touches nothing of them. Returns the new
-    /// revision.
-    pub(crate) async fn append(
+    /// Adds a turn to the conversation that it was made from. Other metadata meanwhile does not undo
+    /// it; anything else does.
+    pub(crate) async fn append_turn(
         &self,
         id: &str,
         before: &Transcript,
-        changes: &[Change],
-        expected: &Revision,
-    ) -> Result<Revision, ApiError> {
-        let mut expected = expected.clone();
-        for _ in 0..MOST_CONFLICTS {
-            match self.store.append(id, changes, &expected).await {
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                appended => return appended.map_err(|error| ApiError::of_store(&error, id)),
+        done: &Transcript,
+        revision: &Revision,
+    ) -> Result<(), ApiError> {
+        let changes = done.changes_since(before);
+        let mut expected = revision.clone();
+        loop {
+            let refused = match self.store.append(id, &changes, &expected).await {
+                Ok(_) => return Ok(()),
+                Err(error) => ApiError::of_store(&error, id),
+            };
+            if refused.code != ApiError::conversation_locked().code {
+                return Err(refused);
             }
-            let (now, revision) = self.load(id).await?;
-            let is_of_metadata = |change: &Change| matches!(change, Change::Metadata(_));
-            if !now.changes_since(before).iter().all(is_of_metadata) {
-                break;
+            let (now, newer) = self.load(id).await?;
+            let is_metadata = |change: &Change| matches!(change, Change::Metadata(_));
+            if newer == expected || !now.changes_since(before).iter().all(is_metadata) {
+                return Err(refused);
             }
-            expected = revision;
+            expected = newer;
         }
-        Err(ApiError::conversation_locked())
+    }
+
+    /// What a request is answered whose turn is in the conversation, and whose answer was to be stored
+    /// by itself too. If that failed, a client that can ask again without a second turn is told so.
+    /// Returns whether it is stored.
+    pub(crate) fn after_a_turn(stored: Result<(), ApiError>, has_key: bool) -> Result<bool, ApiError> {
+        match stored {
+            Err(error) if has_key => Err(error),
+            Err(error) => {
+                request_id::log(&error, "a turn was recorded, and its answer not stored by itself");
+                Ok(false)
+            }
+            Ok(()) => Ok(true),
+        }
     }
 }
 

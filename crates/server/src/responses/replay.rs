@@ -5,13 +5,15 @@ use std::sync::Arc;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
 use turnwise::{ErrorKind, Transcript};
-use turnwise_conversations::{ApiError, ListedItem, Record};
+use turnwise_conversations::{ApiError, Record};
 
 use super::Responses;
 use super::events::Out;
+use super::exchange;
 use super::request::{Base, Request};
 use super::stored::{self, StoredResponse};
 use crate::client_stream::Events;
+use crate::once::Turn;
 use crate::request_id;
 
 impl Responses {
@@ -31,50 +33,37 @@ impl Responses {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => return Ok(None),
             Err(error) => return Err(ApiError::of_store(&error, id)),
         };
-        let Some(done) = once.find(&file)? else { return Ok(None) };
-        let ids: Vec<String> = done.items.parse().unwrap_or_default();
+        let Some(turn) = once.find(&file)? else { return Ok(None) };
+        let ids: Vec<String> = turn.items.parse().unwrap_or_default();
         let record = Record::of(id, &mut file);
         let mut output: Vec<RawJson> = Vec::new();
         // They are near the end.
         for item in record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()) {
             output.insert(0, item.json);
         }
-        let answer = replaced(&done.answer, &[("output", output.into())]);
-        if !request.is_stored {
-            return Ok(Some(answer));
+        let response = replaced(&turn.answer, &[("output", output.into())]);
+        if request.is_stored {
+            self.store_missing(request, turn, &response, file).await?;
         }
-        // That failed when the turn was recorded.
-        let stored = self.store_again(request, response, id, file, &answer, &ids).await;
-        Ok(Some(stored.map_or_else(|error| stored::not_stored(&answer, response, error), |()| answer.clone())))
+        Ok(Some(response))
     }
 
-    /// Stores the response of a turn that is in its conversation: `output` are the ids of its items.
-    async fn store_again(
+    /// Stores a response by itself whose turn was recorded, but which was not stored then.
+    async fn store_missing(
         &self,
         request: &Request,
-        response: &str,
-        conversation: &str,
+        turn: Turn,
+        response: &RawJson,
         mut file: Transcript,
-        answer: &RawJson,
-        output: &[String],
     ) -> Result<(), ApiError> {
-        let items: Vec<ListedItem> = Record::of(conversation, &mut file).items(false).collect();
-        let is_output = |item: &ListedItem| output.contains(&item.id);
-        let first = items.iter().position(is_output).unwrap_or(items.len());
-        let input = &items[first.saturating_sub(request.input.len())..first];
-        let last = items.iter().rev().find(|item| is_output(item)).and_then(ListedItem::message);
-        if let Some(last) = last {
-            file.conversation.switch(last).map_err(|error| ApiError::of_store(&error, conversation))?;
-            file.conversation.purge_branches();
-        }
-        let kept = StoredResponse {
-            response: answer.clone(),
-            input: input.iter().map(|item| item.id.clone()).collect(),
-            of: conversation.to_owned(),
-            sent: None,
-            once: request.once.as_ref().map(|once| once.body.clone()),
-        };
-        kept.save_again(&*self.store, response, file).await
+        let (Base::Conversation(of), Some(end)) = (&request.base, turn.end) else { return Ok(()) };
+        // What was removed since is not brought back.
+        let Ok(()) = file.conversation.switch(end) else { return Ok(()) };
+        let id = exchange::new_id(request);
+        let once = request.once.as_ref().map(|once| once.body.clone());
+        let response = response.clone();
+        let kept = StoredResponse { response, input: turn.input, of: of.clone(), sent: None, once };
+        kept.save(&*self.store, &id, &request.base, &Transcript::default(), file).await
     }
 
     /// The events of a response that was recorded before.

@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use turnwise::message::RawJson;
-use turnwise::store::{Revision, Store};
+use turnwise::store::Store;
+use turnwise::transcript::Change;
 use turnwise::transcript::formats::Object;
 use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
 
 use super::Responses;
-use super::replay::replaced;
 use super::request::Base;
 use super::sent::Sent;
 use crate::once;
-use crate::request_id;
 
 /// The member of a file with what is kept of the response.
 const MEMBER: &str = "turnwise_response";
@@ -47,66 +46,46 @@ impl StoredResponse {
         file.extra.extend(value.ok().map(|value| (MEMBER.to_owned(), value)));
     }
 
-    /// The transcript of a response that is stored.
-    fn put_into(&self, mut file: Transcript) -> Transcript {
-        self.put(&mut file);
-        once::remove(&mut file);
-        file
-    }
-
-    /// Stores a response of a conversation later than its turn: `file` is the conversation up to that.
-    pub(super) async fn save_again(&self, store: &dyn Store, id: &str, file: Transcript) -> Result<(), ApiError> {
-        let failed = |error| ApiError::of_store(&error, id);
-        let mut with = self.put_into(file);
-        with.conversation.begin_again(id);
-        // Some of it may be there.
-        let expected = match store.revision(id).await {
-            Ok(revision) => Some(revision),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
-        };
-        store.save(id, &with, expected.as_ref()).await.map(drop).map_err(failed)
-    }
-
-    /// Stores a response with what it was made from. `done` is the transcript with its output,
-    /// `recorded` the revision of the conversation that has just that.
+    /// Stores a response with what it was made from. `done` is the transcript with its output.
     pub(super) async fn save(
         &self,
         store: &dyn Store,
         id: &str,
         base: &Base,
         before: &Transcript,
-        done: &Transcript,
-        recorded: Option<&Revision>,
+        done: Transcript,
     ) -> Result<(), ApiError> {
         let failed = |error| ApiError::of_store(&error, id);
-        let mut with = self.put_into(done.clone());
+        let mut with = done.clone();
+        self.put(&mut with);
+        once::remove(&mut with);
         // A fork shares what was there before, and gets only what is new.
-        let (from, since) = match base {
-            Base::Conversation(from) => (from, done),
-            Base::Previous(from) => (from, before),
+        let (from, mut changes) = match base {
+            // It ends with this response, whatever another process has added to the conversation since.
+            Base::Conversation(from) => (from, vec![Change::Leaf { item: done.conversation.leaf() }]),
+            Base::Previous(from) => (from, Vec::new()),
             Base::Nothing => {
                 with.conversation.begin_again(id);
                 return store.save(id, &with, None).await.map(drop).map_err(failed);
             }
         };
+        let is_of_conversation = !changes.is_empty();
+        changes.extend(with.changes_since(if is_of_conversation { &done } else { before }));
         let revision = match store.fork(from, id).await {
             Ok(revision) => revision,
-            // What it continues was not stored, and is known to its connection only; or it is deleted.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            // What it continues was not stored, and is known to its connection only.
+            Err(error) if error.kind() == ErrorKind::NotFound && !is_of_conversation => {
                 with.conversation.begin_again(id);
                 return store.save(id, &with, None).await.map(drop).map_err(failed);
             }
+            Err(error) if error.kind() == ErrorKind::Conflict => match store.load(id).await.map_err(failed)? {
+                (file, _) if Self::read(&file).is_some() => return Ok(()),
+                // Whoever began to store it was stopped.
+                (_, revision) => revision,
+            },
             Err(error) => return Err(failed(error)),
         };
-        // Another writer came between, and what it wrote may be in the fork.
-        if let Some(recorded) = recorded
-            && store.revision(from).await.ok().as_ref() != Some(recorded)
-        {
-            with.conversation.begin_again(id);
-            return store.save(id, &with, Some(&revision)).await.map(drop).map_err(failed);
-        }
-        store.append(id, &with.changes_since(since), &revision).await.map(drop).map_err(failed)
+        store.append(id, &changes, &revision).await.map(drop).map_err(failed)
     }
 }
 
@@ -121,13 +100,6 @@ async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredR
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Ok(None),
         Err(error) => Err(ApiError::of_store(&error, id)),
     }
-}
-
-/// A response whose turn is in its conversation, and which could not be stored by itself.
-pub(super) fn not_stored(answer: &RawJson, id: &str, error: ApiError) -> RawJson {
-    let why = request_id::shown(error).message;
-    tracing::error!(target: "turnwise_server", response = id, why, "a response is recorded in its conversation, but not stored");
-    replaced(answer, &[("store", false.into())])
 }
 
 /// The ids from which a response and those before it have made the ids of their items.

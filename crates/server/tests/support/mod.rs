@@ -65,6 +65,13 @@ pub(crate) async fn full(
     (status, headers, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
+/// An answer whose body is not read yet.
+pub(crate) async fn open(app: &Router, path: &str, body: &Value) -> axum::response::Response {
+    let request = Request::post(path).header(header::HOST, "localhost");
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    app.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
+}
+
 pub(crate) async fn ask(app: &Router, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
     let (status, text) = text_of(app, method, path, body).await;
     (status, serde_json::from_str(&text).unwrap())

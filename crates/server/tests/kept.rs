@@ -1,0 +1,251 @@
+//! What is recorded when a write between others fails, or another writer comes between.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use serde_json::{Value, json};
+use support::{Echo, ask, building, conversation, full, items, open, respond, said};
+use turnwise::backend::BoxFuture;
+use turnwise::store::{MemoryStore, Revision, Store};
+use turnwise::transcript::Change;
+use turnwise::{Error, ErrorKind, Result, Transcript};
+
+mod support;
+
+/// What happens at the next write of a kind.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    Fork,
+    AppendToFork,
+    Save,
+    /// Another program changes the metadata before a turn is added.
+    Renamed,
+    /// Another program adds a message before a turn is added.
+    Added,
+    /// Another program adds a message after a turn was added.
+    AddedAfter,
+}
+
+/// A store with one fault.
+#[derive(Clone)]
+struct Frail(MemoryStore, Arc<Mutex<Option<Fault>>>);
+
+impl Frail {
+    fn takes(&self, fault: Fault) -> bool {
+        let mut next = self.1.lock().unwrap();
+        let is_now = *next == Some(fault);
+        if is_now {
+            *next = None;
+        }
+        is_now
+    }
+
+    fn breaks(&self, fault: Fault) -> Result<()> {
+        if self.takes(fault) { Err(Error::new(ErrorKind::Io, "the disk is full")) } else { Ok(()) }
+    }
+
+    async fn change(&self, id: &str, act: impl FnOnce(&mut Transcript)) {
+        let (before, revision) = self.0.load(id).await.unwrap();
+        let mut after = before.clone();
+        act(&mut after);
+        self.0.append(id, &after.changes_since(&before), &revision).await.unwrap();
+    }
+}
+
+impl Store for Frail {
+    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
+        self.0.load(id)
+    }
+
+    fn save<'a>(
+        &'a self,
+        id: &'a str,
+        transcript: &'a Transcript,
+        expected: Option<&'a Revision>,
+    ) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move {
+            self.breaks(Fault::Save)?;
+            self.0.save(id, transcript, expected).await
+        })
+    }
+
+    fn append<'a>(
+        &'a self,
+        id: &'a str,
+        changes: &'a [Change],
+        expected: &'a Revision,
+    ) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move {
+            if id.starts_with("resp_") {
+                self.breaks(Fault::AppendToFork)?;
+                return self.0.append(id, changes, expected).await;
+            }
+            if self.takes(Fault::Renamed) {
+                self.change(id, |file| _ = file.conversation.metadata_mut().set("topic", "rivers")).await;
+            }
+            if self.takes(Fault::Added) {
+                self.change(id, |file| _ = file.conversation.push("Meanwhile.")).await;
+            }
+            let revision = self.0.append(id, changes, expected).await?;
+            if self.takes(Fault::AddedAfter) {
+                self.change(id, |file| _ = file.conversation.push("Meanwhile.")).await;
+            }
+            Ok(revision)
+        })
+    }
+
+    fn fork<'a>(&'a self, id: &'a str, fork: &'a str) -> BoxFuture<'a, Result<Revision>> {
+        Box::pin(async move {
+            self.breaks(Fault::Fork)?;
+            self.0.fork(id, fork).await
+        })
+    }
+
+    fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>> {
+        self.0.list(after, limit)
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.0.delete(id)
+    }
+}
+
+fn frail() -> (Router, Arc<Mutex<Option<Fault>>>) {
+    let next = Arc::default();
+    (building(Echo, Frail(MemoryStore::new(), Arc::clone(&next))).router(), next)
+}
+
+async fn send(app: &Router, key: &str, body: &Value) -> (u16, Value) {
+    let mut body = body.clone();
+    body["model"] = json!("gpt-4o-mini");
+    let (status, _, text) = full(app, "POST", "/v1/responses", &[("idempotency-key", key)], Some(body)).await;
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+#[tokio::test]
+async fn a_response_that_was_not_stored_with_its_turn_is_stored_when_it_is_asked_for_again() {
+    for fault in [Fault::Fork, Fault::AppendToFork] {
+        let (app, next) = frail();
+        let id = conversation(&app).await;
+        let body = json!({"conversation": id, "input": "Hello"});
+        *next.lock().unwrap() = Some(fault);
+        assert_eq!(send(&app, "key", &body).await.0, 500);
+        // Another turn comes before the client asks again.
+        respond(&app, json!({"conversation": id, "input": "Later"})).await;
+        let (status, answer) = send(&app, "key", &body).await;
+        assert_eq!((status, said(&answer)), (200, "u:Hello"));
+        let stored = answer["id"].as_str().unwrap();
+        assert_eq!(ask(&app, "GET", &format!("/v1/responses/{stored}"), None).await, (200, answer.clone()));
+        let (_, input) = ask(&app, "GET", &format!("/v1/responses/{stored}/input_items"), None).await;
+        assert_eq!(input["data"][0]["content"][0]["text"], "Hello");
+        let next = respond(&app, json!({"previous_response_id": stored, "input": "And?"})).await;
+        assert_eq!(said(&next), "u:Hello|a:u:Hello|u:And?");
+        assert_eq!(items(&app, &id).await.len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_a_turn_that_is_recorded_is_answered() {
+    let (app, next) = frail();
+    let id = conversation(&app).await;
+    *next.lock().unwrap() = Some(Fault::Fork);
+    let answer = respond(&app, json!({"conversation": id, "input": "Hello"})).await;
+    assert_eq!((items(&app, &id).await.len(), &answer["store"]), (2, &json!(false)));
+    let path = format!("/v1/responses/{}", answer["id"].as_str().unwrap());
+    assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
+}
+
+#[tokio::test]
+async fn without_a_conversation_a_response_that_cannot_be_stored_has_failed() {
+    let (app, next) = frail();
+    *next.lock().unwrap() = Some(Fault::Save);
+    let body = json!({"model": "gpt-4o-mini", "input": "Hello"});
+    assert_eq!(ask(&app, "POST", "/v1/responses", Some(body)).await.0, 500);
+}
+
+#[tokio::test]
+async fn a_completion_that_was_not_stored_with_its_turn_is_stored_when_it_is_asked_for_again() {
+    let (app, next) = frail();
+    let id = conversation(&app).await;
+    let headers = [("x-turnwise-conversation", &*id), ("idempotency-key", "key")];
+    let body = json!({"model": "gpt-4o-mini", "store": true, "messages": [{"role": "user", "content": "Hello"}]});
+    let complete = async || full(&app, "POST", "/v1/chat/completions", &headers, Some(body.clone())).await;
+    *next.lock().unwrap() = Some(Fault::Save);
+    assert_eq!(complete().await.0, 500);
+    for _ in 0..2 {
+        let (status, _, text) = complete().await;
+        assert_eq!(status, 200, "{text}");
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let path = format!("/v1/chat/completions/{}", answer["id"].as_str().unwrap());
+        assert_eq!(ask(&app, "GET", &path, None).await.0, 200);
+    }
+    assert_eq!(items(&app, &id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn metadata_that_is_set_meanwhile_undoes_no_turn_and_a_message_does() {
+    let (app, next) = frail();
+    let id = conversation(&app).await;
+    *next.lock().unwrap() = Some(Fault::Renamed);
+    respond(&app, json!({"conversation": id, "input": "Hello"})).await;
+    let (_, now) = ask(&app, "GET", &format!("/v1/conversations/{id}"), None).await;
+    assert_eq!((&now["metadata"]["topic"], items(&app, &id).await.len()), (&json!("rivers"), 2));
+    *next.lock().unwrap() = Some(Fault::Added);
+    let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "More"});
+    let (status, refused) = ask(&app, "POST", "/v1/responses", Some(body)).await;
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!("conversation_locked")));
+    assert_eq!(items(&app, &id).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_stored_response_ends_with_itself_whatever_comes_after_it() {
+    let (app, next) = frail();
+    let id = conversation(&app).await;
+    *next.lock().unwrap() = Some(Fault::AddedAfter);
+    let first = respond(&app, json!({"conversation": id, "input": "Hello"})).await;
+    assert_eq!(items(&app, &id).await.len(), 3);
+    let next = respond(&app, json!({"previous_response_id": first["id"], "input": "And?"})).await;
+    assert_eq!(said(&next), "u:Hello|a:u:Hello|u:And?");
+}
+
+#[tokio::test]
+async fn a_stored_answer_is_no_conversation() {
+    let (app, _) = frail();
+    let stored = respond(&app, json!({"input": "Hello"})).await;
+    let id = stored["id"].as_str().unwrap();
+    let path = format!("/v1/conversations/{id}");
+    let unknown = format!("resp_{:050}", 0);
+    let (_, expected) = ask(&app, "GET", &format!("/v1/conversations/{unknown}"), None).await;
+    for (method, path, body) in [
+        ("GET", path.clone(), None),
+        ("POST", path.clone(), Some(json!({"metadata": {"topic": "x"}}))),
+        ("DELETE", path.clone(), None),
+        ("GET", format!("{path}/items"), None),
+        ("POST", format!("{path}/items"), Some(json!({"items": [{"role": "user", "content": "x"}]}))),
+        ("POST", "/v1/responses".to_owned(), Some(json!({"model": "gpt-4o-mini", "conversation": id, "input": "x"}))),
+    ] {
+        let (status, answer) = ask(&app, method, &path, body).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default().replace(id, &unknown);
+        assert_eq!(
+            (status, message.as_str()),
+            (404, expected["error"]["message"].as_str().unwrap()),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(ask(&app, "GET", &format!("/v1/responses/{id}"), None).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_records_nothing_waits_for_no_response() {
+    let slow = turnwise::backend::Scripted::new(["word ".repeat(2_000)]);
+    let app = building(slow, MemoryStore::new()).router();
+    let id = conversation(&app).await;
+    let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hello", "stream": true});
+    let running = open(&app, "/v1/responses", &body).await;
+    let counted = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hello"});
+    let (status, answer) = ask(&app, "POST", "/v1/responses/input_tokens", Some(counted)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(ask(&app, "POST", "/v1/responses", Some(body)).await.1["error"]["code"], "conversation_locked");
+    drop(running);
+}
