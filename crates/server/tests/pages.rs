@@ -58,7 +58,7 @@ async fn a_conversation_is_shown_with_what_each_request_held_and_its_text_is_onl
     assert!(!shown.contains("<img") && shown.contains("&lt;script&gt;"), "{shown}");
     assert!(shown.contains("Noon.") && shown.contains(">function call output<"), "{shown}");
     assert!(shown.contains("<strong>left out</strong>") && shown.contains("<strong>sent</strong>"), "{shown}");
-    assert!(shown.contains("of 2000 tokens"), "{shown}");
+    assert!(shown.contains("<bdi>gpt-4o-mini</bdi>, completed: ") && shown.contains("of 2000 tokens"), "{shown}");
     let list = page(&app, "/").await;
     assert!(!list.contains("<img") && list.contains("5 messages") | list.contains("6 messages"), "{list}");
     let (status, _, text) = full(&app, "GET", "/conversations/conv_none", &[], None).await;

@@ -136,8 +136,8 @@ pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, 
 #[cfg(feature = "pages")]
 #[derive(Serialize)]
 pub(crate) struct ShownResponse {
-    pub(crate) response: RawJson,
-    pub(crate) sent: Option<Sent>,
+    response: serde_json::Value,
+    sent: Option<Sent>,
 }
 
 /// The stored responses of a conversation, the newest first, and whether there are more than `most`.
@@ -157,15 +157,11 @@ pub(crate) async fn of_conversation(
         if let Some(StoredResponse { response, sent, of, .. }) = kept(store, id).await?
             && of == conversation
         {
-            let made = |response: &RawJson| {
-                let object: Object<'_> = response.parse().ok()?;
-                object.get("created_at")?.get().parse::<i64>().ok()
-            };
-            shown.push((made(&response), ShownResponse { response, sent }));
+            shown.push(ShownResponse { response: response.parse().unwrap_or_default(), sent });
         }
     }
-    shown.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
-    Ok((shown.into_iter().map(|(_, shown)| shown).collect(), is_more))
+    shown.sort_by_key(|shown| std::cmp::Reverse(shown.response["created_at"].as_i64()));
+    Ok((shown, is_more))
 }
 
 impl Responses {
