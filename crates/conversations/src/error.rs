@@ -7,6 +7,9 @@ use serde::{Serialize, Serializer};
 use turnwise::message::RawJson;
 use turnwise::{Error, ErrorKind};
 
+/// How much of a value is quoted that is refused, in characters; it may be as long as the body.
+const LONGEST_QUOTE: usize = 100;
+
 /// A refusal of the API. As JSON it is the body of the answer:
 /// `{"error":{"message","type","param","code"}}`.
 ///
@@ -107,7 +110,9 @@ impl ApiError {
             Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
             _ => quoted.concat(),
         };
-        let message = format!("Invalid value: '{found}'. Supported values are: {allowed}.");
+        let quoted: String = found.chars().take(LONGEST_QUOTE).collect();
+        let cut = if quoted.len() < found.len() { "…" } else { "" };
+        let message = format!("Invalid value: '{quoted}{cut}'. Supported values are: {allowed}.");
         Self::invalid(Some("invalid_value"), param, message)
     }
 
