@@ -367,6 +367,26 @@ pub fn check_id(id: &str) -> Result<()> {
     }
 }
 
+/// Whether an id is one that a server gives to the responses (`resp_` and 50 hexadecimal digits) and
+/// completions (`chatcmpl-` and 44) that it stores beside the conversations. They are records of the
+/// server and no conversations: what shows conversations leaves them out.
+///
+/// # Examples
+/// ```
+/// use turnwise::store::is_of_server;
+///
+/// assert!(is_of_server(&format!("resp_{}", "0".repeat(50))));
+/// assert!(!is_of_server("conv_0") && !is_of_server("resp_of_ann"));
+/// ```
+pub fn is_of_server(id: &str) -> bool {
+    let forms = [("resp_", 50), ("chatcmpl-", 44)];
+    let is = |(prefix, count): (&str, usize)| {
+        let digits = id.strip_prefix(prefix).filter(|digits| digits.len() == count);
+        digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    forms.into_iter().any(is)
+}
+
 /// The error of a store that has no conversation with this id.
 ///
 /// # Examples

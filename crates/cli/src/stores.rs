@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "serve"))]
 use std::sync::Arc;
 
-use turnwise::store::{FileStore, Revision, Store, wait};
+use turnwise::store::{FileStore, Revision, Store, is_of_server, wait};
 use turnwise::{ErrorKind, Transcript};
-use turnwise_formats::items::is_id_of_answer;
 #[cfg(feature = "postgres")]
 use turnwise_store::PostgresStore;
 #[cfg(feature = "sqlite")]
@@ -186,7 +185,7 @@ impl Place {
     /// The ids of all conversations, in the order of their bytes. The responses and completions that
     /// a server has stored are not listed.
     pub(crate) fn ids(&self) -> impl Iterator<Item = Result<String>> {
-        self.all_ids().filter(|id| id.as_ref().map_or(true, |id| !is_id_of_answer(id)))
+        self.all_ids().filter(|id| id.as_ref().map_or(true, |id| !is_of_server(id)))
     }
 
     /// As [`ids`](Self::ids), with what a server has stored.

@@ -11,12 +11,15 @@
 //! - **`after` an unknown item** is 404, as is an unknown item elsewhere.
 //! - **An assistant message with `input_text`** is taken, and stored as `output_text`.
 //! - **An `item_reference`** is resolved inside its conversation, where it is stored as a copy with a
-//!   new id; an unknown one is 404.
+//!   new id; an unknown one is 404. With `previous_response_id` it is resolved in that response and those
+//!   that it continues, by the ids that each of them has listed.
 //! - **Deleting an item** takes it out of the list and of what is sent. A call without its output, or
 //!   the reverse, stays in the list and is not sent, as everywhere in turnwise. The text stays in the
 //!   record as a branch until [`purge_branches`](turnwise::Conversation::purge_branches).
 //! - **Deleting a conversation** is [`Store::delete`](turnwise::store::Store::delete): whether it can
 //!   be restored is for the store. Stored responses are not part of a conversation, and stay.
+//! - **A stored response or completion** is in the same store and is no conversation: its id is unknown
+//!   here ([`is_of_server`](turnwise::store::is_of_server)).
 //! - **A member that is there twice** has its last value, as in the JSON readers of most programs, and
 //!   is kept once.
 //! - **`input_audio`** is taken as a content part: chat completions have it.

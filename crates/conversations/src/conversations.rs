@@ -6,10 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use turnwise::message::RawJson;
-use turnwise::store::{Revision, Store};
+use turnwise::store::{Revision, Store, is_of_server};
 use turnwise::transcript::Change;
 use turnwise::{Conversation, ErrorKind, Transcript};
-use turnwise_formats::items::is_id_of_answer;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::choices::MOST_CONFLICTS;
@@ -184,7 +183,7 @@ impl Conversations {
 /// # Errors
 /// 404, as for an id that there is not.
 pub fn check_id(id: &str) -> Result<(), ApiError> {
-    if is_id_of_answer(id) { Err(ApiError::no_conversation(id)) } else { Ok(()) }
+    if is_of_server(id) { Err(ApiError::no_conversation(id)) } else { Ok(()) }
 }
 
 impl fmt::Debug for Conversations {

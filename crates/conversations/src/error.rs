@@ -7,6 +7,9 @@ use serde::{Serialize, Serializer};
 use turnwise::message::RawJson;
 use turnwise::{Error, ErrorKind};
 
+/// How much of a value is quoted that is refused, in characters; it may be as long as the body.
+const LONGEST_QUOTE: usize = 100;
+
 /// A refusal of the API. As JSON it is the body of the answer:
 /// `{"error":{"message","type","param","code"}}`.
 ///
@@ -83,7 +86,8 @@ impl ApiError {
         Self { status: 404, ..Self::invalid(None, "", message) }
     }
 
-    pub(crate) fn no_conversation(id: &str) -> Self {
+    /// The refusal for the id of a conversation that there is not.
+    pub fn no_conversation(id: &str) -> Self {
         Self::not_found(format!("Conversation with id '{id}' not found."))
     }
 
@@ -106,7 +110,9 @@ impl ApiError {
             Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
             _ => quoted.concat(),
         };
-        let message = format!("Invalid value: '{found}'. Supported values are: {allowed}.");
+        let quoted: String = found.chars().take(LONGEST_QUOTE).collect();
+        let cut = if quoted.len() < found.len() { "…" } else { "" };
+        let message = format!("Invalid value: '{quoted}{cut}'. Supported values are: {allowed}.");
         Self::invalid(Some("invalid_value"), param, message)
     }
 

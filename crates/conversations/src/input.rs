@@ -13,6 +13,13 @@ const ROLES: &[&str] = &["user", "assistant", "system", "developer", "tool", "cr
 #[derive(Clone, Debug)]
 pub struct InputItem(pub(crate) Fields);
 
+impl InputItem {
+    /// Whether it is a reference to an item that was listed before.
+    pub fn is_reference(&self) -> bool {
+        reference(&self.0).is_some()
+    }
+}
+
 /// The items of a request, which are the value of `items`.
 pub(crate) fn read(items: &RawJson) -> Result<Vec<InputItem>, ApiError> {
     let count = list(items).map_or(0, |items| items.len());

@@ -93,12 +93,22 @@ impl SealedItem {
 pub struct Record<'a> {
     file: &'a mut Transcript,
     tag: String,
+    /// The tags of ids under which the items were listed before.
+    earlier: Vec<String>,
 }
 
 impl<'a> Record<'a> {
     /// The items of a conversation that is stored under an id, from which their ids are made.
     pub fn of(id: &str, file: &'a mut Transcript) -> Self {
-        Self { file, tag: tag_of(id) }
+        Self { file, tag: tag_of(id), earlier: Vec::new() }
+    }
+
+    /// Also resolves references to the ids that the items had in these conversations, whose record
+    /// this one goes on: a response that continues another one names its items as that has listed them.
+    #[must_use]
+    pub fn with_earlier(mut self, ids: &[String]) -> Self {
+        self.earlier = ids.iter().map(|id| tag_of(id)).collect();
+        self
     }
 
     /// The items, newest first or oldest first.
@@ -142,6 +152,16 @@ impl<'a> Record<'a> {
         self.items(true).find(|item| item.id == id)
     }
 
+    /// The item that a reference means. Ids of the same item differ in their tags only.
+    fn referred(&self, id: &str) -> Option<ListedItem> {
+        let of_earlier = |id: &str| {
+            let (prefix, digits) = id.rsplit_once('_')?;
+            let tag = self.earlier.iter().find(|tag| digits.starts_with(tag.as_str()))?;
+            self.find(&format!("{prefix}_{}{}", self.tag, &digits[tag.len()..]))
+        };
+        self.find(id).or_else(|| of_earlier(id))
+    }
+
     /// The items of the last message.
     pub fn of_last_message(&self) -> Vec<ListedItem> {
         let path = self.file.conversation.path();
@@ -164,7 +184,9 @@ impl<'a> Record<'a> {
     pub fn add(&mut self, items: &[InputItem]) -> Result<Vec<ListedItem>, ApiError> {
         let resolved = items.iter().map(|InputItem(item)| match input::reference(item) {
             None => Ok(item.clone()),
-            Some(id) => self.find(&id).and_then(|found| Fields::of(&found.json)).ok_or_else(|| ApiError::no_item(&id)),
+            Some(id) => {
+                self.referred(&id).and_then(|found| Fields::of(&found.json)).ok_or_else(|| ApiError::no_item(&id))
+            }
         });
         let resolved = resolved.collect::<Result<Vec<_>, _>>()?;
         Ok(self.put_new(resolved))

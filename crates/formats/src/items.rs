@@ -47,23 +47,3 @@ pub fn read(items: &[RawJson]) -> Messages {
 pub fn write(message: &Message) -> Vec<RawJson> {
     responses::write_one(message)
 }
-
-/// Whether an id is one of those that a server of the API gives to responses (`resp_` and 50
-/// hexadecimal digits) and stored completions (`chatcmpl-` and 44). What a store keeps under it is no
-/// conversation of somebody.
-///
-/// # Examples
-/// ```
-/// use turnwise_formats::items::is_id_of_answer;
-///
-/// assert!(is_id_of_answer(&format!("resp_{:050x}", 1)));
-/// assert!(!is_id_of_answer("resp_1") && !is_id_of_answer("conv_1"));
-/// ```
-pub fn is_id_of_answer(id: &str) -> bool {
-    let forms = [("resp_", 50), ("chatcmpl-", 44)];
-    let is = |(prefix, count): (&str, usize)| {
-        let digits = id.strip_prefix(prefix).filter(|digits| digits.len() == count);
-        digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    };
-    forms.into_iter().any(is)
-}

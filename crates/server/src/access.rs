@@ -11,6 +11,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::sync::OwnedSemaphorePermit;
 use turnwise_conversations::ApiError;
 
@@ -34,12 +36,19 @@ pub(crate) struct Tenant(pub(crate) String);
 #[derive(Clone)]
 pub(crate) struct Door {
     shared: Arc<Shared>,
-    key: String,
+    key: Option<Key>,
 }
 
 impl Door {
-    pub(crate) fn enter(&self) -> Result<Pass, TooMany> {
-        self.shared.gates.enter(&self.key, &self.shared.limits)
+    /// Lets a request in, if its key is still one.
+    pub(crate) fn enter(&self) -> Result<Pass, ApiError> {
+        if let (Some(keys), Some(key)) = (&self.shared.keys, &self.key)
+            && !keys.has(key)
+        {
+            return Err(unknown_key());
+        }
+        let name = self.key.as_ref().map_or("", |key| key.name.as_str());
+        self.shared.gates.enter(name, &self.shared.limits).map_err(|(error, _)| error)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -56,6 +65,7 @@ impl Door {
 struct Admitted {
     app: App,
     tenant: Tenant,
+    key: Option<Key>,
     pass: Pass,
 }
 
@@ -67,9 +77,10 @@ pub(crate) async fn check(State(shared): State<Arc<Shared>>, request: Request, n
 
 async fn answer(shared: &Arc<Shared>, request: Request, next: Next, id: HeaderValue) -> Response {
     let mut log = Line::of(&request, &id, &shared.metrics);
-    let answered = match admit(shared, request.headers(), request.method(), &mut log) {
+    let is_page = is_page(&request);
+    let answered = match admit(shared, request.headers(), request.method(), is_page, &mut log).await {
         Ok(admitted) => run(shared, admitted, request, next, &mut log).await,
-        Err(refused) => refused.into_answer(),
+        Err(refused) => refused.into_answer(is_page),
     };
     let (mut response, pass) = answered;
     log.status = response.status().as_u16();
@@ -77,7 +88,7 @@ async fn answer(shared: &Arc<Shared>, request: Request, next: Next, id: HeaderVa
         log.error = code.unwrap_or(kind);
     }
     response.headers_mut().insert(request_id::REQUEST_ID, id);
-    response.map(|body| Body::new(Held { body, log, _pass: pass }))
+    response.map(|body| Body::new(Sending { body, log, _pass: pass }))
 }
 
 /// Why a request was not let in.
@@ -87,7 +98,7 @@ enum NotAdmitted {
 }
 
 impl NotAdmitted {
-    fn into_answer(self) -> (Response, Option<Pass>) {
+    fn into_answer(self, is_page: bool) -> (Response, Option<Pass>) {
         let (error, wait) = match self {
             Self::Refused(error) => (error, None),
             Self::TooMany((error, wait)) => (error, Some(wait)),
@@ -95,7 +106,9 @@ impl NotAdmitted {
         let is_unknown = error.status == 401;
         let mut response = Refusal(error).into_response();
         if is_unknown {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // A browser asks for a password then.
+            let how = if is_page { "Basic realm=\"turnwise\", charset=\"UTF-8\"" } else { "Bearer" };
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(how));
         }
         if let Some(seconds) = wait {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -104,13 +117,25 @@ impl NotAdmitted {
     }
 }
 
-fn admit(shared: &Shared, headers: &HeaderMap, method: &Method, log: &mut Line) -> Result<Admitted, NotAdmitted> {
+async fn admit(
+    shared: &Arc<Shared>,
+    headers: &HeaderMap,
+    method: &Method,
+    is_page: bool,
+    log: &mut Line,
+) -> Result<Admitted, NotAdmitted> {
     if let Some(message) = guard::refusal(shared.hosts(), method, headers) {
         let mut error = ApiError::invalid_request(message);
         error.status = 403;
         return Err(NotAdmitted::Refused(error));
     }
-    let key = key_of(shared, headers).map_err(NotAdmitted::Refused)?;
+    #[cfg(feature = "pages")]
+    if is_page && shared.keys.is_none() && !guard::is_for_loopback(headers) {
+        let mut error = ApiError::invalid_request("Without keys, pages are for this machine only.".to_owned());
+        error.status = 403;
+        return Err(NotAdmitted::Refused(error));
+    }
+    let key = key_of(shared, headers, is_page).map_err(NotAdmitted::Refused)?;
     let (name, tenant) = match &key {
         Some(key) => (key.name.as_str(), key.tenant.as_str()),
         None => ("", DEFAULT_TENANT),
@@ -118,19 +143,45 @@ fn admit(shared: &Shared, headers: &HeaderMap, method: &Method, log: &mut Line) 
     name.clone_into(&mut log.key);
     tenant.clone_into(&mut log.tenant);
     let pass = shared.gates.enter(name, &shared.limits).map_err(NotAdmitted::TooMany)?;
-    let app = shared.app_of(tenant).map_err(NotAdmitted::Refused)?;
-    Ok(Admitted { app, tenant: Tenant(tenant.to_owned()), pass })
+    let app = shared.app_of(tenant).await.map_err(NotAdmitted::Refused)?;
+    Ok(Admitted { app, tenant: Tenant(tenant.to_owned()), key, pass })
 }
 
-/// The key of a request; `None` if the server has none.
-fn key_of(shared: &Shared, headers: &HeaderMap) -> Result<Option<Key>, ApiError> {
+#[cfg(feature = "pages")]
+fn is_page(request: &Request) -> bool {
+    crate::pages::is_page(request.method(), request.uri().path())
+}
+
+#[cfg(not(feature = "pages"))]
+fn is_page(_: &Request) -> bool {
+    false
+}
+
+/// The password of a browser that was asked for one.
+fn password(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, coded) = given.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("basic"))?;
+    let plain = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
+    plain.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+/// The key of a request; `None` if the server has none. Only for a page it may be a password: a
+/// browser sends that along with what other pages ask for, too.
+fn key_of(shared: &Shared, headers: &HeaderMap, is_page: bool) -> Result<Option<Key>, ApiError> {
     let Some(keys) = &shared.keys else { return Ok(None) };
+    if let Some(password) = password(headers).filter(|_| is_page) {
+        return keys.find(&password).map(Some).ok_or_else(unknown_key);
+    }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let secret = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let Some((_, secret)) = secret else {
         return Err(unauthorized("You didn't provide an API key. Send it as 'Authorization: Bearer KEY'."));
     };
-    keys.find(secret.trim()).map(Some).ok_or_else(|| unauthorized("Incorrect API key provided."))
+    keys.find(secret.trim()).map(Some).ok_or_else(unknown_key)
+}
+
+fn unknown_key() -> ApiError {
+    unauthorized("Incorrect API key provided.")
 }
 
 fn unauthorized(message: &str) -> ApiError {
@@ -142,7 +193,7 @@ fn unauthorized(message: &str) -> ApiError {
 /// Reads the body and lets the route answer.
 async fn run(
     shared: &Arc<Shared>,
-    Admitted { app, tenant, pass }: Admitted,
+    Admitted { app, tenant, key, pass }: Admitted,
     request: Request,
     next: Next,
     log: &mut Line,
@@ -157,7 +208,7 @@ async fn run(
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.extensions.insert(app);
     parts.extensions.insert(tenant);
-    parts.extensions.insert(Door { shared: Arc::clone(shared), key: log.key.clone() });
+    parts.extensions.insert(Door { shared: Arc::clone(shared), key });
     let answer = next.run(Request::from_parts(parts, Body::from(read)));
     let ending = shared.ending.clone();
     let response = tokio::select! {
@@ -243,13 +294,13 @@ impl Drop for Line {
 }
 
 /// A body that is being sent. Until it is, its request runs.
-struct Held {
+struct Sending {
     body: Body,
     log: Line,
     _pass: Option<Pass>,
 }
 
-impl HttpBody for Held {
+impl HttpBody for Sending {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -29,6 +29,13 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+/// Whether a request is for a loopback address.
+#[cfg(feature = "pages")]
+pub(crate) fn is_for_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| Hosts::default().allows(host))
+}
+
 /// Why a request is refused that a foreign page could have sent. With `None` for the hosts, only
 /// its body is looked at: a page does not know the key that the server asks for.
 pub(crate) fn refusal(hosts: Option<&Hosts>, method: &Method, headers: &HeaderMap) -> Option<String> {

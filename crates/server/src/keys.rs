@@ -82,6 +82,23 @@ impl Keys {
         &self.file
     }
 
+    /// Whether there ever were keys here: the file is there, or, if it is gone, the lock that was made
+    /// beside it with the first key. A server for which that is so must not serve without keys.
+    pub fn were_made(&self) -> bool {
+        self.file.exists() || self.lock_file().exists()
+    }
+
+    /// The file that programs lock which change the keys.
+    pub fn lock_file(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.file.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    }
+
     /// All keys, in the order in which they were added.
     ///
     /// # Errors
@@ -122,13 +139,14 @@ impl Keys {
     /// [`NotFound`](io::ErrorKind::NotFound) if there is no key with this name, or if the file
     /// cannot be written.
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("there is no key `{name}`"));
+        if !self.were_made() {
+            return Err(unknown());
+        }
         self.change(|keys| {
             let before = keys.len();
             keys.retain(|key| key.name != name);
-            if keys.len() == before {
-                return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no key `{name}`")));
-            }
-            Ok(())
+            if keys.len() == before { Err(unknown()) } else { Ok(()) }
         })
     }
 
@@ -143,6 +161,11 @@ impl Keys {
             }
         }
         found
+    }
+
+    /// Whether a key that was found before is still there.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.known().contains(key)
     }
 
     /// The keys of the file, which is read again if it has changed.
@@ -185,19 +208,14 @@ impl Keys {
 
     /// Changes the file in one step. Programs that change it at the same time wait for each other.
     fn change(&self, act: impl FnOnce(&mut Vec<Key>) -> io::Result<()>) -> io::Result<()> {
-        let beside = |ending: &str| {
-            let mut name = self.file.clone().into_os_string();
-            name.push(ending);
-            PathBuf::from(name)
-        };
         if let Some(folder) = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)?;
         }
-        let lock = private(OpenOptions::new().create(true).append(true)).open(beside(".lock"))?;
+        let lock = private(OpenOptions::new().create(true).append(true)).open(self.lock_file())?;
         lock.lock()?;
         let mut listed = self.read()?;
         act(&mut listed.keys)?;
-        let new = beside(".new");
+        let new = self.beside(".new");
         let mut file: File = private(OpenOptions::new().create(true).write(true).truncate(true)).open(&new)?;
         file.write_all(&serde_json::to_vec_pretty(&listed)?)?;
         file.sync_all()?;

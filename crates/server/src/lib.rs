@@ -7,12 +7,15 @@
 mod access;
 mod answer;
 mod body;
+mod client_stream;
 mod completions;
 mod guard;
 mod keys;
 mod limits;
 mod metrics;
 mod once;
+#[cfg(feature = "pages")]
+mod pages;
 mod plain;
 mod query;
 mod reading;

@@ -32,6 +32,8 @@ pub struct Limits {
     /// How long the events of a stream may wait for a client that does not read them. Default: 30
     /// seconds.
     pub read_time: Duration,
+    /// How long a WebSocket may stay open. Default: 60 minutes, by the specification.
+    pub socket_life: Duration,
     /// How many requests of one key may run at the same time, streams included. Default: 64.
     pub running: usize,
     /// How many requests one key may begin in a minute. Default: no limit.
@@ -50,6 +52,7 @@ impl Default for Limits {
             body_time: Duration::from_secs(30),
             answer_time: Duration::from_secs(600),
             read_time: Duration::from_secs(30),
+            socket_life: Duration::from_secs(60 * 60),
             running: 64,
             requests_per_minute: None,
             connections: 1_024,

@@ -25,6 +25,8 @@ pub(crate) type Sent = Result<Bytes, BytesRejection>;
 /// The routes, with those that need models or without.
 pub(crate) fn all(has_responses: bool) -> Router {
     let routes = if has_responses { responses::routes().merge(completions::routes()) } else { Router::new() };
+    #[cfg(feature = "pages")]
+    let routes = routes.merge(crate::pages::routes());
     routes
         .route("/v1/conversations", post(create))
         .route("/v1/conversations/{id}", get(retrieve).post(update).delete(delete))

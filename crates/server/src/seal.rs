@@ -103,7 +103,7 @@ impl SealKey {
 
 /// What a sealed text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SealedKind {
     Compaction,
     Reasoning,
 }
@@ -124,11 +124,11 @@ impl Sealer {
     /// tells what this server has written from what others have.
     pub(crate) fn compaction(&self, text: &str) -> String {
         let open = || format!("{OPEN}.{:016x}.{}", xxh3_64(text.as_bytes()), URL_SAFE_NO_PAD.encode(text));
-        self.seal(Kind::Compaction, text).unwrap_or_else(open)
+        self.seal(SealedKind::Compaction, text).unwrap_or_else(open)
     }
 
     /// Seals a text; `None` without a key.
-    pub(crate) fn seal(&self, kind: Kind, text: &str) -> Option<String> {
+    pub(crate) fn seal(&self, kind: SealedKind, text: &str) -> Option<String> {
         let key = self.keys.as_ref()?.0.first()?;
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).ok()?;
@@ -140,12 +140,12 @@ impl Sealer {
     }
 
     /// The text of content; `None` if this server has not written it for this tenant and kind.
-    pub(crate) fn open(&self, kind: Kind, content: &str) -> Option<String> {
+    pub(crate) fn open(&self, kind: SealedKind, content: &str) -> Option<String> {
         let (version, rest) = content.split_once('.')?;
         let (head, coded) = rest.split_once('.')?;
         let bytes = URL_SAFE_NO_PAD.decode(coded).ok()?;
         match version {
-            OPEN if kind == Kind::Compaction => {
+            OPEN if kind == SealedKind::Compaction => {
                 (u64::from_str_radix(head, 16).ok()? == xxh3_64(&bytes)).then_some(())?;
                 String::from_utf8(bytes).ok()
             }
@@ -161,7 +161,13 @@ impl Sealer {
         }
     }
 
-    fn bound_to(&self, kind: Kind) -> String {
+    /// Whether content was written without a key, although there are keys: its checksum can be made by
+    /// anybody. What was recorded before there were keys can still be opened.
+    pub(crate) fn is_unsealed(&self, content: &str) -> bool {
+        self.keys.is_some() && content.split_once('.').is_some_and(|(version, _)| version == OPEN)
+    }
+
+    fn bound_to(&self, kind: SealedKind) -> String {
         format!("{kind:?}:{}", self.tenant)
     }
 }
@@ -186,10 +192,10 @@ mod tests {
         let text = "Ann likes the Elbe. 🦊";
         for sealer in [Sealer::new(None, "a"), Sealer::new(Some(keys().1), "a")] {
             let content = sealer.compaction(text);
-            assert_eq!(sealer.open(Kind::Compaction, &content).as_deref(), Some(text));
+            assert_eq!(sealer.open(SealedKind::Compaction, &content).as_deref(), Some(text));
             let cut = &content[..content.len() - 3];
             for other in ["", "gAAAAAB", "twc1", "twc1.0.", "tws1.00000000.AAAA", cut, &content.replace('1', "2")] {
-                assert_eq!(sealer.open(Kind::Compaction, other), None, "{other}");
+                assert_eq!(sealer.open(SealedKind::Compaction, other), None, "{other}");
             }
         }
     }
@@ -198,13 +204,13 @@ mod tests {
     fn what_is_sealed_shows_nothing_and_opens_for_its_tenant_and_kind_only() {
         let (_folder, keys) = keys();
         let sealer = Sealer::new(Some(keys.clone()), "a");
-        let content = sealer.seal(Kind::Reasoning, "secret").unwrap();
+        let content = sealer.seal(SealedKind::Reasoning, "secret").unwrap();
         assert!(!content.contains("secret") && !content.contains(&URL_SAFE_NO_PAD.encode("secret")));
-        assert_ne!(sealer.seal(Kind::Reasoning, "secret").unwrap(), content);
-        assert_eq!(sealer.open(Kind::Compaction, &content), None);
-        assert_eq!(Sealer::new(Some(keys), "b").open(Kind::Reasoning, &content), None);
-        assert_eq!(Sealer::new(None, "a").open(Kind::Reasoning, &content), None);
-        assert_eq!(sealer.open(Kind::Reasoning, &content).as_deref(), Some("secret"));
+        assert_ne!(sealer.seal(SealedKind::Reasoning, "secret").unwrap(), content);
+        assert_eq!(sealer.open(SealedKind::Compaction, &content), None);
+        assert_eq!(Sealer::new(Some(keys), "b").open(SealedKind::Reasoning, &content), None);
+        assert_eq!(Sealer::new(None, "a").open(SealedKind::Reasoning, &content), None);
+        assert_eq!(sealer.open(SealedKind::Reasoning, &content).as_deref(), Some("secret"));
     }
 
     #[test]
@@ -215,7 +221,7 @@ mod tests {
         let text = format!("{}\n{}", "ab".repeat(32), fs::read_to_string(&file).unwrap());
         fs::write(&file, text).unwrap();
         let sealer = Sealer::new(Some(SealKeys::open(&file).unwrap()), "a");
-        assert_eq!(sealer.open(Kind::Compaction, &old).as_deref(), Some("text"));
+        assert_eq!(sealer.open(SealedKind::Compaction, &old).as_deref(), Some("text"));
         assert_ne!(sealer.compaction("text")[..14], old[..14]);
         for wrong in ["", "abc", &"xy".repeat(32)] {
             fs::write(&file, wrong).unwrap();

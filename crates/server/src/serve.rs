@@ -15,8 +15,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::request_id;
 use crate::server::Server;
 
 /// How long the head of a request may take, and how long a connection may be idle.
@@ -26,9 +28,22 @@ const END_TIME: Duration = Duration::from_secs(5);
 /// How long it is waited when no connection can be accepted, as when there are too many files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Tells what runs that the server ends now.
+/// Tells what runs that the server ends now, and waits for tasks that record something.
 #[derive(Clone, Debug)]
-pub(crate) struct Ending(watch::Sender<Phase>);
+pub(crate) struct Ending {
+    phase: watch::Sender<Phase>,
+    /// How many tasks run that go on without their client.
+    tasks: watch::Sender<usize>,
+}
+
+/// A task that runs.
+struct Task(watch::Sender<usize>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.send_modify(|tasks| *tasks -= 1);
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -41,11 +56,31 @@ enum Phase {
 
 impl Ending {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(Phase::Serving))
+        Self { phase: watch::Sender::new(Phase::Serving), tasks: watch::Sender::new(0) }
     }
 
     fn enter(&self, phase: Phase) {
-        self.0.send_replace(phase);
+        self.phase.send_replace(phase);
+    }
+
+    /// Runs a task that answers or records the same request, and for which the server waits before it
+    /// is over.
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tasks.send_modify(|tasks| *tasks += 1);
+        let running = Task(self.tasks.clone());
+        request_id::spawn(async move {
+            let _running = running;
+            task.await
+        })
+    }
+
+    /// Waits until no task runs.
+    async fn idle(&self) {
+        let mut receiver = self.tasks.subscribe();
+        let _ = receiver.wait_for(|tasks| *tasks == 0).await;
     }
 
     /// Waits until the server is told to stop.
@@ -59,7 +94,7 @@ impl Ending {
     }
 
     async fn reached(&self, phase: Phase) {
-        let mut receiver = self.0.subscribe();
+        let mut receiver = self.phase.subscribe();
         // The sender lives as long as `self`.
         let _ = receiver.wait_for(|now| *now >= phase).await;
     }
@@ -114,6 +149,7 @@ impl Server {
             let all = u32::try_from(all).unwrap_or(u32::MAX);
             let _ = room.acquire_many(all).await;
             let _ = sockets.acquire_many(all).await;
+            ending.idle().await;
         };
         let mut done = pin!(over);
         if timeout(grace, &mut done).await.is_err() {

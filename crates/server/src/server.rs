@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use turnwise::Builder;
 use turnwise::message::RawJson;
 use turnwise::store::Store;
@@ -32,6 +32,8 @@ use crate::serve::Ending;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) api: Conversations,
+    #[cfg(feature = "pages")]
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) responses: Option<Arc<Responses>>,
 }
 
@@ -53,7 +55,8 @@ pub(crate) struct Shared {
     rules: Rules,
     upstream: Option<Arc<dyn Upstream>>,
     seal: Option<SealKeys>,
-    apps: Mutex<HashMap<String, App>>,
+    /// What each tenant's requests work with, once its store is open.
+    apps: Mutex<HashMap<String, Arc<OnceCell<App>>>>,
 }
 
 impl Shared {
@@ -63,15 +66,33 @@ impl Shared {
     }
 
     /// What a tenant's requests work with.
-    pub(crate) fn app_of(&self, tenant: &str) -> Result<App, ApiError> {
-        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(app) = apps.get(tenant) {
-            return Ok(app.clone());
-        }
-        let store = match &self.open {
-            Some(open) if tenant != DEFAULT_TENANT => open(tenant).map_err(|error| ApiError::of_store(&error, ""))?,
-            _ => Arc::clone(&self.store),
+    pub(crate) async fn app_of(self: &Arc<Self>, tenant: &str) -> Result<App, ApiError> {
+        let cell = {
+            let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(apps.entry(tenant.to_owned()).or_default())
         };
+        // Only the requests of this tenant wait for its store, and no thread of the runtime does.
+        cell.get_or_try_init(|| async { Ok(self.app(tenant, self.store_of(tenant).await?)) }).await.cloned()
+    }
+
+    async fn store_of(self: &Arc<Self>, tenant: &str) -> Result<Arc<dyn Store>, ApiError> {
+        if self.open.is_none() || tenant == DEFAULT_TENANT {
+            return Ok(Arc::clone(&self.store));
+        }
+        let (shared, name) = (Arc::clone(self), tenant.to_owned());
+        let opened = tokio::task::spawn_blocking(move || shared.open.as_ref().map(|open| open(&name))).await;
+        match opened {
+            Ok(Some(opened)) => opened.map_err(|error| ApiError::of_store(&error, "")),
+            Ok(None) => Ok(Arc::clone(&self.store)),
+            Err(error) => {
+                let mut failed = ApiError::invalid_request(format!("Opening the store of '{tenant}' failed: {error}"));
+                (failed.status, failed.kind) = (500, "server_error");
+                Err(failed)
+            }
+        }
+    }
+
+    fn app(&self, tenant: &str, store: Arc<dyn Store>) -> App {
         let responses = self.managers.as_ref().map(|managers| {
             let (rules, ending) = (self.rules.clone(), self.ending.clone());
             let upstream = self.upstream.clone();
@@ -80,9 +101,12 @@ impl Shared {
             let (store, managers) = (Arc::clone(&store), Arc::clone(managers));
             Arc::new(Responses::new(store, managers, rules, ending, upstream, sealer, metrics))
         });
-        let app = App { api: Conversations::new(store), responses };
-        apps.insert(tenant.to_owned(), app.clone());
-        Ok(app)
+        App {
+            #[cfg(feature = "pages")]
+            store: Arc::clone(&store),
+            api: Conversations::new(store),
+            responses,
+        }
     }
 }
 
@@ -222,7 +246,7 @@ impl Server {
         self
     }
 
-    /// The routes: those of the API under `/v1`; `/healthz`, which anybody may ask; and `/metrics` for
+    /// The routes: those of the API under `/v1`; with the feature `pages`, pages for people at `/`; `/healthz`, which anybody may ask; and `/metrics` for
     /// Prometheus, which needs a key of the tenant `default` if there are keys. They need a tokio
     /// runtime with its clock.
     ///

@@ -142,7 +142,12 @@ async fn a_client_that_goes_away_or_does_not_read_lets_its_conversation_go() {
         }
     }
     assert_eq!((status, answer["status"].as_str()), (200, Some("completed")), "{answer}");
-    drop(deaf);
+    // When it reads after all, it learns that this is not the whole stream.
+    let mut late = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), deaf.read_to_end(&mut late)).await;
+    let late = String::from_utf8_lossy(&late);
+    let end = &late[late.len().saturating_sub(500)..];
+    assert!(end.contains("event: error") && end.contains("stream_not_read"), "{end}");
 }
 
 #[tokio::test]
@@ -250,4 +255,30 @@ async fn every_answer_has_a_request_id_and_health_needs_no_key() {
     let answer = server.raw(head("GET /v1/conversations/conv_1", "x-request-id: a b\r\n", "").as_bytes()).await;
     assert!(answer.contains("x-request-id: req_"), "{answer}");
     assert_eq!(server.ask("GET /healthz", "", "").await, (200, json!({"status": "ok"})));
+}
+
+#[tokio::test]
+async fn a_store_that_is_slow_to_open_holds_up_its_own_tenant_only() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let keys = Keys::at(folder.path().join("keys.json"));
+    let (slow, fast) = (keys.add("ann", "slow").unwrap(), keys.add("bob", "fast").unwrap());
+    let server = answering(Scripted::default()).keys(keys, |tenant| {
+        std::thread::sleep(Duration::from_secs(if tenant == "slow" { 3 } else { 0 }));
+        Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>)
+    });
+    let server = run(server).await;
+    let began = std::time::Instant::now();
+    let of = |key: &str| format!("authorization: Bearer {key}\r\n");
+    let waiting = async {
+        let (status, _) = server.ask("GET /v1/conversations/conv_1", &of(&slow), "").await;
+        (status, began.elapsed())
+    };
+    let passing = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (status, _) = server.ask("GET /v1/conversations/conv_1", &of(&fast), "").await;
+        (status, began.elapsed())
+    };
+    let (waiting, passing) = tokio::join!(waiting, passing);
+    assert_eq!((waiting.0, passing.0), (404, 404));
+    assert!(waiting.1 >= Duration::from_secs(3) && passing.1 < Duration::from_secs(2), "{waiting:?} {passing:?}");
 }

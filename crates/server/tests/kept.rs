@@ -151,7 +151,7 @@ async fn without_a_key_a_turn_that_is_recorded_is_answered() {
     let id = conversation(&app).await;
     *next.lock().unwrap() = Some(Fault::Fork);
     let answer = respond(&app, json!({"conversation": id, "input": "Hello"})).await;
-    assert_eq!(items(&app, &id).await.len(), 2);
+    assert_eq!((items(&app, &id).await.len(), &answer["store"]), (2, &json!(false)));
     let path = format!("/v1/responses/{}", answer["id"].as_str().unwrap());
     assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
 }

@@ -215,6 +215,10 @@ async fn a_name_of_a_parameter_of_any_length_is_refused_and_cut() {
     let (status, error) = ask(&echo(), "POST", "/v1/responses", Some(json!({"input": "x", long: 1}))).await;
     assert_eq!((status, &error["error"]["param"]), (400, &json!("y".repeat(64))));
     assert_eq!(error["error"]["message"], format!("Unknown parameter: '{}…'.", "y".repeat(64)));
+    // A value is cut too.
+    let (status, error) = refuse(&echo(), json!({"input": "x", "truncation": "y".repeat(1_000_000)})).await;
+    let message = error["message"].as_str().unwrap();
+    assert!(status == 400 && message.len() < 200 && message.contains("y…'. Supported values are"), "{message}");
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
-use turnwise::backend::{Answer, ChatBackend, Scripted};
+use turnwise::ChatRequest;
+use turnwise::backend::{Answer, BackendError, BoxFuture, ChatBackend, ChatReply, Scripted};
 use turnwise::store::{MemoryStore, Store};
-use turnwise_server::{Limits, Server};
+use turnwise_server::{Keys, Limits, Server};
 
 #[path = "support/running.rs"]
 mod running;
@@ -187,4 +188,76 @@ async fn a_server_that_stops_closes_idle_sockets_and_limits_hold_for_each() {
     let ended = tokio::time::timeout(Duration::from_secs(5), server.ended).await;
     assert!(ended.unwrap().unwrap().is_ok());
     assert!(!matches!(socket.next().await, Some(Ok(Message::Text(_)))));
+}
+
+#[tokio::test]
+async fn a_key_that_is_removed_works_no_more_over_an_open_socket() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("keys.json");
+    let secret = Keys::at(&file).add("ann", "default").unwrap();
+    let open = |_: &str| Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>);
+    let server = run(building(Echo, MemoryStore::new()).keys(Keys::at(&file), open)).await;
+    let mut request = format!("ws://{}/v1/responses", server.address).into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {secret}").parse().unwrap());
+    let mut socket = client_async(request, TcpStream::connect(server.address).await.unwrap()).await.unwrap().0;
+    assert_eq!(ask(&mut socket, json!({"input": "Hi"})).await["type"], "response.completed");
+    Keys::at(&file).remove("ann").unwrap();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let refused = ask(&mut socket, json!({"input": "Hi"})).await;
+    assert_eq!((&refused["status"], &refused["error"]["code"]), (&json!(401), &json!("invalid_api_key")));
+    assert!(!matches!(socket.next().await, Some(Ok(Message::Text(_)))), "it is closed");
+}
+
+#[tokio::test]
+async fn a_socket_that_is_too_old_is_closed_although_requests_wait() {
+    let mut limits = Limits::default();
+    limits.socket_life = Duration::from_millis(150);
+    let server = run(building(Slow(Duration::from_millis(100)), MemoryStore::new()).limits(limits)).await;
+    let mut socket = connect(&server).await;
+    for _ in 0..8 {
+        send(&mut socket, json!({"input": "Hi"})).await;
+    }
+    let mut turns = 0;
+    let last = loop {
+        let last = turn(&mut socket).await.pop().unwrap();
+        if last["type"] != "response.completed" {
+            break last;
+        }
+        turns += 1;
+    };
+    assert_eq!(last["error"]["code"], "websocket_connection_limit_reached");
+    assert!(turns < 4, "{turns}");
+}
+
+/// Answers after a time.
+struct Slow(Duration);
+
+impl ChatBackend for Slow {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let time = self.0;
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            Scripted::new(["Yes."]).complete(request).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_before_the_first_event_leaves_no_lock() {
+    let store = MemoryStore::new();
+    let server = serving(Slow(Duration::from_secs(60)), &store).await;
+    let api = turnwise_conversations::Conversations::new(store.clone());
+    let id = api.create(turnwise_conversations::Create::default()).await.unwrap().id;
+    let body = json!({"conversation": id, "input": "Hi"});
+    let mut socket = connect(&server).await;
+    send(&mut socket, body.clone()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut other = connect(&server).await;
+    assert_eq!(ask(&mut other, body.clone()).await["error"]["code"], "conversation_locked");
+    drop(socket);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It is not refused now, and waits for the model.
+    send(&mut other, body).await;
+    let answered = tokio::time::timeout(Duration::from_millis(500), next(&mut other)).await;
+    assert!(answered.is_err(), "{answered:?}");
 }

@@ -271,3 +271,19 @@ async fn a_failure_of_the_store_shows_the_id_of_the_request_and_not_its_text() {
         assert!(text.contains("req_7") && !text.contains("secret") && !text.contains("fire"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn an_item_that_is_not_sealed_is_refused_where_there_are_keys() {
+    let (_folder, with_keys) = sealed(Echo);
+    let without = support::echo();
+    let trigger = json!([{"role": "user", "content": "My name is Ann."}, {"type": "compaction_trigger"}]);
+    let answer = respond(&without, json!({"input": trigger})).await;
+    let item = &answer["output"][0];
+    assert!(item["encrypted_content"].as_str().unwrap().starts_with("twc1."));
+    let input = json!([item, {"role": "user", "content": "Who am I?"}]);
+    assert!(said(&respond(&without, json!({"input": input})).await).contains("Ann"));
+    let (status, error) = refuse(&with_keys, json!({"input": input})).await;
+    assert_eq!((status, &error["param"]), (400, &json!("input[0].encrypted_content")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("not sealed") && message.contains("compact them here again"), "{message}");
+}

@@ -272,6 +272,24 @@ fn search_and_lists_are_limited_to_times_metadata_and_a_conversation() {
 }
 
 #[test]
+fn what_a_server_has_stored_is_no_conversation_and_searched_only_by_name() {
+    let (_folder, store) = indexed();
+    let (response, completion) = (format!("resp_{}", "0".repeat(50)), format!("chatcmpl-{}", "0".repeat(44)));
+    save(&store, "conv", &["apple"]);
+    block_on(store.fork("conv", &response)).unwrap();
+    say(&store, &response, "apple again");
+    save(&store, &completion, &["apple"]);
+    assert_eq!(places(&store, "apple"), [place("conv", 0)]);
+    assert_eq!(listed(&store, &ListQuery::new()), ["conv"]);
+    assert_eq!(listed(&store, &ListQuery::new().with_text("apple")), ["conv"]);
+    let scanned = block_on(scan(&store, &SearchQuery::new("apple"))).unwrap();
+    assert_eq!((scanned.found.len(), &*scanned.found[0].conversation), (1, "conv"));
+    let by_name = SearchQuery::new("apple").in_conversation(&response);
+    assert_eq!(search(&store, &by_name).len(), 2);
+    assert_eq!(block_on(scan(&store, &by_name)).unwrap().found.len(), 2);
+}
+
+#[test]
 fn an_item_that_forks_share_is_found_once_where_it_still_is() {
     let (_folder, store) = indexed();
     save(&store, "a", &["apple", "pear"]);

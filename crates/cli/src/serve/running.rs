@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::upstream::Forwarder;
 use super::{keys, log};
 use crate::args::{Serve, ServeDoing};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::stores::Place;
 
 pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Models) -> Result<()> {
@@ -29,7 +29,11 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
     }
     log::begin(settings.text("log").unwrap_or("text"))?;
     let place = Place::open(settings.text("store"))?;
-    let keys = keys::file(&settings, &place)?.map(Keys::at).filter(|keys| keys.path().exists());
+    let keys = keys::file(&settings, &place)?.map(Keys::at);
+    if let Some(keys) = keys.as_ref().filter(|keys| keys.were_made() && !keys.path().exists()) {
+        return Err(gone(keys));
+    }
+    let keys = keys.filter(|keys| keys.path().exists());
     let is_keyed = keys.is_some();
     if !is_keyed && settings.text("keys_file").is_some() {
         return Err(settings.invalid("keys_file", "there is no such file; `turnwise serve keys add NAME` makes it"));
@@ -41,6 +45,17 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(server, &settings, is_keyed))
+}
+
+/// The failure of a server whose keys were there once: it must not be open to everybody because of
+/// that.
+fn gone(keys: &Keys) -> Failure {
+    Failure::usage(format!(
+        "{}: the file with the keys is gone, and without keys anybody who reaches the server could read all \
+         conversations; put it back, make a key with `turnwise serve keys add NAME`, or remove {} to serve without keys",
+        keys.path().display(),
+        keys.lock_file().display()
+    ))
 }
 
 async fn serve(server: Server, settings: &Settings, is_keyed: bool) -> Result<()> {

@@ -1,5 +1,6 @@
 //! `Api`: a server of the Conversations API.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ impl Api {
 
     /// The items after one, oldest first, and whether there are more; `None` if there is no such
     /// conversation or item.
-    pub(super) async fn items(&self, id: &str, after: Option<&str>) -> Result<Option<(Vec<Value>, bool)>> {
+    async fn items(&self, id: &str, after: Option<&str>) -> Result<Option<(Vec<Value>, bool)>> {
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let path = format!("/conversations/{id}/items?order=asc&limit={PAGE}{after}");
         let Some(mut page) = self.get(&path).await? else { return Ok(None) };
@@ -60,16 +61,25 @@ impl Api {
         }
     }
 
+    /// Whether the server still lists a conversation from an item on.
+    pub(super) async fn has_item(&self, id: &str, item: &str) -> Result<bool> {
+        Ok(self.items(id, Some(item)).await?.is_some())
+    }
+
+    /// The pages of a conversation's items, after those that are known.
+    pub(super) fn pages<'a>(&'a self, id: &'a str, known: impl IntoIterator<Item = &'a Value>) -> Pages<'a> {
+        let known: Vec<String> = known.into_iter().filter_map(|item| item["id"].as_str().map(str::to_owned)).collect();
+        Pages { api: self, id, after: known.last().cloned(), seen: known.into_iter().collect(), is_over: false }
+    }
+
     /// All items, oldest first; `None` if there is no such conversation.
     pub(super) async fn all_items(&self, id: &str) -> Result<Option<Vec<Value>>> {
-        let mut all: Vec<Value> = Vec::new();
+        let (mut all, mut pages) = (Vec::new(), self.pages(id, []));
         loop {
-            let after = all.last().and_then(|last| last["id"].as_str()).map(str::to_owned);
-            let Some((page, has_more)) = self.items(id, after.as_deref()).await? else { return Ok(None) };
-            let is_over = !has_more || page.is_empty();
-            all.extend(page);
-            if is_over {
-                return Ok(Some(all));
+            match pages.next().await? {
+                None => return Ok(None),
+                Some(page) if page.is_empty() => return Ok(Some(all)),
+                Some(page) => all.extend(page),
             }
         }
     }
@@ -125,6 +135,38 @@ impl Api {
         let message = answer["error"]["message"].as_str().unwrap_or("no reason is given");
         let again = if is_passing(status) { "; run the command again to go on" } else { "" };
         Failure::Failed(format!("{} answered {status}: {message}{again}", self.base))
+    }
+}
+
+/// The pages of a conversation's items, oldest first. A server that says that there are more and
+/// shows nothing new is refused, so that no transfer goes on for ever.
+pub(super) struct Pages<'a> {
+    api: &'a Api,
+    id: &'a str,
+    after: Option<String>,
+    seen: HashSet<String>,
+    is_over: bool,
+}
+
+impl Pages<'_> {
+    /// The next page; an empty one after the last; `None` if there is no such conversation.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Value>>> {
+        if self.is_over {
+            return Ok(Some(Vec::new()));
+        }
+        let Some((items, has_more)) = self.api.items(self.id, self.after.as_deref()).await? else { return Ok(None) };
+        for item in &items {
+            let Some(id) = item["id"].as_str() else { continue };
+            if !self.seen.insert(id.to_owned()) {
+                return Err(self.api.not_understood(&format!("its pages have the item {id} twice")));
+            }
+        }
+        self.after = items.last().and_then(|last| last["id"].as_str()).map(str::to_owned);
+        if has_more && self.after.is_none() {
+            return Err(self.api.not_understood("it says that there are more items, and not after which"));
+        }
+        self.is_over = !has_more;
+        Ok(Some(items))
     }
 }
 

@@ -6,7 +6,7 @@ mod items;
 mod pull;
 mod push;
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,22 @@ pub(crate) use push::run as push;
 use crate::failure::{Failure, Result};
 use crate::stores::Place;
 
-/// Writes a small file so that it is there as a whole or not at all.
+/// Writes a small file so that it is there as a whole or not at all. Only its owner can read it: it may
+/// hold a conversation.
 fn replace(file: &Path, text: &str) -> Result<()> {
     let mut new = file.as_os_str().to_owned();
     new.push(".new");
     let write = || {
-        let mut written = File::create(&new)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        // What was left of an earlier run may be readable by others.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut written = options.open(&new)?;
         written.write_all(text.as_bytes())?;
         written.sync_all()?;
         fs::rename(&new, file)

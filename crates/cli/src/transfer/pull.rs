@@ -89,7 +89,7 @@ async fn read(url: &str, id: &str, kept: &Path) -> Result<Vec<Value>> {
     };
     // What was read may not be there any more; then all of it is read again.
     if let Some(last) = after(&pages)
-        && api.items(id, Some(&last)).await?.is_none()
+        && !api.has_item(id, &last).await?
     {
         pages.clear();
     }
@@ -102,17 +102,16 @@ async fn read(url: &str, id: &str, kept: &Path) -> Result<Vec<Value>> {
     // Without what was cut off at its end.
     super::replace(kept, &lines(pages.iter()))?;
     let mut file = OpenOptions::new().append(true).open(kept).map_err(failed)?;
+    let known = pages.clone();
+    let mut listed = api.pages(id, known.iter().filter_map(|page| page["items"].as_array()).flatten());
     loop {
-        let (items, has_more) = api.items(id, after(&pages).as_deref()).await?.ok_or_else(missing)?;
+        let items = listed.next().await?.ok_or_else(missing)?;
         if items.is_empty() {
             return Ok(pages);
         }
         let page = json!({"items": items});
         add(&mut file, &page).map_err(failed)?;
         pages.push(page);
-        if !has_more {
-            return Ok(pages);
-        }
     }
 }
 

@@ -70,4 +70,8 @@ fn keys_are_added_listed_and_removed() {
     assert!(run("remove phone").fails(2).contains("there is no key `phone`"));
     let file = std::fs::read_to_string(files.path().join("chats.keys.json")).unwrap();
     assert!(file.contains("laptop") && !file.contains(secret.trim()), "{file}");
+    // Where there were keys, a server does not go on without them.
+    std::fs::remove_file(files.path().join("chats.keys.json")).unwrap();
+    let error = turnwise("serve --store dir:chats --listen 127.0.0.1:0").inside(files.path()).fails(2);
+    assert!(error.contains("the file with the keys is gone") && error.contains("chats.keys.json.lock"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! `turnwise push` and `pull` against `turnwise serve`, also when they are killed in the middle.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -141,4 +142,52 @@ fn a_conversation_that_differs_or_is_gone_is_not_pushed_over() {
     assert!(nobody.code == Some(1) && nobody.err.contains("no answer"), "{}", nobody.err);
     let none = turnwise(&format!("pull conv_0 x.json --from {}", server.url)).inside(files.path()).run();
     assert!(none.code == Some(1) && none.err.contains("there is no conversation conv_0"), "{}", none.err);
+}
+
+/// A server whose list of items is always this page. It answers until the test ends.
+fn listing(page: &Value) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let page = page.to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            stream.read_exact(&mut vec![0; length.unwrap_or(0)]).unwrap();
+            let conversation = r#"{"id": "conv_1", "object": "conversation", "created_at": 0, "metadata": {}}"#;
+            let body = if head.lines().next().unwrap().contains("/items") { &*page } else { conversation };
+            let length = body.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        }
+    });
+    url
+}
+
+#[test]
+fn a_server_whose_pages_have_no_end_is_refused_and_what_was_read_is_for_its_owner_only() {
+    let item =
+        json!({"id": "msg_1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]});
+    let repeating = listing(&json!({"object": "list", "data": [item], "has_more": true}));
+    let empty = listing(&json!({"object": "list", "data": [], "has_more": true}));
+    for (url, message) in
+        [(repeating, "have the item msg_1 twice"), (empty, "there are more items, and not after which")]
+    {
+        let files = Files::new().with("talk.json", talk(1).to_string());
+        let error = turnwise(&format!("pull conv_1 got.json --from {url}")).inside(files.path()).fails(1);
+        assert!(error.contains(message), "{error}");
+        let error = turnwise(&format!("push talk.json --to {url}")).inside(files.path()).fails(1);
+        assert!(error.contains(message), "{error}");
+        #[cfg(unix)]
+        for name in ["got.json.pull.jsonl", "talk.json.push.json"] {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(files.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
 }

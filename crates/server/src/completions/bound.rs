@@ -2,12 +2,9 @@
 //! recorded with the reply.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::mpsc::{Sender, channel};
-use tokio::time::timeout;
 use turnwise::backend::{ToolCallDelta, Usage};
 use turnwise::conversation::Timestamp;
 use turnwise::manager::ReplyStream;
@@ -21,9 +18,10 @@ use super::forward::{PLAN, messages, tools};
 use super::{replay, stored, summary};
 use crate::answer::json;
 use crate::body::Body;
+use crate::client_stream::{ClientStream, Piece};
 use crate::once::{self, Held, Once, replayed};
 use crate::request_id;
-use crate::responses::{Lock, Piece, Responses, WAITING, is_end, refusal, replaced, sse};
+use crate::responses::{Lock, Responses, is_end, refusal, replaced, sse};
 use crate::routes::Answer;
 use crate::serve::Ending;
 
@@ -77,7 +75,7 @@ pub(super) async fn create(service: &Arc<Responses>, id: &str, body: &Body, once
         service.metrics().used(usage);
     }
     let told = answer.clone();
-    let recorded = request_id::spawn(async move { turn.record(&reply.message, &told).await }).await;
+    let recorded = service.ending().spawn(async move { turn.record(&reply.message, &told).await }).await;
     recorded.unwrap_or_else(|error| Err(failed(&error)))?;
     let mut response = json(&answer);
     response.headers_mut().extend(plan.map(|plan| (PLAN, plan)));
@@ -156,18 +154,19 @@ impl Turn {
         self.service.append_turn(&self.id, &self.before, &done, &self.revision).await?;
         let Some(request) = &self.kept else { return Ok(()) };
         let stored = stored::save(&self.service, request, answer).await;
-        self.service.after_a_turn(stored, self.once.is_some())
+        Responses::after_a_turn(stored, self.once.is_some()).map(drop)
     }
 
     /// Answers while the reply arrives. What fails after the answer has begun ends it with an error.
     async fn stream(self, model: String, has_usage: bool) -> Result<Response, ApiError> {
         let reply = self.chat.reply().stream().await.map_err(|error| refusal(&error))?;
         let plan = reply.plan().and_then(|plan| HeaderValue::from_str(&summary(plan)).ok());
-        let (sender, events) = channel(WAITING);
-        let (read_time, ending) = (self.service.rules().read_time, self.service.ending().clone());
+        let (stream, events) = ClientStream::new(self.service.rules().read_time);
+        let ending = self.service.ending().clone();
         let id = if self.kept.is_some() { self.completion.clone() } else { new_id() };
-        let chunks = Chunks { sender, read_time, id, created: now(), model, has_usage };
-        request_id::spawn(async move { chunks.follow(&self, reply, &ending).await });
+        let mut chunks = Chunks { stream, id, created: now(), model, has_usage };
+        let follow = ending.clone();
+        ending.spawn(async move { chunks.follow(&self, reply, &follow).await });
         let mut response = sse(events).into_response();
         response.headers_mut().extend(plan.map(|plan| (PLAN, plan)));
         Ok(response)
@@ -176,8 +175,7 @@ impl Turn {
 
 /// The chunks of a streamed completion.
 pub(super) struct Chunks {
-    sender: Sender<Piece>,
-    read_time: Duration,
+    stream: ClientStream,
     id: String,
     created: i64,
     model: String,
@@ -186,16 +184,16 @@ pub(super) struct Chunks {
 
 impl Chunks {
     /// The chunks of a completion that exists.
-    pub(super) fn of(sender: Sender<Piece>, read_time: Duration, id: String, created: i64, model: String) -> Self {
-        Self { sender, read_time, id, created, model, has_usage: true }
+    pub(super) fn of(stream: ClientStream, id: String, created: i64, model: String) -> Self {
+        Self { stream, id, created, model, has_usage: true }
     }
 
-    async fn follow(&self, turn: &Turn, mut reply: ReplyStream, ending: &Ending) -> Option<()> {
+    async fn follow(&mut self, turn: &Turn, mut reply: ReplyStream, ending: &Ending) -> Option<()> {
         self.delta([("role", "assistant".into()), ("content", "".into())], None).await?;
         loop {
             let event = tokio::select! {
                 event = reply.next() => event,
-                () = self.sender.closed() => return None,
+                () = self.stream.closed() => return None,
                 () = ending.begun() => {
                     return self.fail(&ApiError::invalid_request("The server is shutting down. Please retry.".to_owned())).await;
                 }
@@ -233,7 +231,7 @@ impl Chunks {
         replaced(&completion(reply, &self.model), &own)
     }
 
-    async fn show(&self, event: ChatEvent) -> Option<()> {
+    async fn show(&mut self, event: ChatEvent) -> Option<()> {
         match event {
             ChatEvent::Text(text) => self.delta([("content", text.into())], None).await,
             ChatEvent::Reasoning(text) => self.delta([("reasoning_content", text.into())], None).await,
@@ -244,7 +242,7 @@ impl Chunks {
     }
 
     pub(super) async fn delta<'a>(
-        &self,
+        &mut self,
         members: impl IntoIterator<Item = (&'a str, RawJson)>,
         finish: Option<RawJson>,
     ) -> Option<()> {
@@ -256,7 +254,7 @@ impl Chunks {
         self.chunk(vec![choice], None).await
     }
 
-    pub(super) async fn chunk(&self, choices: Vec<RawJson>, usage: Option<RawJson>) -> Option<()> {
+    pub(super) async fn chunk(&mut self, choices: Vec<RawJson>, usage: Option<RawJson>) -> Option<()> {
         let own = [
             ("id", RawJson::from(&*self.id)),
             ("object", "chat.completion.chunk".into()),
@@ -268,15 +266,18 @@ impl Chunks {
         self.send(RawJson::object(own.into_iter().chain(usage)).as_str()).await
     }
 
-    async fn fail(&self, error: &ApiError) -> Option<()> {
+    async fn fail(&mut self, error: &ApiError) -> Option<()> {
         let error = request_id::shown(error.clone());
-        self.send(&serde_json::to_string(&error).unwrap_or_default()).await
+        self.stream.send(piece_of_error(&error), piece_of_error).await
     }
 
-    pub(super) async fn send(&self, data: &str) -> Option<()> {
-        let piece = Piece { name: String::new(), data: data.to_owned() };
-        timeout(self.read_time, self.sender.send(piece)).await.ok()?.ok()
+    pub(super) async fn send(&mut self, data: &str) -> Option<()> {
+        self.stream.send(Piece { name: String::new(), data: data.to_owned() }, piece_of_error).await
     }
+}
+
+fn piece_of_error(error: &ApiError) -> Piece {
+    Piece { name: String::new(), data: serde_json::to_string(error).unwrap_or_default() }
 }
 
 fn call(delta: ToolCallDelta) -> RawJson {

@@ -10,7 +10,7 @@ use turnwise::plan::Fate;
 use turnwise::{Conversation, ErrorKind, Everything, Message, Plan, Transcript};
 use turnwise_conversations::ApiError;
 
-use super::{kept, stored, summary};
+use super::{stored, summary, tee};
 use crate::body::Body;
 use crate::responses::{Responses, refusal};
 
@@ -33,7 +33,7 @@ pub(super) async fn create(service: &Arc<Responses>, body: &Body, bytes: Bytes) 
     let sent = body.with(&new, without).unwrap_or(bytes);
     let mut response = answered(upstream.send("/chat/completions", Some(sent)).await)?;
     if let Some(request) = kept {
-        response = kept::keep(Arc::clone(service), request, response).await?;
+        response = tee::keep(Arc::clone(service), request, response).await?;
     }
     if let Some(plan) = &plan {
         service.metrics().planned(plan);

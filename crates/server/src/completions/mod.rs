@@ -3,10 +3,10 @@
 
 mod bound;
 mod forward;
-mod kept;
 mod replay;
 mod routes;
 mod stored;
+mod tee;
 
 use axum::body::Bytes;
 use axum::response::Response;

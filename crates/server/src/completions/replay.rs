@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use tokio::sync::mpsc::channel;
 use turnwise::Message;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
 use turnwise_conversations::ApiError;
 
 use super::bound::Chunks;
+use crate::client_stream::ClientStream;
 use crate::once::Once;
 use crate::request_id;
-use crate::responses::{Responses, WAITING, replaced, sse};
+use crate::responses::{Responses, replaced, sse};
 
 /// The choices of a completion without their message, which is in the conversation.
 pub(super) fn without_message(answer: &RawJson) -> RawJson {
@@ -54,13 +54,13 @@ pub(super) fn told(message: &Message) -> RawJson {
 
 /// A completion as chunks.
 pub(super) fn chunks(service: &Arc<Responses>, answer: &RawJson, has_usage: bool) -> Response {
-    let (sender, events) = channel(WAITING);
-    let (answer, read_time) = (answer.clone(), service.rules().read_time);
+    let (stream, events) = ClientStream::new(service.rules().read_time);
+    let answer = answer.clone();
     request_id::spawn(async move {
         let object: Object<'_> = answer.parse().ok()?;
         let text = |key: &str| object.text(key).map(std::borrow::Cow::into_owned).unwrap_or_default();
         let created = object.get("created").and_then(|created| created.get().parse().ok()).unwrap_or_default();
-        let chunks = Chunks::of(sender, read_time, text("id"), created, text("model"));
+        let mut chunks = Chunks::of(stream, text("id"), created, text("model"));
         let choice = choices(&answer).into_iter().next()?;
         let choice: Object<'_> = choice.parse().ok()?;
         let message = RawJson::from(choice.get("message")?);

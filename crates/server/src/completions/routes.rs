@@ -31,20 +31,27 @@ async fn create(Extension(app): Api, headers: HeaderMap, body: Sent) -> Answer {
     let service = crate::responses::service(app)?;
     let bytes = body.as_ref().cloned().unwrap_or_default();
     let body = Body::open(body)?;
-    match conversation(&headers, &body) {
+    match conversation(&headers, &body)? {
         Some(id) => bound::create(&service, &id, &body, Once::of(&headers, &id, &bytes)?).await,
         None => Ok(forward::create(&service, &body, bytes).await?),
     }
 }
 
-fn conversation(headers: &HeaderMap, body: &Body) -> Option<String> {
-    let of_header = headers.get(CONVERSATION).and_then(|id| id.to_str().ok()).map(str::to_owned);
+fn conversation(headers: &HeaderMap, body: &Body) -> Result<Option<String>, ApiError> {
+    if let Some(id) = headers.get(CONVERSATION) {
+        return id.to_str().map(|id| Some(id.to_owned())).map_err(|_| {
+            ApiError::invalid_request(format!(
+                "Invalid '{CONVERSATION}': a header has only printable ASCII. Name the conversation as \
+                 '{OF_METADATA}' in 'metadata'."
+            ))
+        });
+    }
     let of_metadata = || {
         let metadata = body.get("metadata")?;
         let found: Object<'_> = metadata.parse().ok()?;
         found.text(OF_METADATA).map(std::borrow::Cow::into_owned)
     };
-    of_header.or_else(of_metadata)
+    Ok(of_metadata())
 }
 
 /// The models of the server behind, or the one that all requests are sent to.

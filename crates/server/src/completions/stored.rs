@@ -29,7 +29,7 @@ const PAGE: usize = 100;
 
 /// What is kept of a completion beside its messages.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredCompletion {
     /// The object that was answered, with its metadata.
     completion: RawJson,
     /// How many messages are those of the request.
@@ -83,7 +83,7 @@ pub(super) async fn save(service: &Responses, request: &Request, completion: &Ra
         file.conversation.push(read.map_err(|error| ApiError::invalid_request(error.to_string()))?);
     }
     let completion = with_metadata(completion, &request.metadata);
-    put(&mut file, &Kept { completion, asked: request.messages.len() });
+    put(&mut file, &StoredCompletion { completion, asked: request.messages.len() });
     service.save(&id, &file).await
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn save_missing(service: &Responses, request: &Request, complet
     }
 }
 
-fn not_understood() -> ApiError {
+pub(super) fn not_understood() -> ApiError {
     let mut error = ApiError::invalid_request("The server behind answered with no completion to store.".to_owned());
     (error.status, error.kind) = (502, "server_error");
     error
@@ -108,13 +108,13 @@ fn with_metadata(completion: &RawJson, metadata: &RawJson) -> RawJson {
     RawJson::object(members.chain([("metadata", metadata.clone())]))
 }
 
-fn put(file: &mut Transcript, kept: &Kept) {
+fn put(file: &mut Transcript, kept: &StoredCompletion) {
     file.extra.retain(|(key, _)| key != MEMBER);
     let value = serde_json::to_value(kept).map(RawJson::from);
     file.extra.extend(value.ok().map(|value| (MEMBER.to_owned(), value)));
 }
 
-async fn load(service: &Responses, id: &str) -> Result<(Transcript, Revision, Kept), ApiError> {
+async fn load(service: &Responses, id: &str) -> Result<(Transcript, Revision, StoredCompletion), ApiError> {
     let unknown = || {
         let mut error = ApiError::invalid_request(format!("Chat completion with id '{id}' not found."));
         error.status = 404;
@@ -149,7 +149,8 @@ async fn update(Extension(app): Api, Path(id): Path<String>, body: Sent) -> Answ
     let before = file.clone();
     kept.completion = with_metadata(&kept.completion, &metadata);
     put(&mut file, &kept);
-    service.append(&id, &file.changes_since(&before), &revision).await?;
+    let appended = service.store().append(&id, &file.changes_since(&before), &revision).await;
+    appended.map_err(|error| ApiError::of_store(&error, &id))?;
     Ok(json(&kept.completion))
 }
 
@@ -248,7 +249,11 @@ pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answ
         && let Some(id) = ids.next().await?
     {
         // One that is deleted meanwhile is not there any more.
-        let Ok((_, _, kept)) = load(&service, &id).await else { continue };
+        let kept = match load(&service, &id).await {
+            Ok((_, _, kept)) => kept,
+            Err(error) if error.status == 404 => continue,
+            Err(error) => return Err(error.into()),
+        };
         if wanted.is_met(&kept.completion) {
             found.push((id, kept.completion));
         }

@@ -15,7 +15,7 @@ use super::object::usage_of;
 use super::request::Request;
 use super::window;
 use crate::body::Body;
-use crate::seal::{Kind, Sealer, is_ours};
+use crate::seal::{SealedKind, Sealer, is_ours};
 
 /// The most tokens of a summary. The library takes a quarter of the window where that is less.
 const MOST: u64 = 1_500;
@@ -216,20 +216,32 @@ fn content_of(item: &RawJson) -> Option<String> {
 fn check_compaction(item: &RawJson, place: usize, sealer: &Sealer) -> Result<(), ApiError> {
     let param = format!("input[{place}].encrypted_content");
     let content = content_of(item).ok_or_else(|| ApiError::missing_parameter(&param))?;
-    if sealer.open(Kind::Compaction, &content).is_some() {
+    if sealer.is_unsealed(&content) {
+        let message = format!(
+            "Invalid value for '{param}': this compaction item is not sealed, so anybody can have written it, and this \
+             server seals its own. Send the items that it stands for, or compact them here again. (Without seal keys the \
+             server takes it.)"
+        );
+        return Err(not_ours(param, message));
+    }
+    if sealer.open(SealedKind::Compaction, &content).is_some() {
         return Ok(());
     }
     let message =
         format!("Invalid value for '{param}': this server did not make this compaction item, or it was changed.");
+    Err(not_ours(param, message))
+}
+
+fn not_ours(param: String, message: String) -> ApiError {
     let mut error = ApiError::invalid_request(message);
     (error.code, error.param) = (Some("invalid_value"), Some(param));
-    Err(error)
+    error
 }
 
 /// Reasoning of other servers is kept as it is.
 fn check_reasoning(item: &RawJson, place: usize, sealer: &Sealer) -> Result<(), ApiError> {
     let Some(content) = content_of(item).filter(|content| is_ours(content)) else { return Ok(()) };
-    if sealer.open(Kind::Reasoning, &content).is_some() {
+    if sealer.open(SealedKind::Reasoning, &content).is_some() {
         return Ok(());
     }
     let param = format!("input[{place}].encrypted_content");

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::sse::Event;
-use tokio::sync::mpsc::{Sender, channel};
-use tokio::time::timeout;
 use turnwise::backend::{ChatEvent, ToolCallDelta};
 use turnwise::manager::ReplyStream;
 use turnwise::message::RawJson;
@@ -15,31 +12,11 @@ use turnwise_conversations::ApiError;
 use super::Responses;
 use super::exchange::{Run, is_end, refusal};
 use super::request::Request;
+use crate::client_stream::{ClientStream, Events, Piece};
 use crate::completions::summary;
 use crate::once::Held;
 use crate::request_id;
 use crate::serve::Ending;
-
-/// How many events wait for a slow client.
-pub(crate) const WAITING: usize = 64;
-
-/// Events while they arrive.
-pub(crate) type Events = tokio::sync::mpsc::Receiver<Piece>;
-
-/// An event of a stream.
-pub(crate) struct Piece {
-    /// Its name; empty if it has none.
-    pub(crate) name: String,
-    pub(crate) data: String,
-}
-
-impl Piece {
-    pub(super) fn into_sse(self) -> Event {
-        let event = Event::default();
-        let event = if self.name.is_empty() { event } else { event.event(self.name) };
-        event.data(self.data)
-    }
-}
 
 impl Responses {
     /// Begins a streamed response. What is refused before the model answers is an error; what fails
@@ -53,13 +30,14 @@ impl Responses {
         if request.is_compaction {
             return Ok((self.stream_compaction(request).await?, "none".to_owned()));
         }
-        let mut run = self.begin_once(request, held).await?;
+        let mut run = self.begin_recorded(request, held).await?;
         run.compact_if_full().await?;
         let reply = run.stream().await?;
         let plan = reply.plan().map_or_else(|| "none".to_owned(), summary);
         let (mut out, events) = Out::new(self.rules.read_time);
         let ending = self.ending.clone();
-        request_id::spawn(async move { out.follow(&mut run, reply, &ending).await });
+        let follow = ending.clone();
+        ending.spawn(async move { out.follow(&mut run, reply, &follow).await });
         Ok((events, plan))
     }
 
@@ -67,16 +45,14 @@ impl Responses {
     async fn stream_compaction(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
         let run = self.begin(request).await?;
         let (mut out, events) = Out::new(self.rules.read_time);
-        request_id::spawn(async move { out.compact(&run).await });
+        self.ending.spawn(async move { out.compact(&run).await });
         Ok(events)
     }
 }
 
 /// What is sent.
 pub(super) struct Out {
-    sender: Sender<Piece>,
-    /// How long an event waits for a client that does not read.
-    read_time: Duration,
+    stream: ClientStream,
     number: u64,
     open: Option<Open>,
     /// The place of the next item in the output.
@@ -90,7 +66,7 @@ pub(super) struct Out {
 /// The item whose parts are arriving.
 struct Open {
     id: String,
-    kind: Kind,
+    kind: OpenKind,
     /// Its text, its refusal or its arguments.
     text: String,
     place: usize,
@@ -100,7 +76,7 @@ struct Open {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum OpenKind {
     Text,
     Refusal,
     /// With its index among the calls.
@@ -109,8 +85,8 @@ enum Kind {
 
 impl Out {
     pub(super) fn new(read_time: Duration) -> (Self, Events) {
-        let (sender, events) = channel(WAITING);
-        let out = Self { sender, read_time, number: 0, open: None, next: 0, first: 0, reasoning: String::new() };
+        let (stream, events) = ClientStream::new(read_time);
+        let out = Self { stream, number: 0, open: None, next: 0, first: 0, reasoning: String::new() };
         (out, events)
     }
 
@@ -124,7 +100,7 @@ impl Out {
             let event = tokio::select! {
                 event = reply.next() => event,
                 // The conversation is let go as soon as nobody listens.
-                () = self.sender.closed() => return None,
+                () = self.stream.closed() => return None,
                 () = ending.begun() => {
                     let error = ApiError::invalid_request("The server is shutting down. Please retry.".to_owned());
                     return self.fail(run, &error).await;
@@ -152,7 +128,7 @@ impl Out {
         self.begin(run).await?;
         let made = tokio::select! {
             made = run.compact() => made,
-            () = self.sender.closed() => return None,
+            () = self.stream.closed() => return None,
         };
         let made = match made {
             Ok(made) => made,
@@ -166,11 +142,10 @@ impl Out {
     }
 
     async fn send(&mut self, kind: &str, members: Vec<(&str, RawJson)>) -> Option<()> {
-        let own = [("type", RawJson::from(kind)), ("sequence_number", self.number.into())];
-        let data = RawJson::object(own.into_iter().chain(members));
+        let event = event(kind, self.number, members);
+        let late = self.number;
         self.number += 1;
-        let event = Piece { name: kind.to_owned(), data: data.as_str().to_owned() };
-        timeout(self.read_time, self.sender.send(event)).await.ok()?.ok()
+        self.stream.send(event, |error| event_of_error(error, late)).await
     }
 
     async fn begin(&mut self, run: &Run) -> Option<()> {
@@ -229,8 +204,8 @@ impl Out {
             self.reasoned(run).await?;
         }
         match event {
-            ChatEvent::Text(text) => self.say(run, Kind::Text, text).await,
-            ChatEvent::Refusal(text) => self.say(run, Kind::Refusal, text).await,
+            ChatEvent::Text(text) => self.say(run, OpenKind::Text, text).await,
+            ChatEvent::Refusal(text) => self.say(run, OpenKind::Refusal, text).await,
             ChatEvent::ToolCall(delta) => self.call(run, delta).await,
             // It is shown only as a sealed item, when it is all there.
             ChatEvent::Reasoning(text) => {
@@ -242,14 +217,14 @@ impl Out {
     }
 
     /// More of a message.
-    async fn say(&mut self, run: &mut Run, kind: Kind, text: String) -> Option<()> {
+    async fn say(&mut self, run: &mut Run, kind: OpenKind, text: String) -> Option<()> {
         if self.open.as_ref().is_none_or(|open| open.kind != kind) {
             let id = run.item_id("message", 0);
             let place = self.add(id.clone(), kind, String::new(), String::new()).await?;
             self.send("response.content_part.added", of_part(&id, place, vec![("part", part(kind, ""))])).await?;
         }
         let (name, logprobs) = match kind {
-            Kind::Refusal => ("response.refusal.delta", None),
+            OpenKind::Refusal => ("response.refusal.delta", None),
             _ => ("response.output_text.delta", Some(("logprobs", Vec::<RawJson>::new().into()))),
         };
         let open = self.open.as_mut()?;
@@ -261,7 +236,7 @@ impl Out {
 
     /// More of a call.
     async fn call(&mut self, run: &mut Run, delta: ToolCallDelta) -> Option<()> {
-        let kind = Kind::Call(delta.index);
+        let kind = OpenKind::Call(delta.index);
         if self.open.as_ref().is_none_or(|open| open.kind != kind) {
             let id = run.item_id("function_call", self.next - self.first);
             self.add(id, kind, delta.name.unwrap_or_default(), delta.id.unwrap_or_default()).await?;
@@ -276,7 +251,7 @@ impl Out {
     }
 
     /// Closes the item before, and opens one.
-    async fn add(&mut self, id: String, kind: Kind, name: String, call_id: String) -> Option<usize> {
+    async fn add(&mut self, id: String, kind: OpenKind, name: String, call_id: String) -> Option<usize> {
         self.close().await?;
         let place = self.next;
         self.next += 1;
@@ -293,19 +268,19 @@ impl Out {
         let text = RawJson::from(&*open.text);
         let (id, place) = (&*open.id, open.place);
         match open.kind {
-            Kind::Call(_) => {
+            OpenKind::Call(_) => {
                 let members = of_item(id, place, vec![("name", RawJson::from(&*open.name)), ("arguments", text)]);
                 self.send("response.function_call_arguments.done", members).await?;
             }
-            Kind::Refusal => {
+            OpenKind::Refusal => {
                 self.send("response.refusal.done", of_part(id, place, vec![("refusal", text)])).await?;
             }
-            Kind::Text => {
+            OpenKind::Text => {
                 let logprobs = ("logprobs", Vec::<RawJson>::new().into());
                 self.send("response.output_text.done", of_part(id, place, vec![("text", text), logprobs])).await?;
             }
         }
-        if !matches!(open.kind, Kind::Call(_)) {
+        if !matches!(open.kind, OpenKind::Call(_)) {
             let part = part(open.kind, &open.text);
             self.send("response.content_part.done", of_part(id, place, vec![("part", part)])).await?;
         }
@@ -330,7 +305,7 @@ impl Out {
 
 impl Open {
     fn item(&self, status: &str) -> RawJson {
-        if let Kind::Call(_) = self.kind {
+        if let OpenKind::Call(_) = self.kind {
             return RawJson::object([
                 ("type", "function_call".into()),
                 ("id", self.id.as_str().into()),
@@ -352,6 +327,19 @@ impl Open {
     }
 }
 
+fn event(kind: &str, number: u64, members: Vec<(&str, RawJson)>) -> Piece {
+    let own = [("type", RawJson::from(kind)), ("sequence_number", number.into())];
+    let data = RawJson::object(own.into_iter().chain(members));
+    Piece { name: kind.to_owned(), data: data.as_str().to_owned() }
+}
+
+/// The event that ends a stream without its response.
+fn event_of_error(error: &ApiError, number: u64) -> Piece {
+    let code = error.code.unwrap_or(error.kind);
+    let null = serde_json::Value::Null.into();
+    event("error", number, vec![("code", code.into()), ("message", error.message.as_str().into()), ("param", null)])
+}
+
 fn of_item<'a>(id: &str, place: usize, members: Vec<(&'a str, RawJson)>) -> Vec<(&'a str, RawJson)> {
     let own = [("item_id", id.into()), ("output_index", place.into())];
     own.into_iter().chain(members).collect()
@@ -361,8 +349,8 @@ fn of_part<'a>(id: &str, place: usize, members: Vec<(&'a str, RawJson)>) -> Vec<
     of_item(id, place, std::iter::once(("content_index", 0.into())).chain(members).collect())
 }
 
-fn part(kind: Kind, text: &str) -> RawJson {
-    if kind == Kind::Refusal {
+fn part(kind: OpenKind, text: &str) -> RawJson {
+    if kind == OpenKind::Refusal {
         return RawJson::object([("type", "refusal".into()), ("refusal", text.into())]);
     }
     RawJson::object([

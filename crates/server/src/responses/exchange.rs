@@ -8,19 +8,19 @@ use turnwise::spending::Tally;
 use turnwise::store::Revision;
 use turnwise::transcript::formats::Object;
 use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Message, Plan, Reply, Transcript};
-use turnwise_conversations::{ApiError, Record, read_items, tag_of};
+use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
 use super::Responses;
 use super::locks::Lock;
-use super::object::{self, Answer, Ending};
+use super::object::{self, Answer, Outcome};
 use super::replay::replaced;
 use super::request::{Base, Request};
-use super::stored::{self, Kept};
+use super::sent::Sent;
+use super::stored::{self, StoredResponse};
 use super::window;
 use crate::completions::summary;
 use crate::once::{Held, Turn};
-use crate::request_id;
-use crate::seal::Kind;
+use crate::seal::SealedKind;
 
 /// A response that is planned and not recorded yet. Dropping it leaves no trace.
 pub(super) struct Run {
@@ -54,7 +54,11 @@ impl Responses {
 
     /// As [`begin`](Self::begin), for a response that is recorded. While it runs, no other one runs on
     /// its conversation, and another request with the same key waits.
-    pub(super) async fn begin_once(self: &Arc<Self>, request: Request, held: Option<Held>) -> Result<Run, ApiError> {
+    pub(super) async fn begin_recorded(
+        self: &Arc<Self>,
+        request: Request,
+        held: Option<Held>,
+    ) -> Result<Run, ApiError> {
         let lock = match &request.base {
             Base::Conversation(id) => Some(self.lock(id)?),
             Base::Previous(_) | Base::Nothing => None,
@@ -86,7 +90,13 @@ impl Responses {
         let answer = Answer::new(new_id(&request), &request, conversation);
         let mut work = before.clone();
         let owner = conversation.unwrap_or(&answer.id).to_owned();
-        let added = Record::of(&owner, &mut work).add(&request.input)?;
+        let earlier = match &request.base {
+            Base::Previous(id) if request.input.iter().any(InputItem::is_reference) => {
+                stored::owners(&*self.store, id).await?
+            }
+            _ => Vec::new(),
+        };
+        let added = Record::of(&owner, &mut work).with_earlier(&earlier).add(&request.input)?;
         let window = window::of(&owner, &work, before.conversation.path().len(), &self.sealer);
         let chat = self.manager(&request, &window).map_err(|error| refusal(&error))?;
         let run = Run {
@@ -141,7 +151,8 @@ impl Run {
         let reply = self.chat.reply().await.map_err(|error| refusal(&error))?;
         let plan = summary(&reply.report.plan);
         // Recorded as a whole, even if the client goes away now.
-        let recorded = request_id::spawn(async move { self.record(reply).await });
+        let ending = self.service.ending.clone();
+        let recorded = ending.spawn(async move { self.record(reply).await });
         Ok((recorded.await.unwrap_or_else(|error| Err(ended(&error)))?, plan))
     }
 
@@ -168,8 +179,8 @@ impl Run {
         let output = self.output(&reply.message)?;
         let usage = reply.usage.as_ref().map(|usage| object::usage(usage, &self.compacting));
         let plan = self.request.has_plan.then(|| without_messages(&reply.report.plan));
-        let ending = Ending { output, finish: reply.finish, usage, plan };
-        let answer = self.answer.ended(&ending);
+        let outcome = Outcome { output, finish: reply.finish, usage, plan };
+        let answer = self.answer.ended(&outcome);
         let mut done = self.chat.transcript();
         done.conversation = self.work.conversation.clone();
         done.extra.clone_from(&self.work.extra);
@@ -180,7 +191,7 @@ impl Run {
         }
         if let (Some(once), Base::Conversation(_)) = (&self.request.once, &self.request.base) {
             let answer = replaced(&answer, &[("output", Vec::<RawJson>::new().into())]);
-            let mut turn = Turn::new(answer, ids(&ending.output));
+            let mut turn = Turn::new(answer, ids(&outcome.output));
             if self.request.is_stored {
                 (turn.input, turn.end) = (self.input.clone(), done.conversation.leaf());
             }
@@ -190,11 +201,15 @@ impl Run {
             self.service.append_turn(id, &self.before, &done, revision).await?;
         }
         let newest = self.request.newest.clone().map(|newest| (newest, done.clone()));
+        let mut answer = answer;
         if self.request.is_stored {
-            let stored = self.store(&answer, done).await;
-            match self.request.base {
-                Base::Conversation(_) => self.service.after_a_turn(stored, self.request.once.is_some())?,
-                Base::Previous(_) | Base::Nothing => stored?,
+            let stored = self.store(&answer, done, Sent::of(&reply.report.plan)).await;
+            let is_stored = match self.request.base {
+                Base::Conversation(_) => Responses::after_a_turn(stored, self.request.once.is_some())?,
+                Base::Previous(_) | Base::Nothing => stored.map(|()| true)?,
+            };
+            if !is_stored {
+                answer = replaced(&answer, &[("store", false.into())]);
             }
         }
         if let Some((newest, done)) = newest {
@@ -204,9 +219,15 @@ impl Run {
     }
 
     /// Stores the response by itself.
-    async fn store(&self, answer: &RawJson, done: Transcript) -> Result<(), ApiError> {
+    async fn store(&self, answer: &RawJson, done: Transcript, sent: Sent) -> Result<(), ApiError> {
         let once = self.request.once.as_ref().map(|once| once.body.clone());
-        let kept = Kept { response: answer.clone(), input: self.input.clone(), of: self.owner().to_owned(), once };
+        let kept = StoredResponse {
+            response: answer.clone(),
+            input: self.input.clone(),
+            of: self.owner().to_owned(),
+            sent: Some(sent),
+            once,
+        };
         kept.save(&*self.service.store, &self.answer.id, &self.request.base, &self.before, done).await
     }
 
@@ -227,7 +248,7 @@ impl Run {
         if self.has_reasoned || !self.request.has_reasoning {
             return Ok(None);
         }
-        let Some(content) = self.service.sealer.seal(Kind::Reasoning, text) else { return Ok(None) };
+        let Some(content) = self.service.sealer.seal(SealedKind::Reasoning, text) else { return Ok(None) };
         self.has_reasoned = true;
         let item = RawJson::object([
             ("type", "reasoning".into()),

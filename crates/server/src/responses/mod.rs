@@ -13,6 +13,7 @@ mod object;
 mod replay;
 mod request;
 mod routes;
+mod sent;
 mod socket;
 mod stored;
 mod window;
@@ -31,12 +32,13 @@ use crate::once::Running;
 use crate::request_id;
 use crate::seal::Sealer;
 use crate::serve::Ending;
-pub(crate) use events::{Piece, WAITING};
 pub(crate) use exchange::{is_end, refusal};
 pub(crate) use locks::Lock;
 use locks::Locks;
 pub(crate) use replay::replaced;
 pub(crate) use routes::{routes, service, sse};
+#[cfg(feature = "pages")]
+pub(crate) use stored::of_conversation;
 
 /// What makes the managers of a model.
 pub(crate) type Managers = dyn Fn(&str) -> Builder + Send + Sync;
@@ -129,11 +131,6 @@ impl Responses {
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
-    pub(crate) async fn append(&self, id: &str, changes: &[Change], expected: &Revision) -> Result<(), ApiError> {
-        let appended = self.store.append(id, changes, expected).await;
-        appended.map(drop).map_err(|error| ApiError::of_store(&error, id))
-    }
-
     /// Adds a turn to the conversation that it was made from. Other metadata meanwhile does not undo
     /// it; anything else does.
     pub(crate) async fn append_turn(
@@ -164,14 +161,15 @@ impl Responses {
 
     /// What a request is answered whose turn is in the conversation, and whose answer was to be stored
     /// by itself too. If that failed, a client that can ask again without a second turn is told so.
-    pub(crate) fn after_a_turn(&self, stored: Result<(), ApiError>, has_key: bool) -> Result<(), ApiError> {
+    /// Returns whether it is stored.
+    pub(crate) fn after_a_turn(stored: Result<(), ApiError>, has_key: bool) -> Result<bool, ApiError> {
         match stored {
             Err(error) if has_key => Err(error),
             Err(error) => {
                 request_id::log(&error, "a turn was recorded, and its answer not stored by itself");
-                Ok(())
+                Ok(false)
             }
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Answer {
 }
 
 /// How a response ended.
-pub(super) struct Ending {
+pub(super) struct Outcome {
     pub(super) output: Vec<RawJson>,
     pub(super) finish: FinishReason,
     pub(super) usage: Option<RawJson>,
@@ -58,16 +58,16 @@ impl Answer {
         self.object("failed", &[], &error, &null(), None, &null())
     }
 
-    pub(super) fn ended(&self, ending: &Ending) -> RawJson {
-        let reason = match ending.finish {
+    pub(super) fn ended(&self, outcome: &Outcome) -> RawJson {
+        let reason = match outcome.finish {
             FinishReason::Length => Some("max_output_tokens"),
             FinishReason::ContentFilter => Some("content_filter"),
             _ => None,
         };
         let incomplete = reason.map_or_else(null, |reason| RawJson::object([("reason", reason.into())]));
         let status = if reason.is_some() { "incomplete" } else { "completed" };
-        let (usage, plan) = (ending.usage.clone(), ending.plan.clone());
-        let answer = self.object(status, &ending.output, &null(), &incomplete, usage, &now().into());
+        let (usage, plan) = (outcome.usage.clone(), outcome.plan.clone());
+        let answer = self.object(status, &outcome.output, &null(), &incomplete, usage, &now().into());
         match plan {
             Some(plan) => with(&answer, "turnwise", RawJson::object([("plan", plan)])),
             None => answer,

@@ -8,19 +8,20 @@ use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, Record};
 
 use super::Responses;
-use super::events::{Events, Out};
+use super::events::Out;
 use super::exchange;
 use super::request::{Base, Request};
-use super::stored::{self, Kept};
+use super::stored::{self, StoredResponse};
+use crate::client_stream::Events;
 use crate::once::Turn;
 use crate::request_id;
 
 impl Responses {
     /// The response to this request, if it was recorded before.
-    pub(super) async fn recorded(&self, request: &Request, id: &str) -> Result<Option<RawJson>, ApiError> {
+    pub(super) async fn recorded(&self, request: &Request, response: &str) -> Result<Option<RawJson>, ApiError> {
         let Some(once) = &request.once else { return Ok(None) };
         if request.is_stored
-            && let Some(kept) = stored::kept(&*self.store, id).await?
+            && let Some(kept) = stored::kept(&*self.store, response).await?
         {
             once.check(kept.once.as_deref().unwrap_or_default())?;
             return Ok(Some(kept.response));
@@ -60,7 +61,8 @@ impl Responses {
         let Ok(()) = file.conversation.switch(end) else { return Ok(()) };
         let id = exchange::new_id(request);
         let once = request.once.as_ref().map(|once| once.body.clone());
-        let kept = Kept { response: response.clone(), input: turn.input, of: of.clone(), once };
+        let response = response.clone();
+        let kept = StoredResponse { response, input: turn.input, of: of.clone(), sent: None, once };
         kept.save(&*self.store, &id, &request.base, &Transcript::default(), file).await
     }
 

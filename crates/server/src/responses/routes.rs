@@ -14,12 +14,12 @@ use turnwise::message::RawJson;
 
 use super::Responses;
 use super::compaction;
-use super::events::Events;
 use super::exchange;
 use super::request::Request;
 use super::socket;
 use crate::answer::{Refusal, json};
 use crate::body::Body;
+use crate::client_stream::Events;
 use crate::completions::with_plan;
 use crate::once::{Once, replayed};
 use crate::query;
@@ -66,7 +66,7 @@ async fn create(Extension(app): Api, headers: HeaderMap, body: Sent) -> Answer {
         return Ok(replayed(answer));
     }
     if !request.is_streamed {
-        let (answer, plan) = service.begin_once(request, held).await?.finish().await?;
+        let (answer, plan) = service.begin_recorded(request, held).await?.finish().await?;
         return Ok(with_plan(json(&answer), &plan));
     }
     let (events, plan) = service.stream(request, held).await?;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -24,8 +23,6 @@ use crate::reading;
 use crate::request_id;
 use crate::server::App;
 
-/// How long a connection may live, by the specification.
-const LIFE: Duration = Duration::from_secs(60 * 60);
 /// How many requests may wait for the one that runs.
 const WAITING: usize = 16;
 /// Members that HTTP needs and a socket does not have.
@@ -81,22 +78,22 @@ struct Connection {
 impl Connection {
     /// Answers until the client is gone, the connection is too old, or the server stops.
     async fn serve(mut self) {
-        let mut old = pin!(sleep(LIFE));
+        let life = self.door.limits().socket_life;
+        let mut old = pin!(sleep(life));
         let ending = self.service.ending().clone();
         loop {
-            let next = if let Some(waiting) = self.waiting.pop_front() {
-                Some(Ok(waiting))
-            } else {
-                tokio::select! {
-                    next = self.socket.recv() => next,
-                    () = &mut old => {
-                        let mut error = ApiError::invalid_request("This connection is 60 minutes old.".to_owned());
-                        error.code = Some("websocket_connection_limit_reached");
-                        self.refuse(error).await;
-                        return;
-                    }
-                    () = ending.stopping() => return,
+            // Also with requests that wait, a connection that is too old is over.
+            let next = tokio::select! {
+                biased;
+                () = ending.stopping() => return,
+                () = &mut old => {
+                    let message = format!("This connection is {} minutes old. Open a new one.", life.as_secs() / 60);
+                    let mut error = ApiError::invalid_request(message);
+                    error.code = Some("websocket_connection_limit_reached");
+                    self.refuse(error).await;
+                    return;
                 }
+                next = self.next() => next,
             };
             let went_on = match next {
                 Some(Ok(Message::Text(text))) => self.turn(text.as_str()).await,
@@ -112,8 +109,24 @@ impl Connection {
         }
     }
 
-    /// Answers one request. `None` if the client is gone.
+    /// The next message, those first that wait.
+    async fn next(&mut self) -> Option<Result<Message, axum::Error>> {
+        match self.waiting.pop_front() {
+            Some(waiting) => Some(Ok(waiting)),
+            None => self.socket.recv().await,
+        }
+    }
+
+    /// Answers one request. `None` if the client is gone, or not let in any more.
     async fn turn(&mut self, text: &str) -> Option<()> {
+        let pass = match self.door.enter() {
+            Ok(pass) => pass,
+            Err(error) => {
+                let is_let_in = error.status != 401;
+                self.refuse(error).await?;
+                return is_let_in.then_some(());
+            }
+        };
         let request = match self.read(text) {
             Ok(request) => request,
             Err(error) => {
@@ -124,10 +137,6 @@ impl Connection {
                 }
                 return self.refuse(error).await;
             }
-        };
-        let pass = match self.door.enter() {
-            Ok(pass) => pass,
-            Err((error, _)) => return self.refuse(error).await,
         };
         let previous = match &request.base {
             Base::Previous(id) => Some(id.clone()),
@@ -143,7 +152,15 @@ impl Connection {
 
     /// Shows a response while it arrives. Returns whether it ended well; `None` if the client is gone.
     async fn show(&mut self, request: Request) -> Option<bool> {
-        let mut events = match self.service.stream(request, None).await {
+        let service = Arc::clone(&self.service);
+        let mut beginning = Box::pin(service.stream(request, None));
+        let begun = loop {
+            tokio::select! {
+                begun = &mut beginning => break begun,
+                next = self.socket.recv() => self.heed(next)?,
+            }
+        };
+        let mut events = match begun {
             Ok((events, _)) => events,
             Err(error) => return self.refuse(error).await.map(|()| false),
         };
@@ -155,16 +172,22 @@ impl Connection {
                     has_ended = matches!(&*event.name, "response.completed" | "response.incomplete");
                     self.send(event.data).await?;
                 }
-                // Without its client a response ends, and is not recorded.
-                next = self.socket.recv() => match next {
-                    Some(Ok(message @ Message::Text(_))) if self.waiting.len() < WAITING => {
-                        self.waiting.push_back(message);
-                    }
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    _ => return None,
-                },
+                next = self.socket.recv() => self.heed(next)?,
             }
         }
+    }
+
+    /// Takes what comes while a response is made. `None` if the client is gone: without it a response
+    /// ends, and is not recorded.
+    fn heed(&mut self, next: Option<Result<Message, axum::Error>>) -> Option<()> {
+        match next {
+            Some(Ok(message @ Message::Text(_))) if self.waiting.len() < WAITING => {
+                self.waiting.push_back(message);
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            _ => return None,
+        }
+        Some(())
     }
 
     fn read(&self, text: &str) -> Result<Request, ApiError> {

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use turnwise::message::RawJson;
 use turnwise::store::Store;
 use turnwise::transcript::Change;
+use turnwise::transcript::formats::Object;
 use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
 
 use super::Responses;
 use super::request::Base;
+use super::sent::Sent;
 use crate::once;
 
 /// The member of a file with what is kept of the response.
@@ -18,19 +20,22 @@ const MEMBER: &str = "turnwise_response";
 
 /// What is kept of a response beside its items.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct StoredResponse {
     /// The object that was answered.
     pub(super) response: RawJson,
     /// The ids of the items of its input.
     pub(super) input: Vec<String>,
     /// The id from which the ids of items are made: that of the conversation, or its own.
     pub(super) of: String,
+    /// What its request held and why, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sent: Option<Sent>,
     /// What the body was, of a request with a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) once: Option<String>,
 }
 
-impl Kept {
+impl StoredResponse {
     fn read(file: &Transcript) -> Option<Self> {
         file.extra.iter().find(|(key, _)| key == MEMBER)?.1.parse().ok()
     }
@@ -89,16 +94,31 @@ fn remove(file: &mut Transcript) {
 }
 
 /// A stored response with its transcript; `None` if there is none with this id.
-async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, Kept)>, ApiError> {
+async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredResponse)>, ApiError> {
     match store.load(id).await {
-        Ok((file, _)) => Ok(Kept::read(&file).map(|kept| (file, kept))),
+        Ok((file, _)) => Ok(StoredResponse::read(&file).map(|kept| (file, kept))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Ok(None),
         Err(error) => Err(ApiError::of_store(&error, id)),
     }
 }
 
+/// The ids from which a response and those before it have made the ids of their items.
+pub(super) async fn owners(store: &dyn Store, id: &str) -> Result<Vec<String>, ApiError> {
+    let (mut owners, mut next) = (Vec::new(), Some(id.to_owned()));
+    while let Some(id) = next {
+        let found = kept(store, &id).await?;
+        next = found.as_ref().and_then(|kept| {
+            let response: Object<'_> = kept.response.parse().ok()?;
+            response.text("previous_response_id").map(std::borrow::Cow::into_owned)
+        });
+        next = next.filter(|next| !owners.contains(next));
+        owners.push(found.map_or(id, |kept| kept.of));
+    }
+    Ok(owners)
+}
+
 /// What is kept of a stored response.
-pub(super) async fn kept(store: &dyn Store, id: &str) -> Result<Option<Kept>, ApiError> {
+pub(super) async fn kept(store: &dyn Store, id: &str) -> Result<Option<StoredResponse>, ApiError> {
     Ok(find(store, id).await?.map(|(_, kept)| kept))
 }
 
@@ -112,8 +132,40 @@ pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, 
     })
 }
 
+/// A response as a page shows it.
+#[cfg(feature = "pages")]
+#[derive(Serialize)]
+pub(crate) struct ShownResponse {
+    response: serde_json::Value,
+    sent: Option<Sent>,
+}
+
+/// The stored responses of a conversation, the newest first, and whether there are more than `most`.
+#[cfg(feature = "pages")]
+pub(crate) async fn of_conversation(
+    store: &dyn Store,
+    conversation: &str,
+    most: usize,
+) -> Result<(Vec<ShownResponse>, bool), ApiError> {
+    let prefix = format!("resp_{}", turnwise_conversations::tag_of(conversation));
+    let listed = store.list(Some(&prefix), most + 1).await;
+    let mut ids = listed.map_err(|error| ApiError::of_store(&error, conversation))?;
+    ids.retain(|id| id.starts_with(&prefix));
+    let is_more = ids.len() > most;
+    let mut shown = Vec::new();
+    for id in ids.iter().take(most) {
+        if let Some(StoredResponse { response, sent, of, .. }) = kept(store, id).await?
+            && of == conversation
+        {
+            shown.push(ShownResponse { response: response.parse().unwrap_or_default(), sent });
+        }
+    }
+    shown.sort_by_key(|shown| std::cmp::Reverse(shown.response["created_at"].as_i64()));
+    Ok((shown, is_more))
+}
+
 impl Responses {
-    async fn kept(&self, id: &str) -> Result<(Transcript, Kept), ApiError> {
+    async fn kept(&self, id: &str) -> Result<(Transcript, StoredResponse), ApiError> {
         find(&*self.store, id).await?.ok_or_else(|| ApiError::no_response(id))
     }
 

@@ -8,7 +8,7 @@ use turnwise::conversation::ItemId;
 use turnwise::{Conversation, Message, Role, Transcript};
 use turnwise_conversations::{Record, SealedItem};
 
-use crate::seal::{Kind, Sealer};
+use crate::seal::{SealedKind, Sealer};
 
 /// What a summary begins with where it is sent to a model.
 const INTRODUCTION: &str = "Summary of the conversation so far:\n\n";
@@ -31,11 +31,14 @@ pub(super) fn reasoning_of(message: &Message) -> Option<String> {
 pub(super) fn of(owner: &str, work: &Transcript, input: usize, sealer: &Sealer) -> Transcript {
     let mut file = work.clone();
     let found = Record::of(owner, &mut file).sealed();
-    let open = |kind: Kind, item: &SealedItem| Some((item.position, sealer.open(kind, &item.content)?));
+    let open = |kind: SealedKind, item: &SealedItem| Some((item.position, sealer.open(kind, &item.content)?));
     let newest =
-        found.iter().rev().filter(|item| item.kind == "compaction").find_map(|item| open(Kind::Compaction, item));
-    let thoughts: Vec<(usize, String)> =
-        found.iter().filter(|item| item.kind == "reasoning").filter_map(|item| open(Kind::Reasoning, item)).collect();
+        found.iter().rev().filter(|item| item.kind == "compaction").find_map(|item| open(SealedKind::Compaction, item));
+    let thoughts: Vec<(usize, String)> = found
+        .iter()
+        .filter(|item| item.kind == "reasoning")
+        .filter_map(|item| open(SealedKind::Reasoning, item))
+        .collect();
     let path = work.conversation.path();
     let lacks = |(position, _): &(usize, String)| {
         path.item(*position)

@@ -35,8 +35,9 @@ pub use words::words;
 /// The most that one page holds.
 const MOST: usize = 1_000;
 
-/// What is searched for. By default everything of the tenant is searched, and the first 20 hits are
-/// returned.
+/// What is searched for. By default all conversations of the tenant are searched, and the first 20
+/// hits are returned. What a server has stored beside them
+/// ([`is_of_server`](turnwise::store::is_of_server)) is searched only if it is named.
 ///
 /// # Examples
 /// ```
@@ -112,7 +113,8 @@ impl SearchQuery {
 }
 
 /// Which conversations are listed. By default all of the tenant, the one that was used last first, 20
-/// of them.
+/// of them. What a server has stored beside them ([`is_of_server`](turnwise::store::is_of_server)) is
+/// not listed.
 ///
 /// # Examples
 /// ```

@@ -1,6 +1,6 @@
 //! `scan`: a search that needs no index.
 
-use turnwise::store::Store;
+use turnwise::store::{Store, is_of_server};
 use turnwise::{ErrorKind, ItemId, Result, Transcript};
 
 use super::{Hit, Page, SearchQuery, searched, terms, wrong_cursor};
@@ -91,7 +91,7 @@ fn take(
     found: &mut Vec<Hit>,
 ) {
     let talk = &transcript.conversation;
-    let is_other = query.conversation.as_deref().is_some_and(|wanted| wanted != id);
+    let is_other = query.conversation.as_deref().map_or_else(|| is_of_server(id), |wanted| wanted != id);
     let mut metadata = query.filter.metadata.iter();
     if is_other || !metadata.all(|(key, value)| talk.metadata().get(key) == Some(value)) {
         return;

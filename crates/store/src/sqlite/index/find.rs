@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use turnwise::Result;
-use turnwise::store::Change;
+use turnwise::store::{Change, is_of_server};
 
 use super::{check_is_on, holders, rows_of};
 use crate::search::{Hit, Page, Piece, SearchQuery, Terms, searched, terms, wrong_cursor};
@@ -202,7 +202,7 @@ impl Item {
     /// The first conversation that has the item and is wanted.
     fn conversation(&self, db: &Connection, tenant: &str, query: &SearchQuery) -> Result<Option<String>> {
         for id in holders::of(db, tenant, self.log, self.position)? {
-            let is_other = query.conversation.as_deref().is_some_and(|wanted| wanted != id);
+            let is_other = query.conversation.as_deref().map_or_else(|| is_of_server(&id), |wanted| wanted != id);
             if !is_other && has_metadata(db, tenant, &id, &query.filter.metadata)? {
                 return Ok(Some(id));
             }

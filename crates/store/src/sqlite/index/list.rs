@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 use turnwise::Result;
 use turnwise::conversation::Timestamp;
+use turnwise::store::is_of_server;
 
 use super::check_is_on;
 use super::find::{Candidates, DOING, Item, cursor_of, has_metadata};
@@ -38,7 +39,7 @@ fn by_time(db: &Connection, tenant: &str, query: &ListQuery) -> Result<Page<List
     let mut found: Vec<Listed> = Vec::new();
     while let Some(row) = rows.next().map_err(&doing)? {
         let id: String = row.get(0).map_err(&doing)?;
-        if !has_metadata(db, tenant, &id, &query.filter.metadata)? {
+        if is_of_server(&id) || !has_metadata(db, tenant, &id, &query.filter.metadata)? {
             continue;
         }
         if found.len() == query.limit {

@@ -48,18 +48,25 @@ struct Tee {
     id: String,
     /// Of a line that is not complete yet.
     rest: Vec<u8>,
-    whole: Whole,
+    /// How many bytes have come.
+    bytes: usize,
+    /// What has come, until it is stored, or cannot be.
+    whole: Option<Whole>,
 }
 
 fn tee(service: Arc<Responses>, request: Request, body: Body) -> Body {
-    let tee = Tee { service, request, id: stored::new_id(), rest: Vec::new(), whole: Whole::default() };
-    let lines = stream::unfold((tee, body.into_data_stream()), async |(mut tee, mut body)| {
-        let piece = body.next().await?;
-        let piece = match piece {
-            Ok(piece) => Ok(tee.pass(&piece).await),
-            Err(error) => Err(error),
-        };
-        Some((piece, (tee, body)))
+    let whole = Some(Whole::default());
+    let tee = Tee { service, request, id: stored::new_id(), rest: Vec::new(), bytes: 0, whole };
+    let lines = stream::unfold((Some(tee), body.into_data_stream()), async |(tee, mut body)| {
+        let mut tee = tee?;
+        match body.next().await {
+            Some(Ok(piece)) => Some((Ok(tee.pass(&piece).await), (Some(tee), body))),
+            Some(Err(error)) => Some((Err(error), (None, body))),
+            None => {
+                let rest = tee.end().await;
+                (!rest.is_empty()).then_some((Ok(rest), (None, body)))
+            }
+        }
     });
     Body::from_stream(lines)
 }
@@ -67,38 +74,78 @@ fn tee(service: Arc<Responses>, request: Request, body: Body) -> Body {
 impl Tee {
     /// The lines that are complete, with the id of the completion in the place of the server's.
     async fn pass(&mut self, piece: &[u8]) -> Bytes {
-        self.rest.extend_from_slice(piece);
+        self.bytes += piece.len();
+        if self.bytes > MOST
+            && let Some(whole) = &mut self.whole
+        {
+            *whole = Whole { is_too_long: true, ..Whole::default() };
+        }
         let mut out = Vec::new();
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            match line.strip_prefix("data:").map(str::trim) {
-                Some("[DONE]") => {
-                    if let Err(error) = self.store().await {
-                        let error = serde_json::to_string(&request_id::shown(error)).unwrap_or_default();
-                        out.extend_from_slice(format!("data: {error}\n\n").as_bytes());
-                    }
-                    out.extend_from_slice(line.as_bytes());
-                }
-                Some(chunk) => out.extend_from_slice(self.chunk(chunk).as_bytes()),
-                None => out.extend_from_slice(line.as_bytes()),
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            self.rest.extend_from_slice(part);
+            // A line that is longer than what is stored is passed on in its parts.
+            if part.ends_with(b"\n") || self.rest.len() > MOST {
+                self.line(&mut out).await;
             }
         }
         out.into()
     }
 
+    /// The last line, if it has no end. A server that ends its stream without `[DONE]` has ended it too,
+    /// if the completion is whole.
+    async fn end(&mut self) -> Bytes {
+        let mut out = Vec::new();
+        if !self.rest.is_empty() {
+            self.line(&mut out).await;
+        }
+        if self.whole.as_ref().is_some_and(Whole::is_finished) {
+            self.store(&mut out).await;
+        }
+        out.into()
+    }
+
+    async fn line(&mut self, out: &mut Vec<u8>) {
+        let line = std::mem::take(&mut self.rest);
+        let text = String::from_utf8_lossy(&line);
+        match text.strip_prefix("data:").map(str::trim) {
+            Some("[DONE]") => {
+                self.store(out).await;
+                out.extend_from_slice(&line);
+            }
+            Some(chunk) if line.ends_with(b"\n") => out.extend_from_slice(self.chunk(chunk).as_bytes()),
+            _ => out.extend_from_slice(&line),
+        }
+    }
+
     fn chunk(&mut self, chunk: &str) -> String {
-        if let Ok(value) = serde_json::from_str(chunk) {
-            self.whole.add(value);
+        if let (Some(whole), Ok(value)) = (&mut self.whole, serde_json::from_str(chunk)) {
+            whole.add(value);
         }
         let renamed = RawJson::new(chunk).map(|chunk| stored::renamed(&chunk, &self.id));
         format!("data: {}\n", renamed.as_ref().map_or(chunk, RawJson::as_str))
     }
 
-    async fn store(&mut self) -> Result<(), ApiError> {
-        let completion = std::mem::take(&mut self.whole).completion(&self.id);
-        stored::save(&self.service, &self.request, &completion).await
+    /// Stores the completion, and tells the client if that fails.
+    async fn store(&mut self, out: &mut Vec<u8>) {
+        let stored = match self.whole.take() {
+            // The client knows of the error, and there is nothing to store.
+            None | Some(Whole { has_failed: true, .. }) => return,
+            Some(Whole { is_too_long: true, .. }) => Err(too_long()),
+            Some(whole) if whole.choices.is_empty() => Err(stored::not_understood()),
+            Some(whole) => stored::save(&self.service, &self.request, &whole.completion(&self.id)).await,
+        };
+        if let Err(error) = stored {
+            let error = serde_json::to_string(&request_id::shown(error)).unwrap_or_default();
+            out.extend_from_slice(format!("data: {error}\n\n").as_bytes());
+        }
     }
+}
+
+fn too_long() -> ApiError {
+    let most = MOST >> 20;
+    let mut error = ApiError::invalid_request(format!("The completion is longer than {most} MiB, and is not stored."));
+    (error.status, error.kind) = (502, "server_error");
+    error
 }
 
 /// A completion that is put together from its chunks.
@@ -106,11 +153,19 @@ impl Tee {
 struct Whole {
     members: Map<String, Value>,
     choices: Vec<Value>,
+    /// Whether the server behind has ended it with an error.
+    has_failed: bool,
+    /// Whether it is not put together any more.
+    is_too_long: bool,
 }
 
 impl Whole {
     fn add(&mut self, chunk: Value) {
         let Value::Object(members) = chunk else { return };
+        self.has_failed |= members.get("error").is_some_and(|error| !error.is_null());
+        if self.is_too_long {
+            return;
+        }
         for (key, value) in members {
             match (&*key, value) {
                 ("choices", Value::Array(choices)) => choices.into_iter().for_each(|choice| self.add_choice(choice)),
@@ -137,6 +192,12 @@ impl Whole {
         if let Value::Object(delta) = choice["delta"].take() {
             delta.into_iter().for_each(|(key, value)| merge(&mut known["message"], &key, value));
         }
+    }
+
+    /// Whether all choices have come to their end.
+    fn is_finished(&self) -> bool {
+        let is_open = |choice: &Value| choice["finish_reason"].is_null();
+        self.is_too_long || !self.choices.is_empty() && !self.choices.iter().any(is_open)
     }
 
     fn completion(mut self, id: &str) -> RawJson {
