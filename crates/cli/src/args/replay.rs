@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{BudgetArgs, DialectArgs, InputArgs};
+use crate::parallel::count_of_threads;
 
 #[derive(Args)]
 pub(crate) struct Replay {
@@ -47,7 +48,7 @@ pub(crate) struct Replay {
     /// Work on this many conversations at a time [default: one for each processor]
     ///
     /// The output is the same for any number.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count_of_threads)]
     pub(crate) threads: Option<NonZero<usize>>,
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,

@@ -44,8 +44,10 @@ fn the_lines_are_the_same_for_any_number_of_threads() {
         assert!(turnwise(COMMAND).args("--threads").arg(threads).inside(files.path()).out() == one);
     }
     assert_eq!(one.lines().count(), 60 * 15 + 20 * 20 + 1);
-    let error = turnwise(COMMAND).args("--threads 0").inside(files.path()).fails(2);
-    assert!(error.contains("--threads"), "{error}");
+    for count in ["0", "513", "100000000", "many"] {
+        let error = turnwise(COMMAND).args("--threads").arg(count).inside(files.path()).fails(2);
+        assert!(error.contains("--threads") && error.contains("a number from 1 to 512"), "{error}");
+    }
 }
 
 #[test]
