@@ -89,7 +89,7 @@ fn a_killed_run_is_resumed_to_the_same_bytes() {
 
 #[test]
 fn a_complete_file_is_refused_with_other_settings() {
-    let files = files().with("models.json", r#"[{"name":"m","window":4000}]"#);
+    let files = files().with("models.json", r#"{"models":[{"name":"m","window":4000}]}"#);
     let run = |line: &str| turnwise(line).args("-o out.jsonl --resume --models models.json").inside(files.path());
     assert_eq!(run(COMMAND).run().code, Some(0));
     let differs = |line: &str, what: &str| {
@@ -104,9 +104,9 @@ fn a_complete_file_is_refused_with_other_settings() {
     fs::write(files.path().join("b.jsonl"), talks(20, 40).replace("few words", "new words")).unwrap();
     differs(COMMAND, "b.jsonl");
     fs::write(files.path().join("b.jsonl"), talks(20, 40)).unwrap();
-    fs::write(files.path().join("models.json"), r#"[{"name":"m","window":4001}]"#).unwrap();
+    fs::write(files.path().join("models.json"), r#"{"models":[{"name":"m","window":4001}]}"#).unwrap();
     differs(COMMAND, "--models");
-    fs::write(files.path().join("models.json"), r#"[{"name":"m","window":4000}]"#).unwrap();
+    fs::write(files.path().join("models.json"), r#"{"models":[{"name":"m","window":4000}]}"#).unwrap();
     assert!(run(COMMAND).run().err.contains("is complete"));
     let more = read(&files, "out.jsonl") + "{}\n";
     fs::write(files.path().join("out.jsonl"), more).unwrap();
