@@ -241,9 +241,10 @@ fn allowed(cli: &Command, command: &str, name: &str) -> std::result::Result<(), 
         return Ok(());
     }
     names.sort_unstable();
-    let there = match names.is_empty() {
-        true => "nothing can be set for it".to_owned(),
-        false => format!("it has {}", names.into_iter().map(dashed).collect::<Vec<_>>().join(", ")),
+    let there = if names.is_empty() {
+        "nothing can be set for it".to_owned()
+    } else {
+        format!("it has {}", names.into_iter().map(dashed).collect::<Vec<_>>().join(", "))
     };
     Err(format!("the section `{command}` cannot have `{}`: {there}", dashed(name)))
 }

@@ -253,7 +253,7 @@ fn digest_of_store(url: &Path) -> Result<String> {
 }
 
 fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Whether the last line of a file is the summary.

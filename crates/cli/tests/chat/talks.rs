@@ -181,7 +181,7 @@ fn nothing_that_is_said_is_logged() {
     let variables = [("OPENAI_BASE_URL", &*url), ("OPENAI_API_KEY", SECRETS[0]), ("RUST_LOG", "trace")];
     for how in ["", "--no-stream"] {
         let line = format!("chat talk.json --model gpt-4o {how}");
-        let ran = turnwise_in(&folder, &variables, &line, &format!("{}\n", SECRETS[1]));
+        let ran = turnwise_in(&folder, &variables, &line, format!("{}\n", SECRETS[1]));
         assert_eq!(text(&ran.stdout), format!("{}\n", SECRETS[2]), "{}", text(&ran.stderr));
         assert!(stub.seen().iter().all(|seen| seen.head.contains(SECRETS[0]) && seen.body.contains(SECRETS[1])));
         for secret in SECRETS {
