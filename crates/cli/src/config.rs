@@ -9,7 +9,7 @@ use crate::args::{Cli, Config};
 use crate::failure::Result;
 use crate::output::{DIM, json_line, stdout, table, write_table};
 use crate::sanitize::{clean, without_passwords};
-use crate::settings::{NAMES, OF_SERVE, Set, Settings, dashed, takes, usual_file, variable};
+use crate::settings::{NAMES, OF_SERVE, Set, Settings, dashed, takes, usual_file, variable, variable_name};
 
 /// Variables of other programs that commands use too.
 const OF_OTHERS: [&str; 2] = ["OPENAI_BASE_URL", "OPENAI_MODEL"];
@@ -21,6 +21,9 @@ struct Row {
     setting: String,
     value: Option<String>,
     from: Option<String>,
+    /// What comes before it, so that it is not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overridden_by: Option<String>,
     /// The commands that it is for.
     commands: Vec<String>,
 }
@@ -46,11 +49,15 @@ fn rows(settings: &Settings) -> Vec<Row> {
             continue;
         }
         let set = settings.get("", name).or_else(|| default(&cli, &commands, name));
+        // The section of a command comes before what the file says for all.
+        let commands = commands.into_iter().filter(|command| !settings.is_in_section(command, name)).collect();
         rows.push(row(dashed(name), set, commands));
     }
     for (setting, set) in settings.of_sections() {
-        let command = setting.split('.').next().unwrap_or_default().to_owned();
-        rows.push(row(setting, Some(set), vec![command]));
+        let (command, name) = setting.split_once('.').unwrap_or_default();
+        let variable_name = variable_name(&name.replace('-', "_"));
+        let overridden_by = variable(&variable_name).map(|_| variable_name);
+        rows.push(Row { overridden_by, ..row(setting.clone(), Some(set), vec![command.to_owned()]) });
     }
     for name in OF_OTHERS {
         let set = variable(name).map(|value| Set { value, source: "environment".to_owned() });
@@ -63,7 +70,7 @@ fn rows(settings: &Settings) -> Vec<Row> {
 
 fn row(setting: String, set: Option<Set>, commands: Vec<String>) -> Row {
     let (value, from) = set.map(|set| (without_passwords(&set.value).into_owned(), set.source)).unzip();
-    Row { setting, value, from, commands }
+    Row { setting, value, from, overridden_by: None, commands }
 }
 
 /// The commands that have an option.
@@ -98,7 +105,11 @@ fn print(out: &mut impl Write, rows: &[Row], settings: &Settings, all: bool) -> 
     let is_shown = |row: &&Row| all || is_set(row);
     for row in rows.iter().filter(is_shown) {
         let text = |text: &Option<String>| clean(text.as_deref().unwrap_or("-")).into_owned();
-        table.add_row([row.setting.clone(), text(&row.value), text(&row.from), row.commands.join(" ")]);
+        let mut from = text(&row.from);
+        if let Some(other) = &row.overridden_by {
+            from = format!("{from} (not in force: {other} comes first)");
+        }
+        table.add_row([row.setting.clone(), text(&row.value), from, row.commands.join(" ")]);
     }
     if all || rows.iter().any(is_set) {
         write_table(out, &table)?;

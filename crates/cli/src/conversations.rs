@@ -22,7 +22,7 @@ use crate::args::Filters;
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 use crate::args::OnExisting;
 use crate::args::{Action, Conversations, Replacing, Search};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, tell};
 use crate::output::{json_line, preview, stdout, table, write_table};
 use crate::rewrite::Replace;
 use crate::sanitize::clean;
@@ -116,37 +116,68 @@ fn redact(out: &mut impl Write, place: &Place, id: Option<&str>, args: &Replacin
         Some(id) => Box::new(std::iter::once(Ok(id.to_owned()))),
         None => Box::new(place.all_ids()),
     };
-    let (mut texts, mut conversations) = (0, 0);
-    for id in ids {
-        let replaced = replace.in_store(place, &id?, args.dry_run)?;
-        texts += replaced;
-        conversations += usize::from(replaced > 0);
+    let (mut texts, mut conversations, mut failures) = (0, 0, 0);
+    for one in ids {
+        let one = one?;
+        match replace.in_store(place, &one, args.dry_run) {
+            Ok(replaced) => {
+                texts += replaced;
+                conversations += usize::from(replaced > 0);
+            }
+            Err(failure) if id.is_some() => return Err(failure),
+            Err(failure) => {
+                failure.within(&one).report();
+                failures += 1;
+            }
+        }
     }
     let done = if args.dry_run { "would be changed" } else { "changed" };
     writeln!(out, "{} in {} {done}", counted(texts, "text"), counted(conversations, "conversation"))?;
-    Ok(())
+    if failures == 0 {
+        return Ok(());
+    }
+    out.flush()?;
+    Err(Failure::Failed(format!(
+        "{} could not be changed and may still have the text",
+        counted(failures, "conversation")
+    )))
 }
 
 fn list(out: &mut impl Write, place: &Place, limit: usize, json: bool, deleted: bool) -> Result<()> {
     if deleted {
-        for id in place.deleted(limit)? {
-            writeln!(out, "{}", clean(&id))?;
+        let ids = place.deleted(limit.saturating_add(1))?;
+        for id in ids.iter().take(limit) {
+            writeln!(out, "{}", clean(id))?;
         }
+        tell_of_more(out, limit, ids.len() > limit)?;
         return Ok(());
     }
     let mut rows = Vec::new();
-    for id in place.ids().take(limit) {
+    let mut ids = place.ids();
+    for id in ids.by_ref().take(limit) {
         let id = id?;
         rows.push(row(&place.load(&id)?, id));
     }
+    let is_cut = ids.next().is_some();
     if json {
-        return rows.iter().try_for_each(|row| json_line(out, row));
+        rows.iter().try_for_each(|row| json_line(out, row))?;
+        return tell_of_more(out, limit, is_cut);
     }
     let mut table = table(&["id", "messages", "title or first question"], &[0, 2]);
     for row in &rows {
         table.add_row([clean(&row.id).into_owned(), row.messages.to_string(), preview(&row.title, TITLE)]);
     }
-    write_table(out, &table)
+    write_table(out, &table)?;
+    tell_of_more(out, limit, is_cut)
+}
+
+/// Says, after the list, that it is not all.
+fn tell_of_more(out: &mut impl Write, limit: usize, is_cut: bool) -> Result<()> {
+    out.flush()?;
+    if is_cut {
+        tell(format_args!("there are more than these {limit}; --limit N lists as many as N"));
+    }
+    Ok(())
 }
 
 fn row(file: &Transcript, id: String) -> Row {

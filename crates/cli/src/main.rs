@@ -12,6 +12,8 @@ mod count;
 mod dialects;
 #[cfg(feature = "openai")]
 mod doctor;
+#[cfg(feature = "openai")]
+mod endpoint;
 mod failure;
 mod formats;
 mod input;
@@ -64,9 +66,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> failure::Result<()> {
     #[cfg(feature = "openai")]
-    if matches!(cli.command, Command::Chat(_) | Command::Config(_) | Command::Doctor(_) | Command::Serve(_)) {
-        // A missing `.env` is fine. One that cannot be read shows later as a missing key.
-        let _ = dotenvy::dotenv();
+    if endpoint::is_used(&cli.command) {
+        endpoint::read_env_file();
     }
     let settings = &Settings::read(cli.config.as_deref())?;
     let cli = settings.with_options(cli, std::env::args_os())?;
@@ -77,7 +78,7 @@ fn run(cli: Cli) -> failure::Result<()> {
         Command::Trim(args) => plan::trim(args, models),
         Command::Count(args) => count::run(args, models),
         Command::Show(args) => show::run(args),
-        Command::Replay(args) => replay::run(args, models),
+        Command::Replay(args) => replay::run(args, models, cli.models.as_deref()),
         Command::Convert(args) => convert::run(args),
         Command::Redact(args) => rewrite::redact(args),
         Command::Blobs(args) => blobs::run(args),

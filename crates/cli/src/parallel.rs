@@ -7,11 +7,23 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// How many items are read ahead for each thread. It bounds the memory, also while the results of
 /// later items wait for that of an earlier one.
 const AHEAD: usize = 8;
+
+/// More threads than this are refused: each takes memory, and no machine works faster with them.
+const MOST: usize = 512;
+
+/// The value of `--threads`.
+///
+/// # Errors
+/// If it is no number from 1 to 512.
+pub(crate) fn count_of_threads(text: &str) -> std::result::Result<NonZero<usize>, String> {
+    let count = text.parse::<NonZero<usize>>().ok().filter(|count| count.get() <= MOST);
+    count.ok_or_else(|| format!("write a number from 1 to {MOST}"))
+}
 
 /// The number of threads that was asked for, or else one for each processor.
 pub(crate) fn threads(asked: Option<NonZero<usize>>) -> usize {
@@ -38,9 +50,18 @@ pub(crate) fn in_order<T: Send, R: Send>(
         // Both ends belong to this closure: if it returns early, the threads see that and end.
         let jobs = jobs;
         let (done, results) = channel();
+        let mut running = 0;
         for _ in 0..threads {
             let done = done.clone();
-            scope.spawn(move || work_off(queue, &done, work));
+            let started = thread::Builder::new().spawn_scoped(scope, move || work_off(queue, &done, work));
+            match started {
+                Ok(_) => running += 1,
+                Err(error) if running == 0 => {
+                    return Err(Failure::Failed(format!("the system starts no thread: {error}; try --threads 1")));
+                }
+                // Those that run do all of the work.
+                Err(_) => break,
+            }
         }
         let mut waiting = BTreeMap::new();
         let (mut given, mut taken) = (0, 0);
@@ -95,7 +116,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::failure::Failure;
 
     #[test]
     fn results_come_in_the_order_of_the_items() {

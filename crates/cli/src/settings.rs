@@ -120,6 +120,11 @@ impl Settings {
         Some(Set { value: member.value.clone(), source: format!("{}{section}", file.display()) })
     }
 
+    /// Whether the section of a command decides a setting, because no variable does.
+    pub(crate) fn is_in_section(&self, command: &str, name: &str) -> bool {
+        variable(&variable_name(name)).is_none() && self.of_file(Some(command), name).is_some()
+    }
+
     /// The sections of the file, each with its members.
     pub(crate) fn of_sections(&self) -> impl Iterator<Item = (String, Set)> {
         let of_section = |member: &Member| {
@@ -212,13 +217,36 @@ fn read_file(file: &Path) -> Result<Vec<Member>> {
         match value {
             Value::Object(section) if cli.find_subcommand(&name).is_some() => {
                 for (of_section, value) in section {
-                    read.push(member(Some(&name), &of_section, value).map_err(within)?);
+                    let member = member(Some(&name), &of_section, value).map_err(within)?;
+                    allowed(&cli, &name, &member.name).map_err(within)?;
+                    read.push(member);
                 }
             }
             value => read.push(member(None, &name, value).map_err(within)?),
         }
     }
     Ok(read)
+}
+
+/// Checks that a command has a setting.
+fn allowed(cli: &Command, command: &str, name: &str) -> std::result::Result<(), String> {
+    // A program without the server knows none of its options.
+    if command == "serve" && cfg!(not(feature = "serve")) {
+        return Ok(());
+    }
+    let known = |name: &str| takes(command, name) || (command == "serve" && OF_SERVE.contains(&name));
+    let options = cli.find_subcommand(command).into_iter().flat_map(Command::get_arguments);
+    let mut names: Vec<&str> = options.map(|arg| arg.get_id().as_str()).filter(|name| known(name)).collect();
+    if names.contains(&name) {
+        return Ok(());
+    }
+    names.sort_unstable();
+    let there = if names.is_empty() {
+        "nothing can be set for it".to_owned()
+    } else {
+        format!("it has {}", names.into_iter().map(dashed).collect::<Vec<_>>().join(", "))
+    };
+    Err(format!("the section `{command}` cannot have `{}`: {there}", dashed(name)))
 }
 
 fn member(command: Option<&str>, name: &str, value: Value) -> std::result::Result<Member, String> {

@@ -109,7 +109,9 @@ impl fmt::Display for Report {
             match entry.count {
                 1 => write!(f, "{gap}{fate}: {} in {}", entry.kind, entry.first)?,
                 count => {
-                    write!(f, "{gap}{fate}: {count} of the kind `{}`, the first in {}", entry.kind, entry.first)?;
+                    // Some kinds have the quotes of code already.
+                    let kind = entry.kind.trim_matches('`');
+                    write!(f, "{gap}{fate}: {count} of the kind `{kind}`, the first in {}", entry.first)?;
                 }
             }
         }

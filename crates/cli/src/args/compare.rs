@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{BudgetArgs, ConstraintArgs, DialectArgs, InputArgs};
+use crate::parallel::count_of_threads;
 
 #[derive(Args)]
 pub(crate) struct Compare {
@@ -48,7 +49,7 @@ pub(crate) struct Compare {
     /// Work on this many conversations at a time [default: one for each processor]
     ///
     /// The result is the same for any number.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count_of_threads)]
     pub(crate) threads: Option<NonZero<usize>>,
     /// Print JSON
     #[arg(long)]

@@ -62,7 +62,8 @@ pub(crate) enum Action {
     /// Replaces text in all conversations, or in one
     ///
     /// Nothing of the old text is left in them, and it is not found any more. Deleted conversations keep
-    /// theirs until they are purged.
+    /// theirs until they are purged. Only conversations of one tenant are changed: that of --tenant, or
+    /// the one without a name. What cannot be changed is reported, and the others are.
     Redact {
         /// The conversation's id [default: all]
         id: Option<String>,
@@ -70,6 +71,8 @@ pub(crate) enum Action {
         replacing: Replacing,
     },
     /// Deletes conversations that nobody has used for some time, or all but the newest
+    ///
+    /// Only conversations of one tenant go: that of --tenant, or the one without a name.
     #[command(group(clap::ArgGroup::new("rule").required(true).multiple(true)))]
     Expire {
         /// Delete those that were not written to for this long: 90d, 12h

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{BudgetArgs, DialectArgs, InputArgs};
+use crate::parallel::count_of_threads;
 
 #[derive(Args)]
 pub(crate) struct Replay {
@@ -25,7 +26,7 @@ pub(crate) struct Replay {
     /// Write the lines to this file [default: the standard output]
     ///
     /// Ctrl-C ends it after a whole conversation. What is needed to go on is kept beside it, in
-    /// FILE.resume, until all is done.
+    /// FILE.resume, which stays there to tell a later --resume that all is done.
     #[arg(long, short, value_name = "FILE", conflicts_with = "diff")]
     pub(crate) output: Option<PathBuf>,
     /// Go on with the file of --output where an earlier run of the same command stopped
@@ -40,14 +41,19 @@ pub(crate) struct Replay {
     /// Send the recorded user messages to an endpoint, as `chat` does, and print the new replies
     /// beside the old
     ///
-    /// Tools are not run, and the next question leaves their calls out.
+    /// Tools are not run: a call with a recorded name and arguments gets the recorded result, and
+    /// any other one is told that there is none.
     #[cfg(feature = "openai")]
     #[arg(long, conflicts_with_all = ["diff", "output"])]
     pub(crate) live: bool,
+    /// The server that --live asks [default: `OPENAI_BASE_URL`, or OpenAI's]
+    #[cfg(feature = "openai")]
+    #[arg(long, value_name = "URL", requires = "live")]
+    pub(crate) base_url: Option<String>,
     /// Work on this many conversations at a time [default: one for each processor]
     ///
     /// The output is the same for any number.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count_of_threads)]
     pub(crate) threads: Option<NonZero<usize>>,
     #[command(flatten)]
     pub(crate) budget: BudgetArgs,

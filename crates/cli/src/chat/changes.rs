@@ -61,6 +61,7 @@ impl Session<'_> {
         fork.save(&file).map_err(|e| taken(&file, e))?;
         let before = match &self.file {
             Some(before) => format!("{} is unchanged", before.display()),
+            None if self.args.kept.is_asked_for() => "the earlier conversation stays in the store as it is".to_owned(),
             None => "the earlier conversation has no file".to_owned(),
         };
         let messages = counted(fork.snapshot().path().len(), "message");
@@ -147,6 +148,9 @@ impl Session<'_> {
                 self.file = Some(file.into());
             }
             Some(own) => note(format_args!("a copy is saved to {file}; the chat stays in {}", own.display())),
+            None if self.args.kept.is_asked_for() => {
+                note(format_args!("a copy is saved to {file}; the chat stays in its store"));
+            }
             None => {
                 note(format_args!("saved to {file}; from now on the chat is saved there after every change"));
                 self.file = Some(file.into());

@@ -154,9 +154,12 @@ pub(super) const KNOWN: &[Known] = &[
         Some(Command::Strategy(given(rest)))
     }),
     known("model", "[NAME]", "continues with another model, or shows it", |rest| Some(Command::Model(given(rest)))),
-    known("save", "FILE", "saves a copy; without a file of its own, the chat is saved there from now on", |rest| {
-        Some(Command::Save(given(rest)?))
-    }),
+    known(
+        "save",
+        "FILE",
+        "saves a copy; a chat without a file or store of its own is saved there from now on",
+        |rest| Some(Command::Save(given(rest)?)),
+    ),
     known(
         "export",
         "FILE [--to FORMAT] [--force]",

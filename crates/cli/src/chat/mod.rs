@@ -25,8 +25,6 @@ use crate::failure::Result;
 use session::Session;
 
 pub(crate) fn run(args: &Chat, models: &Models) -> Result<()> {
-    // A missing `.env` is fine. One that cannot be read shows later as a missing key.
-    let _ = dotenvy::dotenv();
     let mut session = Session::start(args, models)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(session.run());

@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use turnwise::backend::ChatBackend;
-use turnwise::backend::openai::OpenAi;
 use turnwise::message::RawJson;
 use turnwise::store::wait;
 use turnwise::strategy::parse;
@@ -13,6 +12,7 @@ use turnwise::{Builder, ConversationManager, Models, TokenBudget, Transcript};
 use crate::args::{Chat, InStore};
 use crate::blobs;
 use crate::dialects::dialect_to_save;
+use crate::endpoint;
 use crate::failure::{self, Failure, Result};
 use crate::input;
 use crate::stores::Place;
@@ -70,10 +70,8 @@ pub(super) fn copy(args: &Chat, models: &Models, chat: &ConversationManager) -> 
 
 /// The settings that the command line asks for, and those of the conversation where it does not.
 fn setup(args: &Chat, models: &Models, conversation: Option<&Transcript>, file: Option<&Path>) -> Result<Builder> {
-    let of_file = || conversation.and_then(|conversation| conversation.model.clone());
-    let model = args.model.clone().or_else(of_file).or_else(|| std::env::var("OPENAI_MODEL").ok());
-    let model = model.ok_or_else(|| Failure::usage("no model: pass --model NAME or set OPENAI_MODEL"))?;
-    let backend = backend(args);
+    let model = endpoint::model(args.model.as_deref(), conversation)?;
+    let backend = endpoint::backend(args.base_url.as_deref());
     let dialect = dialect_to_save(backend.server(), &args.dialect, conversation)
         .map_err(|failure| file.iter().map(|file| file.display()).fold(failure, Failure::within))?;
     let setup = with_options(ConversationManager::builder(models.find(&model)).backend(backend), args)?;
@@ -85,13 +83,6 @@ fn setup(args: &Chat, models: &Models, conversation: Option<&Transcript>, file: 
         Some(file) => setup.blobs(blobs::folder(file)),
         None => setup,
     })
-}
-
-fn backend(args: &Chat) -> OpenAi {
-    match &args.base_url {
-        Some(url) => OpenAi::at(url, std::env::var("OPENAI_API_KEY").unwrap_or_default().trim()),
-        None => OpenAi::from_env(),
-    }
 }
 
 /// A conversation of a store, where it is saved by itself.

@@ -32,7 +32,14 @@ pub(super) async fn opening(args: &Chat, input: &mut Input, is_person: bool) -> 
 fn standard_input() -> Result<String> {
     let mut bytes = Vec::new();
     stdin().read_to_end(&mut bytes).map_err(|e| Failure::Failed(format!("reading the input: {e}")))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::Failed(format!(
+            "the standard input is not UTF-8: byte {at} is 0x{:02x}; nothing was sent. Convert it first, for example \
+             with `iconv -f latin1 -t utf-8`",
+            error.as_bytes()[at]
+        ))
+    })
 }
 
 /// The text of a template with its names filled in. Those without a text are asked for at `input`;

@@ -37,6 +37,9 @@ pub(super) fn unquoted(text: &str) -> &str {
 pub(super) struct Lines {
     text: Vec<u8>,
     is_pasting: bool,
+    /// If the text has opening quotes: from where on the closing ones are looked for. Each line is
+    /// looked through once.
+    open_from: Option<usize>,
 }
 
 impl Lines {
@@ -48,12 +51,25 @@ impl Lines {
             self.is_pasting = !self.is_pasting;
         }
         self.text.extend_from_slice(line);
-        if self.is_pasting || is_open(&String::from_utf8_lossy(&self.text)) { None } else { self.end() }
+        if self.is_pasting || self.is_open() { None } else { self.end() }
+    }
+
+    fn is_open(&mut self) -> bool {
+        let quotes_from = |from: usize| find(&self.text[from..], QUOTES.as_bytes()).map(|at| from + at);
+        if let Some(from) = self.open_from {
+            // The quotes may have begun in the line before.
+            self.open_from = Some(from.max(self.text.len().saturating_sub(QUOTES.len() - 1)));
+            return quotes_from(from).is_none();
+        }
+        let is_open = is_open(&String::from_utf8_lossy(&self.text));
+        self.open_from = quotes_from(0).filter(|_| is_open).map(|at| at + QUOTES.len());
+        is_open
     }
 
     /// What was added and is not complete, if anything.
     pub(super) fn end(&mut self) -> Option<String> {
         self.is_pasting = false;
+        self.open_from = None;
         let text = std::mem::take(&mut self.text);
         (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
     }
@@ -72,8 +88,11 @@ impl Lines {
 
 fn next_mark(line: &[u8], is_pasting: bool) -> Option<(usize, &'static [u8])> {
     let mark = if is_pasting { PASTE_ENDS } else { PASTE_STARTS };
-    let at = line.windows(mark.len()).position(|part| part == mark)?;
-    Some((at, mark))
+    Some((find(line, mark)?, mark))
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|found| found == part)
 }
 
 #[cfg(test)]
@@ -92,6 +111,23 @@ mod tests {
         let talk = ["\"\"\"a\n", "b\n", "\"\"\"\n", "c\n", "/system \"\"\"\n", "d\"\"\"\n", "say \"\"\"\n"];
         assert_eq!(messages(&talk), ["\"\"\"a\nb\n\"\"\"\n", "c\n", "/system \"\"\"\nd\"\"\"\n", "say \"\"\"\n"]);
         assert_eq!(messages(&["\"\"\"a\n", "b"]), ["\"\"\"a\nb"], "the input ends before the quotes");
+    }
+
+    #[test]
+    fn a_long_text_between_quotes_is_looked_through_once() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.add(b"\"\"\"\n"), None);
+        // 20 MB: with a look at all that came before, each line would take as long as all of it.
+        let line = "x".repeat(99) + "\n";
+        let begun = std::time::Instant::now();
+        for _ in 0..200_000 {
+            assert_eq!(lines.add(line.as_bytes()), None);
+        }
+        assert_eq!(lines.add(b"\"\"\"\n").map(|text| text.len()), Some(200_000 * 100 + 8));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
+        // A second text begins anew, and quotes may be cut by the marks of a paste.
+        assert_eq!(messages(&["\"\"\"a\"\n", "\u{1b}[200~\"\u{1b}[201~\"\"\n"]).len(), 1);
+        assert_eq!(messages(&["\"\"\"a\n", "\"\"\"\n", "\"\"\"b\n", "\"\"\"\n"]).len(), 2);
     }
 
     #[test]

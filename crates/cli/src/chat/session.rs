@@ -36,6 +36,8 @@ pub(super) struct Session<'a> {
     /// The last request without a recorded reply, for `/retry`.
     unanswered: Option<Ask>,
     has_failed: bool,
+    /// Whether Ctrl-C has stopped the last exchange.
+    is_stopped: bool,
     /// Whether another program has changed the file, so that the chat can no longer be saved there.
     pub(super) is_file_lost: Cell<bool>,
 }
@@ -45,6 +47,8 @@ pub(super) struct Session<'a> {
 enum Ask {
     Say(String),
     Again,
+    /// Another reply to the same message, beside the part that was kept.
+    Instead(ItemId),
     Edit(Option<ItemId>, String),
     /// On a fork that is dropped afterwards.
     Aside(String),
@@ -71,6 +75,7 @@ impl<'a> Session<'a> {
             asides: Tally::default(),
             unanswered: None,
             has_failed: false,
+            is_stopped: false,
             is_file_lost: Cell::default(),
         })
     }
@@ -78,7 +83,7 @@ impl<'a> Session<'a> {
     pub(super) async fn run(&mut self) -> Result<()> {
         self.leave_open_calls()?;
         let opening = opening(&self.args, &mut self.input, self.is_person).await?;
-        let is_all = self.args.once || self.args.query.is_some();
+        let is_all = self.is_all();
         if !is_all {
             self.greet();
         }
@@ -87,10 +92,18 @@ impl<'a> Session<'a> {
         {
             self.goes_on_after(failure)?;
         }
+        if is_all && self.is_stopped {
+            return Err(Failure::Said(INTERRUPTED));
+        }
         if !is_all {
             self.talk().await?;
         }
         if self.has_failed { Err(Failure::Said(1)) } else { Ok(()) }
+    }
+
+    /// Whether the opening message is all that is sent.
+    fn is_all(&self) -> bool {
+        self.args.once || self.args.query.is_some()
     }
 
     /// Does what is typed until the end.
@@ -197,7 +210,8 @@ impl<'a> Session<'a> {
         let Some(exchange) = self.confirmed(self.exchange(&ask, fork.as_ref())?).await? else {
             self.go(place)?;
             self.unanswered = Some(ask);
-            note("stopped; nothing was sent, /retry sends it");
+            self.is_stopped = true;
+            note(format_args!("stopped; nothing was sent{}", self.advice(", /retry sends it")));
             return Ok(());
         };
         let start = self.leaf();
@@ -208,9 +222,11 @@ impl<'a> Session<'a> {
         if !is_recorded {
             self.go(place)?;
         }
-        let is_answered = is_recorded || (fork.is_some() && matches!(answer, Some(Ok(_))));
-        self.unanswered = (!is_answered).then_some(ask);
-        let told = live.end(matches!(answer, Some(Ok(_)))).and_then(|()| self.tell(answer, is_recorded));
+        let is_answered = matches!(answer, Some(Ok(_)));
+        let part = self.leaf().filter(|_| is_recorded);
+        self.unanswered = (!is_answered).then_some(part.map_or(ask, Ask::Instead));
+        self.is_stopped = answer.is_none();
+        let told = live.end(is_answered).and_then(|()| self.tell(answer, is_recorded));
         if let Some(fork) = fork {
             self.asides += fork.spending().total();
         } else if let Err(unsaved) = self.save() {
@@ -223,6 +239,10 @@ impl<'a> Session<'a> {
         Ok(match ask {
             Ask::Say(text) => self.chat.send(text.as_str()),
             Ask::Again => self.chat.regenerate(),
+            Ask::Instead(part) => {
+                self.chat.switch(*part)?;
+                self.chat.regenerate()
+            }
             Ask::Edit(id, text) => {
                 let before = self.question(*id)?;
                 self.go(before)?;
@@ -303,15 +323,31 @@ impl<'a> Session<'a> {
                 self.failed(&failure);
                 self.last_failure = failure.message().map(str::to_owned);
                 if is_recorded {
-                    note("the part that arrived is kept, marked as incomplete; /regenerate asks again");
+                    note(self.kept("the part that arrived"));
                 } else {
-                    note("nothing is recorded; /retry sends it again");
+                    note(format_args!("nothing is recorded{}", self.advice("; /retry sends it again")));
                 }
             }
-            None if is_recorded => note("stopped; the part that arrived is kept, marked as incomplete"),
-            None => note("stopped before anything arrived; nothing is recorded, /retry sends it again"),
+            None if is_recorded => note(self.kept("stopped; the part that arrived")),
+            None => note(format_args!(
+                "stopped before anything arrived; nothing is recorded{}",
+                self.advice(", /retry sends it again")
+            )),
         }
         Ok(())
+    }
+
+    /// What becomes of a part of a reply.
+    fn kept(&self, part: &str) -> String {
+        if self.is_all() && self.file.is_none() && !self.args.kept.is_asked_for() {
+            return format!("{part} is all there is; no file was named to keep it in");
+        }
+        format!("{part} is kept, marked as incomplete{}", self.advice("; /retry asks again"))
+    }
+
+    /// Advice for somebody who can give commands.
+    fn advice<'t>(&self, text: &'t str) -> &'t str {
+        if self.is_all() { "" } else { text }
     }
 
     pub(super) fn leaf(&self) -> Option<ItemId> {

@@ -16,10 +16,8 @@ use crate::sanitize::clean;
 impl Place {
     /// The store with an index, if it can have one.
     fn with_index(&self, doing: &str) -> Result<&SqliteStore> {
-        match self {
-            Self::Sqlite(store) => Ok(store),
-            _ => Err(no_index(doing)),
-        }
+        let Self::Sqlite(store) = self else { return Err(no_index(doing)) };
+        Ok(store)
     }
 
     pub(super) fn list_by(&self, out: &mut impl Write, filters: &Filters, text: Option<&str>) -> Result<()> {

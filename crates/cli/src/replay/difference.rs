@@ -71,7 +71,23 @@ fn difference(number: usize, new: &[u8], old: Option<&[u8]>, other: &str) -> Str
     let Some(old) = old else { return format!("{what}: {other} ends before it") };
     let empty = Map::new();
     let (new, old) = (new.as_object().unwrap_or(&empty), old.as_object().unwrap_or(&empty));
-    let keys: Vec<&str> = new.keys().filter(|key| new.get(*key) != old.get(*key)).map(String::as_str).collect();
+    let only_old = old.keys().filter(|key| !new.contains_key(*key));
+    let keys = new.keys().chain(only_old).filter(|key| new.get(*key) != old.get(*key));
+    let keys: Vec<&str> = keys.map(String::as_str).collect();
     let tokens = |line: &Map<String, Value>| line.get("tokens").map_or("none".to_owned(), Value::to_string);
     format!("{what} in {} ({} tokens, {} in line {number} of {other})", keys.join(", "), tokens(new), tokens(old))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn a_member_of_one_line_alone_is_named() {
+        let (more, less) = (br#"{"conversation":"a","request":1,"cut":2}"#, br#"{"conversation":"a","request":1}"#);
+        for (new, old) in [(&more[..], &less[..]), (&less[..], &more[..])] {
+            let told = difference(1, new, Some(old), "old.jsonl");
+            assert!(told.starts_with("request 1 of a differs in cut ("), "{told}");
+        }
+    }
 }

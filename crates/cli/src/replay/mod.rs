@@ -4,6 +4,7 @@ mod difference;
 mod file;
 
 use std::io::Write;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use turnwise::replay::{Totals, replay_with};
@@ -57,7 +58,8 @@ struct Replayed {
     totals: Totals,
 }
 
-pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
+/// Runs the command. `models_file` is where models come from that are not built in.
+pub(crate) fn run(args: &args::Replay, models: &Models, models_file: Option<&Path>) -> Result<()> {
     #[cfg(feature = "openai")]
     if args.live {
         return crate::live::run(args, models);
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
     let mut done = Done::default();
     let mut target = match (&args.diff, &args.output) {
         (Some(old), _) => Target::Difference(Difference::from(old)?),
-        (None, Some(file)) if file.to_str() != Some("-") => match ReplayFile::open(file, args)? {
+        (None, Some(file)) if file.to_str() != Some("-") => match ReplayFile::open(file, args, models_file)? {
             Some((file, before)) => {
                 done = before;
                 Target::File(file)
@@ -169,7 +171,7 @@ impl Target {
     fn end(self, done: &Done, ended: Result<()>) -> Result<()> {
         let is_over = matches!(ended, Ok(()) | Err(Failure::Said(_)));
         match self {
-            Self::File(file) if is_over => file.complete()?,
+            Self::File(file) if is_over => file.complete(done)?,
             Self::File(mut file) => file.keep(done)?,
             Self::Difference(mut difference) if ended.is_ok() => difference.end()?,
             Self::Stdout(mut out) if is_over => out.flush()?,

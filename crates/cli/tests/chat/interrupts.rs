@@ -87,3 +87,48 @@ fn at_the_prompt_it_ends_the_chat() {
     assert_eq!(talk.wait().code(), Some(130));
     assert_eq!(said(&folder, "talk.json"), ["first", "one"]);
 }
+
+#[test]
+fn a_single_message_that_is_stopped_ends_with_130() {
+    let stalls =
+        || Answer::events([delta(r#"{"content":"The Elbe, "}"#), delta(r#"{"content":"the Oder."}"#)]).pause(NEVER);
+    for (line, kept) in [("chat talk.json -q Rivers?", "is kept, marked as incomplete"), ("chat -q Rivers?", "no file")]
+    {
+        let (folder, stub) = (TempDir::new().unwrap(), Stub::new([stalls()]));
+        let mut talk = Talk::start(&folder, &stub, &format!("{line} --model gpt-4o"));
+        assert_eq!(talk.hear(','), "The Elbe,");
+        talk.interrupt();
+        let ended = talk.end();
+        let told = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{told}");
+        assert!(told.contains(kept) && !told.contains("/retry"), "{told}");
+        if line.contains("talk.json") {
+            assert_eq!(said(&folder, "talk.json"), ["Rivers?", "The Elbe, "]);
+        }
+    }
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one").after(NEVER)]));
+    let talk = Talk::start(&folder, &stub, "chat talk.json -q Rivers? --no-stream --model gpt-4o");
+    wait_until(|| stub.seen().len() == 1);
+    talk.interrupt();
+    let ended = talk.end();
+    assert_eq!((ended.status.code(), text(&ended.stdout)), (Some(130), String::new()), "{}", text(&ended.stderr));
+}
+
+#[test]
+fn a_reply_of_which_a_part_is_kept_is_asked_for_again() {
+    let stalls =
+        Answer::events([delta(r#"{"content":"The Elbe, "}"#), delta(r#"{"content":"the Oder."}"#)]).pause(NEVER);
+    let folder = TempDir::new().unwrap();
+    let stub = Stub::new([stalls, Answer::says("two")]);
+    let mut talk = Talk::start(&folder, &stub, "chat talk.json --model gpt-4o");
+    talk.say("Rivers?");
+    talk.hear(',');
+    talk.interrupt();
+    talk.say("/retry");
+    let ended = talk.end();
+    let told = text(&ended.stderr);
+    assert!(told.contains("is kept, marked as incomplete; /retry asks again"), "{told}");
+    assert!(text(&ended.stdout).ends_with("two\n"), "{told}");
+    assert_eq!(said(&folder, "talk.json"), ["Rivers?", "two"]);
+    assert_eq!(saved(&folder, "talk.json").conversation.branches().count(), 2, "the part stays as a branch");
+}

@@ -10,14 +10,14 @@ use turnwise::Transcript;
 
 use crate::stub::Stub;
 
-pub(crate) fn turnwise(folder: &TempDir, stub: &Stub, line: &str, input: &str) -> Output {
+pub(crate) fn turnwise(folder: &TempDir, stub: &Stub, line: &str, input: impl AsRef<[u8]>) -> Output {
     turnwise_in(folder, &[("OPENAI_BASE_URL", &*stub.url()), ("OPENAI_API_KEY", "none")], line, input)
 }
 
-pub(crate) fn turnwise_in(folder: &TempDir, variables: &[(&str, &str)], line: &str, input: &str) -> Output {
+pub(crate) fn turnwise_in(folder: &TempDir, variables: &[(&str, &str)], line: &str, input: impl AsRef<[u8]>) -> Output {
     let mut child = start(folder, variables, line);
     // A program that has nothing to ask does not read.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let _ = child.stdin.take().unwrap().write_all(input.as_ref());
     child.wait_with_output().unwrap()
 }
 

@@ -159,12 +159,12 @@ fn a_summary_is_made_only_if_it_is_confirmed_and_can_be_undone() {
     let chat = format!("{CHAT} --budget 400 --strategy summarize:tokens=60 --confirm-summary");
     let talk = ["a", "b", "c"].map(long).join("\n");
     let summaries = || stub.seen().iter().filter(|seen| seen.body.contains("You keep the memory")).count();
-    let ran = turnwise(&folder, &stub, &chat, &format!("{talk}\n{}\nno\n", long("d")));
+    let ran = turnwise(&folder, &stub, &chat, format!("{talk}\n{}\nno\n", long("d")));
     let err = text(&ran.stderr);
     assert!(err.contains("would be summarized first") && err.contains("what does not fit is left out"), "{err}");
     assert_eq!((ran.status.code(), summaries(), said(&folder, "talk.json").len()), (Some(0), 0, 8), "{err}");
 
-    let ran = turnwise(&folder, &stub, &chat, &format!("{}\ny\n/summaries\n/expand 7\n/expand\n/expand\n", long("e")));
+    let ran = turnwise(&folder, &stub, &chat, format!("{}\ny\n/summaries\n/expand 7\n/expand\n/expand\n", long("e")));
     let (out, err) = (text(&ran.stdout), text(&ran.stderr));
     assert!(summaries() > 0 && err.contains("older messages were summarized"), "{err}");
     assert!(out.contains("summary 0 of messages 0 to ") && out.contains("\n  short\n"), "{out}");

@@ -181,7 +181,7 @@ fn nothing_that_is_said_is_logged() {
     let variables = [("OPENAI_BASE_URL", &*url), ("OPENAI_API_KEY", SECRETS[0]), ("RUST_LOG", "trace")];
     for how in ["", "--no-stream"] {
         let line = format!("chat talk.json --model gpt-4o {how}");
-        let ran = turnwise_in(&folder, &variables, &line, &format!("{}\n", SECRETS[1]));
+        let ran = turnwise_in(&folder, &variables, &line, format!("{}\n", SECRETS[1]));
         assert_eq!(text(&ran.stdout), format!("{}\n", SECRETS[2]), "{}", text(&ran.stderr));
         assert!(stub.seen().iter().all(|seen| seen.head.contains(SECRETS[0]) && seen.body.contains(SECRETS[1])));
         for secret in SECRETS {
@@ -213,4 +213,25 @@ fn summaries_and_ladders_are_told() {
         assert!(remarks.contains("(older messages were summarized: "), "{strategy}: {remarks}");
         assert!(remarks.contains("sent and a summary, "), "{strategy}: {remarks}");
     }
+}
+
+#[test]
+fn input_that_is_no_utf8_is_refused_with_the_place_of_the_fault() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("yes")]));
+    let ran = turnwise(&folder, &stub, "chat --once --model gpt-4o", b"caf\xe9 au lait");
+    assert_eq!((ran.status.code(), text(&ran.stdout)), (Some(1), String::new()));
+    let told = text(&ran.stderr);
+    assert!(told.contains("the standard input is not UTF-8: byte 3 is 0xe9; nothing was sent"), "{told}");
+    assert!(stub.seen().is_empty());
+}
+
+#[test]
+fn a_copy_of_a_chat_in_a_store_is_only_a_copy() {
+    let (folder, stub) = (TempDir::new().unwrap(), Stub::new([Answer::says("one"), Answer::says("two")]));
+    let line = "chat --store dir:chats --conversation ann --model gpt-4o";
+    let ran = turnwise(&folder, &stub, line, "first\n/save copy.json\nsecond\n");
+    let told = text(&ran.stderr);
+    assert!(told.contains("a copy is saved to copy.json; the chat stays in its store"), "{told}");
+    assert_eq!(said(&folder, "copy.json"), ["first", "one"]);
+    assert_eq!(said(&folder, "chats/ann.jsonl"), ["first", "one", "second", "two"]);
 }

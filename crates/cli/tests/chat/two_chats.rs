@@ -97,7 +97,7 @@ fn a_chat_with_many_constraints_has_a_file_of_their_size() {
     let size = |constraints: usize| {
         let file = format!("{constraints}.json");
         let lines: Vec<String> = (0..constraints).map(|n| format!("/constrain Rule {n:04}\n")).collect();
-        turnwise(&folder, &stub, &format!("chat {file} --model m --budget 4000"), &lines.concat());
+        turnwise(&folder, &stub, &format!("chat {file} --model m --budget 4000"), lines.concat());
         std::fs::metadata(folder.path().join(file)).unwrap().len()
     };
     let (some, many) = (size(20), size(160));

@@ -177,3 +177,26 @@ mod report {
         assert!(error.contains("nowhere/page.html: "), "{error}");
     }
 }
+
+/// Large numbers make the table wider than a terminal.
+#[test]
+fn the_table_fits_80_columns_and_says_what_has_no_room() {
+    let text = "some words of an answer ".repeat(40);
+    let call = json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}});
+    let turn = json!([
+        {"role": "user", "content": text}, {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": text}, {"role": "assistant", "content": text},
+    ]);
+    let messages: Vec<&Value> = (0..7).flat_map(|_| turn.as_array().unwrap()).collect();
+    let talk = |id: usize| json!({"id": format!("t{id}"), "model": "gpt-4o", "messages": messages}).to_string() + "\n";
+    let files = Files::new().with("talks.jsonl", (0..150).map(talk).collect::<String>());
+    let run = |more: &str| {
+        let line = "compare talks.jsonl --budget 2000 -s window -s window:messages=20 -s everything";
+        turnwise(line).args(more).inside(files.path()).out()
+    };
+    let table = run("");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(table.contains("no room for results; --wide shows all columns"), "{table}");
+    let wide = run("--wide");
+    assert!(wide.contains("results") && !wide.contains("no room for"), "{wide}");
+}

@@ -44,8 +44,10 @@ fn the_lines_are_the_same_for_any_number_of_threads() {
         assert!(turnwise(COMMAND).args("--threads").arg(threads).inside(files.path()).out() == one);
     }
     assert_eq!(one.lines().count(), 60 * 15 + 20 * 20 + 1);
-    let error = turnwise(COMMAND).args("--threads 0").inside(files.path()).fails(2);
-    assert!(error.contains("--threads"), "{error}");
+    for count in ["0", "513", "100000000", "many"] {
+        let error = turnwise(COMMAND).args("--threads").arg(count).inside(files.path()).fails(2);
+        assert!(error.contains("--threads") && error.contains("a number from 1 to 512"), "{error}");
+    }
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn a_file_holds_what_would_have_been_printed() {
     let files = files();
     turnwise(COMMAND).args("-o out.jsonl").inside(files.path()).out();
     assert!(read(&files, "out.jsonl") == whole(&files));
-    assert!(!files.path().join("out.jsonl.resume").exists());
+    assert!(read(&files, "out.jsonl.resume").contains("\"is_complete\":true"));
     let error = turnwise(COMMAND).args("-o out.jsonl").inside(files.path()).fails(2);
     assert!(error.contains("out.jsonl: it exists; --resume goes on with it, --force replaces it"), "{error}");
     turnwise(COMMAND).args("-o out.jsonl --force").inside(files.path()).out();
@@ -78,10 +80,51 @@ fn a_killed_run_is_resumed_to_the_same_bytes() {
     begin_and(|child| child.kill().unwrap(), &files, 1);
     turnwise(COMMAND).args("-o out.jsonl --resume").inside(files.path()).out();
     assert!(read(&files, "out.jsonl") == whole(&files));
-    assert!(!files.path().join("out.jsonl.resume").exists());
     // Once more, with nothing left to do.
-    turnwise(COMMAND).args("-o out.jsonl --resume").inside(files.path()).out();
+    let ran = turnwise(COMMAND).args("-o out.jsonl --resume").inside(files.path()).run();
+    assert_eq!((ran.code, &*ran.out), (Some(0), ""), "{}", ran.err);
+    assert!(ran.err.contains("out.jsonl is complete: 80 conversations, 1,300 requests"), "{}", ran.err);
     assert!(read(&files, "out.jsonl") == whole(&files));
+}
+
+#[test]
+fn a_complete_file_is_refused_with_other_settings() {
+    let files = files().with("models.json", r#"{"models":[{"name":"m","window":4000}]}"#);
+    let run = |line: &str| turnwise(line).args("-o out.jsonl --resume --models models.json").inside(files.path());
+    assert_eq!(run(COMMAND).run().code, Some(0));
+    let differs = |line: &str, what: &str| {
+        let error = run(line).fails(2);
+        assert!(error.contains("it was begun with other files or options"), "{error}");
+        assert!(error.contains(&format!("(different: {what}); --force begins again")), "{error}");
+    };
+    differs("replay a.jsonl b.jsonl --budget 301", "budget");
+    differs("replay b.jsonl a.jsonl --budget 300", "the order of files");
+    differs("replay a.jsonl b.jsonl --budget 300 --strategy recall", "--strategy");
+    // An edit of equal length.
+    fs::write(files.path().join("b.jsonl"), talks(20, 40).replace("few words", "new words")).unwrap();
+    differs(COMMAND, "b.jsonl");
+    fs::write(files.path().join("b.jsonl"), talks(20, 40)).unwrap();
+    fs::write(files.path().join("models.json"), r#"{"models":[{"name":"m","window":4001}]}"#).unwrap();
+    differs(COMMAND, "--models");
+    fs::write(files.path().join("models.json"), r#"{"models":[{"name":"m","window":4000}]}"#).unwrap();
+    assert!(run(COMMAND).run().err.contains("is complete"));
+    let more = read(&files, "out.jsonl") + "{}\n";
+    fs::write(files.path().join("out.jsonl"), more).unwrap();
+    assert!(run(COMMAND).fails(2).contains("it was changed after it was complete"));
+    fs::remove_file(files.path().join("out.jsonl.resume")).unwrap();
+    assert!(run(COMMAND).fails(1).contains("out.jsonl is not complete"));
+}
+
+#[test]
+fn a_store_that_has_changed_is_another_input() {
+    let files = Files::new();
+    fs::create_dir(files.path().join("chats")).unwrap();
+    let files = files.with("chats/a.json", r#"{"messages":[{"role":"user","content":"Hi"}]}"#);
+    let run = || turnwise("replay dir:chats --budget 300 -o out.jsonl --resume").inside(files.path());
+    assert_eq!(run().run().code, Some(0));
+    assert!(run().run().err.contains("is complete"));
+    fs::write(files.path().join("chats/a.json"), r#"{"messages":[{"role":"user","content":"Ho"}]}"#).unwrap();
+    assert!(run().fails(2).contains("(different: dir:chats)"));
 }
 
 #[test]

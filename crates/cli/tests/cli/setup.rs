@@ -51,6 +51,9 @@ fn a_setting_that_cannot_be_used_is_named_with_its_source() {
         (r#"{"budgt": 1}"#, "w.json: there is no setting `budgt`; the nearest name is `budget`"),
         (r#"{"plan": {"budgt": 1}}"#, "w.json: there is no setting `budgt`"),
         (r#"{"budget": null}"#, "w.json: `budget`: write a text, a number, true or false"),
+        (r#"{"show": {"budget": 1}}"#, "w.json: the section `show` cannot have `budget`: nothing can be set for it"),
+        (r#"{"trim": {"threads": 2}}"#, "w.json: the section `trim` cannot have `threads`: it has budget, "),
+        (r#"{"compare": {"strategy": "recall"}}"#, "w.json: the section `compare` cannot have `strategy`"),
         ("[]", "w.json: not a JSON object of settings"),
     ] {
         let files = Files::new().with("w.json", text);
@@ -67,9 +70,10 @@ fn config_shows_each_value_and_where_it_comes_from() {
     let table = run("config --config c.json").out();
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     for expected in [
-        &["budget", "2500", "c.json", "compare", "plan", "trim", "replay"][..],
+        &["budget", "2500", "c.json", "compare", "trim", "replay"][..],
         &["low", "0.6", "TURNWISE_LOW"],
         &["plan.budget", "2000", "c.json,", "plan", "plan"],
+        &["plan.low", "0.5", "c.json,", "plan", "(not", "in", "force:", "TURNWISE_LOW", "comes", "first)", "plan"],
         &["store", "dir:chats", "c.json", "conversations"],
         &["OPENAI_API_KEY", "set,", "not", "shown"],
     ] {

@@ -356,4 +356,23 @@ fn an_export_of_one_tenant_is_not_resumed_as_one_of_all() {
     assert!(error.contains("--tenant b"), "{error}");
     run(&files, "conversations export b.jsonl --resume --store sqlite:kept/chats.db --tenant b").run();
     assert!(std::fs::read(files.path().join("b.jsonl")).unwrap() == whole);
+#[test]
+fn a_list_that_is_cut_says_that_there_is_more() {
+    let files = files();
+    let cut = run(&files, "conversations list --store dir:chats --limit 1 --json").run();
+    assert_eq!((cut.code, cut.out.lines().count()), (Some(0), 1));
+    assert!(cut.err.contains("there are more than these 1; --limit N"), "{}", cut.err);
+    assert!(run(&files, "conversations list --store dir:chats --limit 2").out().contains("bob"));
+}
+
+#[test]
+fn text_is_replaced_in_all_conversations_though_one_cannot_be_read() {
+    let files = files().with("chats/a.json", "{").with("chats/b.json", "[1]");
+    let ran = run(&files, "conversations redact --text parcel --store dir:chats").run();
+    assert_eq!((ran.code, &*ran.out), (Some(1), "1 text in 1 conversation changed\n"), "{}", ran.err);
+    for told in ["turnwise: a: ", "turnwise: b: ", "2 conversations could not be changed"] {
+        assert!(ran.err.contains(told), "{told}: {}", ran.err);
+    }
+    let help = run(&files, "conversations expire --help").out();
+    assert!(help.contains("--tenant, or the one without a name"), "{help}");
 }
