@@ -106,3 +106,17 @@ fn too_large(rejected: &BytesRejection) -> ApiError {
     error.status = rejected.status().as_u16();
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_of_any_length_is_quoted_and_compared_within_a_bound() {
+        let read = |key: &str| Body::read(Ok(Bytes::from(format!("{{\"{key}\": 1}}"))), &["metadata", "items"]).err();
+        let long = read(&"x".repeat(100_000)).map(|error| (error.param, error.message.chars().count()));
+        assert_eq!(long, Some((Some("x".repeat(LONGEST_NAME)), "Unknown parameter: '…'.".chars().count() + 64)));
+        let near = read("item").map(|error| error.message);
+        assert_eq!(near.as_deref(), Some("Unknown parameter: 'item'. Did you mean 'items'?"));
+    }
+}
