@@ -356,6 +356,8 @@ fn an_export_of_one_tenant_is_not_resumed_as_one_of_all() {
     assert!(error.contains("--tenant b"), "{error}");
     run(&files, "conversations export b.jsonl --resume --store sqlite:kept/chats.db --tenant b").run();
     assert!(std::fs::read(files.path().join("b.jsonl")).unwrap() == whole);
+}
+
 #[test]
 fn a_list_that_is_cut_says_that_there_is_more() {
     let files = files();
