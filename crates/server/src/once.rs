@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
 use turnwise::Transcript;
-use turnwise::conversation::ItemId;
+use turnwise::conversation::{ItemId, Timestamp};
 use turnwise::message::RawJson;
 use turnwise_conversations::{AddedOnce, ApiError};
 
@@ -28,6 +28,10 @@ const LONGEST: usize = 255;
 const MEMBER: &str = "turnwise_requests";
 /// How many of them stay.
 const MOST: usize = 8;
+/// How many stay for some time, because many clients may write before one of them asks again.
+const MOST_RECENT: usize = 64;
+/// Milliseconds of that time.
+const RECENT: i64 = 5 * 60 * 1_000;
 
 /// A request that is recorded once.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Once {
 struct Done {
     key: String,
     body: String,
+    /// When it was recorded, in milliseconds since 1970.
+    at: i64,
     turn: Turn,
 }
 
@@ -110,9 +116,14 @@ impl Once {
 
     /// Writes a turn into the conversation that it is recorded in.
     pub(crate) fn put(&self, file: &mut Transcript, turn: Turn) {
+        self.put_at(file, turn, Timestamp::now().as_millis());
+    }
+
+    fn put_at(&self, file: &mut Transcript, turn: Turn, now: i64) {
         let mut done = all(file);
-        done.drain(..(done.len() + 1).saturating_sub(MOST));
-        done.push(Done { key: self.key.clone(), body: self.body.clone(), turn });
+        done.push(Done { key: self.key.clone(), body: self.body.clone(), at: now, turn });
+        let recent = done.iter().rev().take(MOST_RECENT).take_while(|one| now - one.at < RECENT).count();
+        done.drain(..done.len().saturating_sub(recent.max(MOST)));
         remove(file);
         let json = serde_json::to_value(done).map(RawJson::from);
         file.extra.extend(json.ok().map(|json| (MEMBER.to_owned(), json)));
@@ -184,11 +195,22 @@ mod tests {
     fn the_last_requests_of_a_conversation_are_known_by_key_and_body() {
         let mut file = Transcript::default();
         for number in 0..10 {
-            once(&format!("key {number}"), "body").put(&mut file, Turn::new(number.into(), 0.into()));
+            let turn = Turn::new(number.into(), 0.into());
+            once(&format!("key {number}"), "body").put_at(&mut file, turn, i64::from(number) * RECENT);
         }
         assert!(once("key 1", "body").find(&file).unwrap().is_none());
         assert_eq!(once("key 9", "body").find(&file).unwrap().unwrap().answer.as_str(), "9");
         assert_eq!(once("key 9", "other").find(&file).map(drop).unwrap_err().code, Some("idempotency_key_in_use"));
+    }
+
+    #[test]
+    fn of_requests_that_come_fast_more_are_known() {
+        let mut file = Transcript::default();
+        for number in 0..100 {
+            once(&format!("key {number}"), "body").put_at(&mut file, Turn::new(number.into(), 0.into()), number);
+        }
+        let is_known = |number| once(&format!("key {number}"), "body").find(&file).unwrap().is_some();
+        assert!(!is_known(35) && is_known(36) && is_known(99));
     }
 
     #[test]
