@@ -74,16 +74,16 @@ fn millis(connection: &mut Connection, path: &str, headers: &str, body: &Value) 
 
 fn overhead(server: &Server, upstream: SocketAddr) {
     let mut direct = Connection::open(upstream);
-    let mut served = Connection::open(server.address);
-    let mut new = || served.post("/v1/conversations", "", &json!({})).1["id"].as_str().unwrap().to_owned();
+    let mut through = Connection::open(server.address);
+    let mut new = || through.post("/v1/conversations", "", &json!({})).1["id"].as_str().unwrap().to_owned();
     let (bound, made) = (format!("x-turnwise-conversation: {}\r\n", new()), new());
     let respond = json!({"model": "gpt-4o-mini", "input": "Name a river.", "conversation": made, "store": false});
     let mut taken = [const { Vec::new() }; 4];
     for _ in 0..sized(400, 2) {
         taken[0].push(millis(&mut direct, "/v1/chat/completions", "", &chat(false)));
-        taken[1].push(millis(&mut served, "/v1/chat/completions", "", &chat(false)));
-        taken[2].push(millis(&mut served, "/v1/chat/completions", &bound, &chat(false)));
-        taken[3].push(millis(&mut served, "/v1/responses", "", &respond));
+        taken[1].push(millis(&mut through, "/v1/chat/completions", "", &chat(false)));
+        taken[2].push(millis(&mut through, "/v1/chat/completions", &bound, &chat(false)));
+        taken[3].push(millis(&mut through, "/v1/responses", "", &respond));
     }
     let mut table = Table::new("Milliseconds of a request at the median, the model answers at once");
     let [direct, proxied, bound, responded] = taken.map(|taken| median(&taken));

@@ -30,12 +30,12 @@ impl Connection {
         let mut rest = String::new();
         let status = self.receive(|piece| {
             rest.push_str(std::str::from_utf8(piece).unwrap());
-            while let Some((event, after)) = rest.split_once("\n\n") {
-                let data = event.strip_prefix("data: ").filter(|data| *data != "[DONE]");
+            while let Some(end) = rest.find("\n\n") {
+                let event: String = rest.drain(..end + 2).collect();
+                let data = event.trim_end().strip_prefix("data: ").filter(|data| *data != "[DONE]");
                 if let Some(data) = data {
                     on_event(serde_json::from_str(data).unwrap());
                 }
-                rest = after.to_owned();
             }
         });
         assert_eq!(status, 200, "{rest}");
