@@ -108,6 +108,7 @@ fn print(out: &mut impl Write, check: &Check) -> Result<()> {
 fn program() -> Check {
     let features = [
         (cfg!(feature = "chat"), "chat"),
+        (cfg!(feature = "encryption"), "encryption"),
         (cfg!(feature = "fast-tokens"), "fast-tokens"),
         (cfg!(feature = "postgres"), "postgres"),
         (cfg!(feature = "report"), "report"),
@@ -313,9 +314,12 @@ mod tests {
     #[test]
     fn each_feature_is_told_as_built_in_or_missing() {
         let found = program().found;
-        for feature in ["chat", "postgres", "report", "serve", "shell", "sqlite", "fast-tokens"] {
+        for feature in ["chat", "encryption", "postgres", "report", "serve", "shell", "sqlite"] {
             assert_eq!(found.matches(feature).count(), 1, "{feature}: {found}");
         }
+        // Where nothing else is missing, it is not spoken of.
+        let is_told = cfg!(feature = "fast-tokens") || found.contains("; without ");
+        assert_eq!(found.contains("fast-tokens"), is_told, "{found}");
     }
 
     #[test]
