@@ -4,6 +4,8 @@
 
 #[path = "../../../benches/common/mod.rs"]
 mod common;
+#[path = "../tests/replicas/endpoint.rs"]
+mod endpoint;
 #[path = "serve/http.rs"]
 mod http;
 #[path = "serve/upstream.rs"]

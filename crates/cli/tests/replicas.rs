@@ -5,6 +5,8 @@
 
 #[path = "replicas/client.rs"]
 mod client;
+#[path = "replicas/endpoint.rs"]
+mod endpoint;
 #[path = "replicas/model.rs"]
 mod model;
 #[path = "replicas/talks.rs"]

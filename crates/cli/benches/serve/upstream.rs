@@ -1,10 +1,12 @@
 //! An endpoint of chat completions that answers at once, or streams events that say when they were sent.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::json;
+
+use crate::endpoint;
 
 /// Events of a stream.
 pub(crate) const EVENTS: usize = 50;
@@ -32,22 +34,7 @@ pub(crate) fn start() -> SocketAddr {
 
 /// None when the client has gone.
 fn answer(reader: &mut BufReader<TcpStream>) -> Option<()> {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let body: Value = serde_json::from_slice(&body).unwrap();
+    let body = endpoint::body(reader)?;
     let out = reader.get_mut();
     if body["stream"] == true {
         return stream(out);
@@ -55,10 +42,7 @@ fn answer(reader: &mut BufReader<TcpStream>) -> Option<()> {
     let message = json!({"role": "assistant", "content": "The Rhine."});
     let usage = json!({"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15});
     let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
-    let answer = json!({"id": "x", "object": "chat.completion", "choices": choices, "usage": usage}).to_string();
-    let length = answer.len();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
-    out.write_all((head + &answer).as_bytes()).ok()
+    endpoint::answer(out, &json!({"id": "x", "object": "chat.completion", "choices": choices, "usage": usage}))
 }
 
 fn stream(out: &mut TcpStream) -> Option<()> {

@@ -1,10 +1,12 @@
 //! A model behind an endpoint of chat completions, which answers a text with that text.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
+
+use crate::endpoint;
 
 /// What it says to a text.
 pub(crate) fn answer(asked: &str) -> String {
@@ -25,28 +27,10 @@ pub(crate) fn start() -> String {
 
 /// None when the client has gone.
 fn answer_one(mut stream: &TcpStream) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let body: Value = serde_json::from_slice(&body).unwrap();
+    let body = endpoint::body(&mut BufReader::new(stream))?;
     let asked = body["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
     std::thread::sleep(Duration::from_millis(fastrand::u64(0..30)));
     let message = json!({"role": "assistant", "content": answer(asked)});
-    let answer = json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).to_string();
-    let length = answer.len();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
-    stream.write_all((head + &answer).as_bytes()).ok()
+    let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
+    endpoint::answer(&mut stream, &json!({"choices": choices}))
 }
