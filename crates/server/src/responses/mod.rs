@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use turnwise::store::{Change, Revision, Store};
-use turnwise::{Builder, Transcript};
+use turnwise::{Builder, ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, check_id};
 
 use crate::completions::Upstream;
@@ -143,17 +143,15 @@ impl Responses {
         let changes = done.changes_since(before);
         let mut expected = revision.clone();
         loop {
-            let refused = match self.store.append(id, &changes, &expected).await {
+            match self.store.append(id, &changes, &expected).await {
                 Ok(_) => return Ok(()),
-                Err(error) => ApiError::of_store(&error, id),
-            };
-            if refused.code != ApiError::conversation_locked().code {
-                return Err(refused);
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(ApiError::of_store(&error, id)),
             }
             let (now, newer) = self.load(id).await?;
             let is_metadata = |change: &Change| matches!(change, Change::Metadata(_));
             if newer == expected || !now.changes_since(before).iter().all(is_metadata) {
-                return Err(refused);
+                return Err(ApiError::conversation_locked());
             }
             expected = newer;
         }
