@@ -36,7 +36,10 @@ mod deleted;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod engine;
 pub mod export;
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports, reason = "only SQLite has this yet"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, unused_imports, reason = "databases use it")
+)]
 pub mod forget;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -46,7 +49,10 @@ mod recent;
 mod replay;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports, reason = "only SQLite has this yet"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, unused_imports, reason = "databases use it")
+)]
 pub mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -2,12 +2,15 @@
 
 mod connections;
 mod deleted;
+mod expire;
 mod failure;
+mod index;
 mod load;
 mod schema;
 mod tables;
 mod tls;
 mod url;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;

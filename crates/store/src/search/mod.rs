@@ -16,6 +16,8 @@
 //! everything.
 
 mod fold;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod index;
 mod matches;
 mod scan;
 mod snippet;
