@@ -314,3 +314,19 @@ fn after_random_writes_the_index_finds_what_reading_everything_finds() {
         }
     });
 }
+
+/// A fork goes on with items of its own, and its original is gone: it has items in two logs.
+#[test]
+fn a_conversation_with_items_in_several_logs_is_listed_once_over_all_pages() {
+    on_each(|open| {
+        let store = indexed(open);
+        let store = store.as_ref();
+        save(store, "a", &["apple"]);
+        block_on(store.fork("a", "b")).unwrap();
+        save(store, "c", &["apple"]);
+        say(store, "b", "apple of b");
+        block_on(store.delete("a")).unwrap();
+        save(store, "d", &["apple"]);
+        assert_eq!(listed(store, &ListQuery::new().with_text("apple")), ["d", "b", "c"]);
+    });
+}

@@ -11,14 +11,12 @@ use std::path::{Path, PathBuf};
 
 use futures_lite::future::block_on;
 use rusqlite::Connection;
-use serde::Deserialize;
 use talks::{say, talk};
 use tempfile::TempDir;
-use turnwise::conversation::Timestamp;
-use turnwise::store::{FileStore, MemoryStore, Store};
-use turnwise::{Conversation, ErrorKind, Transcript};
+use turnwise::ErrorKind;
+use turnwise::store::Store;
 use turnwise_store::SqliteStore;
-use turnwise_store::search::{Hit, ListQuery, SearchQuery, Terms, scan};
+use turnwise_store::search::{Hit, ListQuery, SearchQuery, Terms};
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
@@ -36,13 +34,6 @@ fn indexed() -> (TempDir, SqliteStore) {
 
 fn save(store: &dyn Store, id: &str, texts: &[&str]) {
     block_on(store.save(id, &talk(texts), None)).unwrap();
-}
-
-fn change(store: &dyn Store, id: &str, change: impl FnOnce(&mut Transcript)) {
-    let (mut transcript, revision) = block_on(store.load(id)).unwrap();
-    let before = transcript.clone();
-    change(&mut transcript);
-    block_on(store.append(id, &transcript.changes_since(&before), &revision)).unwrap();
 }
 
 fn search(store: &SqliteStore, query: &SearchQuery) -> Vec<Hit> {

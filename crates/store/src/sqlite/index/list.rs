@@ -10,7 +10,8 @@ use super::check_is_on;
 use super::find::{Candidates, DOING, Item, cursor_of, has_metadata};
 use crate::search::index::{cursor_of_list, times_of_list};
 use crate::search::{Filter, Hit, ListQuery, Listed, Page, SearchQuery, Terms};
-use crate::sqlite::failed;
+use crate::sqlite::tables::Key;
+use crate::sqlite::{failed, tables};
 
 pub(super) fn list(db: &Connection, tenant: &str, query: &ListQuery) -> Result<Page<Listed>> {
     let _moment = db.unchecked_transaction().map_err(failed(DOING))?;
@@ -70,17 +71,21 @@ fn by_text(db: &Connection, tenant: &str, query: &ListQuery, text: &str) -> Resu
     Ok(Page::new(found, None))
 }
 
-/// Whether a later item of the same log was found in the same conversation.
+/// Whether a later item of the conversation was found in it.
 fn is_later(db: &Connection, tenant: &str, item: &Item, hit: &Hit, terms: &Terms, query: &SearchQuery) -> Result<bool> {
     let doing = failed(DOING);
-    let later = "SELECT row FROM search_items WHERE log = ?1 AND row > ?2 ORDER BY row";
+    let key = Key { tenant: tenant.into(), id: hit.conversation.as_str().into() };
+    let Some(conversation) = tables::find(db, &key)? else { return Ok(false) };
+    let later = "SELECT row FROM search_items WHERE log = ?1 AND position <= ?2 AND row > ?3 ORDER BY row";
     let mut later = db.prepare_cached(later).map_err(&doing)?;
-    let rows = later.query_map([item.log, item.row], |row| row.get(0)).map_err(&doing)?;
-    for row in rows {
-        let Some(other) = Item::read(db, tenant, row.map_err(&doing)?)? else { continue };
-        let other = other.hit(db, tenant, terms, query)?;
-        if other.is_some_and(|other| other.conversation == hit.conversation) {
-            return Ok(true);
+    for part in tables::parts(db, tenant, conversation.at)? {
+        let rows = later.query_map([part.log, part.to, item.row], |row| row.get(0)).map_err(&doing)?;
+        for row in rows {
+            let Some(other) = Item::read(db, tenant, row.map_err(&doing)?)? else { continue };
+            let other = other.hit(db, tenant, terms, query)?;
+            if other.is_some_and(|other| other.conversation == hit.conversation) {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
