@@ -43,7 +43,7 @@ const CONNECTIONS: usize = 16;
 ///   transactions, so PgBouncer may stand between in transaction mode.
 /// - **Removed**: text that was replaced, redacted or [purged](Self::purge) can no longer be read by
 ///   any statement. Its bytes stay in the files until PostgreSQL has vacuumed and reused their pages (at
-///   once: `VACUUM FULL turnwise.changes`), and in write-ahead files, replicas and backups for as
+///   once: `VACUUM FULL`), and in write-ahead files, replicas and backups for as
 ///   long as the operator keeps those.
 /// - **Deleted**: [`delete`](turnwise::store::Store::delete) hides a conversation;
 ///   [`restore`](Self::restore) brings it back, [`purge`](Self::purge) and
