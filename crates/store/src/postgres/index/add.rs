@@ -86,11 +86,11 @@ async fn add_changes(tx: &Transaction<'_>, notes: &[i64]) -> Result<(), Failure>
                     SELECT tenant, log FROM turnwise.search_notes WHERE number = ANY ($1)) \
                 ORDER BY tenant, log FOR SHARE";
     tx.query_typed(lock, &[(&notes, Type::INT8_ARRAY)]).await?;
-    let noted = "SELECT n.tenant, n.log, n.position, c.change FROM turnwise.search_notes n \
+    let read = "SELECT n.tenant, n.log, n.position, c.change FROM turnwise.search_notes n \
                  JOIN turnwise.changes c ON c.tenant = n.tenant AND c.log = n.log AND c.position = n.position \
                  WHERE n.number = ANY ($1) ORDER BY n.number";
     let (mut items, mut states) = (BTreeMap::<String, Items>::new(), BTreeMap::<String, Items>::new());
-    for row in tx.query_typed(noted, &[(&notes, Type::INT8_ARRAY)]).await? {
+    for row in tx.query_typed(read, &[(&notes, Type::INT8_ARRAY)]).await? {
         let (of, words) = match serde_json::from_str(row.get(3)) {
             Ok(Change::Item { message, .. }) => (&mut items, joined(&words(&searched(&message)))),
             Ok(Change::Metadata(_)) => (&mut states, String::new()),

@@ -122,7 +122,7 @@ impl Candidates {
         ];
         values.extend(self.conditions.values());
         let rows = tx.query_typed(&read, &values).await?;
-        Ok(rows.iter().map(|row| Item::of(row)).collect())
+        Ok(rows.iter().map(Item::of).collect())
     }
 
     /// The items of a conversation after a row that may have it.
@@ -147,7 +147,7 @@ impl Candidates {
         ];
         values.extend(self.conditions.values());
         let rows = tx.query_typed(&later, &values).await?;
-        Ok(rows.iter().map(|row| Item::of(row)).collect())
+        Ok(rows.iter().map(Item::of).collect())
     }
 }
 
