@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-#[cfg(feature = "sqlite")]
 use turnwise::ErrorKind;
 use turnwise::conversation::Timestamp;
 use turnwise::store::wait;
@@ -50,27 +49,33 @@ impl Place {
 
     /// By the index, or, where there is none, by reading everything.
     fn find(&self, query: &SearchQuery) -> Result<Page<Hit>> {
-        #[cfg(feature = "sqlite")]
-        if let Self::Sqlite(store) = self {
-            match wait(store.search(query)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    tell(if crate::stores::has_keys() {
-                        "sealed conversations have no index, so everything was read"
-                    } else {
-                        "there is no index, so everything was read; `turnwise conversations index` makes one"
-                    });
-                }
-                found => return Ok(found?),
+        let found = match self {
+            Self::Folder(store) => return Ok(wait(scan(store, query))?),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.search(query)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.search(query)),
+        };
+        match found {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tell(if crate::stores::has_keys() {
+                    "sealed conversations have no index, so everything was read"
+                } else {
+                    "there is no index, so everything was read; `turnwise conversations index` makes one"
+                });
+                Ok(wait(scan(self.store(), query))?)
             }
+            found => Ok(found?),
         }
-        Ok(wait(scan(self.store(), query))?)
     }
 
     pub(super) fn stats(&self, out: &mut impl Write, json: bool) -> Result<()> {
         let totals = match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => wait(store.totals())?,
-            _ => wait(totals(self.store()))?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.totals())?,
+            Self::Folder(store) => wait(totals(store))?,
         };
         if json {
             return totals

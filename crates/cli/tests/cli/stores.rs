@@ -199,6 +199,22 @@ fn a_postgresql_database_is_a_store_like_the_others_and_its_password_is_never_sh
     assert!(run("conversations list").out().contains("Rivers"));
     let error = run("conversations path ID").fails(2);
     assert!(error.contains("keeps conversations in no file"), "{error}");
+    let tenant = format!("--tenant {id}");
+    let hers = database.tenant(&id).unwrap();
+    wait(hers.save("ann", &Transcript::from_json(ANN).unwrap(), None)).unwrap();
+    let say = |line: &str| run(&format!("conversations {line} {tenant}"));
+    say("index").run();
+    let found = say("search PARC --json").json();
+    assert_eq!((found.len(), &found[0]["conversation"]), (1, &"ann".into()));
+    say("rename ann Rivers").out();
+    assert_eq!(say("list --metadata title=Rivers --text parcel --json").json()[0]["id"], "ann");
+    assert_eq!(say("redact --text parcel").out(), "1 text in 1 conversation changed\n");
+    assert_eq!(say("search parcel --json").json().len(), 0);
+    assert!(say("stats").out().starts_with("1 conversation\n"));
+    assert!(say("expire --keep-last 0 --dry-run").out().contains("1 conversation would be deleted"));
+    assert_eq!(say("expire --keep-last 0 --for-good").out(), "1 conversation purged\n");
+    assert!(say("index --off").run().err.contains("removed"));
+
     run("conversations delete ID").out();
     run("conversations purge ID").out();
     let error = run("conversations restore ID").fails(1);
