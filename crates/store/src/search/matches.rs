@@ -69,6 +69,16 @@ impl Terms {
         Some(Snippet::around(text, folded.origin(first), places))
     }
 
+    /// Whether the line of a change may have all terms, told without parsing it: a piece of ASCII letters is in the
+    /// line as it is, unless the line has other letters (some of which are folded to these) or has letters as escapes.
+    pub(crate) fn may_be_in(&self, line: &str) -> bool {
+        if !line.is_ascii() || line.contains("\\u") {
+            return true;
+        }
+        let line = line.to_ascii_lowercase();
+        self.terms.iter().flat_map(|term| &term.pieces).all(|piece| line.contains(piece.text()))
+    }
+
     /// Whether a text has all terms.
     pub(crate) fn are_in(&self, text: &str) -> bool {
         let text = fold(text);

@@ -1,0 +1,12 @@
+-- Between which times the items of each block of rows in `search_items` were recorded: a search within times looks at
+-- the blocks that may have some. A block is the tenant's number and what its items count up to, divided by 512.
+CREATE TABLE search_times (
+    tenant INTEGER NOT NULL,
+    block  INTEGER NOT NULL,
+    oldest INTEGER NOT NULL,
+    newest INTEGER NOT NULL,
+    PRIMARY KEY (tenant, block)
+) STRICT, WITHOUT ROWID;
+
+-- Which conversations have a value.
+CREATE INDEX search_metadata_by_value ON search_metadata (tenant, key, value, id);
