@@ -62,20 +62,20 @@ pub(crate) fn joined(words: &BTreeSet<String>) -> String {
 /// How many items one block of an index has, of which it is known between which times they were recorded.
 pub(crate) const BLOCK: i64 = 512;
 
-/// The times of blocks that are being added to.
+/// The times of blocks that are being added to, in milliseconds.
 #[derive(Debug, Default)]
-pub(crate) struct Times(BTreeMap<i64, (Timestamp, Timestamp)>);
+pub(crate) struct Times(BTreeMap<i64, (i64, i64)>);
 
 impl Times {
     /// Notes when the item of a row was recorded. The row is what counts within a tenant.
-    pub(crate) fn add(&mut self, row: i64, at: Timestamp) {
+    pub(crate) fn add(&mut self, row: i64, at: i64) {
         let times = self.0.entry(row / BLOCK).or_insert((at, at));
         *times = (times.0.min(at), times.1.max(at));
     }
 
     /// Each block with the times of its oldest and its newest item.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (i64, i64, i64)> {
-        self.0.iter().map(|(block, (oldest, newest))| (*block, oldest.as_millis(), newest.as_millis()))
+        self.0.iter().map(|(block, (oldest, newest))| (*block, *oldest, *newest))
     }
 }
 

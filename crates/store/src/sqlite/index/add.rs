@@ -62,9 +62,7 @@ fn add_changes(db: &Connection) -> Result<()> {
         let Some(tenant) = &mut tenant else { continue };
         match serde_json::from_str(line) {
             Ok(Change::Item { message, created_at, .. }) => {
-                if let Some(row) = tenant.add(db, log, position, &searched(&message))? {
-                    tenant.times.add(row, created_at);
-                }
+                tenant.add(db, [log, position, created_at.as_millis()], &searched(&message))?;
             }
             Ok(Change::Metadata(_)) => {
                 let state = "INSERT OR IGNORE INTO search_states (log, position, tenant) VALUES (?1, ?2, ?3)";
@@ -116,25 +114,25 @@ impl Tenant {
         update.execute([self.number, self.items, self.words]).map(drop).map_err(&doing)
     }
 
-    /// Returns what the item counts within the tenant, unless it was there.
-    fn add(&mut self, db: &Connection, log: i64, position: i64, text: &str) -> Result<Option<i64>> {
+    fn add(&mut self, db: &Connection, [log, position, at]: [i64; 3], text: &str) -> Result<()> {
         let doing = failed(DOING);
         // While the index is made, one that was written since may be there.
         let there = "SELECT EXISTS (SELECT 1 FROM search_items WHERE log = ?1 AND position = ?2)";
         let mut there = db.prepare_cached(there).map_err(&doing)?;
         if there.query_row([log, position], |row| row.get(0)).map_err(&doing)? {
-            return Ok(None);
+            return Ok(());
         }
         self.items += 1;
         let row = (self.number << OF_TENANT) + self.items;
-        let item = "INSERT INTO search_items (row, log, position) VALUES (?1, ?2, ?3)";
-        db.prepare_cached(item).and_then(|mut item| item.execute([row, log, position])).map_err(&doing)?;
+        let item = "INSERT INTO search_items (row, log, position, at) VALUES (?1, ?2, ?3, ?4)";
+        db.prepare_cached(item).and_then(|mut item| item.execute([row, log, position, at])).map_err(&doing)?;
+        self.times.add(self.items, at);
         let words = words(text);
         for word in words.iter().filter(|word| has_parts(word)) {
             self.add_word(db, word)?;
         }
         self.texts.push((row, joined(&words)));
-        Ok(Some(self.items))
+        Ok(())
     }
 
     fn add_word(&mut self, db: &Connection, word: &str) -> Result<()> {

@@ -13,22 +13,22 @@ use crate::search::index::{Match, row_of_cursor};
 use crate::search::{Piece, SearchQuery, Terms, terms};
 use crate::sqlite::failed;
 
-/// The most words with a part that the index is asked for at once. Each costs about as much as it does to look at
-/// ten items.
+/// The most words with a part that the index is asked for at once, and at all.
 const MOST_WORDS: usize = 500;
-
-/// The most words with a part that the index is asked for at all.
 const ALL_WORDS: usize = 20_000;
+
+/// To ask the index for a word costs about as much as to look at so many items.
+const ITEMS_FOR_A_WORD: usize = 16;
 
 /// A word is rare if fewer items have it.
 const RARE: usize = 200;
 
-/// How many rows are read at first, and at most.
-const FIRST: i64 = 32;
-const LARGEST: i64 = 4_096;
+/// So many items of the times that are wanted are few.
+const FEW: i64 = 4_096;
 
-/// How many items are looked at without the index before it is asked, if fewer than one in so many was found.
-const LOOKED_AT: i64 = 512;
+/// How many rows are read at first, and at most.
+const FIRST: i64 = 128;
+const LARGEST: i64 = 8_192;
 
 /// The items that have what is searched for, the last one first.
 pub(super) struct Candidates<'db> {
@@ -54,8 +54,30 @@ enum Source {
     Words(String),
     /// The rows of the conversations that are wanted.
     Scope,
-    /// All items, because very many words have this part; how many were looked at, and found.
-    Every { part: String, looked_at: i64, found: i64 },
+    /// All items, until it is plain that the index finds the rest sooner; how many were looked at, and found.
+    Every { index: Index, looked_at: i64, found: i64 },
+}
+
+/// What the index can be asked for.
+enum Index {
+    /// Nothing, because few items are left to be looked at.
+    Nothing,
+    /// A query, and for how many words.
+    Words { query: String, words: usize },
+    /// A part that very many words have.
+    Part(String),
+}
+
+impl Index {
+    /// How many items can be looked at as fast as this is asked.
+    fn cost(&self) -> i64 {
+        let words = match self {
+            Self::Nothing => return i64::MAX,
+            Self::Words { words, .. } => *words,
+            Self::Part(_) => MOST_WORDS,
+        };
+        i64::try_from(words * ITEMS_FOR_A_WORD).unwrap_or(i64::MAX)
+    }
 }
 
 impl<'db> Candidates<'db> {
@@ -70,14 +92,21 @@ impl<'db> Candidates<'db> {
         let Some(number) = number.map_err(failed(DOING))? else { return Ok(None) };
         let (first, last) = rows_of(number);
         let before = after.map_or(last, |after| first.saturating_add(after).min(last));
-        let mut left = rows_of_times(db, number, &query.filter)?.unwrap_or_else(|| vec![first..last]);
+        let of_times = rows_of_times(db, number, &query.filter)?;
+        let is_of_times = of_times.is_some();
+        let mut left = of_times.unwrap_or_else(|| vec![first..last]);
         left.reverse();
         left.retain_mut(|range| {
             range.end = range.end.min(before);
             !range.is_empty()
         });
         let scope = rows_of_conversations(db, tenant, query)?;
-        let Some(source) = source(db, number, &terms, scope.as_ref().map(Vec::len))? else { return Ok(None) };
+        let few = match &scope {
+            Some(scope) => Few::OfConversations(scope.len()),
+            None if is_of_times && count(&left) <= FEW => Few::OfTimes(count(&left)),
+            None => Few::Not,
+        };
+        let Some(source) = source(db, number, &terms, few)? else { return Ok(None) };
         let tenant = tenant.to_owned();
         let (rows, found) = (Vec::new().into_iter(), Vec::new().into_iter());
         Ok(Some(Self { db, tenant, number, query, terms, source, scope, left, size: FIRST, rows, found }))
@@ -116,7 +145,7 @@ impl<'db> Candidates<'db> {
         {
             self.left.push(range.start..last);
         }
-        self.size = (self.size * 2).min(LARGEST);
+        self.size = (self.size * 4).min(LARGEST);
         self.rows = rows.into_iter();
         Ok(())
     }
@@ -137,64 +166,108 @@ impl<'db> Candidates<'db> {
         rows.take(usize::try_from(self.size).unwrap_or(usize::MAX)).copied().collect()
     }
 
-    /// Looks at the last items of a range without the index. If few are found, the index is asked from now on.
+    /// Looks at the last items of a range without the index, until there is a page.
     fn look_at_every(&mut self, range: Range<i64>) -> Result<()> {
         let doing = failed(DOING);
         let items = "SELECT i.row, i.log, i.position, c.change FROM search_items i CROSS JOIN changes c \
                      ON c.tenant = ?1 AND c.log = i.log AND c.position = i.position \
-                     WHERE i.row >= ?2 AND i.row < ?3 ORDER BY i.row DESC LIMIT ?4";
+                     WHERE i.row >= ?2 AND i.row < ?3 AND i.at >= ?5 AND i.at < ?6 ORDER BY i.row DESC LIMIT ?4";
         let mut items = self.db.prepare_cached(items).map_err(&doing)?;
-        let mut items = items.query(params![self.tenant, range.start, range.end, LOOKED_AT]).map_err(&doing)?;
-        let (mut last, mut read, mut all) = (range.end, 0, Vec::new());
+        let (from, until) = self.query.filter.times();
+        let within = params![self.tenant, range.start, range.end, FIRST, from, until];
+        let mut items = items.query(within).map_err(&doing)?;
+        let (mut last, mut read, mut all) = (range.start, 0, Vec::new());
         while let Some(row) = items.next().map_err(&doing)? {
             let (item, line) = Item::of(row).map_err(&doing)?;
             (last, read) = (item.row, read + 1);
             all.extend(Match::of(line, &self.terms, &self.query.filter).map(|found| (item, found)));
-        }
-        if read == LOOKED_AT {
-            self.left.push(range.start..last);
-        }
-        if let Source::Every { part, looked_at, found } = &mut self.source {
-            *looked_at += read;
-            *found += i64::try_from(all.len()).unwrap_or(i64::MAX);
-            if *found * LOOKED_AT < *looked_at
-                && let Some(words) = words_with(self.db, self.number, part, ALL_WORDS)?
-            {
-                self.source = Source::Words(any_of(&words));
+            if all.len() > self.query.limit {
+                break;
             }
         }
+        if read == FIRST || all.len() > self.query.limit {
+            self.left.push(range.start..last);
+        }
+        self.ask_index(read, i64::try_from(all.len()).unwrap_or(i64::MAX))?;
         self.found = all.into_iter();
+        Ok(())
+    }
+
+    /// Asks the index from now on, if so few of the items were found that a page of them is sooner found by it.
+    fn ask_index(&mut self, read: i64, new: i64) -> Result<()> {
+        let Source::Every { index, looked_at, found } = &mut self.source else { return Ok(()) };
+        (*looked_at, *found) = (*looked_at + read, *found + new);
+        let (cost, page) = (index.cost(), i64::try_from(self.query.limit + 1).unwrap_or(i64::MAX));
+        if found.saturating_mul(cost) >= looked_at.saturating_mul(page) || count(&self.left) <= cost {
+            return Ok(());
+        }
+        let query = match index {
+            Index::Nothing => return Ok(()),
+            Index::Words { query, .. } => std::mem::take(query),
+            Index::Part(part) => match words_with(self.db, self.number, part, ALL_WORDS)? {
+                Some(words) => any_of(&words),
+                None => return Ok(()),
+            },
+        };
+        self.source = Source::Words(query);
         Ok(())
     }
 }
 
-/// Where the fewest rows come from that have all items with these terms, and others. `None` if there are none. The
-/// rows of the conversations that are wanted are so many, if these are few.
-fn source(db: &Connection, number: i64, terms: &Terms, scope: Option<usize>) -> Result<Option<Source>> {
-    let (mut all, mut of_many) = (Vec::new(), None);
+fn count(rows: &[Range<i64>]) -> i64 {
+    rows.iter().map(|range| range.end - range.start).sum()
+}
+
+/// How many items are wanted, if these are few.
+#[derive(Clone, Copy)]
+enum Few {
+    Not,
+    OfConversations(usize),
+    OfTimes(i64),
+}
+
+/// Where the fewest rows come from that have all items with these terms, and others. `None` if there are none.
+fn source(db: &Connection, number: i64, terms: &Terms, few: Few) -> Result<Option<Source>> {
+    let (mut all, mut count, mut of_many) = (Vec::new(), 0, None);
     for piece in terms.pieces() {
         match piece {
-            Piece::Word(word) => all.push(format!("\"{word}\"")),
+            Piece::Word(word) => {
+                count += 1;
+                all.push(format!("\"{word}\""));
+            }
             Piece::Part(part) => match words_with(db, number, &part, MOST_WORDS)? {
                 Some(words) if words.is_empty() => return Ok(None),
-                Some(words) => all.push(format!("({})", any_of(&words))),
+                Some(words) => {
+                    count += words.len();
+                    all.push(format!("({})", any_of(&words)));
+                }
                 None => of_many = Some(part),
             },
         }
     }
     all.sort();
+    let than = match few {
+        Few::Not => RARE,
+        Few::OfConversations(items) => items,
+        Few::OfTimes(items) => usize::try_from(items).unwrap_or(RARE).min(RARE),
+    };
     // Where one of them is rare, its items are read and looked at. The lists of frequent words are long.
-    if all.len() > 1 || scope.is_some() {
+    if all.len() > 1 || !matches!(few, Few::Not) {
         for one in &all {
-            if has_fewer(db, number, one, scope.unwrap_or(RARE))? {
+            if has_fewer(db, number, one, than)? {
                 return Ok(Some(Source::Words(one.clone())));
             }
         }
     }
-    Ok(Some(match of_many {
-        _ if scope.is_some() => Source::Scope,
-        Some(part) if all.is_empty() => Source::Every { part, looked_at: 0, found: 0 },
-        _ => Source::Words(all.join(" AND ")),
+    let index = match (few, of_many) {
+        (Few::OfConversations(_), _) => return Ok(Some(Source::Scope)),
+        (Few::OfTimes(_), _) => Index::Nothing,
+        (Few::Not, Some(part)) if all.is_empty() => Index::Part(part),
+        (Few::Not, _) => Index::Words { query: all.join(" AND "), words: count },
+    };
+    Ok(Some(match index {
+        Index::Words { query, words } if words < 8 => Source::Words(query),
+        index => Source::Every { index, looked_at: 0, found: 0 },
     }))
 }
 

@@ -61,9 +61,10 @@ impl Item {
     ) -> Result<Option<(Self, Match)>> {
         let doing = failed(DOING);
         let item = "SELECT i.row, i.log, i.position, c.change FROM search_items i CROSS JOIN changes c \
-                    ON c.tenant = ?1 AND c.log = i.log AND c.position = i.position WHERE i.row = ?2";
+                    ON c.tenant = ?1 AND c.log = i.log AND c.position = i.position WHERE i.row = ?2 AND i.at >= ?3 AND i.at < ?4";
+        let (from, until) = filter.times();
         let mut item = db.prepare_cached(item).map_err(&doing)?;
-        let found = item.query_row(params![tenant, row], |row| {
+        let found = item.query_row(params![tenant, row, from, until], |row| {
             let (item, line) = Self::of(row)?;
             Ok(Match::of(line, terms, filter).map(|found| (item, found)))
         });

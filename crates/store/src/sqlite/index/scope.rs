@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use rusqlite::{Connection, params};
 use turnwise::Result;
-use turnwise::conversation::Timestamp;
 
 use super::find::DOING;
 use super::rows_of;
@@ -26,8 +25,7 @@ pub(super) fn rows_of_times(db: &Connection, number: i64, filter: &Filter) -> Re
     let blocks =
         "SELECT block FROM search_times WHERE tenant = ?1 AND newest >= ?2 AND oldest < ?3 ORDER BY block DESC";
     let mut blocks = db.prepare_cached(blocks).map_err(&doing)?;
-    let from = filter.from.map_or(i64::MIN, Timestamp::as_millis);
-    let until = filter.until.map_or(i64::MAX, Timestamp::as_millis);
+    let (from, until) = filter.times();
     let blocks = blocks.query_map([number, from, until], |row| row.get(0)).map_err(&doing)?;
     let blocks: Vec<i64> = blocks.collect::<rusqlite::Result<_>>().map_err(&doing)?;
     let (first, _) = rows_of(number);
