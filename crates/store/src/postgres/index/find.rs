@@ -1,12 +1,14 @@
 //! Finds items by the index.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 use turnwise::Result;
 
 use super::add::pair;
+use super::scope::{Parts, parts, rows_of_times};
 use super::state;
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
@@ -27,7 +29,7 @@ impl Work for Search {
     async fn run(&self, tx: &Transaction<'_>) -> Result<Page<Hit>, Failure> {
         state(tx).await?.check_is_on()?;
         let query = &self.query;
-        let mut candidates = Candidates::of(&self.tenant, &query.text, query.after.as_deref())?;
+        let mut candidates = Candidates::of(tx, &self.tenant, query).await?;
         let holders = Holders::of(&self.tenant, query);
         let mut found = Vec::new();
         let mut last = 0;
@@ -58,21 +60,30 @@ pub(super) struct Candidates {
     pub(super) terms: Terms,
     tenant: String,
     conditions: Conditions,
-    before: i64,
+    /// The logs of the conversations that are wanted, if these are few.
+    parts: Option<Parts>,
+    /// The rows that are left to be looked at, the last ones first.
+    left: Vec<Range<i64>>,
     size: i64,
-    /// Whether the newest are looked at still, without the index.
+    /// Whether the newest of these are looked at still, without the index.
     newest: bool,
     page: std::vec::IntoIter<Item>,
-    is_over: bool,
 }
 
 impl Candidates {
-    pub(super) fn of(tenant: &str, text: &str, after: Option<&str>) -> Result<Self> {
-        let terms = terms(text)?;
-        let before = row_of_cursor(after)?.unwrap_or(i64::MAX);
+    pub(super) async fn of(tx: &Transaction<'_>, tenant: &str, query: &SearchQuery) -> Result<Self, Failure> {
+        let terms = terms(&query.text)?;
+        let before = row_of_cursor(query.after.as_deref())?.unwrap_or(i64::MAX);
         let (conditions, tenant) = (Conditions::of(&terms), stored(tenant).into_owned());
+        let mut left = rows_of_times(tx, &tenant, &query.filter).await?;
+        left.reverse();
+        left.retain_mut(|range| {
+            range.end = range.end.min(before);
+            !range.is_empty()
+        });
+        let parts = parts(tx, &tenant, query).await?;
         let page = Vec::new().into_iter();
-        Ok(Self { terms, tenant, conditions, before, size: FIRST, newest: true, page, is_over: false })
+        Ok(Self { terms, tenant, conditions, parts, left, size: FIRST, newest: true, page })
     }
 
     pub(super) async fn next(&mut self, tx: &Transaction<'_>) -> Result<Option<Item>, Failure> {
@@ -80,34 +91,45 @@ impl Candidates {
             if let Some(item) = self.page.next() {
                 return Ok(Some(item));
             }
-            if self.is_over {
-                return Ok(None);
-            }
-            let page = self.read(tx).await?;
+            let Some(range) = self.left.pop() else { return Ok(None) };
+            let page = self.read(tx, &range).await?;
             let is_full = i64::try_from(page.len()).is_ok_and(|read| read >= self.size);
-            self.before = page.last().map_or(self.before, |item| item.row);
-            if !is_full {
-                self.is_over = !self.newest;
-                self.newest = false;
+            let end = page.last().map_or(range.end, |item| item.row);
+            // Without the index, all of a few rows are looked at.
+            let is_small = self.parts.is_some() || range.end.saturating_sub(range.start) <= NEWEST;
+            let is_over = !is_full && (is_small || !self.newest);
+            if !is_over {
+                self.left.push(range.start..end);
             }
+            // What the newest of a range do not have is looked for by the index, in that range.
+            self.newest = is_over || (is_full && self.newest);
             self.size = (self.size * 2).min(LARGEST);
             self.page = page.into_iter();
         }
     }
 
-    async fn read(&self, tx: &Transaction<'_>) -> Result<Vec<Item>, Failure> {
-        let (among, conditions) = (self.conditions.sql("i", 4), self.conditions.sql("s", 4));
-        // Each of the two is done before anything else, because the planner knows nothing of these words.
-        let found = if self.newest {
+    async fn read(&self, tx: &Transaction<'_>, range: &Range<i64>) -> Result<Vec<Item>, Failure> {
+        let first = if self.parts.is_some() { 7 } else { 5 };
+        let (among, conditions) = (self.conditions.sql("i", first), self.conditions.sql("s", first));
+        let columns = "row, log, position, words, lexemes";
+        // Each of these is done before anything else, because the planner knows nothing of these words.
+        let found = if self.parts.is_some() {
             format!(
-                "newest AS MATERIALIZED (SELECT row, log, position, words, lexemes FROM turnwise.search_items \
-                 WHERE tenant = $1 AND row < $2 ORDER BY row DESC LIMIT {NEWEST}), \
+                "wanted AS MATERIALIZED (SELECT w.* FROM unnest($5, $6) AS p (log, last) CROSS JOIN LATERAL (\
+                 SELECT {columns} FROM turnwise.search_items WHERE tenant = $1 AND log = p.log AND position <= p.last \
+                 AND row >= $4 AND row < $2 OFFSET 0) w), \
+                 found AS (SELECT i.row, i.log, i.position FROM wanted i WHERE true{among} ORDER BY i.row DESC LIMIT $3)"
+            )
+        } else if self.newest {
+            format!(
+                "newest AS MATERIALIZED (SELECT {columns} FROM turnwise.search_items \
+                 WHERE tenant = $1 AND row >= $4 AND row < $2 ORDER BY row DESC LIMIT {NEWEST}), \
                  found AS (SELECT i.row, i.log, i.position FROM newest i WHERE true{among} ORDER BY i.row DESC LIMIT $3)"
             )
         } else {
             format!(
                 "every AS MATERIALIZED (SELECT s.row, s.log, s.position FROM turnwise.search_items s \
-                 WHERE s.tenant = $1 AND s.row < $2{conditions}), \
+                 WHERE s.tenant = $1 AND s.row >= $4 AND s.row < $2{conditions}), \
                  found AS (SELECT row, log, position FROM every ORDER BY row DESC LIMIT $3)"
             )
         };
@@ -117,9 +139,16 @@ impl Candidates {
         );
         let mut values = vec![
             (&self.tenant as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
-            (&self.before, Type::INT8),
+            (&range.end, Type::INT8),
             (&self.size, Type::INT8),
+            (&range.start, Type::INT8),
         ];
+        if let Some(parts) = &self.parts {
+            values.extend([
+                (&parts.logs as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8_ARRAY),
+                (&parts.lasts, Type::INT8_ARRAY),
+            ]);
+        }
         values.extend(self.conditions.values());
         let rows = tx.query_typed(&read, &values).await?;
         Ok(rows.iter().map(Item::of).collect())

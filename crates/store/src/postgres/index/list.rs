@@ -9,6 +9,7 @@ use turnwise::conversation::Timestamp;
 
 use super::add::pair;
 use super::find::{Candidates, Holders};
+use super::scope::few_with;
 use super::state;
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
@@ -43,7 +44,9 @@ impl List {
                     WHERE s.tenant = $1 AND s.used_at >= $2 AND (s.used_at, s.id) < ($3, $4) AND s.metadata @> $5 \
                     AND NOT s.of_server \
                     AND EXISTS (SELECT 1 FROM turnwise.conversations c WHERE c.tenant = $1 AND c.id = s.id) \
+                    AND ($7::text[] IS NULL OR s.id = ANY ($7)) \
                     ORDER BY s.used_at DESC, s.id DESC LIMIT $6";
+        let few = few_with(tx, &stored(&self.tenant), &query.filter).await?;
         let metadata: Vec<String> = query.filter.metadata.iter().map(|(key, value)| pair(key, value)).collect();
         // One more, to know whether there is one.
         let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
@@ -54,6 +57,7 @@ impl List {
             (&stored(id), Type::TEXT),
             (&metadata, Type::TEXT_ARRAY),
             (&limit, Type::INT8),
+            (&few, Type::TEXT_ARRAY),
         ];
         let rows = tx.query_typed(list, values).await?;
         let listed = rows.iter().take(query.limit).map(|row| Listed {
@@ -69,10 +73,11 @@ impl List {
 
     async fn by_text(&self, tx: &Transaction<'_>, text: &str) -> Result<Page<Listed>, Failure> {
         let query = &self.query;
-        let mut candidates = Candidates::of(&self.tenant, text, query.after.as_deref())?;
         // The times of a list are those of conversations, not of items.
         let mut hits = SearchQuery::new(text);
         hits.filter.metadata.clone_from(&query.filter.metadata);
+        hits.after.clone_from(&query.after);
+        let mut candidates = Candidates::of(tx, &self.tenant, &hits).await?;
         let holders = Holders::of(&self.tenant, &hits);
         let (mut found, mut last, mut seen) = (Vec::new(), 0, HashSet::new());
         while let Some(item) = candidates.next(tx).await? {
