@@ -198,7 +198,9 @@ impl<'db> Candidates<'db> {
         let Source::Every { index, looked_at, found } = &mut self.source else { return Ok(()) };
         (*looked_at, *found) = (*looked_at + read, *found + new);
         let (cost, page) = (index.cost(), i64::try_from(self.query.limit + 1).unwrap_or(i64::MAX));
-        if found.saturating_mul(cost) >= looked_at.saturating_mul(page) || count(&self.left) <= cost {
+        // A few items say little about the others.
+        let is_early = *looked_at < cost / 8 || count(&self.left) <= cost;
+        if is_early || found.saturating_mul(cost) >= looked_at.saturating_mul(page) {
             return Ok(());
         }
         let query = match index {
