@@ -27,8 +27,11 @@ const RARE: usize = 200;
 const FEW: i64 = 4_096;
 
 /// How many rows are read at first, and at most.
-const FIRST: i64 = 128;
+const FIRST: i64 = 32;
 const LARGEST: i64 = 8_192;
+
+/// How many items are looked at without the index at once.
+const AT_ONCE: i64 = 128;
 
 /// The items that have what is searched for, the last one first.
 pub(super) struct Candidates<'db> {
@@ -174,7 +177,7 @@ impl<'db> Candidates<'db> {
                      WHERE i.row >= ?2 AND i.row < ?3 AND i.at >= ?5 AND i.at < ?6 ORDER BY i.row DESC LIMIT ?4";
         let mut items = self.db.prepare_cached(items).map_err(&doing)?;
         let (from, until) = self.query.filter.times();
-        let within = params![self.tenant, range.start, range.end, FIRST, from, until];
+        let within = params![self.tenant, range.start, range.end, AT_ONCE, from, until];
         let mut items = items.query(within).map_err(&doing)?;
         let (mut last, mut read, mut all) = (range.start, 0, Vec::new());
         while let Some(row) = items.next().map_err(&doing)? {
@@ -185,7 +188,7 @@ impl<'db> Candidates<'db> {
                 break;
             }
         }
-        if read == FIRST || all.len() > self.query.limit {
+        if read == AT_ONCE || all.len() > self.query.limit {
             self.left.push(range.start..last);
         }
         self.ask_index(read, i64::try_from(all.len()).unwrap_or(i64::MAX))?;
