@@ -20,6 +20,9 @@ const ALL_WORDS: usize = 20_000;
 /// To ask the index for a word costs about as much as to look at so many items.
 const ITEMS_FOR_A_WORD: usize = 16;
 
+/// For so many words the index is asked at once.
+const FEW_WORDS: usize = 8;
+
 /// A word is rare if fewer items have it.
 const RARE: usize = 200;
 
@@ -63,7 +66,7 @@ enum Source {
 
 /// What the index can be asked for.
 enum Index {
-    /// Nothing, because few items are left to be looked at.
+    /// Nothing, because few items are left to be looked at, or too many words have a part.
     Nothing,
     /// A query, and for how many words.
     Words { query: String, words: usize },
@@ -211,7 +214,10 @@ impl<'db> Candidates<'db> {
             Index::Words { query, .. } => std::mem::take(query),
             Index::Part(part) => match words_with(self.db, self.number, part, ALL_WORDS)? {
                 Some(words) => any_of(&words),
-                None => return Ok(()),
+                None => {
+                    *index = Index::Nothing;
+                    return Ok(());
+                }
             },
         };
         self.source = Source::Words(query);
@@ -271,7 +277,7 @@ fn source(db: &Connection, number: i64, terms: &Terms, few: Few) -> Result<Optio
         (Few::Not, _) => Index::Words { query: all.join(" AND "), words: count },
     };
     Ok(Some(match index {
-        Index::Words { query, words } if words < 8 => Source::Words(query),
+        Index::Words { query, words } if words <= FEW_WORDS => Source::Words(query),
         index => Source::Every { index, looked_at: 0, found: 0 },
     }))
 }
