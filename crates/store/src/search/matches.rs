@@ -139,3 +139,19 @@ impl Term {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_may_have_all_terms_is_not_passed_over() {
+        let terms = Terms::new("\"the parcel\" go");
+        for line in ["Go:\\nTHE\\nParcel", "the parcel gone", "ﬁve", "\\u0067o", "go parcel the"] {
+            assert!(terms.may_be_in(line), "{line}");
+        }
+        for line in ["the parcel", "go, parcel", ""] {
+            assert!(!terms.may_be_in(line), "{line}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::search::{Filter, SearchQuery};
 
 /// The most conversations with a value of metadata, and the most changes of theirs, that are few.
 const FEW_CONVERSATIONS: i64 = 500;
-const FEW_CHANGES: i64 = 50_000;
+const FEW_CHANGES: i64 = 10_000;
 
 /// The rows of blocks that may have items of the times that are wanted, the last ones first; all if all times are.
 pub(super) async fn rows_of_times(

@@ -14,7 +14,7 @@ use crate::sqlite::tables::{self, Key};
 
 /// The most conversations with a value of metadata, and the most items of theirs, that are few.
 const FEW_CONVERSATIONS: i64 = 500;
-const FEW_ITEMS: usize = 50_000;
+const FEW_ITEMS: usize = 10_000;
 
 /// The rows of blocks that may have items of the times that are wanted, the last ones first; `None` if all times are.
 pub(super) fn rows_of_times(db: &Connection, number: i64, filter: &Filter) -> Result<Option<Vec<Range<i64>>>> {
