@@ -55,6 +55,9 @@ const LARGEST: i64 = 512;
 /// them; what is not is so rare that the index finds few.
 const NEWEST: i64 = 2_000;
 
+/// If so many are found among them, as many items before them are looked at too: the index would find all there are.
+const ENOUGH: usize = 4;
+
 /// The items that may have what is searched for, the last one first.
 pub(super) struct Candidates {
     pub(super) terms: Terms,
@@ -92,9 +95,10 @@ impl Candidates {
                 return Ok(Some(item));
             }
             let Some(range) = self.left.pop() else { return Ok(None) };
-            let page = self.read(tx, &range).await?;
+            let (page, looked_at) = self.read(tx, &range).await?;
             let is_full = i64::try_from(page.len()).is_ok_and(|read| read >= self.size);
-            let end = page.last().map_or(range.end, |item| item.row);
+            let last = page.last().map_or(range.end, |item| item.row);
+            let end = if is_full { last } else { looked_at.unwrap_or(last) };
             // Without the index, all of a few rows are looked at.
             let is_small = self.parts.is_some() || range.end.saturating_sub(range.start) <= NEWEST;
             let is_over = !is_full && (is_small || !self.newest);
@@ -102,13 +106,14 @@ impl Candidates {
                 self.left.push(range.start..end);
             }
             // What the newest of a range do not have is looked for by the index, in that range.
-            self.newest = is_over || (is_full && self.newest);
+            self.newest = is_over || (self.newest && (is_full || page.len() >= ENOUGH));
             self.size = (self.size * 2).min(LARGEST);
             self.page = page.into_iter();
         }
     }
 
-    async fn read(&self, tx: &Transaction<'_>, range: &Range<i64>) -> Result<Vec<Item>, Failure> {
+    /// The last items of a range; and the row from which on, without the index, all were looked at.
+    async fn read(&self, tx: &Transaction<'_>, range: &Range<i64>) -> Result<(Vec<Item>, Option<i64>), Failure> {
         let first = if self.parts.is_some() { 7 } else { 5 };
         let (among, conditions) = (self.conditions.sql("i", first), self.conditions.sql("s", first));
         let columns = "row, log, position, words, lexemes";
@@ -133,8 +138,10 @@ impl Candidates {
                  found AS (SELECT row, log, position FROM every ORDER BY row DESC LIMIT $3)"
             )
         };
+        let is_newest = self.newest && self.parts.is_none();
+        let looked_at = if is_newest { "(SELECT min(row) FROM newest)" } else { "NULL::bigint" };
         let read = format!(
-            "WITH {found} SELECT f.row, f.log, f.position, c.change FROM found f JOIN turnwise.changes c \
+            "WITH {found} SELECT f.row, f.log, f.position, c.change, {looked_at} FROM found f JOIN turnwise.changes c \
              ON c.tenant = $1 AND c.log = f.log AND c.position = f.position ORDER BY f.row DESC"
         );
         let mut values = vec![
@@ -151,7 +158,7 @@ impl Candidates {
         }
         values.extend(self.conditions.values());
         let rows = tx.query_typed(&read, &values).await?;
-        Ok(rows.iter().map(Item::of).collect())
+        Ok((rows.iter().map(Item::of).collect(), rows.first().and_then(|row| row.get(4))))
     }
 
     /// The items of a conversation after a row that may have it.
@@ -244,6 +251,8 @@ pub(super) struct Holder {
     pub(super) id: String,
     pub(super) used_at: i64,
     pub(super) title: Option<String>,
+    /// Whether the log is its own, so that it has all changes of the log.
+    pub(super) is_owner: bool,
 }
 
 impl<'a> Holders<'a> {
@@ -259,7 +268,7 @@ impl<'a> Holders<'a> {
                          SELECT $2::bigint UNION \
                          SELECT l.log FROM turnwise.logs l JOIN needing n ON l.tenant = $1 AND l.parent = n.log \
                          WHERE l.at >= $3) \
-                     SELECT c.id, s.used_at, s.title FROM needing n \
+                     SELECT c.id, s.used_at, s.title, c.log = $2 FROM needing n \
                      JOIN turnwise.conversations c ON c.tenant = $1 AND c.log = n.log \
                      JOIN turnwise.search_conversations s ON s.tenant = $1 AND s.id = c.id \
                      WHERE (c.id = $4 OR $4 IS NULL AND NOT s.of_server) AND s.metadata @> $5 \
@@ -276,6 +285,7 @@ impl<'a> Holders<'a> {
             id: read_back(row.get(0)),
             used_at: row.get(1),
             title: row.get::<_, Option<String>>(2).map(read_back),
+            is_owner: row.get(3),
         }))
     }
 }

@@ -79,10 +79,16 @@ impl List {
         hits.after.clone_from(&query.after);
         let mut candidates = Candidates::of(tx, &self.tenant, &hits).await?;
         let holders = Holders::of(&self.tenant, &hits);
-        let (mut found, mut last, mut seen) = (Vec::new(), 0, HashSet::new());
+        let (mut found, mut last, mut seen, mut seen_logs) = (Vec::new(), 0, HashSet::new(), HashSet::new());
         while let Some(item) = candidates.next(tx).await? {
+            if seen_logs.contains(&item.log) {
+                continue;
+            }
             let Some(matched) = Match::of(&item.line, &candidates.terms, &hits.filter) else { continue };
             let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
+            if holder.is_owner {
+                seen_logs.insert(item.log);
+            }
             let used_at = Timestamp::from_millis(holder.used_at);
             if !seen.insert(holder.id.clone()) || !query.filter.has(used_at) {
                 continue;
