@@ -284,7 +284,7 @@ fn parts_of_many_words_are_found_behind_many_items_without_them() {
         let store = store.as_ref();
         let old: Vec<String> = (0..600).map(|number| format!("old pre{number}fix")).collect();
         save(store, "old", &old.iter().map(String::as_str).collect::<Vec<_>>());
-        save(store, "new", &["new"; 2_100]);
+        save(store, "new", &vec!["new"; 2_100]);
         assert_eq!(places(store, "pre").len(), 600);
         assert_eq!(places(store, "pre new"), []);
         assert_eq!(places(store, "pre old").len(), 600);

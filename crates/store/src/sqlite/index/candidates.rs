@@ -1,6 +1,7 @@
 //! Which items may have what is searched for: by the index of words, by the conversations that are wanted, or one
 //! after the other, whichever looks at fewer.
 
+use std::iter;
 use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -100,7 +101,7 @@ impl<'db> Candidates<'db> {
         let before = after.map_or(last, |after| first.saturating_add(after).min(last));
         let of_times = rows_of_times(db, number, &query.filter)?;
         let is_of_times = of_times.is_some();
-        let mut left = of_times.unwrap_or_else(|| vec![first..last]);
+        let mut left = of_times.unwrap_or_else(|| iter::once(first..last).collect());
         left.reverse();
         left.retain_mut(|range| {
             range.end = range.end.min(before);
@@ -212,13 +213,13 @@ impl<'db> Candidates<'db> {
         let query = match index {
             Index::Nothing => return Ok(()),
             Index::Words { query, .. } => std::mem::take(query),
-            Index::Part(part) => match words_with(self.db, self.number, part, ALL_WORDS)? {
-                Some(words) => any_of(&words),
-                None => {
+            Index::Part(part) => {
+                let Some(words) = words_with(self.db, self.number, part, ALL_WORDS)? else {
                     *index = Index::Nothing;
                     return Ok(());
-                }
-            },
+                };
+                any_of(&words)
+            }
         };
         self.source = Source::Words(query);
         Ok(())
