@@ -6,8 +6,11 @@ mod comparing;
 mod default_budget;
 mod evidence;
 mod findings;
+mod marks;
+mod picture;
 mod print;
 mod row;
+mod timeline;
 
 use std::fs::Metadata;
 use std::io::Write;
@@ -34,7 +37,8 @@ pub(crate) use row::Row;
 #[cfg(feature = "report")]
 pub(crate) use {
     columns::{Column, columns},
-    findings::{Told, runs},
+    findings::Told,
+    timeline::{Kind, Span, Timeline},
 };
 
 /// The strategies that are compared by default: each of another kind.
@@ -59,7 +63,7 @@ pub(crate) struct Comparison {
 }
 
 /// A conversation with its replays, in the order in which the strategies were asked for.
-#[cfg_attr(not(feature = "report"), allow(dead_code, reason = "only the bars are drawn"))]
+#[cfg_attr(not(feature = "report"), allow(dead_code, reason = "only a page has charts"))]
 pub(crate) struct Shown {
     pub(crate) name: String,
     pub(crate) messages: Messages,
@@ -94,7 +98,7 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
     if args.json {
         json_line(&mut out, &comparison)?;
     } else {
-        print::print(&mut out, &comparison, args.wide)?;
+        print::print(&mut out, &comparison, args)?;
     }
     out.flush()?;
     outcome.end()
@@ -109,7 +113,7 @@ pub(crate) fn of_chat(loaded: Loaded, args: &Compare, models: &Models) -> Result
     let comparison = compared(&comparing, std::iter::once((0, Ok(loaded))), &[], &args.budget, &mut outcome)?;
     if !outcome.is_nothing_done() {
         let mut out = stdout(false);
-        print::print(&mut out, &comparison, args.wide)?;
+        print::print(&mut out, &comparison, args)?;
         out.flush()?;
     }
     outcome.end()

@@ -1,120 +1,70 @@
-//! A timeline: requests across, messages down, and what each request does with each message.
-
-use std::ops::Range;
+//! A timeline as the templates draw it: requests across, messages down.
 
 use serde::Serialize;
-use turnwise::plan::{Fate, Reason};
-use turnwise::replay::{Outcome, Planned, Replay};
 
-use crate::compare::runs;
+use crate::compare::{self, Kind, Span};
 use crate::sanitize::clean;
 
-/// One picture, as the templates draw it.
+/// One picture.
 #[derive(Serialize)]
 pub(super) struct Timeline {
     strategy: String,
     /// In units of the picture: one across for each request, one down for each message.
     requests: usize,
     messages: usize,
-    spans: Vec<Span>,
+    spans: Vec<Drawn>,
     /// The requests that are over budget and cannot be sent.
     refused: Vec<usize>,
 }
 
-/// A message that has one fate in several requests in a row.
-#[derive(Serialize, PartialEq, Eq, Clone)]
-struct Span {
+/// A message to which several requests in a row do the same.
+#[derive(Serialize)]
+struct Drawn {
     message: usize,
     /// The first request, from 0.
     from: usize,
     requests: usize,
     /// The name of its color.
     class: &'static str,
-    /// What a reader is told who points at it.
+    /// What a reader is told who points at it; the text of its message is listed once for all.
     title: String,
 }
 
-/// The fate of one message in one request, with its reason.
-type State = (&'static str, Reason);
-
 impl Timeline {
-    pub(super) fn of(strategy: &str, messages: usize, replay: &Replay) -> Self {
-        let mut drawing = Drawing { open: vec![None; messages], spans: Vec::new() };
-        let mut refused = Vec::new();
-        for (at, request) in replay.requests.iter().enumerate() {
-            if let Outcome::Planned(planned) = &request.outcome {
-                drawing.request(at, planned);
-            } else {
-                drawing.close_all(at);
-                refused.push(at);
-            }
+    pub(super) fn of(strategy: &str, timeline: compare::Timeline) -> Self {
+        Self {
+            strategy: strategy.to_owned(),
+            requests: timeline.requests,
+            messages: timeline.messages,
+            spans: timeline.spans.iter().map(Drawn::of).collect(),
+            refused: timeline.refused,
         }
-        drawing.close_all(replay.requests.len());
-        Self { strategy: strategy.to_owned(), requests: replay.requests.len(), messages, spans: drawing.spans, refused }
     }
 }
 
-struct Drawing {
-    /// Of each message, the state that lasts, and the request in which it began.
-    open: Vec<Option<(usize, State)>>,
-    spans: Vec<Span>,
-}
-
-impl Drawing {
-    fn request(&mut self, at: usize, planned: &Planned) {
-        for fate in [Fate::Kept, Fate::Shrunk, Fate::Summarized, Fate::Evicted] {
-            for run in runs(planned, fate) {
-                for index in run.all_indexes() {
-                    self.state(index, at, (class(fate, &run.reason), run.reason.clone()));
-                }
-            }
-        }
+impl Drawn {
+    fn of(span: &Span) -> Self {
+        let Span { message, requests, kind, reason } = span;
+        let when = match requests.len() {
+            1 => format!("request {}", requests.start + 1),
+            _ => format!("requests {} to {}", requests.start + 1, requests.end),
+        };
+        let what = match kind {
+            Kind::Always => Kind::Sent.name(),
+            kind => kind.name(),
+        };
+        let title = format!("message {message}, {when}: {what} ({})", clean(&reason.to_string()));
+        Self { message: *message, from: requests.start, requests: requests.len(), class: class(*kind), title }
     }
-
-    fn state(&mut self, message: usize, at: usize, state: State) {
-        let lasts = self.open.get(message).and_then(Option::as_ref).is_some_and(|(_, open)| *open == state);
-        if !lasts {
-            self.close(message, at);
-            if let Some(open) = self.open.get_mut(message) {
-                *open = Some((at, state));
-            }
-        }
-    }
-
-    fn close_all(&mut self, at: usize) {
-        (0..self.open.len()).for_each(|message| self.close(message, at));
-    }
-
-    /// Ends what lasts for a message before the request `at`.
-    fn close(&mut self, message: usize, at: usize) {
-        let Some((from, (class, reason))) = self.open.get_mut(message).and_then(Option::take) else { return };
-        let title = title(message, from..at, class, &reason);
-        self.spans.push(Span { message, from, requests: at - from, class, title });
-    }
-}
-
-/// What a reader is told who points at a cell; the text of its message is listed once for all.
-fn title(message: usize, requests: Range<usize>, class: &str, reason: &Reason) -> String {
-    let when = match requests.len() {
-        1 => format!("request {}", requests.start + 1),
-        _ => format!("requests {} to {}", requests.start + 1, requests.end),
-    };
-    let fate = match class {
-        "part" => "sent in part",
-        "summary" => "summarized",
-        "out" => "left out",
-        _ => "sent",
-    };
-    format!("message {message}, {when}: {fate} ({})", clean(&reason.to_string()))
 }
 
 /// The class of a message's cell.
-fn class(fate: Fate, reason: &Reason) -> &'static str {
-    match (fate, reason) {
-        (Fate::Kept, Reason::Head | Reason::Pin) => "pinned",
-        (Fate::Kept, _) => "sent",
-        (Fate::Shrunk, _) => "part",
-        (Fate::Summarized, _) => "summary",
-        _ => "out",
+fn class(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Always => "pinned",
+        Kind::Sent => "sent",
+        Kind::Shortened => "part",
+        Kind::Summarized => "summary",
+        Kind::LeftOut => "out",
     }
 }

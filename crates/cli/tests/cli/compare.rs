@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::harness::{Files, turnwise};
+use super::harness::{Files, talk, turnwise};
 
 /// A talk whose first turn is the first to go.
 fn order() -> Files {
@@ -78,8 +78,59 @@ fn a_comparison_fits_a_terminal_of_80_characters() {
 fn a_bar_shows_which_messages_the_last_request_holds() {
     let out = turnwise("compare order.json --budget 300 -s window -s everything").inside(order().path()).out();
     let bar = |name: &str| out.lines().rev().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert_eq!(bar("window "), "window              █············███");
+    assert_eq!(bar("window "), "window              ◆············███");
     assert_eq!(bar("everything "), "everything          over budget, cannot be sent");
+}
+
+#[test]
+fn a_timeline_shows_what_each_request_does_with_each_message() {
+    let out =
+        turnwise("compare order.json --budget 300 -s window -s everything --timeline").inside(order().path()).out();
+    let (_, timeline) = out.split_once("order.json, conversation 1\n").unwrap();
+    let expected = "\
+8 requests from left to right, 17 messages from top to bottom
+◆ always sent  █ sent  · left out  × over budget
+
+window
+ 0  ◆◆◆◆◆◆◆◆◆◆◆◆◆◆◆◆  system: You help.
+ 1  ██████··········  user: My order number is 4711.
+ 2    ████··········  assistant: Answer 1 Answer 1 Answer 1 Answer 1 Answer 1 A…
+ 3    ████··········  user: Question 2 Question 2 Question 2 Question 2 Questio…
+";
+    assert!(timeline.starts_with(expected), "{timeline}");
+    assert!(timeline.contains("\n15                ██  user: Question 8 "), "{timeline}");
+    assert!(timeline.contains("\neverything\n 0  ◆◆◆◆◆◆××××××××××  system: You help.\n"), "{timeline}");
+    assert!(!out.contains("messages of the last request"), "it says as much as the bars");
+}
+
+#[test]
+fn a_timeline_of_a_thousand_turns_fits_a_terminal() {
+    let talk = json!({"model": "gpt-4o", "messages": talk(2_000)});
+    let files = Files::new().with("long.json", talk.to_string());
+    let run = turnwise("compare long.json --budget 1000 -s window -s recall --timeline").inside(files.path());
+    let out = run.out();
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    assert!(out.contains("stands for up to 28 requests and 106 messages"), "{out}");
+    assert!(out.contains("▓▒░ some of several") && out.contains("\n1895-1999  "), "{out}");
+}
+
+#[test]
+fn a_timeline_of_several_conversations_is_that_of_the_first() {
+    let out = turnwise("compare tau_airline.jsonl -s window --timeline").out();
+    assert!(out.contains("The first of 6 conversations follows; --only N draws another."), "{out}");
+    let out = turnwise("compare tau_airline.jsonl -s window --timeline --only 2").out();
+    assert!(!out.contains("draws another") && out.matches("top to bottom").count() == 1, "{out}");
+}
+
+#[test]
+fn a_timeline_has_colors_where_they_are_asked_for_alone() {
+    let run = || turnwise("compare order.json --budget 300 -s window --timeline");
+    let colored = run().env("CLICOLOR_FORCE", "1").inside(order().path()).out();
+    assert!(colored.contains("\u{1b}[36m██████\u{1b}[0m"), "{colored:?}");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "xterm-256color")] {
+        let out = run().env(name, value).inside(order().path()).out();
+        assert!(!out.contains('\u{1b}'), "{out:?}");
+    }
 }
 
 #[cfg(not(feature = "report"))]
