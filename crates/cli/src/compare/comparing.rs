@@ -14,9 +14,6 @@ use crate::args::{BudgetArgs, Compare};
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
 
-/// How many conversations have a timeline; a page with thousands could not be read.
-const TIMELINES: usize = 10;
-
 /// What the conversations are compared with.
 pub(super) struct Comparing<'a> {
     pub(super) args: &'a Compare,
@@ -30,7 +27,7 @@ pub(super) struct Comparing<'a> {
 pub(super) struct Compared {
     pub(super) rows: Vec<Row>,
     pub(super) budget: ResolvedBudget,
-    pub(super) shown: Option<Shown>,
+    pub(super) shown: Shown,
 }
 
 impl<'a> Comparing<'a> {
@@ -64,10 +61,10 @@ impl<'a> Comparing<'a> {
             .map_err(|failure| failure.within(&loaded.name))
     }
 
-    /// Compares the conversation with this index under all strategies.
-    pub(super) fn one(&self, loaded: Loaded, budget: &BudgetArgs, index: usize) -> Result<Compared> {
+    /// Compares one conversation under all strategies.
+    pub(super) fn one(&self, loaded: Loaded, budget: &BudgetArgs) -> Result<Compared> {
         let unlimited = self.unlimited(&loaded)?;
-        let Loaded { name, mut file } = loaded;
+        let Loaded { name, mut file, .. } = loaded;
         let within = |e| Failure::from(e).within(&name);
         let planner =
             input::planner(self.models, budget, &self.args.dialect, &file).map_err(|failure| failure.within(&name))?;
@@ -81,7 +78,7 @@ impl<'a> Comparing<'a> {
         for (strategy, row) in self.strategies.iter().zip(&mut rows) {
             let began = Instant::now();
             let replay = replay_with(talk, &mut file.ledger, &planner, &**strategy, &extras).map_err(within)?;
-            row.add(&name, talk, &replay, &whole.totals, price, began.elapsed());
+            row.add(&input::known_as(&name, talk), talk, &replay, &whole.totals, price, began.elapsed());
             if let Some(questions) = self.questions {
                 let ask = questions.ask(&name, talk, &mut file.ledger, &planner, &**strategy, &extras);
                 row.evidence = ask.map_err(within)?;
@@ -89,9 +86,8 @@ impl<'a> Comparing<'a> {
             replays.push(replay);
         }
         let limit = planner.budget().limit;
-        let is_shown = index < TIMELINES;
-        let shown =
-            is_shown.then_some(Shown { name, messages: Messages(file.conversation), budget: limit, replays, price });
+        let name = input::heading(&name, &file.conversation);
+        let shown = Shown { name, messages: Messages(file.conversation), budget: limit, replays, price };
         Ok(Compared { rows, budget: *planner.budget(), shown })
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Told {
 /// Something that happened to a conversation in a replay.
 #[derive(Clone)]
 pub(crate) struct Finding {
+    /// What people know it by.
     pub(crate) conversation: String,
     /// The turn whose request it happened in.
     pub(crate) turn: usize,

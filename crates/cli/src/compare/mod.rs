@@ -49,6 +49,9 @@ pub(crate) const DEFAULT_STRATEGIES: [&str; 7] =
 /// conversations first, so that the memory does not grow with them.
 const MOST_KEPT: u64 = 32_000_000;
 
+/// How many conversations have a timeline; a page with thousands could not be read.
+const MOST_SHOWN: usize = 10;
+
 #[derive(Serialize)]
 pub(crate) struct Comparison {
     /// `None` if the conversations have different budgets.
@@ -57,7 +60,7 @@ pub(crate) struct Comparison {
     /// Where the budget comes from, if nobody asked for it.
     #[serde(skip)]
     pub(crate) budget_note: &'static str,
-    /// The first conversations in full.
+    /// The first conversations to which any strategy does something, in full; or else the first one.
     #[serde(skip)]
     pub(crate) shown: Vec<Shown>,
 }
@@ -161,6 +164,24 @@ fn compare(comparing: &Comparing, outcome: &mut Outcome) -> Result<Comparison> {
     Ok(Comparison { budget_note, ..comparison })
 }
 
+/// The conversations that are shown. Those that every strategy sends whole give place to others.
+#[derive(Default)]
+struct FirstShown {
+    conversations: Vec<Shown>,
+    is_whole: bool,
+}
+
+impl FirstShown {
+    fn add(&mut self, shown: Shown, is_whole: bool) {
+        if self.conversations.is_empty() || self.is_whole && !is_whole {
+            self.conversations = vec![shown];
+            self.is_whole = is_whole;
+        } else if !is_whole && self.conversations.len() < MOST_SHOWN {
+            self.conversations.push(shown);
+        }
+    }
+}
+
 /// Whether the conversations of all files may be kept in memory, or have to be, since the files
 /// cannot be read twice.
 fn can_be_kept(files: &[PathBuf]) -> bool {
@@ -184,12 +205,9 @@ fn compared(
 ) -> Result<Comparison> {
     let mut rows = comparing.rows();
     let mut budgets: Vec<ResolvedBudget> = Vec::new();
-    let mut shown = Vec::new();
+    let mut shown = FirstShown::default();
     let mut planning = Planning::of(files, false);
-    let conversations = conversations.enumerate();
-    let compare = |(index, (file, loaded)): (usize, (usize, Result<Loaded>))| {
-        (file, loaded.map(|loaded| comparing.one(loaded, budget, index)))
-    };
+    let compare = |(file, loaded): (usize, Result<Loaded>)| (file, loaded.map(|loaded| comparing.one(loaded, budget)));
     parallel::in_order(threads(comparing.args.threads), conversations, compare, |(file, compared)| {
         let added = compared.map(|compared: Result<Compared>| -> Result<()> {
             let compared = compared?;
@@ -197,8 +215,8 @@ fn compared(
                 budgets.push(compared.budget);
             }
             planning.add(compared.rows.iter().map(|row| row.totals.requests).sum());
+            shown.add(compared.shown, compared.rows.iter().all(Row::is_whole));
             rows.iter_mut().zip(compared.rows).for_each(|(row, more)| row.merge(more));
-            shown.extend(compared.shown);
             Ok(())
         });
         match added {
@@ -207,5 +225,5 @@ fn compared(
         }
     })?;
     let budget = if let [only] = budgets[..] { Some(only) } else { None };
-    Ok(Comparison { budget, strategies: rows, budget_note: "", shown })
+    Ok(Comparison { budget, strategies: rows, budget_note: "", shown: shown.conversations })
 }

@@ -40,7 +40,7 @@ pub(super) fn print(out: &mut impl Write, comparison: &Comparison, shown: &Shown
     writeln!(out)?;
     if comparison.conversations() > 1 {
         let note = format!(
-            "The first of {} conversations follows; --only N draws another.",
+            "One of {} conversations follows, the first that is not always sent whole; --only draws another.",
             thousands(comparison.conversations() as u64)
         );
         writeln!(out, "{DIM}{}{DIM:#}", wrapped(&note, width, ""))?;

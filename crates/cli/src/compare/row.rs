@@ -104,6 +104,11 @@ impl Row {
         self.refused.merge(later.refused);
     }
 
+    /// Whether nothing happens to any message.
+    pub(super) fn is_whole(&self) -> bool {
+        [&self.left_out, &self.summarized, &self.shortened, &self.refused].iter().all(|found| found.conversations == 0)
+    }
+
     /// How much of the evidence is sent; `None` if there were no questions.
     pub(super) fn evidence(&self) -> Option<Kept> {
         Some(self.evidence).filter(|evidence| evidence.of > 0)
@@ -185,7 +190,7 @@ impl Finding {
         if conversations == 1 {
             return format!("at turn {}", self.turn);
         }
-        format!("at turn {} of {}", self.turn, preview(&self.conversation, 40))
+        format!("at turn {} of {}", self.turn, self.conversation)
     }
 }
 

@@ -117,9 +117,59 @@ fn a_timeline_of_a_thousand_turns_fits_a_terminal() {
 #[test]
 fn a_timeline_of_several_conversations_is_that_of_the_first() {
     let out = turnwise("compare tau_airline.jsonl -s window --timeline").out();
-    assert!(out.contains("The first of 6 conversations follows; --only N draws another."), "{out}");
+    assert!(
+        out.contains("One of 6 conversations follows, the first that is not always sent whole; --only\ndraws another."),
+        "{out}"
+    );
     let out = turnwise("compare tau_airline.jsonl -s window --timeline --only 2").out();
     assert!(!out.contains("draws another") && out.matches("top to bottom").count() == 1, "{out}");
+}
+
+/// An export of a program: a short conversation, and a longer one from which something is left out.
+fn exported() -> Files {
+    let message = |index: usize| {
+        let sender = if index % 2 == 0 { "human" } else { "assistant" };
+        json!({"sender": sender, "text": format!("message {index} says a few words and no more")})
+    };
+    let talk = |name: &str, messages| {
+        let messages: Value = (0..messages).map(message).collect();
+        json!({"uuid": format!("id of {name}"), "name": name, "chat_messages": messages})
+    };
+    let export = json!([talk("A short one", 2), talk("The longer one", 40)]);
+    let files = Files::new().with("export.json", export.to_string());
+    let ran = turnwise("convert export.json two.jsonl").inside(files.path()).run();
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    files
+}
+
+#[test]
+fn conversations_are_known_by_their_titles() {
+    let files = exported();
+    let run = |line: &str| turnwise(line).inside(files.path());
+    let list = "\
+number  messages  title or first question
+1              2  A short one
+2             40  The longer one
+";
+    assert_eq!(run("show two.jsonl --list").out(), list);
+    assert_eq!(run("show two.jsonl --list --only 2").out().lines().count(), 2);
+    assert!(run("show two.jsonl --only").arg("a short ONE").out().starts_with("id of A short one\n"));
+    assert!(run("count two.jsonl --only 2").out().starts_with("The longer one (id of The longer one)\n"));
+    let error = run("show two.jsonl --only").arg("The longest").fails(2);
+    let said = "no conversation has the number, id or title `The longest`; the numbers are 1 to 2, and `show --list` prints them";
+    assert!(error.contains(said), "{error}");
+    let rows = run("compare two.jsonl --budget 200 -s window --json").json().remove(0);
+    assert!(sentence(&rows, "window").contains(" of \"The longer one\": "), "{rows}");
+}
+
+#[test]
+fn what_is_shown_is_a_conversation_to_which_something_happens() {
+    let files = exported();
+    let run =
+        |budget: &str| turnwise("compare two.jsonl -s window --timeline --budget").arg(budget).inside(files.path());
+    let out = run("200").out();
+    assert!(out.contains("\nThe longer one (id of The longer one)\n") && out.contains('·'), "{out}");
+    assert!(run("9000").out().contains("\nA short one (id of A short one)\n"), "nothing happens to any");
 }
 
 #[test]
@@ -137,7 +187,7 @@ fn a_timeline_has_colors_where_they_are_asked_for_alone() {
 #[test]
 fn a_program_without_reports_says_how_to_get_them() {
     let error = turnwise("compare tau_airline.jsonl --html report.html").fails(2);
-    assert!(error.contains("cargo install turnwise-cli --features full"), "{error}");
+    assert!(error.contains("cargo install --path crates/cli --features full"), "{error}");
 }
 
 /// What a page of a hostile conversation must not hold as it is.

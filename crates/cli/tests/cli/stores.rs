@@ -51,7 +51,7 @@ fn a_store_is_read_in_the_place_of_a_file() {
     assert!(converted.err.contains("all.jsonl: turnwise transcript, 2 conversations"), "{}", converted.err);
     assert_eq!(run(&files, "count all.jsonl --json").json().len(), 2);
     let error = run(&files, "show dir:chats --only eve").fails(2);
-    assert!(error.contains("no conversation has the number or id `eve`; the numbers are 1 to 2"), "{error}");
+    assert!(error.contains("no conversation has the number, id or title `eve`; the numbers are 1 to 2"), "{error}");
 }
 
 #[test]
