@@ -221,6 +221,11 @@ pub(crate) fn check(files: &[PathBuf]) -> Result<()> {
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     match path.to_str() {
         Some("-") => Ok(Box::new(stdin().lock())),
+        _ if path.is_dir() => Err(Failure::Failed(format!(
+            "{0}: it is a folder; name a file in it (an export of ChatGPT or Claude has `conversations.json`), or pass \
+             dir:{0} if it is a store",
+            path.display()
+        ))),
         _ => match File::open(path) {
             Ok(file) => Ok(Box::new(BufReader::with_capacity(128 * 1024, Progress::of(file)))),
             Err(e) => Err(Failure::Failed(format!("{}: {e}", path.display()))),
