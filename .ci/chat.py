@@ -84,7 +84,7 @@ class Terminal:
 
     def type(self, keys):
         self.mark = len(self.seen)
-        os.write(self.fd, keys.encode())
+        os.write(self.fd, keys.encode("utf-8", "surrogateescape"))
 
     def say(self, line, *expected):
         self.type(line + "\r")
@@ -154,7 +154,9 @@ for line, *expected in [
 ]:
     chat.say(line, *expected)
 
+chat.say("caf\udce9 au lait", "what was typed is not UTF-8; nothing was sent")
 chat.say("/history 1")
+assert "lait" not in chat.text(), chat.text()
 chat.type("exit\r")
 assert chat.end() == 1, "the mistakes above are failures"
 commands.add("quit")
@@ -166,7 +168,8 @@ chat = Terminal(["slow.json", "--base-url", url, "-m", model, "--budget", "1500"
 chat.prompt()
 chat.say("/system You write long stories.", "replaced")
 chat.type("Write a very slow story about a river, a lake and a sea.\r")
-chat.until(lambda: len(chat.text().split("sea.", 1)[-1].split()) > 5, "the beginning of a reply")
+# The editor shows the line again for each key.
+chat.until(lambda: len(chat.text().rsplit("sea.", 1)[-1].split()) > 5, "the beginning of a reply")
 chat.type("\x03")
 chat.expect("stopped")
 chat.prompt()

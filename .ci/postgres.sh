@@ -10,6 +10,7 @@
 #   postgres.sh bouncer DIR [PORT] [PORT]   start PgBouncer on the second port, in transaction mode, and print its URL
 #   postgres.sh status  DIR [PORT]          print the URL and exit 0 when it answers, else exit 1
 #   postgres.sh log     DIR [PORT]          print the server's log
+#   postgres.sh data    DIR [PORT]          print the folder of its files
 #
 # The ports are 18432 and 18433 unless given. Running start twice is harmless. Standard output carries only the URL;
 # everything else goes to standard error. The server wants a password (it is in the URL) and speaks TLS, with the
@@ -19,7 +20,7 @@ set -euo pipefail
 
 say() { printf '%s\n' "postgres: $*" >&2; }
 die() { say "$*"; exit 1; }
-usage() { sed -n '2,18p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,19p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 cmd=${1:-}; dir=${2:-}; port=${3:-18432}; bouncer_port=${4:-18433}
 [ -n "$cmd" ] && [ -n "$dir" ] || usage
@@ -149,5 +150,6 @@ case $cmd in
   bouncer) bouncer ;;
   status) answers "$port" && url "$port" ;;
   log) cat "$logfile" ;;
+  data) printf '%s\n' "$data" ;;
   *) usage ;;
 esac

@@ -1,8 +1,8 @@
 //! `turnwise conversations`: the conversations of a store.
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod forget;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod lists;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod search;
@@ -17,11 +17,9 @@ use serde::Serialize;
 use turnwise::store::wait;
 use turnwise::{Conversation, Role, Transcript};
 
-#[cfg(not(feature = "sqlite"))]
-use crate::args::Filters;
-#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
-use crate::args::OnExisting;
 use crate::args::{Action, Conversations, Replacing, Search};
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+use crate::args::{Filters, OnExisting};
 use crate::failure::{Failure, Result, tell};
 use crate::input;
 use crate::output::{json_line, preview, stdout, table, write_table};
@@ -329,6 +327,18 @@ impl Place {
     fn stats(&self, _: &mut impl Write, _: bool) -> Result<()> {
         Err(not_built("stats"))
     }
+
+    fn list_by(&self, _: &mut impl Write, _: &Filters, _: Option<&str>) -> Result<()> {
+        Err(not_built("list by time, metadata and text"))
+    }
+
+    fn index(&self, _: bool) -> Result<()> {
+        Err(not_built("index"))
+    }
+
+    fn expire(&self, _: &mut impl Write, _: Option<&str>, _: Option<usize>, _: bool, _: bool) -> Result<()> {
+        Err(not_built("expire"))
+    }
 }
 
 #[cfg(not(all(feature = "encryption", any(feature = "sqlite", feature = "postgres"))))]
@@ -344,28 +354,6 @@ fn not_built(command: &str) -> Failure {
     Failure::usage(format!(
         "{command}: this program was built without databases; in a checkout, install one that has all with `cargo install --path crates/cli --features full`"
     ))
-}
-
-#[cfg(not(feature = "sqlite"))]
-const NO_INDEX: &str = "only an SQLite database has an index and is listed by time, metadata and text, and this program was \
-                        built without SQLite; in a checkout, install one that has all with `cargo install --path crates/cli --features full`";
-
-#[cfg(not(feature = "sqlite"))]
-#[expect(clippy::unused_self, reason = "as with SQLite")]
-impl Place {
-    fn list_by(&self, _: &mut impl Write, _: &Filters, _: Option<&str>) -> Result<()> {
-        Err(Failure::usage(NO_INDEX))
-    }
-
-    fn index(&self, _: bool) -> Result<()> {
-        Err(Failure::usage(NO_INDEX))
-    }
-
-    fn expire(&self, _: &mut impl Write, _: Option<&str>, _: Option<usize>, _: bool, _: bool) -> Result<()> {
-        Err(Failure::usage(
-            "conversations expire in an SQLite database only, and this program was built without SQLite",
-        ))
-    }
 }
 
 fn not_in_a_folder(doing: &str) -> Failure {

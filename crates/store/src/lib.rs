@@ -1,8 +1,8 @@
 //! Stores of many conversations for [turnwise](turnwise::store), one for each feature: `sqlite` (on by
 //! default) has `SqliteStore`, one file for the processes of one machine, and `postgres` has
-//! `PostgresStore`, a database for any number of machines. Both keep the same promises. Search and lists by an
-//! index, rules by which conversations go, totals, backups and `scrub` are methods of `SqliteStore` only; the
-//! others that are not of the trait are methods of both.
+//! `PostgresStore`, a database for any number of machines. Both keep the same promises, and both have search
+//! and lists by an index, rules by which conversations go, and totals. Backups and `scrub` are methods of
+//! `SqliteStore` only.
 //!
 //! A turn that was acknowledged is on the disk. A turn adds rows and rewrites none, and a fork copies
 //! none. With the feature `encryption`, what is said is sealed before it is written.
@@ -39,7 +39,10 @@ pub mod encryption;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod engine;
 pub mod export;
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports, reason = "only SQLite has this yet"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, unused_imports, reason = "databases use it")
+)]
 pub mod forget;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -50,9 +53,11 @@ mod replay;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only SQLite has this yet"))]
 mod seal;
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports, reason = "only SQLite has this yet"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, unused_imports, reason = "databases use it")
+)]
 pub mod search;
 #[cfg(feature = "sqlite")]
 mod sqlite;

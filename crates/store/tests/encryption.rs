@@ -6,7 +6,7 @@
 mod talks;
 
 use futures_lite::future::block_on;
-use talks::{load, say, texts};
+use talks::{load, save, say, texts};
 use turnwise::backend::Usage;
 use turnwise::spending::{Call, Purpose};
 use turnwise::store::Store;
@@ -251,6 +251,7 @@ mod server;
 mod postgres {
     use turnwise::store;
     use turnwise_store::PostgresStore;
+    use turnwise_store::search::{ListQuery, SearchQuery, scan};
 
     use super::server::{new_database, query};
     use super::*;
@@ -301,5 +302,52 @@ mod postgres {
         );
         let fresh = PostgresStore::open_sealed(&url, keys(&["cd"])).unwrap();
         assert_eq!(block_on(fresh.load("long")).unwrap_err().kind(), ErrorKind::Damaged);
+    }
+
+    #[test]
+    fn usage_is_added_up_from_sealed_rows_also_after_a_redaction_and_a_rekey() {
+        let Some(url) = new_database() else { return };
+        let tokens = |store: &PostgresStore| block_on(store.totals()).unwrap().total().prompt_tokens;
+        let plain = PostgresStore::open(&url).unwrap();
+        use_all_of(&plain);
+        spend(&plain, "a", 100);
+        block_on(plain.fork("a", "shares")).unwrap();
+        spend(&plain, "shares", 10);
+        redact(&plain, "shares");
+        let before = tokens(&plain);
+        assert_eq!(query(&url, "SELECT count(*) FROM turnwise.logs WHERE inherited LIKE '{%'"), ["2"]);
+        let sealed = PostgresStore::open_sealed(&url, keys(&["ab"])).unwrap();
+        block_on(sealed.rekey()).unwrap();
+        assert_eq!(query(&url, "SELECT count(*) FROM turnwise.logs WHERE inherited LIKE '{%'"), ["0"]);
+        assert_eq!(tokens(&sealed), before);
+        redact(&sealed, "a");
+        assert_eq!(tokens(&sealed), before);
+        let next = PostgresStore::open_sealed(&url, keys(&["cd", "ab"])).unwrap();
+        block_on(next.rekey()).unwrap();
+        drop((sealed, next));
+        assert_eq!(tokens(&PostgresStore::open_sealed(&url, keys(&["cd"])).unwrap()), before);
+    }
+
+    #[test]
+    fn an_index_is_removed_when_keys_are_used_and_refused_with_and_without_them() {
+        let Some(url) = new_database() else { return };
+        let plain = PostgresStore::open(&url).unwrap();
+        block_on(plain.enable_search()).unwrap();
+        save(&plain, "a", &talk());
+        assert_eq!(block_on(plain.search(&SearchQuery::new("secret"))).unwrap().found.len(), 1);
+        let store = PostgresStore::open_sealed(&url, keys(&["ab"])).unwrap();
+        assert_eq!(query(&url, "SELECT count(*) FROM turnwise.search_items"), ["0"]);
+        block_on(store.rekey()).unwrap();
+        let refused = [
+            block_on(store.enable_search()).unwrap_err(),
+            block_on(store.search(&SearchQuery::new("secret"))).unwrap_err(),
+            block_on(store.list_by(&ListQuery::new())).unwrap_err(),
+            block_on(plain.enable_search()).unwrap_err(),
+        ];
+        for refused in refused {
+            assert_eq!(refused.kind(), ErrorKind::NotFound);
+            assert!(refused.detail().contains("scan"), "{refused}");
+        }
+        assert_eq!(block_on(scan(&store, &SearchQuery::new("secret-question"))).unwrap().found.len(), 1);
     }
 }

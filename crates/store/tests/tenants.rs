@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use fastrand::Rng;
 use futures_lite::future::block_on;
 use turnwise::store::{Revision, Store, conflict, not_found};
 use turnwise::{Conversation, Error, ErrorKind, Message, Result, Transcript};
+use turnwise_store::forget::Rules;
+use turnwise_store::search::{ListQuery, SearchQuery};
 
 /// How many calls are made; by hand more.
 const CALLS: &str = "TURNWISE_STORE_CALLS";
@@ -100,8 +102,13 @@ impl Trial {
             18 => self.restore(tenant, id),
             19 => self.list_deleted(tenant),
             20 => self.purge(tenant, id),
-            _ if self.random.u8(..20) == 0 => self.purge_all(tenant),
-            _ => {}
+            _ => match self.random.u8(..20) {
+                0 => self.purge_all(tenant),
+                1 => self.expire(tenant),
+                2..5 => self.totals(tenant),
+                5..12 => self.search(tenant),
+                _ => self.list_by(tenant),
+            },
         }
     }
 
@@ -262,6 +269,63 @@ impl Trial {
         }
     }
 
+    /// What is found is its own, and all that it has now is found.
+    fn search(&mut self, tenant: usize) {
+        let own = format!("of tenant {:?}, call", TENANTS[tenant]);
+        let mut query = SearchQuery::new("call").limit(7);
+        let mut found = BTreeSet::new();
+        loop {
+            let page = self.stores[tenant].search(&query).unwrap();
+            for hit in page.found {
+                assert!(hit.snippet.text.starts_with(&own), "tenant {tenant} finds {hit:?}");
+                found.insert(hit.snippet.text);
+            }
+            let Some(next) = page.next else { break };
+            query = query.after(next);
+        }
+        let texts = self.models[tenant].talks.values().flat_map(|talk| talk.whole.conversation.items());
+        let texts: BTreeSet<String> = texts.map(|item| item.message().text().into_owned()).collect();
+        assert_eq!(found, texts);
+        for other in TENANTS.iter().filter(|name| !name.is_empty() && **name != TENANTS[tenant]) {
+            assert_eq!(self.stores[tenant].search(&SearchQuery::new(*other)).unwrap().found, []);
+        }
+    }
+
+    fn list_by(&mut self, tenant: usize) {
+        let own: BTreeSet<&str> = self.models[tenant].talks.keys().copied().collect();
+        for query in [ListQuery::new(), ListQuery::new().with_text("tenant")] {
+            let (mut query, mut listed) = (query.limit(2), Vec::new());
+            loop {
+                let page = self.stores[tenant].list_by(&query).unwrap();
+                listed.extend(page.found.into_iter().map(|listed| listed.id));
+                let Some(next) = page.next else { break };
+                query = query.after(next);
+            }
+            let distinct: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
+            assert!(distinct.is_subset(&own), "tenant {tenant} is shown {listed:?}");
+            assert_eq!(distinct.len(), listed.len(), "{listed:?}");
+        }
+        let all = self.stores[tenant].list_by(&ListQuery::new().limit(100)).unwrap();
+        let all: BTreeSet<&str> = all.found.iter().map(|listed| listed.id.as_str()).collect();
+        assert_eq!(all, own);
+    }
+
+    fn totals(&mut self, tenant: usize) {
+        let totals = self.stores[tenant].totals().unwrap();
+        assert_eq!(totals.conversations, self.models[tenant].talks.len());
+    }
+
+    /// All of its conversations go, and no other tenant's.
+    fn expire(&mut self, tenant: usize) {
+        std::thread::sleep(Duration::from_millis(2));
+        let rules = Rules::new().keep_last(0);
+        let expired = self.stores[tenant].expire(&rules).unwrap();
+        let model = &mut self.models[tenant];
+        let gone: BTreeSet<&str> = expired.iter().map(|gone| gone.id.as_str()).collect();
+        assert_eq!(gone, model.talks.keys().copied().collect());
+        model.deleted.extend(std::mem::take(&mut model.talks));
+    }
+
     fn purge_all(&mut self, tenant: usize) {
         std::thread::sleep(Duration::from_millis(2));
         let purged = self.stores[tenant].kept_for(Duration::ZERO).purge_expired().unwrap();
@@ -276,7 +340,9 @@ fn nothing_that_one_tenant_does_can_be_noticed_by_another() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     on_each(|open| {
-        let mut trial = Trial::new(&open(), seed);
+        let store = open();
+        store.enable_search().unwrap();
+        let mut trial = Trial::new(&store, seed);
         (0..calls).for_each(|_| trial.call());
         let mut fresh = Trial { stores: Trial::new(&open(), seed).stores, ..trial };
         for tenant in 0..TENANTS.len() {
@@ -285,6 +351,8 @@ fn nothing_that_one_tenant_does_can_be_noticed_by_another() {
             }
             fresh.list(tenant);
             fresh.list_deleted(tenant);
+            fresh.search(tenant);
+            fresh.list_by(tenant);
         }
     });
 }

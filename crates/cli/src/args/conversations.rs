@@ -110,7 +110,7 @@ pub(crate) enum Action {
         /// The title
         title: String,
     },
-    /// Deletes a conversation; in SQLite it can be restored
+    /// Deletes a conversation; in a database it can be restored
     Delete {
         /// The conversation's id
         id: String,

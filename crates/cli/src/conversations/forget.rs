@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use turnwise::store::wait;
-use turnwise_store::forget::Rules;
+use turnwise_store::forget::{Expired, Rules};
 
 use super::Place;
 use super::search::{day, span};
@@ -21,7 +21,6 @@ impl Place {
         for_good: bool,
         is_dry: bool,
     ) -> Result<()> {
-        let Self::Sqlite(store) = self else { return Err(not_here()) };
         let mut rules = Rules::new();
         if let Some(text) = unused_for {
             let span = span(text).ok_or_else(|| {
@@ -35,7 +34,7 @@ impl Place {
         if for_good {
             rules = rules.for_good();
         }
-        let gone = if is_dry { wait(store.expiring(&rules))? } else { wait(store.expire(&rules))? };
+        let gone = self.gone(&rules, is_dry)?;
         if is_dry && !gone.is_empty() {
             let mut rows = table(&["id", "written last"], &[0, 1]);
             for one in &gone {
@@ -52,8 +51,23 @@ impl Place {
         writeln!(out, "{} {done}", counted(gone.len(), "conversation"))?;
         Ok(())
     }
-}
 
-fn not_here() -> Failure {
-    Failure::usage("conversations expire in an SQLite database (sqlite:FILE) only; elsewhere, `delete` them one by one")
+    fn gone(&self, rules: &Rules, is_dry: bool) -> Result<Vec<Expired>> {
+        Ok(match self {
+            Self::Folder(_) => {
+                return Err(Failure::usage(
+                    "conversations expire in a database (sqlite:FILE, postgres://…) only; in a folder, `delete` them \
+                     one by one",
+                ));
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) if is_dry => wait(store.expiring(rules))?,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.expire(rules))?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) if is_dry => wait(store.expiring(rules))?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.expire(rules))?,
+        })
+    }
 }

@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use turnwise::store::wait;
-use turnwise_store::SqliteStore;
-use turnwise_store::search::ListQuery;
+use turnwise_store::search::{ListQuery, Listed, Page};
 
 use super::search::{day, tell_next};
 use super::{Place, TITLE};
@@ -14,14 +13,7 @@ use crate::output::{json_line, preview, table, write_table};
 use crate::sanitize::clean;
 
 impl Place {
-    /// The store with an index, if it can have one.
-    fn with_index(&self, doing: &str) -> Result<&SqliteStore> {
-        let Self::Sqlite(store) = self else { return Err(no_index(doing)) };
-        Ok(store)
-    }
-
     pub(super) fn list_by(&self, out: &mut impl Write, filters: &Filters, text: Option<&str>) -> Result<()> {
-        let store = self.with_index("listed by time, metadata and text")?;
         let mut query = ListQuery::new().limit(filters.limit);
         let (from, until) = filters.times()?;
         if let Some(from) = from {
@@ -39,7 +31,7 @@ impl Place {
         if let Some(after) = &filters.after {
             query = query.after(after);
         }
-        let page = wait(store.list_by(&query))?;
+        let page = self.page_of_list(&query)?;
         if filters.json {
             page.found.iter().try_for_each(|listed| json_line(out, listed))?;
         } else {
@@ -56,20 +48,34 @@ impl Place {
     }
 
     pub(super) fn index(&self, is_off: bool) -> Result<()> {
-        let store = self.with_index("searched by an index")?;
-        if is_off {
-            wait(store.disable_search())?;
-            tell("the index is removed");
-        } else {
-            wait(store.enable_search())?;
-            tell("there is an index, and it is kept up to date");
+        match self {
+            Self::Folder(_) => return Err(no_index("searched by an index")),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) if is_off => wait(store.disable_search())?,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.enable_search())?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) if is_off => wait(store.disable_search())?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.enable_search())?,
         }
+        tell(if is_off { "the index is removed" } else { "there is an index, and it is kept up to date" });
         Ok(())
+    }
+
+    fn page_of_list(&self, query: &ListQuery) -> Result<Page<Listed>> {
+        match self {
+            Self::Folder(_) => Err(no_index("listed by time, metadata and text")),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => Ok(wait(store.list_by(query))?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => Ok(wait(store.list_by(query))?),
+        }
     }
 }
 
 fn no_index(doing: &str) -> Failure {
     Failure::usage(format!(
-        "only an SQLite database (sqlite:FILE) can be {doing}; `search` reads all of any other store"
+        "only a database (sqlite:FILE, postgres://…) can be {doing}; `search` reads all of a folder"
     ))
 }

@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-#[cfg(feature = "sqlite")]
 use turnwise::ErrorKind;
 use turnwise::conversation::Timestamp;
-use turnwise::store::wait;
+use turnwise::store::{is_of_server, wait};
 use turnwise_store::search::{Hit, Page, SearchQuery, Snippet, scan};
 use turnwise_store::usage::{Totals, totals};
 
@@ -15,7 +14,7 @@ use crate::args::{Filters, Search};
 use crate::failure::{Failure, Result, tell};
 use crate::output::{BOLD, json_line};
 use crate::sanitize::clean;
-use crate::text::counted;
+use crate::text::{counted, thousands};
 
 impl Place {
     pub(super) fn search(&self, out: &mut impl Write, args: &Search) -> Result<()> {
@@ -50,27 +49,33 @@ impl Place {
 
     /// By the index, or, where there is none, by reading everything.
     fn find(&self, query: &SearchQuery) -> Result<Page<Hit>> {
-        #[cfg(feature = "sqlite")]
-        if let Self::Sqlite(store) = self {
-            match wait(store.search(query)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    tell(if crate::stores::has_keys() {
-                        "sealed conversations have no index, so everything was read"
-                    } else {
-                        "there is no index, so everything was read; `turnwise conversations index` makes one"
-                    });
-                }
-                found => return Ok(found?),
+        let found = match self {
+            Self::Folder(store) => return Ok(wait(scan(store, query))?),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.search(query)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.search(query)),
+        };
+        match found {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tell(if crate::stores::has_keys() {
+                    "sealed conversations have no index, so everything was read"
+                } else {
+                    "there is no index, so everything was read; `turnwise conversations index` makes one"
+                });
+                Ok(wait(scan(self.store(), query))?)
             }
+            found => Ok(found?),
         }
-        Ok(wait(scan(self.store(), query))?)
     }
 
     pub(super) fn stats(&self, out: &mut impl Write, json: bool) -> Result<()> {
         let totals = match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => wait(store.totals())?,
-            _ => wait(totals(self.store()))?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.totals())?,
+            Self::Folder(store) => wait(totals(store))?,
         };
         if json {
             return totals
@@ -78,12 +83,20 @@ impl Place {
                 .iter()
                 .try_for_each(|one| json_line(out, &serde_json::json!({ "model": one.model, "tally": one.tally })));
         }
-        write_totals(out, &totals)
+        let mut stored = 0;
+        for id in self.all_ids() {
+            stored += usize::from(is_of_server(&id?));
+        }
+        write_totals(out, &totals, stored)
     }
 }
 
-fn write_totals(out: &mut impl Write, totals: &Totals) -> Result<()> {
-    writeln!(out, "{}", counted(totals.conversations, "conversation"))?;
+/// `stored` of the totals' conversations are responses and completions of a server.
+fn write_totals(out: &mut impl Write, totals: &Totals, stored: usize) -> Result<()> {
+    writeln!(out, "{}", counted(totals.conversations.saturating_sub(stored), "conversation"))?;
+    if stored > 0 {
+        writeln!(out, "responses and completions that a server has stored: {}", thousands(stored as u64))?;
+    }
     for one in &totals.models {
         writeln!(out, "{}: {}", clean(&one.model), one.tally)?;
     }

@@ -199,6 +199,22 @@ fn a_postgresql_database_is_a_store_like_the_others_and_its_password_is_never_sh
     assert!(run("conversations list").out().contains("Rivers"));
     let error = run("conversations path ID").fails(2);
     assert!(error.contains("keeps conversations in no file"), "{error}");
+    let tenant = format!("--tenant {id}");
+    let hers = database.tenant(&id).unwrap();
+    wait(hers.save("ann", &Transcript::from_json(ANN).unwrap(), None)).unwrap();
+    let say = |line: &str| run(&format!("conversations {line} {tenant}"));
+    say("index").run();
+    let found = say("search PARC --json").json();
+    assert_eq!((found.len(), &found[0]["conversation"]), (1, &"ann".into()));
+    say("rename ann Rivers").out();
+    assert_eq!(say("list --metadata title=Rivers --text parcel --json").json()[0]["id"], "ann");
+    assert_eq!(say("redact --text parcel").out(), "1 text in 1 conversation changed\n");
+    assert_eq!(say("search parcel --json").json().len(), 0);
+    assert!(say("stats").out().starts_with("1 conversation\n"));
+    assert!(say("expire --keep-last 0 --dry-run").out().contains("1 conversation would be deleted"));
+    assert_eq!(say("expire --keep-last 0 --for-good").out(), "1 conversation purged\n");
+    assert!(say("index --off").run().err.contains("removed"));
+
     run("conversations delete ID").out();
     run("conversations purge ID").out();
     let error = run("conversations restore ID").fails(1);
@@ -249,6 +265,8 @@ fn a_store_goes_out_and_in_with_its_tenants_and_a_database_is_copied() {
 #[cfg(feature = "sqlite")]
 #[test]
 fn conversations_are_searched_redacted_added_up_and_expired() {
+    use turnwise::store::{Store, wait};
+
     let files = files();
     let say = |line: &str| run(&files, &format!("conversations {line} --store sqlite:a.db"));
     run(&files, "conversations export --store dir:chats all.jsonl").run();
@@ -276,6 +294,13 @@ fn conversations_are_searched_redacted_added_up_and_expired() {
     assert_eq!(say("search parcel --json").json().len(), 0);
     assert_eq!(say("search redacted --json").json().len(), 1);
     assert!(say("stats").out().starts_with("2 conversations\nin all: 0 calls"));
+    let database = turnwise_store::SqliteStore::open(files.path().join("a.db")).unwrap();
+    let of_server = format!("resp_{}", "0".repeat(50));
+    wait(database.save(&of_server, &Transcript::from_json(ANN).unwrap(), None)).unwrap();
+    let stats = "2 conversations\nresponses and completions that a server has stored: 1\nin all: 0 calls";
+    assert!(say("stats").out().starts_with(stats), "{}", say("stats").out());
+    wait(database.delete(&of_server)).unwrap();
+    wait(database.purge(&of_server)).unwrap();
 
     assert!(say("expire").fails(2).contains("--keep-last"));
     assert!(say("expire --keep-last 1 --dry-run").out().contains("1 conversation would be deleted"));

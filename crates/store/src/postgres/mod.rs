@@ -2,7 +2,9 @@
 
 mod connections;
 mod deleted;
+mod expire;
 mod failure;
+mod index;
 mod load;
 mod schema;
 #[cfg(feature = "encryption")]
@@ -10,6 +12,7 @@ mod sealed;
 mod tables;
 mod tls;
 mod url;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,7 +52,7 @@ const CONNECTIONS: usize = 16;
 ///   transactions, so PgBouncer may stand between in transaction mode.
 /// - **Removed**: text that was replaced, redacted or [purged](Self::purge) can no longer be read by
 ///   any statement. Its bytes stay in the files until PostgreSQL has vacuumed and reused their pages (at
-///   once: `VACUUM FULL turnwise.changes`), and in write-ahead files, replicas and backups for as
+///   once: `VACUUM FULL`), and in write-ahead files, replicas and backups for as
 ///   long as the operator keeps those.
 /// - **Deleted**: [`delete`](turnwise::store::Store::delete) hides a conversation;
 ///   [`restore`](Self::restore) brings it back, [`purge`](Self::purge) and
@@ -193,7 +196,9 @@ impl Engine for PostgresStore {
 
     fn write(&self, key: Key, at: Option<At>, lines: Lines) -> Answer<At> {
         match at {
-            Some(at) => self.shared.connections.write(tables::Replace { key, at, lines }),
+            Some(at) => {
+                self.shared.connections.write(tables::Replace { seal: self.shared.seal.clone(), key, at, lines })
+            }
             None => self.shared.connections.write(tables::Begin { key, lines }),
         }
     }

@@ -18,7 +18,10 @@ pub(super) struct Step {
 
 /// The steps from an empty database to the newest version: that of a database is how many it has
 /// taken.
-pub(super) const STEPS: &[Step] = &[Step { statements: include_str!("../../migrations/postgres/0001.sql"), needs: 1 }];
+pub(super) const STEPS: &[Step] = &[
+    Step { statements: include_str!("../../migrations/postgres/0001.sql"), needs: 1 },
+    Step { statements: include_str!("../../migrations/postgres/0002.sql"), needs: 1 },
+];
 
 /// The version of this program.
 #[expect(clippy::cast_possible_wrap, reason = "there are few steps")]

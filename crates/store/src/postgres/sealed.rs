@@ -7,7 +7,7 @@ use turnwise::Result;
 use super::connections::{Values, Work};
 use super::failure::Failure;
 use super::tables::{read_back, stored};
-use super::{CONNECTIONS, PostgresStore};
+use super::{CONNECTIONS, PostgresStore, index};
 use crate::encryption::Keys;
 use crate::seal::{Place, Seal};
 
@@ -16,8 +16,9 @@ const ROWS: i64 = 200;
 
 impl PostgresStore {
     /// Connects to a database whose conversations are [sealed](crate::encryption), as
-    /// [`open`](Self::open) to one whose are not. What was written before there were keys cannot be read
-    /// until it is sealed by [`rekey`](Self::rekey).
+    /// [`open`](Self::open) to one whose are not. An index for search is removed: it holds words in plain
+    /// text. What was written before there were keys cannot be read until it is sealed by
+    /// [`rekey`](Self::rekey).
     ///
     /// # Errors
     /// As for [`open`](Self::open).
@@ -30,7 +31,9 @@ impl PostgresStore {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_sealed_with(url: &str, connections: usize, keys: Keys) -> Result<Self> {
-        Self::open_sealing(url, connections, Seal::with(keys))
+        let store = Self::open_sealing(url, connections, Seal::with(keys))?;
+        turnwise::store::wait(store.shared.connections.write(index::Disable))?;
+        Ok(store)
     }
 
     /// Seals all rows of all tenants with the newest key that are not: those of older keys, and those that
@@ -54,6 +57,7 @@ impl PostgresStore {
             count += sealed;
             after = next;
         }
+        count += self.shared.connections.write(RenewInherited { seal: self.shared.seal.clone() }).await?;
         Ok(count)
     }
 }
@@ -104,5 +108,32 @@ impl Work for Renew {
             tx.execute_typed(update, values).await?;
         }
         Ok((texts.len(), last))
+    }
+}
+
+/// Seals anew what forks have noted of their originals.
+struct RenewInherited {
+    seal: Seal,
+}
+
+impl Work for RenewInherited {
+    type Done = usize;
+
+    const DOING: &str = "sealing what is in the database";
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<usize, Failure> {
+        let all = "SELECT tenant, log, inherited FROM turnwise.logs WHERE inherited IS NOT NULL FOR UPDATE";
+        let mut count = 0;
+        for row in tx.query_typed(all, &[]).await? {
+            let (tenant, log): (String, i64) = (row.get(0), row.get(1));
+            let name = read_back(tenant.clone());
+            let place = Place { tenant: &name, log, position: 0 };
+            let Some(text) = self.seal.renewed(place, row.get(2))? else { continue };
+            let update = "UPDATE turnwise.logs SET inherited = $3 WHERE tenant = $1 AND log = $2";
+            let values: Values<'_> = &[(&tenant, Type::TEXT), (&log, Type::INT8), (&text, Type::TEXT)];
+            tx.execute_typed(update, values).await?;
+            count += 1;
+        }
+        Ok(count)
     }
 }

@@ -10,8 +10,9 @@ use turnwise::store::{conflict, not_found};
 
 use super::connections::{self, Work};
 use super::failure::Failure;
-use super::schema;
+use super::{schema, usage};
 use crate::rows::{At, Key, Lines, Row, now};
+use crate::seal::Seal;
 
 /// The most bytes of changes that one statement writes. A parameter may have 1 GB.
 const MOST_AT_ONCE: usize = 8 * 1024 * 1024;
@@ -177,6 +178,7 @@ impl Work for Begin {
 /// Writes a conversation anew that is at a revision. What is not in the new lines is removed, unless
 /// forks have it.
 pub(super) struct Replace {
+    pub(super) seal: Seal,
     pub(super) key: Key,
     pub(super) at: At,
     pub(super) lines: Lines,
@@ -191,6 +193,7 @@ impl Work for Replace {
         let new = At { log: drawn(), last: self.lines.len() };
         move_on(tx, &self.key, self.at, new, &self.lines, "$7").await?;
         insert_log(tx, &self.key, new.log, None).await?;
+        usage::note_written_anew(tx, &self.seal, &self.key.tenant, self.at, new.log).await?;
         insert(tx, &self.key, At { last: 0, ..new }, &self.lines).await?;
         give_up(tx, &self.key.tenant, self.at.log).await?;
         Ok(new)

@@ -16,6 +16,8 @@
 //! everything.
 
 mod fold;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod index;
 mod matches;
 mod scan;
 mod snippet;
@@ -29,6 +31,7 @@ pub use matches::Terms;
 pub use scan::scan;
 pub use snippet::Snippet;
 pub(crate) use words::Piece;
+#[cfg(feature = "sqlite")]
 pub(crate) use words::has_parts;
 pub use words::words;
 

@@ -54,6 +54,7 @@ fn of_word(word: &str) -> Vec<String> {
 }
 
 /// Whether a word of an index can be found by a part of it.
+#[cfg(feature = "sqlite")]
 pub(crate) fn has_parts(word: &str) -> bool {
     word.chars().next().is_some_and(is_letter) && word.chars().nth(2).is_some()
 }

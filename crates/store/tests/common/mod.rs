@@ -1,4 +1,5 @@
 //! Databases for tests: an SQLite file, and a PostgreSQL server that `TURNWISE_TEST_POSTGRES` names.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +7,9 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use turnwise::Result;
 use turnwise::store::{Revision, Store};
+use turnwise_store::forget::{Expired, Rules};
+use turnwise_store::search::{Hit, ListQuery, Listed, Page, SearchQuery};
+use turnwise_store::usage::Totals;
 
 /// What the stores over databases have beside the trait.
 pub(crate) trait Database: Store {
@@ -15,6 +19,14 @@ pub(crate) trait Database: Store {
     fn deleted(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>>;
     fn purge(&self, id: &str) -> Result<()>;
     fn purge_expired(&self) -> Result<usize>;
+    fn enable_search(&self) -> Result<()>;
+    fn disable_search(&self) -> Result<()>;
+    fn is_searchable(&self) -> Result<bool>;
+    fn search(&self, query: &SearchQuery) -> Result<Page<Hit>>;
+    fn list_by(&self, query: &ListQuery) -> Result<Page<Listed>>;
+    fn expiring(&self, rules: &Rules) -> Result<Vec<Expired>>;
+    fn expire(&self, rules: &Rules) -> Result<Vec<Expired>>;
+    fn totals(&self) -> Result<Totals>;
 }
 
 macro_rules! database {
@@ -43,6 +55,38 @@ macro_rules! database {
 
             fn purge_expired(&self) -> Result<usize> {
                 block_on(self.purge_expired())
+            }
+
+            fn enable_search(&self) -> Result<()> {
+                block_on(self.enable_search())
+            }
+
+            fn disable_search(&self) -> Result<()> {
+                block_on(self.disable_search())
+            }
+
+            fn is_searchable(&self) -> Result<bool> {
+                block_on(self.is_searchable())
+            }
+
+            fn search(&self, query: &SearchQuery) -> Result<Page<Hit>> {
+                block_on(self.search(query))
+            }
+
+            fn list_by(&self, query: &ListQuery) -> Result<Page<Listed>> {
+                block_on(self.list_by(query))
+            }
+
+            fn expiring(&self, rules: &Rules) -> Result<Vec<Expired>> {
+                block_on(self.expiring(rules))
+            }
+
+            fn expire(&self, rules: &Rules) -> Result<Vec<Expired>> {
+                block_on(self.expire(rules))
+            }
+
+            fn totals(&self) -> Result<Totals> {
+                block_on(self.totals())
             }
         }
     };

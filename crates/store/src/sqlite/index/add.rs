@@ -7,6 +7,7 @@ use turnwise::store::Change;
 
 use super::{OF_TENANT, forget_other_format};
 use crate::rows::{At, Key};
+use crate::search::index::joined;
 use crate::search::{has_parts, searched, words};
 use crate::sqlite::{failed, tables};
 
@@ -111,7 +112,7 @@ impl Tenant {
         for word in words.iter().filter(|word| has_parts(word)) {
             self.add_word(db, word)?;
         }
-        let joined = super::remove::joined(&words);
+        let joined = joined(&words);
         let text = "INSERT INTO search_texts (rowid, words) VALUES (?1, ?2)";
         let mut text = db.prepare_cached(text).map_err(&doing)?;
         text.execute(params![row, joined]).map(drop).map_err(&doing)

@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use turnwise::Result;
-use turnwise::store::{Change, is_of_server};
+use turnwise::store::is_of_server;
 
 use super::{check_is_on, holders, rows_of};
-use crate::search::{Hit, Page, Piece, SearchQuery, Terms, searched, terms, wrong_cursor};
+use crate::search::index::{Match, row_of_cursor};
+use crate::search::{Hit, Page, Piece, SearchQuery, Terms, terms};
 use crate::sqlite::failed;
 
 /// The most words with a part that the index is asked for. Where there are more, items with them are so
@@ -65,7 +66,7 @@ impl<'db> Candidates<'db> {
     pub(super) fn of(db: &'db Connection, tenant: &str, text: &str, after: Option<&str>) -> Result<Option<Self>> {
         check_is_on(db)?;
         let terms = terms(text)?;
-        let after = after.map(|cursor| cursor.parse::<i64>().map_err(|_| wrong_cursor(cursor))).transpose()?;
+        let after = row_of_cursor(after)?;
         let number = "SELECT number FROM search_tenants WHERE tenant = ?1";
         let number =
             db.prepare_cached(number).and_then(|mut number| number.query_row([tenant], |row| row.get(0)).optional());
@@ -187,16 +188,9 @@ impl Item {
 
     /// What was found, if the item has all of it, in a conversation that is wanted.
     pub(super) fn hit(&self, db: &Connection, tenant: &str, terms: &Terms, query: &SearchQuery) -> Result<Option<Hit>> {
-        let Ok(Change::Item { id, created_at, message, .. }) = serde_json::from_str(&self.line) else {
-            return Ok(None);
-        };
-        let text = searched(&message);
-        if !query.filter.has(created_at) || !terms.are_in(&text) {
-            return Ok(None);
-        }
+        let Some(found) = Match::of(&self.line, terms, &query.filter) else { return Ok(None) };
         let Some(conversation) = self.conversation(db, tenant, query)? else { return Ok(None) };
-        let role = message.role().as_str().to_owned();
-        Ok(terms.find(&text).map(|snippet| Hit { conversation, item: id, created_at, role, snippet }))
+        Ok(found.hit(terms, conversation))
     }
 
     /// The first conversation that has the item and is wanted.

@@ -9,7 +9,8 @@ use turnwise::store::is_of_server;
 
 use super::check_is_on;
 use super::find::{Candidates, DOING, Item, cursor_of, has_metadata};
-use crate::search::{Filter, Hit, ListQuery, Listed, Page, SearchQuery, Terms, wrong_cursor};
+use crate::search::index::{cursor_of_list, times_of_list};
+use crate::search::{Filter, Hit, ListQuery, Listed, Page, SearchQuery, Terms};
 use crate::sqlite::failed;
 use crate::sqlite::tables::{self, Key};
 
@@ -24,14 +25,7 @@ pub(super) fn list(db: &Connection, tenant: &str, query: &ListQuery) -> Result<P
 
 fn by_time(db: &Connection, tenant: &str, query: &ListQuery) -> Result<Page<Listed>> {
     let doing = failed(DOING);
-    let after = query.after.as_deref().map(|cursor| {
-        let (time, id) = cursor.split_once('/').ok_or_else(|| wrong_cursor(cursor))?;
-        Ok::<_, turnwise::Error>((time.parse::<i64>().map_err(|_| wrong_cursor(cursor))?, id))
-    });
-    let until = query.filter.until.map_or(i64::MAX, Timestamp::as_millis);
-    // No id is the empty one, so with it none of that time comes after.
-    let (time, id) = after.transpose()?.filter(|(time, _)| *time < until).unwrap_or((until, ""));
-    let from = query.filter.from.map_or(i64::MIN, Timestamp::as_millis);
+    let (from, time, id) = times_of_list(query)?;
     let list = "SELECT id, used_at FROM search_conversations \
                 WHERE tenant = ?1 AND used_at >= ?2 AND (used_at, id) < (?3, ?4) ORDER BY used_at DESC, id DESC";
     let mut list = db.prepare_cached(list).map_err(&doing)?;
@@ -43,7 +37,7 @@ fn by_time(db: &Connection, tenant: &str, query: &ListQuery) -> Result<Page<List
             continue;
         }
         if found.len() == query.limit {
-            let next = found.last().map(|last| format!("{}/{}", last.used_at.as_millis(), last.id));
+            let next = cursor_of_list(&found);
             return Ok(Page::new(found, next));
         }
         let used_at = Timestamp::from_millis(row.get(1).map_err(&doing)?);

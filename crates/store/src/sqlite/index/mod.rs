@@ -7,17 +7,17 @@ mod list;
 mod remove;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use turnwise::{Error, ErrorKind, Result};
+#[cfg(doc)]
+use turnwise::ErrorKind;
+use turnwise::Result;
 
 use super::{SqliteStore, failed};
 use crate::seal::not_searchable;
+use crate::search::index::{FORMAT, State};
 use crate::search::{Hit, ListQuery, Listed, Page, SearchQuery};
 
 pub(super) use add::catch_up;
 pub(super) use remove::forget;
-
-/// The version of what an index has of a text. An index of another version is removed when it is met.
-const FORMAT: i64 = 1;
 
 /// How many bytes of old changes one transaction adds to the index.
 const BATCH: i64 = 4 * 1024 * 1024;
@@ -150,39 +150,15 @@ impl SqliteStore {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Off,
-    BeingMade,
-    On,
-}
-
 fn state(db: &Connection) -> Result<State> {
     let doing = failed("reading the state of the index");
     let mut state = db.prepare_cached("SELECT state, format FROM search").map_err(&doing)?;
     let (state, format): (i64, i64) = state.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&doing)?;
-    Ok(match state {
-        _ if format != FORMAT => State::Off,
-        0 => State::Off,
-        1 => State::BeingMade,
-        _ => State::On,
-    })
+    Ok(State::of(state, format))
 }
 
 fn check_is_on(db: &Connection) -> Result<()> {
-    match state(db)? {
-        State::On => Ok(()),
-        State::BeingMade => {
-            let detail = "the index for search is being made; try again when that is done, or, if it was interrupted, call \
-                          `enable_search` again (`turnwise conversations index`)";
-            Err(Error::new(ErrorKind::Busy, detail))
-        }
-        State::Off => {
-            let detail = "this database has no index for search; make one with `enable_search` (`turnwise conversations \
-                          index`), or read everything with `search::scan`";
-            Err(Error::new(ErrorKind::NotFound, detail))
-        }
-    }
+    state(db)?.check_is_on()
 }
 
 fn begin(db: &Connection) -> Result<()> {

@@ -7,6 +7,7 @@ use turnwise::Result;
 use turnwise::store::Change;
 
 use super::{forget_other_format, rows_of};
+use crate::search::index::joined;
 use crate::search::{has_parts, searched, words};
 use crate::sqlite::failed;
 
@@ -64,14 +65,4 @@ fn forget_word(db: &Connection, number: i64, word: &str) -> Result<()> {
     db.prepare_cached(delete).and_then(|mut delete| delete.execute(params![row, word])).map_err(&doing)?;
     let delete = "DELETE FROM search_words WHERE row = ?1";
     db.prepare_cached(delete).and_then(|mut delete| delete.execute([row])).map(drop).map_err(&doing)
-}
-
-/// Words as the index takes them.
-pub(super) fn joined(words: &BTreeSet<String>) -> String {
-    let mut joined = String::with_capacity(words.iter().map(|word| word.len() + 1).sum());
-    for word in words {
-        joined.push_str(word);
-        joined.push(' ');
-    }
-    joined
 }

@@ -1,0 +1,225 @@
+//! Search, rules and totals over PostgreSQL: what its tables, its files and older programs have to do with them.
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "common/postgres.rs"]
+mod server;
+#[path = "common/talks.rs"]
+mod talks;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use server::{new_database, query};
+use talks::{load, save, say, talk};
+use turnwise::ErrorKind;
+use turnwise::store::Store;
+use turnwise_store::PostgresStore;
+use turnwise_store::forget::Rules;
+use turnwise_store::search::{ListQuery, SearchQuery};
+
+/// The folder of the server's files (`.ci/postgres.sh data DIR PORT` prints it).
+const DATA: &str = "TURNWISE_TEST_POSTGRES_DATA";
+
+fn count(url: &str, of: &str) -> usize {
+    query(url, &format!("SELECT count(*) FROM turnwise.{of}"))[0].parse().unwrap()
+}
+
+fn found(store: &PostgresStore, text: &str) -> usize {
+    block_on(store.search(&SearchQuery::new(text).limit(1_000))).unwrap().found.len()
+}
+
+#[test]
+fn an_index_that_is_made_later_has_what_was_there_and_what_is_written_meanwhile() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    save(&store, "a", &talk(&["apple", "pear"]));
+    block_on(store.fork("a", "b")).unwrap();
+    say(&store, "b", "apple of b");
+    save(&store, "deleted", &talk(&["apple of a deleted one"]));
+    block_on(store.delete("deleted")).unwrap();
+    for number in 0..1_100 {
+        save(&store, &format!("filler {number}"), &talk(&["apple"]));
+    }
+    for refused in [
+        block_on(store.search(&SearchQuery::new("apple"))).map(drop).unwrap_err(),
+        block_on(store.list_by(&ListQuery::new())).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        assert!(refused.detail().contains("enable_search"), "{refused}");
+    }
+    assert_eq!(count(&url, "search_notes"), 0, "nothing is noted while search is off");
+    std::thread::scope(|scope| {
+        scope.spawn(|| block_on(store.enable_search()).unwrap());
+        for number in 0..30 {
+            save(&store, &format!("meanwhile {number}"), &talk(&["apple"]));
+            say(&store, "b", "apple again");
+        }
+    });
+    let mut all = 0;
+    let mut query = SearchQuery::new("apple").limit(700);
+    loop {
+        let page = block_on(store.search(&query)).unwrap();
+        all += page.found.len();
+        let Some(next) = page.next else { break };
+        query = query.after(next);
+    }
+    assert_eq!(all, 1_162);
+    block_on(store.restore("deleted")).unwrap();
+    assert_eq!(found(&store, "\"deleted one\""), 1);
+    block_on(store.disable_search()).unwrap();
+    for table in ["search_items", "search_states", "search_conversations", "search_notes", "search_tenants"] {
+        assert_eq!(count(&url, table), 0, "{table}");
+    }
+    say(&store, "a", "apple");
+    assert_eq!(count(&url, "search_notes"), 0);
+    assert!(!block_on(store.is_searchable()).unwrap());
+}
+
+/// As after an interruption.
+#[test]
+fn an_index_whose_making_was_interrupted_is_finished() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    save(&store, "a", &talk(&["apple"]));
+    query(&url, "UPDATE turnwise.search SET state = 1");
+    let busy = block_on(store.search(&SearchQuery::new("apple"))).unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Busy);
+    block_on(store.enable_search()).unwrap();
+    assert_eq!(found(&store, "apple"), 1);
+    query(&url, "UPDATE turnwise.search SET format = 0");
+    assert!(!block_on(store.is_searchable()).unwrap());
+    block_on(store.enable_search()).unwrap();
+    assert_eq!(found(&store, "apple"), 1);
+}
+
+#[test]
+fn whoever_may_not_make_the_extension_is_told_what_to_do() {
+    let Some(url) = new_database() else { return };
+    if std::env::var_os("TURNWISE_TEST_POSTGRES_POOLED").is_some() {
+        return;
+    }
+    let role = format!("limited_{:08x}", fastrand::u32(..));
+    query(&url, &format!("CREATE ROLE {role} LOGIN PASSWORD 'limited'; CREATE SCHEMA turnwise AUTHORIZATION {role}"));
+    let (_, host) = url.split_once('@').unwrap();
+    let store = PostgresStore::open(&format!("postgres://{role}:limited@{host}")).unwrap();
+    let refused = block_on(store.enable_search()).unwrap_err();
+    assert!(refused.detail().contains("CREATE EXTENSION pg_trgm"), "{refused}");
+    save(&store, "a", &talk(&["apple"]));
+    query(&url, "CREATE EXTENSION pg_trgm");
+    block_on(store.enable_search()).unwrap();
+    assert_eq!(found(&store, "ppl"), 1);
+}
+
+#[test]
+fn an_item_of_very_many_words_is_found_by_each_of_them() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    let words: Vec<String> = (0..150_000).map(|number| format!("pre{number}fix")).collect();
+    save(&store, "a", &talk(&[&words.join(" "), "other"]));
+    for (text, hits) in [("e149999f", 1), ("\"pre7fix pre8fix pre9fix\"", 1), ("xy", 0), ("other", 1)] {
+        assert_eq!(found(&store, text), hits, "{text}");
+    }
+}
+
+/// What most items do not have is looked for by the index, after the newest.
+#[test]
+fn what_is_older_than_the_newest_items_is_found() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    save(&store, "old", &talk(&["a quokka 北京 go"]));
+    let many: Vec<String> = (0..2_500).map(|number| format!("filler {number}")).collect();
+    save(&store, "new", &talk(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+    save(&store, "newest", &talk(&["a quokka"]));
+    for (text, hits) in [("quokka", 2), ("okk", 2), ("北京", 1), ("go", 1), ("\"a quokka 北\"", 1), ("xylophone", 0)]
+    {
+        assert_eq!(found(&store, text), hits, "{text}");
+    }
+}
+
+#[test]
+fn what_goes_by_rules_is_told_before_and_is_gone_from_lists_and_search() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    let red = store.tenant("red").unwrap();
+    for hours in 0..150 {
+        save(&store, &format!("{hours:03}"), &talk(&["apple"]));
+    }
+    save(&red, "000", &talk(&["apple"]));
+    query(
+        &url,
+        "UPDATE turnwise.conversations SET changed_at = changed_at - id::bigint * 3600000 - 60000 WHERE tenant = ''",
+    );
+    assert!(block_on(store.expire(&Rules::new())).unwrap().is_empty(), "without rules nothing goes");
+    let rules = Rules::new().unused_for(Duration::from_secs(147 * 3_600));
+    let told: Vec<String> = block_on(store.expiring(&rules)).unwrap().into_iter().map(|gone| gone.id).collect();
+    assert_eq!(told, ["149", "148", "147"]);
+    let gone: Vec<String> = block_on(store.expire(&rules)).unwrap().into_iter().map(|gone| gone.id).collect();
+    assert_eq!((gone, found(&store, "apple")), (told, 147));
+    assert_eq!(block_on(store.list_by(&ListQuery::new().limit(1_000))).unwrap().found.len(), 147);
+    block_on(store.restore("148")).unwrap();
+    assert_eq!(block_on(store.expire(&Rules::new().keep_last(2).for_good())).unwrap().len(), 146);
+    assert_eq!(block_on(store.list(None, 10)).unwrap(), ["000", "001"]);
+    // Two stay, two can be restored, and one is of another tenant.
+    assert_eq!((count(&url, "search_items"), found(&store, "apple"), found(&red, "apple")), (5, 2, 1));
+}
+
+#[test]
+fn what_is_redacted_or_purged_is_in_no_file_of_the_database_after_vacuum_full() {
+    let Some(url) = new_database() else { return };
+    let Some(data) = std::env::var_os(DATA).map(PathBuf::from) else {
+        let skipped = format!("SKIPPED what is left in PostgreSQL's files: {DATA} names no folder of a server\n");
+        std::io::stderr().write_all(skipped.as_bytes()).unwrap();
+        return;
+    };
+    let oid = &query(&url, "SELECT oid FROM pg_database WHERE datname = current_database()")[0];
+    let folder = data.join("base").join(oid);
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    for number in 0..40 {
+        save(&store, &format!("other {number}"), &talk(&[&format!("zyxsecretone {number}"), "zyxsecrettwo"]));
+        let (mut talk, revision) = load(&store, &format!("other {number}"));
+        let before = talk.clone();
+        talk.conversation.metadata_mut().set("title", "zyxsecretthree").unwrap();
+        block_on(store.append(&format!("other {number}"), &talk.changes_since(&before), &revision)).unwrap();
+    }
+    assert_eq!(found(&store, "zyxsecretone"), 40);
+    query(&url, "ANALYZE");
+    query(&url, "CHECKPOINT");
+    assert!(files_with(&folder, "zyxsecretone") > 0 && files_with(&folder, "zyxsecretthree") > 0);
+    for number in 0..40 {
+        let id = format!("other {number}");
+        if number % 2 == 0 {
+            block_on(store.delete(&id)).unwrap();
+            block_on(store.purge(&id)).unwrap();
+        } else {
+            let (mut redacted, revision) = load(&store, &id);
+            redacted.redact(|text| text.contains("zyx").then(|| "[gone]".to_owned())).unwrap();
+            block_on(store.save(&id, &redacted, Some(&revision))).unwrap();
+            let before = redacted.clone();
+            redacted.conversation.metadata_mut().set("title", "[gone]").unwrap();
+            let (_, revision) = load(&store, &id);
+            block_on(store.append(&id, &redacted.changes_since(&before), &revision)).unwrap();
+            let (whole, revision) = load(&store, &id);
+            block_on(store.save(&id, &whole, Some(&revision))).unwrap();
+        }
+    }
+    assert_eq!((found(&store, "zyx"), found(&store, "gone")), (0, 40));
+    query(&url, "VACUUM FULL");
+    query(&url, "CHECKPOINT");
+    for text in ["zyxsecretone", "zyxsecrettwo", "zyxsecretthree"] {
+        assert_eq!(files_with(&folder, text), 0, "{text}");
+    }
+}
+
+/// How many files of a folder have a text.
+fn files_with(folder: &Path, text: &str) -> usize {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    files.filter(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes())).count()
+}
