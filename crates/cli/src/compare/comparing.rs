@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use turnwise::plan::ResolvedBudget;
-use turnwise::replay::replay_with;
+use turnwise::replay::{replay_with, replay_with_summaries};
 use turnwise::strategy::parse;
 use turnwise::{Models, Planner, Strategy};
 
@@ -77,7 +77,8 @@ impl<'a> Comparing<'a> {
         let mut replays = Vec::new();
         for (strategy, row) in self.strategies.iter().zip(&mut rows) {
             let began = Instant::now();
-            let replay = replay_with(talk, &mut file.ledger, &planner, &**strategy, &extras).map_err(within)?;
+            let replay =
+                replay_with_summaries(talk, &mut file.ledger, &planner, &**strategy, &extras).map_err(within)?;
             row.add(&input::known_as(&name, talk), talk, &replay, &whole.totals, price, began.elapsed());
             if let Some(questions) = self.questions {
                 let ask = questions.ask(&name, talk, &mut file.ledger, &planner, &**strategy, &extras);

@@ -115,6 +115,29 @@ fn a_timeline_of_a_thousand_turns_fits_a_terminal() {
 }
 
 #[test]
+fn summaries_are_compared_as_if_they_were_made() {
+    let files = order();
+    let run = |more: &str| {
+        let line = "compare order.json --budget 300 -s window -s summarize:tokens=40";
+        turnwise(line).args(more).inside(files.path())
+    };
+    let rows = run("--json").json().remove(0);
+    let of = |index: usize| rows["strategies"][index].clone();
+    assert_eq!((&of(0)["strategy"], &of(0)["summaries"]), (&"window".into(), &Value::Null));
+    let summaries = of(1)["summaries"].clone();
+    let [calls, read, written] = ["calls", "read", "written"].map(|name| summaries[name].as_u64().unwrap());
+    assert!(calls > 0 && read > 40 * calls && written <= 40 * calls, "{summaries}");
+    let said = sentence(&rows, "summarize:tokens=40");
+    assert!(
+        said.contains(&format!("{read} tokens; the first to go is the user message of turn 1, summarized at")),
+        "{said}"
+    );
+    let out = run("--timeline").out();
+    assert!(out.contains("summaries: as if a model had made each") && out.contains("\n 1  ██████≡≡"), "{out}");
+    assert!(!turnwise("compare order.json --budget 300").inside(files.path()).out().contains("summaries"));
+}
+
+#[test]
 fn a_timeline_of_several_conversations_is_that_of_the_first() {
     let out = turnwise("compare tau_airline.jsonl -s window --timeline").out();
     assert!(
