@@ -251,7 +251,7 @@ pub fn replay_with(
 /// use turnwise::replay::replay_with_summaries;
 /// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, Summarize, TokenBudget};
 ///
-/// let turn = |n| [Message::user(format!("What is {n} times {n}?")), Message::assistant((n * n).to_string())];
+/// let turn = |n: u32| [Message::user(format!("What is {n} times {n}?")), Message::assistant((n * n).to_string())];
 /// let talk = Conversation::from_messages((1..=60).flat_map(turn));
 /// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(300))?;
 /// let strategy = Summarize::rolling().tokens(40);

@@ -1,5 +1,6 @@
 //! `Comparing`: the work on one conversation, which threads share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use turnwise::plan::ResolvedBudget;
@@ -21,13 +22,15 @@ pub(super) struct Comparing<'a> {
     strategies: &'a [Box<dyn Strategy>],
     everything: Box<dyn Strategy>,
     questions: Option<&'a Questions>,
+    /// Whether no more conversations are to be shown, so that their replays need not be kept.
+    pub(super) is_enough_shown: AtomicBool,
 }
 
 /// One conversation under all strategies.
 pub(super) struct Compared {
     pub(super) rows: Vec<Row>,
     pub(super) budget: ResolvedBudget,
-    pub(super) shown: Shown,
+    pub(super) shown: Option<Shown>,
 }
 
 impl<'a> Comparing<'a> {
@@ -37,7 +40,14 @@ impl<'a> Comparing<'a> {
         strategies: &'a [Box<dyn Strategy>],
         questions: Option<&'a Questions>,
     ) -> Result<Self> {
-        Ok(Self { args, models, strategies, everything: parse("everything")?, questions })
+        Ok(Self {
+            args,
+            models,
+            strategies,
+            everything: parse("everything")?,
+            questions,
+            is_enough_shown: AtomicBool::new(false),
+        })
     }
 
     /// A row for each strategy, without any conversation.
@@ -89,6 +99,7 @@ impl<'a> Comparing<'a> {
         let limit = planner.budget().limit;
         let name = input::heading(&name, &file.conversation);
         let shown = Shown { name, messages: Messages(file.conversation), budget: limit, replays, price };
+        let shown = (!self.is_enough_shown.load(Ordering::Relaxed)).then_some(shown);
         Ok(Compared { rows, budget: *planner.budget(), shown })
     }
 }

@@ -15,6 +15,7 @@ mod timeline;
 use std::fs::Metadata;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use turnwise::Models;
@@ -172,11 +173,15 @@ struct FirstShown {
 }
 
 impl FirstShown {
+    fn is_full(&self) -> bool {
+        !self.is_whole && self.conversations.len() >= MOST_SHOWN
+    }
+
     fn add(&mut self, shown: Shown, is_whole: bool) {
         if self.conversations.is_empty() || self.is_whole && !is_whole {
             self.conversations = vec![shown];
             self.is_whole = is_whole;
-        } else if !is_whole && self.conversations.len() < MOST_SHOWN {
+        } else if !is_whole && !self.is_full() {
             self.conversations.push(shown);
         }
     }
@@ -215,7 +220,10 @@ fn compared(
                 budgets.push(compared.budget);
             }
             planning.add(compared.rows.iter().map(|row| row.totals.requests).sum());
-            shown.add(compared.shown, compared.rows.iter().all(Row::is_whole));
+            if let Some(one) = compared.shown {
+                shown.add(one, compared.rows.iter().all(Row::is_whole));
+                comparing.is_enough_shown.store(shown.is_full(), Ordering::Relaxed);
+            }
             rows.iter_mut().zip(compared.rows).for_each(|(row, more)| row.merge(more));
             Ok(())
         });
