@@ -284,6 +284,27 @@ mod report {
     }
 
     #[test]
+    fn a_picture_of_many_cells_is_a_few_paths_and_says_what_each_cell_is() {
+        let talk = json!({"model": "gpt-4o", "messages": talk(4_000)});
+        let files = Files::new().with("long.json", talk.to_string());
+        turnwise("compare long.json --budget 1000 -s window --html page.html").inside(files.path()).out();
+        let page = fs::read_to_string(files.path().join("page.html")).unwrap();
+        assert!(page.len() < 1_500_000, "{} bytes", page.len());
+        assert_eq!(page.matches("<path class=").count(), 2, "what is sent, and what is left out");
+        assert!(!page.contains("<title>message"));
+        let (_, looked) = page.split_once("data-looked=\"").unwrap();
+        let looked = looked.split_once('"').unwrap().0.replace("&quot;", "\"");
+        let looked: Value = serde_json::from_str(&looked).unwrap();
+        assert_eq!(looked["messages"].as_array().unwrap().len(), 4_000);
+        let [first, .., last] = looked["messages"][0].as_array().unwrap().chunks(3).collect::<Vec<_>>()[..] else {
+            panic!("{}", looked["messages"][0]);
+        };
+        let what = |span: &[Value]| looked["whats"][span[2].as_u64().unwrap() as usize].as_str().unwrap().to_owned();
+        assert_eq!((first[0].as_u64(), last[0].as_u64().unwrap() + last[1].as_u64().unwrap()), (Some(0), 2_000));
+        assert!(what(first).starts_with("sent (") && what(last).starts_with("left out ("), "{looked}");
+    }
+
+    #[test]
     fn a_conversation_that_is_compared_is_not_written_over() {
         let files = order();
         let before = fs::read(files.path().join("order.json")).unwrap();
