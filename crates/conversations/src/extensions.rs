@@ -71,12 +71,11 @@ impl Conversations {
         let last = fork.last.map(|last| Record::of(id, &mut source).find(last).ok_or_else(|| ApiError::no_item(last)));
         let last = last.transpose()?;
         // Whoever began it and did not finish was stopped.
-        let (file, revision) = match begun {
-            Some(begun) => begun,
-            None => {
-                self.store.fork(id, &new).await.map_err(|error| ApiError::of_store(&error, id))?;
-                self.load(&new).await?
-            }
+        let (file, revision) = if let Some(begun) = begun {
+            begun
+        } else {
+            self.store.fork(id, &new).await.map_err(|error| ApiError::of_store(&error, id))?;
+            self.load(&new).await?
         };
         self.finish(&new, file, &revision, last.as_ref(), fork.once).await
     }

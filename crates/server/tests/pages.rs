@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use support::{Echo, ask, building, conversation, full, respond};
 use tempfile::TempDir;
-use turnwise::store::{MemoryStore, Store};
+use turnwise::store::{FileStore, MemoryStore, Store};
 use turnwise_server::Keys;
 
 mod support;
@@ -42,6 +42,37 @@ async fn conversations_are_listed_in_pages_without_what_the_server_stores_beside
     let id = response["id"].as_str().unwrap();
     assert!(!first.contains(id) && !second.contains(id));
     assert_eq!(full(&app, "GET", &format!("/conversations/{id}"), &[], None).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_page_reads_a_bounded_part_of_the_store() {
+    let store = MemoryStore::new();
+    let app = building(Echo, store.clone()).router();
+    let id = conversation(&app).await;
+    for number in 0..2_100 {
+        store.save(&format!("chatcmpl-{number:044x}"), &turnwise::Transcript::default(), None).await.unwrap();
+    }
+    let first = page(&app, "/").await;
+    assert!(first.contains("There are none here.") && !first.contains(&id), "{first}");
+    let next = first.split("rel=\"next\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#x2f;", "/");
+    let second = page(&app, &next).await;
+    assert!(second.contains(&id) && !second.contains("rel=\"next\""), "{second}");
+    let (_, list) = ask(&app, "GET", "/v1/turnwise/conversations", None).await;
+    let next = list["next"].as_str().unwrap();
+    let (_, list) = ask(&app, "GET", &format!("/v1/turnwise/conversations?after={next}"), None).await;
+    assert_eq!((&list["data"][0]["id"], &list["has_more"]), (&json!(id), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_conversation_that_cannot_be_read_is_a_row_that_says_so() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let app = building(Echo, store.clone()).router();
+    let (one, other) = (conversation(&app).await, conversation(&app).await);
+    std::fs::write(store.path(&one).unwrap(), "{\"messages\": [{]}").unwrap();
+    let list = page(&app, "/").await;
+    assert_eq!((list.matches("<li>").count(), list.matches("cannot be read").count()), (2, 1), "{list}");
+    assert!(list.contains(&one) && list.contains(&format!("href=\"&#x2f;conversations&#x2f;{other}\"")), "{list}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use turnwise::message::{Content, RawJson};
 use turnwise::store::Revision;
 use turnwise::transcript::formats::Object;
 use turnwise::{Conversation, ErrorKind, Message, Transcript};
-use turnwise_conversations::{ApiError, List, Order};
+use turnwise_conversations::{ApiError, List, Order, check_limit};
 
 use crate::answer::json;
 use crate::body::Body;
@@ -165,7 +165,7 @@ async fn delete(Extension(app): Api, Path(id): Path<String>) -> Answer {
 /// The messages of the request, each with an id.
 async fn messages(Extension(app): Api, Path(id): Path<String>, RawQuery(query): RawQuery) -> Answer {
     let list = in_order(query.as_deref())?;
-    let limit = limit(&list)?;
+    let limit = check_limit(list.limit, 0)?;
     let (file, _, kept) = load(&*service(app)?, &id).await?;
     let asked = file.conversation.path().messages().take(kept.asked).enumerate();
     let mut all: Vec<(String, RawJson)> = asked
@@ -217,12 +217,6 @@ fn in_order(query: Option<&str>) -> Result<List, ApiError> {
     Ok(list)
 }
 
-fn limit(list: &List) -> Result<usize, ApiError> {
-    // It is checked as that of items is.
-    List { after: None, ..list.clone() }.page(std::iter::empty())?;
-    Ok(usize::try_from(list.limit).unwrap_or_default())
-}
-
 fn page(mut found: Vec<(String, RawJson)>, limit: usize) -> RawJson {
     let has_more = found.len() > limit;
     found.truncate(limit);
@@ -241,7 +235,7 @@ fn page(mut found: Vec<(String, RawJson)>, limit: usize) -> RawJson {
 pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answer {
     let service = service(app)?;
     let list = in_order(query.as_deref())?;
-    let limit = limit(&list)?;
+    let limit = check_limit(list.limit, 0)?;
     let wanted = query::Filter::read(query.as_deref());
     let mut found = Vec::new();
     let mut ids = Ids::new(&service, &list).await?;
