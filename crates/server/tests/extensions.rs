@@ -158,7 +158,7 @@ async fn conversations_are_found_by_text_time_and_metadata() {
 
     assert_eq!(all(&app, &format!("{CONVERSATIONS}?order=used&"), 1).await, [river.clone(), parcel.clone()]);
     assert_eq!(all(&app, &format!("{CONVERSATIONS}?text=parcel&"), 1).await, [river.clone(), parcel.clone()]);
-    assert_eq!(all(&app, &format!("{CONVERSATIONS}?metadata[team]=a+b&"), 5).await, [parcel.clone()]);
+    assert_eq!(all(&app, &format!("{CONVERSATIONS}?metadata[team]=a+b&"), 5).await, [&*parcel]);
     assert_eq!(all(&app, &format!("{CONVERSATIONS}?since=4000000000&"), 5).await, [""; 0]);
     assert_eq!(all(&app, &format!("{CONVERSATIONS}?until=4000000000&"), 5).await.len(), 2);
     let listed = get(&app, &format!("{CONVERSATIONS}?text=hello")).await;

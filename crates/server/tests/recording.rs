@@ -9,12 +9,12 @@ use axum::http::header;
 use axum::response::Response;
 use running::run;
 use serde_json::{Value, json};
+use support::hooked::{Call, Hook, Hooked};
 use support::{Echo, ask, building, refuse, respond, said, text_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use turnwise::backend::{Answer, BoxFuture, Scripted};
-use turnwise::store::{MemoryStore, Revision, Store};
-use turnwise::transcript::Change;
+use turnwise::store::{MemoryStore, Store};
 use turnwise::{Error, Transcript};
 use turnwise_conversations::Conversations;
 use turnwise_server::{Server, Upstream};
@@ -23,45 +23,17 @@ use turnwise_server::{Server, Upstream};
 mod running;
 mod support;
 
-/// A store in which a change takes its time.
+/// A change takes its time.
 #[derive(Clone)]
-struct Slow {
-    inner: MemoryStore,
-    time: Duration,
-}
+struct Slow(Duration);
 
-impl Store for Slow {
-    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision), Error>> {
-        self.inner.load(id)
-    }
-
-    fn save<'a>(
-        &'a self,
-        id: &'a str,
-        transcript: &'a Transcript,
-        expected: Option<&'a Revision>,
-    ) -> BoxFuture<'a, Result<Revision, Error>> {
-        self.inner.save(id, transcript, expected)
-    }
-
-    fn append<'a>(
-        &'a self,
-        id: &'a str,
-        changes: &'a [Change],
-        expected: &'a Revision,
-    ) -> BoxFuture<'a, Result<Revision, Error>> {
+impl Hook for Slow {
+    fn before<'a>(&'a self, _: &'a MemoryStore, call: Call, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        let time = if call == Call::Append { self.0 } else { Duration::ZERO };
         Box::pin(async move {
-            tokio::time::sleep(self.time).await;
-            self.inner.append(id, changes, expected).await
+            tokio::time::sleep(time).await;
+            Ok(())
         })
-    }
-
-    fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-        self.inner.list(after, limit)
-    }
-
-    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Error>> {
-        self.inner.delete(id)
     }
 }
 
@@ -95,8 +67,8 @@ async fn what_a_server_stores_beside_conversations_is_none() {
 
 #[tokio::test]
 async fn a_server_that_stops_waits_for_what_is_being_recorded() {
-    let store = Slow { inner: MemoryStore::new(), time: Duration::from_millis(600) };
-    let api = Conversations::new(store.inner.clone());
+    let store = Hooked::new(Slow(Duration::from_millis(600)));
+    let api = Conversations::new(store.store.clone());
     let id = api.create(turnwise_conversations::Create::default()).await.unwrap().id;
     let server = run(building(Echo, store)).await;
     let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hello"}).to_string();
@@ -239,36 +211,16 @@ async fn a_stream_is_stored_if_it_is_whole_and_passed_on_to_its_last_byte() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_no_empty_list_of_completions() {
-    /// Lists a completion that cannot be read.
+    /// A conversation cannot be read.
     struct Broken;
-    impl Store for Broken {
-        fn load<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision), Error>> {
+    impl Hook for Broken {
+        fn before<'a>(&'a self, _: &'a MemoryStore, call: Call, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
             let error = turnwise::store::failed("reading", std::io::Error::other("disk on fire"));
-            Box::pin(async move { Err(error) })
-        }
-        fn save<'a>(
-            &'a self,
-            id: &'a str,
-            _: &'a Transcript,
-            _: Option<&'a Revision>,
-        ) -> BoxFuture<'a, Result<Revision, Error>> {
-            Box::pin(async move { Err(turnwise::store::conflict(id)) })
-        }
-        fn append<'a>(
-            &'a self,
-            id: &'a str,
-            _: &'a [Change],
-            _: &'a Revision,
-        ) -> BoxFuture<'a, Result<Revision, Error>> {
-            Box::pin(async move { Err(turnwise::store::conflict(id)) })
-        }
-        fn list<'a>(&'a self, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-            Box::pin(async { Ok(vec![format!("chatcmpl-{}", "0".repeat(44))]) })
-        }
-        fn delete<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
-            Box::pin(async { Ok(()) })
+            Box::pin(async move { if call == Call::Load { Err(error) } else { Ok(()) } })
         }
     }
-    let app = building(Echo, Broken).router();
+    let broken = Hooked::new(Broken);
+    broken.store.save(&format!("chatcmpl-{}", "0".repeat(44)), &Transcript::default(), None).await.unwrap();
+    let app = building(Echo, broken).router();
     assert_eq!(ask(&app, "GET", "/v1/chat/completions", None).await.0, 500);
 }

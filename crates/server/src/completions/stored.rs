@@ -72,6 +72,12 @@ pub(super) fn new_id() -> String {
 
 /// Stores a completion, which has its id.
 pub(super) async fn save(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
+    let (id, file) = kept(request, completion)?;
+    service.save(&id, &file).await
+}
+
+/// A completion as it is stored, and its id.
+fn kept(request: &Request, completion: &RawJson) -> Result<(String, Transcript), ApiError> {
     let object: Object<'_> = completion.parse().map_err(|_| not_understood())?;
     let id = object.text("id").ok_or_else(not_understood)?.into_owned();
     let mut file = Transcript::new(Conversation::new());
@@ -84,14 +90,15 @@ pub(super) async fn save(service: &Responses, request: &Request, completion: &Ra
     }
     let completion = with_metadata(completion, &request.metadata);
     put(&mut file, &StoredCompletion { completion, asked: request.messages.len() });
-    service.save(&id, &file).await
+    Ok((id, file))
 }
 
 /// Stores the completion of a request that is sent again, if that failed when it was made.
 pub(super) async fn save_missing(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
-    match save(service, request, completion).await {
-        Err(error) if error.code == ApiError::conversation_locked().code => Ok(()),
-        saved => saved,
+    let (id, file) = kept(request, completion)?;
+    match service.store().save(&id, &file, None).await {
+        Err(error) if error.kind() != ErrorKind::Conflict => Err(ApiError::of_store(&error, &id)),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A server without a network, and what asks it.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses some of it")]
 
+pub(crate) mod hooked;
+
 use std::sync::Arc;
 
 use axum::Router;
