@@ -138,7 +138,12 @@ impl Server {
         let limits = Limits::default();
         Self(Shared {
             keys: None,
-            rules: Rules { refuses_long: false, read_time: limits.read_time, model: None },
+            rules: Rules {
+                refuses_long: false,
+                read_time: limits.read_time,
+                longest_stored: limits.stored,
+                model: None,
+            },
             limits,
             gates: Gates::default(),
             ending: Ending::new(),
@@ -281,7 +286,7 @@ impl Server {
     /// How much a request and a key may take.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.0.rules.read_time = limits.read_time;
+        (self.0.rules.read_time, self.0.rules.longest_stored) = (limits.read_time, limits.stored);
         self.0.sockets = Arc::new(Semaphore::new(limits.connections));
         self.0.limits = limits;
         self

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
@@ -17,7 +18,7 @@ use turnwise::backend::{Answer, BoxFuture, Scripted};
 use turnwise::store::{MemoryStore, Store};
 use turnwise::{Error, Transcript};
 use turnwise_conversations::Conversations;
-use turnwise_server::{Server, Upstream};
+use turnwise_server::{Limits, Server, Upstream};
 
 #[path = "support/running.rs"]
 mod running;
@@ -161,17 +162,40 @@ async fn a_header_that_cannot_be_read_is_refused() {
     assert!(status == 400 && text.contains("turnwise_conversation") && text.contains("ASCII"), "{status} {text}");
 }
 
-/// Answers with a stream that is what it is.
-struct Streaming(&'static str);
+/// Answers with a text as it is.
+struct Answering {
+    kind: &'static str,
+    text: String,
+}
 
-impl Upstream for Streaming {
+impl Upstream for Answering {
     fn send(&self, _: &str, _: Option<Bytes>) -> BoxFuture<'static, Result<Response, String>> {
-        let text = self.0;
-        Box::pin(async move {
-            let response = Response::builder().header(header::CONTENT_TYPE, "text/event-stream");
-            Ok(response.body(Body::from(text)).unwrap())
-        })
+        let response = Response::builder().header(header::CONTENT_TYPE, self.kind);
+        let text = self.text.clone();
+        Box::pin(async move { Ok(response.body(Body::from(text)).unwrap()) })
     }
+}
+
+/// A server that stores answers up to so many bytes, and has this one behind it.
+fn storing(answer: Answering, stored: usize) -> Router {
+    let managers = |model: &str| turnwise::ConversationManager::builder(model).backend(Scripted::default());
+    let mut limits = Limits::default();
+    limits.stored = stored;
+    Server::new(MemoryStore::new()).responses(managers).upstream(answer).limits(limits).router()
+}
+
+fn streaming(text: &str) -> Answering {
+    Answering { kind: "text/event-stream", text: text.to_owned() }
+}
+
+async fn complete(app: &Router, stream: bool) -> (u16, String) {
+    let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "store": true,
+        "stream": stream});
+    text_of(app, "POST", "/v1/chat/completions", Some(body)).await
+}
+
+async fn count_stored(app: &Router) -> usize {
+    ask(app, "GET", "/v1/chat/completions", None).await.1["data"].as_array().unwrap().len()
 }
 
 #[tokio::test]
@@ -198,14 +222,41 @@ async fn a_stream_is_stored_if_it_is_whole_and_passed_on_to_its_last_byte() {
         (with(failed), 0, true),
         ("data: [DONE]\n\n", 0, true),
     ] {
-        let managers = |model: &str| turnwise::ConversationManager::builder(model).backend(Scripted::default());
-        let app = Server::new(MemoryStore::new()).responses(managers).upstream(Streaming(text)).router();
-        let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "store": true,
-            "stream": true});
-        let (_, got) = text_of(&app, "POST", "/v1/chat/completions", Some(body)).await;
-        let (_, list) = ask(&app, "GET", "/v1/chat/completions", None).await;
-        assert_eq!(list["data"].as_array().unwrap().len(), stored, "{text}");
+        let app = storing(streaming(text), 64 << 20);
+        let (_, got) = complete(&app, true).await;
+        assert_eq!(count_stored(&app).await, stored, "{text}");
         assert_eq!((got.contains("\"error\""), got.contains("[DONE]")), (error, text.contains("[DONE]")), "{got}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_to_be_stored_is_passed_on_if_it_is_a_stream_and_said_not_to_be_stored() {
+    let chunk = |text: &str, finish: Value| {
+        let choices = json!([{"index": 0, "delta": {"content": text}, "finish_reason": finish}]);
+        format!("data: {}\n\n", json!({"id": "x", "object": "chat.completion.chunk", "model": "m", "choices": choices}))
+    };
+    let end = chunk("", json!("stop")) + "data: [DONE]\n\n";
+    let many = (0..100).map(|number| chunk(&format!("<{number}>"), Value::Null)).collect::<String>() + &end;
+    let one = chunk(&"word ".repeat(2_000), Value::Null) + &end;
+    let unended = many.replace("data: [DONE]\n\n", "");
+    for (text, is_ended) in [(&many, true), (&one, true), (&unended, false)] {
+        for (most, stored) in [(text.len(), 1), (text.len() - 1, 0), (1_000, 0)] {
+            let app = storing(streaming(text), most);
+            let (status, got) = complete(&app, true).await;
+            assert_eq!((status, count_stored(&app).await), (200, stored), "{most}");
+            assert!(got.contains("word word") || (0..100).all(|number| got.contains(&format!("<{number}>"))), "{got}");
+            let error = format!("The completion is longer than {most} bytes, and is not stored.");
+            assert_eq!((got.contains(&error), got.ends_with("data: [DONE]\n\n")), (stored == 0, is_ended), "{got}");
+        }
+    }
+    let message = json!({"role": "assistant", "content": "word ".repeat(1_000)});
+    let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
+    let whole = json!({"id": "x", "object": "chat.completion", "model": "m", "choices": choices}).to_string();
+    for (most, status) in [(whole.len(), 200), (whole.len() - 1, 502)] {
+        let app = storing(Answering { kind: "application/json", text: whole.clone() }, most);
+        let (answered, got) = complete(&app, false).await;
+        assert_eq!((answered, count_stored(&app).await), (status, usize::from(status == 200)), "{got}");
+        assert!(status == 200 || got.contains("is not stored"), "{got}");
     }
 }
 
