@@ -97,6 +97,33 @@ async fn a_conversation_is_shown_with_what_each_request_held_and_its_text_is_onl
 }
 
 #[tokio::test]
+async fn turns_whose_answers_are_not_stored_show_what_they_held_too() {
+    let app = support::echo();
+    let body = json!({"items": [{"role": "user", "content": "First"},
+        {"role": "assistant", "content": "word ".repeat(3_000)}]});
+    let (_, made) = ask(&app, "POST", "/v1/conversations", Some(body)).await;
+    let id = made["id"].as_str().unwrap();
+    let headers = [("x-turnwise-conversation", id), ("idempotency-key", "key")];
+    let messages = json!([{"role": "user", "content": "Hello"}]);
+    let chat = json!({"model": "gpt-4o-mini", "messages": messages});
+    let complete = async || full(&app, "POST", "/v1/chat/completions", &headers, Some(chat.clone())).await;
+    let (status, _, first) = complete().await;
+    assert_eq!((status, first.contains("turnwise_")), (200, false), "{first}");
+    // What is recorded with the reply is in no answer.
+    let (_, _, again) = complete().await;
+    assert!(!again.contains("turnwise_") && again.contains("u:Hello"), "{again}");
+    let streamed = json!({"model": "gpt-4o-mini", "messages": messages, "stream": true});
+    full(&app, "POST", "/v1/chat/completions", &headers[..1], Some(streamed)).await;
+    respond(&app, json!({"conversation": id, "input": "More", "store": false})).await;
+    let items = support::items(&app, id).await;
+    assert!(!json!(items).to_string().contains("turnwise_"), "{items:?}");
+    let shown = page(&app, &format!("/conversations/{id}")).await;
+    assert_eq!(shown.matches("<bdi>gpt-4o-mini</bdi>, completed: ").count(), 3, "{shown}");
+    assert!(shown.contains("<strong>left out</strong>") && shown.contains("<strong>sent</strong>"), "{shown}");
+    assert!(shown.contains(items[3]["id"].as_str().unwrap()), "{shown}");
+}
+
+#[tokio::test]
 async fn without_keys_pages_are_for_this_machine_and_with_keys_for_whoever_knows_one() {
     let app = building(Echo, MemoryStore::new()).allow_host("chats.example.com").router();
     let ask_as = async |app: &Router, path: &str, headers: &[(&str, &str)]| full(app, "GET", path, headers, None).await;

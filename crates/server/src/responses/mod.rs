@@ -37,6 +37,7 @@ pub(crate) use locks::Lock;
 use locks::Locks;
 pub(crate) use replay::replaced;
 pub(crate) use routes::{routes, service, sse};
+pub(crate) use sent::with_sent;
 #[cfg(feature = "pages")]
 pub(crate) use stored::of_conversation;
 
