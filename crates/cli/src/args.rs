@@ -136,8 +136,8 @@ pub(crate) enum Command {
     Compact(Compact),
     /// Manages the conversations of a store: lists, shows, copies, renames or deletes them
     ///
-    /// A store keeps many conversations by their ids, in a folder or in an SQLite database. Other
-    /// commands take its URL as FILE, with --only ID for one of them.
+    /// A store keeps many conversations by their ids, in a folder, or in a database of SQLite or
+    /// PostgreSQL. Other commands take its URL as FILE, with --only ID for one of them.
     #[command(after_help = "Examples:\n  turnwise conversations list --store dir:chats\n  \
                             turnwise conversations fork ann --store sqlite:chats.db\n  \
                             turnwise plan dir:chats --only ann --budget 4000")]
