@@ -49,24 +49,45 @@ impl Drop for Server {
     }
 }
 
+fn create(server: &Server) -> String {
+    let items = json!([{"role": "user", "content": "Where is my parcel?"}]);
+    let (_, made) = server.ask("POST", "/conversations", &json!({ "items": items }));
+    made["id"].as_str().unwrap().to_owned()
+}
+
+fn delete_and_restore(server: &Server, id: &str) {
+    server.ask("DELETE", &format!("/conversations/{id}"), &json!({}));
+    let (_, deleted) = server.ask("GET", "/turnwise/deleted", &json!({}));
+    assert!(deleted["data"].as_array().unwrap().iter().any(|one| one["id"] == *id), "{deleted}");
+    let (status, back) = server.ask("POST", &format!("/turnwise/conversations/{id}/restore"), &json!({}));
+    assert_eq!((status.as_str(), back["id"].as_str()), ("200", Some(id)), "{back}");
+}
+
 #[cfg(feature = "sqlite")]
 #[test]
 fn a_database_is_searched_and_gives_back_what_was_deleted() {
     let files = Files::new();
     let server = Server::over(files.path(), "sqlite:chats.db");
-    let items = json!([{"role": "user", "content": "Where is my parcel?"}]);
-    let (_, made) = server.ask("POST", "/conversations", &json!({ "items": items }));
-    let id = made["id"].as_str().unwrap();
+    let id = create(&server);
     let (status, refused) = server.ask("GET", "/turnwise/search?query=parcel", &json!({}));
     assert_eq!((status.as_str(), &refused["error"]["code"]), ("400", &json!("no_search")), "{refused}");
     turnwise("conversations index --store sqlite:chats.db").inside(files.path()).run();
     let (_, found) = server.ask("GET", "/turnwise/search?query=parcel", &json!({}));
     assert_eq!(found["data"][0]["conversation"], *id, "{found}");
-    server.ask("DELETE", &format!("/conversations/{id}"), &json!({}));
-    let (_, deleted) = server.ask("GET", "/turnwise/deleted", &json!({}));
-    assert_eq!(deleted["data"][0]["id"], *id, "{deleted}");
-    let (status, back) = server.ask("POST", &format!("/turnwise/conversations/{id}/restore"), &json!({}));
-    assert_eq!((status.as_str(), back["id"].as_str()), ("200", Some(id)), "{back}");
+    delete_and_restore(&server, &id);
+}
+
+/// Over the server that `TURNWISE_TEST_POSTGRES` names. Other tests make and remove its index.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_postgresql_database_gives_back_what_was_deleted() {
+    let Ok(url) = std::env::var("TURNWISE_TEST_POSTGRES") else {
+        std::io::stderr().write_all(b"SKIPPED over PostgreSQL: TURNWISE_TEST_POSTGRES names no server\n").unwrap();
+        return;
+    };
+    let files = Files::new();
+    let server = Server::over(files.path(), &url);
+    delete_and_restore(&server, &create(&server));
 }
 
 #[test]
