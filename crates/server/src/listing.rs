@@ -24,25 +24,20 @@ pub(crate) struct Page<T> {
     pub(crate) next: Option<String>,
 }
 
-/// A conversation of a page.
-pub(crate) struct Row {
-    pub(crate) id: String,
-    /// `None` if it cannot be read; the log says why.
-    pub(crate) file: Option<Transcript>,
-}
-
 /// A deleted conversation of a page.
 pub(crate) struct Gone {
     pub(crate) id: String,
     pub(crate) deleted_at: Timestamp,
 }
 
-/// The conversations after an id, at most so many.
-pub(crate) async fn conversations(
+/// The conversations after an id, at most so many, as what `row` makes of each: it gets its id, and its
+/// transcript unless that cannot be read; then the log says why.
+pub(crate) async fn conversations<T>(
     store: &dyn Store,
     after: Option<String>,
     limit: usize,
-) -> Result<Page<Row>, ApiError> {
+    row: impl Fn(String, Option<&Transcript>) -> T,
+) -> Result<Page<T>, ApiError> {
     let mut walk = Walk::new(after, limit);
     while walk.goes_on() {
         let ids = store.list(walk.after.as_deref(), IDS).await.map_err(|error| ApiError::of_store(&error, ""))?;
@@ -51,7 +46,15 @@ pub(crate) async fn conversations(
     let (ids, next) = walk.end();
     let mut rows = Vec::new();
     for id in ids {
-        rows.extend(row(store, id).await);
+        match store.load(&id).await {
+            Ok((file, _)) => rows.push(row(id, Some(&file))),
+            // It was deleted meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                request_id::log(&ApiError::of_store(&error, &id), "a conversation of a list cannot be read");
+                rows.push(row(id, None));
+            }
+        }
     }
     Ok(Page { rows, next })
 }
@@ -112,17 +115,4 @@ impl<T> Walk<T> {
         let next = self.after.filter(|_| self.is_full || !self.is_over);
         (self.found, next)
     }
-}
-
-/// A conversation; `None` if it was deleted meanwhile.
-async fn row(store: &dyn Store, id: String) -> Option<Row> {
-    let file = match store.load(&id).await {
-        Ok((file, _)) => Some(file),
-        Err(error) if error.kind() == ErrorKind::NotFound => return None,
-        Err(error) => {
-            request_id::log(&ApiError::of_store(&error, &id), "a conversation of a list cannot be read");
-            None
-        }
-    };
-    Some(Row { id, file })
 }

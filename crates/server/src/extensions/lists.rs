@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Extension, RawQuery};
 use serde::Serialize;
+use turnwise::Transcript;
 use turnwise::conversation::Timestamp;
 use turnwise::store::Store;
 use turnwise_conversations::{ApiError, Record};
@@ -12,7 +13,7 @@ use turnwise_store::search::{Hit, Listed, Snippet};
 use super::query::Wanted;
 use super::{catalog, not_found_by};
 use crate::answer::json;
-use crate::listing::{self, Gone, Row, UNREADABLE};
+use crate::listing::{self, Gone, UNREADABLE};
 use crate::request_id;
 use crate::routes::{Answer, Api};
 use crate::server::App;
@@ -48,9 +49,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn of_row(Row { id, file }: Row) -> Self {
+    fn of_row(id: String, file: Option<&Transcript>) -> Self {
         let error = file.is_none().then_some(UNREADABLE);
-        let talk = file.as_ref().map(|file| &file.conversation);
+        let talk = file.map(|file| &file.conversation);
         let title = talk.and_then(|talk| talk.metadata().get("title")).map(str::to_owned);
         let used_at = talk.map(|talk| talk.items().next_back().map_or(talk.created_at(), turnwise::Item::created_at));
         Self { id, object: "turnwise.conversation", title, used_at: used_at.map(seconds), hit: None, error }
@@ -132,8 +133,8 @@ pub(super) async fn conversations(Extension(app): Api, RawQuery(query): RawQuery
     let known = ["after", "limit", "order", "text", "since", "until", "metadata[KEY]"];
     let wanted = Wanted::read(query.as_deref(), &known)?;
     if wanted.is_by_id()? {
-        let page = listing::conversations(&*app.store, wanted.after, wanted.limit).await?;
-        return Ok(json(&List::new(page.rows.into_iter().map(Entry::of_row).collect(), page.next)));
+        let page = listing::conversations(&*app.store, wanted.after, wanted.limit, Entry::of_row).await?;
+        return Ok(json(&List::new(page.rows, page.next)));
     }
     let page = catalog(&app)?.list_by(&wanted.list()).await.map_err(|error| not_found_by(&error))?;
     let hits: Vec<&Hit> = page.found.iter().filter_map(|listed| listed.hit.as_ref()).collect();

@@ -45,7 +45,9 @@ fn refused(code: &'static str, message: String) -> ApiError {
 /// The refusal for what a database says of a list or a search.
 fn not_found_by(error: &Error) -> ApiError {
     match error.kind() {
-        ErrorKind::NotFound => refused("no_search", sentence(error)),
+        ErrorKind::NotFound => {
+            refused("no_search", format!("The store of this server cannot be searched: {}.", error.detail()))
+        }
         ErrorKind::InvalidParam => refused("invalid_value", sentence(error)),
         ErrorKind::Busy => {
             let mut error = refused("no_search_yet", sentence(error));

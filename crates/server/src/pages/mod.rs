@@ -52,10 +52,9 @@ async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Response {
 
 /// The conversations after one, in the order of their ids.
 async fn listed(app: &App, query: Option<&str>) -> Result<Response, ApiError> {
-    let page = listing::conversations(&*app.store, query::read(query)?.after, PAGE).await?;
-    let rows: Vec<Row> = page.rows.into_iter().map(Row::of).collect();
+    let page = listing::conversations(&*app.store, query::read(query)?.after, PAGE, Row::of).await?;
     let next = page.next.map(|last| format!("/?after={}", view::in_url(&last)));
-    Ok(render("list.html", StatusCode::OK, context! { rows => Value::from(Serde(rows)), next }))
+    Ok(render("list.html", StatusCode::OK, context! { rows => Value::from(Serde(page.rows)), next }))
 }
 
 async fn conversation(Extension(app): Api, Path(id): Path<String>, RawQuery(query): RawQuery) -> Response {

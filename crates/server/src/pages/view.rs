@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use serde_json::Value;
-use turnwise::Role;
 use turnwise::message::RawJson;
+use turnwise::{Role, Transcript};
 
-use crate::listing::{self, UNREADABLE};
+use crate::listing::UNREADABLE;
 
 /// The longest title in a list, in characters.
 const TITLE: usize = 120;
@@ -24,7 +24,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(listing::Row { id, file }: listing::Row) -> Self {
+    pub(super) fn of(id: String, file: Option<&Transcript>) -> Self {
         let url = format!("/conversations/{}", in_url(&id));
         let Some(file) = file else {
             return Self { id, url, title: String::new(), messages: 0, error: Some(UNREADABLE) };
