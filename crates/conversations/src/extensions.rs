@@ -6,6 +6,7 @@ use turnwise::message::RawJson;
 use turnwise::store::Revision;
 use turnwise::{Conversation, ErrorKind, Transcript};
 
+use crate::choices::MOST_CONFLICTS;
 use crate::conversations::{Conversations, check_id};
 use crate::error::ApiError;
 use crate::input;
@@ -58,28 +59,44 @@ impl Conversations {
     pub async fn fork(&self, id: &str, fork: Fork<'_>) -> Result<(ConversationObject, bool), ApiError> {
         let new = fork.id.map_or_else(|| Conversation::new().id().to_owned(), str::to_owned);
         check_id(&new)?;
+        // Who comes second with the same request goes on with what the first has begun.
+        let attempts = if fork.once.is_some() { MOST_CONFLICTS } else { 1 };
+        for _ in 0..attempts {
+            if let Some(done) = self.try_fork(id, &new, fork).await? {
+                return Ok(done);
+            }
+        }
+        Err(ApiError::locked())
+    }
+
+    /// `None` if another writer came first.
+    async fn try_fork(
+        &self,
+        id: &str,
+        new: &str,
+        fork: Fork<'_>,
+    ) -> Result<Option<(ConversationObject, bool)>, ApiError> {
         let begun = match fork.once {
-            Some(_) => self.find(&new).await?,
+            Some(_) => self.find(new).await?,
             None => None,
         };
         if let (Some(once), Some((file, _))) = (fork.once, &begun)
             && once.find(file)?.is_some()
         {
-            return Ok((ConversationObject::of(&new, &file.conversation), true));
+            return Ok(Some((ConversationObject::of(new, &file.conversation), true)));
         }
         let (mut source, _) = self.load(id).await?;
         let last = fork.last.map(|last| Record::of(id, &mut source).find(last).ok_or_else(|| ApiError::no_item(last)));
         let last = last.transpose()?;
-        // Whoever began it and did not finish was stopped.
-        let (file, revision) = if let Some(begun) = begun {
-            begun
-        } else {
-            self.store.fork(id, &new).await.map_err(|error| ApiError::of_store(&error, id))?;
-            self.load(&new).await?
+        let (file, revision) = match begun {
+            Some(begun) => begun,
+            None if unless_conflict(self.store.fork(id, new).await, id)? => self.load(new).await?,
+            None => return Ok(None),
         };
-        self.finish(&new, file, &revision, last.as_ref(), fork.once).await
+        self.finish(new, file, &revision, last.as_ref(), fork.once).await
     }
 
+    /// Cuts a fork, and notes in it which request it is of.
     async fn finish(
         &self,
         id: &str,
@@ -87,7 +104,7 @@ impl Conversations {
         revision: &Revision,
         last: Option<&ListedItem>,
         once: Option<&dyn AddedOnce>,
-    ) -> Result<(ConversationObject, bool), ApiError> {
+    ) -> Result<Option<(ConversationObject, bool)>, ApiError> {
         let before = file.clone();
         if let Some(last) = last {
             Record::of(id, &mut file).end_with(last);
@@ -96,11 +113,10 @@ impl Conversations {
             once.put(&mut file, Vec::new());
         }
         let changes = file.changes_since(&before);
-        if !changes.is_empty() {
-            let written = self.store.append(id, &changes, revision).await;
-            written.map_err(|error| ApiError::of_store(&error, id))?;
+        if !changes.is_empty() && !unless_conflict(self.store.append(id, &changes, revision).await, id)? {
+            return Ok(None);
         }
-        Ok((ConversationObject::of(id, &file.conversation), false))
+        Ok(Some((ConversationObject::of(id, &file.conversation), false)))
     }
 
     /// A conversation, if there is one.
@@ -110,6 +126,15 @@ impl Conversations {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ApiError::of_store(&error, id)),
         }
+    }
+}
+
+/// Whether something was written; false if another writer came first.
+fn unless_conflict(written: turnwise::Result<Revision>, id: &str) -> Result<bool, ApiError> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+        Err(error) => Err(ApiError::of_store(&error, id)),
     }
 }
 

@@ -261,6 +261,29 @@ async fn an_answer_that_is_too_long_to_be_stored_is_passed_on_if_it_is_a_stream_
 }
 
 #[tokio::test]
+async fn a_fork_that_is_asked_for_twice_at_once_is_one() {
+    let store = Hooked::new(Slow(Duration::from_millis(50)));
+    let app = building(Echo, store.clone()).router();
+    let id = support::conversation(&app).await;
+    for text in ["One", "Two"] {
+        respond(&app, json!({"conversation": id, "input": text})).await;
+    }
+    let last = support::items(&app, &id).await[1]["id"].clone();
+    let path = format!("/v1/turnwise/conversations/{id}/fork");
+    let fork = || async {
+        let key = [("idempotency-key", "key")];
+        let (status, _, text) = support::full(&app, "POST", &path, &key, Some(json!({ "last": last }))).await;
+        assert_eq!(status, 200, "{text}");
+        text
+    };
+    let (one, two, three) = tokio::join!(fork(), fork(), fork());
+    assert_eq!((&one, &one), (&two, &three));
+    assert_eq!(store.store.list(None, 10).await.unwrap().iter().filter(|id| id.starts_with("conv_")).count(), 2);
+    let made: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(support::items(&app, made["id"].as_str().unwrap()).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_store_that_fails_is_no_empty_list_of_completions() {
     /// A conversation cannot be read.
     struct Broken;
