@@ -1,5 +1,5 @@
-//! Random calls against a plain list: whatever is created, sent, edited, forked and deleted, the items are those of the list, in its order, with
-//! ids that stay.
+//! Random calls against a plain list: whatever is created, sent, edited, forked and deleted, the
+//! items are those of the list, in its order, with ids that stay.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::HashSet;

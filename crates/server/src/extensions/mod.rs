@@ -1,9 +1,9 @@
-//! What `OpenAI`'s API does not have, under a path of its own, `/v1/turnwise`: lists of conversations, search,
-//! deleted conversations and their restoring, forks, and edits of items.
+//! What `OpenAI`'s API does not have, under a path of its own, `/v1/turnwise`: lists of
+//! conversations, search, deleted conversations and their restoring, forks, and edits of items.
 //!
 //! Lists by time, metadata and text, search and deleted conversations are those of a database
-//! ([`Catalog`]); the rest goes over every store. Keys, tenants, limits and `Idempotency-Key` are as for the other
-//! routes.
+//! ([`Catalog`]); the rest goes over every store. Keys, tenants, limits and `Idempotency-Key` are as
+//! for the other routes.
 
 mod changes;
 mod lists;
