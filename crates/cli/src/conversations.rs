@@ -43,6 +43,15 @@ struct Row {
     last_used_at: i64,
 }
 
+/// A conversation of the list that cannot be read. Why was reported.
+#[derive(Serialize)]
+struct Unreadable {
+    id: String,
+    error: &'static str,
+}
+
+const UNREADABLE: &str = "it cannot be read";
+
 pub(crate) fn run(args: &Conversations) -> Result<()> {
     let place = Place::open(args.store.as_deref())?;
     let tenant = args.tenant.as_deref();
@@ -155,19 +164,34 @@ fn list(out: &mut impl Write, place: &Place, limit: usize, json: bool, deleted: 
     let mut ids = place.ids();
     for id in ids.by_ref().take(limit) {
         let id = id?;
-        rows.push(row(&place.load(&id)?, id));
+        rows.push(match place.load(&id) {
+            Ok(file) => Ok(row(&file, id)),
+            Err(failure) => {
+                failure.within(&id).report();
+                Err(Unreadable { id, error: UNREADABLE })
+            }
+        });
     }
     let is_cut = ids.next().is_some();
     if json {
-        rows.iter().try_for_each(|row| json_line(out, row))?;
-        return tell_of_more(out, limit, is_cut);
+        for row in &rows {
+            match row {
+                Ok(row) => json_line(out, row)?,
+                Err(unreadable) => json_line(out, unreadable)?,
+            }
+        }
+    } else {
+        let mut table = table(&["id", "messages", "title or first question"], &[0, 2]);
+        for row in &rows {
+            table.add_row(match row {
+                Ok(row) => [clean(&row.id).into_owned(), row.messages.to_string(), preview(&row.title, TITLE)],
+                Err(Unreadable { id, error }) => [clean(id).into_owned(), "-".to_owned(), format!("({error})")],
+            });
+        }
+        write_table(out, &table)?;
     }
-    let mut table = table(&["id", "messages", "title or first question"], &[0, 2]);
-    for row in &rows {
-        table.add_row([clean(&row.id).into_owned(), row.messages.to_string(), preview(&row.title, TITLE)]);
-    }
-    write_table(out, &table)?;
-    tell_of_more(out, limit, is_cut)
+    tell_of_more(out, limit, is_cut)?;
+    if rows.iter().any(std::result::Result::is_err) { Err(Failure::Said(1)) } else { Ok(()) }
 }
 
 /// Says, after the list, that it is not all.

@@ -21,7 +21,8 @@ const PAGE: usize = 100;
 /// What the URLs of stores begin with.
 const URLS: [&str; 4] = ["dir:", "sqlite:", "postgres://", "postgresql://"];
 
-/// A store that a URL names.
+/// A store that a URL names. A clone is another handle on it.
+#[derive(Clone)]
 pub(crate) enum Place {
     Folder(FileStore),
     #[cfg(feature = "sqlite")]
@@ -122,6 +123,18 @@ impl Place {
         }
     }
 
+    /// What a database has beside its conversations, for what keeps it; `None` for a folder.
+    #[cfg(all(feature = "serve", any(feature = "sqlite", feature = "postgres")))]
+    pub(crate) fn catalog(&self) -> Option<Arc<dyn turnwise_store::Catalog>> {
+        match self {
+            Self::Folder(_) => None,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => Some(Arc::new(store.clone())),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => Some(Arc::new(store.clone())),
+        }
+    }
+
     /// The place of a tenant that somebody names, who sees no other conversations than its own.
     pub(crate) fn in_tenant(&self, name: &str) -> Result<Self> {
         let is_no_folder = name.contains(['/', '\\']) || matches!(name, "" | "." | "..");
@@ -215,13 +228,19 @@ impl Place {
         })
     }
 
-    /// The id of the conversation that was used last.
+    /// The id of the conversation that was used last. One that cannot be read is reported and left out.
     #[cfg(feature = "openai")]
     pub(crate) fn newest(&self) -> Result<Option<String>> {
         let mut newest = None;
         for id in self.ids() {
             let id = id?;
-            let used = last_used(&self.load(&id)?);
+            let used = match self.load(&id) {
+                Ok(file) => last_used(&file),
+                Err(failure) => {
+                    failure.within(&id).report();
+                    continue;
+                }
+            };
             if newest.as_ref().is_none_or(|(last, _)| used > *last) {
                 newest = Some((used, id));
             }

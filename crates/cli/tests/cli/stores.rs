@@ -384,6 +384,21 @@ fn an_export_of_one_tenant_is_not_resumed_as_one_of_all() {
 }
 
 #[test]
+fn a_conversation_that_cannot_be_read_is_a_row_of_the_list() {
+    let talk = r#"{"messages": [{"role": "user", "content": "Hi there"}]}"#;
+    let files = Files::new().with("a.json", talk).with("b.json", "{\"messages\": [{]}").with("c.json", talk);
+    let run = |line: &str| turnwise(&format!("conversations {line} --store dir:.")).inside(files.path()).run();
+    let list = run("list");
+    assert_eq!(list.code, Some(1));
+    assert!(list.err.contains("b: damaged file"), "{}", list.err);
+    let rows: Vec<&str> = list.out.lines().skip(1).collect();
+    assert!(rows[0].ends_with("Hi there") && rows[1].ends_with("-  (it cannot be read)"), "{}", list.out);
+    assert!(rows[2].ends_with("Hi there"), "{}", list.out);
+    let json = run("list --json");
+    assert!(json.out.contains(r#"{"id":"b","error":"it cannot be read"}"#) && json.out.lines().count() == 3);
+}
+
+#[test]
 fn a_list_that_is_cut_says_that_there_is_more() {
     let files = files();
     let cut = run(&files, "conversations list --store dir:chats --limit 1 --json").run();
