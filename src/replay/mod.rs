@@ -330,13 +330,13 @@ impl<'a> Rerun<'a> {
     fn request(&mut self, ledger: &mut Ledger, planner: &Planner, strategy: &dyn Strategy) -> Result<()> {
         self.totals.requests += 1;
         self.asked = self.record.clone();
-        let mut planned = planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras);
-        let request = planned.as_ref().ok().filter(|_| self.makes_summaries).and_then(Plan::summary_request);
+        let mut plan = planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras);
+        let request = plan.as_ref().ok().filter(|_| self.makes_summaries).and_then(Plan::summary_request);
         if let Some(request) = request.cloned() {
             self.summarize(&request, planner.cost())?;
-            planned = planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras);
+            plan = planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras);
         }
-        let outcome = match planned {
+        let outcome = match plan {
             Ok(plan) => {
                 plan.commit_marks(&mut self.record)?;
                 Outcome::Planned(self.planned(plan))

@@ -119,7 +119,7 @@ fn a_replay_can_be_made_as_if_summaries_were() {
     let with = replay_with_summaries(&talk, &mut Ledger::new(), &planner, &strategy, &Extras::default()).unwrap();
     let without = run(&talk, 400, &strategy);
     let is_summarized =
-        |request: &Request| matches!(&request.outcome, Outcome::Planned(planned) if !planned.summarized.is_empty());
+        |request: &Request| matches!(&request.outcome, Outcome::Planned(sent) if !sent.summarized.is_empty());
     let first = with.requests.iter().position(is_summarized).unwrap();
     assert_eq!(with.requests[..first], without.requests[..first], "they differ from the first summary on");
     assert!(with.requests[first..].iter().all(is_summarized) && !without.requests.iter().any(is_summarized));

@@ -1,5 +1,8 @@
 //! `Cell`: one character for what happens to one message in one request, or to several in several.
 
+use std::collections::HashSet;
+use std::fmt::Write;
+
 use clap::builder::styling::{AnsiColor, Style};
 
 use super::timeline::Kind;
@@ -72,8 +75,9 @@ fn mark(kind: Kind) -> Mark {
 }
 
 /// What the marks of a picture mean, those alone that are in it.
-pub(super) fn legend<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> String {
-    let is_in = |mark: &Mark| cells.clone().filter_map(Cell::mark).any(|one| one.means == mark.means);
+pub(super) fn legend<'a>(cells: impl Iterator<Item = &'a Cell>) -> String {
+    let means: HashSet<&str> = cells.filter_map(Cell::mark).map(|mark| mark.means).collect();
+    let is_in = |mark: &Mark| means.contains(mark.means);
     let some = Mark { symbol: SHADES[1], style: SENT, means: "some of several" };
     let [always, sent, shortened, summarized, left_out] = Kind::ALL.map(mark);
     let all = [always, sent, some, shortened, summarized, left_out, REFUSED];
@@ -92,12 +96,14 @@ pub(super) fn line(marks: impl Iterator<Item = Option<Mark>>) -> String {
     let mut now = Style::new();
     for Mark { symbol, style, .. } in marks.map(|mark| mark.unwrap_or(blank)) {
         if style != now {
-            line.push_str(&format!("{now:#}{style}"));
+            // Writing to a string does not fail.
+            let _ = write!(line, "{now:#}{style}");
             now = style;
         }
         line.push(symbol);
     }
-    line + &format!("{now:#}")
+    let _ = write!(line, "{now:#}");
+    line
 }
 
 #[cfg(test)]
@@ -106,7 +112,9 @@ mod tests {
 
     fn symbol(kinds: &[Kind]) -> Option<char> {
         let mut cell = Cell::default();
-        kinds.iter().for_each(|kind| cell.add(*kind));
+        for kind in kinds {
+            cell.add(*kind);
+        }
         cell.mark().map(|mark| mark.symbol)
     }
 

@@ -94,7 +94,9 @@ impl Layout {
             }
         }
         for request in &timeline.refused {
-            cells.iter_mut().for_each(|row| row[self.column(*request)].refuse());
+            for row in &mut cells {
+                row[self.column(*request)].refuse();
+            }
         }
         cells
     }
@@ -116,20 +118,18 @@ impl Layout {
     }
 
     fn about(&self) -> String {
-        let mut about = format!(
-            "{} from left to right, {} from top to bottom",
-            counted(self.requests, "request"),
-            counted(self.messages, "message")
-        );
         let shared = |all: usize, cells: usize| all.div_ceil(cells.max(1));
         let across = shared(self.requests, self.columns);
         let down = shared(self.messages.saturating_sub(1), self.rows.saturating_sub(1));
         let each = [(across, "request"), (down, "message")].into_iter().filter(|(shared, _)| *shared > 1);
         let each: Vec<_> = each.map(|(shared, what)| counted(shared, what)).collect();
-        if !each.is_empty() {
-            about += &format!("; a cell stands for up to {}", each.join(" and "));
-        }
-        about
+        let stands_for = if each.is_empty() { "" } else { "; a cell stands for up to " };
+        format!(
+            "{} from left to right, {} from top to bottom{stands_for}{}",
+            counted(self.requests, "request"),
+            counted(self.messages, "message"),
+            each.join(" and ")
+        )
     }
 }
 

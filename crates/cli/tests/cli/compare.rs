@@ -151,7 +151,7 @@ fn a_timeline_of_several_conversations_is_that_of_the_first() {
 /// An export of a program: a short conversation, and a longer one from which something is left out.
 fn exported() -> Files {
     let message = |index: usize| {
-        let sender = if index % 2 == 0 { "human" } else { "assistant" };
+        let sender = if index.is_multiple_of(2) { "human" } else { "assistant" };
         json!({"sender": sender, "text": format!("message {index} says a few words and no more")})
     };
     let talk = |name: &str, messages| {
@@ -299,7 +299,8 @@ mod report {
         let [first, .., last] = looked["messages"][0].as_array().unwrap().chunks(3).collect::<Vec<_>>()[..] else {
             panic!("{}", looked["messages"][0]);
         };
-        let what = |span: &[Value]| looked["whats"][span[2].as_u64().unwrap() as usize].as_str().unwrap().to_owned();
+        let what =
+            |span: &[Value]| looked.pointer(&format!("/whats/{}", span[2])).unwrap().as_str().unwrap().to_owned();
         assert_eq!((first[0].as_u64(), last[0].as_u64().unwrap() + last[1].as_u64().unwrap()), (Some(0), 2_000));
         assert!(what(first).starts_with("sent (") && what(last).starts_with("left out ("), "{looked}");
     }
