@@ -9,6 +9,7 @@ import openai
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 from openai.types.chat import ChatCompletionChunk
+from openai.types.conversations import Conversation, ConversationItemList
 from openai.types.responses import Response, ResponseStreamEvent
 
 base, document = sys.argv[1], json.load(open(sys.argv[2]))
@@ -176,4 +177,24 @@ check("ChatCompletionList", client.chat.completions.list())
 assert client.chat.completions.update(one.id, metadata={"kept": "still"}).id == one.id
 assert [message.content for message in client.chat.completions.messages.list(one.id)] == ["Keep this."]
 assert check("ChatCompletionDeleted", client.chat.completions.delete(one.id)).deleted
+
+# 8. What is beside the contract, by the client's own way for it.
+items = list(client.conversations.items.list(chat.id, order="asc"))
+fork = check("ConversationResource", client.post(
+    f"/turnwise/conversations/{chat.id}/fork", body={"last": items[1].id}, cast_to=Conversation
+))
+assert fork.id != chat.id and len(list(client.conversations.items.list(fork.id))) == 2
+first = next(iter(client.conversations.items.list(fork.id, order="asc")))
+check("ConversationItemList", client.post(
+    f"/turnwise/conversations/{fork.id}/items/{first.id}/edit",
+    body={"items": [{"role": "user", "content": "Uno."}]}, cast_to=ConversationItemList,
+))
+assert ask(conversation=fork.id, input="Due.").output_text.endswith("Uno. | Due.")
+assert len(list(client.conversations.items.list(chat.id))) == len(items)
+listed, after = [], {}
+while after is not None:
+    page = client.get("/turnwise/conversations", options={"params": {"limit": 2, **after}}, cast_to=object)
+    listed += [one["id"] for one in page["data"]]
+    after = {"after": page["next"]} if page["has_more"] else None
+assert {chat.id, fork.id} <= set(listed) and len(listed) == len(set(listed))
 print(f"{checked} answers and events checked")

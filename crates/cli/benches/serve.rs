@@ -1,4 +1,5 @@
-//! What `turnwise serve` adds to a request, beside the same request to the endpoint behind it; and many streams at once.
+//! What `turnwise serve` adds to a request, beside the same request to the endpoint behind it; turns on short and long
+//! conversations; and many streams at once.
 //! `cargo bench -p turnwise-cli --features full --bench serve`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -17,13 +18,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
 use std::time::Instant;
 
-use common::{Table, float, median, sized};
+use common::{MESSAGE, Table, Writer, float, median, sized};
 use http::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Milliseconds that the server may add at the median.
 const MOST_ADDED: f64 = 2.0;
+/// How much longer a turn may take on a conversation of many items than on one of few.
+const MOST_WITH_LENGTH: f64 = 1.5;
+/// Items of a short and a long conversation, and how many one request adds.
+const LENGTHS: [usize; 2] = [100, 10_000];
+const AT_ONCE: usize = 20;
 const STREAMS: usize = 500;
 
 struct Server {
@@ -37,6 +43,7 @@ impl Server {
         let store = format!("sqlite:{}", folder.path().join("chats.db").display());
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "off", "--store", &store]);
         command.args(["--max-running", "1000", "--upstream", &format!("http://{upstream}/v1")]);
+        command.args(["--window", "8000"]);
         command.env("OPENAI_API_KEY", "none").env_remove("TURNWISE_CONFIG");
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -96,6 +103,51 @@ fn overhead(server: &Server, upstream: SocketAddr) {
     table.print();
 }
 
+/// A new conversation with some items.
+fn conversation(connection: &mut Connection, items: usize) -> String {
+    let id = connection.post("/v1/conversations", "", &json!({})).1["id"].as_str().unwrap().to_owned();
+    let mut writer = Writer::new(5);
+    let mut number = 0;
+    while number < items {
+        let until = items.min(number + AT_ONCE);
+        let item = |number: usize| {
+            let role = ["user", "assistant"][number % 2];
+            json!({"type": "message", "role": role, "content": writer.text(MESSAGE)})
+        };
+        let items: Vec<Value> = (number..until).map(item).collect();
+        let (status, answer) = connection.post(&format!("/v1/conversations/{id}/items"), "", &json!({"items": items}));
+        assert_eq!(status, 200, "{answer}");
+        number = until;
+    }
+    id
+}
+
+/// Turns on a short and on a long conversation, in turn; each request stays within the budget.
+fn lengths(server: &Server) {
+    let mut connection = Connection::open(server.address);
+    let ids = LENGTHS.map(|items| conversation(&mut connection, sized(items, AT_ONCE)));
+    let mut taken = [const { Vec::new() }; 2];
+    for turn in 0..sized(200, 2) {
+        for (id, taken) in ids.iter().zip(&mut taken) {
+            let body = json!({"model": "gpt-4o-mini", "input": format!("Question {turn}"), "conversation": id,
+                              "store": false, "include": ["turnwise.plan"]});
+            let begun = Instant::now();
+            let (status, answer) = connection.post("/v1/responses", "", &body);
+            taken.push(begun.elapsed().as_secs_f64() * 1e3);
+            assert_eq!(status, 200, "{answer}");
+            let plan = &answer["turnwise"]["plan"];
+            assert!(plan["tokens"].as_u64().unwrap() <= plan["limit"].as_u64().unwrap(), "{plan}");
+        }
+    }
+    let [short, long] = taken.map(|taken| median(&taken));
+    let [few, many] = LENGTHS;
+    let mut table = Table::new("Milliseconds of a turn by responses at the median, a window of 8,000 tokens");
+    table.show(&format!("on a conversation of {few} items"), short, "ms");
+    table.show(&format!("on one of {many}"), long, "ms");
+    table.check("the second to the first", long / short, "times", MOST_WITH_LENGTH);
+    table.print();
+}
+
 /// Milliseconds until the first event, and of each event on its way.
 fn stream(address: SocketAddr, start: &Barrier) -> (f64, Vec<f64>) {
     let mut connection = Connection::open(address);
@@ -146,5 +198,6 @@ fn main() {
     let upstream = upstream::start();
     let server = Server::start(&folder, upstream);
     overhead(&server, upstream);
+    lengths(&server);
     streams(&server, upstream);
 }

@@ -21,7 +21,8 @@ const PAGE: usize = 100;
 /// What the URLs of stores begin with.
 const URLS: [&str; 4] = ["dir:", "sqlite:", "postgres://", "postgresql://"];
 
-/// A store that a URL names.
+/// A store that a URL names. A clone is another handle on it.
+#[derive(Clone)]
 pub(crate) enum Place {
     Folder(FileStore),
     #[cfg(feature = "sqlite")]
@@ -76,7 +77,7 @@ impl Place {
     #[cfg(not(feature = "sqlite"))]
     fn sqlite(file: &Path) -> Result<Self> {
         Err(Failure::usage(format!(
-            "sqlite:{}: this program was built without SQLite; install it with `cargo install turnwise-cli --features full`, \
+            "sqlite:{}: this program was built without SQLite; in a checkout, install one that has all with `cargo install --path crates/cli --features full`, \
              or keep conversations in a folder with --store dir:FOLDER",
             file.display()
         )))
@@ -95,7 +96,7 @@ impl Place {
     #[cfg(not(feature = "postgres"))]
     fn postgres(_: &str) -> Result<Self> {
         Err(Failure::usage(
-            "this program was built without PostgreSQL; install it with `cargo install turnwise-cli --features full`, or \
+            "this program was built without PostgreSQL; in a checkout, install one that has all with `cargo install --path crates/cli --features full`, or \
              keep conversations in a folder with --store dir:FOLDER",
         ))
     }
@@ -119,6 +120,18 @@ impl Place {
             Self::Sqlite(store) => Arc::new(store.clone()),
             #[cfg(feature = "postgres")]
             Self::Postgres(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// What a database has beside its conversations, for what keeps it; `None` for a folder.
+    #[cfg(all(feature = "serve", any(feature = "sqlite", feature = "postgres")))]
+    pub(crate) fn catalog(&self) -> Option<Arc<dyn turnwise_store::Catalog>> {
+        match self {
+            Self::Folder(_) => None,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => Some(Arc::new(store.clone())),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => Some(Arc::new(store.clone())),
         }
     }
 
@@ -215,13 +228,19 @@ impl Place {
         })
     }
 
-    /// The id of the conversation that was used last.
+    /// The id of the conversation that was used last. One that cannot be read is reported and left out.
     #[cfg(feature = "openai")]
     pub(crate) fn newest(&self) -> Result<Option<String>> {
         let mut newest = None;
         for id in self.ids() {
             let id = id?;
-            let used = last_used(&self.load(&id)?);
+            let used = match self.load(&id) {
+                Ok(file) => last_used(&file),
+                Err(failure) => {
+                    failure.within(&id).report();
+                    continue;
+                }
+            };
             if newest.as_ref().is_none_or(|(last, _)| used > *last) {
                 newest = Some((used, id));
             }
@@ -314,7 +333,7 @@ fn check_no_keys() -> Result<()> {
 /// The error of a program that cannot seal.
 pub(crate) fn not_sealing(what: &str) -> Failure {
     Failure::usage(format!(
-        "{what}: this program was built without encryption; install it with `cargo install turnwise-cli --features full`"
+        "{what}: this program was built without encryption; in a checkout, install one that has all with `cargo install --path crates/cli --features full`"
     ))
 }
 

@@ -31,6 +31,9 @@ mod replay;
 mod rewrite;
 #[path = "cli/serve.rs"]
 mod serve;
+#[cfg(feature = "serve")]
+#[path = "cli/serving.rs"]
+mod serving;
 #[path = "cli/setup.rs"]
 mod setup;
 #[path = "cli/stores.rs"]

@@ -39,7 +39,7 @@ use crate::{input, metadata};
 /// ```
 #[derive(Clone)]
 pub struct Conversations {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     /// One of them, by the conversation's id, is held by a writer that another one came before. So
     /// many writers at once take turns, and none is refused again and again.
     queues: Arc<[Mutex<()>; QUEUES]>,

@@ -95,6 +95,14 @@ impl ApiError {
         Self::not_found(format!("Item with id '{id}' not found in conversation."))
     }
 
+    /// The refusal of an edit of an item that is in no message of the record.
+    pub(crate) fn not_in_a_message(id: &str) -> Self {
+        let message = format!(
+            "Item '{id}' is in no message of the record, so no branch could keep it: delete it and create another one."
+        );
+        Self::invalid(None, "item", message)
+    }
+
     pub(crate) fn missing(param: &str) -> Self {
         Self::invalid(Some("missing_required_parameter"), param, format!("Missing required parameter: '{param}'."))
     }

@@ -16,7 +16,7 @@ use crate::record::{ListedItem, Record};
 #[derive(Debug)]
 pub struct Items<'a> {
     api: &'a Conversations,
-    conversation: String,
+    pub(crate) conversation: String,
 }
 
 /// Which items are listed. It can be read from the query of a request.
@@ -66,19 +66,7 @@ impl List {
     /// The limit, if it and every name of `include` are allowed.
     fn checked_limit(&self) -> Result<usize, ApiError> {
         check_include(&self.include)?;
-        let limit = self.limit;
-        if limit > MAX_PAGE {
-            let message = format!(
-                "Invalid 'limit': integer above maximum value. Expected a value <= {MAX_PAGE}, but got {limit} instead."
-            );
-            return Err(ApiError::invalid(Some("integer_above_max_value"), "limit", message));
-        }
-        usize::try_from(limit).map_err(|_| {
-            let message = format!(
-                "Invalid 'limit': integer below minimum value. Expected a value >= 0, but got {limit} instead."
-            );
-            ApiError::invalid(Some("integer_below_min_value"), "limit", message)
-        })
+        check_limit(self.limit, 0)
     }
 }
 
@@ -156,9 +144,8 @@ impl<'a> Items<'a> {
     /// ```
     pub async fn create(&self, items: &RawJson) -> Result<ItemList, ApiError> {
         let items = input::read(items)?;
-        let id = &self.conversation;
-        let added = self.api.change(id, |file| Record::of(id, file).add(&items));
-        Ok(page(added.await?, false))
+        let (added, _) = self.change(None, |record| record.add(&items)).await?;
+        Ok(added)
     }
 
     /// As [`create`](Self::create), once: items that `once` finds in the conversation are returned as
@@ -168,9 +155,20 @@ impl<'a> Items<'a> {
     /// As for [`create`](Self::create), and what `once` refuses.
     pub async fn create_once(&self, items: &RawJson, once: &dyn AddedOnce) -> Result<(ItemList, bool), ApiError> {
         let items = input::read(items)?;
+        self.change(Some(once), |record| record.add(&items)).await
+    }
+
+    /// Adds items to the record, or finds those that were added by the same request before. Returns them
+    /// and whether they were there.
+    pub(crate) async fn change(
+        &self,
+        once: Option<&dyn AddedOnce>,
+        add: impl Fn(&mut Record<'_>) -> Result<Vec<ListedItem>, ApiError>,
+    ) -> Result<(ItemList, bool), ApiError> {
         let id = &self.conversation;
         let added = self.api.change(id, |file| {
-            if let Some(ids) = once.find(file)? {
+            let known = once.map(|once| once.find(file)).transpose()?.flatten();
+            if let Some(ids) = known {
                 let record = Record::of(id, file);
                 let mut known: Vec<ListedItem> =
                     record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()).collect();
@@ -180,8 +178,10 @@ impl<'a> Items<'a> {
                     return Ok((known, true));
                 }
             }
-            let added = Record::of(id, file).add(&items)?;
-            once.put(file, added.iter().map(|item| item.id.clone()).collect());
+            let added = add(&mut Record::of(id, file))?;
+            if let Some(once) = once {
+                once.put(file, added.iter().map(|item| item.id.clone()).collect());
+            }
             Ok((added, false))
         });
         let (items, is_known) = added.await?;
@@ -246,4 +246,21 @@ pub fn check_include(include: impl IntoIterator<Item = impl AsRef<str>>) -> Resu
         }
     }
     Ok(())
+}
+
+/// The number of a page's entries, from `least` to 100.
+///
+/// # Errors
+/// 400 for another number.
+pub fn check_limit(limit: i64, least: i64) -> Result<usize, ApiError> {
+    let refused = |code, side, expected: String| {
+        let message =
+            format!("Invalid 'limit': integer {side} value. Expected a value {expected}, but got {limit} instead.");
+        ApiError::invalid(Some(code), "limit", message)
+    };
+    if limit > MAX_PAGE {
+        return Err(refused("integer_above_max_value", "above maximum", format!("<= {MAX_PAGE}")));
+    }
+    let checked = usize::try_from(limit).ok().filter(|_| limit >= least);
+    checked.ok_or_else(|| refused("integer_below_min_value", "below minimum", format!(">= {least}")))
 }

@@ -3,12 +3,14 @@
 //!
 //! [`Conversations`] creates, retrieves, updates and deletes conversations; [`Items`] are those of one
 //! conversation. Answers are [`ConversationObject`], [`ItemList`] and [`Deleted`], which serialize as
-//! the API's objects. [`Record`] is the view of a conversation as items, for a server that makes
+//! the API's objects. Forks and edits, which the API does not have, are methods of the same two.
+//! [`Record`] is the view of a conversation as items, for a server that makes
 //! responses; refusals are [`ApiError`]s with the API's status, code, parameter and message.
 
 mod choices;
 mod conversations;
 mod error;
+mod extensions;
 mod fields;
 mod input;
 mod items;
@@ -18,8 +20,9 @@ mod record;
 
 pub use conversations::{Conversations, Create, check_id};
 pub use error::ApiError;
+pub use extensions::Fork;
 pub use input::{InputItem, read_items};
-pub use items::{AddedOnce, Items, List, Order, check_include};
+pub use items::{AddedOnce, Items, List, Order, check_include, check_limit};
 pub use metadata::check as check_metadata;
 pub use objects::{ConversationObject, Deleted, ItemList};
 pub use record::{ListedItem, Record, SealedItem, tag_of};

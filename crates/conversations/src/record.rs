@@ -162,6 +162,13 @@ impl<'a> Record<'a> {
         self.find(id).or_else(|| of_earlier(id))
     }
 
+    /// The items of a message; none if it is not on the conversation's path.
+    pub fn of_message_with(&self, id: ItemId) -> Vec<ListedItem> {
+        let path = self.file.conversation.path();
+        let item = path.position(id).and_then(|position| path.item(position));
+        item.map(|item| self.of_message(item)).unwrap_or_default()
+    }
+
     /// The items of the last message.
     pub fn of_last_message(&self) -> Vec<ListedItem> {
         let path = self.file.conversation.path();
@@ -182,21 +189,68 @@ impl<'a> Record<'a> {
     /// # Errors
     /// 404 for a reference to an unknown item.
     pub fn add(&mut self, items: &[InputItem]) -> Result<Vec<ListedItem>, ApiError> {
+        let new = self.resolved(items)?;
+        let waiting = self.take_waiting(self.file.conversation.leaf());
+        let mut all = self.take_open_calls(new.first());
+        all.extend(waiting);
+        Ok(self.put_new(all, new))
+    }
+
+    /// Records other items in the place of one, on a new branch: it and what comes after it stay on the
+    /// old one. Returns the new items as they are listed.
+    pub(crate) fn edit(&mut self, item: &ListedItem, items: &[InputItem]) -> Result<Vec<ListedItem>, ApiError> {
+        let Place::Message(id, index) = item.place else { return Err(ApiError::not_in_a_message(&item.id)) };
+        let new = self.resolved(items)?;
+        let before = self.back_to(id, index);
+        Ok(self.put_new(before, new))
+    }
+
+    /// Makes an item the last one: what comes after it is on another branch, or, of the items that are in
+    /// no message, gone.
+    pub(crate) fn end_with(&mut self, item: &ListedItem) {
+        match item.place {
+            Place::Waiting(after, index) => {
+                self.go_to(after);
+                let mut items = self.take_waiting(after);
+                items.truncate(index + 1);
+                self.put_waiting(after, items);
+            }
+            Place::Message(id, index) => {
+                let message = self.file.conversation.get(id).cloned();
+                if message.as_ref().is_none_or(|message| stored(message).len() == index + 1) {
+                    self.go_to(Some(id));
+                    self.take_waiting(Some(id));
+                } else {
+                    let kept = self.back_to(id, index + 1);
+                    self.put_new(kept, Vec::new());
+                }
+            }
+        }
+    }
+
+    /// Goes back to before a message, and returns its first items, which are to be recorded again.
+    fn back_to(&mut self, message: ItemId, count: usize) -> Vec<RawJson> {
+        let Some(message) = self.file.conversation.get(message).cloned() else { return Vec::new() };
+        self.go_to(message.parent());
+        let mut items = stored(&message);
+        items.truncate(count);
+        items
+    }
+
+    /// Items with copies in the place of references.
+    fn resolved(&self, items: &[InputItem]) -> Result<Vec<Fields>, ApiError> {
         let resolved = items.iter().map(|InputItem(item)| match input::reference(item) {
             None => Ok(item.clone()),
             Some(id) => {
                 self.referred(&id).and_then(|found| Fields::of(&found.json)).ok_or_else(|| ApiError::no_item(&id))
             }
         });
-        let resolved = resolved.collect::<Result<Vec<_>, _>>()?;
-        Ok(self.put_new(resolved))
+        resolved.collect()
     }
 
-    fn put_new(&mut self, new: Vec<Fields>) -> Vec<ListedItem> {
+    /// Records items at the end, after some that are recorded again. Returns the new ones.
+    fn put_new(&mut self, mut all: Vec<RawJson>, new: Vec<Fields>) -> Vec<ListedItem> {
         let count = new.len();
-        let waiting = self.take_waiting(self.file.conversation.leaf());
-        let mut all = self.take_open_calls(new.first());
-        all.extend(waiting);
         all.extend(new.into_iter().map(|mut item| {
             item.set("id", format!("{:032x}", fastrand::u128(..)));
             item.json()

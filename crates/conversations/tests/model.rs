@@ -1,5 +1,5 @@
-//! Random calls against a plain list: whatever is created, sent and deleted, the items are those of the list, in its order, with
-//! ids that stay.
+//! Random calls against a plain list: whatever is created, sent, edited, forked and deleted, the
+//! items are those of the list, in its order, with ids that stay.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use turnwise::backend::Scripted;
 use turnwise::message::RawJson;
 use turnwise::store::MemoryStore;
 use turnwise::{ConversationManager, ErrorKind, Sessions, TokenBudget};
-use turnwise_conversations::{Conversations, Create, List, Order};
+use turnwise_conversations::{Conversations, Create, Fork, List, Order};
 
 struct World {
     api: Conversations,
@@ -57,7 +57,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.u8(..10) {
+        match self.random.u8(..13) {
             0..5 => {
                 let items: Vec<Value> = (0..self.random.usize(1..5)).map(|_| self.item()).collect();
                 let added = block_on(self.api.items(&self.id).create(&RawJson::from(json!(items)))).unwrap();
@@ -72,6 +72,8 @@ impl World {
                 let (id, _) = self.expected.remove(place);
                 block_on(self.api.items(&self.id).delete(&id.unwrap())).unwrap();
             }
+            8 if !self.expected.is_empty() => self.edit(),
+            9 if !self.expected.is_empty() => self.fork(),
             _ => {
                 let text = format!("said {}", self.calls);
                 self.calls += 1;
@@ -85,6 +87,34 @@ impl World {
                 self.expected.push((None, json!({"role": "assistant", "content": "Yes."})));
             }
         }
+    }
+
+    /// Only an item that is in no message is refused.
+    fn edit(&mut self) {
+        let place = self.random.usize(..self.expected.len());
+        let (old, new) = (self.expected[place].0.clone().unwrap(), self.item());
+        match block_on(self.api.items(&self.id).edit(&old, &RawJson::from(json!([new])), None)) {
+            Ok((edited, _)) => {
+                self.expected.truncate(place);
+                self.expected.push((edited.first_id, new));
+            }
+            Err(refused) => {
+                let kind = self.expected[place].1["type"].as_str();
+                assert!(matches!(kind, Some("reasoning" | "web_search_call")), "{refused}");
+            }
+        }
+    }
+
+    /// The fork goes on, with ids of its own; what it is of stays as it is.
+    fn fork(&mut self) {
+        let place = self.random.usize(..self.expected.len());
+        let last = self.expected[place].0.clone().unwrap();
+        let fork = Fork { last: Some(&last), ..Fork::default() };
+        let (made, _) = block_on(self.api.fork(&self.id, fork)).unwrap();
+        self.check(0);
+        self.id = made.id;
+        self.expected.truncate(place + 1);
+        self.expected.iter_mut().for_each(|(id, _)| *id = None);
     }
 
     fn check(&mut self, seed: u64) {
@@ -119,7 +149,7 @@ fn says(item: &Value) -> Vec<String> {
 }
 
 #[test]
-fn items_are_what_was_created_sent_and_deleted() {
+fn items_are_what_was_created_sent_edited_and_deleted() {
     for seed in 0..12 {
         let mut world = World::new(seed);
         for _ in 0..30 {

@@ -89,7 +89,8 @@ impl Body {
 /// memory with the length.
 const LONGEST_NAME: usize = 64;
 
-fn unknown(key: &str, known: &[&str]) -> ApiError {
+/// The refusal of a parameter that there is not.
+pub(crate) fn unknown(key: &str, known: &[&str]) -> ApiError {
     let quoted: String = key.chars().take(LONGEST_NAME).collect();
     let is_whole = quoted.len() == key.len();
     let with_distance = known.iter().map(|&name| (strsim::damerau_levenshtein(name, &quoted), name));

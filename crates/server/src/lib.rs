@@ -9,9 +9,11 @@ mod answer;
 mod body;
 mod client_stream;
 mod completions;
+mod extensions;
 mod guard;
 mod keys;
 mod limits;
+mod listing;
 mod metrics;
 mod once;
 #[cfg(feature = "pages")]

@@ -40,6 +40,10 @@ pub struct Limits {
     pub requests_per_minute: Option<u32>,
     /// How many connections may be open. Default: 1,024. More wait.
     pub connections: usize,
+    /// The longest answer of the server behind that is stored as a completion, in bytes. A longer stream is
+    /// passed on, and before its end comes an error that says that it is not stored; any other answer is
+    /// refused. Default: 64 MiB.
+    pub stored: usize,
     /// How long what runs may go on after the server was told to stop. Default: 30 seconds.
     pub grace: Duration,
 }
@@ -56,6 +60,7 @@ impl Default for Limits {
             running: 64,
             requests_per_minute: None,
             connections: 1_024,
+            stored: 64 << 20,
             grace: Duration::from_secs(30),
         }
     }

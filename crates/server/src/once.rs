@@ -20,6 +20,7 @@ use turnwise::message::RawJson;
 use turnwise_conversations::{AddedOnce, ApiError};
 
 use crate::keys::hex;
+use crate::routes::Sent;
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -90,6 +91,11 @@ impl Once {
             hex(&hash.finalize())
         };
         Ok(Some(Self { key: hash([route.as_bytes(), key.as_bytes()]), body: hash([b"", body])[..32].to_owned() }))
+    }
+
+    /// The key of a request whose body could be read.
+    pub(crate) fn of_sent(headers: &HeaderMap, route: &str, body: &Sent) -> Result<Option<Self>, ApiError> {
+        body.as_ref().map_or(Ok(None), |body| Self::of(headers, route, body))
     }
 
     /// Digits that only requests with the same key have.

@@ -12,18 +12,16 @@ pub(crate) fn read(query: Option<&str>) -> Result<List, ApiError> {
             "after" => list.after = Some(value),
             "order" => list.order = value.parse()?,
             "include" | "include[]" => list.include.push(value),
-            "limit" => {
-                list.limit = value.parse().map_err(|_| {
-                    let message = "Invalid type for 'limit': expected an integer, but got a string instead.";
-                    let mut error = ApiError::invalid_request(message.to_owned());
-                    (error.code, error.param) = (Some("invalid_type"), Some("limit".to_owned()));
-                    error
-                })?;
-            }
+            "limit" => list.limit = integer("limit", &value)?,
             _ => {}
         }
     }
     Ok(list)
+}
+
+/// A value that is a whole number.
+pub(crate) fn integer(name: &str, value: &str) -> Result<i64, ApiError> {
+    value.parse().map_err(|_| ApiError::not_a(name, "an integer", &value.into()))
 }
 
 /// Whether a query has a parameter.
@@ -42,12 +40,10 @@ impl Filter {
     /// Reads `model=…` and `metadata[key]=value`.
     pub(crate) fn read(query: Option<&str>) -> Self {
         let mut filter = Self::default();
-        for pair in query.unwrap_or_default().split('&') {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (key, value) = (decoded(key), decoded(value));
+        for (key, value) in whole_pairs(query.unwrap_or_default()) {
             if key == "model" {
                 filter.model = Some(value);
-            } else if let Some(key) = key.strip_prefix("metadata[").and_then(|key| key.strip_suffix(']')) {
+            } else if let Some(key) = of_metadata(&key) {
                 filter.metadata.push((key.to_owned(), value));
             }
         }
@@ -68,12 +64,20 @@ impl Filter {
 
 /// The pairs of a query. An index in brackets, as in `include[0]`, is left out.
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    whole_pairs(query).map(|(key, value)| (key.split('[').next().unwrap_or_default().to_owned(), value))
+}
+
+/// The pairs of a query.
+pub(crate) fn whole_pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let key = decoded(key);
-        let name = key.split('[').next().unwrap_or_default().to_owned();
-        (name, decoded(value))
+        (decoded(key), decoded(value))
     })
+}
+
+/// The key of `metadata[key]`.
+pub(crate) fn of_metadata(name: &str) -> Option<&str> {
+    name.strip_prefix("metadata[")?.strip_suffix(']')
 }
 
 fn decoded(text: &str) -> String {

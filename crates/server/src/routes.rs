@@ -12,6 +12,7 @@ use turnwise_conversations::{ApiError, Create};
 use crate::answer::{Refusal, json};
 use crate::body::Body;
 use crate::completions;
+use crate::extensions;
 use crate::once::{Once, replayed};
 use crate::query;
 use crate::responses;
@@ -28,6 +29,7 @@ pub(crate) fn all(has_responses: bool) -> Router {
     #[cfg(feature = "pages")]
     let routes = routes.merge(crate::pages::routes());
     routes
+        .merge(extensions::routes())
         .route("/v1/conversations", post(create))
         .route("/v1/conversations/{id}", get(retrieve).post(update).delete(delete))
         .route("/v1/conversations/{id}/items", get(list_items).post(create_items))
@@ -68,7 +70,7 @@ async fn create_items(
     body: Sent,
 ) -> Answer {
     let include = query::read(query.as_deref())?.include;
-    let once = body.as_ref().ok().map(|body| Once::of(&headers, "items", body)).transpose()?.flatten();
+    let once = Once::of_sent(&headers, "items", &body)?;
     let body = Body::read(body, &["items"])?;
     let items = api.items(&id).including(include)?;
     let Some(once) = once else { return Ok(json(&items.create(&body.need("items")?).await?)) };

@@ -15,6 +15,7 @@ use turnwise::Builder;
 use turnwise::message::RawJson;
 use turnwise::store::Store;
 use turnwise_conversations::{ApiError, Conversations};
+use turnwise_store::Catalog;
 
 use crate::access::{self, Tenant};
 use crate::answer::{Refusal, json};
@@ -32,12 +33,16 @@ use crate::serve::Ending;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) api: Conversations,
-    #[cfg(feature = "pages")]
     pub(crate) store: Arc<dyn Store>,
+    /// What its database has beside that, if it is one.
+    pub(crate) catalog: Option<Arc<dyn Catalog>>,
     pub(crate) responses: Option<Arc<Responses>>,
 }
 
 type OpenTenant = dyn Fn(&str) -> turnwise::Result<Arc<dyn Store>> + Send + Sync;
+type OpenCatalog = dyn Fn(Option<&str>) -> turnwise::Result<Option<Arc<dyn Catalog>>> + Send + Sync;
+/// The store of a tenant, and what its database has beside that.
+type Opened = (Arc<dyn Store>, Option<Arc<dyn Catalog>>);
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -51,6 +56,7 @@ pub(crate) struct Shared {
     hosts: Hosts,
     store: Arc<dyn Store>,
     open: Option<Box<OpenTenant>>,
+    catalogs: Option<Box<OpenCatalog>>,
     managers: Option<Arc<Managers>>,
     rules: Rules,
     upstream: Option<Arc<dyn Upstream>>,
@@ -72,18 +78,18 @@ impl Shared {
             Arc::clone(apps.entry(tenant.to_owned()).or_default())
         };
         // Only the requests of this tenant wait for its store, and no thread of the runtime does.
-        cell.get_or_try_init(|| async { Ok(self.app(tenant, self.store_of(tenant).await?)) }).await.cloned()
+        cell.get_or_try_init(|| async {
+            let (store, catalog) = self.opened(tenant).await?;
+            Ok(self.app(tenant, store, catalog))
+        })
+        .await
+        .cloned()
     }
 
-    async fn store_of(self: &Arc<Self>, tenant: &str) -> Result<Arc<dyn Store>, ApiError> {
-        if self.open.is_none() || tenant == DEFAULT_TENANT {
-            return Ok(Arc::clone(&self.store));
-        }
+    async fn opened(self: &Arc<Self>, tenant: &str) -> Result<Opened, ApiError> {
         let (shared, name) = (Arc::clone(self), tenant.to_owned());
-        let opened = tokio::task::spawn_blocking(move || shared.open.as_ref().map(|open| open(&name))).await;
-        match opened {
-            Ok(Some(opened)) => opened.map_err(|error| ApiError::of_store(&error, "")),
-            Ok(None) => Ok(Arc::clone(&self.store)),
+        match tokio::task::spawn_blocking(move || shared.open(&name)).await {
+            Ok(opened) => opened.map_err(|error| ApiError::of_store(&error, "")),
             Err(error) => {
                 let mut failed = ApiError::invalid_request(format!("Opening the store of '{tenant}' failed: {error}"));
                 (failed.status, failed.kind) = (500, "server_error");
@@ -92,7 +98,17 @@ impl Shared {
         }
     }
 
-    fn app(&self, tenant: &str, store: Arc<dyn Store>) -> App {
+    fn open(&self, tenant: &str) -> turnwise::Result<Opened> {
+        let tenant = Some(tenant).filter(|tenant| self.open.is_some() && *tenant != DEFAULT_TENANT);
+        let store = match (&self.open, tenant) {
+            (Some(open), Some(tenant)) => open(tenant)?,
+            _ => Arc::clone(&self.store),
+        };
+        let catalog = self.catalogs.as_ref().map(|open| open(tenant)).transpose()?.flatten();
+        Ok((store, catalog))
+    }
+
+    fn app(&self, tenant: &str, store: Arc<dyn Store>, catalog: Option<Arc<dyn Catalog>>) -> App {
         let responses = self.managers.as_ref().map(|managers| {
             let (rules, ending) = (self.rules.clone(), self.ending.clone());
             let upstream = self.upstream.clone();
@@ -101,12 +117,7 @@ impl Shared {
             let (store, managers) = (Arc::clone(&store), Arc::clone(managers));
             Arc::new(Responses::new(store, managers, rules, ending, upstream, sealer, metrics))
         });
-        App {
-            #[cfg(feature = "pages")]
-            store: Arc::clone(&store),
-            api: Conversations::new(store),
-            responses,
-        }
+        App { store: Arc::clone(&store), catalog, api: Conversations::new(store), responses }
     }
 }
 
@@ -127,7 +138,12 @@ impl Server {
         let limits = Limits::default();
         Self(Shared {
             keys: None,
-            rules: Rules { refuses_long: false, read_time: limits.read_time, model: None },
+            rules: Rules {
+                refuses_long: false,
+                read_time: limits.read_time,
+                longest_stored: limits.stored,
+                model: None,
+            },
             limits,
             gates: Gates::default(),
             ending: Ending::new(),
@@ -136,6 +152,7 @@ impl Server {
             hosts: Hosts::default(),
             store: Arc::new(store),
             open: None,
+            catalogs: None,
             managers: None,
             upstream: None,
             seal: None,
@@ -228,6 +245,35 @@ impl Server {
         self
     }
 
+    /// Lists, searches and restores conversations by what a database has beside the trait `Store`: that of a
+    /// tenant, or of the server's own store (`None`). Default: the routes for that answer that there is no
+    /// database, and so they do where `open` returns `None`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use turnwise_server::Server;
+    /// use turnwise_store::SqliteStore;
+    ///
+    /// # let folder = tempfile::TempDir::new()?;
+    /// # let file = folder.path().join("chats.db");
+    /// let store = SqliteStore::open(file)?;
+    /// let server = Server::new(store.clone()).catalog(move |tenant| {
+    ///     let store = tenant.map_or_else(|| Ok(store.clone()), |tenant| store.tenant(tenant))?;
+    ///     Ok(Some(Arc::new(store)))
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn catalog(
+        mut self,
+        open: impl Fn(Option<&str>) -> turnwise::Result<Option<Arc<dyn Catalog>>> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.catalogs = Some(Box::new(open));
+        self
+    }
+
     /// Answers requests for this host too, such as `chats.example.com`, without a port. Default:
     /// loopback addresses and `localhost` only, unless there are [`keys`](Self::keys). If others can
     /// reach it under this name without keys, put a proxy in front of it that checks who is asking.
@@ -240,7 +286,7 @@ impl Server {
     /// How much a request and a key may take.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.0.rules.read_time = limits.read_time;
+        (self.0.rules.read_time, self.0.rules.longest_stored) = (limits.read_time, limits.stored);
         self.0.sockets = Arc::new(Semaphore::new(limits.connections));
         self.0.limits = limits;
         self

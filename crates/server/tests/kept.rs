@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use serde_json::{Value, json};
+use support::hooked::{Call, Hook, Hooked};
 use support::{Echo, ask, building, conversation, full, items, open, respond, said};
 use turnwise::backend::BoxFuture;
-use turnwise::store::{MemoryStore, Revision, Store};
-use turnwise::transcript::Change;
+use turnwise::store::{MemoryStore, Store};
 use turnwise::{Error, ErrorKind, Result, Transcript};
 
 mod support;
@@ -18,6 +18,8 @@ mod support;
 enum Fault {
     Fork,
     AppendToFork,
+    /// To a conversation.
+    Append,
     Save,
     /// Another program changes the metadata before a turn is added.
     Renamed,
@@ -28,12 +30,12 @@ enum Fault {
 }
 
 /// A store with one fault.
-#[derive(Clone)]
-struct Frail(MemoryStore, Arc<Mutex<Option<Fault>>>);
+#[derive(Clone, Default)]
+struct Frail(Arc<Mutex<Option<Fault>>>);
 
 impl Frail {
     fn takes(&self, fault: Fault) -> bool {
-        let mut next = self.1.lock().unwrap();
+        let mut next = self.0.lock().unwrap();
         let is_now = *next == Some(fault);
         if is_now {
             *next = None;
@@ -44,76 +46,48 @@ impl Frail {
     fn breaks(&self, fault: Fault) -> Result<()> {
         if self.takes(fault) { Err(Error::new(ErrorKind::Io, "the disk is full")) } else { Ok(()) }
     }
-
-    async fn change(&self, id: &str, act: impl FnOnce(&mut Transcript)) {
-        let (before, revision) = self.0.load(id).await.unwrap();
-        let mut after = before.clone();
-        act(&mut after);
-        self.0.append(id, &after.changes_since(&before), &revision).await.unwrap();
-    }
 }
 
-impl Store for Frail {
-    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
-        self.0.load(id)
-    }
+async fn change(store: &MemoryStore, id: &str, act: impl FnOnce(&mut Transcript)) {
+    let (before, revision) = store.load(id).await.unwrap();
+    let mut after = before.clone();
+    act(&mut after);
+    store.append(id, &after.changes_since(&before), &revision).await.unwrap();
+}
 
-    fn save<'a>(
-        &'a self,
-        id: &'a str,
-        transcript: &'a Transcript,
-        expected: Option<&'a Revision>,
-    ) -> BoxFuture<'a, Result<Revision>> {
+impl Hook for Frail {
+    fn before<'a>(&'a self, store: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.breaks(Fault::Save)?;
-            self.0.save(id, transcript, expected).await
+            match call {
+                Call::Save => self.breaks(Fault::Save)?,
+                Call::Fork => self.breaks(Fault::Fork)?,
+                Call::Append if id.starts_with("resp_") => self.breaks(Fault::AppendToFork)?,
+                Call::Append if self.takes(Fault::Renamed) => {
+                    change(store, id, |file| _ = file.conversation.metadata_mut().set("topic", "rivers")).await;
+                }
+                Call::Append if self.takes(Fault::Added) => {
+                    change(store, id, |file| _ = file.conversation.push("Meanwhile.")).await;
+                }
+                Call::Append => self.breaks(Fault::Append)?,
+                _ => {}
+            }
+            Ok(())
         })
     }
 
-    fn append<'a>(
-        &'a self,
-        id: &'a str,
-        changes: &'a [Change],
-        expected: &'a Revision,
-    ) -> BoxFuture<'a, Result<Revision>> {
+    fn after<'a>(&'a self, store: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            if id.starts_with("resp_") {
-                self.breaks(Fault::AppendToFork)?;
-                return self.0.append(id, changes, expected).await;
+            if call == Call::Append && !id.starts_with("resp_") && self.takes(Fault::AddedAfter) {
+                change(store, id, |file| _ = file.conversation.push("Meanwhile.")).await;
             }
-            if self.takes(Fault::Renamed) {
-                self.change(id, |file| _ = file.conversation.metadata_mut().set("topic", "rivers")).await;
-            }
-            if self.takes(Fault::Added) {
-                self.change(id, |file| _ = file.conversation.push("Meanwhile.")).await;
-            }
-            let revision = self.0.append(id, changes, expected).await?;
-            if self.takes(Fault::AddedAfter) {
-                self.change(id, |file| _ = file.conversation.push("Meanwhile.")).await;
-            }
-            Ok(revision)
+            Ok(())
         })
-    }
-
-    fn fork<'a>(&'a self, id: &'a str, fork: &'a str) -> BoxFuture<'a, Result<Revision>> {
-        Box::pin(async move {
-            self.breaks(Fault::Fork)?;
-            self.0.fork(id, fork).await
-        })
-    }
-
-    fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>> {
-        self.0.list(after, limit)
-    }
-
-    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
-        self.0.delete(id)
     }
 }
 
 fn frail() -> (Router, Arc<Mutex<Option<Fault>>>) {
-    let next = Arc::default();
-    (building(Echo, Frail(MemoryStore::new(), Arc::clone(&next))).router(), next)
+    let frail = Frail::default();
+    (building(Echo, Hooked::new(frail.clone())).router(), frail.0)
 }
 
 async fn send(app: &Router, key: &str, body: &Value) -> (u16, Value) {
@@ -143,6 +117,28 @@ async fn a_response_that_was_not_stored_with_its_turn_is_stored_when_it_is_asked
         assert_eq!(said(&next), "u:Hello|a:u:Hello|u:And?");
         assert_eq!(items(&app, &id).await.len(), 4);
     }
+}
+
+#[tokio::test]
+async fn a_fork_that_was_not_cut_is_cut_when_it_is_asked_for_again() {
+    let (app, next) = frail();
+    let id = conversation(&app).await;
+    for text in ["One", "Two"] {
+        respond(&app, json!({"conversation": id, "input": text})).await;
+    }
+    let last = items(&app, &id).await[0]["id"].clone();
+    let path = format!("/v1/turnwise/conversations/{id}/fork");
+    let fork = async || {
+        let body = Some(json!({ "last": last }));
+        let (status, _, text) = full(&app, "POST", &path, &[("idempotency-key", "key")], body).await;
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    *next.lock().unwrap() = Some(Fault::Append);
+    assert_eq!(fork().await.0, 500);
+    let (status, made) = fork().await;
+    assert_eq!(status, 200, "{made}");
+    assert_eq!(items(&app, made["id"].as_str().unwrap()).await.len(), 1);
+    assert_eq!(fork().await, (200, made));
 }
 
 #[tokio::test]

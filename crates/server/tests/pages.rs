@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use support::{Echo, ask, building, conversation, full, respond};
 use tempfile::TempDir;
-use turnwise::store::{MemoryStore, Store};
+use turnwise::store::{FileStore, MemoryStore, Store};
 use turnwise_server::Keys;
 
 mod support;
@@ -45,6 +45,37 @@ async fn conversations_are_listed_in_pages_without_what_the_server_stores_beside
 }
 
 #[tokio::test]
+async fn a_page_reads_a_bounded_part_of_the_store() {
+    let store = MemoryStore::new();
+    let app = building(Echo, store.clone()).router();
+    let id = conversation(&app).await;
+    for number in 0..2_100 {
+        store.save(&format!("chatcmpl-{number:044x}"), &turnwise::Transcript::default(), None).await.unwrap();
+    }
+    let first = page(&app, "/").await;
+    assert!(first.contains("There are none here.") && !first.contains(&id), "{first}");
+    let next = first.split("rel=\"next\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#x2f;", "/");
+    let second = page(&app, &next).await;
+    assert!(second.contains(&id) && !second.contains("rel=\"next\""), "{second}");
+    let (_, list) = ask(&app, "GET", "/v1/turnwise/conversations", None).await;
+    let next = list["next"].as_str().unwrap();
+    let (_, list) = ask(&app, "GET", &format!("/v1/turnwise/conversations?after={next}"), None).await;
+    assert_eq!((&list["data"][0]["id"], &list["has_more"]), (&json!(id), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_conversation_that_cannot_be_read_is_a_row_that_says_so() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let app = building(Echo, store.clone()).router();
+    let (one, other) = (conversation(&app).await, conversation(&app).await);
+    std::fs::write(store.path(&one).unwrap(), "{\"messages\": [{]}").unwrap();
+    let list = page(&app, "/").await;
+    assert_eq!((list.matches("<li>").count(), list.matches("cannot be read").count()), (2, 1), "{list}");
+    assert!(list.contains(&one) && list.contains(&format!("href=\"&#x2f;conversations&#x2f;{other}\"")), "{list}");
+}
+
+#[tokio::test]
 async fn a_conversation_is_shown_with_what_each_request_held_and_its_text_is_only_text() {
     let app = support::echo();
     let evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
@@ -63,6 +94,33 @@ async fn a_conversation_is_shown_with_what_each_request_held_and_its_text_is_onl
     assert!(!list.contains("<img") && list.contains("5 messages") | list.contains("6 messages"), "{list}");
     let (status, _, text) = full(&app, "GET", "/conversations/conv_none", &[], None).await;
     assert!(status == 404 && text.contains("not found"), "{text}");
+}
+
+#[tokio::test]
+async fn turns_whose_answers_are_not_stored_show_what_they_held_too() {
+    let app = support::echo();
+    let body = json!({"items": [{"role": "user", "content": "First"},
+        {"role": "assistant", "content": "word ".repeat(3_000)}]});
+    let (_, made) = ask(&app, "POST", "/v1/conversations", Some(body)).await;
+    let id = made["id"].as_str().unwrap();
+    let headers = [("x-turnwise-conversation", id), ("idempotency-key", "key")];
+    let messages = json!([{"role": "user", "content": "Hello"}]);
+    let chat = json!({"model": "gpt-4o-mini", "messages": messages});
+    let complete = async || full(&app, "POST", "/v1/chat/completions", &headers, Some(chat.clone())).await;
+    let (status, _, first) = complete().await;
+    assert_eq!((status, first.contains("turnwise_")), (200, false), "{first}");
+    // What is recorded with the reply is in no answer.
+    let (_, _, again) = complete().await;
+    assert!(!again.contains("turnwise_") && again.contains("u:Hello"), "{again}");
+    let streamed = json!({"model": "gpt-4o-mini", "messages": messages, "stream": true});
+    full(&app, "POST", "/v1/chat/completions", &headers[..1], Some(streamed)).await;
+    respond(&app, json!({"conversation": id, "input": "More", "store": false})).await;
+    let items = support::items(&app, id).await;
+    assert!(!json!(items).to_string().contains("turnwise_"), "{items:?}");
+    let shown = page(&app, &format!("/conversations/{id}")).await;
+    assert_eq!(shown.matches("<bdi>gpt-4o-mini</bdi>, completed: ").count(), 3, "{shown}");
+    assert!(shown.contains("<strong>left out</strong>") && shown.contains("<strong>sent</strong>"), "{shown}");
+    assert!(shown.contains(items[3]["id"].as_str().unwrap()), "{shown}");
 }
 
 #[tokio::test]

@@ -4,64 +4,37 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
 use running::run;
 use serde_json::{Value, json};
+use support::hooked::{Call, Hook, Hooked};
 use support::{Echo, ask, building, refuse, respond, said, text_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use turnwise::backend::{Answer, BoxFuture, Scripted};
-use turnwise::store::{MemoryStore, Revision, Store};
-use turnwise::transcript::Change;
+use turnwise::store::{MemoryStore, Store};
 use turnwise::{Error, Transcript};
 use turnwise_conversations::Conversations;
-use turnwise_server::{Server, Upstream};
+use turnwise_server::{Limits, Server, Upstream};
 
 #[path = "support/running.rs"]
 mod running;
 mod support;
 
-/// A store in which a change takes its time.
+/// A change takes its time.
 #[derive(Clone)]
-struct Slow {
-    inner: MemoryStore,
-    time: Duration,
-}
+struct Slow(Duration);
 
-impl Store for Slow {
-    fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision), Error>> {
-        self.inner.load(id)
-    }
-
-    fn save<'a>(
-        &'a self,
-        id: &'a str,
-        transcript: &'a Transcript,
-        expected: Option<&'a Revision>,
-    ) -> BoxFuture<'a, Result<Revision, Error>> {
-        self.inner.save(id, transcript, expected)
-    }
-
-    fn append<'a>(
-        &'a self,
-        id: &'a str,
-        changes: &'a [Change],
-        expected: &'a Revision,
-    ) -> BoxFuture<'a, Result<Revision, Error>> {
+impl Hook for Slow {
+    fn before<'a>(&'a self, _: &'a MemoryStore, call: Call, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        let time = if call == Call::Append { self.0 } else { Duration::ZERO };
         Box::pin(async move {
-            tokio::time::sleep(self.time).await;
-            self.inner.append(id, changes, expected).await
+            tokio::time::sleep(time).await;
+            Ok(())
         })
-    }
-
-    fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-        self.inner.list(after, limit)
-    }
-
-    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), Error>> {
-        self.inner.delete(id)
     }
 }
 
@@ -95,8 +68,8 @@ async fn what_a_server_stores_beside_conversations_is_none() {
 
 #[tokio::test]
 async fn a_server_that_stops_waits_for_what_is_being_recorded() {
-    let store = Slow { inner: MemoryStore::new(), time: Duration::from_millis(600) };
-    let api = Conversations::new(store.inner.clone());
+    let store = Hooked::new(Slow(Duration::from_millis(600)));
+    let api = Conversations::new(store.store.clone());
     let id = api.create(turnwise_conversations::Create::default()).await.unwrap().id;
     let server = run(building(Echo, store)).await;
     let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hello"}).to_string();
@@ -189,17 +162,40 @@ async fn a_header_that_cannot_be_read_is_refused() {
     assert!(status == 400 && text.contains("turnwise_conversation") && text.contains("ASCII"), "{status} {text}");
 }
 
-/// Answers with a stream that is what it is.
-struct Streaming(&'static str);
+/// Answers with a text as it is.
+struct Answering {
+    kind: &'static str,
+    text: String,
+}
 
-impl Upstream for Streaming {
+impl Upstream for Answering {
     fn send(&self, _: &str, _: Option<Bytes>) -> BoxFuture<'static, Result<Response, String>> {
-        let text = self.0;
-        Box::pin(async move {
-            let response = Response::builder().header(header::CONTENT_TYPE, "text/event-stream");
-            Ok(response.body(Body::from(text)).unwrap())
-        })
+        let response = Response::builder().header(header::CONTENT_TYPE, self.kind);
+        let text = self.text.clone();
+        Box::pin(async move { Ok(response.body(Body::from(text)).unwrap()) })
     }
+}
+
+/// A server that stores answers up to so many bytes, and has this one behind it.
+fn storing(answer: Answering, stored: usize) -> Router {
+    let managers = |model: &str| turnwise::ConversationManager::builder(model).backend(Scripted::default());
+    let mut limits = Limits::default();
+    limits.stored = stored;
+    Server::new(MemoryStore::new()).responses(managers).upstream(answer).limits(limits).router()
+}
+
+fn streaming(text: &str) -> Answering {
+    Answering { kind: "text/event-stream", text: text.to_owned() }
+}
+
+async fn complete(app: &Router, stream: bool) -> (u16, String) {
+    let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "store": true,
+        "stream": stream});
+    text_of(app, "POST", "/v1/chat/completions", Some(body)).await
+}
+
+async fn count_stored(app: &Router) -> usize {
+    ask(app, "GET", "/v1/chat/completions", None).await.1["data"].as_array().unwrap().len()
 }
 
 #[tokio::test]
@@ -226,49 +222,79 @@ async fn a_stream_is_stored_if_it_is_whole_and_passed_on_to_its_last_byte() {
         (with(failed), 0, true),
         ("data: [DONE]\n\n", 0, true),
     ] {
-        let managers = |model: &str| turnwise::ConversationManager::builder(model).backend(Scripted::default());
-        let app = Server::new(MemoryStore::new()).responses(managers).upstream(Streaming(text)).router();
-        let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "store": true,
-            "stream": true});
-        let (_, got) = text_of(&app, "POST", "/v1/chat/completions", Some(body)).await;
-        let (_, list) = ask(&app, "GET", "/v1/chat/completions", None).await;
-        assert_eq!(list["data"].as_array().unwrap().len(), stored, "{text}");
+        let app = storing(streaming(text), 64 << 20);
+        let (_, got) = complete(&app, true).await;
+        assert_eq!(count_stored(&app).await, stored, "{text}");
         assert_eq!((got.contains("\"error\""), got.contains("[DONE]")), (error, text.contains("[DONE]")), "{got}");
     }
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_no_empty_list_of_completions() {
-    /// Lists a completion that cannot be read.
-    struct Broken;
-    impl Store for Broken {
-        fn load<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision), Error>> {
-            let error = turnwise::store::failed("reading", std::io::Error::other("disk on fire"));
-            Box::pin(async move { Err(error) })
-        }
-        fn save<'a>(
-            &'a self,
-            id: &'a str,
-            _: &'a Transcript,
-            _: Option<&'a Revision>,
-        ) -> BoxFuture<'a, Result<Revision, Error>> {
-            Box::pin(async move { Err(turnwise::store::conflict(id)) })
-        }
-        fn append<'a>(
-            &'a self,
-            id: &'a str,
-            _: &'a [Change],
-            _: &'a Revision,
-        ) -> BoxFuture<'a, Result<Revision, Error>> {
-            Box::pin(async move { Err(turnwise::store::conflict(id)) })
-        }
-        fn list<'a>(&'a self, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-            Box::pin(async { Ok(vec![format!("chatcmpl-{}", "0".repeat(44))]) })
-        }
-        fn delete<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
-            Box::pin(async { Ok(()) })
+async fn an_answer_that_is_too_long_to_be_stored_is_passed_on_if_it_is_a_stream_and_said_not_to_be_stored() {
+    let chunk = |text: &str, finish: Value| {
+        let choices = json!([{"index": 0, "delta": {"content": text}, "finish_reason": finish}]);
+        format!("data: {}\n\n", json!({"id": "x", "object": "chat.completion.chunk", "model": "m", "choices": choices}))
+    };
+    let end = chunk("", json!("stop")) + "data: [DONE]\n\n";
+    let many = (0..100).map(|number| chunk(&format!("<{number}>"), Value::Null)).collect::<String>() + &end;
+    let one = chunk(&"word ".repeat(2_000), Value::Null) + &end;
+    let unended = many.replace("data: [DONE]\n\n", "");
+    for (text, is_ended) in [(&many, true), (&one, true), (&unended, false)] {
+        for (most, stored) in [(text.len(), 1), (text.len() - 1, 0), (1_000, 0)] {
+            let app = storing(streaming(text), most);
+            let (status, got) = complete(&app, true).await;
+            assert_eq!((status, count_stored(&app).await), (200, stored), "{most}");
+            assert!(got.contains("word word") || (0..100).all(|number| got.contains(&format!("<{number}>"))), "{got}");
+            let error = format!("The completion is longer than {most} bytes, and is not stored.");
+            assert_eq!((got.contains(&error), got.ends_with("data: [DONE]\n\n")), (stored == 0, is_ended), "{got}");
         }
     }
-    let app = building(Echo, Broken).router();
+    let message = json!({"role": "assistant", "content": "word ".repeat(1_000)});
+    let choices = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);
+    let whole = json!({"id": "x", "object": "chat.completion", "model": "m", "choices": choices}).to_string();
+    for (most, status) in [(whole.len(), 200), (whole.len() - 1, 502)] {
+        let app = storing(Answering { kind: "application/json", text: whole.clone() }, most);
+        let (answered, got) = complete(&app, false).await;
+        assert_eq!((answered, count_stored(&app).await), (status, usize::from(status == 200)), "{got}");
+        assert!(status == 200 || got.contains("is not stored"), "{got}");
+    }
+}
+
+#[tokio::test]
+async fn a_fork_that_is_asked_for_twice_at_once_is_one() {
+    let store = Hooked::new(Slow(Duration::from_millis(50)));
+    let app = building(Echo, store.clone()).router();
+    let id = support::conversation(&app).await;
+    for text in ["One", "Two"] {
+        respond(&app, json!({"conversation": id, "input": text})).await;
+    }
+    let last = support::items(&app, &id).await[1]["id"].clone();
+    let path = format!("/v1/turnwise/conversations/{id}/fork");
+    let fork = || async {
+        let key = [("idempotency-key", "key")];
+        let (status, _, text) = support::full(&app, "POST", &path, &key, Some(json!({ "last": last }))).await;
+        assert_eq!(status, 200, "{text}");
+        text
+    };
+    let (one, two, three) = tokio::join!(fork(), fork(), fork());
+    assert_eq!((&one, &one), (&two, &three));
+    assert_eq!(store.store.list(None, 10).await.unwrap().iter().filter(|id| id.starts_with("conv_")).count(), 2);
+    let made: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(support::items(&app, made["id"].as_str().unwrap()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_no_empty_list_of_completions() {
+    /// A conversation cannot be read.
+    struct Broken;
+    impl Hook for Broken {
+        fn before<'a>(&'a self, _: &'a MemoryStore, call: Call, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+            let error = turnwise::store::failed("reading", std::io::Error::other("disk on fire"));
+            Box::pin(async move { if call == Call::Load { Err(error) } else { Ok(()) } })
+        }
+    }
+    let broken = Hooked::new(Broken);
+    broken.store.save(&format!("chatcmpl-{}", "0".repeat(44)), &Transcript::default(), None).await.unwrap();
+    let app = building(Echo, broken).router();
     assert_eq!(ask(&app, "GET", "/v1/chat/completions", None).await.0, 500);
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use serde_json::{Value, json};
+use support::hooked::{Call, Hook, Hooked};
 use support::{Echo, ask, building, conversation, full, items, refuse, respond, said, server, stream};
 use tempfile::TempDir;
 use turnwise::backend::{Answer, BackendError, BoxFuture, ChatBackend, ChatReply, Scripted};
-use turnwise::store::{MemoryStore, Revision, Store};
-use turnwise::transcript::Change;
+use turnwise::store::MemoryStore;
 use turnwise::{ChatRequest, Error, ErrorKind, Message, Transcript};
 use turnwise_server::SealKeys;
 
@@ -224,8 +224,8 @@ async fn the_plan_of_a_request_is_told_in_a_header_and_on_request_in_the_respons
 /// A store that fails with a text from a conversation.
 struct Failing(ErrorKind);
 
-impl Failing {
-    fn error<T: Send + 'static>(&self) -> BoxFuture<'static, Result<T, Error>> {
+impl Hook for Failing {
+    fn before<'a>(&'a self, _: &'a MemoryStore, _: Call, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
         let error = match self.0 {
             ErrorKind::Io => turnwise::store::failed("reading", std::io::Error::other("disk on fire")),
             _ => Transcript::from_json("{\"messages\": \"my secret\"}").map(drop).unwrap_err(),
@@ -234,37 +234,10 @@ impl Failing {
     }
 }
 
-impl Store for Failing {
-    fn load<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision), Error>> {
-        self.error()
-    }
-
-    fn save<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a Transcript,
-        _: Option<&'a Revision>,
-    ) -> BoxFuture<'a, Result<Revision, Error>> {
-        self.error()
-    }
-
-    fn append<'a>(&'a self, _: &'a str, _: &'a [Change], _: &'a Revision) -> BoxFuture<'a, Result<Revision, Error>> {
-        self.error()
-    }
-
-    fn list<'a>(&'a self, _: Option<&'a str>, _: usize) -> BoxFuture<'a, Result<Vec<String>, Error>> {
-        self.error()
-    }
-
-    fn delete<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
-        self.error()
-    }
-}
-
 #[tokio::test]
 async fn a_failure_of_the_store_shows_the_id_of_the_request_and_not_its_text() {
     for kind in [ErrorKind::Io, ErrorKind::Damaged] {
-        let app = building(Echo, Failing(kind)).router();
+        let app = building(Echo, Hooked::new(Failing(kind))).router();
         let id = [("x-request-id", "req_7")];
         let (status, headers, text) = full(&app, "GET", "/v1/conversations/conv_1", &id, None).await;
         assert_eq!((status, &headers["x-request-id"]), (500, &"req_7".parse().unwrap()), "{text}");

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use turnwise::conversation::Timestamp;
 use turnwise::{Error, ErrorKind};
 
 use crate::rows::{Key, now};
@@ -12,16 +11,6 @@ pub(crate) const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The most conversations that one commit purges.
 pub(crate) const BATCH: usize = 100;
-
-/// A conversation that was deleted and not purged yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Deleted {
-    /// Its id. There may be a new conversation with the same one.
-    pub id: String,
-    /// When it was deleted; the last time, if several had this id.
-    pub deleted_at: Timestamp,
-}
 
 /// The time this long ago.
 pub(crate) fn since(retention: Duration) -> i64 {

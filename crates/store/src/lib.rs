@@ -2,7 +2,7 @@
 //! default) has `SqliteStore`, one file for the processes of one machine, and `postgres` has
 //! `PostgresStore`, a database for any number of machines. Both keep the same promises, and both have search
 //! and lists by an index, rules by which conversations go, and totals. Backups and `scrub` are methods of
-//! `SqliteStore` only.
+//! `SqliteStore` only. [`Catalog`] has what a server offers of both.
 //!
 //! A turn that was acknowledged is on the disk. A turn adds rows and rewrites none, and a fork copies
 //! none. With the feature `encryption`, what is said is sealed before it is written.
@@ -32,6 +32,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(unused_macros, reason = "databases use it"))]
+mod catalog;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod deleted;
 #[cfg(all(feature = "encryption", any(feature = "sqlite", feature = "postgres")))]
@@ -63,8 +65,7 @@ pub mod search;
 mod sqlite;
 pub mod usage;
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use deleted::Deleted;
+pub use catalog::{Catalog, Deleted};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
 #[cfg(feature = "sqlite")]

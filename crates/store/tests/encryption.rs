@@ -6,7 +6,9 @@
 mod talks;
 
 use futures_lite::future::block_on;
-use talks::{load, save, say, texts};
+#[cfg(feature = "postgres")]
+use talks::save;
+use talks::{load, say, texts};
 use turnwise::backend::Usage;
 use turnwise::spending::{Call, Purpose};
 use turnwise::store::Store;

@@ -112,6 +112,40 @@ fn tenants_and_forks_are_written_and_each_goes_to_its_own_tenant() {
     assert_equal(&ann, &of(&store, Some("ann")));
 }
 
+#[cfg(feature = "postgres")]
+#[path = "common/postgres.rs"]
+mod server;
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_store_with_tenants_is_the_same_after_it_went_through_postgresql() {
+    use turnwise_store::PostgresStore;
+
+    let Some(url) = server::new_database() else { return };
+    let folder = TempDir::new().unwrap();
+    let sqlite = SqliteStore::open(folder.path().join("chats.db")).unwrap();
+    let postgres = PostgresStore::open(&url).unwrap();
+    fill(&sqlite, 250);
+    fill(&sqlite.tenant("ann\u{1}").unwrap(), 3);
+    block_on(sqlite.fork("talk/0", "a fork")).unwrap();
+    block_on(sqlite.save("nul\0", &talk(7), None)).unwrap();
+    let whole = |default: &dyn Store, ann: &dyn Store| {
+        let mut out = Exporter::new(Vec::new()).unwrap();
+        block_on(out.add(None, default)).unwrap();
+        block_on(out.add(Some("ann\u{1}"), ann)).unwrap();
+        out.finish().unwrap()
+    };
+    let file = whole(&sqlite, &sqlite.tenant("ann\u{1}").unwrap());
+    let of = |tenant: Option<&str>| match tenant {
+        Some(name) => postgres.tenant(name).unwrap(),
+        None => postgres.clone(),
+    };
+    let stores = |tenant: Option<&str>| Ok(Some(Arc::new(of(tenant)) as Arc<dyn Store>));
+    assert_eq!(block_on(import(&file[..], stores, Existing::Refuse)).unwrap().added, 255);
+    assert_equal(&sqlite, &of(None));
+    assert!(whole(&of(None), &of(Some("ann\u{1}"))) == file);
+}
+
 #[test]
 fn an_export_that_was_cut_anywhere_is_resumed_to_the_same_file() {
     let folder = TempDir::new().unwrap();

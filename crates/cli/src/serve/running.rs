@@ -39,6 +39,14 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
         return Err(settings.invalid("keys_file", "there is no such file; `turnwise serve keys add NAME` makes it"));
     }
     let server = server(&settings, &place, models)?;
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    let server = {
+        let place = place.clone();
+        server.catalog(move |tenant| match tenant {
+            Some(tenant) => Ok(place.tenant(tenant)?.catalog()),
+            None => Ok(place.catalog()),
+        })
+    };
     let server = match keys {
         Some(keys) => with_keys(server, keys, place),
         None => server,

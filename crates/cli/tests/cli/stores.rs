@@ -51,7 +51,7 @@ fn a_store_is_read_in_the_place_of_a_file() {
     assert!(converted.err.contains("all.jsonl: turnwise transcript, 2 conversations"), "{}", converted.err);
     assert_eq!(run(&files, "count all.jsonl --json").json().len(), 2);
     let error = run(&files, "show dir:chats --only eve").fails(2);
-    assert!(error.contains("no conversation has the number or id `eve`; the numbers are 1 to 2"), "{error}");
+    assert!(error.contains("no conversation has the number, id or title `eve`; the numbers are 1 to 2"), "{error}");
 }
 
 #[test]
@@ -265,6 +265,8 @@ fn a_store_goes_out_and_in_with_its_tenants_and_a_database_is_copied() {
 #[cfg(feature = "sqlite")]
 #[test]
 fn conversations_are_searched_redacted_added_up_and_expired() {
+    use turnwise::store::{Store, wait};
+
     let files = files();
     let say = |line: &str| run(&files, &format!("conversations {line} --store sqlite:a.db"));
     run(&files, "conversations export --store dir:chats all.jsonl").run();
@@ -292,6 +294,13 @@ fn conversations_are_searched_redacted_added_up_and_expired() {
     assert_eq!(say("search parcel --json").json().len(), 0);
     assert_eq!(say("search redacted --json").json().len(), 1);
     assert!(say("stats").out().starts_with("2 conversations\nin all: 0 calls"));
+    let database = turnwise_store::SqliteStore::open(files.path().join("a.db")).unwrap();
+    let of_server = format!("resp_{}", "0".repeat(50));
+    wait(database.save(&of_server, &Transcript::from_json(ANN).unwrap(), None)).unwrap();
+    let stats = "2 conversations\nresponses and completions that a server has stored: 1\nin all: 0 calls";
+    assert!(say("stats").out().starts_with(stats), "{}", say("stats").out());
+    wait(database.delete(&of_server)).unwrap();
+    wait(database.purge(&of_server)).unwrap();
 
     assert!(say("expire").fails(2).contains("--keep-last"));
     assert!(say("expire --keep-last 1 --dry-run").out().contains("1 conversation would be deleted"));
@@ -372,6 +381,21 @@ fn an_export_of_one_tenant_is_not_resumed_as_one_of_all() {
     assert!(error.contains("--tenant b"), "{error}");
     run(&files, "conversations export b.jsonl --resume --store sqlite:kept/chats.db --tenant b").run();
     assert!(std::fs::read(files.path().join("b.jsonl")).unwrap() == whole);
+}
+
+#[test]
+fn a_conversation_that_cannot_be_read_is_a_row_of_the_list() {
+    let talk = r#"{"messages": [{"role": "user", "content": "Hi there"}]}"#;
+    let files = Files::new().with("a.json", talk).with("b.json", "{\"messages\": [{]}").with("c.json", talk);
+    let run = |line: &str| turnwise(&format!("conversations {line} --store dir:.")).inside(files.path()).run();
+    let list = run("list");
+    assert_eq!(list.code, Some(1));
+    assert!(list.err.contains("b: damaged file"), "{}", list.err);
+    let rows: Vec<&str> = list.out.lines().skip(1).collect();
+    assert!(rows[0].ends_with("Hi there") && rows[1].ends_with("-  (it cannot be read)"), "{}", list.out);
+    assert!(rows[2].ends_with("Hi there"), "{}", list.out);
+    let json = run("list --json");
+    assert!(json.out.contains(r#"{"id":"b","error":"it cannot be read"}"#) && json.out.lines().count() == 3);
 }
 
 #[test]

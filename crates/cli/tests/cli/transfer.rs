@@ -1,40 +1,15 @@
 //! `turnwise push` and `pull` against `turnwise serve`, also when they are killed in the middle.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::harness::{Files, turnwise};
-
-/// A server over a folder, until it is dropped.
-struct Server {
-    process: Child,
-    url: String,
-}
-
-impl Server {
-    fn over(folder: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
-        command.args(["serve", "--store", "dir:server", "--listen", "127.0.0.1:0", "--log", "off"]);
-        command.args(["--upstream", "http://127.0.0.1:9/v1"]).current_dir(folder).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().find(|word| word.starts_with("http")).unwrap().to_owned();
-        Self { process, url }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use super::serving::Server;
 
 fn talk(count: usize) -> Value {
     let one = |number| {
@@ -66,7 +41,7 @@ fn messages(file: &Path) -> Vec<Value> {
 #[test]
 fn what_is_pushed_and_pulled_is_the_same_and_only_what_is_new_is_sent_again() {
     let files = Files::new().with("talk.json", talk(41).to_string());
-    let server = Server::over(files.path());
+    let server = Server::over(files.path(), "dir:server");
     let push = || turnwise(&format!("push talk.json --to {}", server.url)).inside(files.path()).run();
     let first = push();
     assert_eq!(first.code, Some(0), "{}", first.err);
@@ -94,7 +69,7 @@ fn what_is_pushed_and_pulled_is_the_same_and_only_what_is_new_is_sent_again() {
 #[test]
 fn a_push_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let files = Files::new().with("talk.json", talk(396).to_string());
-    let server = Server::over(files.path());
+    let server = Server::over(files.path(), "dir:server");
     let mut kills = 0;
     for round in 0..60 {
         let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
@@ -129,7 +104,7 @@ fn a_push_that_is_killed_again_and_again_loses_and_doubles_nothing() {
 #[test]
 fn a_conversation_that_differs_or_is_gone_is_not_pushed_over() {
     let files = Files::new().with("talk.json", talk(2).to_string());
-    let server = Server::over(files.path());
+    let server = Server::over(files.path(), "dir:server");
     let push = |more: &str| turnwise(&format!("push talk.json --to {} {more}", server.url)).inside(files.path()).run();
     assert_eq!(push("").code, Some(0));
     std::fs::write(files.path().join("talk.json"), talk(3).to_string()).unwrap();

@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::client_stream::{ClientStream, Piece};
 use crate::once::{self, Held, Once, replayed};
 use crate::request_id;
-use crate::responses::{Lock, Responses, is_end, refusal, replaced, sse};
+use crate::responses::{Lock, Responses, is_end, refusal, replaced, sse, with_sent};
 use crate::routes::Answer;
 use crate::serve::Ending;
 
@@ -75,7 +75,7 @@ pub(super) async fn create(service: &Arc<Responses>, id: &str, body: &Body, once
         service.metrics().used(usage);
     }
     let told = answer.clone();
-    let recorded = service.ending().spawn(async move { turn.record(&reply.message, &told).await }).await;
+    let recorded = service.ending().spawn(async move { turn.record(&reply, &told).await }).await;
     recorded.unwrap_or_else(|error| Err(failed(&error)))?;
     let mut response = json(&answer);
     response.headers_mut().extend(plan.map(|plan| (PLAN, plan)));
@@ -142,10 +142,10 @@ async fn begin(service: &Arc<Responses>, id: &str, body: &Body, once: Option<(On
 
 impl Turn {
     /// Records what was said and the reply, both or nothing.
-    async fn record(&self, reply: &Message, answer: &RawJson) -> Result<(), ApiError> {
+    async fn record(&self, reply: &Reply, answer: &RawJson) -> Result<(), ApiError> {
         let mut done = self.chat.transcript();
         done.conversation = self.asked.conversation.clone();
-        let place = done.conversation.push(reply.clone());
+        let place = done.conversation.push(with_sent(reply, &self.chat.model().name));
         done.extra.clone_from(&self.asked.extra);
         done.tools.clone_from(&self.before.tools);
         if let Some((once, _)) = &self.once {
@@ -214,7 +214,7 @@ impl Chunks {
             turn.service.metrics().used(usage);
         }
         let answer = self.answer(&reply);
-        if let Err(error) = turn.record(&reply.message, &answer).await {
+        if let Err(error) = turn.record(&reply, &answer).await {
             return self.fail(&error).await;
         }
         let finish = serde_json::to_value(&reply.finish).ok().map(RawJson::from);

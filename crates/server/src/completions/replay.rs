@@ -41,9 +41,12 @@ pub(super) async fn recorded(service: &Responses, id: &str, once: &Once) -> Resu
     Ok(Some(replaced(&done.answer, &[("choices", choices.collect::<Vec<_>>().into())])))
 }
 
-/// A message of the model as the API has it.
+/// A message of the model as the API has it, without what only its record has.
 pub(super) fn told(message: &Message) -> RawJson {
     let mut message = serde_json::to_value(message).unwrap_or_default();
+    if let Some(members) = message.as_object_mut() {
+        members.retain(|key, _| !key.starts_with("turnwise_"));
+    }
     for key in ["content", "refusal"] {
         if message.get(key).is_none() {
             message[key] = serde_json::Value::Null;

@@ -14,7 +14,7 @@ use turnwise::message::{Content, RawJson};
 use turnwise::store::Revision;
 use turnwise::transcript::formats::Object;
 use turnwise::{Conversation, ErrorKind, Message, Transcript};
-use turnwise_conversations::{ApiError, List, Order};
+use turnwise_conversations::{ApiError, List, Order, check_limit};
 
 use crate::answer::json;
 use crate::body::Body;
@@ -72,6 +72,12 @@ pub(super) fn new_id() -> String {
 
 /// Stores a completion, which has its id.
 pub(super) async fn save(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
+    let (id, file) = kept(request, completion)?;
+    service.save(&id, &file).await
+}
+
+/// A completion as it is stored, and its id.
+fn kept(request: &Request, completion: &RawJson) -> Result<(String, Transcript), ApiError> {
     let object: Object<'_> = completion.parse().map_err(|_| not_understood())?;
     let id = object.text("id").ok_or_else(not_understood)?.into_owned();
     let mut file = Transcript::new(Conversation::new());
@@ -84,14 +90,15 @@ pub(super) async fn save(service: &Responses, request: &Request, completion: &Ra
     }
     let completion = with_metadata(completion, &request.metadata);
     put(&mut file, &StoredCompletion { completion, asked: request.messages.len() });
-    service.save(&id, &file).await
+    Ok((id, file))
 }
 
 /// Stores the completion of a request that is sent again, if that failed when it was made.
 pub(super) async fn save_missing(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
-    match save(service, request, completion).await {
-        Err(error) if error.code == ApiError::conversation_locked().code => Ok(()),
-        saved => saved,
+    let (id, file) = kept(request, completion)?;
+    match service.store().save(&id, &file, None).await {
+        Err(error) if error.kind() != ErrorKind::Conflict => Err(ApiError::of_store(&error, &id)),
+        _ => Ok(()),
     }
 }
 
@@ -165,7 +172,7 @@ async fn delete(Extension(app): Api, Path(id): Path<String>) -> Answer {
 /// The messages of the request, each with an id.
 async fn messages(Extension(app): Api, Path(id): Path<String>, RawQuery(query): RawQuery) -> Answer {
     let list = in_order(query.as_deref())?;
-    let limit = limit(&list)?;
+    let limit = check_limit(list.limit, 0)?;
     let (file, _, kept) = load(&*service(app)?, &id).await?;
     let asked = file.conversation.path().messages().take(kept.asked).enumerate();
     let mut all: Vec<(String, RawJson)> = asked
@@ -217,12 +224,6 @@ fn in_order(query: Option<&str>) -> Result<List, ApiError> {
     Ok(list)
 }
 
-fn limit(list: &List) -> Result<usize, ApiError> {
-    // It is checked as that of items is.
-    List { after: None, ..list.clone() }.page(std::iter::empty())?;
-    Ok(usize::try_from(list.limit).unwrap_or_default())
-}
-
 fn page(mut found: Vec<(String, RawJson)>, limit: usize) -> RawJson {
     let has_more = found.len() > limit;
     found.truncate(limit);
@@ -241,7 +242,7 @@ fn page(mut found: Vec<(String, RawJson)>, limit: usize) -> RawJson {
 pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answer {
     let service = service(app)?;
     let list = in_order(query.as_deref())?;
-    let limit = limit(&list)?;
+    let limit = check_limit(list.limit, 0)?;
     let wanted = query::Filter::read(query.as_deref());
     let mut found = Vec::new();
     let mut ids = Ids::new(&service, &list).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
@@ -15,9 +15,6 @@ use crate::answer::json;
 use crate::request_id;
 use crate::responses::Responses;
 
-/// The longest answer that is stored.
-const MOST: usize = 64 << 20;
-
 /// Stores an answer, and passes it on with the id that it is stored under. One that is no success
 /// comes back as it is.
 pub(super) async fn keep(service: Arc<Responses>, request: Request, answer: Response) -> Result<Response, ApiError> {
@@ -28,11 +25,23 @@ pub(super) async fn keep(service: Arc<Responses>, request: Request, answer: Resp
     if kind.starts_with("text/event-stream") {
         return Ok(answer.map(|body| tee(service, request, body)));
     }
-    let bytes = to_bytes(answer.into_body(), MOST).await.map_err(|_| broken())?;
+    let bytes = whole(answer.into_body(), service.rules().longest_stored).await?;
     let completion = std::str::from_utf8(&bytes).ok().and_then(|text| RawJson::new(text).ok()).ok_or_else(broken)?;
     let completion = stored::renamed(&completion, &stored::new_id());
     stored::save(&service, &request, &completion).await?;
     Ok(json(&completion))
+}
+
+/// An answer that is not too long to be stored.
+async fn whole(body: Body, most: usize) -> Result<Vec<u8>, ApiError> {
+    let (mut all, mut pieces) = (Vec::new(), body.into_data_stream());
+    while let Some(piece) = pieces.next().await {
+        all.extend_from_slice(&piece.map_err(|_| broken())?);
+        if all.len() > most {
+            return Err(too_long(most));
+        }
+    }
+    Ok(all)
 }
 
 fn broken() -> ApiError {
@@ -72,10 +81,16 @@ fn tee(service: Arc<Responses>, request: Request, body: Body) -> Body {
 }
 
 impl Tee {
+    /// The longest completion that is stored.
+    fn most(&self) -> usize {
+        self.service.rules().longest_stored
+    }
+
     /// The lines that are complete, with the id of the completion in the place of the server's.
     async fn pass(&mut self, piece: &[u8]) -> Bytes {
         self.bytes += piece.len();
-        if self.bytes > MOST
+        let most = self.most();
+        if self.bytes > most
             && let Some(whole) = &mut self.whole
         {
             *whole = Whole { is_too_long: true, ..Whole::default() };
@@ -84,7 +99,7 @@ impl Tee {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend_from_slice(part);
             // A line that is longer than what is stored is passed on in its parts.
-            if part.ends_with(b"\n") || self.rest.len() > MOST {
+            if part.ends_with(b"\n") || self.rest.len() > most {
                 self.line(&mut out).await;
             }
         }
@@ -130,7 +145,7 @@ impl Tee {
         let stored = match self.whole.take() {
             // The client knows of the error, and there is nothing to store.
             None | Some(Whole { has_failed: true, .. }) => return,
-            Some(Whole { is_too_long: true, .. }) => Err(too_long()),
+            Some(Whole { is_too_long: true, .. }) => Err(too_long(self.most())),
             Some(whole) if whole.choices.is_empty() => Err(stored::not_understood()),
             Some(whole) => stored::save(&self.service, &self.request, &whole.completion(&self.id)).await,
         };
@@ -141,9 +156,9 @@ impl Tee {
     }
 }
 
-fn too_long() -> ApiError {
-    let most = MOST >> 20;
-    let mut error = ApiError::invalid_request(format!("The completion is longer than {most} MiB, and is not stored."));
+fn too_long(most: usize) -> ApiError {
+    let mut error =
+        ApiError::invalid_request(format!("The completion is longer than {most} bytes, and is not stored."));
     (error.status, error.kind) = (502, "server_error");
     error
 }

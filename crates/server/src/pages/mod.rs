@@ -8,10 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value, context};
-use turnwise::ErrorKind;
-use turnwise::store::is_of_server;
 use turnwise_conversations::{ApiError, List, Order};
 
+use crate::listing;
 use crate::query;
 use crate::responses::of_conversation;
 use crate::routes::Api;
@@ -53,30 +52,9 @@ async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Response {
 
 /// The conversations after one, in the order of their ids.
 async fn listed(app: &App, query: Option<&str>) -> Result<Response, ApiError> {
-    let mut after = query::read(query)?.after;
-    let mut rows = Vec::new();
-    let failed = |error: &turnwise::Error| ApiError::of_store(error, "");
-    let is_more = loop {
-        let ids = app.store.list(after.as_deref(), 4 * PAGE).await.map_err(|error| failed(&error))?;
-        let is_over = ids.len() < 4 * PAGE;
-        after = ids.last().cloned();
-        for id in ids.into_iter().filter(|id| !is_of_server(id)) {
-            match app.store.load(&id).await {
-                Ok((file, _)) => rows.push(Row::of(id, &file.conversation)),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(&error)),
-            }
-            if rows.len() > PAGE {
-                break;
-            }
-        }
-        if is_over || rows.len() > PAGE {
-            break rows.len() > PAGE;
-        }
-    };
-    rows.truncate(PAGE);
-    let next = rows.last().filter(|_| is_more).map(|row| format!("/?after={}", view::in_url(&row.id)));
-    Ok(render("list.html", StatusCode::OK, context! { rows => Value::from(Serde(rows)), next }))
+    let page = listing::conversations(&*app.store, query::read(query)?.after, PAGE, Row::of).await?;
+    let next = page.next.map(|last| format!("/?after={}", view::in_url(&last)));
+    Ok(render("list.html", StatusCode::OK, context! { rows => Value::from(Serde(page.rows)), next }))
 }
 
 async fn conversation(Extension(app): Api, Path(id): Path<String>, RawQuery(query): RawQuery) -> Response {

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 use turnwise::message::RawJson;
-use turnwise::{Conversation, Role};
+use turnwise::{Role, Transcript};
+
+use crate::listing::UNREADABLE;
 
 /// The longest title in a list, in characters.
 const TITLE: usize = 120;
@@ -13,21 +15,28 @@ const TITLE: usize = 120;
 /// A conversation in the list.
 #[derive(Serialize)]
 pub(super) struct Row {
-    pub(super) id: String,
+    id: String,
     url: String,
     title: String,
     messages: usize,
+    /// That it cannot be read.
+    error: Option<&'static str>,
 }
 
 impl Row {
-    pub(super) fn of(id: String, talk: &Conversation) -> Self {
+    pub(super) fn of(id: String, file: Option<&Transcript>) -> Self {
+        let url = format!("/conversations/{}", in_url(&id));
+        let Some(file) = file else {
+            return Self { id, url, title: String::new(), messages: 0, error: Some(UNREADABLE) };
+        };
+        let talk = &file.conversation;
         let path = talk.path();
         let asked =
             path.messages().find(|message| *message.role() == Role::User).map(|message| message.text().into_owned());
         let title = talk.metadata().get("title").map(str::to_owned).or(asked).unwrap_or_default();
         let is_long = title.chars().count() > TITLE;
         let title: String = title.chars().take(TITLE).chain(is_long.then_some('…')).collect();
-        Self { url: format!("/conversations/{}", in_url(&id)), messages: path.len(), id, title }
+        Self { id, url, title, messages: path.len(), error: None }
     }
 }
 

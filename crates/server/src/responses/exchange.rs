@@ -15,7 +15,7 @@ use super::locks::Lock;
 use super::object::{self, Answer, Outcome};
 use super::replay::replaced;
 use super::request::{Base, Request};
-use super::sent::Sent;
+use super::sent::{Sent, with_sent};
 use super::stored::{self, StoredResponse};
 use super::window;
 use crate::completions::summary;
@@ -176,7 +176,10 @@ impl Run {
 
     /// Records the input and the reply, both or nothing.
     pub(super) async fn record(&mut self, reply: Reply) -> Result<RawJson, ApiError> {
-        let output = self.output(&reply.message)?;
+        let output = match self.request.base {
+            Base::Conversation(_) if !self.request.is_stored => self.output(&with_sent(&reply, &self.request.model))?,
+            _ => self.output(&reply.message)?,
+        };
         let usage = reply.usage.as_ref().map(|usage| object::usage(usage, &self.compacting));
         let plan = self.request.has_plan.then(|| without_messages(&reply.report.plan));
         let outcome = Outcome { output, finish: reply.finish, usage, plan };

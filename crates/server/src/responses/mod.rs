@@ -37,6 +37,7 @@ pub(crate) use locks::Lock;
 use locks::Locks;
 pub(crate) use replay::replaced;
 pub(crate) use routes::{routes, service, sse};
+pub(crate) use sent::with_sent;
 #[cfg(feature = "pages")]
 pub(crate) use stored::of_conversation;
 
@@ -50,6 +51,8 @@ pub(crate) struct Rules {
     pub(crate) refuses_long: bool,
     /// How long events wait for a client that does not read them.
     pub(crate) read_time: Duration,
+    /// The longest answer of the server behind that is stored, in bytes.
+    pub(crate) longest_stored: usize,
     /// The model that all requests are sent to.
     pub(crate) model: Option<Arc<str>>,
 }

@@ -51,7 +51,7 @@ impl Responses {
 
 async fn create(Extension(app): Api, headers: HeaderMap, body: Sent) -> Answer {
     let service = service(app)?;
-    let once = body.as_ref().ok().map(|body| Once::of(&headers, "responses", body)).transpose()?.flatten();
+    let once = Once::of_sent(&headers, "responses", &body)?;
     let mut request = service.read(body)?;
     if request.is_compaction && !request.is_streamed {
         return Ok(json(&service.compacted(request).await?));

@@ -1,9 +1,10 @@
-//! `Sent`: what a request held and why, as it is stored with its response. No text of a conversation
-//! is in it.
+//! `Sent`: what a request held and why, as it is stored with its response, or, if that is not stored by
+//! itself, with the reply in the conversation. No text of a conversation is in it.
 
 use serde::{Deserialize, Serialize};
-use turnwise::Plan;
+use turnwise::message::RawJson;
 use turnwise::plan::Fate;
+use turnwise::{Message, Plan, Reply};
 
 /// How many runs are stored; a plan that shortens messages here and there has many.
 const MOST: usize = 200;
@@ -47,6 +48,45 @@ impl Sent {
             more: plan.runs().len().saturating_sub(MOST),
         }
     }
+}
+
+/// The member of a recorded reply with what its request held. No model gets it.
+const MEMBER: &str = "turnwise_sent";
+
+/// What is kept with a reply.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OfReply {
+    pub(super) model: String,
+    pub(super) sent: Sent,
+    /// Tokens that were billed, if the server has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) billed: Option<Billed>,
+}
+
+/// The tokens of a request and of its reply.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Billed {
+    pub(super) input_tokens: u64,
+    pub(super) output_tokens: u64,
+}
+
+#[cfg(feature = "pages")]
+impl OfReply {
+    pub(super) fn read(message: &Message) -> Option<Self> {
+        message.get(MEMBER)?.parse().ok()
+    }
+}
+
+/// The message of a reply, with what its request held.
+pub(crate) fn with_sent(reply: &Reply, model: &str) -> Message {
+    let billed = reply.usage.as_ref();
+    let billed =
+        billed.map(|usage| Billed { input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens });
+    let kept = OfReply { model: model.to_owned(), sent: Sent::of(&reply.report.plan), billed };
+    let with = serde_json::to_value(kept)
+        .ok()
+        .and_then(|kept| reply.message.clone().with_field(MEMBER, RawJson::from(kept)).ok());
+    with.unwrap_or_else(|| reply.message.clone())
 }
 
 fn word(fate: Fate) -> &'static str {

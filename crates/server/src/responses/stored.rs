@@ -132,7 +132,7 @@ pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, 
     })
 }
 
-/// A response as a page shows it.
+/// A response as a page shows it, or a turn whose answer is not stored by itself.
 #[cfg(feature = "pages")]
 #[derive(Serialize)]
 pub(crate) struct ShownResponse {
@@ -140,7 +140,8 @@ pub(crate) struct ShownResponse {
     sent: Option<Sent>,
 }
 
-/// The stored responses of a conversation, the newest first, and whether there are more than `most`.
+/// The turns of a conversation of which it is recorded what their requests held, the newest first, and
+/// whether there are more than `most`.
 #[cfg(feature = "pages")]
 pub(crate) async fn of_conversation(
     store: &dyn Store,
@@ -148,11 +149,12 @@ pub(crate) async fn of_conversation(
     most: usize,
 ) -> Result<(Vec<ShownResponse>, bool), ApiError> {
     let prefix = format!("resp_{}", turnwise_conversations::tag_of(conversation));
-    let listed = store.list(Some(&prefix), most + 1).await;
-    let mut ids = listed.map_err(|error| ApiError::of_store(&error, conversation))?;
+    let failed = |error| ApiError::of_store(&error, conversation);
+    let mut ids = store.list(Some(&prefix), most + 1).await.map_err(failed)?;
     ids.retain(|id| id.starts_with(&prefix));
-    let is_more = ids.len() > most;
-    let mut shown = Vec::new();
+    let (mut file, _) = store.load(conversation).await.map_err(failed)?;
+    let mut shown = of_replies(conversation, &mut file, most + 1);
+    let is_more = ids.len().max(shown.len()) > most;
     for id in ids.iter().take(most) {
         if let Some(StoredResponse { response, sent, of, .. }) = kept(store, id).await?
             && of == conversation
@@ -161,7 +163,33 @@ pub(crate) async fn of_conversation(
         }
     }
     shown.sort_by_key(|shown| std::cmp::Reverse(shown.response["created_at"].as_i64()));
+    let is_more = is_more || shown.len() > most;
+    shown.truncate(most);
     Ok((shown, is_more))
+}
+
+/// The turns whose answers are not stored by themselves, the newest first.
+#[cfg(feature = "pages")]
+fn of_replies(conversation: &str, file: &mut Transcript, most: usize) -> Vec<ShownResponse> {
+    let path = file.conversation.path();
+    let items = (0..path.len()).rev().filter_map(|position| path.item(position));
+    let replies = items.filter_map(|item| {
+        let kept = super::sent::OfReply::read(item.message())?;
+        let status = if item.message().is_incomplete() { "incomplete" } else { "completed" };
+        let response = serde_json::json!({
+            "model": kept.model, "status": status, "usage": kept.billed,
+            "created_at": item.created_at().as_millis().div_euclid(1_000),
+        });
+        Some((item.id(), ShownResponse { response, sent: Some(kept.sent) }))
+    });
+    let found: Vec<_> = replies.take(most).collect();
+    let record = Record::of(conversation, file);
+    let with_id = |(item, mut shown): (_, ShownResponse)| {
+        let last = record.of_message_with(item).pop();
+        shown.response["id"] = last.map(|item| item.id).into();
+        shown
+    };
+    found.into_iter().map(with_id).collect()
 }
 
 impl Responses {

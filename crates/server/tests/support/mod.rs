@@ -1,6 +1,8 @@
 //! A server without a network, and what asks it.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses some of it")]
 
+pub(crate) mod hooked;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,11 +15,15 @@ use turnwise::store::{MemoryStore, Store};
 use turnwise::{ChatRequest, ConversationManager, TokenBudget};
 use turnwise_server::Server;
 
-/// Answers with the texts of the prompt, each after the first letter of its role.
+/// Answers with the texts of the prompt, each after the first letter of its role. What only the record
+/// has must not be in it.
 pub(crate) struct Echo;
 
 impl ChatBackend for Echo {
     fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        for message in &request.messages {
+            assert!(message.extra().all(|(name, _)| !name.starts_with("turnwise")), "{message:?}");
+        }
         let texts =
             request.messages.iter().map(|message| format!("{}:{}", &message.role().as_str()[..1], message.text()));
         let said: Vec<String> = texts.collect();

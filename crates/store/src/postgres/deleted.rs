@@ -11,7 +11,8 @@ use super::connections::{self, Work};
 use super::failure::Failure;
 use super::schema;
 use super::tables::{find, give_up, read_back, stored};
-use crate::deleted::{BATCH, Deleted, in_use_again, not_deleted, not_to_be_purged, since};
+use crate::catalog::Deleted;
+use crate::deleted::{BATCH, in_use_again, not_deleted, not_to_be_purged, since};
 use crate::engine;
 use crate::rows::{At, Key, now};
 

@@ -120,7 +120,8 @@ pub(crate) fn kind(row: &str) -> &str {
 /// The error of a search, where conversations are sealed.
 pub(crate) fn not_searchable() -> Error {
     let detail = "the conversations of this store are sealed, and an index for search or lists by time would hold their \
-                  words in plain text, so there is none; read everything with `search::scan`, or list by id";
+                  words in plain text, so there is none; read everything with `search::scan` (`turnwise conversations \
+                  search`), or list by id";
     Error::new(ErrorKind::NotFound, detail)
 }
 

@@ -40,7 +40,7 @@ impl State {
             }
             Self::Off => {
                 let detail = "this database has no index for search; make one with `enable_search` (`turnwise \
-                              conversations index`), or read everything with `search::scan`";
+                              conversations index`), or read everything with `search::scan` (`turnwise conversations search`)";
                 Err(Error::new(ErrorKind::NotFound, detail))
             }
         }

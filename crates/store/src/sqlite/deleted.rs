@@ -7,7 +7,8 @@ use turnwise::store::{Revision, not_found};
 
 use super::tables::{self, At, Key};
 use super::{SqliteStore, failed};
-use crate::deleted::{BATCH, Deleted, in_use_again, not_deleted, not_to_be_purged, since};
+use crate::catalog::Deleted;
+use crate::deleted::{BATCH, in_use_again, not_deleted, not_to_be_purged, since};
 use crate::engine;
 
 impl SqliteStore {
