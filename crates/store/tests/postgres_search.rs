@@ -9,7 +9,7 @@ mod talks;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use server::{new_database, query};
@@ -211,10 +211,17 @@ fn what_is_redacted_or_purged_is_in_no_file_of_the_database_after_vacuum_full() 
         }
     }
     assert_eq!((found(&store, "zyx"), found(&store, "gone")), (0, 40));
-    query(&url, "VACUUM FULL");
-    query(&url, "CHECKPOINT");
-    for text in ["zyxsecretone", "zyxsecrettwo", "zyxsecretthree"] {
-        assert_eq!(files_with(&folder, text), 0, "{text}");
+    // What a transaction that is open may still see stays, and autovacuum has one while it counts rows.
+    let (begun, secrets) = (Instant::now(), ["zyxsecretone", "zyxsecrettwo", "zyxsecretthree"]);
+    loop {
+        query(&url, "VACUUM FULL");
+        query(&url, "CHECKPOINT");
+        let left = secrets.map(|text| files_with(&folder, text));
+        if left == [0; 3] {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{left:?} files have {secrets:?}");
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 
