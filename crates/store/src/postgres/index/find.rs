@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use turnwise::Result;
 
 use super::add::pair;
-use super::state;
+use super::{state, take_in_order};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
@@ -25,6 +25,7 @@ impl Work for Search {
     const DOING: &str = "searching";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Page<Hit>, Failure> {
+        take_in_order(tx).await?;
         state(tx).await?.check_is_on()?;
         let query = &self.query;
         let mut candidates = Candidates::of(&self.tenant, &query.text, query.after.as_deref())?;
