@@ -12,7 +12,7 @@ use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
 use crate::search::index::{Match, row_of_cursor};
-use crate::search::{Hit, Page, Piece, SearchQuery, Terms, terms};
+use crate::search::{Filter, Hit, Page, Piece, SearchQuery, Terms, terms};
 
 pub(super) struct Search {
     pub(super) tenant: Box<str>,
@@ -29,18 +29,18 @@ impl Work for Search {
         state(tx).await?.check_is_on()?;
         let query = &self.query;
         let mut candidates = Candidates::of(&self.tenant, &query.text, query.after.as_deref())?;
-        let holders = Holders::of(&self.tenant, query);
+        let holders = Holders::new(&self.tenant, query);
         let mut found = Vec::new();
         let mut last = 0;
-        while let Some(item) = candidates.next(tx).await? {
-            let Some(matched) = Match::of(&item.line, &candidates.terms, &query.filter) else { continue };
-            let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
-            let Some(hit) = matched.hit(&candidates.terms, holder.id) else { continue };
-            if found.len() == query.limit {
-                return Ok(Page::new(found, Some(last.to_string())));
+        while let Some(page) = candidates.page(tx).await? {
+            for (item, matched, holder) in holders.of(tx, page, &candidates.terms, &query.filter).await? {
+                let Some(hit) = matched.hit(&candidates.terms, holder.id) else { continue };
+                if found.len() == query.limit {
+                    return Ok(Page::new(found, Some(last.to_string())));
+                }
+                last = item.row;
+                found.push(hit);
             }
-            last = item.row;
-            found.push(hit);
         }
         Ok(Page::new(found, None))
     }
@@ -63,7 +63,6 @@ pub(super) struct Candidates {
     size: i64,
     /// Whether the newest are looked at still, without the index.
     newest: bool,
-    page: std::vec::IntoIter<Item>,
     is_over: bool,
 }
 
@@ -72,28 +71,23 @@ impl Candidates {
         let terms = terms(text)?;
         let before = row_of_cursor(after)?.unwrap_or(i64::MAX);
         let (conditions, tenant) = (Conditions::of(&terms), stored(tenant).into_owned());
-        let page = Vec::new().into_iter();
-        Ok(Self { terms, tenant, conditions, before, size: FIRST, newest: true, page, is_over: false })
+        Ok(Self { terms, tenant, conditions, before, size: FIRST, newest: true, is_over: false })
     }
 
-    pub(super) async fn next(&mut self, tx: &Transaction<'_>) -> Result<Option<Item>, Failure> {
-        loop {
-            if let Some(item) = self.page.next() {
-                return Ok(Some(item));
-            }
-            if self.is_over {
-                return Ok(None);
-            }
-            let page = self.read(tx).await?;
-            let is_full = i64::try_from(page.len()).is_ok_and(|read| read >= self.size);
-            self.before = page.last().map_or(self.before, |item| item.row);
-            if !is_full {
-                self.is_over = !self.newest;
-                self.newest = false;
-            }
-            self.size = (self.size * 2).min(LARGEST);
-            self.page = page.into_iter();
+    /// The next of them; `None` after the last.
+    pub(super) async fn page(&mut self, tx: &Transaction<'_>) -> Result<Option<Vec<Item>>, Failure> {
+        if self.is_over {
+            return Ok(None);
         }
+        let page = self.read(tx).await?;
+        let is_full = i64::try_from(page.len()).is_ok_and(|read| read >= self.size);
+        self.before = page.last().map_or(self.before, |item| item.row);
+        if !is_full {
+            self.is_over = !self.newest;
+            self.newest = false;
+        }
+        self.size = (self.size * 2).min(LARGEST);
+        Ok(Some(page))
     }
 
     async fn read(&self, tx: &Transaction<'_>) -> Result<Vec<Item>, Failure> {
@@ -219,35 +213,53 @@ pub(super) struct Holder {
 }
 
 impl<'a> Holders<'a> {
-    pub(super) fn of(tenant: &'a str, query: &'a SearchQuery) -> Self {
+    pub(super) fn new(tenant: &'a str, query: &'a SearchQuery) -> Self {
         let metadata = query.filter.metadata.iter().map(|(key, value)| pair(key, value)).collect();
         Self { tenant: stored(tenant), conversation: query.conversation.as_deref().map(stored), metadata }
     }
 
-    /// The first conversation that has the change at a position of a log and is wanted: the one that the
-    /// log belongs to, then its forks by their ids. Deleted ones are not among them.
-    pub(super) async fn first(&self, tx: &Transaction<'_>, log: i64, position: i64) -> Result<Option<Holder>, Failure> {
-        let first = "WITH RECURSIVE needing (log) AS (\
-                         SELECT $2::bigint UNION \
-                         SELECT l.log FROM turnwise.logs l JOIN needing n ON l.tenant = $1 AND l.parent = n.log \
-                         WHERE l.at >= $3) \
-                     SELECT c.id, s.used_at, s.title FROM needing n \
-                     JOIN turnwise.conversations c ON c.tenant = $1 AND c.log = n.log \
-                     JOIN turnwise.search_conversations s ON s.tenant = $1 AND s.id = c.id \
-                     WHERE (c.id = $4 OR $4 IS NULL AND NOT s.of_server) AND s.metadata @> $5 \
-                     ORDER BY c.log <> $2, c.id LIMIT 1";
+    /// The items that have what is searched for, each with the first conversation that has it and is wanted:
+    /// the one that the item's log belongs to, then its forks by their ids. Deleted ones are not among them.
+    pub(super) async fn of(
+        &self,
+        tx: &Transaction<'_>,
+        items: Vec<Item>,
+        terms: &Terms,
+        filter: &Filter,
+    ) -> Result<Vec<(Item, Match, Holder)>, Failure> {
+        // One question for all of them: it is asked for each of the items that a frequent word has.
+        const FIRST: &str = "SELECT i.number, h.id, h.used_at, h.title \
+            FROM unnest($2, $3) WITH ORDINALITY AS i (log, position, number) CROSS JOIN LATERAL (\
+                WITH RECURSIVE needing (log) AS (\
+                    SELECT i.log UNION \
+                    SELECT l.log FROM turnwise.logs l JOIN needing n ON l.tenant = $1 AND l.parent = n.log \
+                    WHERE l.at >= i.position) \
+                SELECT c.id, s.used_at, s.title FROM needing n \
+                JOIN turnwise.conversations c ON c.tenant = $1 AND c.log = n.log \
+                JOIN turnwise.search_conversations s ON s.tenant = $1 AND s.id = c.id \
+                WHERE (c.id = $4 OR $4 IS NULL AND NOT s.of_server) AND s.metadata @> $5 \
+                ORDER BY c.log <> i.log, c.id LIMIT 1) h ORDER BY i.number";
+        let matched = items.into_iter().filter_map(|item| Some((Match::of(&item.line, terms, filter)?, item)));
+        let mut matched: Vec<Option<(Match, Item)>> = matched.map(Some).collect();
+        if matched.is_empty() {
+            return Ok(Vec::new());
+        }
+        let items = || matched.iter().flatten().map(|(_, item)| item);
+        let (logs, positions): (Vec<i64>, Vec<i64>) = items().map(|item| (item.log, item.position)).unzip();
         let values: Values<'_> = &[
             (&self.tenant, Type::TEXT),
-            (&log, Type::INT8),
-            (&position, Type::INT8),
+            (&logs, Type::INT8_ARRAY),
+            (&positions, Type::INT8_ARRAY),
             (&self.conversation, Type::TEXT),
             (&self.metadata, Type::TEXT_ARRAY),
         ];
-        let row = tx.query_typed_opt(first, values).await?;
-        Ok(row.map(|row| Holder {
-            id: read_back(row.get(0)),
-            used_at: row.get(1),
-            title: row.get::<_, Option<String>>(2).map(read_back),
-        }))
+        let rows = tx.query_typed(FIRST, values).await?;
+        let held = rows.iter().filter_map(|row| {
+            let place = usize::try_from(row.get::<_, i64>(0) - 1).ok()?;
+            let (matched, item) = matched.get_mut(place)?.take()?;
+            let title = row.get::<_, Option<String>>(3).map(read_back);
+            Some((item, matched, Holder { id: read_back(row.get(1)), used_at: row.get(2), title }))
+        });
+        Ok(held.collect())
     }
 }

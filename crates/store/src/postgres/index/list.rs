@@ -13,7 +13,7 @@ use super::{state, take_in_order};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
-use crate::search::index::{Match, cursor_of_list, times_of_list};
+use crate::search::index::{cursor_of_list, times_of_list};
 use crate::search::{Filter, ListQuery, Listed, Page, SearchQuery};
 
 pub(super) struct List {
@@ -74,25 +74,25 @@ impl List {
         // The times of a list are those of conversations, not of items.
         let mut hits = SearchQuery::new(text);
         hits.filter.metadata.clone_from(&query.filter.metadata);
-        let holders = Holders::of(&self.tenant, &hits);
+        let holders = Holders::new(&self.tenant, &hits);
         let (mut found, mut last, mut seen) = (Vec::new(), 0, HashSet::new());
-        while let Some(item) = candidates.next(tx).await? {
-            let Some(matched) = Match::of(&item.line, &candidates.terms, &hits.filter) else { continue };
-            let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
-            let used_at = Timestamp::from_millis(holder.used_at);
-            if !seen.insert(holder.id.clone()) || !query.filter.has(used_at) {
-                continue;
+        while let Some(page) = candidates.page(tx).await? {
+            for (item, matched, holder) in holders.of(tx, page, &candidates.terms, &hits.filter).await? {
+                let used_at = Timestamp::from_millis(holder.used_at);
+                if !seen.insert(holder.id.clone()) || !query.filter.has(used_at) {
+                    continue;
+                }
+                // It was on a page before.
+                if query.after.is_some() && is_later(tx, &candidates, &holders, &holder.id, item.row).await? {
+                    continue;
+                }
+                let Some(hit) = matched.hit(&candidates.terms, holder.id.clone()) else { continue };
+                if found.len() == query.limit {
+                    return Ok(Page::new(found, Some(last.to_string())));
+                }
+                last = item.row;
+                found.push(Listed { id: holder.id, used_at, title: holder.title, hit: Some(hit) });
             }
-            // It was on a page before.
-            if query.after.is_some() && is_later(tx, &candidates, &holders, &holder.id, item.row).await? {
-                continue;
-            }
-            let Some(hit) = matched.hit(&candidates.terms, holder.id.clone()) else { continue };
-            if found.len() == query.limit {
-                return Ok(Page::new(found, Some(last.to_string())));
-            }
-            last = item.row;
-            found.push(Listed { id: holder.id, used_at, title: holder.title, hit: Some(hit) });
         }
         Ok(Page::new(found, None))
     }
@@ -106,12 +106,7 @@ async fn is_later(
     id: &str,
     row: i64,
 ) -> Result<bool, Failure> {
-    for item in candidates.later(tx, id, row).await? {
-        if Match::of(&item.line, &candidates.terms, &Filter::default()).is_some()
-            && holders.first(tx, item.log, item.position).await?.is_some_and(|holder| holder.id == id)
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let later = candidates.later(tx, id, row).await?;
+    let held = holders.of(tx, later, &candidates.terms, &Filter::default()).await?;
+    Ok(held.iter().any(|(_, _, holder)| holder.id == id))
 }
