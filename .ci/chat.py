@@ -84,7 +84,7 @@ class Terminal:
 
     def type(self, keys):
         self.mark = len(self.seen)
-        os.write(self.fd, keys.encode())
+        os.write(self.fd, keys.encode("utf-8", "surrogateescape"))
 
     def say(self, line, *expected):
         self.type(line + "\r")
@@ -154,23 +154,31 @@ for line, *expected in [
 ]:
     chat.say(line, *expected)
 
-# 2. Ctrl-C: during a reply, and at the prompt.
-chat.type("Say something very slow.\r")
-if not is_real:
-    chat.expect("slow slow")
-time.sleep(1)
+chat.say("caf\udce9 au lait", "what was typed is not UTF-8; nothing was sent")
+chat.say("/history 1")
+assert "lait" not in chat.text(), chat.text()
+chat.type("exit\r")
+assert chat.end() == 1, "the mistakes above are failures"
+commands.add("quit")
+history = open(os.path.join(folder, "turnwise", "history.txt")).read()
+assert "Name a river." in history and os.stat(os.path.join(folder, "turnwise", "history.txt")).st_mode & 0o77 == 0, history
+
+# 2. Ctrl-C: during a reply, which is too long to end by itself before, and at the prompt.
+chat = Terminal(["slow.json", "--base-url", url, "-m", model, "--budget", "1500", "--max-reply", "1000"])
+chat.prompt()
+chat.say("/system You write long stories.", "replaced")
+chat.type("Write a very slow story about a river, a lake and a sea.\r")
+# The editor shows the line again for each key.
+chat.until(lambda: len(chat.text().rsplit("sea.", 1)[-1].split()) > 5, "the beginning of a reply")
 chat.type("\x03")
 chat.expect("stopped")
 chat.prompt()
 chat.type("\x03")
 chat.expect("Ctrl-C again ends the chat")
 chat.prompt()
-chat.say("/history 1")
-chat.type("exit\r")
-assert chat.end() == 1, "the mistakes above are failures"
-commands.add("quit")
-history = open(os.path.join(folder, "turnwise", "history.txt")).read()
-assert "Name a river." in history and os.stat(os.path.join(folder, "turnwise", "history.txt")).st_mode & 0o77 == 0, history
+chat.say("/history", "Write a very slow story")
+chat.type("\x04")
+assert chat.end() == 0, chat.text()
 
 # 3. A summary that is asked for, made and undone.
 long = ["--base-url", url, "-m", model, "--budget", "500", "--max-reply", "30", "--strategy", "summarize:tokens=60", "--confirm-summary"]

@@ -10,7 +10,8 @@ use crate::conversation::Conversation;
 use crate::error::{Error, ErrorKind, OverBudget, Result};
 use crate::ledger::Ledger;
 use crate::message::{Message, Role};
-use crate::plan::{Extras, Fate, Plan, Planner, Run, Strategy, StrategyCache};
+use crate::plan::{Extras, Fate, Plan, Planner, Run, Strategy, StrategyCache, SummaryRequest};
+use crate::tokens::ChatCost;
 
 /// The replay of one conversation under one strategy.
 ///
@@ -125,6 +126,28 @@ pub struct Totals {
     pub turns: Share,
     /// Tool results in it.
     pub results: Share,
+    /// The summaries of [`replay_with_summaries`].
+    #[serde(default, skip_serializing_if = "Summaries::is_none")]
+    pub summaries: Summaries,
+}
+
+/// What the summaries of a replay would take. [`replay_with_summaries`] has an example.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct Summaries {
+    /// How many there would be, each made by a call of a model.
+    pub calls: usize,
+    /// The tokens of the messages that the calls read, with the summaries before them. A
+    /// summarizer's instructions come to that.
+    pub read: u64,
+    /// The tokens of the summaries.
+    pub written: u64,
+}
+
+impl Summaries {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A number out of a total. [`Replay`] has an example.
@@ -151,6 +174,9 @@ impl Totals {
         self.messages.add(other.messages);
         self.turns.add(other.turns);
         self.results.add(other.results);
+        self.summaries.calls += other.summaries.calls;
+        self.summaries.read += other.summaries.read;
+        self.summaries.written += other.summaries.written;
     }
 
     /// The part of the prompt tokens, from 0 to 1, that repeated the start of the previous request;
@@ -209,22 +235,46 @@ pub fn replay_with(
     strategy: &dyn Strategy,
     extras: &Extras,
 ) -> Result<Replay> {
-    let mut run = Rerun::new(conversation, extras);
-    for item in conversation.path().items() {
-        if *item.message().role() == Role::Assistant && run.waits_for_reply() {
-            run.request(ledger, planner, strategy)?;
-        }
-        run.record.switch(item.id())?;
-    }
-    if run.waits_for_reply() {
-        run.request(ledger, planner, strategy)?;
-    }
-    Ok(run.finish())
+    Rerun::new(conversation, extras).of(conversation, ledger, planner, strategy)
+}
+
+/// As [`replay_with`], as if a summarizer had made each summary that the strategy requests, as long
+/// as it may be. Nothing is asked of a model, so what the summaries would say is not known;
+/// [`Totals::summaries`] says how many there would be, and what they would take.
+///
+/// # Errors
+/// Those of [`replay`].
+///
+/// # Examples
+/// ```
+/// use turnwise::plan::Extras;
+/// use turnwise::replay::replay_with_summaries;
+/// use turnwise::{ChatCost, Conversation, Ledger, Message, Planner, Summarize, TokenBudget};
+///
+/// let turn = |n: u32| [Message::user(format!("What is {n} times {n}?")), Message::assistant((n * n).to_string())];
+/// let talk = Conversation::from_messages((1..=60).flat_map(turn));
+/// let planner = Planner::new(ChatCost::default(), &TokenBudget::limit(300))?;
+/// let strategy = Summarize::rolling().tokens(40);
+/// let replay = replay_with_summaries(&talk, &mut Ledger::new(), &planner, &strategy, &Extras::default())?;
+/// let summaries = replay.totals.summaries;
+/// assert!(summaries.calls > 1 && summaries.written <= 40 * summaries.calls as u64);
+/// # Ok::<(), turnwise::Error>(())
+/// ```
+pub fn replay_with_summaries(
+    conversation: &Conversation,
+    ledger: &mut Ledger,
+    planner: &Planner,
+    strategy: &dyn Strategy,
+    extras: &Extras,
+) -> Result<Replay> {
+    let run = Rerun { makes_summaries: true, ..Rerun::new(conversation, extras) };
+    run.of(conversation, ledger, planner, strategy)
 }
 
 /// A replay under way.
 struct Rerun<'a> {
     extras: &'a Extras,
+    makes_summaries: bool,
     /// The record, with the path as far as it was replayed.
     record: Conversation,
     /// The record at the time of the last request.
@@ -243,6 +293,7 @@ impl<'a> Rerun<'a> {
         let totals = Totals { conversations: 1, ..Totals::default() };
         Self {
             extras,
+            makes_summaries: false,
             asked: record.clone(),
             record,
             cache: StrategyCache::default(),
@@ -250,6 +301,25 @@ impl<'a> Rerun<'a> {
             requests: Vec::new(),
             totals,
         }
+    }
+
+    fn of(
+        mut self,
+        conversation: &Conversation,
+        ledger: &mut Ledger,
+        planner: &Planner,
+        strategy: &dyn Strategy,
+    ) -> Result<Replay> {
+        for item in conversation.path().items() {
+            if *item.message().role() == Role::Assistant && self.waits_for_reply() {
+                self.request(ledger, planner, strategy)?;
+            }
+            self.record.switch(item.id())?;
+        }
+        if self.waits_for_reply() {
+            self.request(ledger, planner, strategy)?;
+        }
+        Ok(self.finish())
     }
 
     /// Whether the path ends with a message that a model answers.
@@ -260,7 +330,13 @@ impl<'a> Rerun<'a> {
     fn request(&mut self, ledger: &mut Ledger, planner: &Planner, strategy: &dyn Strategy) -> Result<()> {
         self.totals.requests += 1;
         self.asked = self.record.clone();
-        let outcome = match planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras) {
+        let mut plan = planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras);
+        let request = plan.as_ref().ok().filter(|_| self.makes_summaries).and_then(Plan::summary_request);
+        if let Some(request) = request.cloned() {
+            self.summarize(&request, planner.cost())?;
+            plan = planner.plan_with(&self.record, ledger, strategy, &mut self.cache, self.extras);
+        }
+        let outcome = match plan {
             Ok(plan) => {
                 plan.commit_marks(&mut self.record)?;
                 Outcome::Planned(self.planned(plan))
@@ -270,6 +346,22 @@ impl<'a> Rerun<'a> {
         let path = self.record.path();
         let reply = path.head().len() + path.len();
         self.requests.push(Request { request: self.totals.requests, reply, outcome });
+        Ok(())
+    }
+
+    /// Attaches a summary without meaning that is as long as it may be.
+    fn summarize(&mut self, request: &SummaryRequest, cost: &ChatCost) -> Result<()> {
+        let path = self.record.path();
+        let positions = path.positions(0..request.groups.end);
+        let ends = path.item(positions.start).zip(path.item(positions.end.saturating_sub(1)));
+        let Some((first, last)) = ends.map(|(first, last)| (first.id(), last.id())) else { return Ok(()) };
+        let previous = self.record.summaries().find(|summary| Some(summary.id) == request.previous);
+        let previous = previous.map_or(0, |summary| cost.text(&summary.text).tokens);
+        let text = filler(request.most, cost);
+        self.totals.summaries.calls += 1;
+        self.totals.summaries.read += request.tokens + previous;
+        self.totals.summaries.written += cost.text(&text).tokens;
+        self.record.attach(first, last, text, None)?;
         Ok(())
     }
 
@@ -321,6 +413,20 @@ impl<'a> Rerun<'a> {
         self.totals.turns = share(Some(Role::User));
         self.totals.results = share(Some(Role::Tool));
         Replay { requests: self.requests, totals: self.totals }
+    }
+}
+
+/// A text of at most so many tokens, and hardly fewer.
+fn filler(most: u64, cost: &ChatCost) -> String {
+    let words = |count: u64| "word ".repeat(usize::try_from(count).unwrap_or_default());
+    let mut count = most;
+    loop {
+        let text = words(count);
+        let tokens = cost.text(&text).tokens;
+        if tokens <= most {
+            return text;
+        }
+        count = (count * most / tokens).min(count - 1);
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::budget::TokenBudget;
 use crate::conversation::Mark;
 use crate::message::ToolCall;
-use crate::strategy::{Everything, SlidingWindow};
+use crate::strategy::{Everything, SlidingWindow, Summarize};
 use crate::tokens::{ChatCost, CounterFn};
 
 /// Texts cost their bytes; a message of plain text costs 4 beside, a request 3.
@@ -110,4 +110,23 @@ fn totals_add_up() {
         sum.messages,
         Share { kept: one.messages.kept + two.messages.kept, of: one.messages.of + two.messages.of }
     );
+}
+
+#[test]
+fn a_replay_can_be_made_as_if_summaries_were() {
+    let strategy = Summarize::rolling().tokens(10);
+    let (talk, planner) = (talk(40), planner(400));
+    let with = replay_with_summaries(&talk, &mut Ledger::new(), &planner, &strategy, &Extras::default()).unwrap();
+    let without = run(&talk, 400, &strategy);
+    let is_summarized =
+        |request: &Request| matches!(&request.outcome, Outcome::Planned(sent) if !sent.summarized.is_empty());
+    let first = with.requests.iter().position(is_summarized).unwrap();
+    assert_eq!(with.requests[..first], without.requests[..first], "they differ from the first summary on");
+    assert!(with.requests[first..].iter().all(is_summarized) && !without.requests.iter().any(is_summarized));
+    let Summaries { calls, read, written } = with.totals.summaries;
+    // Texts cost their bytes: a filler of 10 has two words.
+    assert_eq!((without.totals.summaries, written), (Summaries::default(), 10 * calls as u64));
+    assert!(calls > 1 && read > 10 * calls as u64, "{calls} {read}");
+    assert!(with.totals.largest <= 400);
+    assert!(!serde_json::to_string(&without.totals).unwrap().contains("summaries"));
 }

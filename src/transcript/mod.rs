@@ -434,8 +434,9 @@ fn not_json(text: &str) -> Option<Error> {
     }
     let detail = format!(
         "the file is not JSON: it begins with `{}`; expected JSON with chat-completions messages: a transcript, a \
-         request body, an array of messages, or one of these or one message per line",
-        first.escape_debug()
+         request body, an array of messages, or one of these or one message per line{}",
+        first.escape_debug(),
+        if first == '<' { "; a page such as ChatGPT's `chat.html` has a `conversations.json` beside it" } else { "" }
     );
     Some(Error::new(ErrorKind::Damaged, detail))
 }

@@ -70,7 +70,8 @@ pub(crate) enum Command {
     /// from the start. Use it to choose a strategy before anything is sent.
     #[command(after_help = "Examples:\n  turnwise compare chat.json -s window -s recall --budget 4000\n  \
                             turnwise compare chat.json --model gpt-4o --sort cost\n  \
-                            turnwise compare conversations.json --only 3 --html report.html")]
+                            turnwise compare conversations.json --only 3 --timeline\n  \
+                            turnwise compare conversations.json --html report.html")]
     Compare(Compare),
     /// Explains what one request would hold, and why
     ///
@@ -92,7 +93,7 @@ pub(crate) enum Command {
     /// Shows a conversation: its turns, tool calls and branches
     ///
     /// The index in front of each message is what --pin and --keep of other commands take.
-    #[command(after_help = "Example:\n  turnwise show chat.json --full")]
+    #[command(after_help = "Examples:\n  turnwise show chat.json --full\n  turnwise show conversations.json --list")]
     Show(Show),
     /// Replays conversations turn by turn: one line of JSON for each request
     ///
@@ -220,11 +221,12 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct InputArgs {
-    /// Use only the conversation with this number (from 1) or `id`, of a file with many [default:
-    /// all]
+    /// Use only the conversation with this number (from 1), `id` or title, of a file with many
+    /// [default: all]
     ///
-    /// For example --only 6 for the sixth line of a JSON Lines file.
-    #[arg(long, value_name = "N|ID", global = true, allow_negative_numbers = true)]
+    /// For example --only 6 for the sixth line of a JSON Lines file. `show FILE --list` prints the
+    /// numbers and titles.
+    #[arg(long, value_name = "N|ID|TITLE", global = true, allow_negative_numbers = true)]
     pub(crate) only: Option<String>,
     /// Read the file as this format, which `turnwise formats` lists [default: recognised by its
     /// content]
@@ -465,6 +467,9 @@ pub(crate) struct Show {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+    /// Print a line for each conversation of a file with many: its number, for --only, and its title
+    #[arg(long, conflicts_with_all = ["full", "summary"])]
+    pub(crate) list: bool,
     /// Print every message in full, instead of its beginning
     #[arg(long)]
     pub(crate) full: bool,

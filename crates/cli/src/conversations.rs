@@ -15,12 +15,13 @@ use std::path::Path;
 
 use serde::Serialize;
 use turnwise::store::wait;
-use turnwise::{Role, Transcript};
+use turnwise::{Conversation, Role, Transcript};
 
 use crate::args::{Action, Conversations, Replacing, Search};
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 use crate::args::{Filters, OnExisting};
 use crate::failure::{Failure, Result, tell};
+use crate::input;
 use crate::output::{json_line, preview, stdout, table, write_table};
 use crate::rewrite::Replace;
 use crate::sanitize::clean;
@@ -30,8 +31,8 @@ use crate::stores::keys;
 use crate::stores::{Place, last_used};
 use crate::text::counted;
 
-/// The longest part of a title or question in the list, in characters.
-const TITLE: usize = 40;
+/// The longest part of a title or question in a list, in characters.
+pub(crate) const TITLE: usize = 40;
 
 #[derive(Serialize)]
 struct Row {
@@ -204,16 +205,22 @@ fn tell_of_more(out: &mut impl Write, limit: usize, is_cut: bool) -> Result<()> 
 
 fn row(file: &Transcript, id: String) -> Row {
     let path = file.conversation.path();
-    let question =
-        || path.messages().find(|message| *message.role() == Role::User).map(|asked| asked.text().into_owned());
-    let title = file.conversation.metadata().get("title").map(str::to_owned);
     Row {
         id,
         messages: path.len(),
-        title: title.or_else(question).unwrap_or_default(),
+        title: title_or_question(&file.conversation),
         created_at: file.conversation.created_at().as_millis(),
         last_used_at: last_used(file),
     }
+}
+
+/// The title of a conversation, or else its first question.
+pub(crate) fn title_or_question(talk: &Conversation) -> String {
+    let question = || {
+        let asked = talk.path().messages().find(|message| *message.role() == Role::User)?;
+        Some(asked.text().into_owned())
+    };
+    input::title(talk).map(str::to_owned).or_else(question).unwrap_or_default()
 }
 
 /// What only a database can do.
@@ -369,7 +376,7 @@ impl Place {
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 fn not_built(command: &str) -> Failure {
     Failure::usage(format!(
-        "{command}: this program was built without databases; install it with `cargo install turnwise-cli --features full`"
+        "{command}: this program was built without databases; in a checkout, install one that has all with `cargo install --path crates/cli --features full`"
     ))
 }
 

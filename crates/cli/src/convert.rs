@@ -48,7 +48,7 @@ pub(crate) fn run(args: &args::Convert) -> Result<()> {
         if is_asked_for(args.input.only.as_deref(), number, &file) {
             is_whole &= blobs::restore(&args.source, &mut file).is_some();
             let name = format!("{}, conversation {number}", args.source.display());
-            let loaded = Loaded { name, file };
+            let loaded = Loaded { number, name, file };
             input::warn(&loaded, true);
             exporter.add(loaded.file).map_err(|e| output.failed(&e))?;
         }
@@ -136,7 +136,7 @@ fn target_format(target: &Path, asked: Option<&str>) -> Result<(&'static dyn For
 }
 
 fn is_asked_for(only: Option<&str>, number: usize, file: &Transcript) -> bool {
-    only.is_none_or(|only| only == number.to_string() || input::id(file).as_deref() == Some(only))
+    only.is_none_or(|only| input::is_called(only, number, file))
 }
 
 /// Refuses a result that is empty, or that `--strict` does not allow.
@@ -144,7 +144,7 @@ fn check(args: &args::Convert, unread: usize, count: usize, reports: [&Report; 2
     let source = args.source.display();
     if count == 0 {
         return Err(match &args.input.only {
-            Some(only) => Failure::usage(format!("{source}: no conversation has the number or id `{only}`")),
+            Some(only) => Failure::usage(input::not_called(&source.to_string(), only)),
             None if unread > 0 => Failure::Said(1),
             None => Failure::Failed(format!("{source}: there is no conversation in it; nothing was written")),
         });

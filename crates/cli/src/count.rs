@@ -47,7 +47,7 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
         return Ok(());
     }
     let mut is_first = true;
-    input::for_each(&[file.to_owned()], &args.input, |Loaded { name, file }| {
+    input::for_each(&[file.to_owned()], &args.input, |Loaded { name, file, .. }| {
         let mut request = whole(&file);
         let dialect = dialect_of(&args.dialect, Some(&file)).map_err(|failure| failure.within(&name))?;
         let cost = input::cost(models, args.model.as_deref(), &file);
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &args::Count, models: &Models) -> Result<()> {
             return json_line(&mut out, &Named { conversation: &name, value });
         }
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
-        writeln!(out, "{gap}{BOLD}{}{BOLD:#}", clean(&name))?;
+        writeln!(out, "{gap}{BOLD}{}{BOLD:#}", input::heading(&name, &file.conversation))?;
         print(&mut out, &request.messages, &breakdown)
     })?;
     out.flush()?;

@@ -128,7 +128,7 @@ fn program() -> Check {
     note(
         "program",
         format!("{found}; without {}", names(missing)),
-        "`cargo install turnwise-cli --features full` installs what is missing",
+        "in a checkout, `cargo install --path crates/cli --features full` installs what is missing",
     )
 }
 

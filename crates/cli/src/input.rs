@@ -13,12 +13,17 @@ use crate::args;
 use crate::blobs;
 use crate::dialects::dialect_of;
 use crate::failure::{self, Failure, Result};
+use crate::output::preview;
 use crate::progress::{self, Progress};
+use crate::sanitize::clean;
 use crate::stores::{self, Place};
 use crate::text::counted;
 
 /// A conversation of a file, with a name to print.
 pub(crate) struct Loaded {
+    /// Its place in the file, from 1.
+    pub(crate) number: usize,
+    /// Its id, or else the file and the number.
     pub(crate) name: String,
     pub(crate) file: Transcript,
 }
@@ -61,10 +66,7 @@ fn read<'a>(
             Some(only) => all.find(|(_, (number, loaded))| {
                 last = last.max(*number);
                 match loaded {
-                    Ok(loaded) => {
-                        let names = [Some(number.to_string()), Some(loaded.name.clone()), id(&loaded.file)];
-                        names.iter().flatten().any(|name| name == only)
-                    }
+                    Ok(loaded) => loaded.name == *only || is_called(only, *number, &loaded.file),
                     // Skip unreadable lines, unless one was asked for.
                     Err(_) => *only == number.to_string() || *number == 0,
                 }
@@ -82,8 +84,10 @@ fn read<'a>(
             (None, Some(only)) if std::mem::take(&mut is_missing) => {
                 let wanted: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
                 let wanted = wanted.join(", ");
-                let message =
-                    format!("{wanted}: no conversation has the number or id `{only}`; the numbers are 1 to {last}");
+                let message = format!(
+                    "{}; the numbers are 1 to {last}, and `show --list` prints them",
+                    not_called(&wanted, only)
+                );
                 Some((0, Err(Failure::usage(message))))
             }
             (None, _) => {
@@ -98,6 +102,36 @@ fn read<'a>(
     })
 }
 
+/// Whether a conversation of a file is the one that `--only` names.
+pub(crate) fn is_called(only: &str, number: usize, file: &Transcript) -> bool {
+    let is_number = only.parse::<usize>().is_ok();
+    let is_titled = || title(&file.conversation).is_some_and(|title| title.to_lowercase() == only.to_lowercase());
+    only == number.to_string() || id(file).as_deref() == Some(only) || !is_number && is_titled()
+}
+
+/// The error where none is.
+pub(crate) fn not_called(source: &str, only: &str) -> String {
+    format!("{source}: no conversation has the number, id or title `{only}`")
+}
+
+/// The title that a person or a program gave a conversation.
+pub(crate) fn title(talk: &Conversation) -> Option<&str> {
+    talk.metadata().get("title").filter(|title| !title.trim().is_empty())
+}
+
+/// What a person knows a conversation by, in a sentence: its title if it has one.
+pub(crate) fn known_as(name: &str, talk: &Conversation) -> String {
+    title(talk).map_or_else(|| preview(name, 40), |title| format!("\"{}\"", preview(title, 40)))
+}
+
+/// The heading of a conversation: its title, and its name.
+pub(crate) fn heading(name: &str, talk: &Conversation) -> String {
+    match title(talk) {
+        Some(title) => format!("{} ({})", preview(title, 80), clean(name)),
+        None => clean(name).into_owned(),
+    }
+}
+
 /// The conversation of a transcript that a command continues or changes, with its warnings
 /// reported. Files of other programs, and logs, are only read.
 pub(crate) fn to_change(name: &Path) -> Result<Transcript> {
@@ -107,7 +141,7 @@ pub(crate) fn to_change(name: &Path) -> Result<Transcript> {
                    `jq -s . FILE > OTHER.json` and use OTHER.json";
         return Err(Failure::Failed(why.into()));
     }
-    let loaded = Loaded { name: name.display().to_string(), file };
+    let loaded = Loaded { number: 1, name: name.display().to_string(), file };
     warn(&loaded, true);
     Ok(loaded.file)
 }
@@ -157,7 +191,7 @@ fn of_file<'a>(
         let named = |mut file| {
             blobs::restore(path, &mut file);
             let name = id(&file).unwrap_or_else(|| format!("{}, conversation {number}", path.display()));
-            Loaded { name, file }
+            Loaded { number, name, file }
         };
         let read = read.map(|import| named(import.transcript));
         Some((number, read.map_err(|error| Failure::from(error).within(path.display()))))
@@ -168,8 +202,9 @@ fn of_file<'a>(
 fn of_store(place: Place) -> impl Iterator<Item = (usize, Result<Loaded>)> {
     let ids: Vec<Result<String>> = place.ids().collect();
     ids.into_iter().enumerate().map(move |(index, id)| {
-        let loaded = id.and_then(|name| Ok(Loaded { file: place.load(&name)?, name }));
-        (index + 1, loaded)
+        let number = index + 1;
+        let loaded = id.and_then(|name| Ok(Loaded { number, file: place.load(&name)?, name }));
+        (number, loaded)
     })
 }
 
@@ -186,6 +221,11 @@ pub(crate) fn check(files: &[PathBuf]) -> Result<()> {
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     match path.to_str() {
         Some("-") => Ok(Box::new(stdin().lock())),
+        _ if path.is_dir() => Err(Failure::Failed(format!(
+            "{0}: it is a folder; name a file in it (an export of ChatGPT or Claude has `conversations.json`), or pass \
+             dir:{0} if it is a store",
+            path.display()
+        ))),
         _ => match File::open(path) {
             Ok(file) => Ok(Box::new(BufReader::with_capacity(128 * 1024, Progress::of(file)))),
             Err(e) => Err(Failure::Failed(format!("{}: {e}", path.display()))),

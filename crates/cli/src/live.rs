@@ -46,7 +46,7 @@ pub(crate) fn run(args: &args::Replay, models: &Models) -> Result<()> {
 }
 
 fn ask(chat: &ConversationManager, loaded: Loaded, runtime: &Runtime, out: &mut impl Write) -> Result<()> {
-    let Loaded { name, file } = loaded;
+    let Loaded { name, file, .. } = loaded;
     let path = file.conversation.path();
     let mut recorded = RecordedCalls::of(path.messages());
     for turn in path.turns() {

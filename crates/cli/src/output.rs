@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::failure::Result;
 use crate::sanitize::clean;
+use crate::text::width_of_char;
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
@@ -37,6 +38,16 @@ pub(crate) fn print_line(line: impl Display) -> Result<()> {
     Ok(())
 }
 
+/// How many characters a line of the terminal has that shows the standard output; 80 in a pipe.
+pub(crate) fn terminal_width() -> usize {
+    width_of(terminal_size::terminal_size_of(std::io::stdout()))
+}
+
+/// The width of a terminal of this size, or 80 if there is none.
+pub(crate) fn width_of(size: Option<(terminal_size::Width, terminal_size::Height)>) -> usize {
+    size.map_or(80, |(width, _)| usize::from(width.0)).max(20)
+}
+
 /// Whether the terminal says that it understands no control sequences.
 pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
@@ -57,16 +68,26 @@ pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<
     Ok(())
 }
 
-/// The start of a text on one line: at most `width` characters, the last of which is `…` if there is
-/// more.
+/// The start of a text on one line: on at most `width` columns of a terminal, the last of which has
+/// `…` if there is more. Characters of some scripts are two columns wide.
 pub(crate) fn preview(text: &str, width: usize) -> String {
     let spaced_words = text.split_whitespace().flat_map(|word| iter::once(' ').chain(word.chars()));
-    let mut line = spaced_words.skip(1);
-    let mut start: String = line.by_ref().take(width).collect();
-    if width > 0 && line.next().is_some() {
-        start.pop();
-        start.truncate(start.trim_end().len());
-        start.push('…');
+    let mut start = String::new();
+    let mut column = 0;
+    // How much of it leaves a column for the `…`.
+    let mut cut = 0;
+    for character in spaced_words.skip(1) {
+        column += width_of_char(character);
+        if column > width {
+            start.truncate(cut);
+            start.truncate(start.trim_end().len());
+            start.extend((width > 0).then_some('…'));
+            break;
+        }
+        start.push(character);
+        if column < width {
+            cut = start.len();
+        }
     }
     clean(&start).into_owned()
 }
@@ -106,6 +127,8 @@ mod tests {
         assert_eq!(preview("one\n two  three", 40), "one two three");
         assert_eq!(preview("one two three", 7), "one tw…");
         assert_eq!(preview("one two", 7), "one two");
+        assert_eq!(["旅行の番号", "旅行の番号!"].map(|text| preview(text, 10)), ["旅行の番号", "旅行の番…"]);
+        assert_eq!(preview("旅行の番号", 8), "旅行の…");
     }
 
     #[test]

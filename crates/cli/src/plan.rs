@@ -29,7 +29,7 @@ pub(crate) fn run(args: &args::Plan, models: &Models) -> Result<()> {
             None => clean_lines(&plan.explain().to_string()).into_owned(),
         };
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
-        writeln!(out, "{gap}{BOLD}{}{BOLD:#}\n{text}", clean(&loaded.name))?;
+        writeln!(out, "{gap}{BOLD}{}{BOLD:#}\n{text}", input::heading(&loaded.name, &loaded.file.conversation))?;
         let last = loaded.file.conversation.path().messages().next_back();
         if last.is_some_and(|last| *last.role() == Role::Assistant && !last.has_calls()) {
             writeln!(out, "  {DIM}ends with a reply; --query TEXT adds the next user message{DIM:#}")?;

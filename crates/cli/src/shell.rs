@@ -60,7 +60,7 @@ pub(crate) fn man(_: &Man) -> Result<()> {
 #[cfg(not(feature = "shell"))]
 fn missing(command: &str) -> Failure {
     Failure::usage(format!(
-        "this program was built without completions and man pages; install it with `cargo install turnwise-cli --features full`, \
-         or in a checkout run `cargo run --features turnwise-cli/shell -- {command} …`"
+        "this program was built without completions and man pages; in a checkout, install one that has all with `cargo install --path crates/cli --features full`, \
+         or run one with `cargo run --release --features turnwise-cli/shell -- {command} …`"
     ))
 }

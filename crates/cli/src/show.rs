@@ -7,29 +7,46 @@ use turnwise::conversation::{GroupState, Summary};
 use turnwise::{Conversation, ItemId, Message, Transcript};
 
 use crate::args;
+use crate::conversations::{TITLE, title_or_question};
 use crate::count::{label, said};
 use crate::failure::Result;
 use crate::input::{self, Loaded};
-use crate::output::{BOLD, DIM, MAX_ROLE_CHARS, preview, stdout};
+use crate::output::{BOLD, DIM, MAX_ROLE_CHARS, preview, stdout, table, write_table};
 use crate::sanitize::{clean, clean_lines};
-use crate::text::counted;
+use crate::text::{counted, thousands};
 
 pub(crate) fn run(args: &args::Show) -> Result<()> {
     let mut out = stdout(false);
+    if args.list {
+        return list(&mut out, args);
+    }
     let mut is_first = true;
-    input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { name, file }| {
+    input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { name, file, .. }| {
         let asked = args.summary.map(|number| input::summary(&file.conversation, number)).transpose();
         let asked = asked.map_err(|failure| failure.within(&name))?;
         let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
         write!(out, "{gap}")?;
         if let Some(asked) = asked {
-            writeln!(out, "{BOLD}{}{BOLD:#}", clean(&name))?;
+            writeln!(out, "{BOLD}{}{BOLD:#}", input::heading(&name, &file.conversation))?;
             return summary(&mut out, &file.conversation, asked, args.full);
         }
         one(&mut out, &name, &file, args.full)
     })?;
     out.flush()?;
     Ok(())
+}
+
+/// A line for each conversation of a file.
+fn list(out: &mut impl Write, args: &args::Show) -> Result<()> {
+    let mut rows = table(&["number", "messages", "title or first question"], &[2]);
+    let listed = input::for_each(std::slice::from_ref(&args.file), &args.input, |Loaded { number, file, .. }| {
+        let messages = thousands(file.conversation.messages().count() as u64);
+        rows.add_row([number.to_string(), messages, preview(&title_or_question(&file.conversation), TITLE)]);
+        Ok(())
+    });
+    write_table(out, &rows)?;
+    out.flush()?;
+    listed
 }
 
 /// One conversation with its name.

@@ -77,7 +77,7 @@ impl Place {
     #[cfg(not(feature = "sqlite"))]
     fn sqlite(file: &Path) -> Result<Self> {
         Err(Failure::usage(format!(
-            "sqlite:{}: this program was built without SQLite; install it with `cargo install turnwise-cli --features full`, \
+            "sqlite:{}: this program was built without SQLite; in a checkout, install one that has all with `cargo install --path crates/cli --features full`, \
              or keep conversations in a folder with --store dir:FOLDER",
             file.display()
         )))
@@ -96,7 +96,7 @@ impl Place {
     #[cfg(not(feature = "postgres"))]
     fn postgres(_: &str) -> Result<Self> {
         Err(Failure::usage(
-            "this program was built without PostgreSQL; install it with `cargo install turnwise-cli --features full`, or \
+            "this program was built without PostgreSQL; in a checkout, install one that has all with `cargo install --path crates/cli --features full`, or \
              keep conversations in a folder with --store dir:FOLDER",
         ))
     }
@@ -333,7 +333,7 @@ fn check_no_keys() -> Result<()> {
 /// The error of a program that cannot seal.
 pub(crate) fn not_sealing(what: &str) -> Failure {
     Failure::usage(format!(
-        "{what}: this program was built without encryption; install it with `cargo install turnwise-cli --features full`"
+        "{what}: this program was built without encryption; in a checkout, install one that has all with `cargo install --path crates/cli --features full`"
     ))
 }
 

@@ -1,4 +1,8 @@
-//! Numbers as text.
+//! Numbers as text, and text on lines.
+
+use std::iter;
+
+use unicode_width::UnicodeWidthChar;
 
 /// A number with commas.
 pub(crate) fn thousands(number: u64) -> String {
@@ -19,24 +23,38 @@ pub(crate) fn counted(things: usize, noun: &str) -> String {
     format!("{} {noun}{plural}", thousands(things as u64))
 }
 
-/// The words of a text on lines of at most `width` characters; `indent` begins each line but the
-/// first, which is taken to begin after as much.
+/// How many columns of a terminal a character takes. One that cannot be shown is replaced by one of
+/// a single column.
+pub(crate) fn width_of_char(character: char) -> usize {
+    character.width().unwrap_or(1)
+}
+
+/// The words of a text on lines of at most `width` columns; `indent` begins each line but the
+/// first, which is taken to begin after as much. A word that is wider than a line, such as a
+/// sentence of a script without spaces, goes on in the next one.
 pub(crate) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut lines = String::new();
-    let mut length = indent.len();
-    for word in text.split(' ') {
-        let more = word.chars().count();
-        let is_first = lines.is_empty();
-        if !is_first && length + 1 + more > width {
-            lines.push('\n');
-            lines.push_str(indent);
-            length = indent.len();
-        } else if !is_first {
+    let mut column = indent.len();
+    let next_line = || iter::once('\n').chain(indent.chars());
+    for (index, word) in text.split(' ').enumerate() {
+        let wide: usize = word.chars().map(width_of_char).sum();
+        let fits = column + 1 + wide <= width || indent.len() + wide > width && column + 1 < width;
+        if index > 0 && fits {
             lines.push(' ');
-            length += 1;
+            column += 1;
+        } else if index > 0 {
+            lines.extend(next_line());
+            column = indent.len();
         }
-        lines.push_str(word);
-        length += more;
+        for character in word.chars() {
+            let wide = width_of_char(character);
+            if column + wide > width && column > indent.len() {
+                lines.extend(next_line());
+                column = indent.len();
+            }
+            lines.push(character);
+            column += wide;
+        }
     }
     lines
 }
@@ -54,6 +72,8 @@ mod tests {
     fn lines_break_between_words() {
         assert_eq!(wrapped("one two three", 8, "  "), "one\n  two\n  three");
         assert_eq!(wrapped("one two three", 9, ""), "one two\nthree");
+        assert_eq!(wrapped("https://a.b/c is", 8, "  "), "https:\n  //a.b/\n  c is");
+        assert_eq!(wrapped("at \"旅行の番号\".", 9, " "), "at \"旅行\n の番号\".");
     }
 
     #[test]

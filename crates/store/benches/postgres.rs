@@ -1,21 +1,25 @@
 //! The store over PostgreSQL: items and turns a second beside the same inserts by `pgbench`, in the server that
-//! `TURNWISE_TEST_POSTGRES` names: `cargo bench -p turnwise-store --features postgres --bench postgres`.
+//! `TURNWISE_TEST_POSTGRES` names: `cargo bench -p turnwise-store --features postgres --bench postgres -- adding`; and
+//! search in stores of three sizes: `-- search`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "parts/adding.rs"]
 mod adding;
 #[path = "../../../benches/common/mod.rs"]
 mod common;
-#[path = "../tests/common/postgres.rs"]
-mod server;
+#[path = "../tests/common/mod.rs"]
+mod databases;
+#[path = "parts/search.rs"]
+mod search;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use adding::{Adds, begin, seconds_to_add};
 use common::{Table, Writer, float, sized};
-use server::new_database;
+use databases::postgres::{new_database, server};
 use turnwise::store::Change;
 use turnwise::{Message, Transcript};
 use turnwise_store::PostgresStore;
@@ -81,10 +85,31 @@ fn by_store(turns: &[Vec<Message>], conversations: usize, callers: usize, adds: 
     float(turns.len()) / seconds_to_add(&store, turns, conversations, callers, adds)
 }
 
+/// The database whose URL is in a file, or a new one.
+fn database_of(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_else(|_| {
+        let url = new_database().unwrap();
+        std::fs::write(file, &url).unwrap();
+        url
+    })
+}
+
 fn main() {
-    if server::server().is_none() {
+    if server().is_none() {
         return;
     }
+    let is_asked = |name: &str| std::env::args().skip(1).any(|argument| argument == name);
+    if !is_asked("search") {
+        table_of_adding();
+    }
+    if !is_asked("adding") {
+        search::table("PostgreSQL", &|name| {
+            Arc::new(PostgresStore::open(&database_of(&name.with_extension("url"))).unwrap())
+        });
+    }
+}
+
+fn table_of_adding() {
     common::load_tokenizer();
     let folder = tempfile::TempDir::new().unwrap();
     let mut writer = Writer::new(11);

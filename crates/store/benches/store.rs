@@ -9,6 +9,8 @@
 mod adding;
 #[path = "../../../benches/common/mod.rs"]
 mod common;
+#[path = "../tests/common/mod.rs"]
+mod databases;
 #[path = "parts/memory.rs"]
 mod memory;
 #[path = "parts/search.rs"]
@@ -20,6 +22,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use adding::{Adds, add, begin, load, plan, seconds_to_add};
 use common::{MESSAGE, Table, Writer, float, median, micros, micros_after, samples, sized, stored_cost};
@@ -264,6 +267,10 @@ fn table_beside_the_shell() {
     table.print();
 }
 
+fn table_of_search() {
+    search::table("SQLite", &|name| Arc::new(SqliteStore::open(name.with_extension("db")).unwrap()));
+}
+
 fn main() {
     if memory::is_measured() || transfer::is_measured() {
         return;
@@ -273,7 +280,7 @@ fn main() {
         ("sizes", table_of_sizes),
         ("shell", table_beside_the_shell),
         ("memory", memory::table),
-        ("search", search::table),
+        ("search", table_of_search),
         ("transfer", transfer::table),
     ];
     let is_asked = |name: &str| std::env::args().skip(1).any(|argument| argument == name);

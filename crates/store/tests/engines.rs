@@ -276,6 +276,81 @@ fn parts_of_very_many_words_are_found_too() {
     });
 }
 
+/// Many words have the part, few items have it, and all of these are old.
+#[test]
+fn parts_of_many_words_are_found_behind_many_items_without_them() {
+    on_each(|open| {
+        let store = indexed(open);
+        let store = store.as_ref();
+        let old: Vec<String> = (0..600).map(|number| format!("old pre{number}fix")).collect();
+        save(store, "old", &old.iter().map(String::as_str).collect::<Vec<_>>());
+        save(store, "new", &vec!["new"; 2_100]);
+        assert_eq!(places(store, "pre").len(), 600);
+        assert_eq!(places(store, "pre new"), []);
+        assert_eq!(places(store, "pre old").len(), 600);
+        let in_new = SearchQuery::new("pre").in_conversation("new");
+        assert_eq!(search(store, &in_new), []);
+    });
+}
+
+/// All pages of a search.
+fn pages(store: &dyn Database, query: &SearchQuery) -> Vec<(String, usize)> {
+    let (mut found, mut query) = (Vec::new(), query.clone());
+    loop {
+        let page = store.search(&query).unwrap();
+        found.extend(page.found.into_iter().map(|hit| (hit.conversation, hit.item.index())));
+        let Some(next) = page.next else { return found };
+        query = query.after(next);
+    }
+}
+
+/// Times that come in no order, and values of metadata that few and many conversations have.
+#[test]
+fn searches_within_a_part_find_what_reading_everything_finds() {
+    on_each(|open| {
+        let store = indexed(open);
+        let store = store.as_ref();
+        let model = MemoryStore::new();
+        let mut random = fastrand::Rng::with_seed(17);
+        for number in 0..60_i64 {
+            let mut talk = Conversation::from_messages([]);
+            for item in 0..40 {
+                let minute = if item % 10 == 0 { random.i64(0..600) } else { number * 10 };
+                let word = ["apple", "pear", "plum"][random.usize(0..3)];
+                let rare = if random.usize(0..200) == 0 { " rare" } else { "" };
+                talk.push_at(format!("{word} n{}{rare}", random.u32(..)), Timestamp::from_millis(minute * 60_000));
+            }
+            talk.metadata_mut().set("team", if number % 20 == 7 { "few" } else { "many" }).unwrap();
+            let transcript = Transcript::new(talk);
+            for store in [store as &dyn Store, &model] {
+                block_on(store.save(&number.to_string(), &transcript, None)).unwrap();
+            }
+        }
+        let minute = |minute: i64| Timestamp::from_millis(minute * 60_000);
+        for text in ["apple", "rare", "apple rare", "app", "n1", "apple pear"] {
+            let all = SearchQuery::new(text).limit(70);
+            for query in [
+                all.clone().in_conversation("13"),
+                all.clone().in_conversation("none"),
+                all.clone().with_metadata("team", "few"),
+                all.clone().with_metadata("team", "many"),
+                all.clone().from(minute(300)),
+                all.clone().until(minute(100)),
+                all.clone().from(minute(95)).until(minute(100)),
+                all.clone().until(minute(400)).with_metadata("team", "few"),
+                all,
+            ] {
+                let found = pages(store, &query);
+                let distinct: BTreeSet<_> = found.iter().cloned().collect();
+                let scanned = block_on(scan(&model, &query.limit(1_000))).unwrap();
+                assert_eq!(scanned.next, None);
+                let scanned = scanned.found.into_iter().map(|hit| (hit.conversation, hit.item.index()));
+                assert_eq!((found.len(), distinct), (scanned.len(), scanned.collect()), "{text}");
+            }
+        }
+    });
+}
+
 /// Many random writes, and what is found compared with reading everything.
 #[test]
 fn after_random_writes_the_index_finds_what_reading_everything_finds() {

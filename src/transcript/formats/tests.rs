@@ -226,4 +226,6 @@ fn a_text_that_begins_no_json_is_called_that() {
             assert_eq!(error.kind(), ErrorKind::Damaged);
         }
     }
+    let page = Transcript::from_json("<html>").unwrap_err().to_string();
+    assert!(page.contains("`conversations.json` beside it"), "{page}");
 }

@@ -38,12 +38,19 @@ pub(crate) struct Compare {
     /// Print all columns, also for terminals of more than 80 characters
     #[arg(long, conflicts_with = "json")]
     pub(crate) wide: bool,
+    /// Also draw a timeline: what each request does with each message, under each strategy
+    ///
+    /// Requests go from left to right, messages from top to bottom. It is as wide as the terminal.
+    /// Of several conversations the first is drawn that is not always sent whole; --only chooses
+    /// one.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) timeline: bool,
     /// Also write a page with the table, charts, and a timeline of each message under each strategy
     ///
     /// The page needs no network. It has the text of the conversations in it.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Also write one picture: the timeline of the first conversation under the first strategy
+    /// Also write one picture: the timeline of one conversation under the first strategy
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
     /// Work on this many conversations at a time [default: one for each processor]

@@ -1,10 +1,10 @@
 //! `Editor`: lines of a person at a terminal, with editing, history and completion.
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::{fs, io};
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -81,6 +81,10 @@ impl Editor {
             Some(Ok(line)) => Ok(Next::Line(line)),
             Some(Err(ReadlineError::Eof)) | None => Ok(Next::End),
             Some(Err(ReadlineError::Interrupted)) => Ok(Next::CtrlC),
+            Some(Err(ReadlineError::Io(error))) if error.kind() == io::ErrorKind::InvalidData => {
+                let why = "what was typed is not UTF-8; nothing was sent. Set the terminal to UTF-8, and type it again";
+                Ok(Next::Refused(Failure::Failed(why.into())))
+            }
             Some(Err(e)) => Err(Failure::Failed(format!("reading the input: {e}"))),
         }
     }

@@ -20,9 +20,32 @@ pub(super) const PROMPT: &str = "> ";
 pub(super) enum Next {
     /// A line, or a text of several lines that belong together.
     Line(String),
+    /// A line that cannot be used, and why.
+    Refused(Failure),
     /// The input has ended.
     End,
     CtrlC,
+}
+
+impl Next {
+    fn of(line: Vec<u8>) -> Self {
+        match decoded(line, "this line") {
+            Ok(line) => Self::Line(line),
+            Err(failure) => Self::Refused(failure),
+        }
+    }
+}
+
+/// The text of bytes that were typed or piped. Half a text would be another one, so it is not sent.
+pub(super) fn decoded(bytes: Vec<u8>, what: &str) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::Failed(format!(
+            "{what} is not UTF-8: byte {at} is 0x{:02x}; nothing was sent. Convert it first, for example with \
+             `iconv -f latin1 -t utf-8`",
+            error.as_bytes()[at]
+        ))
+    })
 }
 
 /// Where lines come from.
@@ -96,10 +119,10 @@ impl Plain {
             }
             match unless_interrupted(self.lines.recv()).await {
                 None => return Ok(Next::CtrlC),
-                Some(None) => return Ok(message.end().map_or(Next::End, Next::Line)),
+                Some(None) => return Ok(message.end().map_or(Next::End, Next::of)),
                 Some(Some(Ok(line))) => {
                     if let Some(message) = message.add(&line) {
-                        return Ok(Next::Line(message));
+                        return Ok(Next::of(message));
                     }
                 }
                 Some(Some(Err(e))) => return Err(Failure::Failed(format!("reading the input: {e}"))),

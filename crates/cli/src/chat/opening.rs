@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, stdin};
 use std::path::Path;
 
-use super::input::{Input, Next};
+use super::input::{Input, Next, decoded};
 use crate::args::Chat;
 use crate::failure::{Failure, INTERRUPTED, Result};
 
@@ -32,14 +32,7 @@ pub(super) async fn opening(args: &Chat, input: &mut Input, is_person: bool) -> 
 fn standard_input() -> Result<String> {
     let mut bytes = Vec::new();
     stdin().read_to_end(&mut bytes).map_err(|e| Failure::Failed(format!("reading the input: {e}")))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::Failed(format!(
-            "the standard input is not UTF-8: byte {at} is 0x{:02x}; nothing was sent. Convert it first, for example \
-             with `iconv -f latin1 -t utf-8`",
-            error.as_bytes()[at]
-        ))
-    })
+    decoded(bytes, "the standard input")
 }
 
 /// The text of a template with its names filled in. Those without a text are asked for at `input`;
@@ -63,6 +56,7 @@ async fn template(file: &Path, given: &[String], mut input: Option<&mut Input>) 
         };
         match input.next(&format!("{name}: ")).await? {
             Next::Line(line) => values.push((name, line.trim().to_owned())),
+            Next::Refused(failure) => return Err(failure),
             Next::End | Next::CtrlC => return Err(Failure::Said(INTERRUPTED)),
         }
     }

@@ -11,10 +11,12 @@ use turnwise::{Plan, Reply};
 
 #[cfg(feature = "chat")]
 use super::markdown::Markdown;
-use super::wrap::{self, Wrap};
+use super::wrap;
+#[cfg(not(feature = "chat"))]
+use super::wrap::Wrap;
 use crate::args::Chat;
 use crate::failure::Result;
-use crate::output::{DIM, is_dumb, stdout};
+use crate::output::{DIM, is_dumb, stdout, terminal_width};
 use crate::sanitize::clean_lines;
 use crate::text::{counted, thousands};
 
@@ -66,7 +68,7 @@ impl Layout {
         if args.plain || !standard_output().is_terminal() || is_dumb() {
             return Self::Raw;
         }
-        let width = Wrap::terminal_width();
+        let width = terminal_width();
         #[cfg(feature = "chat")]
         return Self::Markdown(Markdown::new(width));
         #[cfg(not(feature = "chat"))]

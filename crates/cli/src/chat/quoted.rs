@@ -44,7 +44,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Adds a line with its end. Returns the message if it is complete.
-    pub(super) fn add(&mut self, mut line: &[u8]) -> Option<String> {
+    pub(super) fn add(&mut self, mut line: &[u8]) -> Option<Vec<u8>> {
         while let Some((at, mark)) = next_mark(line, self.is_pasting) {
             self.text.extend_from_slice(&line[..at]);
             line = &line[at + mark.len()..];
@@ -67,11 +67,11 @@ impl Lines {
     }
 
     /// What was added and is not complete, if anything.
-    pub(super) fn end(&mut self) -> Option<String> {
+    pub(super) fn end(&mut self) -> Option<Vec<u8>> {
         self.is_pasting = false;
         self.open_from = None;
         let text = std::mem::take(&mut self.text);
-        (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
+        (!text.is_empty()).then_some(text)
     }
 
     /// The prompt for the next line; none within a pasted text, which nobody types.
@@ -101,9 +101,9 @@ mod tests {
 
     fn messages(lines: &[&str]) -> Vec<String> {
         let mut gathered = Lines::default();
-        let mut messages: Vec<String> = lines.iter().filter_map(|line| gathered.add(line.as_bytes())).collect();
+        let mut messages: Vec<_> = lines.iter().filter_map(|line| gathered.add(line.as_bytes())).collect();
         messages.extend(gathered.end());
-        messages
+        messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect()
     }
 
     #[test]

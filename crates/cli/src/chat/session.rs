@@ -112,6 +112,10 @@ impl<'a> Session<'a> {
         loop {
             let line = match self.input.next(PROMPT).await? {
                 Next::Line(line) => line,
+                Next::Refused(failure) => {
+                    self.goes_on_after(failure)?;
+                    continue;
+                }
                 // The person may have meant to stop a reply that had just ended.
                 Next::CtrlC if self.is_person && !is_warned => {
                     is_warned = true;
@@ -282,6 +286,7 @@ impl<'a> Session<'a> {
                 note("no summary; what does not fit is left out");
                 Ok(Some(exchange.without_new_summary()))
             }
+            Next::Refused(failure) => Err(failure),
             Next::CtrlC => Ok(None),
         }
     }

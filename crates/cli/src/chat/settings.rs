@@ -116,7 +116,7 @@ impl Session<'_> {
             Ok(Command::Compare(mut args)) => {
                 args.dialect = self.args.dialect.clone();
                 args.budget.start_on_user = self.args.start_on_user;
-                let loaded = Loaded { name: self.chat.id().to_owned(), file: self.chat.transcript() };
+                let loaded = Loaded { number: 1, name: self.chat.id().to_owned(), file: self.chat.transcript() };
                 compare::of_chat(loaded, &args, self.models)
             }
             Ok(_) => Ok(()),

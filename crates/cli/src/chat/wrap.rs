@@ -6,6 +6,7 @@ use std::io::{IsTerminal, stderr, stdout};
 use clap::builder::styling::Style;
 use unicode_width::UnicodeWidthChar;
 
+use crate::output::{terminal_width, width_of};
 use crate::text::wrapped;
 
 /// A text on lines of the standard output's width, if that is a terminal; each but the first begins
@@ -14,7 +15,7 @@ pub(super) fn for_stdout(text: &str, indent: &str) -> String {
     if !stdout().is_terminal() {
         return text.to_owned();
     }
-    wrapped(text, width_of(terminal_size::terminal_size_of(stdout())), indent)
+    wrapped(text, terminal_width(), indent)
 }
 
 /// A text on lines of the standard error's width, if that is a terminal.
@@ -23,10 +24,6 @@ pub(super) fn for_stderr(text: &str) -> String {
         return text.to_owned();
     }
     wrapped(text, width_of(terminal_size::terminal_size_of(stderr())), "")
-}
-
-fn width_of(size: Option<(terminal_size::Width, terminal_size::Height)>) -> usize {
-    size.map_or(80, |(width, _)| usize::from(width.0)).max(20)
 }
 
 /// Lays out text as it arrives. A word is written when its end is known.
@@ -58,11 +55,6 @@ impl Wrap {
             word: String::new(),
             word_width: 0,
         }
-    }
-
-    /// The width of the terminal that shows the standard output.
-    pub(super) fn terminal_width() -> usize {
-        width_of(terminal_size::terminal_size_of(stdout()))
     }
 
     /// The width without the indent.

@@ -3,10 +3,12 @@
 use std::io::Write;
 
 use turnwise::plan::Fate;
-use turnwise::replay::{Outcome, Request};
+use turnwise::replay::{Outcome, Planned};
 
 use super::findings::runs;
+use super::marks::{Cell, legend, line};
 use super::print::WIDTH;
+use super::timeline::Kind;
 use super::{Comparison, Shown};
 use crate::failure::Result;
 use crate::output::{DIM, preview};
@@ -15,60 +17,41 @@ use crate::output::{DIM, preview};
 const NAME: usize = 18;
 
 pub(super) fn print(out: &mut impl Write, comparison: &Comparison, shown: &Shown) -> Result<()> {
-    let mut lines = Vec::new();
+    let mut bars = Vec::new();
     for row in &comparison.strategies {
         if let Some(last) = shown.replays[row.index].requests.last() {
-            lines.push(format!("{:NAME$}  {}", preview(&row.strategy, NAME), bar(last)));
+            let cells = match &last.outcome {
+                Outcome::Planned(planned) => Some(cells(planned, last.reply)),
+                _ => None,
+            };
+            bars.push((preview(&row.strategy, NAME), cells));
         }
     }
-    if !lines.is_empty() {
-        let legend = "messages of the last request: █ sent  ▒ in part  ≡ summary  · left out";
-        writeln!(out, "\n{DIM}{legend}{DIM:#}")?;
+    if bars.is_empty() {
+        return Ok(());
     }
-    for line in lines {
-        writeln!(out, "{line}")?;
+    let all = bars.iter().filter_map(|(_, cells)| cells.as_ref()).flatten();
+    writeln!(out, "\n{DIM}messages of the last request:{DIM:#} {}", legend(all))?;
+    for (name, cells) in &bars {
+        let bar = match cells {
+            Some(cells) => line(cells.iter().map(Cell::mark)),
+            None => "over budget, cannot be sent".to_owned(),
+        };
+        writeln!(out, "{name:NAME$}  {bar}")?;
     }
     Ok(())
 }
 
-fn bar(request: &Request) -> String {
-    let Outcome::Planned(planned) = &request.outcome else { return "over budget, cannot be sent".to_owned() };
-    let messages = request.reply;
-    let mut fates = vec![Fate::Evicted; messages];
-    for fate in [Fate::Kept, Fate::Shrunk, Fate::Summarized] {
+/// What a request does with these messages, on at most one line.
+fn cells(planned: &Planned, messages: usize) -> Vec<Cell> {
+    let mut cells = vec![Cell::default(); messages.min(WIDTH - NAME - 2)];
+    for fate in [Fate::Kept, Fate::Shrunk, Fate::Summarized, Fate::Evicted] {
         for run in runs(planned, fate) {
             for index in run.all_indexes() {
-                fates[index] = fate;
+                let at = index * cells.len() / messages;
+                cells[at].add(Kind::of(fate, &run.reason));
             }
         }
     }
-    let cells = messages.min(WIDTH - NAME - 2);
-    (0..cells).map(|cell| symbol(&fates[cell * messages / cells..(cell + 1) * messages / cells])).collect()
-}
-
-/// One character for some messages in a row.
-fn symbol(fates: &[Fate]) -> char {
-    let is_all = |fate: Fate| fates.iter().all(|one| *one == fate);
-    if is_all(Fate::Kept) {
-        '█'
-    } else if is_all(Fate::Evicted) {
-        '·'
-    } else if fates.contains(&Fate::Summarized) {
-        '≡'
-    } else {
-        '▒'
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_that_share_a_cell_and_differ_are_sent_in_part() {
-        assert_eq!(symbol(&[Fate::Kept, Fate::Kept]), '█');
-        assert_eq!(symbol(&[Fate::Kept, Fate::Evicted]), '▒');
-        assert_eq!(symbol(&[Fate::Evicted, Fate::Summarized]), '≡');
-        assert_eq!(symbol(&[Fate::Evicted]), '·');
-    }
+    cells
 }

@@ -17,7 +17,7 @@ pub(crate) struct Column {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "only compared")]
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
     Column { name: "requests", text: |row| thousands(row.totals.requests as u64), rank: |_| None, is_wide: true },
     Column { name: "over budget", text: |row| thousands(row.totals.refused as u64), rank: |_| None, is_wide: true },
     Column { name: "tokens", text: all_tokens, rank: |row| Some(-(row.totals.tokens as f64)), is_wide: false },
@@ -65,6 +65,12 @@ const COLUMNS: [Column; 12] = [
         is_wide: false,
     },
     Column {
+        name: "summaries",
+        text: |row| thousands(row.totals.summaries.calls as u64),
+        rank: |_| None,
+        is_wide: false,
+    },
+    Column {
         name: "gap",
         text: |row| thousands(row.longest_gap as u64),
         rank: |row| Some(-(row.longest_gap as f64)),
@@ -77,6 +83,7 @@ pub(crate) fn columns(comparison: &Comparison, wide: bool) -> Vec<&'static Colum
     let is_shown = |column: &&Column| match column.name {
         "cost" => comparison.has_cost(),
         "evidence" => comparison.has_evidence(),
+        "summaries" => comparison.has_summaries(),
         // It makes room for the evidence.
         "results" => wide || !comparison.has_evidence(),
         _ => wide || !column.is_wide,
@@ -117,6 +124,9 @@ impl Comparison {
             notes.push("evidence: how much of what answers the questions is sent with them");
         }
         notes.push("repeated: the share of a request that repeats the start of the previous one, which a prompt cache can reuse");
+        if self.has_summaries() {
+            notes.push("summaries: as if a model had made each, as long as it may be, by a call that cost includes");
+        }
         if wide {
             notes.push("gap: the most messages in a row that a last request leaves out");
         }
@@ -131,6 +141,10 @@ impl Comparison {
 
     fn has_cost(&self) -> bool {
         self.strategies.iter().any(|row| row.cost().is_some())
+    }
+
+    fn has_summaries(&self) -> bool {
+        self.strategies.iter().any(|row| row.totals.summaries.calls > 0)
     }
 
     fn has_evidence(&self) -> bool {

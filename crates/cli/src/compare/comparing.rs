@@ -1,9 +1,10 @@
 //! `Comparing`: the work on one conversation, which threads share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use turnwise::plan::ResolvedBudget;
-use turnwise::replay::replay_with;
+use turnwise::replay::{replay_with, replay_with_summaries};
 use turnwise::strategy::parse;
 use turnwise::{Models, Planner, Strategy};
 
@@ -14,9 +15,6 @@ use crate::args::{BudgetArgs, Compare};
 use crate::failure::{Failure, Result};
 use crate::input::{self, Loaded};
 
-/// How many conversations have a timeline; a page with thousands could not be read.
-const TIMELINES: usize = 10;
-
 /// What the conversations are compared with.
 pub(super) struct Comparing<'a> {
     pub(super) args: &'a Compare,
@@ -24,6 +22,8 @@ pub(super) struct Comparing<'a> {
     strategies: &'a [Box<dyn Strategy>],
     everything: Box<dyn Strategy>,
     questions: Option<&'a Questions>,
+    /// Whether no more conversations are to be shown, so that their replays need not be kept.
+    pub(super) is_enough_shown: AtomicBool,
 }
 
 /// One conversation under all strategies.
@@ -40,7 +40,14 @@ impl<'a> Comparing<'a> {
         strategies: &'a [Box<dyn Strategy>],
         questions: Option<&'a Questions>,
     ) -> Result<Self> {
-        Ok(Self { args, models, strategies, everything: parse("everything")?, questions })
+        Ok(Self {
+            args,
+            models,
+            strategies,
+            everything: parse("everything")?,
+            questions,
+            is_enough_shown: AtomicBool::new(false),
+        })
     }
 
     /// A row for each strategy, without any conversation.
@@ -64,10 +71,10 @@ impl<'a> Comparing<'a> {
             .map_err(|failure| failure.within(&loaded.name))
     }
 
-    /// Compares the conversation with this index under all strategies.
-    pub(super) fn one(&self, loaded: Loaded, budget: &BudgetArgs, index: usize) -> Result<Compared> {
+    /// Compares one conversation under all strategies.
+    pub(super) fn one(&self, loaded: Loaded, budget: &BudgetArgs) -> Result<Compared> {
         let unlimited = self.unlimited(&loaded)?;
-        let Loaded { name, mut file } = loaded;
+        let Loaded { name, mut file, .. } = loaded;
         let within = |e| Failure::from(e).within(&name);
         let planner =
             input::planner(self.models, budget, &self.args.dialect, &file).map_err(|failure| failure.within(&name))?;
@@ -80,8 +87,9 @@ impl<'a> Comparing<'a> {
         let mut replays = Vec::new();
         for (strategy, row) in self.strategies.iter().zip(&mut rows) {
             let began = Instant::now();
-            let replay = replay_with(talk, &mut file.ledger, &planner, &**strategy, &extras).map_err(within)?;
-            row.add(&name, talk, &replay, &whole.totals, price, began.elapsed());
+            let replay =
+                replay_with_summaries(talk, &mut file.ledger, &planner, &**strategy, &extras).map_err(within)?;
+            row.add(&input::known_as(&name, talk), talk, &replay, &whole.totals, price, began.elapsed());
             if let Some(questions) = self.questions {
                 let ask = questions.ask(&name, talk, &mut file.ledger, &planner, &**strategy, &extras);
                 row.evidence = ask.map_err(within)?;
@@ -89,9 +97,9 @@ impl<'a> Comparing<'a> {
             replays.push(replay);
         }
         let limit = planner.budget().limit;
-        let is_shown = index < TIMELINES;
-        let shown =
-            is_shown.then_some(Shown { name, messages: Messages(file.conversation), budget: limit, replays, price });
+        let name = input::heading(&name, &file.conversation);
+        let shown = Shown { name, messages: Messages(file.conversation), budget: limit, replays, price };
+        let shown = (!self.is_enough_shown.load(Ordering::Relaxed)).then_some(shown);
         Ok(Compared { rows, budget: *planner.budget(), shown })
     }
 }

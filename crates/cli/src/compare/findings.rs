@@ -8,7 +8,6 @@ use turnwise::{Conversation, Message, Role};
 use crate::count::said;
 
 /// The messages of a conversation, of which people are told: the head first, then the path.
-#[cfg_attr(not(feature = "report"), allow(dead_code, reason = "only a page lists them"))]
 pub(crate) struct Messages(pub(super) Conversation);
 
 /// One message in one line.
@@ -25,6 +24,7 @@ pub(crate) struct Told {
 /// Something that happened to a conversation in a replay.
 #[derive(Clone)]
 pub(crate) struct Finding {
+    /// What people know it by.
     pub(crate) conversation: String,
     /// The turn whose request it happened in.
     pub(crate) turn: usize,
@@ -32,7 +32,6 @@ pub(crate) struct Finding {
     pub(crate) message: Option<Told>,
 }
 
-#[cfg(feature = "report")]
 impl Messages {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Told> {
         let mut turn = 0;
@@ -80,7 +79,7 @@ pub(super) fn refused(name: &str, talk: &Conversation, replay: &Replay) -> Optio
 }
 
 /// The runs of a request with this fate.
-pub(crate) fn runs(planned: &Planned, fate: Fate) -> &[Run] {
+pub(super) fn runs(planned: &Planned, fate: Fate) -> &[Run] {
     match fate {
         Fate::Kept => &planned.kept,
         Fate::Shrunk => &planned.shrunk,

@@ -6,12 +6,16 @@ mod comparing;
 mod default_budget;
 mod evidence;
 mod findings;
+mod marks;
+mod picture;
 mod print;
 mod row;
+mod timeline;
 
 use std::fs::Metadata;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use turnwise::Models;
@@ -34,7 +38,8 @@ pub(crate) use row::Row;
 #[cfg(feature = "report")]
 pub(crate) use {
     columns::{Column, columns},
-    findings::{Told, runs},
+    findings::Told,
+    timeline::{Kind, Span, Timeline},
 };
 
 /// The strategies that are compared by default: each of another kind.
@@ -45,6 +50,9 @@ pub(crate) const DEFAULT_STRATEGIES: [&str; 7] =
 /// conversations first, so that the memory does not grow with them.
 const MOST_KEPT: u64 = 32_000_000;
 
+/// How many conversations have a timeline; a page with thousands could not be read.
+const MOST_SHOWN: usize = 10;
+
 #[derive(Serialize)]
 pub(crate) struct Comparison {
     /// `None` if the conversations have different budgets.
@@ -53,13 +61,13 @@ pub(crate) struct Comparison {
     /// Where the budget comes from, if nobody asked for it.
     #[serde(skip)]
     pub(crate) budget_note: &'static str,
-    /// The first conversations in full.
+    /// The first conversations to which any strategy does something, in full; or else the first one.
     #[serde(skip)]
     pub(crate) shown: Vec<Shown>,
 }
 
 /// A conversation with its replays, in the order in which the strategies were asked for.
-#[cfg_attr(not(feature = "report"), allow(dead_code, reason = "only the bars are drawn"))]
+#[cfg_attr(not(feature = "report"), allow(dead_code, reason = "only a page has charts"))]
 pub(crate) struct Shown {
     pub(crate) name: String,
     pub(crate) messages: Messages,
@@ -94,7 +102,7 @@ pub(crate) fn run(args: &Compare, models: &Models) -> Result<()> {
     if args.json {
         json_line(&mut out, &comparison)?;
     } else {
-        print::print(&mut out, &comparison, args.wide)?;
+        print::print(&mut out, &comparison, args)?;
     }
     out.flush()?;
     outcome.end()
@@ -109,7 +117,7 @@ pub(crate) fn of_chat(loaded: Loaded, args: &Compare, models: &Models) -> Result
     let comparison = compared(&comparing, std::iter::once((0, Ok(loaded))), &[], &args.budget, &mut outcome)?;
     if !outcome.is_nothing_done() {
         let mut out = stdout(false);
-        print::print(&mut out, &comparison, args.wide)?;
+        print::print(&mut out, &comparison, args)?;
         out.flush()?;
     }
     outcome.end()
@@ -157,6 +165,28 @@ fn compare(comparing: &Comparing, outcome: &mut Outcome) -> Result<Comparison> {
     Ok(Comparison { budget_note, ..comparison })
 }
 
+/// The conversations that are shown. Those that every strategy sends whole give place to others.
+#[derive(Default)]
+struct FirstShown {
+    conversations: Vec<Shown>,
+    is_whole: bool,
+}
+
+impl FirstShown {
+    fn is_full(&self) -> bool {
+        !self.is_whole && self.conversations.len() >= MOST_SHOWN
+    }
+
+    fn add(&mut self, shown: Shown, is_whole: bool) {
+        if self.conversations.is_empty() || self.is_whole && !is_whole {
+            self.conversations = vec![shown];
+            self.is_whole = is_whole;
+        } else if !is_whole && !self.is_full() {
+            self.conversations.push(shown);
+        }
+    }
+}
+
 /// Whether the conversations of all files may be kept in memory, or have to be, since the files
 /// cannot be read twice.
 fn can_be_kept(files: &[PathBuf]) -> bool {
@@ -180,12 +210,9 @@ fn compared(
 ) -> Result<Comparison> {
     let mut rows = comparing.rows();
     let mut budgets: Vec<ResolvedBudget> = Vec::new();
-    let mut shown = Vec::new();
+    let mut shown = FirstShown::default();
     let mut planning = Planning::of(files, false);
-    let conversations = conversations.enumerate();
-    let compare = |(index, (file, loaded)): (usize, (usize, Result<Loaded>))| {
-        (file, loaded.map(|loaded| comparing.one(loaded, budget, index)))
-    };
+    let compare = |(file, loaded): (usize, Result<Loaded>)| (file, loaded.map(|loaded| comparing.one(loaded, budget)));
     parallel::in_order(threads(comparing.args.threads), conversations, compare, |(file, compared)| {
         let added = compared.map(|compared: Result<Compared>| -> Result<()> {
             let compared = compared?;
@@ -193,8 +220,11 @@ fn compared(
                 budgets.push(compared.budget);
             }
             planning.add(compared.rows.iter().map(|row| row.totals.requests).sum());
+            if let Some(one) = compared.shown {
+                shown.add(one, compared.rows.iter().all(Row::is_whole));
+                comparing.is_enough_shown.store(shown.is_full(), Ordering::Relaxed);
+            }
             rows.iter_mut().zip(compared.rows).for_each(|(row, more)| row.merge(more));
-            shown.extend(compared.shown);
             Ok(())
         });
         match added {
@@ -203,5 +233,5 @@ fn compared(
         }
     })?;
     let budget = if let [only] = budgets[..] { Some(only) } else { None };
-    Ok(Comparison { budget, strategies: rows, budget_note: "", shown })
+    Ok(Comparison { budget, strategies: rows, budget_note: "", shown: shown.conversations })
 }

@@ -1,12 +1,13 @@
 //! The comparison on a terminal: a table, a sentence for each strategy, and
-//! for one conversation a bar for each.
+//! for one conversation a bar or a timeline for each.
 
 use std::io::Write;
 
 use comfy_table::Table;
 
 use super::columns::{Column, columns};
-use super::{Comparison, bars};
+use super::{Comparison, bars, picture};
+use crate::args::Compare;
 use crate::failure::Result;
 use crate::output::{BOLD, DIM, table, write_table};
 use crate::sanitize::clean;
@@ -17,7 +18,8 @@ pub(super) const WIDTH: usize = 80;
 /// The columns that are left out first where large numbers make the table wider than that.
 const FIRST_TO_GO: [&str; 3] = ["results", "repeated", "turns"];
 
-pub(super) fn print(out: &mut impl Write, comparison: &Comparison, wide: bool) -> Result<()> {
+pub(super) fn print(out: &mut impl Write, comparison: &Comparison, args: &Compare) -> Result<()> {
+    let wide = args.wide;
     writeln!(out, "{}\n", wrapped(&comparison.about(), WIDTH, ""))?;
     let mut shown = columns(comparison, wide);
     let mut rows = rows(comparison, &shown, wide);
@@ -35,8 +37,10 @@ pub(super) fn print(out: &mut impl Write, comparison: &Comparison, wide: bool) -
         let sentence = wrapped(&clean(&row.sentence()), WIDTH, "  ");
         writeln!(out, "{BOLD}{}{BOLD:#}\n  {sentence}", clean(&row.strategy))?;
     }
-    if let (1, [only]) = (comparison.conversations(), &*comparison.shown) {
-        bars::print(out, comparison, only)?;
+    match (comparison.conversations(), &*comparison.shown) {
+        (_, [first, ..]) if args.timeline => picture::print(out, comparison, first)?,
+        (1, [only]) => bars::print(out, comparison, only)?,
+        _ => {}
     }
     footnotes(out, comparison, wide)?;
     if !hidden.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use turnwise::plan::Fate;
-use turnwise::replay::{Replay, Totals};
+use turnwise::replay::{Replay, Summaries, Totals};
 use turnwise::tokens::{Dollars, Price};
 use turnwise::{Conversation, Strategy};
 
@@ -14,7 +14,7 @@ use super::evidence::Kept;
 use super::findings::{Finding, Told, first, longest_gap, refused};
 use crate::args::SortKey;
 use crate::output::preview;
-use crate::text::{counted, thousands};
+use crate::text::{counted, thousands, tokens};
 
 /// One strategy over all conversations.
 pub(crate) struct Row {
@@ -35,7 +35,8 @@ pub(crate) struct Row {
     refused: Found,
 }
 
-/// What the prompts cost, with what repeats the previous request at the price of cached tokens.
+/// What the prompts cost, with what repeats the previous request at the price of cached tokens, and
+/// the calls that make summaries.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     dollars: Dollars,
@@ -104,6 +105,11 @@ impl Row {
         self.refused.merge(later.refused);
     }
 
+    /// Whether nothing happens to any message.
+    pub(super) fn is_whole(&self) -> bool {
+        [&self.left_out, &self.summarized, &self.shortened, &self.refused].iter().all(|found| found.conversations == 0)
+    }
+
     /// How much of the evidence is sent; `None` if there were no questions.
     pub(super) fn evidence(&self) -> Option<Kept> {
         Some(self.evidence).filter(|evidence| evidence.of > 0)
@@ -115,7 +121,7 @@ impl Row {
         (self.totals.refused == 0).then(|| part(self.whole.saturating_sub(self.totals.tokens), self.whole))
     }
 
-    /// The cost of all prompts; `None` if the price of a model is not known, or if some requests
+    /// The cost of all prompts and summaries; `None` if the price of a model is not known, or if some requests
     /// cannot be sent.
     pub(crate) fn cost(&self) -> Option<Dollars> {
         (self.totals.refused == 0 && self.cost.unpriced == 0).then_some(self.cost.dollars)
@@ -142,7 +148,7 @@ impl Row {
             );
         }
         match self.losses(conversations) {
-            Some(losses) => format!("{}; {losses}.", self.savings()),
+            Some(losses) => format!("{}{}; {losses}.", self.savings(), self.summaries()),
             None => "nothing is left out, and as much is sent as without a budget.".to_owned(),
         }
     }
@@ -155,9 +161,20 @@ impl Row {
         match self.saved_cost().map(percent) {
             Some(0) => format!("{tokens}, at the same cost"),
             Some(saved) if saved > 0 => format!("{tokens}, {saved} % cheaper"),
+            Some(more) if self.totals.summaries.calls > 0 => format!("{tokens}, but {} % dearer", -more),
             Some(more) => format!("{tokens}, but {} % dearer, since a cache can reuse less", -more),
             None => tokens,
         }
+    }
+
+    fn summaries(&self) -> String {
+        let Summaries { calls, read, .. } = self.totals.summaries;
+        let calls = match calls {
+            0 => return String::new(),
+            1 => "one summary, made by a call that reads".to_owned(),
+            _ => format!("{} summaries, made by calls that read", thousands(calls as u64)),
+        };
+        format!(", with {calls} {} tokens", tokens(read, self.totals.estimated))
     }
 
     fn losses(&self, conversations: usize) -> Option<String> {
@@ -185,7 +202,7 @@ impl Finding {
         if conversations == 1 {
             return format!("at turn {}", self.turn);
         }
-        format!("at turn {} of {}", self.turn, preview(&self.conversation, 40))
+        format!("at turn {} of {}", self.turn, self.conversation)
     }
 }
 
@@ -214,6 +231,7 @@ impl Cost {
             return;
         };
         self.dollars += price.of(sent.tokens, sent.prefix, 0);
+        self.dollars += price.of(sent.summaries.read, 0, sent.summaries.written);
         self.whole += price.of(whole.tokens, whole.prefix, 0);
     }
 }

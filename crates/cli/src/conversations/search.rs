@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use turnwise::ErrorKind;
 use turnwise::conversation::Timestamp;
-use turnwise::store::wait;
+use turnwise::store::{is_of_server, wait};
 use turnwise_store::search::{Hit, Page, SearchQuery, Snippet, scan};
 use turnwise_store::usage::{Totals, totals};
 
@@ -14,7 +14,7 @@ use crate::args::{Filters, Search};
 use crate::failure::{Failure, Result, tell};
 use crate::output::{BOLD, json_line};
 use crate::sanitize::clean;
-use crate::text::counted;
+use crate::text::{counted, thousands};
 
 impl Place {
     pub(super) fn search(&self, out: &mut impl Write, args: &Search) -> Result<()> {
@@ -83,12 +83,20 @@ impl Place {
                 .iter()
                 .try_for_each(|one| json_line(out, &serde_json::json!({ "model": one.model, "tally": one.tally })));
         }
-        write_totals(out, &totals)
+        let mut stored = 0;
+        for id in self.all_ids() {
+            stored += usize::from(is_of_server(&id?));
+        }
+        write_totals(out, &totals, stored)
     }
 }
 
-fn write_totals(out: &mut impl Write, totals: &Totals) -> Result<()> {
-    writeln!(out, "{}", counted(totals.conversations, "conversation"))?;
+/// `stored` of the totals' conversations are responses and completions of a server.
+fn write_totals(out: &mut impl Write, totals: &Totals, stored: usize) -> Result<()> {
+    writeln!(out, "{}", counted(totals.conversations.saturating_sub(stored), "conversation"))?;
+    if stored > 0 {
+        writeln!(out, "responses and completions that a server has stored: {}", thousands(stored as u64))?;
+    }
     for one in &totals.models {
         writeln!(out, "{}: {}", clean(&one.model), one.tally)?;
     }

@@ -136,7 +136,7 @@ fn write(
 }
 
 fn replayed(loaded: Loaded, args: &args::Replay, models: &Models, strategy: &dyn Strategy) -> Result<Replayed> {
-    let Loaded { name, mut file } = loaded;
+    let Loaded { name, mut file, .. } = loaded;
     let planner =
         input::planner(models, &args.budget, &args.dialect, &file).map_err(|failure| failure.within(&name))?;
     let extras = input::extras(&file);

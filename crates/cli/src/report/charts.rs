@@ -46,7 +46,9 @@ pub(super) fn sums(comparison: &Comparison, shown: &Shown) -> Result<String> {
     let lines = lines(comparison, shown, |sum, planned| {
         sum + number(price.of(planned.tokens, planned.prefix, 0).picodollars()) / 1e12
     });
-    draw(&lines, None, "dollars", &|dollars| format!("${dollars:.4}"))
+    let top = lines.iter().flat_map(|line| &line.points).map(|point| point.1).fold(0.0, f64::max);
+    let digits = digits(top);
+    draw(&lines, None, "dollars", &|dollars| format!("${dollars:.digits$}"))
 }
 
 /// A line for each strategy: `next` gives the value of a request from that of the one before it.
@@ -74,6 +76,18 @@ fn number(number: u64) -> f64 {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number on an axis")]
 fn whole(number: f64) -> String {
     thousands(number.round() as u64)
+}
+
+/// How many digits after the point tell the numbers of an axis apart that ends here.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and 9")]
+fn digits(top: f64) -> usize {
+    // An axis has up to about twenty numbers.
+    if top > 0.0 { (-(top / 20.0).log10()).ceil().clamp(2.0, 9.0) as usize } else { 2 }
+}
+
+/// The number of a request; nothing between two requests.
+fn number_of_request(request: f64) -> String {
+    if (request - request.round()).abs() < 1e-6 { whole(request) } else { String::new() }
 }
 
 fn draw(lines: &[Line], limit: Option<f64>, unit: &str, label: &dyn Fn(&f64) -> String) -> Result<String> {
@@ -105,7 +119,7 @@ fn drawn(
         .configure_mesh()
         .x_desc("request")
         .y_desc(unit)
-        .x_label_formatter(&|request| whole(*request))
+        .x_label_formatter(&|request| number_of_request(*request))
         .y_label_formatter(label)
         .axis_style(INK)
         .bold_line_style(GRID)
@@ -123,4 +137,15 @@ fn drawn(
     drop(chart);
     drop(area);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_beside_an_axis_differ() {
+        assert_eq!([17.0, 1.0, 0.0002, 0.0].map(digits), [2, 2, 5, 2]);
+        assert_eq!([1.0, 1.5, 2_000.0].map(number_of_request), ["1", "", "2,000"]);
+    }
 }

@@ -22,8 +22,8 @@ pub(crate) fn check(args: &Compare) -> Result<()> {
         return Ok(());
     }
     Err(Failure::usage(
-        "--html and --svg: this program was built without reports; install it with `cargo install turnwise-cli --features full`, \
-         or run it with `cargo run --release --features turnwise-cli/report -- compare …`",
+        "--html and --svg: this program was built without reports; in a checkout, install one that has all with `cargo install --path crates/cli --features full`, \
+         or run one with `cargo run --release --features turnwise-cli/report -- compare …`",
     ))
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::charts::{self, COLORS};
 use super::timeline::Timeline;
-use crate::compare::{Column, Comparison, Row, Shown, Told, columns};
+use crate::compare::{self, Column, Comparison, Row, Shown, Told, columns};
 use crate::failure::{Failure, Result};
 use crate::output::preview;
 use crate::sanitize::clean;
@@ -92,7 +92,8 @@ fn conversation(comparison: &Comparison, shown: &Shown) -> Result<Conversation> 
 }
 
 fn timeline(row: &Row, shown: &Shown) -> Timeline {
-    Timeline::of(&clean(&row.strategy), shown.messages.len(), &shown.replays[row.index])
+    let timeline = compare::Timeline::of(shown.messages.len(), &shown.replays[row.index]);
+    Timeline::of(&clean(&row.strategy), timeline)
 }
 
 fn color(row: &Row) -> String {

@@ -1,120 +1,138 @@
-//! A timeline: requests across, messages down, and what each request does with each message.
+//! A timeline as the templates draw it: requests across, messages down.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde::Serialize;
-use turnwise::plan::{Fate, Reason};
-use turnwise::replay::{Outcome, Planned, Replay};
 
-use crate::compare::runs;
+use turnwise::plan::Reason;
+
+use crate::compare::{self, Kind, Span};
 use crate::sanitize::clean;
 
-/// One picture, as the templates draw it.
+/// With more spans than these a browser takes long to find the one that is pointed at, so they are
+/// drawn as one path of each color.
+const MOST_SPANS: usize = 5_000;
+
+/// One picture.
 #[derive(Serialize)]
 pub(super) struct Timeline {
     strategy: String,
     /// In units of the picture: one across for each request, one down for each message.
     requests: usize,
     messages: usize,
-    spans: Vec<Span>,
+    /// What is drawn, if it is not too much.
+    spans: Vec<Drawn>,
+    /// What is drawn instead.
+    paths: Vec<Path>,
+    /// [`Looked`] as JSON, if there are paths.
+    looked: Option<String>,
     /// The requests that are over budget and cannot be sent.
     refused: Vec<usize>,
 }
 
-/// A message that has one fate in several requests in a row.
-#[derive(Serialize, PartialEq, Eq, Clone)]
-struct Span {
+/// A message to which several requests in a row do the same.
+#[derive(Serialize)]
+struct Drawn {
     message: usize,
     /// The first request, from 0.
     from: usize,
     requests: usize,
     /// The name of its color.
     class: &'static str,
-    /// What a reader is told who points at it.
+    /// What a reader is told who points at it; the text of its message is listed once for all.
     title: String,
 }
 
-/// The fate of one message in one request, with its reason.
-type State = (&'static str, Reason);
+/// All spans of one color.
+#[derive(Serialize)]
+struct Path {
+    class: &'static str,
+    d: String,
+}
+
+/// Where the page's script looks up what a reader points at.
+#[derive(Default, Serialize)]
+struct Looked {
+    /// What happens to messages, and why.
+    whats: Vec<String>,
+    /// Of each message: the first request, the number of requests, and the index of what happens to it, and so on.
+    messages: Vec<Vec<usize>>,
+    refused: Vec<usize>,
+}
 
 impl Timeline {
-    pub(super) fn of(strategy: &str, messages: usize, replay: &Replay) -> Self {
-        let mut drawing = Drawing { open: vec![None; messages], spans: Vec::new() };
-        let mut refused = Vec::new();
-        for (at, request) in replay.requests.iter().enumerate() {
-            if let Outcome::Planned(planned) = &request.outcome {
-                drawing.request(at, planned);
-            } else {
-                drawing.close_all(at);
-                refused.push(at);
-            }
+    pub(super) fn of(strategy: &str, timeline: compare::Timeline) -> Self {
+        let is_many = timeline.spans.len() > MOST_SPANS;
+        Self {
+            strategy: strategy.to_owned(),
+            requests: timeline.requests,
+            messages: timeline.messages,
+            paths: if is_many { Path::all(&timeline.spans) } else { Vec::new() },
+            looked: if is_many { serde_json::to_string(&Looked::of(&timeline)).ok() } else { None },
+            spans: if is_many { Vec::new() } else { timeline.spans.iter().map(Drawn::of).collect() },
+            refused: timeline.refused,
         }
-        drawing.close_all(replay.requests.len());
-        Self { strategy: strategy.to_owned(), requests: replay.requests.len(), messages, spans: drawing.spans, refused }
     }
 }
 
-struct Drawing {
-    /// Of each message, the state that lasts, and the request in which it began.
-    open: Vec<Option<(usize, State)>>,
-    spans: Vec<Span>,
-}
-
-impl Drawing {
-    fn request(&mut self, at: usize, planned: &Planned) {
-        for fate in [Fate::Kept, Fate::Shrunk, Fate::Summarized, Fate::Evicted] {
-            for run in runs(planned, fate) {
-                for index in run.all_indexes() {
-                    self.state(index, at, (class(fate, &run.reason), run.reason.clone()));
-                }
-            }
-        }
-    }
-
-    fn state(&mut self, message: usize, at: usize, state: State) {
-        let lasts = self.open.get(message).and_then(Option::as_ref).is_some_and(|(_, open)| *open == state);
-        if !lasts {
-            self.close(message, at);
-            if let Some(open) = self.open.get_mut(message) {
-                *open = Some((at, state));
-            }
-        }
-    }
-
-    fn close_all(&mut self, at: usize) {
-        (0..self.open.len()).for_each(|message| self.close(message, at));
-    }
-
-    /// Ends what lasts for a message before the request `at`.
-    fn close(&mut self, message: usize, at: usize) {
-        let Some((from, (class, reason))) = self.open.get_mut(message).and_then(Option::take) else { return };
-        let title = title(message, from..at, class, &reason);
-        self.spans.push(Span { message, from, requests: at - from, class, title });
+impl Drawn {
+    fn of(span: &Span) -> Self {
+        let Span { message, requests, kind, reason } = span;
+        let when = match requests.len() {
+            1 => format!("request {}", requests.start + 1),
+            _ => format!("requests {} to {}", requests.start + 1, requests.end),
+        };
+        let title = format!("message {message}, {when}: {}", what(*kind, reason));
+        Self { message: *message, from: requests.start, requests: requests.len(), class: class(*kind), title }
     }
 }
 
-/// What a reader is told who points at a cell; the text of its message is listed once for all.
-fn title(message: usize, requests: Range<usize>, class: &str, reason: &Reason) -> String {
-    let when = match requests.len() {
-        1 => format!("request {}", requests.start + 1),
-        _ => format!("requests {} to {}", requests.start + 1, requests.end),
+impl Path {
+    fn all(spans: &[Span]) -> Vec<Self> {
+        let mut paths: BTreeMap<&'static str, String> = BTreeMap::new();
+        for Span { message, requests, kind, .. } in spans {
+            let d = paths.entry(class(*kind)).or_default();
+            let (from, width) = (requests.start, requests.len());
+            // Writing to a string does not fail.
+            let _ = write!(d, "M{from} {message}h{width}v1h-{width}z");
+        }
+        paths.into_iter().map(|(class, d)| Self { class, d }).collect()
+    }
+}
+
+impl Looked {
+    fn of(timeline: &compare::Timeline) -> Self {
+        let mut looked = Self { refused: timeline.refused.clone(), ..Self::default() };
+        looked.messages.resize(timeline.messages, Vec::new());
+        let mut known = BTreeMap::new();
+        for Span { message, requests, kind, reason } in &timeline.spans {
+            let what = *known.entry(what(*kind, reason)).or_insert_with_key(|what| {
+                looked.whats.push(what.clone());
+                looked.whats.len() - 1
+            });
+            looked.messages[*message].extend([requests.start, requests.len(), what]);
+        }
+        looked
+    }
+}
+
+/// What happens to a message, and why.
+fn what(kind: Kind, reason: &Reason) -> String {
+    let what = match kind {
+        Kind::Always => Kind::Sent.name(),
+        kind => kind.name(),
     };
-    let fate = match class {
-        "part" => "sent in part",
-        "summary" => "summarized",
-        "out" => "left out",
-        _ => "sent",
-    };
-    format!("message {message}, {when}: {fate} ({})", clean(&reason.to_string()))
+    format!("{what} ({})", clean(&reason.to_string()))
 }
 
 /// The class of a message's cell.
-fn class(fate: Fate, reason: &Reason) -> &'static str {
-    match (fate, reason) {
-        (Fate::Kept, Reason::Head | Reason::Pin) => "pinned",
-        (Fate::Kept, _) => "sent",
-        (Fate::Shrunk, _) => "part",
-        (Fate::Summarized, _) => "summary",
-        _ => "out",
+fn class(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Always => "pinned",
+        Kind::Sent => "sent",
+        Kind::Shortened => "part",
+        Kind::Summarized => "summary",
+        Kind::LeftOut => "out",
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn run(
     _: &turnwise::Models,
 ) -> crate::failure::Result<()> {
     Err(crate::failure::Failure::usage(
-        "this program was built without the server; install it with `cargo install turnwise-cli --features full`, or in a \
-         checkout run `cargo run --features full -- serve`",
+        "this program was built without the server; in a checkout, install one that has all with `cargo install --path crates/cli --features full`, or \
+         run one with `cargo run --release --features turnwise-cli/serve -- serve`",
     ))
 }

@@ -37,6 +37,17 @@ fn quotes_that_are_not_closed_are_an_error_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_line_that_is_not_utf_8_is_not_sent_and_the_chat_goes_on() {
+    let (folder, stub) = (TempDir::new().unwrap(), stub());
+    let ran = turnwise(&folder, &stub, CHAT, b"a\ncaf\xe9\n\"\"\"x\n\xff\n\"\"\"\nb\n");
+    assert_eq!(ran.status.code(), Some(1));
+    assert_eq!(said(&folder, "talk.json"), ["a", "one", "b", "two"]);
+    let told = text(&ran.stderr);
+    assert!(told.contains("this line is not UTF-8: byte 3 is 0xe9; nothing was sent. Convert it first"), "{told}");
+    assert_eq!(told.matches("is not UTF-8").count(), 2, "{told}");
+}
+
+#[test]
 fn the_whole_input_can_be_one_message_with_a_question_after_it() {
     let (folder, stub) = (TempDir::new().unwrap(), stub());
     let ran = turnwise(&folder, &stub, &format!("{CHAT} --once -q Why?"), "a\n\nquit\n/undo\n");

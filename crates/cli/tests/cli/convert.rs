@@ -84,7 +84,7 @@ fn a_conversation_that_cannot_be_read_is_said_and_the_others_are_written() {
     assert!(ran.err.contains("there are no `chat_messages`, in the conversation at byte 51"), "{}", ran.err);
     assert_eq!(fs::read_to_string(files.path().join("out.jsonl")).unwrap().lines().count(), 2);
     let none = turnwise("convert in.json none.jsonl --only 9").inside(files.path()).run();
-    assert!(none.err.contains("no conversation has the number or id `9`"), "{}", none.err);
+    assert!(none.err.contains("no conversation has the number, id or title `9`"), "{}", none.err);
     assert!(!files.path().join("none.jsonl").exists());
 }
 

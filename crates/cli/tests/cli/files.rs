@@ -42,7 +42,7 @@ fn a_folder_is_not_a_file() {
     fs::create_dir(files.path().join("folder")).unwrap();
     for command in COMMANDS {
         let error = turnwise(command).arg("folder").inside(files.path()).fails(1);
-        assert!(error.contains("folder"), "{error}");
+        assert!(error.contains("folder: it is a folder; name a file in it"), "{error}");
     }
 }
 

@@ -7,7 +7,7 @@ use super::harness::{Files, turnwise};
 fn a_program_without_the_server_says_how_to_get_it() {
     for line in ["serve", "serve --listen 0.0.0.0:80", "serve keys add ann"] {
         let error = turnwise(line).inside(Files::new().path()).fails(2);
-        assert!(error.contains("cargo install turnwise-cli --features full"), "{line}: {error}");
+        assert!(error.contains("cargo install --path crates/cli --features full"), "{line}: {error}");
     }
 }
 

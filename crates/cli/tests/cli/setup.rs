@@ -110,7 +110,7 @@ fn every_command_explains_itself_with_an_example() {
 fn a_program_without_completions_says_how_to_get_them() {
     for line in ["completions bash", "man", "man --to x"] {
         let error = turnwise(line).fails(2);
-        assert!(error.contains("cargo install turnwise-cli --features full"), "{error}");
+        assert!(error.contains("cargo install --path crates/cli --features full"), "{error}");
     }
 }
 

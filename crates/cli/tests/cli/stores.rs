@@ -51,7 +51,7 @@ fn a_store_is_read_in_the_place_of_a_file() {
     assert!(converted.err.contains("all.jsonl: turnwise transcript, 2 conversations"), "{}", converted.err);
     assert_eq!(run(&files, "count all.jsonl --json").json().len(), 2);
     let error = run(&files, "show dir:chats --only eve").fails(2);
-    assert!(error.contains("no conversation has the number or id `eve`; the numbers are 1 to 2"), "{error}");
+    assert!(error.contains("no conversation has the number, id or title `eve`; the numbers are 1 to 2"), "{error}");
 }
 
 #[test]
@@ -265,6 +265,8 @@ fn a_store_goes_out_and_in_with_its_tenants_and_a_database_is_copied() {
 #[cfg(feature = "sqlite")]
 #[test]
 fn conversations_are_searched_redacted_added_up_and_expired() {
+    use turnwise::store::{Store, wait};
+
     let files = files();
     let say = |line: &str| run(&files, &format!("conversations {line} --store sqlite:a.db"));
     run(&files, "conversations export --store dir:chats all.jsonl").run();
@@ -292,6 +294,13 @@ fn conversations_are_searched_redacted_added_up_and_expired() {
     assert_eq!(say("search parcel --json").json().len(), 0);
     assert_eq!(say("search redacted --json").json().len(), 1);
     assert!(say("stats").out().starts_with("2 conversations\nin all: 0 calls"));
+    let database = turnwise_store::SqliteStore::open(files.path().join("a.db")).unwrap();
+    let of_server = format!("resp_{}", "0".repeat(50));
+    wait(database.save(&of_server, &Transcript::from_json(ANN).unwrap(), None)).unwrap();
+    let stats = "2 conversations\nresponses and completions that a server has stored: 1\nin all: 0 calls";
+    assert!(say("stats").out().starts_with(stats), "{}", say("stats").out());
+    wait(database.delete(&of_server)).unwrap();
+    wait(database.purge(&of_server)).unwrap();
 
     assert!(say("expire").fails(2).contains("--keep-last"));
     assert!(say("expire --keep-last 1 --dry-run").out().contains("1 conversation would be deleted"));

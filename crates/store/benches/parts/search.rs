@@ -1,15 +1,16 @@
 //! Search in stores of 1 %, 10 % and 100 % of a million items.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use tempfile::TempDir;
-use turnwise::store::Store;
+use turnwise::conversation::Timestamp;
 use turnwise::{Conversation, Message, Transcript};
-use turnwise_store::SqliteStore;
 use turnwise_store::search::{ListQuery, SearchQuery};
 
-use crate::common::{Table, Writer, float, median, micros, samples, sized};
+use crate::common::{Table, Writer, float, least, micros, samples, sized};
+use crate::databases::Database;
 
 /// How much more a search may take in a large store than in one with a hundredth of its items.
 const MOST_WITH_SIZE: f64 = 4.0;
@@ -17,6 +18,8 @@ const ITEMS: usize = 100;
 const AT_ONCE: usize = 16;
 /// Bytes of an item's text.
 const TEXT: usize = 300;
+/// Milliseconds between two conversations.
+const MINUTE: i64 = 60_000;
 
 /// What is searched for.
 const SEARCHES: &[(&str, &str)] = &[
@@ -42,29 +45,36 @@ fn steps() -> [usize; 3] {
     [most / 100, most / 10, most].map(|count| count.max(3))
 }
 
+fn time(conversation: usize) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000 + MINUTE * i64::try_from(conversation).unwrap())
+}
+
+/// The first three conversations, which every store has, are as good as the oldest, and have what is rare.
 fn talk(number: usize, writer: &mut Writer) -> Transcript {
-    let mut talk = Conversation::from_messages((0..ITEMS).map(|item| {
+    let mut talk = Conversation::from_messages([]);
+    for item in 0..ITEMS {
         // A number that some others have, so that a larger store has more words.
         let id = (number * ITEMS + item).wrapping_mul(2_654_435_761) % 1_000_003 / 9;
-        let mut text = format!("{} n{id}", writer.text(TEXT));
+        let side = ["leftmost", "rightmost"][item % 2];
+        let mut text = format!("{} n{id} {side}", writer.text(TEXT));
         if item == 50 {
             text.push_str(" 我想去北京旅行。上海也好");
         }
-        // In the three conversations that every store has.
         if number < 3 && item == 7 {
             text.push_str(" quokkas");
         }
-        Message::user(text)
-    }));
+        talk.push_at(Message::user(text), time(number));
+    }
     talk.metadata_mut().set("team", if number.is_multiple_of(2) { "red" } else { "blue" }).unwrap();
+    talk.metadata_mut().set("case", if number < 3 { "rare" } else { "usual" }).unwrap();
     Transcript::new(talk)
 }
 
-fn fill(store: &SqliteStore, from: usize, to: usize) {
+fn fill(store: &dyn Database, from: usize, to: usize) {
     std::thread::scope(|scope| {
         for worker in 0..AT_ONCE {
             scope.spawn(move || {
-                let mut writer = Writer::new(worker as u64);
+                let mut writer = Writer::new((from + worker) as u64);
                 for number in (from..to).filter(|number| number % AT_ONCE == worker) {
                     block_on(store.save(&number.to_string(), &talk(number, &mut writer), None)).unwrap();
                 }
@@ -73,52 +83,86 @@ fn fill(store: &SqliteStore, from: usize, to: usize) {
     });
 }
 
-/// Microseconds of each search, and of two lists.
-fn measure(store: &SqliteStore) -> Vec<f64> {
-    let runs = sized(21, 1);
-    let mut took: Vec<f64> = SEARCHES
-        .iter()
-        .map(|(_, text)| {
-            let query = SearchQuery::new(*text);
-            median(&samples(runs, || micros(|| block_on(store.search(&query)).unwrap())))
-        })
-        .collect();
-    for query in [ListQuery::new(), ListQuery::new().with_metadata("team", "red").with_text("thermodynamics")] {
-        took.push(median(&samples(runs, || micros(|| block_on(store.list_by(&query)).unwrap()))));
+/// Searches that look at a part of the store.
+fn within() -> Vec<(&'static str, SearchQuery)> {
+    let most = || SearchQuery::new("the");
+    vec![
+        ("a word of most, in one old conversation", most().in_conversation("1")),
+        ("the same, with rare metadata", most().with_metadata("case", "rare")),
+        ("the same, at an old time", most().until(time(3))),
+        ("a part of numbers, at an old time", SearchQuery::new("n77").until(time(3))),
+    ]
+}
+
+/// Microseconds of each search and list, with its name, and whether its target is [`MOST_WITH_SIZE`].
+fn measure(store: &dyn Database) -> Vec<(&'static str, f64, bool)> {
+    let time = |run: &dyn Fn()| {
+        // Fewer runs of what takes seconds.
+        let first = micros(run);
+        least(&samples(if first > 200_000.0 { 2 } else { sized(21, 1) }, || micros(run)))
+    };
+    let search = |query: &SearchQuery| time(&|| drop(store.search(query).unwrap()));
+    let mut took: Vec<_> =
+        SEARCHES.iter().map(|(name, text)| (*name, search(&SearchQuery::new(*text)), true)).collect();
+    took.extend(within().iter().map(|(name, query)| (*name, search(query), true)));
+    let frequent = SearchQuery::new("leftmost rightmost");
+    took.push(("two of half each, never together", search(&frequent), false));
+    let lists = [
+        ("list by time", ListQuery::new()),
+        ("list by metadata and text", ListQuery::new().with_metadata("team", "red").with_text("thermodynamics")),
+        ("list by rare metadata", ListQuery::new().with_metadata("case", "rare")),
+    ];
+    for (name, query) in lists {
+        took.push((name, time(&|| drop(store.list_by(&query).unwrap())), true));
     }
     took
 }
 
-fn size(file: &Path) -> f64 {
-    float(usize::try_from(std::fs::metadata(file).unwrap().len()).unwrap()) / 1e6
+/// A store of so many conversations, one half of them older than its index.
+fn filled(store: &dyn Database, conversations: usize) {
+    if store.is_searchable().unwrap() {
+        return;
+    }
+    fill(store, 0, conversations / 2);
+    let took = micros(|| store.enable_search().unwrap());
+    println!("making the index of {} items: {:.0} us for each", conversations * ITEMS / 2, each(took, conversations));
+    let took = micros(|| {
+        fill(store, conversations / 2, conversations);
+        // PostgreSQL's index is added to by who searches.
+        store.search(&SearchQuery::new("xylophone")).unwrap();
+    });
+    println!("adding {} items to both: {:.0} us for each", conversations * ITEMS / 2, each(took, conversations));
 }
 
-pub(crate) fn table() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("chats.db");
-    let store = SqliteStore::open(&file).unwrap();
-    let mut filled = 0;
-    let mut rows = Vec::new();
-    for (step, to) in steps().into_iter().enumerate() {
-        fill(&store, filled, to);
-        filled = to;
-        // The first index is made of what is there; then it grows with what is written.
-        if step == 0 {
-            let took = micros(|| block_on(store.enable_search()).unwrap());
-            println!("making the index: {:.0} us for each item", took / float(to * ITEMS));
-        }
-        rows.push(measure(&store));
-    }
-    println!("{:.0} MB for {} items", size(&file), filled * ITEMS);
+fn each(took: f64, conversations: usize) -> f64 {
+    took / float(conversations * ITEMS / 2)
+}
+
+/// Where databases are kept to be measured again.
+fn kept() -> Option<PathBuf> {
+    std::env::var_os("TURNWISE_SEARCH_FOLDER").map(PathBuf::from)
+}
+
+/// Measures an engine. `open` opens a database that is kept under a name, or makes it.
+pub(crate) fn table(engine: &str, open: &dyn Fn(&Path) -> Arc<dyn Database>) {
+    let temporary = TempDir::new().unwrap();
+    let folder = kept().unwrap_or_else(|| temporary.path().to_owned());
+    let measured = steps().map(|conversations| {
+        let store = open(&folder.join((conversations * ITEMS).to_string()));
+        filled(store.as_ref(), conversations);
+        measure(store.as_ref())
+    });
     let columns: Vec<String> = steps().iter().map(|count| format!("{}", count * ITEMS)).collect();
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let mut table = Table::with_columns("Search in a store of so many items: a page of 20, median", &columns);
-    let lists = ["list by time", "list by metadata and text"];
-    let names = SEARCHES.iter().map(|(name, _)| *name).chain(lists);
-    for (place, name) in names.enumerate() {
-        let took = rows.iter().map(|row| row[place]).collect();
-        let growth = rows[2][place] / rows[0][place];
-        table.row(name, took, "us", format!("< {MOST_WITH_SIZE} times"), Some(growth < MOST_WITH_SIZE));
+    let mut columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    columns.push("times");
+    let title = format!("Search in {engine}, a store of so many items: a page of 20, the fastest of 21");
+    let mut table = Table::with_columns(&title, &columns);
+    for (place, (name, small, has_target)) in measured[0].iter().enumerate() {
+        let mut figures: Vec<f64> = measured.iter().map(|took| took[place].1).collect();
+        let growth = figures[2] / small;
+        figures.push(growth);
+        let target = if *has_target { format!("< {MOST_WITH_SIZE} times") } else { String::new() };
+        table.row(name, figures, "us", target, has_target.then_some(growth < MOST_WITH_SIZE));
     }
     table.print();
 }

@@ -21,6 +21,7 @@ pub(super) struct Step {
 pub(super) const STEPS: &[Step] = &[
     Step { statements: include_str!("../../migrations/postgres/0001.sql"), needs: 1 },
     Step { statements: include_str!("../../migrations/postgres/0002.sql"), needs: 1 },
+    Step { statements: include_str!("../../migrations/postgres/0003.sql"), needs: 1 },
 ];
 
 /// The version of this program.

@@ -1,7 +1,8 @@
 //! What the indexes of the engines have in common: their states, what they read of a change, where a
 //! list goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use turnwise::conversation::Timestamp;
 use turnwise::store::Change;
@@ -10,7 +11,7 @@ use turnwise::{Error, ErrorKind, ItemId, Result};
 use super::{Filter, Hit, ListQuery, Listed, Terms, searched, wrong_cursor};
 
 /// The version of what an index has of a text. An index of another version is made anew.
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -58,6 +59,40 @@ pub(crate) fn joined(words: &BTreeSet<String>) -> String {
     joined
 }
 
+/// How many items one block of an index has, of which it is known between which times they were recorded.
+pub(crate) const BLOCK: i64 = 512;
+
+/// The times of blocks that are being added to, in milliseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Times(BTreeMap<i64, (i64, i64)>);
+
+impl Times {
+    /// Notes when the item of a row was recorded. The row is what counts within a tenant.
+    pub(crate) fn add(&mut self, row: i64, at: i64) {
+        let times = self.0.entry(row / BLOCK).or_insert((at, at));
+        *times = (times.0.min(at), times.1.max(at));
+    }
+
+    /// Each block with the times of its oldest and its newest item.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (i64, i64, i64)> {
+        self.0.iter().map(|(block, (oldest, newest))| (*block, *oldest, *newest))
+    }
+}
+
+/// The rows of blocks, each from its first one to the one before its end, the last one first. Blocks that follow one
+/// another are one range.
+pub(crate) fn ranges(blocks: impl IntoIterator<Item = i64>) -> Vec<Range<i64>> {
+    let mut ranges: Vec<Range<i64>> = Vec::new();
+    for block in blocks {
+        let (begin, end) = (block * BLOCK, (block + 1) * BLOCK);
+        match ranges.last_mut() {
+            Some(later) if later.start == end => later.start = begin,
+            _ => ranges.push(begin..end),
+        }
+    }
+    ranges
+}
+
 /// An item in which a query was found, before it is known in which conversation.
 pub(crate) struct Match {
     id: ItemId,
@@ -69,6 +104,9 @@ pub(crate) struct Match {
 impl Match {
     /// `None` if the line is no item, or not one that has all of it.
     pub(crate) fn of(line: &str, terms: &Terms, filter: &Filter) -> Option<Self> {
+        if !terms.may_be_in(line) {
+            return None;
+        }
         let Ok(Change::Item { id, created_at, message, .. }) = serde_json::from_str(line) else { return None };
         let text = searched(&message);
         if !filter.has(created_at) || !terms.are_in(&text) {

@@ -69,6 +69,16 @@ impl Terms {
         Some(Snippet::around(text, folded.origin(first), places))
     }
 
+    /// Whether the line of a change may have all terms, told without parsing it: a piece of ASCII letters is in the
+    /// line as it is, unless the line has other letters (some of which are folded to these) or has letters as escapes.
+    pub(crate) fn may_be_in(&self, line: &str) -> bool {
+        if !line.is_ascii() || line.contains("\\u") {
+            return true;
+        }
+        let line = line.to_ascii_lowercase();
+        self.terms.iter().flat_map(|term| &term.pieces).all(|piece| line.contains(piece.text()))
+    }
+
     /// Whether a text has all terms.
     pub(crate) fn are_in(&self, text: &str) -> bool {
         let text = fold(text);
@@ -127,5 +137,21 @@ impl Term {
             from = begin + text[begin..].chars().next().map_or(1, char::len_utf8);
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_may_have_all_terms_is_not_passed_over() {
+        let terms = Terms::new("\"the parcel\" go");
+        for line in ["Go:\\nTHE\\nParcel", "the parcel gone", "ﬁve", "\\u0067o", "go parcel the"] {
+            assert!(terms.may_be_in(line), "{line}");
+        }
+        for line in ["the parcel", "go, parcel", ""] {
+            assert!(!terms.may_be_in(line), "{line}");
+        }
     }
 }

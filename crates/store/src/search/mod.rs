@@ -67,6 +67,11 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// The milliseconds from which on, and before which, items are wanted.
+    pub(crate) fn times(&self) -> (i64, i64) {
+        (self.from.map_or(i64::MIN, Timestamp::as_millis), self.until.map_or(i64::MAX, Timestamp::as_millis))
+    }
+
     pub(crate) fn has(&self, time: Timestamp) -> bool {
         self.from.is_none_or(|from| time >= from) && self.until.is_none_or(|until| time < until)
     }

@@ -68,6 +68,14 @@ pub(crate) enum Piece {
     Part(String),
 }
 
+impl Piece {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Word(text) | Self::Part(text) => text,
+        }
+    }
+}
+
 /// What a folded term needs. Empty if it has no letter.
 pub(super) fn pieces(term: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();

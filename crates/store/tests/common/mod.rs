@@ -116,4 +116,4 @@ pub(crate) fn on_each(test: impl Fn(Open<'_>)) {
 
 #[cfg(feature = "postgres")]
 #[path = "postgres.rs"]
-mod postgres;
+pub(crate) mod postgres;

@@ -11,7 +11,7 @@ use super::{State, alone, state};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
-use crate::search::index::joined;
+use crate::search::index::{Times, joined};
 use crate::search::{searched, words};
 
 /// How many notes of changes, and of conversations, one transaction takes.
@@ -74,6 +74,8 @@ struct Items {
     logs: Vec<i64>,
     positions: Vec<i64>,
     words: Vec<String>,
+    /// When they were recorded.
+    times: Vec<i64>,
 }
 
 async fn add_changes(tx: &Transaction<'_>, notes: &[i64]) -> Result<(), Failure> {
@@ -88,9 +90,11 @@ async fn add_changes(tx: &Transaction<'_>, notes: &[i64]) -> Result<(), Failure>
                  WHERE n.number = ANY ($1) ORDER BY n.number";
     let (mut items, mut states) = (BTreeMap::<String, Items>::new(), BTreeMap::<String, Items>::new());
     for row in tx.query_typed(read, &[(&notes, Type::INT8_ARRAY)]).await? {
-        let (of, words) = match serde_json::from_str(row.get(3)) {
-            Ok(Change::Item { message, .. }) => (&mut items, joined(&words(&searched(&message)))),
-            Ok(Change::Metadata(_)) => (&mut states, String::new()),
+        let (of, words, time) = match serde_json::from_str(row.get(3)) {
+            Ok(Change::Item { message, created_at, .. }) => {
+                (&mut items, joined(&words(&searched(&message))), created_at.as_millis())
+            }
+            Ok(Change::Metadata(_)) => (&mut states, String::new(), 0),
             // Whoever opens the conversation is told.
             _ => continue,
         };
@@ -98,6 +102,7 @@ async fn add_changes(tx: &Transaction<'_>, notes: &[i64]) -> Result<(), Failure>
         of.logs.push(row.get(1));
         of.positions.push(row.get(2));
         of.words.push(words);
+        of.times.push(time);
     }
     for (tenant, new) in items {
         add_items(tx, &tenant, &new).await?;
@@ -119,6 +124,7 @@ async fn add_items(tx: &Transaction<'_>, tenant: &str, new: &Items) -> Result<()
                    ON CONFLICT (tenant) DO UPDATE SET items = t.items + $2 RETURNING items - $2";
     let before = tx.query_typed_one(counted, &[(&tenant, Type::TEXT), (&count, Type::INT8)]).await?;
     let before: i64 = before.get(0);
+    add_times(tx, tenant, before, new).await?;
     // While the index is made, one that was written since may be there.
     let add = "INSERT INTO turnwise.search_items (tenant, row, log, position, words) \
                SELECT $1, $2 + i.number, i.log, i.position, i.words \
@@ -131,6 +137,22 @@ async fn add_items(tx: &Transaction<'_>, tenant: &str, new: &Items) -> Result<()
         (&new.words, Type::TEXT_ARRAY),
     ];
     tx.execute_typed(add, values).await?;
+    Ok(())
+}
+
+/// Notes between which times the items of blocks were recorded, which count on from a number.
+async fn add_times(tx: &Transaction<'_>, tenant: &str, before: i64, new: &Items) -> Result<(), Failure> {
+    let mut times = Times::default();
+    for (row, time) in (before + 1..).zip(&new.times) {
+        times.add(row, *time);
+    }
+    let put = "INSERT INTO turnwise.search_times AS t (tenant, block, oldest, newest) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (tenant, block) DO UPDATE SET oldest = least(t.oldest, $3), newest = greatest(t.newest, $4)";
+    for (block, oldest, newest) in times.blocks() {
+        let values: Values<'_> =
+            &[(&tenant, Type::TEXT), (&block, Type::INT8), (&oldest, Type::INT8), (&newest, Type::INT8)];
+        tx.execute_typed(put, values).await?;
+    }
     Ok(())
 }
 
@@ -176,9 +198,10 @@ async fn add_conversation(tx: &Transaction<'_>, tenant: &str, id: &str) -> Resul
         title = metadata.get("title").map(|title| stored(title).into_owned());
         pairs = metadata.iter().map(|(key, value)| pair(key, value)).collect();
     }
-    let put = "INSERT INTO turnwise.search_conversations (tenant, id, used_at, title, metadata, of_server) \
-               VALUES ($1, $2, $3, $4, $5, $6) \
-               ON CONFLICT (tenant, id) DO UPDATE SET used_at = $3, title = $4, metadata = $5";
+    let beginnings: Vec<String> = pairs.iter().map(|pair| beginning(pair)).collect();
+    let put = "INSERT INTO turnwise.search_conversations \
+               (tenant, id, used_at, title, metadata, of_server, beginnings) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+               ON CONFLICT (tenant, id) DO UPDATE SET used_at = $3, title = $4, metadata = $5, beginnings = $7";
     let values: Values<'_> = &[
         (&tenant, Type::TEXT),
         (&id, Type::TEXT),
@@ -186,6 +209,7 @@ async fn add_conversation(tx: &Transaction<'_>, tenant: &str, id: &str) -> Resul
         (&title, Type::TEXT),
         (&pairs, Type::TEXT_ARRAY),
         (&is_of_server(&read_back(id.to_owned())), Type::BOOL),
+        (&beginnings, Type::TEXT_ARRAY),
     ];
     tx.execute_typed(put, values).await?;
     Ok(())
@@ -194,4 +218,9 @@ async fn add_conversation(tx: &Transaction<'_>, tenant: &str, id: &str) -> Resul
 /// A pair of metadata as the database has it: JSON, which has U+0000 as an escape.
 pub(super) fn pair(key: &str, value: &str) -> String {
     serde_json::json!([key, value]).to_string()
+}
+
+/// How a pair begins, of which an index has no room for a long one.
+pub(super) fn beginning(pair: &str) -> String {
+    pair.chars().take(300).collect()
 }

@@ -1,18 +1,20 @@
 //! Finds items by the index.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
 use turnwise::Result;
 
 use super::add::pair;
+use super::scope::{Parts, parts, rows_of_times};
 use super::{state, take_in_order};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
 use crate::search::index::{Match, row_of_cursor};
-use crate::search::{Filter, Hit, Page, Piece, SearchQuery, Terms, terms};
+use crate::search::{Hit, Page, Piece, SearchQuery, Terms, terms};
 
 pub(super) struct Search {
     pub(super) tenant: Box<str>,
@@ -28,19 +30,19 @@ impl Work for Search {
         take_in_order(tx).await?;
         state(tx).await?.check_is_on()?;
         let query = &self.query;
-        let mut candidates = Candidates::of(&self.tenant, &query.text, query.after.as_deref())?;
-        let holders = Holders::new(&self.tenant, query);
+        let mut candidates = Candidates::of(tx, &self.tenant, query).await?;
+        let holders = Holders::of(&self.tenant, query);
         let mut found = Vec::new();
         let mut last = 0;
-        while let Some(page) = candidates.page(tx).await? {
-            for (item, matched, holder) in holders.of(tx, page, &candidates.terms, &query.filter).await? {
-                let Some(hit) = matched.hit(&candidates.terms, holder.id) else { continue };
-                if found.len() == query.limit {
-                    return Ok(Page::new(found, Some(last.to_string())));
-                }
-                last = item.row;
-                found.push(hit);
+        while let Some(item) = candidates.next(tx).await? {
+            let Some(matched) = Match::of(&item.line, &candidates.terms, &query.filter) else { continue };
+            let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
+            let Some(hit) = matched.hit(&candidates.terms, holder.id) else { continue };
+            if found.len() == query.limit {
+                return Ok(Page::new(found, Some(last.to_string())));
             }
+            last = item.row;
+            found.push(hit);
         }
         Ok(Page::new(found, None))
     }
@@ -54,70 +56,110 @@ const LARGEST: i64 = 512;
 /// them; what is not is so rare that the index finds few.
 const NEWEST: i64 = 2_000;
 
+/// If so many are found among them, as many items before them are looked at too: the index would find all there are.
+const ENOUGH: usize = 4;
+
 /// The items that may have what is searched for, the last one first.
 pub(super) struct Candidates {
     pub(super) terms: Terms,
     tenant: String,
     conditions: Conditions,
-    before: i64,
+    /// The logs of the conversations that are wanted, if these are few.
+    parts: Option<Parts>,
+    /// The rows that are left to be looked at, the last ones first.
+    left: Vec<Range<i64>>,
     size: i64,
-    /// Whether the newest are looked at still, without the index.
+    /// Whether the newest of these are looked at still, without the index.
     newest: bool,
-    is_over: bool,
+    page: std::vec::IntoIter<Item>,
 }
 
 impl Candidates {
-    pub(super) fn of(tenant: &str, text: &str, after: Option<&str>) -> Result<Self> {
-        let terms = terms(text)?;
-        let before = row_of_cursor(after)?.unwrap_or(i64::MAX);
+    pub(super) async fn of(tx: &Transaction<'_>, tenant: &str, query: &SearchQuery) -> Result<Self, Failure> {
+        let terms = terms(&query.text)?;
+        let before = row_of_cursor(query.after.as_deref())?.unwrap_or(i64::MAX);
         let (conditions, tenant) = (Conditions::of(&terms), stored(tenant).into_owned());
-        Ok(Self { terms, tenant, conditions, before, size: FIRST, newest: true, is_over: false })
+        let mut left = rows_of_times(tx, &tenant, &query.filter).await?;
+        left.reverse();
+        left.retain_mut(|range| {
+            range.end = range.end.min(before);
+            !range.is_empty()
+        });
+        let parts = parts(tx, &tenant, query).await?;
+        let page = Vec::new().into_iter();
+        Ok(Self { terms, tenant, conditions, parts, left, size: FIRST, newest: true, page })
     }
 
-    /// The next of them; `None` after the last.
-    pub(super) async fn page(&mut self, tx: &Transaction<'_>) -> Result<Option<Vec<Item>>, Failure> {
-        if self.is_over {
-            return Ok(None);
+    pub(super) async fn next(&mut self, tx: &Transaction<'_>) -> Result<Option<Item>, Failure> {
+        loop {
+            if let Some(item) = self.page.next() {
+                return Ok(Some(item));
+            }
+            let Some(range) = self.left.pop() else { return Ok(None) };
+            let (page, looked_at) = self.read(tx, &range).await?;
+            let is_full = i64::try_from(page.len()).is_ok_and(|read| read >= self.size);
+            let last = page.last().map_or(range.end, |item| item.row);
+            let end = if is_full { last } else { looked_at.unwrap_or(last) };
+            // Without the index, all of a few rows are looked at.
+            let is_small = self.parts.is_some() || range.end.saturating_sub(range.start) <= NEWEST;
+            let is_over = !is_full && (is_small || !self.newest);
+            if !is_over {
+                self.left.push(range.start..end);
+            }
+            // What the newest of a range do not have is looked for by the index, in that range.
+            self.newest = is_over || (self.newest && (is_full || page.len() >= ENOUGH));
+            self.size = (self.size * 2).min(LARGEST);
+            self.page = page.into_iter();
         }
-        let page = self.read(tx).await?;
-        let is_full = i64::try_from(page.len()).is_ok_and(|read| read >= self.size);
-        self.before = page.last().map_or(self.before, |item| item.row);
-        if !is_full {
-            self.is_over = !self.newest;
-            self.newest = false;
-        }
-        self.size = (self.size * 2).min(LARGEST);
-        Ok(Some(page))
     }
 
-    async fn read(&self, tx: &Transaction<'_>) -> Result<Vec<Item>, Failure> {
-        let (among, conditions) = (self.conditions.sql("i", 4), self.conditions.sql("s", 4));
-        // Each of the two is done before anything else, because the planner knows nothing of these words.
-        let found = if self.newest {
+    /// The last items of a range; and the row from which on, without the index, all were looked at.
+    async fn read(&self, tx: &Transaction<'_>, range: &Range<i64>) -> Result<(Vec<Item>, Option<i64>), Failure> {
+        let first = if self.parts.is_some() { 7 } else { 5 };
+        let (among, conditions) = (self.conditions.sql("i", first), self.conditions.sql("s", first));
+        let columns = "row, log, position, words, lexemes";
+        // Each of these is done before anything else, because the planner knows nothing of these words.
+        let found = if self.parts.is_some() {
             format!(
-                "newest AS MATERIALIZED (SELECT row, log, position, words, lexemes FROM turnwise.search_items \
-                 WHERE tenant = $1 AND row < $2 ORDER BY row DESC LIMIT {NEWEST}), \
+                "wanted AS MATERIALIZED (SELECT w.* FROM unnest($5, $6) AS p (log, last) CROSS JOIN LATERAL (\
+                 SELECT {columns} FROM turnwise.search_items WHERE tenant = $1 AND log = p.log AND position <= p.last \
+                 AND row >= $4 AND row < $2 OFFSET 0) w), \
+                 found AS (SELECT i.row, i.log, i.position FROM wanted i WHERE true{among} ORDER BY i.row DESC LIMIT $3)"
+            )
+        } else if self.newest {
+            format!(
+                "newest AS MATERIALIZED (SELECT {columns} FROM turnwise.search_items \
+                 WHERE tenant = $1 AND row >= $4 AND row < $2 ORDER BY row DESC LIMIT {NEWEST}), \
                  found AS (SELECT i.row, i.log, i.position FROM newest i WHERE true{among} ORDER BY i.row DESC LIMIT $3)"
             )
         } else {
             format!(
                 "every AS MATERIALIZED (SELECT s.row, s.log, s.position FROM turnwise.search_items s \
-                 WHERE s.tenant = $1 AND s.row < $2{conditions}), \
+                 WHERE s.tenant = $1 AND s.row >= $4 AND s.row < $2{conditions}), \
                  found AS (SELECT row, log, position FROM every ORDER BY row DESC LIMIT $3)"
             )
         };
+        let is_newest = self.newest && self.parts.is_none();
+        let looked_at = if is_newest { "(SELECT min(row) FROM newest)" } else { "NULL::bigint" };
         let read = format!(
-            "WITH {found} SELECT f.row, f.log, f.position, c.change FROM found f JOIN turnwise.changes c \
+            "WITH {found} SELECT f.row, f.log, f.position, c.change, {looked_at} FROM found f JOIN turnwise.changes c \
              ON c.tenant = $1 AND c.log = f.log AND c.position = f.position ORDER BY f.row DESC"
         );
         let mut values = vec![
             (&self.tenant as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
-            (&self.before, Type::INT8),
+            (&range.end, Type::INT8),
             (&self.size, Type::INT8),
+            (&range.start, Type::INT8),
         ];
+        if let Some(parts) = &self.parts {
+            values.extend([
+                (&parts.logs as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8_ARRAY),
+                (&parts.lasts, Type::INT8_ARRAY),
+            ]);
+        }
         values.extend(self.conditions.values());
         let rows = tx.query_typed(&read, &values).await?;
-        Ok(rows.iter().map(Item::of).collect())
+        Ok((rows.iter().map(Item::of).collect(), rows.first().and_then(|row| row.get(4))))
     }
 
     /// The items of a conversation after a row that may have it.
@@ -210,56 +252,41 @@ pub(super) struct Holder {
     pub(super) id: String,
     pub(super) used_at: i64,
     pub(super) title: Option<String>,
+    /// Whether the log is its own, so that it has all changes of the log.
+    pub(super) is_owner: bool,
 }
 
 impl<'a> Holders<'a> {
-    pub(super) fn new(tenant: &'a str, query: &'a SearchQuery) -> Self {
+    pub(super) fn of(tenant: &'a str, query: &'a SearchQuery) -> Self {
         let metadata = query.filter.metadata.iter().map(|(key, value)| pair(key, value)).collect();
         Self { tenant: stored(tenant), conversation: query.conversation.as_deref().map(stored), metadata }
     }
 
-    /// The items that have what is searched for, each with the first conversation that has it and is wanted:
-    /// the one that the item's log belongs to, then its forks by their ids. Deleted ones are not among them.
-    pub(super) async fn of(
-        &self,
-        tx: &Transaction<'_>,
-        items: Vec<Item>,
-        terms: &Terms,
-        filter: &Filter,
-    ) -> Result<Vec<(Item, Match, Holder)>, Failure> {
-        // One question for all of them: it is asked for each of the items that a frequent word has.
-        const FIRST: &str = "SELECT i.number, h.id, h.used_at, h.title \
-            FROM unnest($2, $3) WITH ORDINALITY AS i (log, position, number) CROSS JOIN LATERAL (\
-                WITH RECURSIVE needing (log) AS (\
-                    SELECT i.log UNION \
-                    SELECT l.log FROM turnwise.logs l JOIN needing n ON l.tenant = $1 AND l.parent = n.log \
-                    WHERE l.at >= i.position) \
-                SELECT c.id, s.used_at, s.title FROM needing n \
-                JOIN turnwise.conversations c ON c.tenant = $1 AND c.log = n.log \
-                JOIN turnwise.search_conversations s ON s.tenant = $1 AND s.id = c.id \
-                WHERE (c.id = $4 OR $4 IS NULL AND NOT s.of_server) AND s.metadata @> $5 \
-                ORDER BY c.log <> i.log, c.id LIMIT 1) h ORDER BY i.number";
-        let matched = items.into_iter().filter_map(|item| Some((Match::of(&item.line, terms, filter)?, item)));
-        let mut matched: Vec<Option<(Match, Item)>> = matched.map(Some).collect();
-        if matched.is_empty() {
-            return Ok(Vec::new());
-        }
-        let items = || matched.iter().flatten().map(|(_, item)| item);
-        let (logs, positions): (Vec<i64>, Vec<i64>) = items().map(|item| (item.log, item.position)).unzip();
+    /// The first conversation that has the change at a position of a log and is wanted: the one that the
+    /// log belongs to, then its forks by their ids. Deleted ones are not among them.
+    pub(super) async fn first(&self, tx: &Transaction<'_>, log: i64, position: i64) -> Result<Option<Holder>, Failure> {
+        let first = "WITH RECURSIVE needing (log) AS (\
+                         SELECT $2::bigint UNION \
+                         SELECT l.log FROM turnwise.logs l JOIN needing n ON l.tenant = $1 AND l.parent = n.log \
+                         WHERE l.at >= $3) \
+                     SELECT c.id, s.used_at, s.title, c.log = $2 FROM needing n \
+                     JOIN turnwise.conversations c ON c.tenant = $1 AND c.log = n.log \
+                     JOIN turnwise.search_conversations s ON s.tenant = $1 AND s.id = c.id \
+                     WHERE (c.id = $4 OR $4 IS NULL AND NOT s.of_server) AND s.metadata @> $5 \
+                     ORDER BY c.log <> $2, c.id LIMIT 1";
         let values: Values<'_> = &[
             (&self.tenant, Type::TEXT),
-            (&logs, Type::INT8_ARRAY),
-            (&positions, Type::INT8_ARRAY),
+            (&log, Type::INT8),
+            (&position, Type::INT8),
             (&self.conversation, Type::TEXT),
             (&self.metadata, Type::TEXT_ARRAY),
         ];
-        let rows = tx.query_typed(FIRST, values).await?;
-        let held = rows.iter().filter_map(|row| {
-            let place = usize::try_from(row.get::<_, i64>(0) - 1).ok()?;
-            let (matched, item) = matched.get_mut(place)?.take()?;
-            let title = row.get::<_, Option<String>>(3).map(read_back);
-            Some((item, matched, Holder { id: read_back(row.get(1)), used_at: row.get(2), title }))
-        });
-        Ok(held.collect())
+        let row = tx.query_typed_opt(first, values).await?;
+        Ok(row.map(|row| Holder {
+            id: read_back(row.get(0)),
+            used_at: row.get(1),
+            title: row.get::<_, Option<String>>(2).map(read_back),
+            is_owner: row.get(3),
+        }))
     }
 }

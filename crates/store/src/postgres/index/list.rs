@@ -9,11 +9,12 @@ use turnwise::conversation::Timestamp;
 
 use super::add::pair;
 use super::find::{Candidates, Holders};
+use super::scope::few_with;
 use super::{state, take_in_order};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
-use crate::search::index::{cursor_of_list, times_of_list};
+use crate::search::index::{Match, cursor_of_list, times_of_list};
 use crate::search::{Filter, ListQuery, Listed, Page, SearchQuery};
 
 pub(super) struct List {
@@ -44,7 +45,9 @@ impl List {
                     WHERE s.tenant = $1 AND s.used_at >= $2 AND (s.used_at, s.id) < ($3, $4) AND s.metadata @> $5 \
                     AND NOT s.of_server \
                     AND EXISTS (SELECT 1 FROM turnwise.conversations c WHERE c.tenant = $1 AND c.id = s.id) \
+                    AND ($7::text[] IS NULL OR s.id = ANY ($7)) \
                     ORDER BY s.used_at DESC, s.id DESC LIMIT $6";
+        let few = few_with(tx, &stored(&self.tenant), &query.filter).await?;
         let metadata: Vec<String> = query.filter.metadata.iter().map(|(key, value)| pair(key, value)).collect();
         // One more, to know whether there is one.
         let limit = i64::try_from(query.limit + 1).unwrap_or(i64::MAX);
@@ -55,6 +58,7 @@ impl List {
             (&stored(id), Type::TEXT),
             (&metadata, Type::TEXT_ARRAY),
             (&limit, Type::INT8),
+            (&few, Type::TEXT_ARRAY),
         ];
         let rows = tx.query_typed(list, values).await?;
         let listed = rows.iter().take(query.limit).map(|row| Listed {
@@ -70,29 +74,36 @@ impl List {
 
     async fn by_text(&self, tx: &Transaction<'_>, text: &str) -> Result<Page<Listed>, Failure> {
         let query = &self.query;
-        let mut candidates = Candidates::of(&self.tenant, text, query.after.as_deref())?;
         // The times of a list are those of conversations, not of items.
         let mut hits = SearchQuery::new(text);
         hits.filter.metadata.clone_from(&query.filter.metadata);
-        let holders = Holders::new(&self.tenant, &hits);
-        let (mut found, mut last, mut seen) = (Vec::new(), 0, HashSet::new());
-        while let Some(page) = candidates.page(tx).await? {
-            for (item, matched, holder) in holders.of(tx, page, &candidates.terms, &hits.filter).await? {
-                let used_at = Timestamp::from_millis(holder.used_at);
-                if !seen.insert(holder.id.clone()) || !query.filter.has(used_at) {
-                    continue;
-                }
-                // It was on a page before.
-                if query.after.is_some() && is_later(tx, &candidates, &holders, &holder.id, item.row).await? {
-                    continue;
-                }
-                let Some(hit) = matched.hit(&candidates.terms, holder.id.clone()) else { continue };
-                if found.len() == query.limit {
-                    return Ok(Page::new(found, Some(last.to_string())));
-                }
-                last = item.row;
-                found.push(Listed { id: holder.id, used_at, title: holder.title, hit: Some(hit) });
+        hits.after.clone_from(&query.after);
+        let mut candidates = Candidates::of(tx, &self.tenant, &hits).await?;
+        let holders = Holders::of(&self.tenant, &hits);
+        let (mut found, mut last, mut seen, mut seen_logs) = (Vec::new(), 0, HashSet::new(), HashSet::new());
+        while let Some(item) = candidates.next(tx).await? {
+            if seen_logs.contains(&item.log) {
+                continue;
             }
+            let Some(matched) = Match::of(&item.line, &candidates.terms, &hits.filter) else { continue };
+            let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
+            if holder.is_owner {
+                seen_logs.insert(item.log);
+            }
+            let used_at = Timestamp::from_millis(holder.used_at);
+            if !seen.insert(holder.id.clone()) || !query.filter.has(used_at) {
+                continue;
+            }
+            // It was on a page before.
+            if query.after.is_some() && is_later(tx, &candidates, &holders, &holder.id, item.row).await? {
+                continue;
+            }
+            let Some(hit) = matched.hit(&candidates.terms, holder.id.clone()) else { continue };
+            if found.len() == query.limit {
+                return Ok(Page::new(found, Some(last.to_string())));
+            }
+            last = item.row;
+            found.push(Listed { id: holder.id, used_at, title: holder.title, hit: Some(hit) });
         }
         Ok(Page::new(found, None))
     }
@@ -106,7 +117,12 @@ async fn is_later(
     id: &str,
     row: i64,
 ) -> Result<bool, Failure> {
-    let later = candidates.later(tx, id, row).await?;
-    let held = holders.of(tx, later, &candidates.terms, &Filter::default()).await?;
-    Ok(held.iter().any(|(_, _, holder)| holder.id == id))
+    for item in candidates.later(tx, id, row).await? {
+        if Match::of(&item.line, &candidates.terms, &Filter::default()).is_some()
+            && holders.first(tx, item.log, item.position).await?.is_some_and(|holder| holder.id == id)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

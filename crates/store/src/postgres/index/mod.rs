@@ -3,6 +3,7 @@
 mod add;
 mod find;
 mod list;
+mod scope;
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::error::SqlState;
@@ -41,7 +42,7 @@ const NOTHING: &str = "
     DROP TRIGGER IF EXISTS search_removed ON turnwise.changes;
     DROP INDEX IF EXISTS turnwise.search_items_by_part;
     TRUNCATE turnwise.search_items, turnwise.search_states, turnwise.search_conversations, turnwise.search_tenants,
-        turnwise.search_notes;
+        turnwise.search_times, turnwise.search_notes;
     UPDATE turnwise.search SET state = 0, format = 0;";
 
 /// What there was is added in the order in which conversations were written last, so that what was found

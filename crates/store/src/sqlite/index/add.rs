@@ -5,9 +5,9 @@ use turnwise::Result;
 use turnwise::conversation::Metadata;
 use turnwise::store::Change;
 
-use super::{OF_TENANT, forget_other_format};
+use super::{OF_TENANT, forget_other_format, row_of_texts};
 use crate::rows::{At, Key};
-use crate::search::index::joined;
+use crate::search::index::{Times, joined};
 use crate::search::{has_parts, searched, words};
 use crate::sqlite::{failed, tables};
 
@@ -35,6 +35,9 @@ struct Tenant {
     number: i64,
     items: i64,
     words: i64,
+    /// The rows of new items and their words.
+    texts: Vec<(i64, String)>,
+    times: Times,
 }
 
 fn add_changes(db: &Connection) -> Result<()> {
@@ -58,7 +61,9 @@ fn add_changes(db: &Connection) -> Result<()> {
         }
         let Some(tenant) = &mut tenant else { continue };
         match serde_json::from_str(line) {
-            Ok(Change::Item { message, .. }) => tenant.add(db, log, position, &searched(&message))?,
+            Ok(Change::Item { message, created_at, .. }) => {
+                tenant.add(db, [log, position, created_at.as_millis()], &searched(&message))?;
+            }
             Ok(Change::Metadata(_)) => {
                 let state = "INSERT OR IGNORE INTO search_states (log, position, tenant) VALUES (?1, ?2, ?3)";
                 let mut state = db.prepare_cached(state).map_err(&doing)?;
@@ -83,20 +88,33 @@ impl Tenant {
         let read = "SELECT number, items, words FROM search_tenants WHERE tenant = ?1";
         let mut read = db.prepare_cached(read).map_err(&doing)?;
         let read = read.query_row([name], |row| {
-            Ok(Self { name: name.to_owned(), number: row.get(0)?, items: row.get(1)?, words: row.get(2)? })
+            let (number, items, words) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Self { name: name.to_owned(), number, items, words, texts: Vec::new(), times: Times::default() })
         });
         read.map_err(&doing)
     }
 
-    /// Writes down how many there are.
+    /// Adds the words of the new items, and writes down how many items there are and of which times.
     fn put(self, db: &Connection) -> Result<()> {
         let doing = failed(DOING);
+        let text = "INSERT INTO search_texts (rowid, words) VALUES (?1, ?2)";
+        let mut text = db.prepare_cached(text).map_err(&doing)?;
+        // FTS5 takes rows in their order, and begins anew at each that comes before another.
+        for (row, words) in self.texts.iter().rev() {
+            text.execute(params![row_of_texts(*row), words]).map_err(&doing)?;
+        }
+        let times = "INSERT INTO search_times (tenant, block, oldest, newest) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT DO UPDATE SET oldest = min(oldest, ?3), newest = max(newest, ?4)";
+        let mut times = db.prepare_cached(times).map_err(&doing)?;
+        for (block, oldest, newest) in self.times.blocks() {
+            times.execute([self.number, block, oldest, newest]).map_err(&doing)?;
+        }
         let update = "UPDATE search_tenants SET items = ?2, words = ?3 WHERE number = ?1";
         let mut update = db.prepare_cached(update).map_err(&doing)?;
         update.execute([self.number, self.items, self.words]).map(drop).map_err(&doing)
     }
 
-    fn add(&mut self, db: &Connection, log: i64, position: i64, text: &str) -> Result<()> {
+    fn add(&mut self, db: &Connection, [log, position, at]: [i64; 3], text: &str) -> Result<()> {
         let doing = failed(DOING);
         // While the index is made, one that was written since may be there.
         let there = "SELECT EXISTS (SELECT 1 FROM search_items WHERE log = ?1 AND position = ?2)";
@@ -106,16 +124,15 @@ impl Tenant {
         }
         self.items += 1;
         let row = (self.number << OF_TENANT) + self.items;
-        let item = "INSERT INTO search_items (row, log, position) VALUES (?1, ?2, ?3)";
-        db.prepare_cached(item).and_then(|mut item| item.execute([row, log, position])).map_err(&doing)?;
+        let item = "INSERT INTO search_items (row, log, position, at) VALUES (?1, ?2, ?3, ?4)";
+        db.prepare_cached(item).and_then(|mut item| item.execute([row, log, position, at])).map_err(&doing)?;
+        self.times.add(self.items, at);
         let words = words(text);
         for word in words.iter().filter(|word| has_parts(word)) {
             self.add_word(db, word)?;
         }
-        let joined = joined(&words);
-        let text = "INSERT INTO search_texts (rowid, words) VALUES (?1, ?2)";
-        let mut text = db.prepare_cached(text).map_err(&doing)?;
-        text.execute(params![row, joined]).map(drop).map_err(&doing)
+        self.texts.push((row, joined(&words)));
+        Ok(())
     }
 
     fn add_word(&mut self, db: &Connection, word: &str) -> Result<()> {

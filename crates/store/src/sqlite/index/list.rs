@@ -7,8 +7,10 @@ use turnwise::Result;
 use turnwise::conversation::Timestamp;
 use turnwise::store::is_of_server;
 
+use super::candidates::Candidates;
 use super::check_is_on;
-use super::find::{Candidates, DOING, Item, cursor_of, has_metadata};
+use super::find::{DOING, Item, cursor_of, has_metadata};
+use super::scope::few_with;
 use crate::search::index::{cursor_of_list, times_of_list};
 use crate::search::{Filter, Hit, ListQuery, Listed, Page, SearchQuery, Terms};
 use crate::sqlite::failed;
@@ -25,14 +27,28 @@ pub(super) fn list(db: &Connection, tenant: &str, query: &ListQuery) -> Result<P
 
 fn by_time(db: &Connection, tenant: &str, query: &ListQuery) -> Result<Page<Listed>> {
     let doing = failed(DOING);
-    let (from, time, id) = times_of_list(query)?;
-    let list = "SELECT id, used_at FROM search_conversations \
-                WHERE tenant = ?1 AND used_at >= ?2 AND (used_at, id) < (?3, ?4) ORDER BY used_at DESC, id DESC";
-    let mut list = db.prepare_cached(list).map_err(&doing)?;
-    let mut rows = list.query(params![tenant, from, time, id]).map_err(&doing)?;
+    let (from, time, after) = times_of_list(query)?;
+    let mut list;
+    let rows: Box<dyn Iterator<Item = rusqlite::Result<(i64, String)>> + '_> =
+        if let Some(ids) = few_with(db, tenant, &query.filter.metadata)? {
+            let mut few = Vec::new();
+            for id in ids {
+                few.extend(used_at(db, tenant, &id)?.map(|used_at| (used_at, id)));
+            }
+            few.retain(|(used_at, id)| *used_at >= from && (*used_at, id.as_str()) < (time, after));
+            few.sort_unstable_by(|one, other| other.cmp(one));
+            Box::new(few.into_iter().map(Ok))
+        } else {
+            let all = "SELECT used_at, id FROM search_conversations \
+                       WHERE tenant = ?1 AND used_at >= ?2 AND (used_at, id) < (?3, ?4) \
+                       ORDER BY used_at DESC, id DESC";
+            list = db.prepare_cached(all).map_err(&doing)?;
+            let rows = list.query_map(params![tenant, from, time, after], |row| Ok((row.get(0)?, row.get(1)?)));
+            Box::new(rows.map_err(&doing)?)
+        };
     let mut found: Vec<Listed> = Vec::new();
-    while let Some(row) = rows.next().map_err(&doing)? {
-        let id: String = row.get(0).map_err(&doing)?;
+    for row in rows {
+        let (used_at, id) = row.map_err(&doing)?;
         if is_of_server(&id) || !has_metadata(db, tenant, &id, &query.filter.metadata)? {
             continue;
         }
@@ -40,26 +56,27 @@ fn by_time(db: &Connection, tenant: &str, query: &ListQuery) -> Result<Page<List
             let next = cursor_of_list(&found);
             return Ok(Page::new(found, next));
         }
-        let used_at = Timestamp::from_millis(row.get(1).map_err(&doing)?);
+        let used_at = Timestamp::from_millis(used_at);
         found.push(Listed { title: title(db, tenant, &id)?, id, used_at, hit: None });
     }
     Ok(Page::new(found, None))
 }
 
 fn by_text(db: &Connection, tenant: &str, query: &ListQuery, text: &str) -> Result<Page<Listed>> {
-    let Some(mut candidates) = Candidates::of(db, tenant, text, query.after.as_deref())? else {
-        return Ok(Page::new(Vec::new(), None));
-    };
     // The times of a list are those of conversations, not of items.
     let mut hits = SearchQuery::new(text);
     hits.filter.metadata.clone_from(&query.filter.metadata);
+    hits.after.clone_from(&query.after);
+    let Some(mut candidates) = Candidates::of(db, tenant, &hits)? else {
+        return Ok(Page::new(Vec::new(), None));
+    };
     let (mut found, mut last, mut seen) = (Vec::new(), 0, HashSet::new());
-    while let Some(item) = candidates.next()? {
-        let Some(hit) = item.hit(db, tenant, &candidates.terms, &hits)? else { continue };
-        if seen.contains(&hit.conversation) {
+    while let Some((item, matched)) = candidates.next()? {
+        let Some(conversation) = item.conversation(db, tenant, &hits)? else { continue };
+        if !seen.insert(conversation.clone()) {
             continue;
         }
-        seen.insert(hit.conversation.clone());
+        let Some(hit) = matched.hit(&candidates.terms, conversation) else { continue };
         // It was on a page before.
         let is_again = query.after.is_some() && is_later(db, tenant, &item, &hit, &candidates.terms, &hits)?;
         let Some(listed) = listed(db, tenant, hit, &query.filter)?.filter(|_| !is_again) else { continue };
@@ -82,9 +99,9 @@ fn is_later(db: &Connection, tenant: &str, item: &Item, hit: &Hit, terms: &Terms
     for part in tables::parts(db, tenant, row.at)? {
         let rows = later.query_map([part.log, part.to, item.row], |row| row.get(0)).map_err(&doing)?;
         for row in rows {
-            let Some(other) = Item::read(db, tenant, row.map_err(&doing)?)? else { continue };
-            let other = other.hit(db, tenant, terms, query)?;
-            if other.is_some_and(|other| other.conversation == hit.conversation) {
+            let row = row.map_err(&doing)?;
+            let Some((other, _)) = Item::find(db, tenant, row, terms, &query.filter)? else { continue };
+            if other.conversation(db, tenant, query)?.is_some_and(|other| other == hit.conversation) {
                 return Ok(true);
             }
         }
@@ -93,16 +110,17 @@ fn is_later(db: &Connection, tenant: &str, item: &Item, hit: &Hit, terms: &Terms
 }
 
 fn listed(db: &Connection, tenant: &str, hit: Hit, filter: &Filter) -> Result<Option<Listed>> {
+    let used_at = used_at(db, tenant, &hit.conversation)?.map(Timestamp::from_millis);
+    let Some(used_at) = used_at.filter(|used_at| filter.has(*used_at)) else { return Ok(None) };
+    let title = title(db, tenant, &hit.conversation)?;
+    Ok(Some(Listed { id: hit.conversation.clone(), used_at, title, hit: Some(hit) }))
+}
+
+fn used_at(db: &Connection, tenant: &str, id: &str) -> Result<Option<i64>> {
     let doing = failed(DOING);
     let used = "SELECT used_at FROM search_conversations WHERE tenant = ?1 AND id = ?2";
     let mut used = db.prepare_cached(used).map_err(&doing)?;
-    let used: Option<i64> =
-        used.query_row(params![tenant, hit.conversation], |row| row.get(0)).optional().map_err(&doing)?;
-    let Some(used_at) = used.map(Timestamp::from_millis).filter(|used_at| filter.has(*used_at)) else {
-        return Ok(None);
-    };
-    let title = title(db, tenant, &hit.conversation)?;
-    Ok(Some(Listed { id: hit.conversation.clone(), used_at, title, hit: Some(hit) }))
+    used.query_row([tenant, id], |row| row.get(0)).optional().map_err(&doing)
 }
 
 fn title(db: &Connection, tenant: &str, id: &str) -> Result<Option<String>> {

@@ -1,10 +1,12 @@
 //! The index for search: turned on and off, and its state.
 
 mod add;
+mod candidates;
 mod find;
 mod holders;
 mod list;
 mod remove;
+mod scope;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 #[cfg(doc)]
@@ -51,7 +53,7 @@ const EMPTY: &str = "
     INSERT INTO search_texts (search_texts) VALUES ('delete-all');
     INSERT INTO search_parts (search_parts) VALUES ('delete-all');
     DELETE FROM search_items; DELETE FROM search_words; DELETE FROM search_states; DELETE FROM search_tenants;
-    DELETE FROM search_conversations; DELETE FROM search_metadata;
+    DELETE FROM search_conversations; DELETE FROM search_metadata; DELETE FROM search_times;
     DELETE FROM search_old_logs; DELETE FROM search_new_changes; DELETE FROM search_new;
     UPDATE search SET state = 0, format = 0;
     UPDATE upkeep SET removed = removed + 1;";
@@ -260,6 +262,12 @@ fn is_other_format(db: &Connection) -> Result<bool> {
 #[cfg(feature = "encryption")]
 pub(super) fn end_if_on(db: &Connection) -> Result<()> {
     if state(db)? == State::Off { Ok(()) } else { end(db) }
+}
+
+/// The row of an item in `search_texts`. There the newest item of a tenant is the first one, because FTS5 finds the
+/// first rows of a word at once, and has to read much more to find the last ones.
+fn row_of_texts(row: i64) -> i64 {
+    row ^ ((1 << OF_TENANT) - 1)
 }
 
 /// The first and the last row that a tenant's items or words may have.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use turnwise::Result;
 use turnwise::store::Change;
 
-use super::{forget_other_format, rows_of};
+use super::{forget_other_format, row_of_texts, rows_of};
 use crate::search::index::joined;
 use crate::search::{has_parts, searched, words};
 use crate::sqlite::failed;
@@ -24,9 +24,10 @@ pub(in crate::sqlite) fn forget(db: &Connection, tenant: &str, log: i64, after: 
         db.prepare_cached(number).and_then(|mut number| number.query_row([tenant], |row| row.get(0)).optional());
     let Some(number) = number.map_err(&doing)? else { return Ok(()) };
     let mut gone = BTreeSet::new();
+    // FTS5 takes rows in their order, and begins anew at each that comes before another.
     let items = "SELECT i.row, c.change FROM search_items i \
                  JOIN changes c ON c.tenant = ?1 AND c.log = i.log AND c.position = i.position \
-                 WHERE i.log = ?2 AND i.position > ?3";
+                 WHERE i.log = ?2 AND i.position > ?3 ORDER BY i.row DESC";
     let mut items = db.prepare_cached(items).map_err(&doing)?;
     let rows = items.query_map(params![tenant, log, after], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)));
     let rows: Vec<(i64, String)> = rows.map_err(&doing)?.collect::<rusqlite::Result<_>>().map_err(&doing)?;
@@ -35,7 +36,7 @@ pub(in crate::sqlite) fn forget(db: &Connection, tenant: &str, log: i64, after: 
             let words = words(&searched(&message));
             let delete = "INSERT INTO search_texts (search_texts, rowid, words) VALUES ('delete', ?1, ?2)";
             let mut delete = db.prepare_cached(delete).map_err(&doing)?;
-            delete.execute(params![row, joined(&words)]).map_err(&doing)?;
+            delete.execute(params![row_of_texts(row), joined(&words)]).map_err(&doing)?;
             gone.extend(words.into_iter().filter(|word| has_parts(word)));
         }
     }
