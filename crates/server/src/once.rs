@@ -1,8 +1,8 @@
 //! `Once`: a request that its client may send again, and that is recorded once.
 //!
 //! A client that sends `Idempotency-Key` gets the recorded turn when it sends the same request
-//! again. What is needed for that is written with the turn: the newest of them stay in the
-//! conversation, without the texts of its items, and a stored response has an id that is made from
+//! again. What is needed for that is written with the turn: the newest keys stay in the file of the
+//! conversation, what was answered is in the reply, and a stored response has an id that is made from
 //! the key.
 
 use std::collections::HashMap;
@@ -14,9 +14,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedMutexGuard;
-use turnwise::Transcript;
 use turnwise::conversation::{ItemId, Timestamp};
 use turnwise::message::RawJson;
+use turnwise::{Message, Transcript};
 use turnwise_conversations::{AddedOnce, ApiError};
 
 use crate::keys::hex;
@@ -53,24 +53,37 @@ struct Done {
     turn: Turn,
 }
 
+/// The member of a reply with what it was answered with. It is there and not with the key because the
+/// file states all keys anew with each turn.
+const ANSWER: &str = "turnwise_answer";
+
+/// A reply with what it was answered with, but for itself and what its request says.
+pub(crate) fn with_answer(reply: Message, answer: RawJson) -> Message {
+    let with = reply.clone().with_field(ANSWER, answer);
+    with.unwrap_or(reply)
+}
+
+/// What a reply was answered with.
+pub(crate) fn answer_of(reply: &Message) -> Option<&RawJson> {
+    reply.get(ANSWER)
+}
+
 /// What of a conversation a recorded request is.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Turn {
-    /// The answer without its items.
-    pub(crate) answer: RawJson,
     /// Which the items are.
     pub(crate) items: RawJson,
     /// The ids of the items of the input, of a response that is also stored by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) input: Vec<String>,
-    /// The last message of that.
+    /// The reply of a response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) end: Option<ItemId>,
 }
 
 impl Turn {
-    pub(crate) fn new(answer: RawJson, items: RawJson) -> Self {
-        Self { answer, items, input: Vec::new(), end: None }
+    pub(crate) fn new(items: RawJson) -> Self {
+        Self { items, input: Vec::new(), end: None }
     }
 }
 
@@ -143,7 +156,7 @@ impl AddedOnce for Once {
 
     fn put(&self, file: &mut Transcript, ids: Vec<String>) {
         let ids: Vec<RawJson> = ids.into_iter().map(RawJson::from).collect();
-        Self::put(self, file, Turn::new(serde_json::Value::Null.into(), ids.into()));
+        Self::put(self, file, Turn::new(ids.into()));
     }
 }
 
@@ -201,11 +214,11 @@ mod tests {
     fn the_last_requests_of_a_conversation_are_known_by_key_and_body() {
         let mut file = Transcript::default();
         for number in 0..10 {
-            let turn = Turn::new(number.into(), 0.into());
+            let turn = Turn::new(number.into());
             once(&format!("key {number}"), "body").put_at(&mut file, turn, i64::from(number) * RECENT);
         }
         assert!(once("key 1", "body").find(&file).unwrap().is_none());
-        assert_eq!(once("key 9", "body").find(&file).unwrap().unwrap().answer.as_str(), "9");
+        assert_eq!(once("key 9", "body").find(&file).unwrap().unwrap().items.as_str(), "9");
         assert_eq!(once("key 9", "other").find(&file).map(drop).unwrap_err().code, Some("idempotency_key_in_use"));
     }
 
@@ -213,7 +226,7 @@ mod tests {
     fn of_requests_that_come_fast_more_are_known() {
         let mut file = Transcript::default();
         for number in 0..100 {
-            once(&format!("key {number}"), "body").put_at(&mut file, Turn::new(number.into(), 0.into()), number);
+            once(&format!("key {number}"), "body").put_at(&mut file, Turn::new(number.into()), number);
         }
         let is_known = |number| once(&format!("key {number}"), "body").find(&file).unwrap().is_some();
         assert!(!is_known(35) && is_known(36) && is_known(99));

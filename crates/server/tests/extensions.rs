@@ -144,7 +144,9 @@ async fn conversations_are_found_by_text_time_and_metadata() {
     store.enable_search().await.unwrap();
     let parcel = create(&app, json!({"team": "a b", "title": "Mail"}), &["Where is my früher parcel?", "Hello"]).await;
     let river = create(&app, json!({"team": "geo"}), &["A parcel on a river"]).await;
-    respond(&app, json!({"input": "A parcel of no conversation"})).await;
+    let response = respond(&app, json!({"input": "A parcel of no conversation"})).await;
+    let path = format!("/v1/turnwise/search?query=parcel&conversation={}", response["id"].as_str().unwrap());
+    assert_eq!(refused(&app, "GET", &path, None).await.0, 404);
     let page = get(&app, "/v1/turnwise/search?query=parcel").await;
     let hits = page["data"].as_array().unwrap();
     assert_eq!((hits.len(), &page["has_more"]), (2, &json!(false)), "{page}");
@@ -219,6 +221,28 @@ async fn a_fork_has_the_items_up_to_one_and_is_begun_once_by_one_key() {
         assert_eq!((status, error["message"].as_str()), (404, Some("Item with id 'msg_1' not found in conversation.")));
         assert_eq!(refused(&app, "POST", &path, Some(json!({"lats": "msg_1"}))).await.0, 400);
     }
+}
+
+#[tokio::test]
+async fn a_fork_that_is_asked_for_again_much_later_keeps_what_was_said_in_it() {
+    let app = support::echo();
+    let id = create(&app, json!({}), &["One", "Two"]).await;
+    let body = json!({"last": items(&app, &id).await[0]["id"]});
+    let path = format!("{CONVERSATIONS}/{id}/fork");
+    let again = || async { full(&app, "POST", &path, &[("idempotency-key", "key 1")], Some(body.clone())).await };
+    let made: Value = serde_json::from_str(&again().await.2).unwrap();
+    let fork = made["id"].as_str().unwrap();
+    // More requests than a conversation remembers.
+    for number in 0..70 {
+        let key = format!("item {number}");
+        let item = json!({"items": [{"role": "user", "content": key}]});
+        let path = format!("/v1/conversations/{fork}/items");
+        assert_eq!(full(&app, "POST", &path, &[("idempotency-key", key.as_str())], Some(item)).await.0, 200);
+    }
+    let (status, headers, _) = again().await;
+    assert!(status == 200 && headers.contains_key("idempotent-replayed"));
+    let (_, page) = ask(&app, "GET", &format!("/v1/conversations/{fork}/items?limit=100"), None).await;
+    assert_eq!(page["data"].as_array().unwrap().len(), 71);
 }
 
 #[tokio::test]

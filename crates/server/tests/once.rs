@@ -64,6 +64,26 @@ async fn a_request_that_is_sent_again_is_answered_with_the_recorded_turn() {
     assert_eq!(items(&app, &id).await.len(), 4);
 }
 
+/// What a turn writes must not grow with the turns before it, or with what its request repeats.
+#[tokio::test]
+async fn what_is_kept_of_requests_with_keys_is_small() {
+    let store = MemoryStore::new();
+    let app = server(Scripted::new(vec!["Yes."; 60]), &store);
+    let id = conversation(&app).await;
+    let tool = json!({"type": "function", "name": "now", "description": "x".repeat(2_000), "parameters": {}});
+    for number in 0..30 {
+        let key = format!("key {number}");
+        let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hi", "store": false, "tools": [tool]});
+        assert_eq!(full(&app, "POST", "/v1/responses", &[("idempotency-key", &key)], Some(body)).await.0, 200);
+        let headers = [("idempotency-key", key.as_str()), ("x-turnwise-conversation", &id)];
+        let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]});
+        assert_eq!(full(&app, "POST", "/v1/chat/completions", &headers, Some(body)).await.0, 200);
+    }
+    let (file, _) = store.load(&id).await.unwrap();
+    let kept: usize = file.extra.iter().map(|(_, value)| value.as_str().len()).sum();
+    assert!(kept < 60 * 300, "{kept} bytes for 60 requests");
+}
+
 #[tokio::test]
 async fn another_request_with_the_same_key_is_refused() {
     for body in [json!({"input": "Hello"}), json!({"input": "Hello", "store": false})] {

@@ -45,7 +45,7 @@ async fn conversations_are_listed_in_pages_without_what_the_server_stores_beside
 }
 
 #[tokio::test]
-async fn a_page_reads_a_bounded_part_of_the_store() {
+async fn a_conversation_after_very_many_completions_is_on_the_first_page() {
     let store = MemoryStore::new();
     let app = building(Echo, store.clone()).router();
     let id = conversation(&app).await;
@@ -53,13 +53,8 @@ async fn a_page_reads_a_bounded_part_of_the_store() {
         store.save(&format!("chatcmpl-{number:044x}"), &turnwise::Transcript::default(), None).await.unwrap();
     }
     let first = page(&app, "/").await;
-    assert!(first.contains("There are none here.") && !first.contains(&id), "{first}");
-    let next = first.split("rel=\"next\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#x2f;", "/");
-    let second = page(&app, &next).await;
-    assert!(second.contains(&id) && !second.contains("rel=\"next\""), "{second}");
+    assert!(first.contains(&id) && !first.contains("rel=\"next\""), "{first}");
     let (_, list) = ask(&app, "GET", "/v1/turnwise/conversations", None).await;
-    let next = list["next"].as_str().unwrap();
-    let (_, list) = ask(&app, "GET", &format!("/v1/turnwise/conversations?after={next}"), None).await;
     assert_eq!((&list["data"][0]["id"], &list["has_more"]), (&json!(id), &json!(false)));
 }
 

@@ -225,6 +225,47 @@ fn what_is_redacted_or_purged_is_in_no_file_of_the_database_after_vacuum_full() 
     }
 }
 
+/// A deadlock is ended by the database after a second, and what it was is done again; everybody waits that long.
+#[test]
+fn an_index_that_comes_and_goes_while_others_search_and_write_meets_no_deadlock() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    let end = std::time::Instant::now() + Duration::from_secs(2);
+    let goes_on = || std::time::Instant::now() < end;
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let (store, id) = (&store, format!("talk {number}"));
+            save(store, &id, &talk(&["apple"]));
+            scope.spawn(move || {
+                while goes_on() {
+                    say(store, &id, "another apple");
+                }
+            });
+        }
+        for query in [SearchQuery::new("apple"), SearchQuery::new("xylophone")] {
+            let store = &store;
+            scope.spawn(move || {
+                while goes_on() {
+                    let found = block_on(store.search(&query)).map(drop);
+                    let listed = block_on(store.list_by(&ListQuery::new())).map(drop);
+                    for error in [found, listed].into_iter().filter_map(Result::err) {
+                        assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Busy), "{error}");
+                    }
+                }
+            });
+        }
+        while goes_on() {
+            block_on(store.enable_search()).unwrap();
+            block_on(store.disable_search()).unwrap();
+        }
+    });
+    // A connection tells the statistics when it ends, at the latest.
+    drop(store);
+    std::thread::sleep(Duration::from_secs(1));
+    let met = query(&url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
+    assert_eq!(met, ["0"]);
+}
+
 /// How many files of a folder have a text.
 fn files_with(folder: &Path, text: &str) -> usize {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());

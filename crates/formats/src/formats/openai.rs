@@ -11,7 +11,6 @@ use super::note_beside;
 use crate::draft::Import;
 use crate::format::{Division, Format, Found, Writer};
 use crate::head::Head;
-use crate::origin::ORIGIN;
 use crate::report::Report;
 
 /// Reads a conversation in one of the forms that the library reads, as an element of an array. The
@@ -129,15 +128,17 @@ impl Writer for Messages {
     }
 }
 
-/// A message without what was kept for other formats.
+/// A message without the members that only turnwise's own files have, such as what was kept for other
+/// formats: a strict server refuses what it does not know.
 pub(crate) fn plain(message: &Message) -> RawJson {
     let whole: RawJson =
         serde_json::to_string(message).ok().and_then(|text| RawJson::new(&text).ok()).unwrap_or_else(|| "".into());
-    if message.get(ORIGIN).is_none() {
+    let is_own = |key: &str| key.starts_with("turnwise_");
+    if !message.extra().any(|(key, _)| is_own(key)) {
         return whole;
     }
     let members = crate::blocks::look(&whole);
-    let left = members.iter().flat_map(turnwise::transcript::formats::Object::iter).filter(|(key, _)| *key != ORIGIN);
+    let left = members.iter().flat_map(turnwise::transcript::formats::Object::iter).filter(|(key, _)| !is_own(key));
     let left: Vec<(&str, RawJson)> = left.map(|(key, value)| (key, RawJson::from(value))).collect();
     RawJson::object(left)
 }
@@ -244,5 +245,17 @@ impl Writer for FineTuning {
         let others = others.map(|(key, value)| (&**key, value.clone()));
         let members = [("messages", all(transcript))].into_iter().chain(tools(transcript)).chain(others);
         writeln!(out, "{}", RawJson::object(members).as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_our_own_files_are_not_written_for_other_programs() {
+        let message = Message::user("Hi").with_field("turnwise_sent", 1).unwrap();
+        let message = message.with_field("reasoning_content", "Hm").unwrap();
+        assert_eq!(plain(&message).as_str(), r#"{"role":"user","content":"Hi","reasoning_content":"Hm"}"#);
     }
 }

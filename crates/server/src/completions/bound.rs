@@ -145,11 +145,15 @@ impl Turn {
     async fn record(&self, reply: &Reply, answer: &RawJson) -> Result<(), ApiError> {
         let mut done = self.chat.transcript();
         done.conversation = self.asked.conversation.clone();
-        let place = done.conversation.push(with_sent(reply, &self.chat.model().name));
+        let mut message = with_sent(reply, &self.chat.model().name);
+        if self.once.is_some() {
+            message = once::with_answer(message, replay::without_message(answer));
+        }
+        let place = done.conversation.push(message);
         done.extra.clone_from(&self.asked.extra);
         done.tools.clone_from(&self.before.tools);
         if let Some((once, _)) = &self.once {
-            once.put(&mut done, once::Turn::new(replay::without_message(answer), place.index().into()));
+            once.put(&mut done, once::Turn::new(place.index().into()));
         }
         self.service.append_turn(&self.id, &self.before, &done, &self.revision).await?;
         let Some(request) = &self.kept else { return Ok(()) };

@@ -10,7 +10,7 @@ use turnwise_conversations::ApiError;
 
 use super::bound::Chunks;
 use crate::client_stream::ClientStream;
-use crate::once::Once;
+use crate::once::{Once, answer_of};
 use crate::request_id;
 use crate::responses::{Responses, replaced, sse};
 
@@ -35,10 +35,11 @@ pub(super) async fn recorded(service: &Responses, id: &str, once: &Once) -> Resu
     let place: Option<u64> = done.items.parse().ok();
     let mut items = file.conversation.items().rev();
     let Some(found) = items.find(|item| Some(item.id().index() as u64) == place) else { return Ok(None) };
+    let Some(answer) = answer_of(found.message()) else { return Ok(None) };
     let message = told(found.message());
-    let choices = choices(&done.answer);
+    let choices = choices(answer);
     let choices = choices.iter().map(|choice| replaced(choice, &[("message", message.clone())]));
-    Ok(Some(replaced(&done.answer, &[("choices", choices.collect::<Vec<_>>().into())])))
+    Ok(Some(replaced(answer, &[("choices", choices.collect::<Vec<_>>().into())])))
 }
 
 /// A message of the model as the API has it, without what only its record has.

@@ -2,6 +2,8 @@
 
 use axum::extract::{Extension, Path};
 use axum::http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use turnwise::message::RawJson;
 use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{AddedOnce, ApiError, Fork, check_id};
 
@@ -28,19 +30,38 @@ pub(super) async fn fork(Extension(app): Api, Path(id): Path<String>, headers: H
     Ok(if is_known { replayed(answer) } else { answer })
 }
 
-/// The request that a fork was begun by. Those of the conversation that it is of are none of its own.
+/// The member of a fork's file with the request that it was begun by. It is not one of those that a
+/// conversation remembers for some time: however late that request is sent again, it must not cut the fork
+/// again.
+const MEMBER: &str = "turnwise_fork";
+
+/// What a fork keeps of the request that it was begun by.
+#[derive(Serialize, Deserialize)]
+struct BegunBy {
+    key: String,
+    body: String,
+}
+
+/// The request that a fork is begun by. Those of the conversation that it is of are none of its own.
 struct Begun(Option<Once>);
 
 impl AddedOnce for Begun {
     fn find(&self, file: &Transcript) -> Result<Option<Vec<String>>, ApiError> {
-        self.0.as_ref().map_or(Ok(None), |once| AddedOnce::find(once, file))
+        let Some(once) = &self.0 else { return Ok(None) };
+        let kept = file.extra.iter().find(|(key, _)| key == MEMBER);
+        let by: Option<BegunBy> = kept.and_then(|(_, kept)| kept.parse().ok());
+        match by.filter(|by| by.key == once.digits()) {
+            Some(by) => once.check(&by.body).map(|()| Some(Vec::new())),
+            None => Ok(None),
+        }
     }
 
-    fn put(&self, file: &mut Transcript, ids: Vec<String>) {
+    fn put(&self, file: &mut Transcript, _: Vec<String>) {
         once::remove(file);
-        if let Some(once) = &self.0 {
-            AddedOnce::put(once, file, ids);
-        }
+        file.extra.retain(|(key, _)| key != MEMBER);
+        let by = self.0.as_ref().map(|once| BegunBy { key: once.digits().to_owned(), body: once.body.clone() });
+        let json = by.and_then(|by| serde_json::to_value(by).ok()).map(RawJson::from);
+        file.extra.extend(json.map(|json| (MEMBER.to_owned(), json)));
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use turnwise::Transcript;
 use turnwise::conversation::Timestamp;
 use turnwise::store::Store;
-use turnwise_conversations::{ApiError, Record};
+use turnwise_conversations::{ApiError, Record, check_id};
 use turnwise_store::search::{Hit, Listed, Snippet};
 
 use super::query::Wanted;
@@ -148,7 +148,9 @@ pub(super) async fn conversations(Extension(app): Api, RawQuery(query): RawQuery
 
 pub(super) async fn search(Extension(app): Api, RawQuery(query): RawQuery) -> Answer {
     let known = ["query", "after", "limit", "conversation", "since", "until", "metadata[KEY]"];
-    let wanted = Wanted::read(query.as_deref(), &known)?.search()?;
+    let wanted = Wanted::read(query.as_deref(), &known)?;
+    wanted.conversation.as_deref().map_or(Ok(()), check_id)?;
+    let wanted = wanted.search()?;
     let page = catalog(&app)?.search(&wanted).await.map_err(|error| not_found_by(&error))?;
     let items = items_of(&app, &page.found.iter().collect::<Vec<_>>()).await;
     let found = page.found.into_iter().zip(items).map(|(hit, items)| Found::of(hit, items));

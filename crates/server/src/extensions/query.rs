@@ -13,7 +13,7 @@ const LIMIT: i64 = 20;
 /// The parameters of a list.
 pub(super) struct Wanted {
     text: Option<String>,
-    conversation: Option<String>,
+    pub(super) conversation: Option<String>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     metadata: Vec<(String, String)>,

@@ -19,7 +19,7 @@ use super::sent::{Sent, with_sent};
 use super::stored::{self, StoredResponse};
 use super::window;
 use crate::completions::summary;
-use crate::once::{Held, Turn};
+use crate::once::{Held, Turn, with_answer};
 use crate::seal::SealedKind;
 
 /// A response that is planned and not recorded yet. Dropping it leaves no trace.
@@ -176,14 +176,11 @@ impl Run {
 
     /// Records the input and the reply, both or nothing.
     pub(super) async fn record(&mut self, reply: Reply) -> Result<RawJson, ApiError> {
-        let output = match self.request.base {
-            Base::Conversation(_) if !self.request.is_stored => self.output(&with_sent(&reply, &self.request.model))?,
-            _ => self.output(&reply.message)?,
-        };
         let usage = reply.usage.as_ref().map(|usage| object::usage(usage, &self.compacting));
         let plan = self.request.has_plan.then(|| without_messages(&reply.report.plan));
-        let outcome = Outcome { output, finish: reply.finish, usage, plan };
-        let answer = self.answer.ended(&outcome);
+        let answer = self.answer.ended(&Outcome { finish: reply.finish.clone(), usage, plan });
+        let output = self.output(&self.kept(&reply, &answer))?;
+        let answer = replaced(&answer, &[("output", output.clone().into())]);
         let mut done = self.chat.transcript();
         done.conversation = self.work.conversation.clone();
         done.extra.clone_from(&self.work.extra);
@@ -193,10 +190,10 @@ impl Run {
             self.service.metrics.used(usage);
         }
         if let (Some(once), Base::Conversation(_)) = (&self.request.once, &self.request.base) {
-            let answer = replaced(&answer, &[("output", Vec::<RawJson>::new().into())]);
-            let mut turn = Turn::new(answer, ids(&outcome.output));
+            let mut turn = Turn::new(ids(&output));
+            turn.end = done.conversation.leaf();
             if self.request.is_stored {
-                (turn.input, turn.end) = (self.input.clone(), done.conversation.leaf());
+                turn.input.clone_from(&self.input);
             }
             once.put(&mut done, turn);
         }
@@ -219,6 +216,16 @@ impl Run {
             *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.answer.id.clone(), done));
         }
         Ok(answer)
+    }
+
+    /// The reply as it is recorded: in a conversation with what cannot be found elsewhere.
+    fn kept(&self, reply: &Reply, answer: &RawJson) -> Message {
+        if !matches!(self.request.base, Base::Conversation(_)) {
+            return reply.message.clone();
+        }
+        let message =
+            if self.request.is_stored { reply.message.clone() } else { with_sent(reply, &self.request.model) };
+        if self.request.once.is_some() { with_answer(message, object::beside_request(answer)) } else { message }
     }
 
     /// Stores the response by itself.

@@ -6,6 +6,7 @@ use turnwise::message::RawJson;
 use turnwise::spending::Tally;
 use turnwise::transcript::formats::Object;
 
+use super::replay::replaced;
 use super::request::Request;
 
 /// A response as its client sees it.
@@ -20,7 +21,6 @@ pub(super) struct Answer {
 
 /// How a response ended.
 pub(super) struct Outcome {
-    pub(super) output: Vec<RawJson>,
     pub(super) finish: FinishReason,
     pub(super) usage: Option<RawJson>,
     /// What was sent and why.
@@ -52,12 +52,27 @@ impl Answer {
         self.object("in_progress", &[], &null(), &null(), None, &null())
     }
 
+    /// The object of a response that was recorded before, without its output. `said` is what
+    /// [`beside_request`] has left of it.
+    pub(super) fn again(&self, said: Option<&RawJson>) -> RawJson {
+        let said: Option<Object<'_>> = said.and_then(|said| said.parse().ok());
+        let said: Vec<(&str, RawJson)> =
+            said.iter().flat_map(Object::iter).map(|(key, value)| (key, value.into())).collect();
+        let completed = [("status", RawJson::from("completed"))];
+        let answer = replaced(&replaced(&self.in_progress(), &completed), &said);
+        match said.into_iter().find(|(key, _)| *key == PLAN) {
+            Some((key, plan)) => with(&answer, key, plan),
+            None => answer,
+        }
+    }
+
     /// The object of a response that failed.
     pub(super) fn failed(&self, message: &str) -> RawJson {
         let error = RawJson::object([("code", "server_error".into()), ("message", message.into())]);
         self.object("failed", &[], &error, &null(), None, &null())
     }
 
+    /// The object of a response that has ended, without its output.
     pub(super) fn ended(&self, outcome: &Outcome) -> RawJson {
         let reason = match outcome.finish {
             FinishReason::Length => Some("max_output_tokens"),
@@ -67,9 +82,9 @@ impl Answer {
         let incomplete = reason.map_or_else(null, |reason| RawJson::object([("reason", reason.into())]));
         let status = if reason.is_some() { "incomplete" } else { "completed" };
         let (usage, plan) = (outcome.usage.clone(), outcome.plan.clone());
-        let answer = self.object(status, &outcome.output, &null(), &incomplete, usage, &now().into());
+        let answer = self.object(status, &[], &null(), &incomplete, usage, &now().into());
         match plan {
-            Some(plan) => with(&answer, "turnwise", RawJson::object([("plan", plan)])),
+            Some(plan) => with(&answer, PLAN, RawJson::object([("plan", plan)])),
             None => answer,
         }
     }
@@ -108,6 +123,19 @@ impl Answer {
         let repeated = self.repeated.iter().map(|(key, value)| (*key, value.clone()));
         RawJson::object(own.into_iter().chain(usage).chain(repeated))
     }
+}
+
+/// The member with what was sent and why, which only a client that asks for it gets.
+const PLAN: &str = "turnwise";
+
+/// The members of an answer that its request does not say.
+const OWN: [&str; 7] = ["created_at", "status", "completed_at", "error", "incomplete_details", "usage", PLAN];
+
+/// What of an answer its request does not say, without its output.
+pub(super) fn beside_request(answer: &RawJson) -> RawJson {
+    let read: Option<Object<'_>> = answer.parse().ok();
+    let own = read.iter().flat_map(Object::iter).filter(|(key, _)| OWN.contains(key));
+    RawJson::object(own.map(|(key, value)| (key, RawJson::from(value))))
 }
 
 /// An object with one more member.

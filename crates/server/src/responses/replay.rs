@@ -10,10 +10,11 @@ use turnwise_conversations::{ApiError, Record};
 use super::Responses;
 use super::events::Out;
 use super::exchange;
+use super::object::Answer;
 use super::request::{Base, Request};
 use super::stored::{self, StoredResponse};
 use crate::client_stream::Events;
-use crate::once::Turn;
+use crate::once::{Turn, answer_of};
 use crate::request_id;
 
 impl Responses {
@@ -41,7 +42,9 @@ impl Responses {
         for item in record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()) {
             output.insert(0, item.json);
         }
-        let response = replaced(&turn.answer, &[("output", output.into())]);
+        let said = turn.end.and_then(|end| file.conversation.get(end)).and_then(|reply| answer_of(reply.message()));
+        let answer = Answer::new(response.to_owned(), request, Some(id)).again(said);
+        let response = replaced(&answer, &[("output", output.into())]);
         if request.is_stored {
             self.store_missing(request, turn, &response, file).await?;
         }

@@ -6,8 +6,9 @@ use turnwise::message::RawJson;
 use turnwise::plan::Fate;
 use turnwise::{Message, Plan, Reply};
 
-/// How many runs are stored; a plan that shortens messages here and there has many.
-const MOST: usize = 200;
+/// How many runs are stored, each in about 95 bytes. A plan that picks messages here and there has
+/// hundreds, and they are written with each turn.
+const MOST: usize = 50;
 
 /// What a request held.
 #[derive(Clone, Serialize, Deserialize)]

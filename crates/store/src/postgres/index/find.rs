@@ -9,7 +9,7 @@ use turnwise::Result;
 
 use super::add::pair;
 use super::scope::{Parts, parts, rows_of_times};
-use super::state;
+use super::{state, take_in_order};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
@@ -27,6 +27,7 @@ impl Work for Search {
     const DOING: &str = "searching";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Page<Hit>, Failure> {
+        take_in_order(tx).await?;
         state(tx).await?.check_is_on()?;
         let query = &self.query;
         let mut candidates = Candidates::of(tx, &self.tenant, query).await?;

@@ -10,7 +10,7 @@ use turnwise::conversation::Timestamp;
 use super::add::pair;
 use super::find::{Candidates, Holders};
 use super::scope::few_with;
-use super::state;
+use super::{state, take_in_order};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
@@ -28,6 +28,7 @@ impl Work for List {
     const DOING: &str = "listing conversations";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Page<Listed>, Failure> {
+        take_in_order(tx).await?;
         state(tx).await?.check_is_on()?;
         match &self.query.text {
             Some(text) => self.by_text(tx, text).await,

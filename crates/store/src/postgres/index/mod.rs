@@ -97,7 +97,7 @@ impl PostgresStore {
     /// # Errors
     /// [`ErrorKind::Io`] if the database fails.
     pub async fn is_searchable(&self) -> Result<bool> {
-        Ok(self.shared.connections.write(ReadState).await? == State::On)
+        Ok(self.shared.connections.write(Look).await?.0 == State::On)
     }
 
     /// Searches the conversations of this tenant, the item first that was written last. Deleted
@@ -126,8 +126,11 @@ impl PostgresStore {
     /// Adds to the index what was written.
     async fn catch_up(&self) -> Result<()> {
         self.shared.seal.check_searchable()?;
-        self.shared.connections.write(ReadState).await?.check_is_on()?;
-        while self.shared.connections.write(add::CatchUp).await? {}
+        let (state, mut is_more) = self.shared.connections.write(Look).await?;
+        state.check_is_on()?;
+        while is_more {
+            is_more = self.shared.connections.write(add::CatchUp).await?;
+        }
         Ok(())
     }
 }
@@ -143,15 +146,27 @@ async fn alone(tx: &Transaction<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-struct ReadState;
+/// Takes what a search reads in the order in which [`NOTHING`] takes it. In the order of its statements, a search
+/// would wait for a table of one that removes the index, and that one for a table of the search.
+async fn take_in_order(tx: &Transaction<'_>) -> Result<(), Failure> {
+    let take = "LOCK TABLE turnwise.conversations, turnwise.changes, turnwise.search_items, \
+                turnwise.search_conversations IN ACCESS SHARE MODE";
+    tx.batch_execute(take).await?;
+    Ok(())
+}
 
-impl Work for ReadState {
-    type Done = State;
+/// Reads the state of the index, and whether something was noted that is to be added.
+struct Look;
+
+impl Work for Look {
+    type Done = (State, bool);
 
     const DOING: &str = "reading the state of the index for search";
 
-    async fn run(&self, tx: &Transaction<'_>) -> Result<State, Failure> {
-        state(tx).await
+    async fn run(&self, tx: &Transaction<'_>) -> Result<(State, bool), Failure> {
+        let state = state(tx).await?;
+        let any = "SELECT EXISTS (SELECT 1 FROM turnwise.search_notes)";
+        Ok((state, tx.query_typed_one(any, &[]).await?.get(0)))
     }
 }
 
