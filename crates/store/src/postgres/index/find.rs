@@ -141,6 +141,12 @@ impl Candidates {
         };
         let is_newest = self.newest && self.parts.is_none();
         let looked_at = if is_newest { "(SELECT min(row) FROM newest)" } else { "NULL::bigint" };
+        if is_newest {
+            // As long as it has no statistics of the table, the planner would sort all rows to find the newest. What it
+            // has to sort all the same it then takes for so costly that it would compile it.
+            let settings = "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)";
+            tx.query_typed(settings, &[]).await?;
+        }
         let read = format!(
             "WITH {found} SELECT f.row, f.log, f.position, c.change, {looked_at} FROM found f JOIN turnwise.changes c \
              ON c.tenant = $1 AND c.log = f.log AND c.position = f.position ORDER BY f.row DESC"
