@@ -63,7 +63,7 @@ async fn list_items(Extension(App { api, .. }): Api, Path(id): Path<String>, Raw
 }
 
 async fn create_items(
-    Extension(App { api, .. }): Api,
+    Extension(app): Api,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -72,7 +72,7 @@ async fn create_items(
     let include = query::read(query.as_deref())?.include;
     let once = Once::of_sent(&headers, "items", &body)?;
     let body = Body::read(body, &["items"])?;
-    let items = api.items(&id).including(include)?;
+    let items = app.items_to_change(&id)?.including(include)?;
     let Some(once) = once else { return Ok(json(&items.create(&body.need("items")?).await?)) };
     let (added, is_known) = items.create_once(&body.need("items")?, &once).await?;
     let answer = json(&added);
@@ -88,8 +88,8 @@ async fn retrieve_item(
     Ok(json(&api.items(&id).including(include)?.retrieve(&item).await?))
 }
 
-async fn delete_item(Extension(App { api, .. }): Api, Path((id, item)): Path<(String, String)>) -> Answer {
-    Ok(json(&api.items(&id).delete(&item).await?))
+async fn delete_item(Extension(app): Api, Path((id, item)): Path<(String, String)>) -> Answer {
+    Ok(json(&app.items_to_change(&id)?.delete(&item).await?))
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> Refusal {

@@ -14,7 +14,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use turnwise::Builder;
 use turnwise::message::RawJson;
 use turnwise::store::Store;
-use turnwise_conversations::{ApiError, Conversations};
+use turnwise_conversations::{ApiError, Conversations, Items};
 use turnwise_store::Catalog;
 
 use crate::access::{self, Tenant};
@@ -37,6 +37,16 @@ pub(crate) struct App {
     /// What its database has beside that, if it is one.
     pub(crate) catalog: Option<Arc<dyn Catalog>>,
     pub(crate) responses: Option<Arc<Responses>>,
+}
+
+impl App {
+    /// The items of a conversation, to be changed, unless a response runs on it.
+    pub(crate) fn items_to_change(&self, id: &str) -> Result<Items<'_>, ApiError> {
+        if let Some(responses) = &self.responses {
+            responses.check_unlocked(id)?;
+        }
+        Ok(self.api.items(id))
+    }
 }
 
 type OpenTenant = dyn Fn(&str) -> turnwise::Result<Arc<dyn Store>> + Send + Sync;

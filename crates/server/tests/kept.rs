@@ -233,7 +233,7 @@ async fn a_stored_answer_is_no_conversation() {
 }
 
 #[tokio::test]
-async fn what_records_nothing_waits_for_no_response() {
+async fn what_records_nothing_waits_for_no_response_and_what_changes_items_is_refused() {
     let slow = turnwise::backend::Scripted::new(["word ".repeat(2_000)]);
     let app = building(slow, MemoryStore::new()).router();
     let id = conversation(&app).await;
@@ -243,5 +243,21 @@ async fn what_records_nothing_waits_for_no_response() {
     let (status, answer) = ask(&app, "POST", "/v1/responses/input_tokens", Some(counted)).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(ask(&app, "POST", "/v1/responses", Some(body)).await.1["error"]["code"], "conversation_locked");
+    // What would change its items is refused, and not the response that the model has begun.
+    let path = format!("/v1/conversations/{id}/items");
+    let added = json!({"items": [{"type": "message", "role": "user", "content": "More"}]});
+    assert_eq!(ask(&app, "POST", &path, Some(added.clone())).await.1["error"]["code"], "conversation_locked");
+    let edit = format!("/v1/turnwise/conversations/{id}/items/msg_0/edit");
+    assert_eq!(ask(&app, "POST", &edit, Some(added.clone())).await.1["error"]["code"], "conversation_locked");
+    assert_eq!(ask(&app, "DELETE", &format!("{path}/msg_0"), None).await.1["error"]["code"], "conversation_locked");
+    let metadata = json!({"metadata": {"topic": "rivers"}});
+    assert_eq!(ask(&app, "POST", &format!("/v1/conversations/{id}"), Some(metadata)).await.0, 200);
     drop(running);
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        if ask(&app, "POST", &path, Some(added.clone())).await.0 == 200 {
+            return;
+        }
+    }
+    panic!("the conversation is locked still");
 }

@@ -75,7 +75,7 @@ pub(super) async fn edit(
     let once = Once::of_sent(&headers, &format!("edit {item}"), &body)?;
     let body = Body::read(body, &["items"])?;
     let once = once.as_ref().map(|once| once as &dyn AddedOnce);
-    let (edited, is_known) = app.api.items(&id).edit(&item, &body.need("items")?, once).await?;
+    let (edited, is_known) = app.items_to_change(&id)?.edit(&item, &body.need("items")?, once).await?;
     let answer = json(&edited);
     Ok(if is_known { replayed(answer) } else { answer })
 }

@@ -14,6 +14,10 @@ impl Locks {
         let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
         is_free.then(|| Lock { of: self.clone(), id: id.to_owned() })
     }
+
+    pub(super) fn is_taken(&self, id: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
 }
 
 /// While it exists, no other response runs on the conversation.

@@ -119,6 +119,12 @@ impl Responses {
         self.locks.take(id).ok_or_else(ApiError::conversation_locked)
     }
 
+    /// Refuses a change of a conversation's items while a response runs on it, which could not be recorded then
+    /// although the model was paid for it.
+    pub(crate) fn check_unlocked(&self, id: &str) -> Result<(), ApiError> {
+        if self.locks.is_taken(id) { Err(ApiError::conversation_locked()) } else { Ok(()) }
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
     }
