@@ -136,7 +136,7 @@ fn lengths(server: &Server) {
             taken.push(begun.elapsed().as_secs_f64() * 1e3);
             assert_eq!(status, 200, "{answer}");
             let plan = &answer["turnwise"]["plan"];
-            assert!(plan["tokens"].as_u64().unwrap() <= plan["limit"].as_u64().unwrap(), "{plan}");
+            assert!(plan["tokens"].as_u64().unwrap() <= plan["budget"]["limit"].as_u64().unwrap(), "{plan}");
         }
     }
     let [short, long] = taken.map(|taken| median(&taken));
