@@ -131,19 +131,32 @@ impl<'a> Record<'a> {
 
     /// The items that have sealed content, oldest first.
     pub fn sealed(&self) -> Vec<SealedItem> {
+        self.sealed_with(&self.sealed_in_messages(0))
+    }
+
+    /// The items with sealed content that the messages from a position on have, oldest first; not those that
+    /// wait for a message. A server that knows those of the messages before need not look for them again.
+    pub fn sealed_in_messages(&self, from: usize) -> Vec<SealedItem> {
         const CONTENT: &str = "encrypted_content";
         let path = self.file.conversation.path();
-        let waiting = self.waiting();
-        let after = |id: Option<ItemId>| waiting.iter().filter(move |one| one.after == id).flat_map(|one| &one.items);
-        let mut found: Vec<SealedItem> = after(None).filter_map(|item| SealedItem::of(item, 0)).collect();
-        for (position, item) in (0..path.len()).filter_map(|position| Some((position, path.item(position)?))) {
+        let of_message = |position: usize| {
+            let item = path.item(position)?;
             // Most messages were not made of such items, and are not written as items to find that out.
-            if item.message().extra().any(|(_, value)| value.as_str().contains(CONTENT)) {
-                let items = stored(item);
-                found.extend(items.iter().filter_map(|item| SealedItem::of(item, position)));
-            }
-            found.extend(after(Some(item.id())).filter_map(|item| SealedItem::of(item, position + 1)));
-        }
+            let is_made = item.message().extra().any(|(_, value)| value.as_str().contains(CONTENT));
+            is_made.then(|| stored(item).into_iter().filter_map(move |item| SealedItem::of(&item, position)))
+        };
+        (from..path.len()).filter_map(of_message).flatten().collect()
+    }
+
+    /// All items with sealed content, oldest first, when those of the messages are known.
+    pub fn sealed_with(&self, in_messages: &[SealedItem]) -> Vec<SealedItem> {
+        let path = self.file.conversation.path();
+        let position = |after: Option<ItemId>| after.map_or(Some(0), |id| path.position(id).map(|before| before + 1));
+        let waiting = self.waiting();
+        let placed = waiting.iter().filter_map(|one| Some((position(one.after)?, &one.items)));
+        let waiting = placed.flat_map(|(at, items)| items.iter().filter_map(move |item| SealedItem::of(item, at)));
+        let mut found: Vec<SealedItem> = waiting.chain(in_messages.iter().cloned()).collect();
+        found.sort_by_key(|item| item.position);
         found
     }
 

@@ -7,7 +7,7 @@ use axum::Router;
 use serde_json::{Value, json};
 use support::hooked::{Call, Hook, Hooked};
 use support::{Echo, ask, building, conversation, full, items, open, respond, said};
-use turnwise::backend::BoxFuture;
+use turnwise::backend::{BoxFuture, Scripted};
 use turnwise::store::{MemoryStore, Store};
 use turnwise::{Error, ErrorKind, Result, Transcript};
 
@@ -234,7 +234,7 @@ async fn a_stored_answer_is_no_conversation() {
 
 #[tokio::test]
 async fn what_records_nothing_waits_for_no_response_and_what_changes_items_is_refused() {
-    let slow = turnwise::backend::Scripted::new(["word ".repeat(2_000)]);
+    let slow = Scripted::new(["word ".repeat(2_000)]);
     let app = building(slow, MemoryStore::new()).router();
     let id = conversation(&app).await;
     let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hello", "stream": true});
@@ -260,4 +260,56 @@ async fn what_records_nothing_waits_for_no_response_and_what_changes_items_is_re
         }
     }
     panic!("the conversation is locked still");
+}
+
+/// The texts of a conversation, by a server that has seen nothing of it yet.
+async fn texts(store: &MemoryStore, id: &str) -> Vec<String> {
+    let fresh = building(Scripted::new(["none"]), store.clone()).router();
+    let text = |item: &Value| item["content"][0]["text"].as_str().unwrap().to_owned();
+    items(&fresh, id).await.iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn servers_that_know_a_conversation_see_what_others_did_to_it() {
+    let store = MemoryStore::new();
+    let backends = [Scripted::new(vec!["yes"; 60]), Scripted::new(vec!["no"; 60])];
+    let servers = backends.each_ref().map(|backend| building(backend.clone(), store.clone()).router());
+    let id = conversation(&servers[0]).await;
+    let path = format!("/v1/conversations/{id}/items");
+    let mut random = fastrand::Rng::with_seed(5);
+    for step in 0..50 {
+        let place = random.usize(0..2);
+        let (server, backend) = (&servers[place], &backends[place]);
+        let text = format!("Step {step}");
+        let mut expected = texts(&store, &id).await;
+        match random.u8(0..8) {
+            0 => {
+                let added = json!({"items": [{"type": "message", "role": "user", "content": text}]});
+                assert_eq!(ask(server, "POST", &path, Some(added)).await.0, 200);
+            }
+            1 if !expected.is_empty() => {
+                let listed = items(server, &id).await;
+                let item = listed[random.usize(0..listed.len())]["id"].as_str().unwrap();
+                assert_eq!(ask(server, "DELETE", &format!("{path}/{item}"), None).await.0, 200);
+            }
+            turn => {
+                let (path, headers, body) = if turn < 4 {
+                    let messages = json!([{"role": "user", "content": text}]);
+                    let headers = vec![("x-turnwise-conversation", &*id)];
+                    ("/v1/chat/completions", headers, json!({"model": "gpt-4o-mini", "messages": messages}))
+                } else {
+                    let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": text});
+                    ("/v1/responses", vec![], body)
+                };
+                let (status, _, answer) = full(server, "POST", path, &headers, Some(body)).await;
+                assert_eq!(status, 200, "{answer}");
+                let request = serde_json::to_value(backend.requests().last().unwrap()).unwrap();
+                let sent = request["messages"].as_array().unwrap().iter();
+                expected.push(text);
+                let text = |content: &'_ Value| content.as_str().or(content[0]["text"].as_str()).unwrap().to_owned();
+                let sent: Vec<String> = sent.map(|message| text(&message["content"])).collect();
+                assert_eq!(sent, expected, "step {step}");
+            }
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::client_stream::{ClientStream, Piece};
 use crate::once::{self, Held, Once, replayed};
 use crate::request_id;
-use crate::responses::{Lock, Responses, is_end, refusal, replaced, sse, with_sent};
+use crate::responses::{Left, Lock, Responses, Scanned, is_end, refusal, replaced, sse, with_sent};
 use crate::routes::Answer;
 use crate::serve::Ending;
 
@@ -33,6 +33,7 @@ struct Turn {
     service: Arc<Responses>,
     id: String,
     before: Transcript,
+    scanned: Scanned,
     revision: Revision,
     chat: ConversationManager,
     /// The conversation with what the client said.
@@ -106,7 +107,7 @@ async fn begin(service: &Arc<Responses>, id: &str, body: &Body, once: Option<(On
     };
     let messages = messages(body)?.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
     let lock = service.lock(id)?;
-    let (before, revision) = service.load(id).await?;
+    let (Left { file: before, scanned }, revision) = service.load_for_turn(id).await?;
     let mut asked = before.clone();
     let is_instruction = |message: &&Message| message.role().is_instruction();
     // Instructions in front rule this request, and are not recorded, as those of a response.
@@ -130,6 +131,7 @@ async fn begin(service: &Arc<Responses>, id: &str, body: &Body, once: Option<(On
         service: Arc::clone(service),
         id: id.to_owned(),
         before,
+        scanned,
         revision,
         chat,
         asked,
@@ -155,7 +157,8 @@ impl Turn {
         if let Some((once, _)) = &self.once {
             once.put(&mut done, once::Turn::new(place.index().into()));
         }
-        self.service.append_turn(&self.id, &self.before, &done, &self.revision).await?;
+        let left = Left { file: done, scanned: self.scanned.clone() };
+        self.service.append_turn(&self.id, &self.before, left, &self.revision).await?;
         let Some(request) = &self.kept else { return Ok(()) };
         let stored = stored::save(&self.service, request, answer).await;
         Responses::after_a_turn(stored, self.once.is_some()).map(drop)

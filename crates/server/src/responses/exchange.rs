@@ -10,14 +10,14 @@ use turnwise::transcript::formats::Object;
 use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Message, Plan, Reply, Transcript};
 use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
-use super::Responses;
 use super::locks::Lock;
 use super::object::{self, Answer, Outcome};
 use super::replay::replaced;
 use super::request::{Base, Request};
 use super::sent::{Sent, with_sent};
 use super::stored::{self, StoredResponse};
-use super::window;
+use super::window::{self, Scanned};
+use super::{Left, Responses};
 use crate::completions::summary;
 use crate::once::{Held, Turn, with_answer};
 use crate::seal::SealedKind;
@@ -34,6 +34,8 @@ pub(super) struct Run {
     pub(super) work: Transcript,
     /// What of that is sent.
     pub(super) window: Transcript,
+    /// The sealed items of the record, with the input.
+    scanned: Scanned,
     /// The ids of the input's items.
     input: Vec<String>,
     /// Items of the output that come before the reply.
@@ -72,10 +74,12 @@ impl Responses {
         lock: Option<Lock>,
         held: Option<Held>,
     ) -> Result<Run, ApiError> {
+        let mut scanned = Scanned::default();
         let (before, revision) = match &request.base {
             Base::Conversation(id) => {
-                let loaded = self.load(id).await?;
-                (loaded.0, Some(loaded.1))
+                let (left, revision) = self.load_for_turn(id).await?;
+                scanned = left.scanned;
+                (left.file, Some(revision))
             }
             Base::Previous(id) => match remembered(&request, id) {
                 Some(known) => (known, None),
@@ -97,7 +101,7 @@ impl Responses {
             _ => Vec::new(),
         };
         let added = Record::of(&owner, &mut work).with_earlier(&earlier).add(&request.input)?;
-        let window = window::of(&owner, &work, before.conversation.path().len(), &self.sealer);
+        let window = window::of(&owner, &work, before.conversation.path().len(), &self.sealer, &mut scanned);
         let chat = self.manager(&request, &window).map_err(|error| refusal(&error))?;
         let run = Run {
             service: Arc::clone(self),
@@ -107,6 +111,7 @@ impl Responses {
             revision,
             work,
             window,
+            scanned,
             input: added.into_iter().map(|item| item.id).collect(),
             made: Vec::new(),
             compacting: Tally::default(),
@@ -198,7 +203,8 @@ impl Run {
             once.put(&mut done, turn);
         }
         if let (Base::Conversation(id), Some(revision)) = (&self.request.base, &self.revision) {
-            self.service.append_turn(id, &self.before, &done, revision).await?;
+            let left = Left { file: done.clone(), scanned: self.scanned.clone() };
+            self.service.append_turn(id, &self.before, left, revision).await?;
         }
         let newest = self.request.newest.clone().map(|newest| (newest, done.clone()));
         let mut answer = answer;

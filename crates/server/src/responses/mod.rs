@@ -8,6 +8,7 @@ mod chat;
 mod compaction;
 mod events;
 mod exchange;
+mod known;
 mod locks;
 mod object;
 mod replay;
@@ -33,6 +34,8 @@ use crate::request_id;
 use crate::seal::Sealer;
 use crate::serve::Ending;
 pub(crate) use exchange::{is_end, refusal};
+use known::Known;
+pub(crate) use known::Left;
 pub(crate) use locks::Lock;
 use locks::Locks;
 pub(crate) use replay::replaced;
@@ -40,6 +43,7 @@ pub(crate) use routes::{routes, service, sse};
 pub(crate) use sent::with_sent;
 #[cfg(feature = "pages")]
 pub(crate) use stored::of_conversation;
+pub(crate) use window::Scanned;
 
 /// What makes the managers of a model.
 pub(crate) type Managers = dyn Fn(&str) -> Builder + Send + Sync;
@@ -67,6 +71,7 @@ pub(crate) struct Responses {
     sealer: Sealer,
     metrics: Arc<Metrics>,
     locks: Locks,
+    known: Known,
     requests: Running,
 }
 
@@ -80,8 +85,8 @@ impl Responses {
         sealer: Sealer,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (locks, requests) = (Locks::default(), Running::default());
-        Self { store, managers, rules, ending, upstream, sealer, metrics, locks, requests }
+        let (locks, known, requests) = (Locks::default(), Known::default(), Running::default());
+        Self { store, managers, rules, ending, upstream, sealer, metrics, locks, known, requests }
     }
 
     /// What makes a manager of a model, or of the one that all requests are sent to.
@@ -140,20 +145,32 @@ impl Responses {
         self.store.load(id).await.map_err(|error| ApiError::of_store(&error, id))
     }
 
+    /// A conversation to which a turn is to be added.
+    pub(crate) async fn load_for_turn(&self, id: &str) -> Result<(Left, Revision), ApiError> {
+        let (file, revision) = self.load(id).await?;
+        let left = self.known.at(id, &revision).unwrap_or_else(|| Left { file, scanned: Scanned::default() });
+        Ok((left, revision))
+    }
+
     /// Adds a turn to the conversation that it was made from. Other metadata meanwhile does not undo
     /// it; anything else does.
     pub(crate) async fn append_turn(
         &self,
         id: &str,
         before: &Transcript,
-        done: &Transcript,
+        left: Left,
         revision: &Revision,
     ) -> Result<(), ApiError> {
-        let changes = done.changes_since(before);
+        let changes = left.file.changes_since(before);
         let mut expected = revision.clone();
         loop {
             match self.store.append(id, &changes, &expected).await {
-                Ok(_) => return Ok(()),
+                Ok(new) => {
+                    if expected == *revision {
+                        self.known.put(id, new, left);
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(ApiError::of_store(&error, id)),
             }

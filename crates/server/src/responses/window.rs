@@ -26,11 +26,27 @@ pub(super) fn reasoning_of(message: &Message) -> Option<String> {
     texts.into_iter().find(|text| !text.is_empty())
 }
 
+/// The sealed items of the first messages of a conversation.
+#[derive(Clone, Default)]
+pub(crate) struct Scanned {
+    messages: usize,
+    found: Vec<SealedItem>,
+}
+
+impl Scanned {
+    /// All sealed items, after the messages were looked at that were not yet.
+    fn all(&mut self, record: &Record<'_>, messages: usize) -> Vec<SealedItem> {
+        self.found.extend(record.sealed_in_messages(self.messages));
+        self.messages = messages;
+        record.sealed_with(&self.found)
+    }
+}
+
 /// A file with what of a record is sent. `input` is the position of the first message of the request:
 /// what it has before its own compaction item is its client's choice, and sent.
-pub(super) fn of(owner: &str, work: &Transcript, input: usize, sealer: &Sealer) -> Transcript {
+pub(super) fn of(owner: &str, work: &Transcript, input: usize, sealer: &Sealer, scanned: &mut Scanned) -> Transcript {
     let mut file = work.clone();
-    let found = Record::of(owner, &mut file).sealed();
+    let found = scanned.all(&Record::of(owner, &mut file), work.conversation.path().len());
     let open = |kind: SealedKind, item: &SealedItem| Some((item.position, sealer.open(kind, &item.content)?));
     let newest =
         found.iter().rev().filter(|item| item.kind == "compaction").find_map(|item| open(SealedKind::Compaction, item));
