@@ -30,14 +30,31 @@ pub(super) fn reasoning_of(message: &Message) -> Option<String> {
 #[derive(Clone, Default)]
 pub(crate) struct Scanned {
     messages: usize,
+    bytes: usize,
     found: Vec<SealedItem>,
 }
 
 impl Scanned {
+    #[cfg(test)]
+    pub(super) fn of(file: &Transcript) -> Self {
+        let mut scanned = Self::default();
+        scanned.all(&Record::of("conv_0", &mut file.clone()), file);
+        scanned
+    }
+
+    /// The bytes of these messages.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// All sealed items, after the messages were looked at that were not yet.
-    fn all(&mut self, record: &Record<'_>, messages: usize) -> Vec<SealedItem> {
+    fn all(&mut self, record: &Record<'_>, file: &Transcript) -> Vec<SealedItem> {
+        let path = file.conversation.path();
+        let bytes = |message: &Message| serde_json::to_vec(message).map_or(0, |json| json.len());
+        let new = (self.messages..path.len()).filter_map(|position| path.item(position));
+        self.bytes += new.map(|item| bytes(item.message())).sum::<usize>();
         self.found.extend(record.sealed_in_messages(self.messages));
-        self.messages = messages;
+        self.messages = path.len();
         record.sealed_with(&self.found)
     }
 }
@@ -46,7 +63,7 @@ impl Scanned {
 /// what it has before its own compaction item is its client's choice, and sent.
 pub(super) fn of(owner: &str, work: &Transcript, input: usize, sealer: &Sealer, scanned: &mut Scanned) -> Transcript {
     let mut file = work.clone();
-    let found = scanned.all(&Record::of(owner, &mut file), work.conversation.path().len());
+    let found = scanned.all(&Record::of(owner, &mut file), work);
     let open = |kind: SealedKind, item: &SealedItem| Some((item.position, sealer.open(kind, &item.content)?));
     let newest =
         found.iter().rev().filter(|item| item.kind == "compaction").find_map(|item| open(SealedKind::Compaction, item));
