@@ -129,11 +129,6 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The items that have sealed content, oldest first.
-    pub fn sealed(&self) -> Vec<SealedItem> {
-        self.sealed_with(&self.sealed_in_messages(0))
-    }
-
     /// The items with sealed content that the messages from a position on have, oldest first; not those that
     /// wait for a message. A server that knows those of the messages before need not look for them again.
     pub fn sealed_in_messages(&self, from: usize) -> Vec<SealedItem> {

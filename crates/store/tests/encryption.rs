@@ -12,7 +12,7 @@ use talks::{load, say, texts};
 use turnwise::backend::Usage;
 use turnwise::spending::{Call, Purpose};
 use turnwise::store::Store;
-use turnwise::{Conversation, ErrorKind, Message, Transcript};
+use turnwise::{Conversation, Error, ErrorKind, Message, Transcript};
 use turnwise_store::encryption::Keys;
 
 fn keys(digits: &[&str]) -> Keys {
@@ -40,6 +40,11 @@ fn redact(store: &dyn Store, id: &str) {
     let (mut transcript, revision) = load(store, id);
     transcript.redact(|text| text.contains("secret-question").then(|| "secret-answer".to_owned())).unwrap();
     block_on(store.save(id, &transcript, Some(&revision))).unwrap();
+}
+
+fn assert_not_searchable(refused: &Error) {
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert!(refused.detail().contains("scan"), "{refused}");
 }
 
 /// Everything that writes text.
@@ -214,10 +219,7 @@ mod sqlite {
             block_on(store.list_by(&ListQuery::new())).unwrap_err(),
             block_on(plain.enable_search()).unwrap_err(),
         ];
-        for refused in refused {
-            assert_eq!(refused.kind(), ErrorKind::NotFound);
-            assert!(refused.detail().contains("scan"), "{refused}");
-        }
+        refused.iter().for_each(assert_not_searchable);
         assert!(!block_on(store.is_searchable()).unwrap());
         assert_eq!(block_on(scan(&store, &SearchQuery::new("secret-question"))).unwrap().found.len(), 1);
     }
@@ -346,10 +348,7 @@ mod postgres {
             block_on(store.list_by(&ListQuery::new())).unwrap_err(),
             block_on(plain.enable_search()).unwrap_err(),
         ];
-        for refused in refused {
-            assert_eq!(refused.kind(), ErrorKind::NotFound);
-            assert!(refused.detail().contains("scan"), "{refused}");
-        }
+        refused.iter().for_each(assert_not_searchable);
         assert_eq!(block_on(scan(&store, &SearchQuery::new("secret-question"))).unwrap().found.len(), 1);
     }
 }
