@@ -46,6 +46,8 @@ pub mod export;
     allow(dead_code, unused_imports, reason = "databases use it")
 )]
 pub mod forget;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod inherited;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -5,13 +5,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use turnwise::Result;
 use turnwise::spending::Spending;
-use turnwise::store::Change;
 
 use super::PostgresStore;
 use super::connections::{Values, Work};
 use super::failure::Failure;
 use super::tables::stored;
-use crate::rows::{At, Lines};
+use crate::inherited::{Original, spending};
+use crate::rows::At;
 use crate::seal::{Place, Seal};
 use crate::usage::Totals;
 
@@ -89,13 +89,6 @@ struct Part {
     is_noted_present: bool,
 }
 
-/// The conversation that a fork was made of, and what it has of that one's usage.
-#[derive(Clone)]
-struct Original {
-    line: i64,
-    inherited: Spending,
-}
-
 impl Part {
     fn of(seal: &Seal, tenant: &str, row: &Row) -> Result<Self> {
         let log = row.get(1);
@@ -113,14 +106,6 @@ impl Part {
             is_noted_present: row.get::<_, Option<bool>>(7).unwrap_or_default(),
         })
     }
-}
-
-/// The sums of a row that states them.
-fn spending(seal: &Seal, place: Place<'_>, row: &str) -> Result<Option<Spending>> {
-    Ok(match serde_json::from_str(&seal.open(place, row)?) {
-        Ok(Change::Spending(spending)) => Some(spending),
-        _ => None,
-    })
 }
 
 /// What was spent up to the end of the first of these parts.
@@ -157,15 +142,8 @@ pub(super) async fn note_written_anew(
         Some(parent) => Some(Original { line: parent.line, inherited: spent(&parts[1..]) }),
         None => own.noted.clone(),
     });
-    let (origin, inherited) = match original {
-        Some(Original { line, inherited }) => {
-            let change = Lines::of(&[Change::Spending(inherited)], seal)?;
-            // No change has the position 0.
-            let row = change.rows(tenant, At { log: new, last: -1 }).next().transpose()?;
-            (Some(line), row.map(|(_, row)| row.into_owned()))
-        }
-        None => (None, None),
-    };
+    let origin = original.as_ref().map(|original| original.line);
+    let inherited = original.map_or(Ok(None), |original| original.noted(tenant, new, seal))?;
     let note = "UPDATE turnwise.logs SET line = $3, origin = $4, inherited = $5 WHERE tenant = $1 AND log = $2";
     let values: Values<'_> = &[
         (&key, Type::TEXT),

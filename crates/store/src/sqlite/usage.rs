@@ -3,10 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use turnwise::Result;
 use turnwise::spending::Spending;
-use turnwise::store::Change;
 
-use super::tables::{At, Lines};
 use super::{SqliteStore, failed, tables};
+use crate::inherited::{Original, spending};
 use crate::seal::{Place, Seal};
 use crate::usage::Totals;
 
@@ -44,23 +43,16 @@ fn shared(db: &Connection, seal: &Seal, tenant: &str, log: i64) -> Result<Spendi
     Ok(original(db, seal, tenant, log)?.map(|original| original.inherited).unwrap_or_default())
 }
 
-/// What a fork has of a conversation that is there.
-struct Original {
-    line: i64,
-    inherited: Spending,
-}
-
-impl Original {
-    fn of(db: &Connection, seal: &Seal, tenant: &str, log: i64, at: i64) -> Result<Self> {
-        Ok(Self { line: line(db, tenant, log)?, inherited: spent(db, seal, tenant, log, at)? })
-    }
+/// What a fork has of the conversation that a log belongs to.
+fn original_of(db: &Connection, seal: &Seal, tenant: &str, log: i64, at: i64) -> Result<Original> {
+    Ok(Original { line: line(db, tenant, log)?, inherited: spent(db, seal, tenant, log, at)? })
 }
 
 fn original(db: &Connection, seal: &Seal, tenant: &str, log: i64) -> Result<Option<Original>> {
     let mut log = log;
     while let Some((parent, at)) = tables::parent(db, tenant, log)? {
         if is_there(db, tenant, line(db, tenant, parent)?)? {
-            return Original::of(db, seal, tenant, parent, at).map(Some);
+            return original_of(db, seal, tenant, parent, at).map(Some);
         }
         log = parent;
     }
@@ -79,19 +71,12 @@ pub(super) fn note_written_anew(db: &Connection, seal: &Seal, tenant: &str, old:
         Some(original) => Some(original),
         // That of which it was made may be restored.
         None => match tables::parent(db, tenant, old)? {
-            Some((parent, at)) => Some(Original::of(db, seal, tenant, parent, at)?),
+            Some((parent, at)) => Some(original_of(db, seal, tenant, parent, at)?),
             None => noted(db, seal, tenant, old)?,
         },
     };
-    let (origin, inherited) = match original {
-        Some(Original { line, inherited }) => {
-            let change = Lines::of(&[Change::Spending(inherited)], seal)?;
-            // No change has the position 0.
-            let row = change.rows(tenant, At { log: new, last: -1 }).next().transpose()?;
-            (Some(line), row.map(|(_, row)| row.into_owned()))
-        }
-        None => (None, None),
-    };
+    let origin = original.as_ref().map(|original| original.line);
+    let inherited = original.map_or(Ok(None), |original| original.noted(tenant, new, seal))?;
     let note = "UPDATE logs SET line = ?3, origin = ?4, inherited = ?5 WHERE tenant = ?1 AND log = ?2";
     let mut note = db.prepare_cached(note).map_err(&doing)?;
     note.execute(params![tenant, new, line, origin, inherited]).map(drop).map_err(&doing)
@@ -146,12 +131,4 @@ fn spent(db: &Connection, seal: &Seal, tenant: &str, log: i64, to: i64) -> Resul
         next = tables::parent(db, tenant, log)?;
     }
     Ok(Spending::default())
-}
-
-/// The sums of a row that states them.
-fn spending(seal: &Seal, place: Place<'_>, row: &str) -> Result<Option<Spending>> {
-    Ok(match serde_json::from_str(&seal.open(place, row)?) {
-        Ok(Change::Spending(spending)) => Some(spending),
-        _ => None,
-    })
 }

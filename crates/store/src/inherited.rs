@@ -1,0 +1,34 @@
+//! What a fork has of its original's usage, whichever engine keeps it.
+
+use turnwise::Result;
+use turnwise::spending::Spending;
+use turnwise::store::Change;
+
+use crate::rows::{At, Lines};
+use crate::seal::{Place, Seal};
+
+/// The conversation that a fork was made of, and what that had spent then.
+#[derive(Clone)]
+pub(crate) struct Original {
+    /// The first log of that conversation.
+    pub(crate) line: i64,
+    pub(crate) inherited: Spending,
+}
+
+impl Original {
+    /// What was spent, as it is noted of a log of the fork.
+    pub(crate) fn noted(self, tenant: &str, log: i64, seal: &Seal) -> Result<Option<String>> {
+        let change = Lines::of(&[Change::Spending(self.inherited)], seal)?;
+        // No change has the position 0.
+        let row = change.rows(tenant, At { log, last: -1 }).next().transpose()?;
+        Ok(row.map(|(_, row)| row.into_owned()))
+    }
+}
+
+/// The sums of a row that states them.
+pub(crate) fn spending(seal: &Seal, place: Place<'_>, row: &str) -> Result<Option<Spending>> {
+    Ok(match serde_json::from_str(&seal.open(place, row)?) {
+        Ok(Change::Spending(spending)) => Some(spending),
+        _ => None,
+    })
+}
