@@ -168,8 +168,8 @@ chat = Terminal(["slow.json", "--base-url", url, "-m", model, "--budget", "1500"
 chat.prompt()
 chat.say("/system You write long stories.", "replaced")
 chat.type("Write a very slow story about a river, a lake and a sea.\r")
-# The editor shows the line again for each key.
-chat.until(lambda: len(chat.text().rsplit("sea.", 1)[-1].split()) > 5, "the beginning of a reply")
+# Only what follows the whole line is reply: the editor shows the line again for each key.
+chat.until(lambda: "sea." in chat.text() and len(chat.text().rsplit("sea.", 1)[-1].split()) > 5, "the beginning of a reply")
 chat.type("\x03")
 chat.expect("stopped")
 chat.prompt()
