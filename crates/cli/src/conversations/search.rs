@@ -61,12 +61,24 @@ impl Place {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tell(if crate::stores::has_keys() {
                     "sealed conversations have no index, so everything was read"
+                } else if self.has_index() {
+                    "the index lacks what was written last, which this user may not add, so everything was read"
                 } else {
                     "there is no index, so everything was read; `turnwise conversations index` makes one"
                 });
                 Ok(wait(scan(self.store(), query))?)
             }
             found => Ok(found?),
+        }
+    }
+
+    fn has_index(&self) -> bool {
+        match self {
+            Self::Folder(_) => false,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.is_searchable()).unwrap_or_default(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.is_searchable()).unwrap_or_default(),
         }
     }
 
