@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::query;
 use crate::request_id;
 use crate::responses::{Responses, replaced, service};
-use crate::routes::{Answer, Api, Sent};
+use crate::routes::{Answer, Api, ReadBody};
 
 const PREFIX: &str = "chatcmpl-";
 /// The member of a file with what is kept of the completion.
@@ -149,7 +149,7 @@ async fn retrieve(Extension(app): Api, Path(id): Path<String>) -> Answer {
     Ok(json(&load(&*service(app)?, &id).await?.2.completion))
 }
 
-async fn update(Extension(app): Api, Path(id): Path<String>, body: Sent) -> Answer {
+async fn update(Extension(app): Api, Path(id): Path<String>, body: ReadBody) -> Answer {
     let service = service(app)?;
     let metadata = Body::read(body, &["metadata"])?.need("metadata")?;
     turnwise_conversations::check_metadata(&metadata)?;

@@ -12,7 +12,7 @@ use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
 
 use super::Responses;
 use super::request::Base;
-use super::sent::Sent;
+use super::sent::SentPlan;
 use crate::once;
 #[cfg(feature = "pages")]
 use crate::request_id;
@@ -31,7 +31,7 @@ pub(super) struct StoredResponse {
     pub(super) of: String,
     /// What its request held and why, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sent: Option<Sent>,
+    pub(super) sent: Option<SentPlan>,
     /// What the body was, of a request with a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) once: Option<String>,
@@ -139,7 +139,7 @@ pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, 
 #[derive(Serialize)]
 pub(crate) struct ShownResponse {
     response: serde_json::Value,
-    sent: Option<Sent>,
+    sent: Option<SentPlan>,
 }
 
 /// The turns of a conversation of which it is recorded what their requests held, the newest first, and
