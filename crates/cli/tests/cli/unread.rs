@@ -31,6 +31,20 @@ fn assert_named(ran: &Ran, what: &str) {
 }
 
 #[test]
+fn a_command_that_reads_a_store_names_each_that_it_cannot_read() {
+    let mut files = files();
+    for number in 0..7 {
+        files = files.with(&format!("chats/broken-{number}.json"), "[1]");
+    }
+    let ran = turnwise("count dir:chats --json").inside(files.path()).run();
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 2), "{}", ran.err);
+    for number in 0..7 {
+        assert!(ran.err.contains(&format!("turnwise: broken-{number}: ")), "{}", ran.err);
+    }
+    assert!(!ran.err.contains("like these"), "{}", ran.err);
+}
+
+#[test]
 fn a_search_finds_what_is_said_in_the_others() {
     let ran = conversations(&files(), "search parcel --json");
     assert_named(&ran, "it could not be searched");
