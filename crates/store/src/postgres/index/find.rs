@@ -253,9 +253,12 @@ impl Conditions {
 
 /// Conditions as SQL, with parameters from a number on.
 fn sql(conditions: &[(&str, &String)], first: usize) -> String {
-    let numbered = conditions.iter().enumerate();
-    let sql = numbered.map(|(place, (condition, _))| condition.replace('#', &format!("${}", first + place)));
-    sql.map(|condition| format!(" AND {condition}")).collect()
+    let mut sql = String::new();
+    for (place, (condition, _)) in conditions.iter().enumerate() {
+        sql.push_str(" AND ");
+        sql.push_str(&condition.replace('#', &format!("${}", first + place)));
+    }
+    sql
 }
 
 type Value<'a> = (&'a (dyn ToSql + Sync), Type);
