@@ -42,10 +42,15 @@ impl Transcript {
     /// assert_eq!(fork.origins()[0].spending, fork.spending); // nothing is its own yet
     /// ```
     pub fn begin_fork(&mut self, id: &str) {
-        if !self.spending.is_empty() {
+        self.begin_fork_of(self.spending.clone(), id);
+    }
+
+    /// As [`begin_fork`](Self::begin_fork), of a conversation that has only this part of the spending.
+    pub(crate) fn begin_fork_of(&mut self, spending: Spending, id: &str) {
+        if !spending.is_empty() {
             let talk = &self.conversation;
             let (id, created_at) = (talk.id().to_owned(), talk.created_at());
-            self.origins.insert(0, Origin { id, created_at, spending: self.spending.clone() });
+            self.origins.insert(0, Origin { id, created_at, spending });
             self.origins.truncate(MOST);
         }
         self.conversation.begin_again(id);

@@ -178,7 +178,9 @@ mod sqlite {
             set(file.parent().unwrap(), of_folder);
         }
         as_reader("sqlite::a_database_is_read_by_who_may_not_write_its_file_or_its_folder", folder.path());
-        WAYS.iter().for_each(|(way, ..)| set(&folder.path().join(way), 0o755));
+        for (way, ..) in WAYS {
+            set(&folder.path().join(way), 0o755);
+        }
     }
 
     #[test]

@@ -386,6 +386,14 @@ mod databases {
             assert_eq!((ids_found, ids(&failed)), (vec!["cat".to_owned()], vec!["bob"]));
             assert_eq!(failed[0].error.kind(), ErrorKind::Auth);
             assert_eq!(added(&block_on(store.totals()).unwrap()), (1, 100, vec!["bob"]));
+
+            let refused = block_on(store.rekey()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Auth);
+            assert!(refused.detail().starts_with("the conversation `bob`: row 1 is sealed with the key"), "{refused}");
+            block_on(store.delete("bob")).unwrap();
+            assert!(block_on(store.rekey()).unwrap_err().detail().contains("`bob`"), "also a deleted one is named");
+            block_on(store.purge("bob")).unwrap();
+            assert_eq!(block_on(store.rekey()).unwrap(), 0);
         }
     }
 
