@@ -4,6 +4,7 @@ mod add;
 mod find;
 mod list;
 mod scope;
+mod stretch;
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::error::SqlState;
