@@ -45,7 +45,8 @@ impl Transcript {
         self.begin_fork_of(self.spending.clone(), id);
     }
 
-    /// As [`begin_fork`](Self::begin_fork), of a conversation that has only this part of the spending.
+    /// As [`begin_fork`](Self::begin_fork), of a conversation that has only this part of the
+    /// spending.
     pub(crate) fn begin_fork_of(&mut self, spending: Spending, id: &str) {
         if !spending.is_empty() {
             let talk = &self.conversation;

@@ -376,7 +376,8 @@ impl Place {
     }
 }
 
-/// Reports the conversations with which something could not be done, after what was done with the others.
+/// Reports the conversations with which something could not be done, after what was done with the
+/// others.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 fn report(failed: Vec<turnwise_store::Failed>, what: &str) -> Result<()> {
     if failed.is_empty() {

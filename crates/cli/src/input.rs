@@ -287,7 +287,8 @@ struct Unread {
 }
 
 impl Unread {
-    /// Counts one more, and reports it if it is among the first, or a conversation of a store: each is named there.
+    /// Counts one more, and reports it if it is among the first, or a conversation of a store: each
+    /// is named there.
     fn add(&mut self, files: &[PathBuf], file: usize, failure: &Failure) {
         if file != self.file {
             self.end(files);

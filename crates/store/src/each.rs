@@ -1,4 +1,5 @@
-//! Something is done with many conversations: one with which it cannot be done does not keep it from the others.
+//! Something is done with many conversations: one with which it cannot be done does not keep it
+//! from the others.
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
@@ -8,8 +9,8 @@ use turnwise::{Error, ErrorKind, Result, Transcript};
 /// How many ids are listed at a time.
 const PAGE: usize = 100;
 
-/// A conversation with which something could not be done that was done with others: it cannot be read, or not be
-/// removed. As JSON its id, and the error as text.
+/// A conversation with which something could not be done that was done with others: it cannot be
+/// read, or not be removed. As JSON its id, and the error as text.
 ///
 /// # Examples
 /// ```
@@ -101,8 +102,8 @@ pub(crate) async fn read(store: &dyn Store, id: &str) -> Result<Option<Result<Tr
     }
 }
 
-/// Asks a store after a failure whether it answers at all. What is wrong with one conversation is told of that one;
-/// only a failure to read or write may be one of the store.
+/// Asks a store after a failure whether it answers at all. What is wrong with one conversation is
+/// told of that one; only a failure to read or write may be one of the store.
 async fn check_answers(store: &dyn Store, error: &Error) -> Result<()> {
     if error.kind() == ErrorKind::Io { store.list(None, 1).await.map(drop) } else { Ok(()) }
 }
@@ -114,12 +115,12 @@ pub(crate) struct Steps<D> {
     pub(crate) failed: Vec<Failed>,
 }
 
-/// Does something with many conversations, some in each step, which is done whole or not at all. If a step fails, each
-/// of its conversations is tried alone.
+/// Does something with many conversations, some in each step, which is done whole or not at all. If
+/// a step fails, each of its conversations is tried alone.
 ///
 /// # Errors
-/// That of a step if it fails with each of several conversations, or if the store does not answer any more. The steps
-/// before it are done.
+/// That of a step if it fails with each of several conversations, or if the store does not answer
+/// any more. The steps before it are done.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) async fn in_steps<T: Clone, D>(
     store: &dyn Store,

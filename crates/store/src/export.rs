@@ -1,10 +1,11 @@
 //! A whole store out and in, as JSON Lines: [`Exporter`] writes, [`import()`] reads.
 //!
 //! A file begins with a line that names the format. Each conversation is a line with its tenant and
-//! id, a line for each of its [changes](turnwise::store::Change), and a line that ends it with their
-//! number. The last line has the number of conversations, so that a file that was cut off is noticed.
-//! An export of one tenant says so in its second line: `{"only":{"tenant":"ann"}}`. In the place of a conversation
-//! that could not be read and was [left out](Exporter::leaving_out_unread) is `{"left_out":{"id":"bob"}}`.
+//! id, a line for each of its [changes](turnwise::store::Change), and a line that ends it with
+//! their number. The last line has the number of conversations, so that a file that was cut off is
+//! noticed. An export of one tenant says so in its second line: `{"only":{"tenant":"ann"}}`. In the
+//! place of a conversation that could not be read and was [left out](Exporter::leaving_out_unread)
+//! is `{"left_out":{"id":"bob"}}`.
 //!
 //! ```text
 //! {"turnwise_store":1}
@@ -163,8 +164,8 @@ impl<W: Write> Exporter<W> {
         Ok(exporter)
     }
 
-    /// Leaves out what cannot be read, instead of ending there. A line of the file says that the conversation is
-    /// missing, [`import()`] counts it, and [`left_out`](Self::left_out) says why.
+    /// Leaves out what cannot be read, instead of ending there. A line of the file says that the
+    /// conversation is missing, [`import()`] counts it, and [`left_out`](Self::left_out) says why.
     #[must_use]
     pub fn leaving_out_unread(mut self) -> Self {
         self.left_out.get_or_insert_default();
@@ -186,9 +187,9 @@ impl<W: Write> Exporter<W> {
     /// # Errors
     /// - [`ErrorKind::InvalidParam`] for a tenant that does not come after the one that was added
     ///   before, or that is not the only one of the file. Nothing is written.
-    /// - Those of the store, and [`ErrorKind::Io`] if the file cannot be written. An error of a conversation that
-    ///   cannot be read names it. The same tenant may be added again, which goes on after its last conversation in
-    ///   the file.
+    /// - Those of the store, and [`ErrorKind::Io`] if the file cannot be written. An error of a
+    ///   conversation that cannot be read names it. The same tenant may be added again, which goes
+    ///   on after its last conversation in the file.
     pub async fn add(&mut self, tenant: Option<&str>, store: &dyn Store) -> Result<()> {
         if self.is_complete {
             return Ok(());

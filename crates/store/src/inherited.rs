@@ -41,8 +41,8 @@ pub(crate) fn spending(seal: &Seal, place: Place<'_>, row: &str) -> Result<Optio
     }
 }
 
-/// What is noted where it cannot be read any more what a conversation has of its original: nothing. Whoever writes a
-/// damaged conversation anew mends it.
+/// What is noted where it cannot be read any more what a conversation has of its original: nothing.
+/// Whoever writes a damaged conversation anew mends it.
 pub(crate) fn unless_damaged<T>(original: Result<Option<T>>) -> Result<Option<T>> {
     match original {
         Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),

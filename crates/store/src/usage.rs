@@ -22,7 +22,8 @@ pub struct Totals {
     pub stored: usize,
     /// The sum of each model's calls, in the order of their names.
     pub models: Vec<OfModel>,
-    /// The conversations, responses and completions that cannot be read, so that they are not in the sums.
+    /// The conversations, responses and completions that cannot be read, so that they are not in
+    /// the sums.
     pub failed: Vec<Failed>,
 }
 
@@ -57,9 +58,10 @@ impl Totals {
     }
 }
 
-/// The totals of any store, by reading all of it. What a fork has of its original is counted once, if the store's
-/// [`fork`](Store::fork) made it and notes that ([`Transcript::begin_fork`]), as that of a folder does; databases have
-/// totals of their own. If the original is gone, it is counted once for each of its forks.
+/// The totals of any store, by reading all of it. What a fork has of its original is counted once,
+/// if the store's [`fork`](Store::fork) made it and notes that ([`Transcript::begin_fork`]), as
+/// that of a folder does; databases have totals of their own. If the original is gone, it is
+/// counted once for each of its forks.
 ///
 /// A conversation that cannot be read is in [`Totals::failed`].
 ///

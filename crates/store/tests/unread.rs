@@ -1,4 +1,5 @@
-//! One conversation with which something cannot be done does not keep it from the others, and is named.
+//! One conversation with which something cannot be done does not keep it from the others, and is
+//! named.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

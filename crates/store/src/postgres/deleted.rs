@@ -58,12 +58,12 @@ impl PostgresStore {
     }
 
     /// Removes for good the deleted conversations of this tenant whose
-    /// [retention time](Self::with_retention) is over. Nothing does so on its own. One that cannot be removed is in
-    /// [`Purged::failed`], and the others go.
+    /// [retention time](Self::with_retention) is over. Nothing does so on its own. One that cannot
+    /// be removed is in [`Purged::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several conversations can be removed.
-    /// Those that were purged before that stay so.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
+    /// conversations can be removed. Those that were purged before that stay so.
     pub async fn purge_expired(&self) -> Result<Purged> {
         let (tenant, before) = (self.tenant.clone(), since(self.retention));
         let found = self.shared.connections.write(DeletedBefore { tenant, before }).await?;

@@ -23,13 +23,15 @@ impl PostgresStore {
         self.shared.connections.write(Find { tenant: self.tenant.clone(), rules: *rules }).await
     }
 
-    /// Deletes the conversations of this tenant that the rules do not keep, the oldest first. Each is gone from lists and from search in the moment in which it is deleted. Forks of a
-    /// conversation that goes stay, and so does one that is written to meanwhile. They are looked for once; many go in
-    /// several transactions. One that cannot be deleted is in [`Forgotten::failed`], and the others go.
+    /// Deletes the conversations of this tenant that the rules do not keep, the oldest first. Each
+    /// is gone from lists and from search in the moment in which it is deleted. Forks of a
+    /// conversation that goes stay, and so does one that is written to meanwhile. They are looked
+    /// for once; many go in several transactions. One that cannot be deleted is in
+    /// [`Forgotten::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several conversations can be deleted.
-    /// What went before that is gone.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
+    /// conversations can be deleted. What went before that is gone.
     pub async fn expire(&self, rules: &Rules) -> Result<Forgotten> {
         let found = self.expiring(rules).await?;
         let steps = in_steps(

@@ -45,9 +45,9 @@ impl PostgresStore {
     /// are in the files until `VACUUM FULL turnwise.changes`, see [`PostgresStore`].
     ///
     /// # Errors
-    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not given;
-    /// [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed: both name the conversation. What was
-    /// sealed before that stays so.
+    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not
+    /// given; [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed: both name
+    /// the conversation. What was sealed before that stays so.
     pub async fn rekey(&self) -> Result<usize> {
         let mut count = 0;
         let mut after = Some((String::new(), i64::MIN, 0));

@@ -17,9 +17,9 @@ use crate::seal::{Place, Seal};
 use crate::usage::Totals;
 
 impl PostgresStore {
-    /// The totals of this tenant. What a fork shares with its original is counted once;
-    /// if the original is gone, once for each of its forks. A conversation whose usage cannot be read is in
-    /// [`Totals::failed`].
+    /// The totals of this tenant. What a fork shares with its original is counted once; if the
+    /// original is gone, once for each of its forks. A conversation whose usage cannot be read is
+    /// in [`Totals::failed`].
     ///
     /// # Errors
     /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
@@ -57,8 +57,9 @@ impl Work for Add {
     }
 }
 
-/// The statement of the parts of conversations: the log of each, the one that this continues, and so on.
-/// `begin` selects the first part of each: the conversation's id, 0, and its log and its last position.
+/// The statement of the parts of conversations: the log of each, the one that this continues, and
+/// so on. `begin` selects the first part of each: the conversation's id, 0, and its log and its
+/// last position.
 fn parts_from(begin: &str) -> String {
     format!(
         "WITH RECURSIVE parts (conversation, depth, log, last) AS (\

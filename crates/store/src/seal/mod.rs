@@ -117,8 +117,8 @@ pub(crate) fn kind(row: &str) -> &str {
     }
 }
 
-/// The error of a row that cannot be sealed anew, with the conversation that it belongs to, if there is one: until it is
-/// mended or gone, the older key is needed.
+/// The error of a row that cannot be sealed anew, with the conversation that it belongs to, if
+/// there is one: until it is mended or gone, the older key is needed.
 #[cfg(feature = "encryption")]
 pub(crate) fn not_renewed(error: &Error, tenant: &str, id: Option<&str>) -> Error {
     let id = id.map_or_else(|| "that only forks have".to_owned(), |id| format!("`{}`", id.escape_debug()));

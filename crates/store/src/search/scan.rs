@@ -12,12 +12,13 @@ use crate::each::{Each, Failed, read};
 /// its first item on. It takes as long as it takes to read the store: for a large one use an engine with an
 /// index. An item that forks share is found in each of them.
 ///
-/// A conversation that cannot be read does not end the search: it is in [`Page::failed`], and the others are searched.
+/// A conversation that cannot be read does not end the search: it is in [`Page::failed`], and the
+/// others are searched.
 ///
 /// # Errors
 /// Those of a store that fails altogether, and of the conversation that the query
-/// [names](SearchQuery::in_conversation); [`ErrorKind::InvalidParam`] if the query has nothing to search for or its
-/// cursor is wrong.
+/// [names](SearchQuery::in_conversation); [`ErrorKind::InvalidParam`] if the query has nothing to
+/// search for or its cursor is wrong.
 ///
 /// # Examples
 /// ```

@@ -1,9 +1,10 @@
 //! Connections to a database, also to one that this user may only read.
 //!
-//! SQLite keeps two files beside a database while it is open, and whoever reads makes them where there are none. A user
-//! who may not write the database must not: where the folder allows it, its owner could not write to them. So a file
-//! that may only be read, and that nobody has open, is read as it is, without locks (`immutable`). Somebody else may
-//! begin to write it then, which shows in the file's time and in the files beside it.
+//! SQLite keeps two files beside a database while it is open, and whoever reads makes them where
+//! there are none. A user who may not write the database must not: where the folder allows it, its
+//! owner could not write to them. So a file that may only be read, and that nobody has open, is
+//! read as it is, without locks (`immutable`). Somebody else may begin to write it then, which
+//! shows in the file's time and in the files beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,9 @@ impl Opened {
     pub(super) fn at(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(failed(&doing(path)))?;
-        // Where the file may not be written, SQLite has opened it for reading. Nothing was read yet, so there are no
-        // files beside it. (Only SQLite may open it: whoever closes it lets go of all locks that the process has.)
+        // Where the file may not be written, SQLite has opened it for reading. Nothing was read
+        // yet, so there are no files beside it. (Only SQLite may open it: whoever closes it lets go
+        // of all locks that the process has.)
         if db.is_readonly("main").map_err(failed(&doing(path)))? && !has_log(path) {
             return Self::still(path);
         }

@@ -21,15 +21,16 @@ impl SqliteStore {
         Ok(found.into_iter().map(|found| found.expired).collect())
     }
 
-    /// Deletes the conversations of this tenant that the rules do not keep, the oldest first. Each is gone from lists and from search in the moment in which it is deleted. Forks of a
+    /// Deletes the conversations of this tenant that the rules do not keep, the oldest first. Each
+    /// is gone from lists and from search in the moment in which it is deleted. Forks of a
     /// conversation that goes stay, and so does one that is written to meanwhile.
     ///
-    /// They are looked for once, beside what is written, and deleted in steps, between which others write. One that
-    /// cannot be deleted is in [`Forgotten::failed`], and the others go.
+    /// They are looked for once, beside what is written, and deleted in steps, between which others
+    /// write. One that cannot be deleted is in [`Forgotten::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several conversations can be deleted.
-    /// What went before that is gone.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
+    /// conversations can be deleted. What went before that is gone.
     ///
     /// # Examples
     /// ```

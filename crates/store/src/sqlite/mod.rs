@@ -46,9 +46,10 @@ use crate::seal::Seal;
 /// - **Forks** share what both have: [`fork`](turnwise::store::Store::fork) copies nothing.
 /// - **Tenants**: each sees its own conversations only, see [`tenant`](Self::tenant).
 ///
-/// A database that this user may only read (its file, or the folder that it is in) is read all the same: conversations,
-/// lists, search by an index, totals, exports and backups. Writes are [`ErrorKind::Io`], and nothing is left beside the
-/// file. If somebody else begins to write it while something is read, that is [`ErrorKind::Busy`]: try again.
+/// A database that this user may only read (its file, or the folder that it is in) is read all the
+/// same: conversations, lists, search by an index, totals, exports and backups. Writes are
+/// [`ErrorKind::Io`], and nothing is left beside the file. If somebody else begins to write it
+/// while something is read, that is [`ErrorKind::Busy`]: try again.
 ///
 /// A database of an older version is migrated when it is opened; a copy is kept beside it, with a name
 /// that ends in `.version-1`. It holds what the database held: delete it when it is not needed.

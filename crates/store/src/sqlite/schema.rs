@@ -30,8 +30,8 @@ const STATEMENTS: usize = 128;
 /// How often a connection waits for another process that writes: about ten seconds in all.
 const WAITS: i32 = 2_000;
 
-/// A connection that writes, to a database of the newest version, which is made where there is none. To one that
-/// may only be read it is one that reads.
+/// A connection that writes, to a database of the newest version, which is made where there is
+/// none. To one that may only be read it is one that reads.
 pub(super) fn open(path: &Path) -> Result<Connection> {
     create(path).map_err(|e| turnwise::store::failed(&format!("making {}", path.display()), e))?;
     let db = connect(path)?.db;

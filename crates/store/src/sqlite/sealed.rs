@@ -41,9 +41,9 @@ impl SqliteStore {
     /// sealed when this is called again.
     ///
     /// # Errors
-    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not given;
-    /// [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed: both name the conversation. Those of
-    /// [`scrub`](Self::scrub). What was sealed before that stays so.
+    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not
+    /// given; [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed: both name
+    /// the conversation. Those of [`scrub`](Self::scrub). What was sealed before that stays so.
     pub async fn rekey(&self) -> Result<usize> {
         let mut count = 0;
         let mut after = Some((String::new(), i64::MIN, 0));

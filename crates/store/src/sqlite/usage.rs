@@ -11,9 +11,9 @@ use crate::seal::{Place, Seal};
 use crate::usage::Totals;
 
 impl SqliteStore {
-    /// The totals of this tenant. What a fork shares with its original is counted once;
-    /// if the original is gone, once for each of its forks. A conversation whose usage cannot be read is in
-    /// [`Totals::failed`].
+    /// The totals of this tenant. What a fork shares with its original is counted once; if the
+    /// original is gone, once for each of its forks. A conversation whose usage cannot be read is
+    /// in [`Totals::failed`].
     ///
     /// # Errors
     /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
