@@ -147,8 +147,9 @@ fn migrate(db: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
             check_empty(db, path)?;
         } else if !is_copied {
             keep_copy(path, taken)?;
-            is_copied = true;
         }
+        // Of a database that the first step has just made there is nothing to keep.
+        is_copied = true;
         alone.execute_batch(step).map_err(&doing)?;
         alone.pragma_update(None, "application_id", APPLICATION).map_err(&doing)?;
         alone.pragma_update(None, "user_version", i64::try_from(taken + 1).unwrap_or(i64::MAX)).map_err(&doing)?;
@@ -284,6 +285,9 @@ mod tests {
         let (folder, path) = database();
         migrate(&connect(&path).unwrap(), &path, &[FIRST]).unwrap();
         assert_eq!(names(&folder), ["chats.db"], "there was nothing to copy");
+        let (new, new_path) = database();
+        migrate(&connect(&new_path).unwrap(), &new_path, &[FIRST, SECOND]).unwrap();
+        assert_eq!(names(&new), ["chats.db"], "there was nothing to copy, in however many steps it is made");
 
         let db = connect(&path).unwrap();
         migrate(&db, &path, &[FIRST, SECOND]).unwrap();
