@@ -99,7 +99,7 @@ impl Api {
                 Ok((status, text)) if !is_passing(status) || attempt == ATTEMPTS => {
                     return Err(self.refused(status, &text));
                 }
-                Err(failure) if attempt == ATTEMPTS => return Err(failure),
+                Err(none) if none.is_final || attempt == ATTEMPTS => return Err(none.failure),
                 _ => {}
             }
             tokio::time::sleep(wait).await;
@@ -114,24 +114,26 @@ impl Api {
         let body = serde_json::to_string(body).map_err(|error| Failure::Failed(error.to_string()))?;
         let request = request.header("content-type", "application/json").body(body);
         let request = key.iter().fold(request, |request, key| request.header("idempotency-key", *key));
-        match self.answer(request).await? {
+        match self.answer(request).await.map_err(|none| none.failure)? {
             (status, text) if status < 300 => Ok(parsed(&text)),
             (status, text) => Err(self.refused(status, &text)),
         }
     }
 
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<(u16, String)> {
+    async fn answer(&self, request: reqwest::RequestBuilder) -> std::result::Result<(u16, String), NoAnswer> {
         let request = if self.key.is_empty() { request } else { request.bearer_auth(&self.key) };
         let failed = |error: &reqwest::Error| {
             let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Failure::Failed(format!("{}: no answer{cause}; run the command again to go on", self.base))
+            let failure = Failure::Failed(format!("{}: no answer{cause}; run the command again to go on", self.base));
+            NoAnswer { failure, is_final: false }
         };
         let mut answer = request.send().await.map_err(|error| failed(&error.without_url()))?;
         let status = answer.status().as_u16();
         let mut bytes = Vec::new();
         while let Some(more) = answer.chunk().await.map_err(|error| failed(&error.without_url()))? {
             if bytes.len() + more.len() > ANSWER_BYTES {
-                return Err(self.not_understood(&format!("it answers with more than {ANSWER_BYTES} bytes")));
+                let failure = self.not_understood(&format!("it answers with more than {ANSWER_BYTES} bytes"));
+                return Err(NoAnswer { failure, is_final: true });
             }
             bytes.extend_from_slice(&more);
         }
@@ -145,6 +147,12 @@ impl Api {
         let again = if is_passing(status) || is_locked { "; run the command again to go on" } else { "" };
         Failure::Failed(format!("{} answered {status}: {message}{again}", self.base))
     }
+}
+
+/// Why there is no answer, and whether asking again would be in vain.
+struct NoAnswer {
+    failure: Failure,
+    is_final: bool,
 }
 
 /// The pages of a conversation's items, oldest first. A server that says that there are more and

@@ -284,3 +284,18 @@ fn a_key_or_an_id_that_is_none_is_refused_before_anything_is_sent() {
     let error = turnwise("pull ../responses x.json --from http://127.0.0.1:9/v1").inside(files.path()).fails(2);
     assert!(error.contains("no id of a conversation"), "{error}");
 }
+
+#[test]
+fn what_a_pull_that_was_killed_while_it_wrote_has_left_is_removed() {
+    let files = Files::new().with(".back.json.1.part", "a conversation").with(".back.json.x.part", "something else");
+    let running = files.path().join(".back.json.2.part");
+    let of_running = std::fs::File::create(&running).unwrap();
+    of_running.lock().unwrap();
+    let server = Server::over(files.path(), "dir:server");
+    let (_, made) = server.ask("POST", "/conversations", &json!({}));
+    let line = format!("pull {} back.json --from {}", made["id"].as_str().unwrap(), server.url);
+    turnwise(&line).inside(files.path()).run();
+    let is_there = |name: &str| files.path().join(name).exists();
+    assert!(is_there("back.json") && !is_there(".back.json.1.part"));
+    assert!(is_there(".back.json.x.part") && running.exists());
+}
