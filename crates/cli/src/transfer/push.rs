@@ -200,3 +200,17 @@ async fn compare(api: &Api, id: &str, state: &Path, items: &[RawJson], mut there
         there.last = page.last().and_then(id_of);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_as_many_items_as_servers_take_and_at_least_one() {
+        let of = |bytes: usize, count: usize| vec![RawJson::from(&"x".repeat(bytes)); count];
+        assert_eq!(together(&of(10, 25)), MOST);
+        assert_eq!(together(&of(10, 3)), 3);
+        assert_eq!(together(&of(MOST_BYTES / 3, 5)), 2);
+        assert_eq!(together(&of(2 * MOST_BYTES, 2)), 1);
+    }
+}

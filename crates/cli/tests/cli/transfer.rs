@@ -205,16 +205,6 @@ fn what_was_deleted_on_the_server_is_not_sent_again() {
 }
 
 #[test]
-fn large_items_are_sent_in_bodies_that_a_server_takes() {
-    let long = "x".repeat(7 * 1024 * 1024);
-    let messages: Vec<Value> = (0..5).map(|_| json!({"role": "user", "content": long})).collect();
-    let files = Files::new().with("talk.json", json!({ "messages": messages }).to_string());
-    let server = Server::over(files.path(), "dir:server");
-    let pushed = turnwise(&format!("push talk.json --to {}", server.url)).inside(files.path()).run();
-    assert!(pushed.err.contains("5 items on the server, 5 of them"), "{}", pushed.err);
-}
-
-#[test]
 fn conversations_of_a_store_are_pushed_by_its_url_and_none_is_taken_for_another() {
     let files = Files::new().with("a.json", talk(0).to_string()).with("b.json", talk(2).to_string());
     let server = Server::over(files.path(), "dir:server");
