@@ -158,12 +158,11 @@ fn migrate(db: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
         let Some(step) = steps.get(taken) else { break };
         if taken == 0 {
             check_empty(db, path)?;
-            // There is nothing to keep.
-            is_copied = true;
         } else if !is_copied {
             keep_copy(path, taken)?;
-            is_copied = true;
         }
+        // Of a database that the first step has just made there is nothing to keep.
+        is_copied = true;
         alone.execute_batch(step).map_err(&doing)?;
         alone.pragma_update(None, "application_id", APPLICATION).map_err(&doing)?;
         alone.pragma_update(None, "user_version", i64::try_from(taken + 1).unwrap_or(i64::MAX)).map_err(&doing)?;
