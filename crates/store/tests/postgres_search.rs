@@ -142,6 +142,73 @@ fn what_is_older_than_the_newest_items_is_found() {
     }
 }
 
+/// Items with the letters of words, and without these words.
+fn save_fillers(store: &PostgresStore) {
+    let fillers: Vec<String> = (0..2_500).map(|number| format!("the other method is dynamic {number}")).collect();
+    save(store, "fillers", &talk(&fillers.iter().map(String::as_str).collect::<Vec<_>>()));
+}
+
+/// Of long words the index is asked for some letters, and what it finds is compared with the words.
+#[test]
+fn long_words_are_found_by_some_of_their_letters() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    let many: Vec<String> = (0..20).map(|number| format!("manifold{number:02}x{}", number * number)).collect();
+    let (all, other) = (many.join(" "), many.join(" ").replace("manifold19", "manifest19"));
+    save(&store, "old", &talk(&["thermodynamics idempotent", "ermod dempo", "thermal dynamics", &all, &other]));
+    save_fillers(&store);
+    for (text, hits) in [
+        ("thermodynamics", 1),
+        ("thermodynamics idempotent", 1),
+        ("hermodynam dempot", 1),
+        ("thermodynamical", 0),
+        ("thermal dynamics", 1),
+        (&all, 1),
+        (&other, 1),
+        (&all.replace("manifold19", "manicure19"), 0),
+    ] {
+        assert_eq!(found(&store, text), hits, "{text}");
+    }
+}
+
+#[test]
+fn of_a_long_word_a_few_lists_of_the_index_are_read() {
+    let Some(url) = new_database() else { return };
+    // Connections that are kept have older settings, and tell late what they have read.
+    if std::env::var_os("TURNWISE_TEST_POSTGRES_POOLED").is_some() {
+        return;
+    }
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    save(&store, "old", &talk(&["thermodynamics"]));
+    save_fillers(&store);
+    assert_eq!(found(&store, "thermodynamics"), 1);
+    drop(store);
+    // What was added last is not in the lists yet; and without the index so few items are read sooner.
+    query(&url, "VACUUM turnwise.search_items");
+    let (_, name) = url.rsplit_once('/').unwrap();
+    for setting in ["enable_seqscan = off", "random_page_cost = 0.01"] {
+        query(&url, &format!("ALTER DATABASE {name} SET {setting}"));
+    }
+    let read = |text| {
+        let pages = || {
+            // Each connection tells what it has read when it ends.
+            std::thread::sleep(Duration::from_millis(500));
+            let pages = "SELECT idx_blks_read + idx_blks_hit FROM pg_statio_user_indexes \
+                         WHERE indexrelname = 'search_items_by_part'";
+            query(&url, pages)[0].parse::<i64>().unwrap()
+        };
+        let before = pages();
+        let store = PostgresStore::open(&url).unwrap();
+        assert_eq!(found(&store, text), 1);
+        drop(store);
+        pages() - before
+    };
+    let (of_five_letters, of_word) = (read("ermod"), read("thermodynamics"));
+    assert!(of_five_letters > 0 && of_word <= of_five_letters, "{of_word} pages for the word, {of_five_letters}");
+}
+
 #[test]
 fn what_goes_by_rules_is_told_before_and_is_gone_from_lists_and_search() {
     let Some(url) = new_database() else { return };
@@ -156,15 +223,15 @@ fn what_goes_by_rules_is_told_before_and_is_gone_from_lists_and_search() {
         &url,
         "UPDATE turnwise.conversations SET changed_at = changed_at - id::bigint * 3600000 - 60000 WHERE tenant = ''",
     );
-    assert!(block_on(store.expire(&Rules::new())).unwrap().is_empty(), "without rules nothing goes");
+    assert!(block_on(store.expire(&Rules::new())).unwrap().gone.is_empty(), "without rules nothing goes");
     let rules = Rules::new().unused_for(Duration::from_secs(147 * 3_600));
     let told: Vec<String> = block_on(store.expiring(&rules)).unwrap().into_iter().map(|gone| gone.id).collect();
     assert_eq!(told, ["149", "148", "147"]);
-    let gone: Vec<String> = block_on(store.expire(&rules)).unwrap().into_iter().map(|gone| gone.id).collect();
+    let gone: Vec<String> = block_on(store.expire(&rules)).unwrap().gone.into_iter().map(|gone| gone.id).collect();
     assert_eq!((gone, found(&store, "apple")), (told, 147));
     assert_eq!(block_on(store.list_by(&ListQuery::new().limit(1_000))).unwrap().found.len(), 147);
     block_on(store.restore("148")).unwrap();
-    assert_eq!(block_on(store.expire(&Rules::new().keep_last(2).for_good())).unwrap().len(), 146);
+    assert_eq!(block_on(store.expire(&Rules::new().keep_last(2).for_good())).unwrap().gone.len(), 146);
     assert_eq!(block_on(store.list(None, 10)).unwrap(), ["000", "001"]);
     // Two stay, two can be restored, and one is of another tenant.
     assert_eq!((count(&url, "search_items"), found(&store, "apple"), found(&red, "apple")), (5, 2, 1));

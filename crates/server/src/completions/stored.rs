@@ -19,6 +19,7 @@ use turnwise_conversations::{ApiError, List, Order, check_limit};
 use crate::answer::json;
 use crate::body::Body;
 use crate::query;
+use crate::request_id;
 use crate::responses::{Responses, replaced, service};
 use crate::routes::{Answer, Api, ReadBody};
 
@@ -253,7 +254,11 @@ pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answ
         let kept = match load(&service, &id).await {
             Ok((_, _, kept)) => kept,
             Err(error) if error.status == 404 => continue,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let what = "a stored completion cannot be read and is left out of the list";
+                request_id::log_unread(service.store(), &id, &error, what).await?;
+                continue;
+            }
         };
         if wanted.is_met(&kept.completion) {
             found.push((id, kept.completion));

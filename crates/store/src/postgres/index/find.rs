@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use deadpool_postgres::Transaction;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use turnwise::Result;
 
 use super::add::pair;
 use super::scope::{Parts, parts, rows_of_times};
+use super::stretch::Sample;
 use super::{state, take_in_order};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
@@ -96,6 +97,9 @@ impl Candidates {
                 return Ok(Some(item));
             }
             let Some(range) = self.left.pop() else { return Ok(None) };
+            if self.asks_index() {
+                self.conditions.prepare_index(tx, &self.tenant).await?;
+            }
             let (page, looked_at) = self.read(tx, &range).await?;
             let is_full = i64::try_from(page.len()).is_ok_and(|read| read >= self.size);
             let last = page.last().map_or(range.end, |item| item.row);
@@ -113,10 +117,15 @@ impl Candidates {
         }
     }
 
+    fn asks_index(&self) -> bool {
+        self.parts.is_none() && !self.newest
+    }
+
     /// The last items of a range; and the row from which on, without the index, all were looked at.
     async fn read(&self, tx: &Transaction<'_>, range: &Range<i64>) -> Result<(Vec<Item>, Option<i64>), Failure> {
         let first = if self.parts.is_some() { 7 } else { 5 };
-        let (among, conditions) = (self.conditions.sql("i", first), self.conditions.sql("s", first));
+        let conditions = if self.asks_index() { self.conditions.of_index() } else { self.conditions.of_item() };
+        let among = sql(&conditions, first);
         let columns = "row, log, position, words, lexemes";
         // Each of these is done before anything else, because the planner knows nothing of these words.
         let found = if self.parts.is_some() {
@@ -134,8 +143,8 @@ impl Candidates {
             )
         } else {
             format!(
-                "every AS MATERIALIZED (SELECT s.row, s.log, s.position FROM turnwise.search_items s \
-                 WHERE s.tenant = $1 AND s.row >= $4 AND s.row < $2{conditions}), \
+                "every AS MATERIALIZED (SELECT i.row, i.log, i.position FROM turnwise.search_items i \
+                 WHERE i.tenant = $1 AND i.row >= $4 AND i.row < $2{among}), \
                  found AS (SELECT row, log, position FROM every ORDER BY row DESC LIMIT $3)"
             )
         };
@@ -151,26 +160,24 @@ impl Candidates {
             "WITH {found} SELECT f.row, f.log, f.position, c.change, {looked_at} FROM found f JOIN turnwise.changes c \
              ON c.tenant = $1 AND c.log = f.log AND c.position = f.position ORDER BY f.row DESC"
         );
-        let mut values = vec![
-            (&self.tenant as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
+        let mut values: Vec<Value<'_>> = vec![
+            (&self.tenant, Type::TEXT),
             (&range.end, Type::INT8),
             (&self.size, Type::INT8),
             (&range.start, Type::INT8),
         ];
         if let Some(parts) = &self.parts {
-            values.extend([
-                (&parts.logs as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8_ARRAY),
-                (&parts.lasts, Type::INT8_ARRAY),
-            ]);
+            values.extend([(&parts.logs as _, Type::INT8_ARRAY), (&parts.lasts as _, Type::INT8_ARRAY)]);
         }
-        values.extend(self.conditions.values());
+        values.extend(values_of(&conditions));
         let rows = tx.query_typed(&read, &values).await?;
         Ok((rows.iter().map(Item::of).collect(), rows.first().and_then(|row| row.get(4))))
     }
 
     /// The items of a conversation after a row that may have it.
     pub(super) async fn later(&self, tx: &Transaction<'_>, id: &str, row: i64) -> Result<Vec<Item>, Failure> {
-        let conditions = self.conditions.sql("i", 4);
+        let conditions = self.conditions.of_item();
+        let wanted = sql(&conditions, 4);
         let later = format!(
             "WITH RECURSIVE parts (log, last) AS (\
                  SELECT log, last FROM turnwise.conversations WHERE tenant = $1 AND id = $3 \
@@ -180,57 +187,84 @@ impl Candidates {
              SELECT i.row, i.log, i.position, c.change FROM parts p \
              JOIN turnwise.search_items i ON i.tenant = $1 AND i.log = p.log AND i.position <= p.last AND i.row > $2 \
              JOIN turnwise.changes c ON c.tenant = $1 AND c.log = i.log AND c.position = i.position \
-             WHERE true{conditions} ORDER BY i.row"
+             WHERE true{wanted} ORDER BY i.row"
         );
         let id = stored(id);
-        let mut values = vec![
-            (&self.tenant as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),
-            (&row, Type::INT8),
-            (&id, Type::TEXT),
-        ];
-        values.extend(self.conditions.values());
+        let mut values: Vec<Value<'_>> = vec![(&self.tenant, Type::TEXT), (&row, Type::INT8), (&id, Type::TEXT)];
+        values.extend(values_of(&conditions));
         let rows = tx.query_typed(&later, &values).await?;
         Ok(rows.iter().map(Item::of).collect())
     }
 }
 
+/// Of how many parts the index is asked at most; the others are compared with what it finds.
+const PARTS: usize = 16;
+
+/// Conditions on an item `i`, each with one value: its words; a part of one of them; and that, but not asked of the index.
+const WORDS: &str = "i.lexemes @@ #::text::tsquery";
+const PART: &str = "i.words LIKE '%' || # || '%'";
+const PART_OF_FOUND: &str = "i.words || '' LIKE '%' || # || '%'";
+
 /// What the index must have of an item.
 struct Conditions {
     /// A `tsquery` of whole words, if there are any.
     words: Option<String>,
-    /// Patterns of parts of words.
+    /// Parts of words.
     parts: Vec<String>,
+    /// The letters of parts that the index is asked for; `None` as long as it is not asked.
+    stretches: Option<Vec<String>>,
 }
 
 impl Conditions {
     fn of(terms: &Terms) -> Self {
         let (mut words, mut parts) = (Vec::new(), Vec::new());
         for piece in terms.pieces() {
-            // Words have no ASCII punctuation, so nothing in them is a sign of either.
+            // Words have no ASCII punctuation, so nothing in them is a sign of a query or a pattern.
             match piece {
                 Piece::Word(word) => words.push(format!("'{word}'")),
-                Piece::Part(part) => parts.push(format!("%{part}%")),
+                Piece::Part(part) => parts.push(part),
             }
         }
         let words = (!words.is_empty()).then(|| format!("({}) | '*'", words.join(" & ")));
-        Self { words, parts }
+        Self { words, parts, stretches: None }
     }
 
-    /// As conditions on a table, with parameters from a number on.
-    fn sql(&self, table: &str, first: usize) -> String {
-        let words = self.words.iter().map(|_| "lexemes @@");
-        let parts = self.parts.iter().map(|_| "words LIKE");
-        let conditions = words.chain(parts).enumerate().map(|(place, condition)| {
-            let cast = if condition.ends_with("@@") { "::text::tsquery" } else { "" };
-            format!(" AND {table}.{condition} ${}{cast}", first + place)
-        });
-        conditions.collect()
+    /// Looks for the letters that the index is asked for.
+    async fn prepare_index(&mut self, tx: &Transaction<'_>, tenant: &str) -> Result<(), Failure> {
+        if self.stretches.is_none() {
+            let sample = Sample::read(tx, tenant).await?;
+            self.stretches = Some(self.parts.iter().take(PARTS).map(|part| sample.stretch(part).to_owned()).collect());
+        }
+        Ok(())
     }
 
-    fn values(&self) -> impl Iterator<Item = (&(dyn tokio_postgres::types::ToSql + Sync), Type)> {
-        let all = self.words.iter().chain(&self.parts);
-        all.map(|text| (text as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT))
+    /// Each condition with its value.
+    fn of_item(&self) -> Vec<(&'static str, &String)> {
+        self.words.iter().map(|words| (WORDS, words)).chain(self.parts.iter().map(|part| (PART, part))).collect()
     }
+
+    /// The same for the index.
+    fn of_index(&self) -> Vec<(&'static str, &String)> {
+        let parts = self.parts.iter().map(|part| (PART_OF_FOUND, part));
+        let stretches = self.stretches.iter().flatten().map(|stretch| (PART, stretch));
+        self.words.iter().map(|words| (WORDS, words)).chain(parts).chain(stretches).collect()
+    }
+}
+
+/// Conditions as SQL, with parameters from a number on.
+fn sql(conditions: &[(&str, &String)], first: usize) -> String {
+    let mut sql = String::new();
+    for (place, (condition, _)) in conditions.iter().enumerate() {
+        sql.push_str(" AND ");
+        sql.push_str(&condition.replace('#', &format!("${}", first + place)));
+    }
+    sql
+}
+
+type Value<'a> = (&'a (dyn ToSql + Sync), Type);
+
+fn values_of<'a>(conditions: &[(&str, &'a String)]) -> impl Iterator<Item = Value<'a>> {
+    conditions.iter().map(|(_, text)| (*text as &(dyn ToSql + Sync), Type::TEXT))
 }
 
 /// An item of the index.
