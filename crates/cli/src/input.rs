@@ -204,7 +204,7 @@ fn of_store(place: Place) -> impl Iterator<Item = (usize, Result<Loaded>)> {
     ids.into_iter().enumerate().map(move |(index, id)| {
         let number = index + 1;
         let loaded = id.and_then(|name| match place.load(&name) {
-            Ok(file) => Ok(Loaded { number, file, name }),
+            Ok(file) => Ok(Loaded { number, name, file }),
             Err(failure) => Err(failure.within(&name)),
         });
         (number, loaded)
