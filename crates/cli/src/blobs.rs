@@ -17,7 +17,7 @@ pub(crate) fn run(args: &args::Blobs) -> Result<()> {
     let name = args.file.display();
     let mut file = rewrite::load(&args.file)?;
     let folder = folder(&args.file);
-    // One run would delete blobs that the other has written and whose references it has not saved yet.
+    // Another run would delete blobs whose references this one has not saved yet.
     let _lock = lock(&args.file, ".blobs.lock")?;
     let done = if args.restore {
         let count = file.restore_blobs(&folder)?;
@@ -54,8 +54,8 @@ fn beside(file: &Path, before: &str, after: &str) -> PathBuf {
     file.with_file_name(name)
 }
 
-/// Keeps two runs on one file apart, as long as the result exists. The name of the lock, which stays, ends in
-/// `after`.
+/// Keeps two runs on one file apart, as long as the result exists. The file of the lock stays; its
+/// name ends in `after`.
 pub(crate) fn lock(file: &Path, after: &str) -> Result<File> {
     let path = beside(file, ".", after);
     let failed = |e| Failure::Failed(format!("locking {}: {e}", path.display()));

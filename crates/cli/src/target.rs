@@ -70,8 +70,8 @@ impl Output {
     }
 }
 
-/// Removes what programs that were killed while they wrote this file have left: it may hold conversations. If it
-/// cannot be removed, its name shows what it is.
+/// Removes what programs that were killed while they wrote this file have left: it may hold
+/// conversations. If it cannot be removed, its name shows what it is.
 fn remove_left(target: &Path, name: &str) {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let before = format!(".{name}.");

@@ -57,8 +57,8 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
     runtime.block_on(serve(server, &settings, is_keyed))
 }
 
-/// Refuses a store of which this process cannot open what is sealed: it could answer nothing, and without keys it
-/// would write in plain text beside it. The first conversation that there is shows it.
+/// Refuses a store of which this process cannot open what is sealed: it could answer nothing, and
+/// without keys it would write in plain text beside it. The first conversation that there is shows it.
 fn check_sealed(place: &Place) -> Result<()> {
     let Some(first) = place.all_ids().next() else { return Ok(()) };
     match wait(place.store().load(&first?)) {

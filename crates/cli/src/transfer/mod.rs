@@ -65,7 +65,7 @@ fn name_of(id: &str) -> String {
 }
 
 /// Keeps another transfer that writes this file waiting: two that begin at once would make two
-/// conversations of one.
+/// conversations of one, or mix the pages that they read.
 fn alone(file: &Path) -> Result<File> {
     blobs::lock(file, ".lock")
 }

@@ -123,7 +123,9 @@ async fn send(url: &str, file: &Path, metadata: &Value, items: &[RawJson]) -> Re
         from = to;
     }
     if sent > 0 {
-        let now = compare(&api, &id, file, items, there).await?.count;
+        // Where the last one has no id, all are listed again.
+        let known = if there.last.is_some() { there } else { There::default() };
+        let now = compare(&api, &id, file, items, known).await?.count;
         if now != items.len() {
             let all = items.len();
             return Err(Failure::Failed(format!("the server lists {now} of {all} items; run the command again")));

@@ -23,8 +23,8 @@ use crate::reading;
 use crate::request_id;
 use crate::server::App;
 
-/// How many messages may wait for the request that is answered. When there are so many, no more are read, so that
-/// their sender waits.
+/// How many messages may wait for the request that is answered. When there are so many, no more are
+/// read, so that their sender waits.
 const WAITING: usize = 16;
 /// Members that HTTP needs and a socket does not have.
 const OF_HTTP: [&str; 3] = ["stream", "stream_options", "background"];
