@@ -10,7 +10,7 @@ use turnwise::conversation::Timestamp;
 use super::add::pair;
 use super::find::{Candidates, Holders};
 use super::scope::few_with;
-use super::{state, take_in_order};
+use super::{prepare, state};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
@@ -28,7 +28,7 @@ impl Work for List {
     const DOING: &str = "listing conversations";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Page<Listed>, Failure> {
-        take_in_order(tx).await?;
+        prepare(tx).await?;
         state(tx).await?.check_is_on()?;
         match &self.query.text {
             Some(text) => self.by_text(tx, text).await,
@@ -86,7 +86,7 @@ impl List {
                 continue;
             }
             let Some(matched) = Match::of(&item.line, &candidates.terms, &hits.filter) else { continue };
-            let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
+            let Some(holder) = holders.first(tx, &item).await? else { continue };
             if holder.is_owner {
                 seen_logs.insert(item.log);
             }
@@ -119,7 +119,7 @@ async fn is_later(
 ) -> Result<bool, Failure> {
     for item in candidates.later(tx, id, row).await? {
         if Match::of(&item.line, &candidates.terms, &Filter::default()).is_some()
-            && holders.first(tx, item.log, item.position).await?.is_some_and(|holder| holder.id == id)
+            && holders.first(tx, &item).await?.is_some_and(|holder| holder.id == id)
         {
             return Ok(true);
         }
