@@ -140,6 +140,11 @@ impl Candidates {
         Ok(None)
     }
 
+    /// What was read and not taken yet.
+    pub(super) fn coming(&self) -> &[Item] {
+        self.page.as_slice()
+    }
+
     fn asks_index(&self) -> bool {
         self.parts.is_none() && !self.newest
     }

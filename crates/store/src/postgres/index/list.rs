@@ -1,6 +1,7 @@
 //! Lists conversations by time, metadata and text.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::iter;
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
@@ -8,7 +9,7 @@ use turnwise::Result;
 use turnwise::conversation::Timestamp;
 
 use super::add::pair;
-use super::find::{Candidates, Holders};
+use super::find::{Candidates, Holder, Holders, Item};
 use super::scope::few_with;
 use super::{prepare, state};
 use crate::postgres::connections::{Values, Work};
@@ -81,12 +82,19 @@ impl List {
         let mut candidates = Candidates::of(tx, &self.tenant, &hits).await?;
         let holders = Holders::of(&self.tenant, &hits);
         let (mut found, mut last, mut seen, mut seen_logs) = (Vec::new(), 0, HashSet::new(), HashSet::new());
+        let mut ready = HashMap::new();
         while let Some(item) = candidates.next(tx).await? {
             if seen_logs.contains(&item.log) {
+                ready.remove(&item.row);
                 continue;
             }
             let Some(matched) = Match::of(&item.line, &candidates.terms, &hits.filter) else { continue };
-            let Some(holder) = holders.first(tx, &item).await? else { continue };
+            if !ready.contains_key(&item.row) {
+                let is_new = |item: &Item| !seen_logs.contains(&item.log) && !ready.contains_key(&item.row);
+                let held = held(tx, &candidates, &holders, &item, is_new).await?;
+                ready.extend(held);
+            }
+            let Some(holder) = ready.remove(&item.row).flatten() else { continue };
             if holder.is_owner {
                 seen_logs.insert(item.log);
             }
@@ -107,6 +115,29 @@ impl List {
         }
         Ok(Page::new(found, None))
     }
+}
+
+/// How many logs are asked for at once.
+const LOGS: usize = 32;
+
+/// By their rows, which conversation has an item, and which have the next new ones, each of another log.
+async fn held(
+    tx: &Transaction<'_>,
+    candidates: &Candidates,
+    holders: &Holders<'_>,
+    item: &Item,
+    is_new: impl Fn(&Item) -> bool,
+) -> Result<Vec<(i64, Option<Holder>)>, Failure> {
+    let mut logs = HashSet::from([item.log]);
+    let coming = candidates.coming().iter().filter(|item| {
+        let is_wanted = is_new(item)
+            && !logs.contains(&item.log)
+            && Match::of(&item.line, &candidates.terms, &Filter::default()).is_some();
+        is_wanted && logs.insert(item.log)
+    });
+    let items: Vec<&Item> = iter::once(item).chain(coming).take(LOGS).collect();
+    let held = holders.first_of(tx, items.iter().copied()).await?;
+    Ok(items.iter().map(|item| item.row).zip(held).collect())
 }
 
 /// Whether a later item was found in the same conversation.
