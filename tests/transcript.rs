@@ -141,6 +141,32 @@ fn what_was_spent_and_learned_survives() {
 }
 
 #[test]
+fn a_fork_remembers_what_it_was_made_of_and_what_that_had_spent() {
+    let mut file = rich();
+    let nothing_spent = file.clone();
+    file.begin_fork("fork of nothing spent");
+    assert!(file.origins().is_empty() && !file.to_json().contains("origins"), "nothing is shared");
+    file = nothing_spent;
+    let first = file.conversation.id().to_owned();
+    for number in 1..=20 {
+        let before = file.clone();
+        file.spending.add(&Call::new(Purpose::Reply, "m").usage(&Usage::new(10, 1)));
+        file.begin_fork(&format!("fork {number}"));
+        let mut copy = before.clone();
+        copy.apply(file.changes_since(&before)).unwrap();
+        assert_eq!((copy.to_json(), copy.origins()), (file.to_json(), file.origins()));
+        assert_eq!(file.origins()[0].id, before.conversation.id());
+        assert_eq!(file.origins().last().unwrap().id == first, number <= 16, "the nearest ones are remembered");
+    }
+    assert_eq!(file.origins()[1].spending.total().calls, 19);
+    let again = Transcript::from_json(&file.to_json()).unwrap();
+    assert_eq!((again.to_json(), again.origins()), (file.to_json(), file.origins()));
+    let mut again = Transcript::default();
+    again.apply(file.changes()).unwrap();
+    assert_eq!(again.to_json(), file.to_json());
+}
+
+#[test]
 fn what_was_learned_in_a_way_that_we_do_not_know_is_passed_over() {
     let mut file = rich();
     let forecast = file.calibration.of("m", "s").forecast(Count::estimated(80), None);

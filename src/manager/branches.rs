@@ -9,7 +9,6 @@ use super::staged::{self, Ask};
 use crate::conversation::{Branch, Conversation, ItemId, SummaryId};
 use crate::error::Result;
 use crate::message::{Content, Message};
-use crate::spending::Spending;
 
 impl ConversationManager {
     /// Starts again with the same head; see [`Conversation::clear`].
@@ -145,7 +144,7 @@ impl ConversationManager {
     pub fn fork(&self, at: ItemId) -> Result<Self> {
         let mut file = self.shared.state(|state| state.file.clone());
         file.conversation = file.conversation.fork(at)?;
-        file.spending = Spending::default();
+        file.forget_spending();
         let setup = Arc::clone(&self.shared.setup);
         let planner = Arc::clone(&self.shared.planner);
         Ok(Self::start(setup, None, None, file, planner))

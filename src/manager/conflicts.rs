@@ -15,6 +15,7 @@ use crate::backend::BoxFuture;
 use crate::conversation::{Conversation, new_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
+use crate::spending::Spending;
 use crate::store::on_thread;
 use crate::transcript::{Change, Known, Transcript};
 
@@ -141,7 +142,8 @@ impl Sessions {
                 if chat.transcript().changes_since(before).iter().any(Change::removes_text) {
                     return Err(not_copied(&chat, reply, error));
                 }
-                return self.fork_lost(&permit, &sending, unsaved, (**reply).clone()).await;
+                let spent = before.spending.clone();
+                return self.fork_lost(&permit, &sending, (unsaved, spent), (**reply).clone()).await;
             }
             lost.push(reply);
             // Each reload gives up what was counted here.
@@ -168,17 +170,17 @@ impl Sessions {
         }
     }
 
-    /// Keeps an exchange that cannot be saved in a copy of its conversation.
+    /// Keeps an exchange that cannot be saved in a copy of its conversation, of which this had been spent before.
     async fn fork_lost<S: Sending>(
         &self,
         permit: &Arc<SendPermit>,
         sending: &S,
-        mut fork: Transcript,
+        (mut fork, spent): (Transcript, Spending),
         mut reply: Reply,
     ) -> Result<S::Sent> {
         let chat = ConversationManager { shared: Arc::clone(&permit.shared) };
         let id = sending.fork_id(chat.id()).unwrap_or_else(new_id);
-        fork.conversation.begin_again(&id);
+        fork.begin_fork_of(spent, &id);
         let keeper = self.inner.home.keeper(&id)?;
         let permit = Arc::clone(permit);
         let save = move || {

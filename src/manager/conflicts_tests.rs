@@ -251,6 +251,23 @@ fn a_send_that_meets_another_writer_goes_on_in_a_fork() {
     assert_eq!(stored(&store, &reply.conversation), ["Hi", "Yes.", "More", "Yes."]);
 }
 
+#[test]
+fn a_fork_with_a_lost_exchange_knows_what_the_conversation_had_spent_before_it() {
+    let store = MemoryStore::new();
+    let first = block_on(process(&store).open("ann")).unwrap();
+    block_on(async { first.send("Hi").await }).unwrap();
+    drop(first);
+    let other = store.clone();
+    let sessions = meanwhile(&store, OnConflict::Fork, move || {
+        block_on(process(&other).open("ann")).unwrap().push("Meanwhile.").map(drop).unwrap();
+    });
+    let reply = block_on(sessions.send("ann", "More")).unwrap();
+    assert_ne!(reply.conversation, "ann");
+    let (fork, _) = block_on(store.load(&reply.conversation)).unwrap();
+    assert_eq!((fork.origins()[0].id.as_str(), fork.origins()[0].spending.total().calls), ("ann", 1));
+    assert_eq!(fork.spending.total().calls, 2, "the lost exchange is its own");
+}
+
 /// Sessions in whose store something happens while the model answers for the first time.
 fn meanwhile(
     store: &(impl Store + Clone + 'static),

@@ -248,7 +248,7 @@ pub trait Store: Send + Sync {
         Box::pin(async move {
             check_id(fork)?;
             let (mut transcript, _) = self.load(id).await?;
-            transcript.conversation.begin_again(fork);
+            transcript.begin_fork(fork);
             self.save(fork, &transcript.detached(), None).await
         })
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Transcript;
+use super::{Origin, Transcript};
 use crate::conversation::{Advance, HeadStep, ItemId, Mark, Metadata, Summary, SummaryId, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::RawJson;
@@ -182,6 +182,8 @@ pub enum Change {
     Calibration(Calibration),
     /// The last bill is this one, or none.
     LastBill(Option<Box<LastBill>>),
+    /// It was made of these conversations, the nearest first.
+    Origins(Vec<Origin>),
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -238,6 +240,7 @@ impl Change {
         "spending",
         "calibration",
         "last_bill",
+        "origins",
     ];
 
     /// Whether it states something as a whole, so that it makes an earlier one of its kind needless.
@@ -251,6 +254,7 @@ impl Change {
                 | Self::Spending(_)
                 | Self::Calibration(_)
                 | Self::LastBill(_)
+                | Self::Origins(_)
         )
     }
 
@@ -284,6 +288,7 @@ impl Change {
             Self::Spending(_) => "spending",
             Self::Calibration(_) => "calibration",
             Self::LastBill(_) => "last_bill",
+            Self::Origins(_) => "origins",
         }
     }
 }
@@ -374,6 +379,7 @@ impl Replay {
             Change::Spending(spending) => self.file.spending = spending,
             Change::Calibration(calibration) => self.file.calibration = calibration,
             Change::LastBill(bill) => self.file.last_bill = bill,
+            Change::Origins(origins) => self.file.origins = origins,
         }
         Ok(())
     }

@@ -201,6 +201,9 @@ impl<'a> Since<'a> {
         if before.last_bill != after.last_bill {
             changes.push(Change::LastBill(after.last_bill.clone()));
         }
+        if before.origins != after.origins {
+            changes.push(Change::Origins(after.origins.clone()));
+        }
         Some(())
     }
 }

@@ -117,6 +117,15 @@ fn open(path: &Path, target: Option<&Metadata>) -> io::Result<File> {
         }
         match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
             Err(e) if e.kind() == IoKind::AlreadyExists => {}
+            Err(e) if matches!(e.kind(), IoKind::PermissionDenied | IoKind::ReadOnlyFilesystem) => {
+                let folder = path.parent().unwrap_or(path).display();
+                let detail = format!(
+                    "{}: this user may not write to the folder {folder}, where each save needs a lock file; give it the \
+                     right, or use a copy of the folder",
+                    e.kind()
+                );
+                return Err(io::Error::new(e.kind(), detail));
+            }
             Err(e) => return Err(e.kind().into()),
             Ok(file) => {
                 share(&file, target, true);

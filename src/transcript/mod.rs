@@ -46,6 +46,7 @@ mod lines;
 mod lock;
 mod log;
 mod native;
+mod origins;
 mod place;
 mod redact;
 mod replace;
@@ -82,6 +83,7 @@ pub(crate) use file::{Replaces, TranscriptFile};
 pub(crate) use known::Known;
 use known::Memory;
 pub use lines::Transcripts;
+pub use origins::Origin;
 use text::Text;
 pub use warning::Warning;
 
@@ -153,6 +155,8 @@ pub struct Transcript {
     pub tools: Vec<Tool>,
     /// All other members of the file, in their order.
     pub extra: Vec<(String, RawJson)>,
+    /// What it was made of, the nearest first.
+    origins: Vec<Origin>,
     /// The order of the file's members.
     keys: Vec<String>,
     /// The files that it was loaded from or saved to, with their content at that time.
@@ -352,6 +356,7 @@ impl Transcript {
             model: self.model.clone(),
             tools: self.tools.clone(),
             extra: self.extra.clone(),
+            origins: self.origins.clone(),
             keys: self.keys.clone(),
             known: Memory::default(),
             warnings: self.warnings.clone(),

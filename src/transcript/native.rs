@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::damage::Place;
-use super::{FORMAT, Transcript};
+use super::{FORMAT, Origin, Transcript};
 use crate::conversation::{
     Conversation, Damage, Item, ItemId, Mark, Metadata, ReplacedHeads, Restore, RestoreItem, Round, Summary, Timestamp,
 };
@@ -72,6 +72,9 @@ struct Record {
     /// Only a starting point for forecasts, so an unreadable one is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_bill: Option<RawJson>,
+    /// A version that does not know this member loads the file without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<Origin>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -232,6 +235,7 @@ impl Record {
             spending: transcript.spending.clone(),
             calibration: transcript.calibration.clone(),
             last_bill: transcript.last_bill.as_ref().and_then(|bill| RawJson::new(&json(bill)).ok()),
+            origins: transcript.origins.clone(),
         }
     }
 }
@@ -363,6 +367,7 @@ fn build(mut messages: Vec<Message>, record: Record) -> Result<Transcript, Damag
     ledger.restore_heads(record.ledger.heads);
     let vectors = record.vectors.restore(&conversation);
     let last_bill = record.last_bill.and_then(|bill| bill.parse().ok());
-    let (spending, calibration) = (record.spending, record.calibration);
-    Ok(Transcript { ledger, vectors, spending, calibration, last_bill, ..Transcript::new(conversation) })
+    let (spending, calibration, origins) = (record.spending, record.calibration, record.origins);
+    let file = Transcript::new(conversation);
+    Ok(Transcript { ledger, vectors, spending, calibration, last_bill, origins, ..file })
 }

@@ -128,7 +128,8 @@ impl<F: FnMut(&str) -> Option<String>> Redaction<F> {
             | Change::Model(_)
             | Change::Spending(_)
             | Change::Calibration(_)
-            | Change::LastBill(_) => change,
+            | Change::LastBill(_)
+            | Change::Origins(_) => change,
         }))
     }
 

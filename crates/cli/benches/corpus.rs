@@ -1,6 +1,7 @@
-//! `turnwise replay` and `turnwise compare` on 10,000 generated conversations of 100 messages: requests a second on one
-//! thread, counting included, and the peak memory beside that of a tenth of the conversations. And `compare` of the
-//! fixtures with every strategy. `cargo bench -p turnwise-cli --bench corpus`.
+//! `turnwise replay` and `turnwise compare` on 10,000 generated conversations of 100 messages: requests for each second of
+//! processor time, which other programs on the machine take nothing of, on one thread and counting included; and the peak
+//! memory beside that of a tenth of the conversations. And `compare` of the fixtures with every strategy. `cargo bench -p
+//! turnwise-cli --bench corpus`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../../../benches/common/mod.rs"]
@@ -43,22 +44,41 @@ fn conversations(file: &Path, count: usize) {
     out.flush().unwrap();
 }
 
-/// Seconds of a run, and its peak memory in megabytes (0 where the system does not say).
-fn run(line: &str, files: &[PathBuf]) -> (f64, f64) {
+/// What a run took.
+struct Run {
+    seconds: f64,
+    /// Of processor time; where the system does not say, the same as `seconds`.
+    busy: f64,
+    /// Peak memory in megabytes; 0 where the system does not say.
+    peak: f64,
+}
+
+fn run(line: &str, files: &[PathBuf]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
     command.args(line.split_whitespace()).args(files).env_remove("TURNWISE_MODELS");
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let began = Instant::now();
     let mut child = command.spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0.0;
+    let (status, stat) = (format!("/proc/{}/status", child.id()), format!("/proc/{}/stat", child.id()));
+    let (mut peak, mut busy) = (0.0, None);
     while child.try_wait().unwrap().is_none() {
         peak = f64::max(peak, peak_of(&status).unwrap_or(0.0));
+        busy = busy_of(&stat).or(busy);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let seconds = began.elapsed().as_secs_f64();
     assert!(child.wait().unwrap().success(), "{line}");
-    (seconds, peak)
+    Run { seconds, busy: busy.filter(|busy| *busy > 0.0).unwrap_or(seconds), peak }
+}
+
+/// Seconds of processor time, of programs and for them, in Linux's ticks of 10 ms.
+fn busy_of(stat: &str) -> Option<f64> {
+    let text = fs::read_to_string(stat).ok()?;
+    // The name of the program may have spaces.
+    let (_, after_name) = text.rsplit_once(')')?;
+    let ticks: Vec<f64> = after_name.split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
+    // Of a program that has ended, all is 0.
+    (ticks.len() == 2 && ticks[0] > 0.0).then(|| (ticks[0] + ticks[1]) / 100.0)
 }
 
 fn peak_of(status: &str) -> Option<f64> {
@@ -87,13 +107,14 @@ fn rates(table: &mut Table, folder: &Path) {
         ("compare, seven strategies", "compare", 7),
     ] {
         let line = |threads: usize| format!("{line} --budget {BUDGET} --threads {threads}");
-        let (seconds, peak) = run(&line(1), std::slice::from_ref(&many));
-        let (_, peak_of_few) = run(&line(1), std::slice::from_ref(&few));
-        least(table, &format!("{name}: requests a second, one thread"), float(talks * REQUESTS * strategies) / seconds);
-        let (seconds, _) = run(&line(2), std::slice::from_ref(&many));
-        table.show("  two threads", float(talks * REQUESTS * strategies) / seconds, "1/s");
-        table.show("  peak memory", peak, "MB");
-        table.check("  against that of a tenth", peak / peak_of_few.max(0.001), "times", MOST_GROWTH);
+        let requests = float(talks * REQUESTS * strategies);
+        let one = run(&line(1), std::slice::from_ref(&many));
+        let of_few = run(&line(1), std::slice::from_ref(&few));
+        least(table, &format!("{name}: one thread, of processor time"), requests / one.busy);
+        table.show("  one thread, as it was", requests / one.seconds, "1/s");
+        table.show("  two threads, as it was", requests / run(&line(2), std::slice::from_ref(&many)).seconds, "1/s");
+        table.show("  peak memory", one.peak, "MB");
+        table.check("  against that of a tenth", one.peak / of_few.peak.max(0.001), "times", MOST_GROWTH);
     }
 }
 
@@ -103,7 +124,7 @@ fn main() {
     rates(&mut table, folder.path());
     let every = "compare --budget 8000 -s everything -s window -s window:messages=20 -s window:turns=5 -s head-tail:first=2 \
                  -s tools -s recall -s recall:excerpts=no -s summarize -s ladder -s ladder:clear-tools/recall";
-    let seconds: Vec<f64> = (0..sized(5, 1)).map(|_| run(every, &fixtures()).0).collect();
+    let seconds: Vec<f64> = (0..sized(5, 1)).map(|_| run(every, &fixtures()).seconds).collect();
     table.check("compare of the fixtures, every strategy", median(&seconds), "s", MOST_SECONDS_FOR_FIXTURES);
     table.print();
 }

@@ -17,7 +17,8 @@ pub(crate) fn run(args: &args::Blobs) -> Result<()> {
     let name = args.file.display();
     let mut file = rewrite::load(&args.file)?;
     let folder = folder(&args.file);
-    let _lock = lock(&args.file)?;
+    // One run would delete blobs that the other has written and whose references it has not saved yet.
+    let _lock = lock(&args.file, ".blobs.lock")?;
     let done = if args.restore {
         let count = file.restore_blobs(&folder)?;
         if count > 0 {
@@ -53,10 +54,10 @@ fn beside(file: &Path, before: &str, after: &str) -> PathBuf {
     file.with_file_name(name)
 }
 
-/// Keeps two runs on one file apart: one would delete blobs that the other has written and whose
-/// references it has not saved yet.
-fn lock(file: &Path) -> Result<File> {
-    let path = beside(file, ".", ".blobs.lock");
+/// Keeps two runs on one file apart, as long as the result exists. The name of the lock, which stays, ends in
+/// `after`.
+pub(crate) fn lock(file: &Path, after: &str) -> Result<File> {
+    let path = beside(file, ".", after);
     let failed = |e| Failure::Failed(format!("locking {}: {e}", path.display()));
     let lock = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
     match lock.lock() {

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Conversations) -> Result<()> {
             let count = place.rekey()?;
             writeln!(out, "{} sealed with the first key", counted(count, "row"))?;
         }
-        Action::Export { file, resume } => place.export(file, tenant, *resume)?,
+        Action::Export { file, resume, skip_unreadable } => place.export(file, tenant, *resume, *skip_unreadable)?,
         Action::Import { file, existing } => place.import(file, tenant, *existing)?,
         Action::Backup { file } => place.backup(file)?,
         Action::Path { id } => writeln!(out, "{}", place.path(id)?.display())?,
@@ -105,17 +105,17 @@ fn is_json(action: &Action) -> bool {
 }
 
 fn purge(out: &mut impl Write, place: &Place, id: Option<&str>, expired: bool, scrub: bool) -> Result<()> {
+    let mut purged = Ok(());
     if let Some(id) = id {
         place.purge(id)?;
     }
     if expired {
-        let count = place.purge_expired()?;
-        writeln!(out, "{} purged", counted(count, "conversation"))?;
+        purged = place.purge_expired(out);
     }
     if scrub {
         place.scrub()?;
     }
-    Ok(())
+    purged
 }
 
 fn redact(out: &mut impl Write, place: &Place, id: Option<&str>, args: &Replacing) -> Result<()> {
@@ -255,14 +255,17 @@ impl Place {
         }
     }
 
-    fn purge_expired(&self) -> Result<usize> {
-        match self {
-            Self::Folder(_) => Err(not_in_a_folder("purged")),
+    fn purge_expired(&self, out: &mut impl Write) -> Result<()> {
+        let purged = match self {
+            Self::Folder(_) => return Err(not_in_a_folder("purged")),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => Ok(wait(store.purge_expired())?),
+            Self::Sqlite(store) => wait(store.purge_expired())?,
             #[cfg(feature = "postgres")]
-            Self::Postgres(store) => Ok(wait(store.purge_expired())?),
-        }
+            Self::Postgres(store) => wait(store.purge_expired())?,
+        };
+        writeln!(out, "{} purged", counted(purged.count, "conversation"))?;
+        out.flush()?;
+        report(purged.failed, "could not be purged")
     }
 
     fn scrub(&self) -> Result<()> {
@@ -320,7 +323,7 @@ impl Place {
         Err(not_in_a_folder("purged"))
     }
 
-    fn purge_expired(&self) -> Result<usize> {
+    fn purge_expired(&self, _: &mut impl Write) -> Result<()> {
         Err(not_in_a_folder("purged"))
     }
 
@@ -332,7 +335,7 @@ impl Place {
         Err(not_in_a_folder("listed as deleted"))
     }
 
-    fn export(&self, _: &Path, _: Option<&str>, _: bool) -> Result<()> {
+    fn export(&self, _: &Path, _: Option<&str>, _: bool, _: bool) -> Result<()> {
         Err(not_built("export"))
     }
 
@@ -371,6 +374,19 @@ impl Place {
     fn rekey(&self) -> Result<usize> {
         Err(crate::stores::not_sealing("rekey"))
     }
+}
+
+/// Reports the conversations with which something could not be done, after what was done with the
+/// others.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn report(failed: Vec<turnwise_store::Failed>, what: &str) -> Result<()> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    for one in failed {
+        Failure::from(one.error).within(format!("{}: it {what}", one.id)).report();
+    }
+    Err(Failure::Said(1))
 }
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]

@@ -203,7 +203,10 @@ fn of_store(place: Place) -> impl Iterator<Item = (usize, Result<Loaded>)> {
     let ids: Vec<Result<String>> = place.ids().collect();
     ids.into_iter().enumerate().map(move |(index, id)| {
         let number = index + 1;
-        let loaded = id.and_then(|name| Ok(Loaded { number, file: place.load(&name)?, name }));
+        let loaded = id.and_then(|name| match place.load(&name) {
+            Ok(file) => Ok(Loaded { number, name, file }),
+            Err(failure) => Err(failure.within(&name)),
+        });
         (number, loaded)
     })
 }
@@ -284,11 +287,16 @@ struct Unread {
 }
 
 impl Unread {
-    /// Counts one more, and reports it if it is among the first.
+    /// Counts one more, and reports it if it is among the first, or a conversation of a store: each
+    /// is named there.
     fn add(&mut self, files: &[PathBuf], file: usize, failure: &Failure) {
         if file != self.file {
             self.end(files);
             self.file = file;
+        }
+        if files.get(file).is_some_and(|file| stores::is_url(file)) {
+            failure.report();
+            return;
         }
         self.lines += 1;
         if self.lines <= MOST_SAID {

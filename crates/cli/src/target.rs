@@ -1,5 +1,6 @@
 //! `Output`: a file that a command writes, which is put in its place when it is complete.
 
+use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,15 @@ pub(crate) struct Output {
     target: Option<PathBuf>,
     /// The file beside it that is written.
     part: PathBuf,
+    /// The same, locked: what a program that was killed has left is not locked any more.
+    locked: OnceCell<File>,
 }
 
 impl Output {
     /// A file that none of `sources` is, and that does not exist unless it is to be replaced.
     pub(crate) fn open(target: &Path, sources: &[PathBuf], replaces: bool) -> Result<Self> {
         if target.to_str() == Some("-") {
-            return Ok(Self { target: None, part: PathBuf::new() });
+            return Ok(Self { target: None, part: PathBuf::new(), locked: OnceCell::new() });
         }
         check(target, sources)?;
         if target.exists() && !replaces {
@@ -25,8 +28,9 @@ impl Output {
             return Err(Failure::usage(format!("{}: {message}", target.display())));
         }
         let name = target.file_name().unwrap_or_default().to_string_lossy();
+        remove_left(target, &name);
         let part = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        Ok(Self { target: Some(target.to_owned()), part })
+        Ok(Self { target: Some(target.to_owned()), part, locked: OnceCell::new() })
     }
 
     pub(crate) fn is_stdout(&self) -> bool {
@@ -37,7 +41,14 @@ impl Output {
         if self.is_stdout() {
             return Ok(Box::new(BufWriter::with_capacity(128 * 1024, std::io::stdout().lock())));
         }
-        let file = File::create_new(&self.part).map_err(|e| self.failed(&e))?;
+        let create = || {
+            let file = File::create_new(&self.part)?;
+            // Where files cannot be locked, nothing is removed either.
+            let _ = file.try_lock();
+            let _ = self.locked.set(file.try_clone()?);
+            Ok(file)
+        };
+        let file = create().map_err(|e| self.failed(&e))?;
         Ok(Box::new(BufWriter::with_capacity(128 * 1024, file)))
     }
 
@@ -56,6 +67,21 @@ impl Output {
             fs::rename(&self.part, target)
         };
         put().map_err(|e| self.failed(&e))
+    }
+}
+
+/// Removes what programs that were killed while they wrote this file have left: it may hold conversations. If it
+/// cannot be removed, its name shows what it is.
+fn remove_left(target: &Path, name: &str) {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let before = format!(".{name}.");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let left = entry.file_name();
+        let process = left.to_str().and_then(|left| left.strip_prefix(&before)?.strip_suffix(".part"));
+        let is_part = process.is_some_and(|process| process.bytes().all(|digit| digit.is_ascii_digit()));
+        if is_part && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

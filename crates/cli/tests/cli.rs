@@ -41,6 +41,8 @@ mod stores;
 #[cfg(feature = "serve")]
 #[path = "cli/transfer.rs"]
 mod transfer;
+#[path = "cli/unread.rs"]
+mod unread;
 
 use serde_json::json;
 

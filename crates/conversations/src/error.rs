@@ -138,7 +138,8 @@ impl ApiError {
             kind => Self {
                 status: 500,
                 kind: "server_error",
-                is_private: kind != ErrorKind::Io,
+                // Neither quotes what is said: the second names the ids of keys.
+                is_private: !matches!(kind, ErrorKind::Io | ErrorKind::Auth),
                 ..Self::invalid(None, "", error.to_string())
             },
         }

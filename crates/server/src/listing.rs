@@ -52,7 +52,8 @@ pub(crate) async fn conversations<T>(
             // It was deleted meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                request_id::log(&ApiError::of_store(&error, &id), "a conversation of a list cannot be read");
+                let error = ApiError::of_store(&error, &id);
+                request_id::log_unread(store, &id, &error, "a conversation of a list cannot be read").await?;
                 rows.push(row(id, None));
             }
         }

@@ -20,7 +20,7 @@ use turnwise::{Message, Transcript};
 use turnwise_conversations::{AddedOnce, ApiError};
 
 use crate::keys::hex;
-use crate::routes::Sent;
+use crate::routes::ReadBody;
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -107,7 +107,7 @@ impl Once {
     }
 
     /// The key of a request whose body could be read.
-    pub(crate) fn of_sent(headers: &HeaderMap, route: &str, body: &Sent) -> Result<Option<Self>, ApiError> {
+    pub(crate) fn of_sent(headers: &HeaderMap, route: &str, body: &ReadBody) -> Result<Option<Self>, ApiError> {
         body.as_ref().map_or(Ok(None), |body| Self::of(headers, route, body))
     }
 

@@ -20,8 +20,10 @@ use crate::server::App;
 
 /// What the routes work with, for the tenant that asks.
 pub(crate) type Api = Extension<App>;
+/// What a route answers.
 pub(crate) type Answer = Result<Response, Refusal>;
-pub(crate) type Sent = Result<Bytes, BytesRejection>;
+/// The body of a request, or why it could not be read.
+pub(crate) type ReadBody = Result<Bytes, BytesRejection>;
 
 /// The routes, with those that need models or without.
 pub(crate) fn all(has_responses: bool) -> Router {
@@ -38,7 +40,7 @@ pub(crate) fn all(has_responses: bool) -> Router {
         .method_not_allowed_fallback(unknown_path)
 }
 
-async fn create(Extension(App { api, .. }): Api, body: Sent) -> Answer {
+async fn create(Extension(App { api, .. }): Api, body: ReadBody) -> Answer {
     let body = Body::read(body, &["metadata", "items"])?;
     let made = api.create(Create { metadata: body.get("metadata"), items: body.get("items") }).await?;
     Ok(json(&made))
@@ -48,7 +50,7 @@ async fn retrieve(Extension(App { api, .. }): Api, Path(id): Path<String>) -> An
     Ok(json(&api.retrieve(&id).await?))
 }
 
-async fn update(Extension(App { api, .. }): Api, Path(id): Path<String>, body: Sent) -> Answer {
+async fn update(Extension(App { api, .. }): Api, Path(id): Path<String>, body: ReadBody) -> Answer {
     let body = Body::read(body, &["metadata"])?;
     Ok(json(&api.update(&id, &body.need("metadata")?).await?))
 }
@@ -67,7 +69,7 @@ async fn create_items(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Sent,
+    body: ReadBody,
 ) -> Answer {
     let include = query::read(query.as_deref())?.include;
     let once = Once::of_sent(&headers, "items", &body)?;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use turnwise::backend::{BoxFuture, ChatBackend, Scripted};
-use turnwise::store::MemoryStore;
+use turnwise::store::{FileStore, MemoryStore};
 use turnwise::{ConversationManager, TokenBudget};
 use turnwise_server::{Server, Upstream};
 
@@ -244,6 +244,29 @@ fn storing() -> (Behind, Router) {
     let managers = move |model: &str| ConversationManager::builder(model).backend(Arc::clone(&backend));
     let server = Server::new(MemoryStore::new()).responses(managers).upstream(Completing(behind.clone()));
     (behind, server.router())
+}
+
+#[tokio::test]
+async fn a_stored_completion_that_cannot_be_read_is_left_out_of_the_list() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let managers = |model: &str| ConversationManager::builder(model).backend(Scripted::default());
+    let app = Server::new(store.clone()).responses(managers).upstream(Completing(Behind::default())).router();
+    let body = json!({"model": "gpt-4o-mini", "store": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(complete(&app, None, &body.to_string()).await.json()["id"].as_str().unwrap().to_owned());
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    std::fs::write(store.path(&ids[1]).unwrap(), "{\"messages\": [").unwrap();
+    for (order, wanted) in [("asc", [&ids[0], &ids[2]]), ("desc", [&ids[2], &ids[0]])] {
+        let list = send(&app, "GET", &format!("/v1/chat/completions?order={order}"), None, "").await;
+        assert_eq!(list.status, 200);
+        let list = list.json();
+        assert_eq!([&list["data"][0]["id"], &list["data"][1]["id"]], wanted);
+        assert_eq!(list["has_more"], false);
+    }
+    assert_eq!(send(&app, "GET", &format!("/v1/chat/completions/{}", ids[1]), None, "").await.status, 500);
 }
 
 #[tokio::test]

@@ -71,6 +71,20 @@ async fn a_conversation_that_cannot_be_read_is_a_row_that_says_so() {
 }
 
 #[tokio::test]
+async fn a_response_that_cannot_be_read_is_one_that_says_so_on_the_page_of_its_conversation() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let app = building(Echo, store.clone()).router();
+    let id = conversation(&app).await;
+    let broken = respond(&app, json!({"conversation": id, "input": "Hi"})).await;
+    respond(&app, json!({"conversation": id, "input": "And you?"})).await;
+    std::fs::write(store.path(broken["id"].as_str().unwrap()).unwrap(), "{\"messages\": [{]}").unwrap();
+    let shown = page(&app, &format!("/conversations/{id}")).await;
+    let count = |text: &str| shown.matches(text).count();
+    assert_eq!((count("<details>"), count("This response cannot be read"), count("completed")), (2, 1, 1), "{shown}");
+}
+
+#[tokio::test]
 async fn a_conversation_is_shown_with_what_each_request_held_and_its_text_is_only_text() {
     let app = support::echo();
     let evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";

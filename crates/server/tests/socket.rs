@@ -138,6 +138,23 @@ async fn requests_that_come_while_one_runs_are_answered_after_it() {
 }
 
 #[tokio::test]
+async fn however_many_requests_come_at_once_each_is_answered_in_its_order() {
+    let server = run(building(Slow(Duration::from_millis(5)), MemoryStore::new())).await;
+    let mut socket = connect(&server).await;
+    for number in 0..40 {
+        if number == 20 {
+            socket.send(Message::binary(vec![0])).await.unwrap();
+        }
+        send(&mut socket, json!({"input": number.to_string()})).await;
+    }
+    for number in 0..41 {
+        let end = turn(&mut socket).await.pop().unwrap();
+        let expected = if number == 20 { "error" } else { "response.completed" };
+        assert_eq!(end["type"], expected, "{number}: {end}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_leaves_no_turn_and_no_lock() {
     let store = MemoryStore::new();
     let server =

@@ -1,9 +1,11 @@
 //! A whole store out and in, as JSON Lines: [`Exporter`] writes, [`import()`] reads.
 //!
 //! A file begins with a line that names the format. Each conversation is a line with its tenant and
-//! id, a line for each of its [changes](turnwise::store::Change), and a line that ends it with their
-//! number. The last line has the number of conversations, so that a file that was cut off is noticed.
-//! An export of one tenant says so in its second line: `{"only":{"tenant":"ann"}}`.
+//! id, a line for each of its [changes](turnwise::store::Change), and a line that ends it with
+//! their number. The last line has the number of conversations, so that a file that was cut off is
+//! noticed. An export of one tenant says so in its second line: `{"only":{"tenant":"ann"}}`. In the
+//! place of a conversation that could not be read and was [left out](Exporter::leaving_out_unread)
+//! is `{"left_out":{"id":"bob"}}`.
 //!
 //! ```text
 //! {"turnwise_store":1}
@@ -50,23 +52,30 @@ use serde::{Deserialize, Serialize};
 use turnwise::store::{Change, Store, failed};
 use turnwise::{Error, ErrorKind, Result};
 
+use crate::each::{Each, Failed, read};
+
 pub use import::{Existing, Imported, import};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
-
-/// How many ids are listed at a time.
-const PAGE: usize = 100;
 
 /// A line that is no change.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Mark {
     TurnwiseStore(u32),
-    Only { tenant: String },
+    Only {
+        tenant: String,
+    },
     Conversation(Named),
-    End { changes: usize },
-    Complete { conversations: usize },
+    End {
+        changes: usize,
+    },
+    /// A conversation that could not be read.
+    LeftOut(Named),
+    Complete {
+        conversations: usize,
+    },
 }
 
 /// Which conversation it is. The default tenant has no name and comes first.
@@ -79,8 +88,8 @@ struct Named {
 
 impl Mark {
     /// The beginnings of lines that are no changes. A change's are other ones.
-    const BEGINNINGS: [&str; 5] =
-        ["{\"turnwise_store\":", "{\"only\":", "{\"conversation\":", "{\"end\":", "{\"complete\":"];
+    const BEGINNINGS: [&str; 6] =
+        ["{\"turnwise_store\":", "{\"only\":", "{\"conversation\":", "{\"end\":", "{\"left_out\":", "{\"complete\":"];
 
     /// `None` if the line is a change.
     fn of(line: &str) -> Option<serde_json::Result<Self>> {
@@ -101,10 +110,22 @@ pub struct Exporter<W: Write> {
     only: Option<String>,
     /// The tenant that was added last since this was made.
     added: Option<Added>,
-    /// The last conversation that was written.
+    /// The last conversation that was written or left out.
     last: Option<Named>,
     conversations: usize,
+    /// What was left out since this was made, if that is done.
+    left_out: Option<Vec<LeftOut>>,
     is_complete: bool,
+}
+
+/// A conversation that could not be read and was left out of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// Its tenant; `None` is the default tenant.
+    pub tenant: Option<String>,
+    /// Its id, and why it could not be read.
+    pub failed: Failed,
 }
 
 /// A tenant that was added, or whose adding failed.
@@ -134,12 +155,26 @@ impl<W: Write> Exporter<W> {
 
     fn begin(out: W, only: Option<&str>) -> Result<Self> {
         let only = only.map(str::to_owned);
-        let mut exporter = Self { out, only, added: None, last: None, conversations: 0, is_complete: false };
+        let mut exporter =
+            Self { out, only, added: None, last: None, conversations: 0, left_out: None, is_complete: false };
         exporter.line(&Mark::TurnwiseStore(FORMAT))?;
         if let Some(tenant) = exporter.only.clone() {
             exporter.line(&Mark::Only { tenant })?;
         }
         Ok(exporter)
+    }
+
+    /// Leaves out what cannot be read, instead of ending there. A line of the file says that the
+    /// conversation is missing, [`import()`] counts it, and [`left_out`](Self::left_out) says why.
+    #[must_use]
+    pub fn leaving_out_unread(mut self) -> Self {
+        self.left_out.get_or_insert_default();
+        self
+    }
+
+    /// What was [left out](Self::leaving_out_unread) since the file was begun or resumed here.
+    pub fn left_out(&self) -> &[LeftOut] {
+        self.left_out.as_deref().unwrap_or_default()
     }
 
     /// Writes the conversations of a tenant's store; `None` is the default tenant. Several are added
@@ -152,8 +187,9 @@ impl<W: Write> Exporter<W> {
     /// # Errors
     /// - [`ErrorKind::InvalidParam`] for a tenant that does not come after the one that was added
     ///   before, or that is not the only one of the file. Nothing is written.
-    /// - Those of the store, and [`ErrorKind::Io`] if the file cannot be written. The same tenant may
-    ///   be added again, which goes on after its last conversation in the file.
+    /// - Those of the store, and [`ErrorKind::Io`] if the file cannot be written. An error of a
+    ///   conversation that cannot be read names it. The same tenant may be added again, which goes
+    ///   on after its last conversation in the file.
     pub async fn add(&mut self, tenant: Option<&str>, store: &dyn Store) -> Result<()> {
         if self.is_complete {
             return Ok(());
@@ -189,27 +225,30 @@ impl<W: Write> Exporter<W> {
 
     async fn add_rest(&mut self, tenant: Option<&str>, store: &dyn Store) -> Result<()> {
         let last = self.last.as_ref().map(|last| (last.tenant.as_deref(), last.id.as_str()));
-        let mut after = match last {
+        let after = match last {
             // Whoever has added others before has added them in their order, so the file was resumed.
             Some((before, _)) if before > tenant => return Ok(()),
             Some((same, id)) if same == tenant => Some(id.to_owned()),
             _ => None,
         };
-        loop {
-            let ids = store.list(after.as_deref(), PAGE).await?;
-            for id in &ids {
-                match store.load(id).await {
-                    Ok((transcript, _)) => self.conversation(tenant, id, &transcript.changes())?,
-                    // It was deleted after it was listed.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
+        let mut each = Each::after(store, after);
+        while let Some(id) = each.next_id().await? {
+            match read(store, &id).await? {
+                Some(Ok(transcript)) => self.conversation(tenant, id, &transcript.changes())?,
+                Some(Err(failed)) if self.left_out.is_some() => self.leave_out(tenant, failed)?,
+                Some(Err(failed)) => return Err(not_whole(tenant, &failed)),
+                None => {}
             }
-            if ids.len() < PAGE {
-                return Ok(());
-            }
-            after = ids.last().cloned();
         }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, tenant: Option<&str>, failed: Failed) -> Result<()> {
+        let named = Named { tenant: tenant.map(str::to_owned), id: failed.id.clone() };
+        self.line(&Mark::LeftOut(named.clone()))?;
+        self.left_out.get_or_insert_default().push(LeftOut { tenant: named.tenant.clone(), failed });
+        self.last = Some(named);
+        Ok(())
     }
 
     /// How many conversations are in the file by now.
@@ -234,8 +273,8 @@ impl<W: Write> Exporter<W> {
         Ok(self.out)
     }
 
-    fn conversation(&mut self, tenant: Option<&str>, id: &str, changes: &[Change]) -> Result<()> {
-        let named = Named { tenant: tenant.map(str::to_owned), id: id.to_owned() };
+    fn conversation(&mut self, tenant: Option<&str>, id: String, changes: &[Change]) -> Result<()> {
+        let named = Named { tenant: tenant.map(str::to_owned), id };
         self.line(&Mark::Conversation(named.clone()))?;
         for change in changes {
             self.line(change)?;
@@ -289,7 +328,7 @@ impl Exporter<BufWriter<File>> {
             return Self::begin(out, only);
         }
         let Found { only, last, conversations, is_complete, .. } = found;
-        Ok(Self { out, only, added: None, last, conversations, is_complete })
+        Ok(Self { out, only, added: None, last, conversations, left_out: None, is_complete })
     }
 }
 
@@ -335,6 +374,10 @@ impl Found {
                     found.bytes = read;
                     found.conversations += 1;
                 }
+                Some(Mark::LeftOut(named)) if begun.is_none() => {
+                    found.last = Some(named);
+                    found.bytes = read;
+                }
                 Some(Mark::Complete { .. }) => {
                     found.bytes = read;
                     found.is_complete = true;
@@ -348,7 +391,7 @@ impl Found {
 
     /// Whether there is more in it than its first line, which says nothing of its tenants.
     fn is_begun(&self) -> bool {
-        self.only.is_some() || self.conversations > 0 || self.is_complete
+        self.only.is_some() || self.last.is_some() || self.is_complete
     }
 
     /// Refuses to go on with other tenants than those with which the file was begun.
@@ -371,6 +414,19 @@ impl Found {
 /// A tenant in an error.
 fn shown(tenant: Option<&str>) -> String {
     tenant.map_or_else(|| "the default tenant".to_owned(), |name| format!("the tenant `{}`", name.escape_debug()))
+}
+
+/// The error of a conversation that cannot be read, at which an export ends.
+fn not_whole(tenant: Option<&str>, failed: &Failed) -> Error {
+    let (kind, id) = (failed.error.kind(), failed.id.escape_debug());
+    let of = tenant.map_or_else(String::new, |name| format!(" of the tenant `{}`", name.escape_debug()));
+    let place = failed.error.position().map_or_else(String::new, |position| format!(" ({position})"));
+    let detail = format!(
+        "the export ends before the conversation `{id}`{of}, which cannot be read: {}{place}. Mend it and resume the \
+         export (`--resume`), or leave out what cannot be read (`--skip-unreadable`)",
+        failed.error.detail()
+    );
+    Error::new(kind, detail)
 }
 
 fn more() -> Error {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use turnwise::conversation::Timestamp;
 
+use crate::Failed;
+
 /// When conversations of a tenant are to go. Each rule is off unless it is set. A conversation goes if one
 /// of them says so.
 ///
@@ -47,6 +49,26 @@ impl Rules {
     pub fn for_good(self) -> Self {
         Self { for_good: true, ..self }
     }
+}
+
+/// What became of conversations that were to go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forgotten {
+    /// Those that are gone, the oldest first.
+    pub gone: Vec<Expired>,
+    /// Those that could not be removed, and why. They are there as before.
+    pub failed: Vec<Failed>,
+}
+
+/// What became of deleted conversations that were to be purged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Purged {
+    /// How many were purged.
+    pub count: usize,
+    /// Those that could not be, and why. They are there as before.
+    pub failed: Vec<Failed>,
 }
 
 /// A conversation that goes, or would.

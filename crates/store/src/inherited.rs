@@ -1,8 +1,8 @@
 //! What a fork has of its original's usage, whichever engine keeps it.
 
-use turnwise::Result;
 use turnwise::spending::Spending;
 use turnwise::store::Change;
+use turnwise::{Error, ErrorKind, Result};
 
 use crate::rows::{At, Lines};
 use crate::seal::{Place, Seal};
@@ -27,8 +27,25 @@ impl Original {
 
 /// The sums of a row that states them.
 pub(crate) fn spending(seal: &Seal, place: Place<'_>, row: &str) -> Result<Option<Spending>> {
-    Ok(match serde_json::from_str(&seal.open(place, row)?) {
-        Ok(Change::Spending(spending)) => Some(spending),
-        _ => None,
-    })
+    match serde_json::from_str(&seal.open(place, row)?) {
+        Ok(Change::Spending(spending)) => Ok(Some(spending)),
+        Ok(_) => Ok(None),
+        Err(error) => {
+            let detail = format!(
+                "row {} of the log {}, which states what was spent, cannot be read: {error}; restore the conversation from \
+                 a copy",
+                place.position, place.log
+            );
+            Err(Error::new(ErrorKind::Damaged, detail))
+        }
+    }
+}
+
+/// What is noted where it cannot be read any more what a conversation has of its original: nothing.
+/// Whoever writes a damaged conversation anew mends it.
+pub(crate) fn unless_damaged<T>(original: Result<Option<T>>) -> Result<Option<T>> {
+    match original {
+        Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+        original => original,
+    }
 }

@@ -36,6 +36,7 @@
 mod catalog;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod deleted;
+mod each;
 #[cfg(all(feature = "encryption", any(feature = "sqlite", feature = "postgres")))]
 pub mod encryption;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -68,6 +69,7 @@ mod sqlite;
 pub mod usage;
 
 pub use catalog::{Catalog, Deleted};
+pub use each::Failed;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
 #[cfg(feature = "sqlite")]

@@ -1,20 +1,30 @@
 //! What the calls of all conversations of a store have cost: [`Totals`].
 
-use turnwise::spending::{Spending, Tally};
-use turnwise::store::Store;
-use turnwise::{ErrorKind, Result};
+use std::collections::BTreeSet;
 
-/// How many ids are listed at a time.
-const PAGE: usize = 100;
+use turnwise::Result;
+#[cfg(doc)]
+use turnwise::Transcript;
+use turnwise::spending::{Entry, Spending, Tally};
+use turnwise::store::{Store, is_of_server};
+use turnwise::transcript::Origin;
+
+use crate::each::{Each, Failed, read};
 
 /// The sums of a tenant's conversations. Those that were deleted are not in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// How many conversations there are.
+    /// How many conversations are in the sums.
     pub conversations: usize,
+    /// How many responses and completions that a server has stored beside them
+    /// ([`is_of_server`]) are in the sums.
+    pub stored: usize,
     /// The sum of each model's calls, in the order of their names.
     pub models: Vec<OfModel>,
+    /// The conversations, responses and completions that cannot be read, so that they are not in
+    /// the sums.
+    pub failed: Vec<Failed>,
 }
 
 /// The sum of a model's calls.
@@ -34,11 +44,10 @@ impl Totals {
     }
 
     /// Adds a conversation, of which a part belongs to another one.
-    pub(crate) fn add(&mut self, spending: &Spending, shared: &Spending) {
-        self.conversations += 1;
+    pub(crate) fn add(&mut self, id: &str, spending: &Spending, shared: &Spending) {
+        *(if is_of_server(id) { &mut self.stored } else { &mut self.conversations }) += 1;
         for entry in spending.entries() {
-            let is_same =
-                |other: &&turnwise::spending::Entry| (&other.purpose, &other.model) == (&entry.purpose, &entry.model);
+            let is_same = |other: &&Entry| (&other.purpose, &other.model) == (&entry.purpose, &entry.model);
             let shared = shared.entries().iter().find(is_same).map_or_else(Tally::default, |shared| shared.tally);
             let own = entry.tally.since(&shared);
             match self.models.binary_search_by(|known| known.model.cmp(&entry.model)) {
@@ -49,26 +58,39 @@ impl Totals {
     }
 }
 
-/// The totals of any store, by reading all of it. What a fork has of its original counts for both: such a
-/// store does not know which conversations are forks.
+/// The totals of any store, by reading all of it. What a fork has of its original is counted once,
+/// if the store's [`fork`](Store::fork) made it and notes that ([`Transcript::begin_fork`]), as
+/// that of a folder does; databases have totals of their own. If the original is gone, it is
+/// counted once for each of its forks.
+///
+/// A conversation that cannot be read is in [`Totals::failed`].
 ///
 /// # Errors
-/// Those of the store.
+/// Those of a store that fails altogether.
 pub async fn totals(store: &dyn Store) -> Result<Totals> {
     let mut totals = Totals::default();
-    let mut after: Option<String> = None;
-    loop {
-        let ids = store.list(after.as_deref(), PAGE).await?;
-        for id in &ids {
-            match store.load(id).await {
-                Ok((transcript, _)) => totals.add(&transcript.spending, &Spending::default()),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+    let mut each = Each::after(store, None);
+    let mut forks = Vec::new();
+    // By the id and the time of their records: an id may be given to another conversation.
+    let mut there = BTreeSet::new();
+    while let Some(id) = each.next_id().await? {
+        match read(store, &id).await? {
+            Some(Ok(transcript)) => {
+                let talk = &transcript.conversation;
+                there.insert((talk.id().to_owned(), talk.created_at()));
+                match transcript.origins() {
+                    [] => totals.add(&id, &transcript.spending, &Spending::default()),
+                    origins => forks.push((id, transcript.spending.clone(), origins.to_vec())),
+                }
             }
+            Some(Err(failed)) => totals.failed.push(failed),
+            None => {}
         }
-        if ids.len() < PAGE {
-            return Ok(totals);
-        }
-        after = ids.last().cloned();
     }
+    for (id, spending, origins) in forks {
+        let is_there = |origin: &&Origin| there.contains(&(origin.id.clone(), origin.created_at));
+        let shared = origins.iter().find(is_there).map(|origin| origin.spending.clone());
+        totals.add(&id, &spending, &shared.unwrap_or_default());
+    }
+    Ok(totals)
 }

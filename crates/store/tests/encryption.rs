@@ -306,6 +306,10 @@ mod postgres {
         );
         let fresh = PostgresStore::open_sealed(&url, keys(&["cd"])).unwrap();
         assert_eq!(block_on(fresh.load("long")).unwrap_err().kind(), ErrorKind::Damaged);
+        let newer = PostgresStore::open_sealed(&url, keys(&["ef", "cd"])).unwrap();
+        let refused = block_on(newer.rekey()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Damaged);
+        assert!(refused.detail().starts_with("the conversation `"), "{refused}");
     }
 
     #[test]

@@ -49,8 +49,8 @@ fn found(store: &SqliteStore) -> usize {
 fn without_rules_nothing_goes() {
     let folder = TempDir::new().unwrap();
     let store = aged(&folder, 5);
-    assert!(block_on(store.expire(&Rules::new())).unwrap().is_empty());
-    assert!(block_on(store.expire(&Rules::new().for_good())).unwrap().is_empty());
+    assert!(block_on(store.expire(&Rules::new())).unwrap().gone.is_empty());
+    assert!(block_on(store.expire(&Rules::new().for_good())).unwrap().gone.is_empty());
     assert_eq!(ids(&store).len(), 5);
 }
 
@@ -62,7 +62,7 @@ fn what_goes_is_told_before_and_is_gone_from_lists_and_search_and_can_be_restore
     let told: Vec<String> = block_on(store.expiring(&unused)).unwrap().into_iter().map(|gone| gone.id).collect();
     assert_eq!(told, ["009", "008", "007"]);
     assert_eq!(ids(&store).len(), 10);
-    let gone: Vec<String> = block_on(store.expire(&unused)).unwrap().into_iter().map(|gone| gone.id).collect();
+    let gone: Vec<String> = block_on(store.expire(&unused)).unwrap().gone.into_iter().map(|gone| gone.id).collect();
     assert_eq!(gone, told);
     assert_eq!((ids(&store).len(), found(&store)), (7, 7));
     block_on(store.restore("008")).unwrap();
@@ -81,7 +81,7 @@ fn what_goes_for_good_is_in_no_file_and_many_go_in_steps() {
     let store = aged(&folder, 250);
     let red = store.tenant("red").unwrap();
     for store in [&store, &red] {
-        assert_eq!(block_on(store.expire(&Rules::new().keep_last(0).for_good())).unwrap().len(), 250);
+        assert_eq!(block_on(store.expire(&Rules::new().keep_last(0).for_good())).unwrap().gone.len(), 250);
         assert_eq!((ids(store).len(), found(store)), (0, 0));
         assert!(block_on(store.deleted(None, 10)).unwrap().is_empty());
     }

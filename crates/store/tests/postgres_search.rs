@@ -223,15 +223,15 @@ fn what_goes_by_rules_is_told_before_and_is_gone_from_lists_and_search() {
         &url,
         "UPDATE turnwise.conversations SET changed_at = changed_at - id::bigint * 3600000 - 60000 WHERE tenant = ''",
     );
-    assert!(block_on(store.expire(&Rules::new())).unwrap().is_empty(), "without rules nothing goes");
+    assert!(block_on(store.expire(&Rules::new())).unwrap().gone.is_empty(), "without rules nothing goes");
     let rules = Rules::new().unused_for(Duration::from_secs(147 * 3_600));
     let told: Vec<String> = block_on(store.expiring(&rules)).unwrap().into_iter().map(|gone| gone.id).collect();
     assert_eq!(told, ["149", "148", "147"]);
-    let gone: Vec<String> = block_on(store.expire(&rules)).unwrap().into_iter().map(|gone| gone.id).collect();
+    let gone: Vec<String> = block_on(store.expire(&rules)).unwrap().gone.into_iter().map(|gone| gone.id).collect();
     assert_eq!((gone, found(&store, "apple")), (told, 147));
     assert_eq!(block_on(store.list_by(&ListQuery::new().limit(1_000))).unwrap().found.len(), 147);
     block_on(store.restore("148")).unwrap();
-    assert_eq!(block_on(store.expire(&Rules::new().keep_last(2).for_good())).unwrap().len(), 146);
+    assert_eq!(block_on(store.expire(&Rules::new().keep_last(2).for_good())).unwrap().gone.len(), 146);
     assert_eq!(block_on(store.list(None, 10)).unwrap(), ["000", "001"]);
     // Two stay, two can be restored, and one is of another tenant.
     assert_eq!((count(&url, "search_items"), found(&store, "apple"), found(&red, "apple")), (5, 2, 1));

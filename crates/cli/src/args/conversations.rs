@@ -145,13 +145,17 @@ pub(crate) enum Action {
     },
     /// Writes all conversations of a store to a file of JSON Lines, which `import` reads
     ///
-    /// All tenants are written, or one with --tenant. Conversations that were deleted are left out.
+    /// All tenants are written, or one with --tenant. Conversations that were deleted are left out. At one that
+    /// cannot be read it ends; --skip-unreadable reports it and goes on.
     Export {
         /// The file to write; `-` is the standard output
         file: PathBuf,
         /// Go on with a file whose export was cut off
         #[arg(long)]
         resume: bool,
+        /// Leave out conversations that cannot be read, and say in the file which are missing
+        #[arg(long)]
+        skip_unreadable: bool,
     },
     /// Reads the conversations of an export into a store, of any kind
     ///

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use turnwise::store::wait;
-use turnwise_store::forget::{Expired, Rules};
+use turnwise_store::forget::{Forgotten, Rules};
 
-use super::Place;
 use super::search::{day, span};
+use super::{Place, report};
 use crate::failure::{Failure, Result};
 use crate::output::{table, write_table};
 use crate::sanitize::clean;
@@ -34,7 +34,7 @@ impl Place {
         if for_good {
             rules = rules.for_good();
         }
-        let gone = self.gone(&rules, is_dry)?;
+        let Forgotten { gone, failed, .. } = self.gone(&rules, is_dry)?;
         if is_dry && !gone.is_empty() {
             let mut rows = table(&["id", "written last"], &[0, 1]);
             for one in &gone {
@@ -49,10 +49,16 @@ impl Place {
             (false, false) => "deleted",
         };
         writeln!(out, "{} {done}", counted(gone.len(), "conversation"))?;
-        Ok(())
+        out.flush()?;
+        report(failed, "could not be removed")
     }
 
-    fn gone(&self, rules: &Rules, is_dry: bool) -> Result<Vec<Expired>> {
+    fn gone(&self, rules: &Rules, is_dry: bool) -> Result<Forgotten> {
+        let would_go = |gone| {
+            let mut forgotten = Forgotten::default();
+            forgotten.gone = gone;
+            forgotten
+        };
         Ok(match self {
             Self::Folder(_) => {
                 return Err(Failure::usage(
@@ -61,11 +67,11 @@ impl Place {
                 ));
             }
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) if is_dry => wait(store.expiring(rules))?,
+            Self::Sqlite(store) if is_dry => would_go(wait(store.expiring(rules))?),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => wait(store.expire(rules))?,
             #[cfg(feature = "postgres")]
-            Self::Postgres(store) if is_dry => wait(store.expiring(rules))?,
+            Self::Postgres(store) if is_dry => would_go(wait(store.expiring(rules))?),
             #[cfg(feature = "postgres")]
             Self::Postgres(store) => wait(store.expire(rules))?,
         })

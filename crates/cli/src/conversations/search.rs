@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use turnwise::ErrorKind;
 use turnwise::conversation::Timestamp;
-use turnwise::store::{is_of_server, wait};
+use turnwise::store::wait;
 use turnwise_store::search::{Hit, Page, SearchQuery, Snippet, scan};
 use turnwise_store::usage::{Totals, totals};
 
-use super::Place;
+use super::{Place, report};
 use crate::args::{Filters, Search};
 use crate::failure::{Failure, Result, tell};
 use crate::output::{BOLD, json_line};
@@ -44,7 +44,8 @@ impl Place {
             }
         }
         tell_next(&page);
-        Ok(())
+        out.flush()?;
+        report(page.failed, "could not be searched")
     }
 
     /// By the index, or, where there is none, by reading everything.
@@ -60,12 +61,24 @@ impl Place {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 tell(if crate::stores::has_keys() {
                     "sealed conversations have no index, so everything was read"
+                } else if self.has_index() {
+                    "the index lacks what was written last, which this user may not add, so everything was read"
                 } else {
                     "there is no index, so everything was read; `turnwise conversations index` makes one"
                 });
                 Ok(wait(scan(self.store(), query))?)
             }
             found => Ok(found?),
+        }
+    }
+
+    fn has_index(&self) -> bool {
+        match self {
+            Self::Folder(_) => false,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.is_searchable()).unwrap_or_default(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.is_searchable()).unwrap_or_default(),
         }
     }
 
@@ -78,24 +91,21 @@ impl Place {
             Self::Folder(store) => wait(totals(store))?,
         };
         if json {
-            return totals
-                .models
-                .iter()
-                .try_for_each(|one| json_line(out, &serde_json::json!({ "model": one.model, "tally": one.tally })));
+            for one in &totals.models {
+                json_line(out, &serde_json::json!({ "model": one.model, "tally": one.tally }))?;
+            }
+        } else {
+            write_totals(out, &totals)?;
         }
-        let mut stored = 0;
-        for id in self.all_ids() {
-            stored += usize::from(is_of_server(&id?));
-        }
-        write_totals(out, &totals, stored)
+        out.flush()?;
+        report(totals.failed, "cannot be read and is not in the sums")
     }
 }
 
-/// `stored` of the totals' conversations are responses and completions of a server.
-fn write_totals(out: &mut impl Write, totals: &Totals, stored: usize) -> Result<()> {
-    writeln!(out, "{}", counted(totals.conversations.saturating_sub(stored), "conversation"))?;
-    if stored > 0 {
-        writeln!(out, "responses and completions that a server has stored: {}", thousands(stored as u64))?;
+fn write_totals(out: &mut impl Write, totals: &Totals) -> Result<()> {
+    writeln!(out, "{}", counted(totals.conversations, "conversation"))?;
+    if totals.stored > 0 {
+        writeln!(out, "responses and completions that a server has stored: {}", thousands(totals.stored as u64))?;
     }
     for one in &totals.models {
         writeln!(out, "{}: {}", clean(&one.model), one.tally)?;

@@ -5,9 +5,9 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use turnwise::store::{FileStore, wait};
-use turnwise_store::export::{Existing, Exporter, import};
+use turnwise_store::export::{Existing, Exporter, LeftOut, import};
 
-use super::Place;
+use super::{Place, report};
 use crate::args::OnExisting;
 use crate::failure::{Failure, Result, warn};
 use crate::text::counted;
@@ -17,14 +17,16 @@ const PAGE: usize = 100;
 
 impl Place {
     /// Writes all tenants, or one, to a file.
-    pub(super) fn export(&self, file: &Path, tenant: Option<&str>, resumes: bool) -> Result<()> {
+    pub(super) fn export(&self, file: &Path, tenant: Option<&str>, resumes: bool, skips: bool) -> Result<()> {
         if file == Path::new("-") {
             let out = BufWriter::new(io::stdout().lock());
             let out = match tenant {
                 Some(tenant) => Exporter::of_tenant(out, tenant)?,
                 None => Exporter::new(out)?,
             };
-            return self.export_to(out, tenant).map(drop);
+            return report_left_out(
+                self.export_to(if skips { out.leaving_out_unread() } else { out }, tenant)?.left_out,
+            );
         }
         let doing = |error: io::Error| Failure::Failed(format!("{}: {error}", file.display()));
         let mut options = OpenOptions::new();
@@ -48,14 +50,15 @@ impl Place {
             return Ok(());
         }
         let before = out.conversations();
-        let (out, count) = self.export_to(out, tenant)?;
+        let Exported { out, count, left_out } =
+            self.export_to(if skips { out.leaving_out_unread() } else { out }, tenant)?;
         out.get_ref().sync_all().map_err(doing)?;
         let earlier = if before > 0 { format!(", {before} of them before") } else { String::new() };
         warn(&file.display().to_string(), format_args!("{}{earlier}", counted(count, "conversation")));
-        Ok(())
+        report_left_out(left_out)
     }
 
-    fn export_to<W: Write>(&self, mut out: Exporter<W>, tenant: Option<&str>) -> Result<(W, usize)> {
+    fn export_to<W: Write>(&self, mut out: Exporter<W>, tenant: Option<&str>) -> Result<Exported<W>> {
         if tenant.is_some() {
             wait(out.add(tenant, self.store()))?;
         } else {
@@ -72,8 +75,8 @@ impl Place {
                 after = names.last().cloned();
             }
         }
-        let count = out.conversations();
-        Ok((out.finish()?, count))
+        let (count, left_out) = (out.conversations(), out.left_out().to_vec());
+        Ok(Exported { out: out.finish()?, count, left_out })
     }
 
     /// Reads a file into the tenants that it names, or only what belongs to one of them.
@@ -106,6 +109,7 @@ impl Place {
             (read.kept, "kept as in the store"),
             (read.replaced, "replaced"),
             (read.skipped, "of other tenants left out"),
+            (read.left_out, "not in the export, because they could not be read when it was made"),
         ] {
             if count > 0 {
                 told.push(format!("{count} {what}"));
@@ -141,6 +145,23 @@ impl Place {
             Self::Postgres(store) => Ok(wait(store.tenants(after, PAGE))?),
         }
     }
+}
+
+/// A file that is complete.
+struct Exported<W> {
+    out: W,
+    count: usize,
+    left_out: Vec<LeftOut>,
+}
+
+fn report_left_out(left_out: Vec<LeftOut>) -> Result<()> {
+    let named = |LeftOut { tenant, mut failed, .. }: LeftOut| {
+        if let Some(tenant) = tenant {
+            failed.id = format!("{tenant}/{}", failed.id);
+        }
+        failed
+    };
+    report(left_out.into_iter().map(named).collect(), "cannot be read and is not in the export")
 }
 
 /// The error of a tenant that this store cannot have.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use turnwise::backend::ChatBackend;
 use turnwise::backend::openai::OpenAi;
+use turnwise::store::wait;
 use turnwise::strategy::parse;
-use turnwise::{ConversationManager, Dialect, Models, Strategy, TokenBudget};
+use turnwise::{ConversationManager, Dialect, ErrorKind, Models, Strategy, TokenBudget};
 use turnwise_server::{Keys, Limits, PlainText, SealKeys, Server};
 
 use super::settings::Settings;
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
     }
     log::begin(settings.text("log").unwrap_or("text"))?;
     let place = Place::open(settings.text("store"))?;
+    check_sealed(&place)?;
     let keys = keys::file(&settings, &place)?.map(Keys::at);
     if let Some(keys) = keys.as_ref().filter(|keys| keys.were_made() && !keys.path().exists()) {
         return Err(gone(keys));
@@ -53,6 +55,20 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(server, &settings, is_keyed))
+}
+
+/// Refuses a store of which this process cannot open what is sealed: it could answer nothing, and without keys it
+/// would write in plain text beside it. The first conversation that there is shows it.
+fn check_sealed(place: &Place) -> Result<()> {
+    let Some(first) = place.all_ids().next() else { return Ok(()) };
+    match wait(place.store().load(&first?)) {
+        Err(error) if error.kind() == ErrorKind::Auth => {
+            let message = "the server is not started, because it cannot read the store";
+            Err(Failure::usage(format!("{message}: {}; TURNWISE_STORE_KEYS has the keys", error.detail())))
+        }
+        // What else is wrong with one conversation is no reason not to serve the others.
+        _ => Ok(()),
+    }
 }
 
 /// The failure of a server whose keys were there once: it must not be open to everybody because of

@@ -1,14 +1,18 @@
 //! Items of the Conversations API: those of a conversation, and whether two are the same.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use turnwise::Transcript;
+use turnwise::message::RawJson;
 use turnwise_formats::{Exporter, Report};
 
 use crate::failure::{Failure, Result};
 use crate::input::format;
 
 /// A conversation as its metadata and items, and what they cannot hold.
-pub(super) fn of(file: Transcript) -> Result<(Value, Vec<Value>, Report)> {
+pub(super) fn of(file: Transcript) -> Result<(Value, Vec<RawJson>, Report)> {
     let writer = format("--to", "conversations")?.writer();
     let writer = writer.ok_or_else(|| Failure::Failed("items are not written by this program".into()))?;
     let mut text = Vec::new();
@@ -19,30 +23,42 @@ pub(super) fn of(file: Transcript) -> Result<(Value, Vec<Value>, Report)> {
     drop(exporter);
     let (mut metadata, mut items) = (json!({}), Vec::new());
     for line in String::from_utf8_lossy(&text).lines() {
-        let mut create: Value =
-            serde_json::from_str(line).map_err(|error| Failure::Failed(format!("writing items: {error}")))?;
-        if let Value::Object(pairs) = create["metadata"].take() {
-            metadata = Value::Object(pairs);
+        let create: Create = serde_json::from_str(line).map_err(|error| failed(&error))?;
+        if create.metadata.is_object() {
+            metadata = create.metadata;
         }
-        if let Value::Array(more) = create["items"].take() {
-            items.extend(more.into_iter().map(without_id));
+        for item in create.items {
+            items.push(without_id(&item).map_err(|error| failed(&error))?);
         }
     }
     Ok((metadata, items, report))
 }
 
-/// An item without its own id: the server gives it one.
-fn without_id(mut item: Value) -> Value {
-    if let Some(members) = item.as_object_mut() {
-        members.remove("id");
-    }
-    item
+/// The body of a create, as the format writes it.
+#[derive(Deserialize)]
+struct Create {
+    #[serde(default)]
+    metadata: Value,
+    #[serde(default)]
+    items: Vec<RawJson>,
+}
+
+fn failed(error: &serde_json::Error) -> Failure {
+    Failure::Failed(format!("writing items: {error}"))
+}
+
+/// An item without its own id: the server gives it one. All else stays as it is written, also numbers.
+fn without_id(item: &RawJson) -> serde_json::Result<RawJson> {
+    let mut members: BTreeMap<String, RawJson> = item.parse()?;
+    members.remove("id");
+    Ok(RawJson::object(members.iter().map(|(name, value)| (name.as_str(), value.clone()))))
 }
 
 /// Whether an item of a server is one that was sent to it. Servers complete what they are sent, so
 /// only what carries meaning is compared.
-pub(super) fn is_same(sent: &Value, listed: &Value) -> bool {
-    told(sent) == told(listed)
+pub(super) fn is_same(sent: &RawJson, listed: &RawJson) -> bool {
+    let value = |item: &RawJson| item.parse::<Value>().map(|item| told(&item)).ok();
+    value(sent) == value(listed)
 }
 
 fn told(item: &Value) -> Value {
@@ -91,6 +107,7 @@ mod tests {
         let part = json!({"type": "input_text", "text": "Hi"});
         let listed =
             json!({"id": "msg_1", "type": "message", "status": "completed", "role": "user", "content": [part]});
+        let is_same = |sent: &Value, listed: &Value| is_same(&sent.clone().into(), &listed.clone().into());
         assert!(is_same(&sent, &listed));
         for (key, value) in [("role", json!("assistant")), ("content", json!("Bye")), ("type", json!("reasoning"))] {
             let mut other = listed.clone();

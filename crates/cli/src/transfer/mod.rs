@@ -6,13 +6,16 @@ mod items;
 mod pull;
 mod push;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub(crate) use pull::run as pull;
 pub(crate) use push::run as push;
 
+use sha2::{Digest, Sha256};
+
+use crate::blobs;
 use crate::failure::{Failure, Result};
 use crate::stores::Place;
 
@@ -46,11 +49,25 @@ fn beside(place: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A name for a file that an id gives.
+/// The most letters of an id in the name of a file.
+const LONGEST: usize = 100;
+
+/// A name for a file that an id gives. Ids that differ have names that differ.
 fn name_of(id: &str) -> String {
-    id.chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || "-_".contains(letter) { letter } else { '_' })
-        .collect()
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    if id.len() <= LONGEST && id.chars().all(is_plain) {
+        return id.to_owned();
+    }
+    let name: String = id.chars().take(LONGEST).map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(id).into();
+    // No plain id has the dot.
+    format!("{name}.{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
+/// Keeps another transfer that writes this file waiting: two that begin at once would make two
+/// conversations of one.
+fn alone(file: &Path) -> Result<File> {
+    blobs::lock(file, ".lock")
 }
 
 /// The store that an option names; its folder is made where there is none.

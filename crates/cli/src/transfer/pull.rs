@@ -1,20 +1,22 @@
 //! `turnwise pull`: a conversation of a server becomes one of this machine.
 //!
 //! The pages that were read are kept in a file until all are there, so that it goes on from the last
-//! one when it was ended in the middle.
+//! one when it was ended in the middle, unless that was long ago: what the server has may have changed.
 
-use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use turnwise::Transcript;
+use turnwise::message::RawJson;
 use turnwise::store::wait;
 use turnwise_formats::{Exporter, Imports};
 
-use super::api::Api;
-use super::{beside, block_on, name_of, store};
+use super::api::{Api, base_of, id_of, is_id};
+use super::{alone, beside, block_on, name_of, store};
 use crate::args::Pull;
 use crate::failure::{self, Failure, Result};
 use crate::input::format;
@@ -23,6 +25,23 @@ use crate::stores::Place;
 use crate::target::Output;
 use crate::text::counted;
 
+/// For how long what an earlier run has read is taken for what the server has.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
+/// Of what the pages are: the first line of the file that keeps them.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    url: String,
+    id: String,
+    metadata: Value,
+}
+
+/// A page, with its items as the server wrote them.
+#[derive(Serialize, Deserialize)]
+struct Page {
+    items: Vec<RawJson>,
+}
+
 /// Where a conversation goes.
 enum Target {
     File(Output, PathBuf),
@@ -30,6 +49,9 @@ enum Target {
 }
 
 pub(crate) fn run(args: &Pull) -> Result<()> {
+    if !is_id(&args.id) {
+        return Err(Failure::usage(format!("{}: it has a character that no id of a conversation has", args.id)));
+    }
     let (target, kept) = if let Some(file) = &args.target {
         (Target::File(Output::open(file, &[], args.force)?, file.clone()), beside(file, ".pull.jsonl"))
     } else {
@@ -40,9 +62,10 @@ pub(crate) fn run(args: &Pull) -> Result<()> {
         let kept = beside(&place.notes()?, &format!(".pull-{}.jsonl", name_of(&args.id)));
         (Target::Store(place), kept)
     };
-    let pages = block_on(read(&args.from, &args.id, &kept))?;
-    let count: usize = pages.iter().filter_map(|page| page["items"].as_array()).map(Vec::len).sum();
-    let file = transcript(&args.id, &pages)?;
+    let _alone = alone(&kept)?;
+    let (metadata, pages) = block_on(read(&args.from, &args.id, &kept))?;
+    let count: usize = pages.iter().map(|page| page.items.len()).sum();
+    let file = transcript(&args.id, &metadata, &pages)?;
     match target {
         Target::File(output, path) => {
             let writer = format("--to", "native")?.writer();
@@ -64,83 +87,87 @@ pub(crate) fn run(args: &Pull) -> Result<()> {
     fs::remove_file(&kept).map_err(|error| Failure::Failed(format!("removing {}: {error}", kept.display())))
 }
 
-/// The lines of the file with what was read: the conversation, then its pages.
-fn kept_pages(kept: &Path, url: &str, id: &str) -> Result<Vec<Value>> {
-    let text = match fs::read_to_string(kept) {
-        Ok(text) => text,
+/// The pages of this conversation that an earlier run has read a short time ago.
+fn kept_pages(kept: &Path, url: &str, id: &str) -> Result<Vec<Page>> {
+    let read = || io::Result::Ok((fs::metadata(kept)?.modified()?, fs::read_to_string(kept)?));
+    let (written, text) = match read() {
+        Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Failure::Failed(format!("{}: {error}", kept.display()))),
     };
+    let is_fresh = written.elapsed().is_ok_and(|age| age < FRESH);
+    let mut lines = text.lines();
+    let head: Option<Head> = lines.next().and_then(|line| serde_json::from_str(line).ok());
+    let is_of_this = head.is_some_and(|head| base_of(&head.url) == base_of(url) && head.id == id);
     // The last line may not have been written to its end.
-    let lines: Vec<Value> = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
-    let is_of_this = lines.first().is_some_and(|first| first["url"] == url && first["id"] == id);
-    Ok(if is_of_this { lines } else { Vec::new() })
+    let pages = lines.map_while(|line| serde_json::from_str(line).ok());
+    Ok(if is_fresh && is_of_this { pages.collect() } else { Vec::new() })
 }
 
-/// Reads what is missing.
-async fn read(url: &str, id: &str, kept: &Path) -> Result<Vec<Value>> {
+/// The metadata, and the items: what is missing is read.
+async fn read(url: &str, id: &str, kept: &Path) -> Result<(Value, Vec<Page>)> {
     let api = Api::at(url)?;
-    let missing = || Failure::Failed(format!("{url}: there is no conversation {id}"));
+    let missing =
+        || Failure::Failed(format!("{url}: there is no conversation {id}, or none that OPENAI_API_KEY may see"));
     let mut pages = kept_pages(kept, url, id)?;
-    let conversation = api.conversation(id).await?.ok_or_else(missing)?;
-    let after = |pages: &[Value]| {
-        let items = pages.last()?["items"].as_array()?;
-        items.last()?["id"].as_str().map(str::to_owned)
-    };
+    let mut conversation = api.conversation(id).await?.ok_or_else(missing)?;
+    let head = Head { url: url.to_owned(), id: id.to_owned(), metadata: conversation["metadata"].take() };
     // What was read may not be there any more; then all of it is read again.
-    if let Some(last) = after(&pages)
+    if let Some(last) = pages.last().and_then(|page| page.items.last()).and_then(id_of)
         && !api.has_item(id, &last).await?
     {
         pages.clear();
     }
-    let first = json!({"url": url, "id": id, "metadata": conversation["metadata"], "items": []});
-    match pages.first_mut() {
-        Some(known) => *known = first,
-        None => pages.push(first),
-    }
-    let failed = |error: io::Error| Failure::Failed(format!("writing {}: {error}", kept.display()));
     // Without what was cut off at its end.
-    super::replace(kept, &lines(pages.iter()))?;
+    let mut known = line(&head)?;
+    for page in &pages {
+        known += &line(page)?;
+    }
+    super::replace(kept, &known)?;
+    let failed = |error: io::Error| Failure::Failed(format!("writing {}: {error}", kept.display()));
     let mut file = OpenOptions::new().append(true).open(kept).map_err(failed)?;
-    let known = pages.clone();
-    let mut listed = api.pages(id, known.iter().filter_map(|page| page["items"].as_array()).flatten());
+    let known: Vec<String> = pages.iter().flat_map(|page| &page.items).filter_map(id_of).collect();
+    let mut listed = api.pages(id, known);
     loop {
         let items = listed.next().await?.ok_or_else(missing)?;
         if items.is_empty() {
-            return Ok(pages);
+            return Ok((head.metadata, pages));
         }
-        let page = json!({"items": items});
-        add(&mut file, &page).map_err(failed)?;
+        let page = Page { items };
+        add(&mut file, &line(&page)?).map_err(failed)?;
         pages.push(page);
     }
 }
 
-fn add(file: &mut File, page: &Value) -> io::Result<()> {
-    file.write_all(format!("{page}\n").as_bytes())?;
+fn add(file: &mut File, page: &str) -> io::Result<()> {
+    file.write_all(page.as_bytes())?;
     file.sync_data()
 }
 
-/// Values as lines.
-fn lines(values: impl Iterator<Item: Display>) -> String {
-    values.fold(String::new(), |text, value| text + &value.to_string() + "\n")
+/// A value as a line.
+fn line(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::Failed(error.to_string()))?;
+    Ok(text + "\n")
 }
 
 /// The conversation that the pages are of.
-fn transcript(id: &str, pages: &[Value]) -> Result<Transcript> {
-    let creates = pages.iter().enumerate().map(|(number, page)| match number {
-        0 => json!({"metadata": page["metadata"], "items": page["items"]}),
-        _ => json!({"items": page["items"]}),
-    });
-    let text = lines(creates);
-    let mut imports = Imports::new(text.as_bytes(), Some(format("--from", "conversations")?))?;
-    let mut file = match imports.next() {
-        Some(import) => import?.transcript,
-        None => Transcript::default(),
-    };
+fn transcript(id: &str, metadata: &Value, pages: &[Page]) -> Result<Transcript> {
+    let mut text = line(&json!({"metadata": metadata, "items": []}))?;
+    for page in pages {
+        text += &line(page)?;
+    }
+    let mut file = Transcript::default();
+    // Without an item there is nothing to import.
+    if !pages.is_empty()
+        && let Some(import) = Imports::new(text.as_bytes(), Some(format("--from", "conversations")?))?.next()
+    {
+        file = import?.transcript;
+    }
     file.conversation.begin_again(id);
-    for (key, value) in pages[0]["metadata"].as_object().into_iter().flatten() {
+    for (key, value) in metadata.as_object().into_iter().flatten() {
         if let Some(value) = value.as_str() {
-            file.conversation.metadata_mut().set(key, value)?;
+            let set = file.conversation.metadata_mut().set(key, value);
+            set.map_err(|error| Failure::from(error).within(format!("the metadata {key} of {id}")))?;
         }
     }
     Ok(file)

@@ -2,7 +2,8 @@
 //!
 //! Which conversation of the server it is stands in a file. How far it has come is asked of the
 //! server: a create adds its items together or not at all, so the number of items that are there says
-//! where to go on.
+//! where to go on. The file also says how many were there when a push was complete: if there are fewer
+//! later, they were deleted there, and are not sent again.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,29 +12,45 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use turnwise::Transcript;
+use turnwise::message::RawJson;
 
-use super::api::Api;
+use super::api::{Api, base_of, id_of};
 use super::items::{self, is_same};
-use super::{beside, block_on, name_of, replace, store};
+use super::{alone, beside, block_on, name_of, replace, store};
 use crate::args::Push;
 use crate::failure::{self, Failure, Result};
 use crate::input;
 use crate::output::stdout;
+use crate::stores::{Place, is_url};
 use crate::text::counted;
 
 /// The most items of one create.
 const MOST: usize = 20;
+/// The most bytes of the items of one create, unless one item has more: servers limit bodies.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The conversation of the server.
 #[derive(Serialize, Deserialize)]
 struct State {
     url: String,
     conversation: String,
+    /// How many items it had when the last push was complete.
+    #[serde(default)]
+    items: usize,
+}
+
+/// What of the items the server has.
+#[derive(Default)]
+struct There {
+    count: usize,
+    /// The id of the last one.
+    last: Option<String>,
 }
 
 pub(crate) fn run(args: &Push) -> Result<()> {
     let (file, beside) = read(args)?;
     let state = args.state.clone().unwrap_or(beside);
+    let _alone = alone(&state)?;
     let (metadata, items, report) = items::of(file)?;
     for line in report.to_string().lines() {
         failure::warn(&args.source.display().to_string(), line);
@@ -61,81 +78,139 @@ fn read(args: &Push) -> Result<(Transcript, PathBuf)> {
         let only = args.input.only.as_deref().map(|only| format!(".{}", name_of(only))).unwrap_or_default();
         return Ok((first.file, beside(&args.source, &format!("{only}.push.json"))));
     }
+    if is_url(&args.source) {
+        let Some(id) = args.input.only.as_deref() else {
+            let message = "it is a store; name one of its conversations with --only ID";
+            return Err(Failure::usage(format!("{}: {message}", args.source.display())));
+        };
+        return of_store(&Place::open(args.source.to_str())?, id);
+    }
     let id = args.source.to_str().unwrap_or_default();
-    let place = store(args.store.as_deref())?;
-    let file = place.load(id).map_err(|failure| failure.within(format!("{id}: no such file, and in the store")))?;
+    of_store(&store(args.store.as_deref())?, id)
+        .map_err(|failure| failure.within(format!("{id}: no such file, and in the store")))
+}
+
+/// A conversation of a store.
+fn of_store(place: &Place, id: &str) -> Result<(Transcript, PathBuf)> {
+    let file = place.load(id)?;
     Ok((file, beside(&place.notes()?, &format!(".push-{}.json", name_of(id)))))
 }
 
 /// Sends what the server does not have. Returns its conversation's id, and how many items were sent.
-async fn send(url: &str, state: &Path, metadata: &Value, items: &[Value]) -> Result<(String, usize)> {
+async fn send(url: &str, file: &Path, metadata: &Value, items: &[RawJson]) -> Result<(String, usize)> {
     let api = Api::at(url)?;
-    let id = match known(url, state)? {
-        Some(id) => id,
-        None => begin(&api, url, state, metadata).await?,
+    let mut state = match known(url, file)? {
+        Some(state) => state,
+        None => begin(&api, url, file, metadata).await?,
     };
-    let there = there(&api, &id, state, items).await?;
-    for (place, chunk) in items.chunks(MOST).enumerate().skip(there / MOST) {
-        // A chunk that grew since the last push is sent from where it was.
-        let from = there.saturating_sub(place * MOST).min(chunk.len());
-        if from < chunk.len() {
-            let key = format!("push {id} {}", place * MOST + from);
-            api.add(&id, &chunk[from..], &key).await?;
+    let id = state.conversation.clone();
+    let there = compare(&api, &id, file, items, There::default()).await?;
+    if there.count < state.items {
+        return Err(Failure::Failed(format!(
+            "the server lists {} of the {} items that were pushed to {id}: the others were deleted there, and are not \
+             sent again; remove {} to push anew",
+            there.count,
+            state.items,
+            file.display()
+        )));
+    }
+    let sent = items.len() - there.count;
+    let mut from = there.count;
+    while from < items.len() {
+        let to = from + together(&items[from..]);
+        let added = api.add(&id, &items[from..to], &format!("push {id} {from}")).await;
+        added.map_err(|failure| failure.within(format!("items {} to {to}", from + 1)))?;
+        from = to;
+    }
+    if sent > 0 {
+        let now = compare(&api, &id, file, items, there).await?.count;
+        if now != items.len() {
+            let all = items.len();
+            return Err(Failure::Failed(format!("the server lists {now} of {all} items; run the command again")));
         }
     }
-    let sent = items.len() - there;
-    if sent > 0 {
-        let now = self::there(&api, &id, state, items).await?;
-        if now != items.len() {
-            return Err(Failure::Failed(format!(
-                "the server lists {now} of {} items; run the command again",
-                items.len()
-            )));
-        }
+    if state.items != items.len() {
+        state.items = items.len();
+        remember(file, &state)?;
     }
     Ok((id, sent))
 }
 
+/// How many of the items one create adds.
+fn together(items: &[RawJson]) -> usize {
+    let mut bytes = 0;
+    let fitting = items.iter().take(MOST).take_while(|item| {
+        bytes += item.as_str().len();
+        bytes <= MOST_BYTES
+    });
+    fitting.count().max(1)
+}
+
 /// The conversation that was begun before, if the file knows one.
-fn known(url: &str, state: &Path) -> Result<Option<String>> {
-    let text = match fs::read_to_string(state) {
+fn known(url: &str, file: &Path) -> Result<Option<State>> {
+    let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::Failed(format!("{}: {error}", state.display()))),
+        Err(error) => return Err(Failure::Failed(format!("{}: {error}", file.display()))),
     };
     let known: State =
-        serde_json::from_str(&text).map_err(|error| Failure::Failed(format!("{}: {error}", state.display())))?;
-    if known.url == url {
-        return Ok(Some(known.conversation));
+        serde_json::from_str(&text).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
+    if base_of(&known.url) == base_of(url) {
+        return Ok(Some(known));
     }
     let message = format!("it was pushed to {}; name another file with --state to push it to {url} too", known.url);
-    Err(Failure::usage(format!("{}: {message}", state.display())))
+    Err(Failure::usage(format!("{}: {message}", file.display())))
 }
 
 /// Begins a conversation without items, and remembers it before any is sent.
-async fn begin(api: &Api, url: &str, state: &Path, metadata: &Value) -> Result<String> {
-    let conversation = api.begin(metadata).await?;
-    let text = serde_json::to_string(&State { url: url.to_owned(), conversation: conversation.clone() });
-    replace(state, &text.map_err(|error| Failure::Failed(error.to_string()))?)?;
-    Ok(conversation)
+async fn begin(api: &Api, url: &str, file: &Path, metadata: &Value) -> Result<State> {
+    let state = State { url: base_of(url).to_owned(), conversation: api.begin(metadata).await?, items: 0 };
+    remember(file, &state)?;
+    Ok(state)
 }
 
-/// How many of the items the server has; a failure if it has others.
-async fn there(api: &Api, id: &str, state: &Path, items: &[Value]) -> Result<usize> {
-    let Some(listed) = api.all_items(id).await? else {
-        let message = format!("the server has no conversation {id} any more; remove {} to push anew", state.display());
-        return Err(Failure::Failed(message));
-    };
-    let differs = listed
-        .iter()
-        .enumerate()
-        .position(|(place, listed)| items.get(place).is_none_or(|sent| !is_same(sent, listed)));
-    match differs {
-        None => Ok(listed.len()),
-        Some(place) => Err(Failure::Failed(format!(
-            "item {} of {id} on the server is not that of the file: one of them was changed; remove {} to push anew",
-            place + 1,
-            state.display()
-        ))),
+fn remember(file: &Path, state: &State) -> Result<()> {
+    let text = serde_json::to_string(state).map_err(|error| Failure::Failed(error.to_string()))?;
+    replace(file, &text)
+}
+
+/// Compares the items that the server lists after those that were compared before with what was sent;
+/// a failure if it has others.
+async fn compare(api: &Api, id: &str, state: &Path, items: &[RawJson], mut there: There) -> Result<There> {
+    let anew = format!("remove {} to push anew", state.display());
+    let mut pages = api.pages(id, there.last.clone());
+    loop {
+        let Some(page) = pages.next().await? else {
+            let message =
+                format!("the server has no conversation {id} any more, or none that OPENAI_API_KEY may see; {anew}");
+            return Err(Failure::Failed(message));
+        };
+        if page.is_empty() {
+            return Ok(there);
+        }
+        for listed in &page {
+            if items.get(there.count).is_none_or(|sent| !is_same(sent, listed)) {
+                let number = there.count + 1;
+                return Err(Failure::Failed(format!(
+                    "item {number} of {id} on the server is not that of the file: one of them was changed; {anew}"
+                )));
+            }
+            there.count += 1;
+        }
+        there.last = page.last().and_then(id_of);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_as_many_items_as_servers_take_and_at_least_one() {
+        let of = |bytes: usize, count: usize| vec![RawJson::from(&"x".repeat(bytes)); count];
+        assert_eq!(together(&of(10, 25)), MOST);
+        assert_eq!(together(&of(10, 3)), 3);
+        assert_eq!(together(&of(MOST_BYTES / 3, 5)), 2);
+        assert_eq!(together(&of(2 * MOST_BYTES, 2)), 1);
     }
 }

@@ -28,10 +28,14 @@ impl Server {
     }
 
     /// The status and the body of an answer.
-    fn ask(&self, method: &str, path: &str, body: &Value) -> (String, Value) {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> (String, Value) {
+        self.ask_text(method, path, &body.to_string())
+    }
+
+    /// As [`ask`](Self::ask), with the text of a body.
+    pub(crate) fn ask_text(&self, method: &str, path: &str, body: &str) -> (String, Value) {
         let address = self.url.trim_start_matches("http://").trim_end_matches("/v1");
         let mut stream = TcpStream::connect(address).unwrap();
-        let body = body.to_string();
         let head = format!("{method} /v1{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         let of_body = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         stream.write_all((head + &of_body).as_bytes()).unwrap();

@@ -348,6 +348,12 @@ fn with_keys_a_database_is_sealed_and_without_them_its_key_is_named() {
         assert!(error.contains("`ann`") && error.contains("sealed with the key"), "{error}");
         assert!(!error.contains(&old));
     }
+    // It could answer nothing, and without a key it would write in plain text.
+    #[cfg(feature = "serve")]
+    for key in ["", &new] {
+        let error = keyed("serve --store sqlite:kept/chats.db --listen 192.0.2.1:9", key).fails(2);
+        assert!(error.contains("not started") && error.contains("sealed with the key"), "{error}");
+    }
     std::fs::write(files.path().join("keys"), format!("{new}\n{old}\n")).unwrap();
     let sealed = keyed("conversations rekey --store sqlite:kept/chats.db", "file:keys").out();
     assert!(sealed.contains("rows sealed"), "{sealed}");

@@ -146,8 +146,8 @@ fn listing(page: &Value) -> String {
 
 #[test]
 fn a_server_whose_pages_have_no_end_is_refused_and_what_was_read_is_for_its_owner_only() {
-    let item =
-        json!({"id": "msg_1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]});
+    let part = json!({"type": "input_text", "text": "Message 0 of the talk."});
+    let item = json!({"id": "msg_1", "type": "message", "role": "user", "content": [part]});
     let repeating = listing(&json!({"object": "list", "data": [item], "has_more": true}));
     let empty = listing(&json!({"object": "list", "data": [], "has_more": true}));
     for (url, message) in
@@ -165,4 +165,127 @@ fn a_server_whose_pages_have_no_end_is_refused_and_what_was_read_is_for_its_owne
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
     }
+}
+
+#[test]
+fn pushes_that_begin_at_once_make_one_conversation() {
+    let files = Files::new().with("talk.json", talk(60).to_string());
+    let server = Server::over(files.path(), "dir:server");
+    let begin = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
+        command.args(["push", "talk.json", "--to", &server.url]).current_dir(files.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let pushes: Vec<_> = (0..4).map(|_| begin()).collect();
+    let ended: Vec<_> = pushes.into_iter().map(|push| push.wait_with_output().unwrap()).collect();
+    for push in &ended {
+        assert!(push.status.success(), "{}", String::from_utf8_lossy(&push.stderr));
+        assert_eq!(push.stdout, ended[0].stdout);
+    }
+    let (_, all) = server.ask("GET", "/turnwise/conversations", &json!({}));
+    assert_eq!(all["data"].as_array().unwrap().len(), 1, "{all}");
+}
+
+#[test]
+fn what_was_deleted_on_the_server_is_not_sent_again() {
+    let files = Files::new().with("talk.json", talk(2).to_string());
+    let server = Server::over(files.path(), "dir:server");
+    let push = || turnwise(&format!("push talk.json --to {}/", server.url)).inside(files.path()).run();
+    let id = push().out.trim().to_owned();
+    let (_, newest) = server.ask("GET", &format!("/conversations/{id}/items?limit=1"), &json!({}));
+    let item = newest["data"][0]["id"].as_str().unwrap();
+    server.ask("DELETE", &format!("/conversations/{id}/items/{item}"), &json!({}));
+    let refused = push();
+    assert!(refused.code == Some(1) && refused.err.contains("lists 5 of the 6 items"), "{}", refused.err);
+    let (_, left) = server.ask("GET", &format!("/conversations/{id}/items"), &json!({}));
+    assert_eq!(left["data"].as_array().unwrap().len(), 5);
+    // With or without a slash, it is the same server.
+    let same = turnwise(&format!("push talk.json --to {}", server.url)).inside(files.path()).fails(1);
+    assert!(same.contains("lists 5 of the 6 items"), "{same}");
+}
+
+#[test]
+fn conversations_of_a_store_are_pushed_by_its_url_and_none_is_taken_for_another() {
+    let files = Files::new().with("a.json", talk(0).to_string()).with("b.json", talk(2).to_string());
+    let server = Server::over(files.path(), "dir:server");
+    std::fs::create_dir(files.path().join("chats")).unwrap();
+    // The folder's names of `a b` and `a_b`.
+    std::fs::rename(files.path().join("a.json"), files.path().join("chats/a%20b.json")).unwrap();
+    std::fs::rename(files.path().join("b.json"), files.path().join("chats/a_b.json")).unwrap();
+    let push = |what: &str, id: &str| {
+        let line = format!("push {what} --to {}", server.url);
+        turnwise(&line).arg("--only").arg(id).inside(files.path()).run()
+    };
+    let (first, second) = (push("dir:chats", "a b"), push("dir:chats", "a_b"));
+    assert!(first.err.contains("4 items on the server, 4 of them"), "{}", first.err);
+    assert!(second.err.contains("6 items on the server, 6 of them") && second.out != first.out, "{}", second.err);
+    let by_id = turnwise(&format!("push a_b --store dir:chats --to {}", server.url)).inside(files.path()).run();
+    assert_eq!(by_id.out, second.out);
+    let all = turnwise(&format!("push dir:chats --to {}", server.url)).inside(files.path()).fails(2);
+    assert!(all.contains("--only ID"), "{all}");
+}
+
+#[test]
+fn an_empty_conversation_is_pulled_and_numbers_stay_as_they_are_written() {
+    let files = Files::new();
+    let server = Server::over(files.path(), "dir:server");
+    let (_, empty) = server.ask("POST", "/conversations", &json!({"metadata": {"team": "a"}}));
+    let id = empty["id"].as_str().unwrap();
+    let pull = |to: &str| turnwise(&format!("pull {id} {to} --from {}", server.url)).inside(files.path()).run();
+    assert!(pull("empty.json").err.contains("0 items"), "{}", pull("other.json").err);
+    let number = "123456789012345678901234567890";
+    let call = format!(r#"{{"type": "web_search_call", "action": {{"type": "search", "n": {number}, "e": 1e2}}}}"#);
+    server.ask_text("POST", &format!("/conversations/{id}/items"), &format!(r#"{{"items": [{call}]}}"#));
+    assert_eq!(pull("back.json").code, Some(0));
+    let pushed = turnwise(&format!("push back.json --to {}", server.url)).inside(files.path()).run();
+    let line = format!("pull {} again.json --from {}", pushed.out.trim(), server.url);
+    turnwise(&line).inside(files.path()).run();
+    for file in ["back.json", "again.json"] {
+        let text = std::fs::read_to_string(files.path().join(file)).unwrap();
+        assert!(text.contains(number) && text.contains("1e2"), "{file}: {text}");
+    }
+}
+
+#[test]
+fn what_was_read_long_ago_is_read_again() {
+    let files = Files::new();
+    let server = Server::over(files.path(), "dir:server");
+    let one = |text: &str| json!({"role": "user", "content": text});
+    let (_, made) = server.ask("POST", "/conversations", &json!({"items": [one("Old."), one("New.")]}));
+    let id = made["id"].as_str().unwrap();
+    let (_, listed) = server.ask("GET", &format!("/conversations/{id}/items?order=asc"), &json!({}));
+    let head = json!({"url": server.url, "id": id, "metadata": {}, "items": []});
+    let kept = files.path().join("back.json.pull.jsonl");
+    std::fs::write(&kept, format!("{head}\n{}\n", json!({"items": listed["data"]}))).unwrap();
+    let old = listed["data"][0]["id"].as_str().unwrap();
+    server.ask("DELETE", &format!("/conversations/{id}/items/{old}"), &json!({}));
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    std::fs::File::options().append(true).open(&kept).unwrap().set_modified(long_ago).unwrap();
+    turnwise(&format!("pull {id} back.json --from {}", server.url)).inside(files.path()).run();
+    assert_eq!(messages(&files.path().join("back.json")).len(), 1);
+}
+
+#[test]
+fn a_key_or_an_id_that_is_none_is_refused_before_anything_is_sent() {
+    let files = Files::new().with("talk.json", talk(1).to_string());
+    let push = turnwise("push talk.json --to http://127.0.0.1:9/v1").inside(files.path());
+    let error = push.env("OPENAI_API_KEY", "a key\n").fails(2);
+    assert!(error.contains("OPENAI_API_KEY") && !error.contains("a key"), "{error}");
+    let error = turnwise("pull ../responses x.json --from http://127.0.0.1:9/v1").inside(files.path()).fails(2);
+    assert!(error.contains("no id of a conversation"), "{error}");
+}
+
+#[test]
+fn what_a_pull_that_was_killed_while_it_wrote_has_left_is_removed() {
+    let files = Files::new().with(".back.json.1.part", "a conversation").with(".back.json.x.part", "something else");
+    let running = files.path().join(".back.json.2.part");
+    let of_running = std::fs::File::create(&running).unwrap();
+    of_running.lock().unwrap();
+    let server = Server::over(files.path(), "dir:server");
+    let (_, made) = server.ask("POST", "/conversations", &json!({}));
+    let line = format!("pull {} back.json --from {}", made["id"].as_str().unwrap(), server.url);
+    turnwise(&line).inside(files.path()).run();
+    let is_there = |name: &str| files.path().join(name).exists();
+    assert!(is_there("back.json") && !is_there(".back.json.1.part"));
+    assert!(is_there(".back.json.x.part") && running.exists());
 }

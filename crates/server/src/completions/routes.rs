@@ -13,7 +13,7 @@ use super::{bound, forward, stored};
 use crate::answer::json;
 use crate::body::Body;
 use crate::once::Once;
-use crate::routes::{Answer, Api, Sent};
+use crate::routes::{Answer, Api, ReadBody};
 
 /// Names the stored conversation that a request continues.
 const CONVERSATION: HeaderName = HeaderName::from_static("x-turnwise-conversation");
@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Router {
         .merge(stored::routes())
 }
 
-async fn create(Extension(app): Api, headers: HeaderMap, body: Sent) -> Answer {
+async fn create(Extension(app): Api, headers: HeaderMap, body: ReadBody) -> Answer {
     let service = crate::responses::service(app)?;
     let bytes = body.as_ref().cloned().unwrap_or_default();
     let body = Body::open(body)?;

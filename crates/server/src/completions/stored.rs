@@ -19,8 +19,9 @@ use turnwise_conversations::{ApiError, List, Order, check_limit};
 use crate::answer::json;
 use crate::body::Body;
 use crate::query;
+use crate::request_id;
 use crate::responses::{Responses, replaced, service};
-use crate::routes::{Answer, Api, Sent};
+use crate::routes::{Answer, Api, ReadBody};
 
 const PREFIX: &str = "chatcmpl-";
 /// The member of a file with what is kept of the completion.
@@ -148,7 +149,7 @@ async fn retrieve(Extension(app): Api, Path(id): Path<String>) -> Answer {
     Ok(json(&load(&*service(app)?, &id).await?.2.completion))
 }
 
-async fn update(Extension(app): Api, Path(id): Path<String>, body: Sent) -> Answer {
+async fn update(Extension(app): Api, Path(id): Path<String>, body: ReadBody) -> Answer {
     let service = service(app)?;
     let metadata = Body::read(body, &["metadata"])?.need("metadata")?;
     turnwise_conversations::check_metadata(&metadata)?;
@@ -253,7 +254,11 @@ pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answ
         let kept = match load(&service, &id).await {
             Ok((_, _, kept)) => kept,
             Err(error) if error.status == 404 => continue,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let what = "a stored completion cannot be read and is left out of the list";
+                request_id::log_unread(service.store(), &id, &error, what).await?;
+                continue;
+            }
         };
         if wanted.is_met(&kept.completion) {
             found.push((id, kept.completion));

@@ -11,13 +11,13 @@ use super::{catalog, refused};
 use crate::answer::json;
 use crate::body::Body;
 use crate::once::{self, Once, replayed};
-use crate::routes::{Answer, Api, Sent};
+use crate::routes::{Answer, Api, ReadBody};
 
 /// How many digits an id of a conversation has.
 const DIGITS: usize = 48;
 
 /// Begins a conversation that has all of another one, or its items up to `last`.
-pub(super) async fn fork(Extension(app): Api, Path(id): Path<String>, headers: HeaderMap, body: Sent) -> Answer {
+pub(super) async fn fork(Extension(app): Api, Path(id): Path<String>, headers: HeaderMap, body: ReadBody) -> Answer {
     let once = Once::of_sent(&headers, &format!("fork {id}"), &body)?;
     let body = Body::read(body, &["last"])?;
     let last = body.text("last")?;
@@ -70,7 +70,7 @@ pub(super) async fn edit(
     Extension(app): Api,
     Path((id, item)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Sent,
+    body: ReadBody,
 ) -> Answer {
     let once = Once::of_sent(&headers, &format!("edit {item}"), &body)?;
     let body = Body::read(body, &["items"])?;
@@ -82,7 +82,7 @@ pub(super) async fn edit(
 
 /// Brings a deleted conversation back. One that is there is answered as it is, so the request can be sent
 /// again.
-pub(super) async fn restore(Extension(app): Api, Path(id): Path<String>, body: Sent) -> Answer {
+pub(super) async fn restore(Extension(app): Api, Path(id): Path<String>, body: ReadBody) -> Answer {
     Body::read(body, &[])?;
     check_id(&id)?;
     match catalog(&app)?.restore(&id).await {

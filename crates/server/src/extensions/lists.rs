@@ -138,7 +138,7 @@ pub(super) async fn conversations(Extension(app): Api, RawQuery(query): RawQuery
     }
     let page = catalog(&app)?.list_by(&wanted.list()).await.map_err(|error| not_found_by(&error))?;
     let hits: Vec<&Hit> = page.found.iter().filter_map(|listed| listed.hit.as_ref()).collect();
-    let mut items = items_of(&app, &hits).await.into_iter();
+    let mut items = items_of(&app, &hits).await?.into_iter();
     let entry = |listed: Listed| {
         let items = listed.hit.as_ref().and_then(|_| items.next());
         Entry::of_listed(listed, items)
@@ -152,13 +152,13 @@ pub(super) async fn search(Extension(app): Api, RawQuery(query): RawQuery) -> An
     wanted.conversation.as_deref().map_or(Ok(()), check_id)?;
     let wanted = wanted.search()?;
     let page = catalog(&app)?.search(&wanted).await.map_err(|error| not_found_by(&error))?;
-    let items = items_of(&app, &page.found.iter().collect::<Vec<_>>()).await;
+    let items = items_of(&app, &page.found.iter().collect::<Vec<_>>()).await?;
     let found = page.found.into_iter().zip(items).map(|(hit, items)| Found::of(hit, items));
     Ok(json(&List::new(found.collect(), page.next)))
 }
 
 /// The ids of the items of each hit. Each conversation is read once.
-async fn items_of(app: &App, hits: &[&Hit]) -> Vec<Vec<String>> {
+async fn items_of(app: &App, hits: &[&Hit]) -> Result<Vec<Vec<String>>, ApiError> {
     let mut of_conversation: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (place, hit) in hits.iter().enumerate() {
         of_conversation.entry(&hit.conversation).or_default().push(place);
@@ -173,10 +173,13 @@ async fn items_of(app: &App, hits: &[&Hit]) -> Vec<Vec<String>> {
                     items[place] = of_message.into_iter().map(|item| item.id).collect();
                 }
             }
-            Err(error) => request_id::log(&ApiError::of_store(&error, id), "the items of a hit cannot be read"),
+            Err(error) => {
+                let error = ApiError::of_store(&error, id);
+                request_id::log_unread(&*app.store, id, &error, "the items of a hit cannot be read").await?;
+            }
         }
     }
-    items
+    Ok(items)
 }
 
 pub(super) async fn deleted(Extension(app): Api, RawQuery(query): RawQuery) -> Answer {

@@ -11,10 +11,10 @@ use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Mes
 use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
 use super::locks::Lock;
-use super::object::{self, Answer, Outcome};
+use super::object::{self, Outcome, ResponseObject};
 use super::replay::replaced;
 use super::request::{Base, Request};
-use super::sent::{Sent, with_sent};
+use super::sent::{SentPlan, with_sent};
 use super::stored::{self, StoredResponse};
 use super::window::{self, Scanned};
 use super::{Left, Responses};
@@ -26,7 +26,7 @@ use crate::seal::SealedKind;
 pub(super) struct Run {
     pub(super) service: Arc<Responses>,
     pub(super) request: Request,
-    pub(super) answer: Answer,
+    pub(super) answer: ResponseObject,
     /// What was there before, and its revision in the store.
     before: Transcript,
     revision: Option<Revision>,
@@ -91,7 +91,7 @@ impl Responses {
             Base::Conversation(id) => Some(id.as_str()),
             Base::Previous(_) | Base::Nothing => None,
         };
-        let answer = Answer::new(new_id(&request), &request, conversation);
+        let answer = ResponseObject::new(new_id(&request), &request, conversation);
         let mut work = before.clone();
         let owner = conversation.unwrap_or(&answer.id).to_owned();
         let earlier = match &request.base {
@@ -209,7 +209,7 @@ impl Run {
         let newest = self.request.newest.clone().map(|newest| (newest, done.clone()));
         let mut answer = answer;
         if self.request.is_stored {
-            let stored = self.store(&answer, done, Sent::of(&reply.report.plan)).await;
+            let stored = self.store(&answer, done, SentPlan::of(&reply.report.plan)).await;
             let is_stored = match self.request.base {
                 Base::Conversation(_) => Responses::after_a_turn(stored, self.request.once.is_some())?,
                 Base::Previous(_) | Base::Nothing => stored.map(|()| true)?,
@@ -235,7 +235,7 @@ impl Run {
     }
 
     /// Stores the response by itself.
-    async fn store(&self, answer: &RawJson, done: Transcript, sent: Sent) -> Result<(), ApiError> {
+    async fn store(&self, answer: &RawJson, done: Transcript, sent: SentPlan) -> Result<(), ApiError> {
         let once = self.request.once.as_ref().map(|once| once.body.clone());
         let kept = StoredResponse {
             response: answer.clone(),

@@ -1,4 +1,4 @@
-//! `Answer`: the response object while it is made.
+//! `ResponseObject`: the response object while it is made.
 
 use turnwise::backend::{FinishReason, Usage};
 use turnwise::conversation::Timestamp;
@@ -10,7 +10,7 @@ use super::replay::replaced;
 use super::request::Request;
 
 /// A response as its client sees it.
-pub(super) struct Answer {
+pub(super) struct ResponseObject {
     pub(super) id: String,
     pub(super) created_at: i64,
     model: String,
@@ -35,7 +35,7 @@ fn now() -> i64 {
     Timestamp::now().as_millis() / 1_000
 }
 
-impl Answer {
+impl ResponseObject {
     pub(super) fn new(id: String, request: &Request, conversation: Option<&str>) -> Self {
         Self {
             id,

@@ -10,7 +10,7 @@ use turnwise_conversations::{ApiError, Record};
 use super::Responses;
 use super::events::Out;
 use super::exchange;
-use super::object::Answer;
+use super::object::ResponseObject;
 use super::request::{Base, Request};
 use super::stored::{self, StoredResponse};
 use crate::client_stream::Events;
@@ -43,7 +43,7 @@ impl Responses {
             output.insert(0, item.json);
         }
         let said = turn.end.and_then(|end| file.conversation.get(end)).and_then(|reply| answer_of(reply.message()));
-        let answer = Answer::new(response.to_owned(), request, Some(id)).again(said);
+        let answer = ResponseObject::new(response.to_owned(), request, Some(id)).again(said);
         let response = replaced(&answer, &[("output", output.into())]);
         if request.is_stored {
             self.store_missing(request, turn, &response, file).await?;

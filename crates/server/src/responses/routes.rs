@@ -23,7 +23,7 @@ use crate::client_stream::Events;
 use crate::completions::with_plan;
 use crate::once::{Once, replayed};
 use crate::query;
-use crate::routes::{Answer, Api, Sent};
+use crate::routes::{Answer, Api, ReadBody};
 use crate::server::App;
 
 pub(crate) fn routes() -> Router {
@@ -44,12 +44,12 @@ pub(crate) fn service(app: App) -> Result<Arc<Responses>, Refusal> {
 }
 
 impl Responses {
-    pub(super) fn read(&self, body: Sent) -> Result<Request, turnwise_conversations::ApiError> {
+    pub(super) fn read(&self, body: ReadBody) -> Result<Request, turnwise_conversations::ApiError> {
         Request::read(&Body::read(body, Request::known())?, self.rules.refuses_long, &self.sealer)
     }
 }
 
-async fn create(Extension(app): Api, headers: HeaderMap, body: Sent) -> Answer {
+async fn create(Extension(app): Api, headers: HeaderMap, body: ReadBody) -> Answer {
     let service = service(app)?;
     let once = Once::of_sent(&headers, "responses", &body)?;
     let mut request = service.read(body)?;
@@ -82,11 +82,11 @@ pub(crate) fn sse(events: Events) -> Response {
     Sse::new(Box::pin(events)).keep_alive(KeepAlive::default()).into_response()
 }
 
-async fn compact(Extension(app): Api, body: Sent) -> Answer {
+async fn compact(Extension(app): Api, body: ReadBody) -> Answer {
     Ok(json(&service(app)?.compact(&Body::read(body, compaction::KNOWN)?).await?))
 }
 
-async fn input_tokens(Extension(app): Api, body: Sent) -> Answer {
+async fn input_tokens(Extension(app): Api, body: ReadBody) -> Answer {
     let service = service(app)?;
     let request = service.read(body)?;
     let tokens = service.begin(request).await?.input_tokens()?;

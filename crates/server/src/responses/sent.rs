@@ -1,4 +1,4 @@
-//! `Sent`: what a request held and why, as it is stored with its response, or, if that is not stored by
+//! `SentPlan`: what a request held and why, as it is stored with its response, or, if that is not stored by
 //! itself, with the reply in the conversation. No text of a conversation is in it.
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ const MOST: usize = 50;
 
 /// What a request held.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Sent {
+pub(crate) struct SentPlan {
     strategy: String,
     tokens: u64,
     limit: u64,
@@ -32,7 +32,7 @@ struct SentRun {
     tokens: u64,
 }
 
-impl Sent {
+impl SentPlan {
     pub(super) fn of(plan: &Plan) -> Self {
         let runs = plan.runs().iter().take(MOST).map(|run| SentRun {
             first: run.indexes.start + 1,
@@ -58,7 +58,7 @@ const MEMBER: &str = "turnwise_sent";
 #[derive(Serialize, Deserialize)]
 pub(super) struct OfReply {
     pub(super) model: String,
-    pub(super) sent: Sent,
+    pub(super) sent: SentPlan,
     /// Tokens that were billed, if the server has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) billed: Option<Billed>,
@@ -83,7 +83,7 @@ pub(crate) fn with_sent(reply: &Reply, model: &str) -> Message {
     let billed = reply.usage.as_ref();
     let billed =
         billed.map(|usage| Billed { input_tokens: usage.prompt_tokens, output_tokens: usage.completion_tokens });
-    let kept = OfReply { model: model.to_owned(), sent: Sent::of(&reply.report.plan), billed };
+    let kept = OfReply { model: model.to_owned(), sent: SentPlan::of(&reply.report.plan), billed };
     let with = serde_json::to_value(kept)
         .ok()
         .and_then(|kept| reply.message.clone().with_field(MEMBER, RawJson::from(kept)).ok());

@@ -23,7 +23,8 @@ use crate::reading;
 use crate::request_id;
 use crate::server::App;
 
-/// How many requests may wait for the one that runs.
+/// How many messages may wait for the request that is answered. When there are so many, no more are read, so that
+/// their sender waits.
 const WAITING: usize = 16;
 /// Members that HTTP needs and a socket does not have.
 const OF_HTTP: [&str; 3] = ["stream", "stream_options", "background"];
@@ -71,7 +72,7 @@ struct Connection {
     service: Arc<Responses>,
     door: Door,
     newest: Newest,
-    /// Requests that came while one was running.
+    /// Messages that came while a request was answered.
     waiting: VecDeque<Message>,
 }
 
@@ -157,7 +158,7 @@ impl Connection {
         let begun = loop {
             tokio::select! {
                 begun = &mut beginning => break begun,
-                next = self.socket.recv() => self.heed(next)?,
+                next = self.socket.recv(), if self.waiting.len() < WAITING => self.heed(next)?,
             }
         };
         let mut events = match begun {
@@ -172,7 +173,7 @@ impl Connection {
                     has_ended = matches!(&*event.name, "response.completed" | "response.incomplete");
                     self.send(event.data).await?;
                 }
-                next = self.socket.recv() => self.heed(next)?,
+                next = self.socket.recv(), if self.waiting.len() < WAITING => self.heed(next)?,
             }
         }
     }
@@ -181,9 +182,8 @@ impl Connection {
     /// ends, and is not recorded.
     fn heed(&mut self, next: Option<Result<Message, axum::Error>>) -> Option<()> {
         match next {
-            Some(Ok(message @ Message::Text(_))) if self.waiting.len() < WAITING => {
-                self.waiting.push_back(message);
-            }
+            // One that is no text is refused when its turn comes.
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => self.waiting.push_back(message),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             _ => return None,
         }

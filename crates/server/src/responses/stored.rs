@@ -12,8 +12,10 @@ use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
 
 use super::Responses;
 use super::request::Base;
-use super::sent::Sent;
+use super::sent::SentPlan;
 use crate::once;
+#[cfg(feature = "pages")]
+use crate::request_id;
 
 /// The member of a file with what is kept of the response.
 const MEMBER: &str = "turnwise_response";
@@ -29,7 +31,7 @@ pub(super) struct StoredResponse {
     pub(super) of: String,
     /// What its request held and why, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sent: Option<Sent>,
+    pub(super) sent: Option<SentPlan>,
     /// What the body was, of a request with a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) once: Option<String>,
@@ -137,7 +139,7 @@ pub(super) async fn previous(store: &dyn Store, id: &str) -> Result<Transcript, 
 #[derive(Serialize)]
 pub(crate) struct ShownResponse {
     response: serde_json::Value,
-    sent: Option<Sent>,
+    sent: Option<SentPlan>,
 }
 
 /// The turns of a conversation of which it is recorded what their requests held, the newest first, and
@@ -156,10 +158,16 @@ pub(crate) async fn of_conversation(
     let mut shown = of_replies(conversation, &mut file, most + 1);
     let is_more = ids.len().max(shown.len()) > most;
     for id in ids.iter().take(most) {
-        if let Some(StoredResponse { response, sent, of, .. }) = kept(store, id).await?
-            && of == conversation
-        {
-            shown.push(ShownResponse { response: response.parse().unwrap_or_default(), sent });
+        match kept(store, id).await {
+            Ok(Some(StoredResponse { response, sent, of, .. })) if of == conversation => {
+                shown.push(ShownResponse { response: response.parse().unwrap_or_default(), sent });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                request_id::log_unread(store, id, &error, "a response of a page cannot be read").await?;
+                let status = "This response cannot be read. The server's log says why.";
+                shown.push(ShownResponse { response: serde_json::json!({"id": id, "status": status}), sent: None });
+            }
         }
     }
     shown.sort_by_key(|shown| std::cmp::Reverse(shown.response["created_at"].as_i64()));

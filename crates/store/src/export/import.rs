@@ -40,6 +40,9 @@ pub struct Imported {
     pub replaced: usize,
     /// Those of tenants that were not asked for.
     pub skipped: usize,
+    /// Those that are not in the file, because they could not be read when it was written
+    /// ([`Exporter::leaving_out_unread`](super::Exporter::leaving_out_unread)).
+    pub left_out: usize,
 }
 
 /// Reads an export. `store_of` gives the store of a tenant, `None` being the default tenant, or no
@@ -64,7 +67,7 @@ pub async fn import(
     let mut lines = Lines::of(from);
     check_format(lines.next()?.unwrap_or_default())?;
     let mut imported = Imported::default();
-    let mut reads = Reads { lines, conversations: 0 };
+    let mut reads = Reads { lines, conversations: 0, left_out: 0 };
     let mut tenant: Option<Tenant> = None;
     let (mut batch, mut bytes) = (Vec::new(), 0);
     loop {
@@ -75,6 +78,7 @@ pub async fn import(
             write(std::mem::take(&mut batch), existing, &mut imported).await?;
             bytes = 0;
         }
+        imported.left_out = reads.left_out;
         let Some(read) = next? else { return Ok(imported) };
         if tenant.as_ref().is_none_or(|tenant| tenant.name != read.named.tenant) {
             let store = store_of(read.named.tenant.as_deref())?;
@@ -106,6 +110,7 @@ struct Conversation {
 struct Reads<R: Read> {
     lines: Lines<R>,
     conversations: usize,
+    left_out: usize,
 }
 
 impl<R: Read> Reads<R> {
@@ -113,6 +118,10 @@ impl<R: Read> Reads<R> {
         let mut line = self.lines.next()?.map(Mark::of);
         // Behind the first line, of which the format was seen.
         if self.lines.number == 2 && matches!(line, Some(Some(Ok(Mark::Only { .. })))) {
+            line = self.lines.next()?.map(Mark::of);
+        }
+        while let Some(Some(Ok(Mark::LeftOut(_)))) = line {
+            self.left_out += 1;
             line = self.lines.next()?.map(Mark::of);
         }
         match line {

@@ -12,8 +12,10 @@ use super::failure::Failure;
 use super::schema;
 use super::tables::{find, give_up, read_back, stored};
 use crate::catalog::Deleted;
-use crate::deleted::{BATCH, in_use_again, not_deleted, not_to_be_purged, since};
+use crate::deleted::{in_use_again, not_deleted, not_to_be_purged, since};
+use crate::each::in_steps;
 use crate::engine;
+use crate::forget::Purged;
 use crate::rows::{At, Key, now};
 
 impl PostgresStore {
@@ -56,23 +58,23 @@ impl PostgresStore {
     }
 
     /// Removes for good the deleted conversations of this tenant whose
-    /// [retention time](Self::with_retention) is over, and returns how many there were. Nothing does so
-    /// on its own.
+    /// [retention time](Self::with_retention) is over. Nothing does so on its own. One that cannot
+    /// be removed is in [`Purged::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails. Those that were purged before
-    /// that stay so.
-    pub async fn purge_expired(&self) -> Result<usize> {
-        let before = since(self.retention);
-        let mut purged = 0;
-        loop {
-            let work = PurgeBefore { tenant: self.tenant.clone(), before };
-            let batch = self.shared.connections.write(work).await?;
-            purged += batch;
-            if batch < BATCH {
-                return Ok(purged);
-            }
-        }
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
+    /// conversations can be removed. Those that were purged before that stay so.
+    pub async fn purge_expired(&self) -> Result<Purged> {
+        let (tenant, before) = (self.tenant.clone(), since(self.retention));
+        let found = self.shared.connections.write(DeletedBefore { tenant, before }).await?;
+        let steps = in_steps(
+            self,
+            &found,
+            |(id, _)| id,
+            |batch| self.shared.connections.write(PurgeBatch { tenant: self.tenant.clone(), batch }),
+        );
+        let steps = steps.await?;
+        Ok(Purged { count: steps.done.len(), failed: steps.failed })
     }
 }
 
@@ -163,29 +165,49 @@ impl Work for Purge {
     }
 }
 
-struct PurgeBefore {
+/// The id and the log of what was deleted before a time.
+struct DeletedBefore {
     tenant: Box<str>,
     before: i64,
 }
 
-impl Work for PurgeBefore {
-    type Done = usize;
+impl Work for DeletedBefore {
+    type Done = Vec<(String, i64)>;
+
+    const DOING: &str = "looking for deleted conversations";
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<Self::Done, Failure> {
+        let find = "SELECT id, log FROM turnwise.deleted WHERE tenant = $1 AND deleted_at < $2 ORDER BY deleted_at";
+        let rows = tx.query_typed(find, &[(&stored(&self.tenant), Type::TEXT), (&self.before, Type::INT8)]).await?;
+        Ok(rows.iter().map(|row| (read_back(row.get(0)), row.get(1))).collect())
+    }
+}
+
+/// Purges those that are deleted still; an element for each.
+struct PurgeBatch {
+    tenant: Box<str>,
+    batch: Vec<(String, i64)>,
+}
+
+impl Work for PurgeBatch {
+    type Done = Vec<()>;
 
     const DOING: &str = "purging conversations";
 
-    async fn run(&self, tx: &Transaction<'_>) -> Result<usize, Failure> {
+    async fn run(&self, tx: &Transaction<'_>) -> Result<Self::Done, Failure> {
         // What another one purges or restores at this moment is left to it.
-        let forget = format!(
-            "DELETE FROM turnwise.deleted WHERE (tenant, id, log) IN (\
-                 SELECT tenant, id, log FROM turnwise.deleted WHERE tenant = $1 AND deleted_at < $2 \
-                 LIMIT {BATCH} FOR UPDATE SKIP LOCKED) \
-             RETURNING log"
-        );
-        let tenant = stored(&self.tenant);
-        let logs = tx.query_typed(&forget, &[(&tenant, Type::TEXT), (&self.before, Type::INT8)]).await?;
+        let forget = "DELETE FROM turnwise.deleted WHERE (tenant, id, log) IN (\
+                          SELECT d.tenant, d.id, d.log FROM unnest($2, $3) AS n (id, log) \
+                          JOIN turnwise.deleted d ON d.tenant = $1 AND d.id = n.id AND d.log = n.log \
+                          FOR UPDATE OF d SKIP LOCKED) \
+                      RETURNING log";
+        let (ids, logs): (Vec<_>, Vec<i64>) = self.batch.iter().map(|(id, log)| (stored(id), *log)).unzip();
+        let values: connections::Values<'_> =
+            &[(&stored(&self.tenant), Type::TEXT), (&ids, Type::TEXT_ARRAY), (&logs, Type::INT8_ARRAY)];
+        let logs = tx.query_typed(forget, values).await?;
         for row in &logs {
             give_up(tx, &self.tenant, row.get(0)).await?;
         }
-        Ok(logs.len())
+        Ok(vec![(); logs.len()])
     }
 }

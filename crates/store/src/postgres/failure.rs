@@ -25,6 +25,13 @@ pub(super) enum Failure {
 const CANCELLED: &str = "; nothing was changed. Somebody cancelled it, or it took longer than the `statement_timeout` that \
                          the database or its user has: raise that, or try again";
 
+/// What to do where the user has not the right, or where nobody writes.
+const NOT_ALLOWED: &str = "; nothing was changed. This user may not do that: grant it the right, or use one that has it. What only \
+                           reads needs USAGE of the schema `turnwise` and SELECT on its tables";
+const READS_ONLY: &str = "; nothing was changed. The database only reads here: it is a standby, or \
+                          `default_transaction_read_only` is on for it or this user. What only reads works; write to the \
+                          primary server, or as another user";
+
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Undone(error)
@@ -73,6 +80,13 @@ impl Failure {
             .contains(code)
     }
 
+    /// Whether it was refused because this user, or this database, only reads.
+    pub(super) fn is_of_reader(&self) -> bool {
+        let Self::Undone(error) = self else { return false };
+        let refused = [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::READ_ONLY_SQL_TRANSACTION];
+        error.code().is_some_and(|code| refused.contains(code))
+    }
+
     /// The error, with what was to be done.
     pub(super) fn told(self, doing: &str) -> Error {
         match self {
@@ -82,6 +96,8 @@ impl Failure {
                 let (kind, advice) = match error.code() {
                     Some(code) if damaged.contains(code) => (ErrorKind::Damaged, "; restore the database from a copy"),
                     Some(code) if *code == SqlState::QUERY_CANCELED => (ErrorKind::Io, CANCELLED),
+                    Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => (ErrorKind::Io, NOT_ALLOWED),
+                    Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => (ErrorKind::Io, READS_ONLY),
                     _ => (ErrorKind::Io, ""),
                 };
                 Error::new(kind, format!("{doing}: {}{advice}", found(&error)))

@@ -50,6 +50,10 @@ const CONNECTIONS: usize = 16;
 ///   the programs.
 /// - **Poolers**: no prepared statement has a name, nothing is set for a session, and locks belong to
 ///   transactions, so PgBouncer may stand between in transaction mode.
+/// - **Read-only**: a user with USAGE of the schema and SELECT on its tables, and any user of a
+///   standby, can do what only reads: load, list, search (see [`search`](Self::search)), totals,
+///   exports. The tables must be of the newest version. Writes are
+///   [`ErrorKind::Io`](turnwise::ErrorKind::Io).
 /// - **Removed**: text that was replaced, redacted or [purged](Self::purge) can no longer be read by
 ///   any statement. Its bytes stay in the files until PostgreSQL has vacuumed and reused their pages (at
 ///   once: `VACUUM FULL`), and in write-ahead files, replicas and backups for as

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::tables::{read_back, stored};
 use super::{CONNECTIONS, PostgresStore, index};
 use crate::encryption::Keys;
-use crate::seal::{Place, Seal};
+use crate::seal::{Place, Seal, not_renewed};
 
 /// How many rows one transaction looks at.
 const ROWS: i64 = 200;
@@ -45,9 +45,9 @@ impl PostgresStore {
     /// are in the files until `VACUUM FULL turnwise.changes`, see [`PostgresStore`].
     ///
     /// # Errors
-    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not given;
-    /// [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed. What was sealed before that
-    /// stays so.
+    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not
+    /// given; [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed: both name
+    /// the conversation. What was sealed before that stays so.
     pub async fn rekey(&self) -> Result<usize> {
         let mut count = 0;
         let mut after = Some((String::new(), i64::MIN, 0));
@@ -87,7 +87,13 @@ impl Work for Renew {
         let (mut tenants, mut logs, mut positions, mut texts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in tx.query_typed(next, values).await? {
             let (tenant, log, position): At = (read_back(row.get(0)), row.get(1), row.get(2));
-            if let Some(text) = self.seal.renewed(Place { tenant: &tenant, log, position }, row.get(3))? {
+            let text = match self.seal.renewed(Place { tenant: &tenant, log, position }, row.get(3)) {
+                Ok(text) => text,
+                Err(error) => {
+                    return Err(not_renewed(&error, &tenant, holder(tx, row.get(0), log).await?.as_deref()).into());
+                }
+            };
+            if let Some(text) = text {
                 tenants.push(row.get::<_, String>(0));
                 logs.push(log);
                 positions.push(position);
@@ -109,6 +115,14 @@ impl Work for Renew {
         }
         Ok((texts.len(), last))
     }
+}
+
+/// The conversation, deleted or not, that has a log.
+async fn holder(tx: &Transaction<'_>, tenant: &str, log: i64) -> Result<Option<String>, Failure> {
+    let id = "SELECT id FROM turnwise.conversations WHERE tenant = $1 AND log = $2 \
+              UNION ALL SELECT id FROM turnwise.deleted WHERE tenant = $1 AND log = $2";
+    let rows = tx.query_typed(id, &[(&tenant, Type::TEXT), (&log, Type::INT8)]).await?;
+    Ok(rows.first().map(|row| read_back(row.get(0))))
 }
 
 /// Seals anew what forks have noted of their originals.

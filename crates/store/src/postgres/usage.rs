@@ -9,15 +9,17 @@ use turnwise::spending::Spending;
 use super::PostgresStore;
 use super::connections::{Values, Work};
 use super::failure::Failure;
-use super::tables::stored;
-use crate::inherited::{Original, spending};
+use super::tables::{read_back, stored};
+use crate::each::Failed;
+use crate::inherited::{Original, spending, unless_damaged};
 use crate::rows::At;
 use crate::seal::{Place, Seal};
 use crate::usage::Totals;
 
 impl PostgresStore {
-    /// The totals of this tenant. What a fork shares with its original is counted once;
-    /// if the original is gone, once for each of its forks.
+    /// The totals of this tenant. What a fork shares with its original is counted once; if the
+    /// original is gone, once for each of its forks. A conversation whose usage cannot be read is
+    /// in [`Totals::failed`].
     ///
     /// # Errors
     /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
@@ -38,20 +40,26 @@ impl Work for Add {
     const DOING: &str = "adding up the usage";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Totals, Failure> {
-        let begin = "SELECT log, 0, log, last FROM turnwise.conversations WHERE tenant = $1";
+        let begin = "SELECT id, 0, log, last FROM turnwise.conversations WHERE tenant = $1";
         let rows = tx.query_typed(&parts_from(begin), &[(&stored(&self.tenant), Type::TEXT)]).await?;
-        let parts = rows.iter().map(|row| Part::of(&self.seal, &self.tenant, row)).collect::<Result<Vec<_>>>()?;
         let mut totals = Totals::default();
-        for parts in parts.chunk_by(|one, next| one.conversation == next.conversation) {
-            let shared = original(parts).map(|original| original.inherited).unwrap_or_default();
-            totals.add(&spent(parts), &shared);
+        for rows in rows.chunk_by(|one, next| one.get::<_, &str>(0) == next.get::<_, &str>(0)) {
+            let id = read_back(rows[0].get(0));
+            match parts(&self.seal, &self.tenant, rows) {
+                Ok(parts) => {
+                    let shared = original(&parts).map(|original| original.inherited).unwrap_or_default();
+                    totals.add(&id, &spent(&parts), &shared);
+                }
+                Err(error) => totals.failed.push(Failed::new(id, error)),
+            }
         }
         Ok(totals)
     }
 }
 
-/// The statement of the parts of conversations: the log of each, the one that this continues, and so on.
-/// `begin` selects the first part of each: the conversation's log, 0, and the log and its last position.
+/// The statement of the parts of conversations: the log of each, the one that this continues, and
+/// so on. `begin` selects the first part of each: the conversation's id, 0, and its log and its
+/// last position.
 fn parts_from(begin: &str) -> String {
     format!(
         "WITH RECURSIVE parts (conversation, depth, log, last) AS (\
@@ -77,8 +85,6 @@ fn parts_from(begin: &str) -> String {
 
 /// One log that a conversation has changes in.
 struct Part {
-    /// The log of the conversation itself.
-    conversation: i64,
     /// The first log of the conversation that the log belongs to, and whether that is there.
     line: i64,
     is_present: bool,
@@ -98,7 +104,6 @@ impl Part {
         };
         let inherited = read(0, row.get(8))?;
         Ok(Self {
-            conversation: row.get(0),
             line: row.get(2),
             is_present: row.get(3),
             stated: read(row.get::<_, Option<i64>>(4).unwrap_or_default(), row.get(5))?,
@@ -106,6 +111,10 @@ impl Part {
             is_noted_present: row.get::<_, Option<bool>>(7).unwrap_or_default(),
         })
     }
+}
+
+fn parts(seal: &Seal, tenant: &str, rows: &[Row]) -> Result<Vec<Part>> {
+    rows.iter().map(|row| Part::of(seal, tenant, row)).collect()
 }
 
 /// What was spent up to the end of the first of these parts.
@@ -123,6 +132,14 @@ fn original(parts: &[Part]) -> Option<Original> {
     }
 }
 
+/// As [`original`], also if it is gone: it may be restored.
+fn original_or_gone(parts: &[Part]) -> Option<Original> {
+    original(parts).or_else(|| match parts.get(1) {
+        Some(parent) => Some(Original { line: parent.line, inherited: spent(&parts[1..]) }),
+        None => parts.first()?.noted.clone(),
+    })
+}
+
 /// Notes of a log that takes the place of another one which conversation it belongs to, and what it has of
 /// its original: the old log, which says so, may be removed.
 pub(super) async fn note_written_anew(
@@ -134,24 +151,14 @@ pub(super) async fn note_written_anew(
 ) -> Result<(), Failure> {
     let key = stored(tenant);
     let values: Values<'_> = &[(&key, Type::TEXT), (&old.log, Type::INT8), (&old.last, Type::INT8)];
-    let rows = tx.query_typed(&parts_from("SELECT $2, 0, $2, $3"), values).await?;
-    let parts = rows.iter().map(|row| Part::of(seal, tenant, row)).collect::<Result<Vec<_>>>()?;
-    let Some(own) = parts.first() else { return Ok(()) };
-    // An original that is not there may be restored.
-    let original = original(&parts).or_else(|| match parts.get(1) {
-        Some(parent) => Some(Original { line: parent.line, inherited: spent(&parts[1..]) }),
-        None => own.noted.clone(),
-    });
+    let rows = tx.query_typed(&parts_from("SELECT ''::text, 0, $2, $3"), values).await?;
+    let Some(line) = rows.first().map(|own| own.get::<_, i64>(2)) else { return Ok(()) };
+    let original = unless_damaged(parts(seal, tenant, &rows).map(|parts| original_or_gone(&parts)))?;
     let origin = original.as_ref().map(|original| original.line);
     let inherited = original.map_or(Ok(None), |original| original.noted(tenant, new, seal))?;
     let note = "UPDATE turnwise.logs SET line = $3, origin = $4, inherited = $5 WHERE tenant = $1 AND log = $2";
-    let values: Values<'_> = &[
-        (&key, Type::TEXT),
-        (&new, Type::INT8),
-        (&own.line, Type::INT8),
-        (&origin, Type::INT8),
-        (&inherited, Type::TEXT),
-    ];
+    let values: Values<'_> =
+        &[(&key, Type::TEXT), (&new, Type::INT8), (&line, Type::INT8), (&origin, Type::INT8), (&inherited, Type::TEXT)];
     tx.execute_typed(note, values).await?;
     Ok(())
 }

@@ -117,6 +117,20 @@ pub(crate) fn kind(row: &str) -> &str {
     }
 }
 
+/// The error of a row that cannot be sealed anew, with the conversation that it belongs to, if
+/// there is one: until it is mended or gone, the older key is needed.
+#[cfg(feature = "encryption")]
+pub(crate) fn not_renewed(error: &Error, tenant: &str, id: Option<&str>) -> Error {
+    let id = id.map_or_else(|| "that only forks have".to_owned(), |id| format!("`{}`", id.escape_debug()));
+    let of = if tenant.is_empty() { String::new() } else { format!(" of the tenant `{}`", tenant.escape_debug()) };
+    let detail = format!(
+        "the conversation {id}{of}: {}. Give the key that it was sealed with too, restore it from a copy, or delete and \
+         purge it; then seal again, which goes on from here",
+        error.detail()
+    );
+    Error::new(error.kind(), detail)
+}
+
 /// The error of a search, where conversations are sealed.
 pub(crate) fn not_searchable() -> Error {
     let detail = "the conversations of this store are sealed, and an index for search or lists by time would hold their \

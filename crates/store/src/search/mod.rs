@@ -35,6 +35,8 @@ pub(crate) use words::Piece;
 pub(crate) use words::has_parts;
 pub use words::words;
 
+use crate::Failed;
+
 /// The most that one page holds.
 const MOST: usize = 1_000;
 
@@ -199,11 +201,15 @@ pub struct Page<T> {
     /// Where the next page begins: to be given to `after`. `None` after the last page. It stays right
     /// while others write: nothing is found twice, and nothing that was there all the time is left out.
     pub next: Option<String>,
+    /// Conversations that could not be searched, of those that [`scan()`] has read for this page.
+    /// By an index none is read as a whole, so this is empty then.
+    #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Failed>,
 }
 
 impl<T> Page<T> {
     pub(crate) fn new(found: Vec<T>, next: Option<String>) -> Self {
-        Self { found, next }
+        Self { found, next, failed: Vec::new() }
     }
 }
 

@@ -1,20 +1,24 @@
 //! `scan`: a search that needs no index.
 
+#[cfg(doc)]
+use turnwise::ErrorKind;
 use turnwise::store::{Store, is_of_server};
-use turnwise::{ErrorKind, ItemId, Result, Transcript};
+use turnwise::{ItemId, Result, Transcript};
 
-use super::{Hit, Page, SearchQuery, searched, terms, wrong_cursor};
-
-/// How many ids are listed at a time.
-const PAGE: usize = 100;
+use super::{Hit, Page, SearchQuery, Terms, searched, terms, wrong_cursor};
+use crate::each::{Each, Failed, read};
 
 /// Searches any store by reading all of it, in the order of the ids of its conversations, each from
 /// its first item on. It takes as long as it takes to read the store: for a large one use an engine with an
 /// index. An item that forks share is found in each of them.
 ///
+/// A conversation that cannot be read does not end the search: it is in [`Page::failed`], and the
+/// others are searched.
+///
 /// # Errors
-/// Those of the store; [`ErrorKind::InvalidParam`] if the query has nothing to search for or its cursor
-/// is wrong.
+/// Those of a store that fails altogether, and of the conversation that the query
+/// [names](SearchQuery::in_conversation); [`ErrorKind::InvalidParam`] if the query has nothing to
+/// search for or its cursor is wrong.
 ///
 /// # Examples
 /// ```
@@ -33,39 +37,30 @@ const PAGE: usize = 100;
 /// # Ok::<(), turnwise::Error>(())
 /// ```
 pub async fn scan(store: &dyn Store, query: &SearchQuery) -> Result<Page<Hit>> {
-    let terms = terms(&query.text)?;
-    let mut found = Vec::new();
-    let mut cursor = query.after.as_deref().map(Cursor::of).transpose()?;
+    let mut scan = Scan { terms: terms(&query.text)?, query, page: Page::new(Vec::new(), None) };
+    let cursor = query.after.as_deref().map(Cursor::of).transpose()?;
+    if let Some(id) = &query.conversation {
+        let after = cursor.map(|cursor| cursor.item);
+        return match read(store, id).await? {
+            Some(Err(failed)) => Err(failed.error),
+            read => Ok(scan.take(id, after, read).end()),
+        };
+    }
     // The conversation of the cursor goes on after its item.
     if let Some(Cursor { item, id }) = &cursor {
-        match store.load(id).await {
-            Ok((transcript, _)) => take(&transcript, id, Some(*item), &terms, query, &mut found),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        let read = read(store, id).await?;
+        scan.take(id, Some(*item), read);
+    }
+    let mut each = Each::after(store, cursor.map(|cursor| cursor.id));
+    while !scan.is_full()
+        && let Some(id) = each.next_id().await?
+    {
+        if !is_of_server(&id) {
+            let read = read(store, &id).await?;
+            scan.take(&id, None, read);
         }
     }
-    let mut after = cursor.take().map(|cursor| cursor.id);
-    while found.len() <= query.limit {
-        let ids = store.list(after.as_deref(), PAGE).await?;
-        for id in &ids {
-            let transcript = match store.load(id).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                loaded => loaded?.0,
-            };
-            take(&transcript, id, None, &terms, query, &mut found);
-            if found.len() > query.limit {
-                break;
-            }
-        }
-        if ids.len() < PAGE {
-            break;
-        }
-        after = ids.last().cloned();
-    }
-    let is_more = found.len() > query.limit;
-    found.truncate(query.limit);
-    let next = found.last().filter(|_| is_more).map(|hit: &Hit| format!("{}/{}", hit.item.index(), hit.conversation));
-    Ok(Page::new(found, next))
+    Ok(scan.end())
 }
 
 struct Cursor {
@@ -81,32 +76,55 @@ impl Cursor {
     }
 }
 
-/// Adds what is found in a conversation, until there is more than a page.
-fn take(
-    transcript: &Transcript,
-    id: &str,
-    after: Option<ItemId>,
-    terms: &super::Terms,
-    query: &SearchQuery,
-    found: &mut Vec<Hit>,
-) {
-    let talk = &transcript.conversation;
-    let is_other = query.conversation.as_deref().map_or_else(|| is_of_server(id), |wanted| wanted != id);
-    let mut metadata = query.filter.metadata.iter();
-    if is_other || !metadata.all(|(key, value)| talk.metadata().get(key) == Some(value)) {
-        return;
+/// A search, as far as it is.
+struct Scan<'a> {
+    terms: Terms,
+    query: &'a SearchQuery,
+    page: Page<Hit>,
+}
+
+impl Scan<'_> {
+    /// Whether there is more than a page.
+    fn is_full(&self) -> bool {
+        self.page.found.len() > self.query.limit
     }
-    for item in talk.items().filter(|item| after.is_none_or(|after| item.id().index() > after.index())) {
-        if found.len() > query.limit {
+
+    /// Adds what is found in a conversation, until there is more than a page.
+    fn take(&mut self, id: &str, after: Option<ItemId>, read: Option<Result<Transcript, Failed>>) -> &mut Self {
+        match read {
+            Some(Ok(transcript)) => self.find(&transcript, id, after),
+            Some(Err(failed)) => self.page.failed.push(failed),
+            None => {}
+        }
+        self
+    }
+
+    fn find(&mut self, transcript: &Transcript, id: &str, after: Option<ItemId>) {
+        let (talk, filter) = (&transcript.conversation, &self.query.filter);
+        if !filter.metadata.iter().all(|(key, value)| talk.metadata().get(key) == Some(value)) {
             return;
         }
-        if !query.filter.has(item.created_at()) {
-            continue;
+        for item in talk.items().filter(|item| after.is_none_or(|after| item.id().index() > after.index())) {
+            if self.is_full() {
+                return;
+            }
+            if !filter.has(item.created_at()) {
+                continue;
+            }
+            if let Some(snippet) = self.terms.find(&searched(item.message())) {
+                let role = item.message().role().as_str().to_owned();
+                let (conversation, created_at) = (id.to_owned(), item.created_at());
+                self.page.found.push(Hit { conversation, item: item.id(), created_at, role, snippet });
+            }
         }
-        if let Some(snippet) = terms.find(&searched(item.message())) {
-            let role = item.message().role().as_str().to_owned();
-            let (conversation, created_at) = (id.to_owned(), item.created_at());
-            found.push(Hit { conversation, item: item.id(), created_at, role, snippet });
-        }
+    }
+
+    fn end(&mut self) -> Page<Hit> {
+        let is_more = self.is_full();
+        let mut page = std::mem::replace(&mut self.page, Page::new(Vec::new(), None));
+        page.found.truncate(self.query.limit);
+        let last = page.found.last().filter(|_| is_more);
+        page.next = last.map(|hit| format!("{}/{}", hit.item.index(), hit.conversation));
+        page
     }
 }

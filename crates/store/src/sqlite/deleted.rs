@@ -8,8 +8,10 @@ use turnwise::store::{Revision, not_found};
 use super::tables::{self, At, Key};
 use super::{SqliteStore, failed};
 use crate::catalog::Deleted;
-use crate::deleted::{BATCH, in_use_again, not_deleted, not_to_be_purged, since};
+use crate::deleted::{in_use_again, not_deleted, not_to_be_purged, since};
+use crate::each::in_steps;
 use crate::engine;
+use crate::forget::Purged;
 
 impl SqliteStore {
     /// Brings a deleted conversation back as it was. If several had this id, the one that was deleted
@@ -67,22 +69,26 @@ impl SqliteStore {
     }
 
     /// Removes for good the deleted conversations of this tenant whose
-    /// [retention time](Self::with_retention) is over, and returns how many there were. Nothing does so
-    /// on its own.
+    /// [retention time](Self::with_retention) is over. Nothing does so on its own. One that cannot
+    /// be removed is in [`Purged::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails. Those that were purged before that stay so.
-    pub async fn purge_expired(&self) -> Result<usize> {
-        let before = since(self.retention);
-        let mut purged = 0;
-        loop {
-            let tenant = self.tenant.clone();
-            let batch = self.shared.threads.write(move |db| purge_before(db, &tenant, before)).await?;
-            purged += batch;
-            if batch < BATCH {
-                return Ok(purged);
-            }
-        }
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
+    /// conversations can be removed. Those that were purged before that stay so.
+    pub async fn purge_expired(&self) -> Result<Purged> {
+        let (tenant, before) = (self.tenant.clone(), since(self.retention));
+        let found = self.shared.threads.read(move |db| deleted_before(db, &tenant, before)).await?;
+        let steps = in_steps(
+            self,
+            &found,
+            |(id, _)| id,
+            |batch| {
+                let tenant = self.tenant.clone();
+                self.shared.threads.write(move |db| purge_batch(db, &tenant, &batch))
+            },
+        );
+        let steps = steps.await?;
+        Ok(Purged { count: steps.done.len(), failed: steps.failed })
     }
 }
 
@@ -141,16 +147,28 @@ fn purge(db: &Connection, key: &Key) -> Result<()> {
     logs.into_iter().try_for_each(|log| purge_one(db, key, log))
 }
 
-fn purge_before(db: &Connection, tenant: &str, before: i64) -> Result<usize> {
+/// The id and the log of what was deleted before a time.
+fn deleted_before(db: &Connection, tenant: &str, before: i64) -> Result<Vec<(String, i64)>> {
     let doing = failed("purging conversations");
-    let expired = format!("SELECT id, log FROM deleted WHERE tenant = ?1 AND deleted_at < ?2 LIMIT {BATCH}");
-    let mut expired = db.prepare_cached(&expired).map_err(&doing)?;
-    let rows = expired.query_map(params![tenant, before], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)));
-    let rows: Vec<(String, i64)> = rows.map_err(&doing)?.collect::<rusqlite::Result<_>>().map_err(&doing)?;
-    for (id, log) in &rows {
-        purge_one(db, &Key { tenant: tenant.into(), id: id.as_str().into() }, *log)?;
+    let expired = "SELECT id, log FROM deleted WHERE tenant = ?1 AND deleted_at < ?2 ORDER BY deleted_at";
+    let mut expired = db.prepare_cached(expired).map_err(&doing)?;
+    let rows = expired.query_map(params![tenant, before], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.map_err(&doing)?.collect::<rusqlite::Result<_>>().map_err(&doing)
+}
+
+/// Purges those that are deleted still; an element for each.
+fn purge_batch(db: &Connection, tenant: &str, deleted: &[(String, i64)]) -> Result<Vec<()>> {
+    let is_deleted = "SELECT EXISTS (SELECT 1 FROM deleted WHERE tenant = ?1 AND id = ?2 AND log = ?3)";
+    let mut is_deleted = db.prepare_cached(is_deleted).map_err(failed("purging conversations"))?;
+    let mut purged = Vec::new();
+    for (id, log) in deleted {
+        let found = is_deleted.query_row(params![tenant, id, log], |row| row.get(0));
+        if found.map_err(failed("purging conversations"))? {
+            purge_one(db, &Key { tenant: tenant.into(), id: id.as_str().into() }, *log)?;
+            purged.push(());
+        }
     }
-    Ok(rows.len())
+    Ok(purged)
 }
 
 pub(super) fn purge_one(db: &Connection, key: &Key, log: i64) -> Result<()> {

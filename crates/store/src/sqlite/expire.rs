@@ -6,8 +6,9 @@ use turnwise::conversation::Timestamp;
 
 use super::tables::{At, Key};
 use super::{SqliteStore, deleted, failed, tables};
-use crate::deleted::{BATCH, since};
-use crate::forget::{Expired, Rules};
+use crate::deleted::since;
+use crate::each::in_steps;
+use crate::forget::{Expired, Forgotten, Rules};
 
 impl SqliteStore {
     /// Which conversations of this tenant [`expire`](Self::expire) would delete now, the oldest first.
@@ -20,14 +21,16 @@ impl SqliteStore {
         Ok(found.into_iter().map(|found| found.expired).collect())
     }
 
-    /// Deletes the conversations of this tenant that the rules do not keep, and returns them, the oldest
-    /// first. Each is gone from lists and from search in the moment in which it is deleted. Forks of a
+    /// Deletes the conversations of this tenant that the rules do not keep, the oldest first. Each
+    /// is gone from lists and from search in the moment in which it is deleted. Forks of a
     /// conversation that goes stay, and so does one that is written to meanwhile.
     ///
-    /// They are looked for once, beside what is written, and deleted in steps, between which others write.
+    /// They are looked for once, beside what is written, and deleted in steps, between which others
+    /// write. One that cannot be deleted is in [`Forgotten::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails. What went before that is gone.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
+    /// conversations can be deleted. What went before that is gone.
     ///
     /// # Examples
     /// ```
@@ -44,31 +47,34 @@ impl SqliteStore {
     /// }
     /// let rules = Rules::new().keep_last(1);
     /// assert_eq!(store.expiring(&rules).await?.len(), 1); // says what would go
-    /// store.expire(&rules).await?;
+    /// assert_eq!(store.expire(&rules).await?.gone.len(), 1);
     /// assert_eq!(store.list(None, 10).await?.len(), 1);
     /// # Ok::<(), turnwise::Error>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn expire(&self, rules: &Rules) -> Result<Vec<Expired>> {
+    pub async fn expire(&self, rules: &Rules) -> Result<Forgotten> {
         let (tenant, rules) = (self.tenant.clone(), *rules);
-        let mut found = self.shared.threads.read(move |db| find(db, &tenant, &rules)).await?;
-        let mut all = Vec::with_capacity(found.len());
-        while !found.is_empty() {
-            let later = found.split_off(found.len().min(BATCH));
-            let batch = std::mem::replace(&mut found, later);
-            let (tenant, for_good) = (self.tenant.clone(), rules.for_good);
-            let gone = self.shared.threads.write(move |db| remove(db, &tenant, batch, for_good)).await?;
-            for gone in &gone {
-                self.shared.recent.remove(&Key { tenant: self.tenant.clone(), id: gone.id.as_str().into() });
-            }
-            all.extend(gone);
+        let found = self.shared.threads.read(move |db| find(db, &tenant, &rules)).await?;
+        let steps = in_steps(
+            self,
+            &found,
+            |found| &found.expired.id,
+            |batch| {
+                let (tenant, for_good) = (self.tenant.clone(), rules.for_good);
+                self.shared.threads.write(move |db| remove(db, &tenant, batch, for_good))
+            },
+        );
+        let steps = steps.await?;
+        for gone in &steps.done {
+            self.shared.recent.remove(&Key { tenant: self.tenant.clone(), id: gone.id.as_str().into() });
         }
-        Ok(all)
+        Ok(Forgotten { gone: steps.done, failed: steps.failed })
     }
 }
 
 /// A conversation that is to go, as it was when it was found.
+#[derive(Clone)]
 struct Found {
     expired: Expired,
     at: At,

@@ -1,5 +1,6 @@
 //! `SqliteStore`: conversations in an SQLite database.
 
+mod access;
 mod backup;
 mod deleted;
 mod expire;
@@ -44,6 +45,11 @@ use crate::seal::Seal;
 ///   back, [`purge`](Self::purge) and [`purge_expired`](Self::purge_expired) remove it.
 /// - **Forks** share what both have: [`fork`](turnwise::store::Store::fork) copies nothing.
 /// - **Tenants**: each sees its own conversations only, see [`tenant`](Self::tenant).
+///
+/// A database that this user may only read (its file, or the folder that it is in) is read all the
+/// same: conversations, lists, search by an index, totals, exports and backups. Writes are
+/// [`ErrorKind::Io`], and nothing is left beside the file. If somebody else begins to write it
+/// while something is read, that is [`ErrorKind::Busy`]: try again.
 ///
 /// A database of an older version is migrated when it is opened; a copy is kept beside it, with a name
 /// that ends in `.version-1`. It holds what the database held: delete it when it is not needed.
@@ -192,6 +198,16 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
+/// The error of a write to a database that may only be read.
+fn read_only(doing: &str) -> Error {
+    let detail = format!(
+        "{doing}: this database may only be read: this user may not write its file or its folder, in which SQLite keeps \
+         two more files, or the disk is mounted for reading. What only reads works; give the user the right to write \
+         both, or use a copy"
+    );
+    Error::new(ErrorKind::Io, detail)
+}
+
 /// Makes the error of a statement that failed, with what it was for.
 fn failed(doing: &str) -> impl Fn(rusqlite::Error) -> Error {
     let doing = doing.to_owned();
@@ -200,6 +216,7 @@ fn failed(doing: &str) -> impl Fn(rusqlite::Error) -> Error {
             let detail = format!("{doing}: {error}; restore the database from a copy");
             Error::new(ErrorKind::Damaged, detail).because(error)
         }
+        Some(ErrorCode::ReadOnly) => read_only(&doing).because(error),
         Some(ErrorCode::DatabaseBusy) => {
             let detail =
                 format!("{doing}: another program has been writing to the database for ten seconds; try again");

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use turnwise::{Error, ErrorKind, Result};
 
-use super::failed;
+use super::access::Opened;
+use super::{failed, read_only};
 
 /// The steps from an empty database to the newest version: that of a database is how many it has
 /// taken.
@@ -29,20 +30,28 @@ const STATEMENTS: usize = 128;
 /// How often a connection waits for another process that writes: about ten seconds in all.
 const WAITS: i32 = 2_000;
 
-/// A connection that writes, to a database of the newest version, which is made where there is none.
+/// A connection that writes, to a database of the newest version, which is made where there is
+/// none. To one that may only be read it is one that reads.
 pub(super) fn open(path: &Path) -> Result<Connection> {
     create(path).map_err(|e| turnwise::store::failed(&format!("making {}", path.display()), e))?;
-    let db = connect(path)?;
+    let db = connect(path)?.db;
     migrate(&db, path, MIGRATIONS)?;
-    settings(&db).map_err(failed("setting up the database"))?;
+    if !is_read_only(&db)? {
+        settings(&db).map_err(failed("setting up the database"))?;
+    }
     Ok(db)
 }
 
+/// Whether a database may only be read.
+pub(super) fn is_read_only(db: &Connection) -> Result<bool> {
+    db.is_readonly("main").map_err(failed("setting up the database"))
+}
+
 /// A connection that only reads.
-pub(super) fn open_reader(path: &Path) -> Result<Connection> {
-    let db = connect(path)?;
-    db.pragma_update(None, "query_only", true).map_err(failed("setting up the database"))?;
-    Ok(db)
+pub(super) fn open_reader(path: &Path) -> Result<Opened> {
+    let opened = connect(path)?;
+    opened.db.pragma_update(None, "query_only", true).map_err(failed("setting up the database"))?;
+    Ok(opened)
 }
 
 /// Refuses a database that another process has migrated since it was opened here.
@@ -61,19 +70,19 @@ fn create(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(_) if path.exists() => Ok(()),
         made => made.map(drop),
     }
 }
 
-fn connect(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+fn connect(path: &Path) -> Result<Opened> {
     let doing = format!("opening {}", path.display());
-    let db = Connection::open_with_flags(path, flags).map_err(failed(&doing))?;
+    let opened = Opened::at(path)?;
+    let db = &opened.db;
     db.busy_handler(Some(wait)).map_err(failed(&doing))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.pragma_update(None, "trusted_schema", false).map_err(failed(&doing))?;
-    Ok(db)
+    Ok(opened)
 }
 
 /// Waits for a moment that differs each time, so that of several writers none waits for ever. SQLite
@@ -138,7 +147,11 @@ fn migrate(db: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
     check_application(db, path)?;
     let mut is_copied = false;
     while version(db)? < steps.len() {
-        let doing = failed("migrating the database");
+        let doing = format!("migrating the database from version {} to {}", version(db)?, steps.len());
+        if is_read_only(db)? {
+            return Err(read_only(&doing));
+        }
+        let doing = failed(&doing);
         let alone = rusqlite::Transaction::new_unchecked(db, TransactionBehavior::Immediate).map_err(&doing)?;
         // Another process may have been faster.
         let taken = version(db)?;
@@ -147,8 +160,9 @@ fn migrate(db: &Connection, path: &Path, steps: &[&str]) -> Result<()> {
             check_empty(db, path)?;
         } else if !is_copied {
             keep_copy(path, taken)?;
-            is_copied = true;
         }
+        // Of a database that the first step has just made there is nothing to keep.
+        is_copied = true;
         alone.execute_batch(step).map_err(&doing)?;
         alone.pragma_update(None, "application_id", APPLICATION).map_err(&doing)?;
         alone.pragma_update(None, "user_version", i64::try_from(taken + 1).unwrap_or(i64::MAX)).map_err(&doing)?;
@@ -237,7 +251,8 @@ fn copy_into(path: &Path, copy: &Path, doing: &str) -> Result<()> {
     // Not one that only reads: to SQLite this is writing.
     let reader = connect(path)?;
     let name = copy.to_str().ok_or_else(|| Error::new(ErrorKind::Io, format!("{doing}: its name is not UTF-8")))?;
-    reader.execute("VACUUM INTO ?1", [name]).map_err(failed(doing))?;
+    reader.db.execute("VACUUM INTO ?1", [name]).map_err(failed(doing))?;
+    reader.check_unchanged(doing)?;
     File::open(copy).and_then(|file| file.sync_all()).map_err(io)
 }
 
@@ -282,17 +297,20 @@ mod tests {
     #[test]
     fn an_old_database_is_migrated_and_a_copy_of_it_is_kept() {
         let (folder, path) = database();
-        migrate(&connect(&path).unwrap(), &path, &[FIRST]).unwrap();
+        migrate(&connect(&path).unwrap().db, &path, &[FIRST]).unwrap();
         assert_eq!(names(&folder), ["chats.db"], "there was nothing to copy");
+        let (new, path_of_new) = database();
+        migrate(&connect(&path_of_new).unwrap().db, &path_of_new, &[FIRST, SECOND]).unwrap();
+        assert_eq!(names(&new), ["chats.db"], "nor is there in a new one that takes all steps");
 
-        let db = connect(&path).unwrap();
+        let db = connect(&path).unwrap().db;
         migrate(&db, &path, &[FIRST, SECOND]).unwrap();
         let row = |db: &Connection| db.query_row("SELECT x || y FROM a", [], |row| row.get::<_, String>(0));
         assert_eq!(row(&db).unwrap(), "oldnew");
         assert_eq!(version(&db).unwrap(), 2);
 
         let copy = folder.path().join("chats.db.version-1");
-        let copy = connect(&copy).unwrap();
+        let copy = connect(&copy).unwrap().db;
         assert_eq!(version(&copy).unwrap(), 1);
         check_application(&copy, &path).unwrap();
         assert_eq!(copy.query_row("SELECT x FROM a", [], |row| row.get::<_, String>(0)).unwrap(), "old");
@@ -308,7 +326,7 @@ mod tests {
     #[test]
     fn a_step_that_fails_changes_nothing() {
         let (_folder, path) = database();
-        let db = connect(&path).unwrap();
+        let db = connect(&path).unwrap().db;
         migrate(&db, &path, &[FIRST]).unwrap();
         let broken = "DROP TABLE a; nonsense";
         migrate(&db, &path, &[FIRST, broken]).unwrap_err();
@@ -319,9 +337,9 @@ mod tests {
     #[test]
     fn of_processes_that_open_a_database_at_once_one_migrates_it() {
         let (folder, path) = database();
-        migrate(&connect(&path).unwrap(), &path, &[FIRST]).unwrap();
+        migrate(&connect(&path).unwrap().db, &path, &[FIRST]).unwrap();
         thread::scope(|scope| {
-            let opens = || migrate(&connect(&path).unwrap(), &path, &[FIRST, SECOND]);
+            let opens = || migrate(&connect(&path).unwrap().db, &path, &[FIRST, SECOND]);
             let opened: Vec<_> = (0..8).map(|_| scope.spawn(opens)).collect();
             for one in opened {
                 one.join().unwrap().unwrap();
@@ -334,7 +352,7 @@ mod tests {
     fn a_database_of_another_program_is_refused_and_left_alone() {
         for (version, application) in [(0, 0), (1, 0), (1, 77), (0, 77), (1_000, 0), (-1, 0)] {
             let (folder, path) = database();
-            let db = connect(&path).unwrap();
+            let db = connect(&path).unwrap().db;
             db.pragma_update(None, "user_version", version).unwrap();
             db.pragma_update(None, "application_id", application).unwrap();
             // Also one that is empty but marked.
@@ -353,7 +371,7 @@ mod tests {
     #[test]
     fn of_copies_to_one_name_one_is_made_and_none_is_overwritten() {
         let (folder, path) = database();
-        migrate(&connect(&path).unwrap(), &path, &[FIRST]).unwrap();
+        migrate(&connect(&path).unwrap().db, &path, &[FIRST]).unwrap();
         let copy = folder.path().join("copy.db");
         let made: Vec<Result<()>> = thread::scope(|scope| {
             let copies: Vec<_> = (0..4).map(|_| scope.spawn(|| copy_whole(&path, &copy, "copying"))).collect();
@@ -361,7 +379,7 @@ mod tests {
         });
         assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
         assert!(made.iter().filter_map(|made| made.as_ref().err()).all(|error| error.kind() == ErrorKind::Conflict));
-        assert_eq!(version(&connect(&copy).unwrap()).unwrap(), 1);
+        assert_eq!(version(&connect(&copy).unwrap().db).unwrap(), 1);
         assert_eq!(names(&folder), ["chats.db", "copy.db"], "no part is left");
 
         fs::write(&copy, "of somebody").unwrap();

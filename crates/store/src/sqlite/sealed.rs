@@ -7,7 +7,7 @@ use turnwise::Result;
 
 use super::{SqliteStore, failed, index, tables};
 use crate::encryption::Keys;
-use crate::seal::{Place, Seal};
+use crate::seal::{Place, Seal, not_renewed};
 
 const DOING: &str = "sealing what is in the database";
 
@@ -41,9 +41,9 @@ impl SqliteStore {
     /// sealed when this is called again.
     ///
     /// # Errors
-    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not given;
-    /// [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed; those of
-    /// [`scrub`](Self::scrub). What was sealed before that stays so.
+    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a row is sealed with a key that was not
+    /// given; [`ErrorKind::Damaged`](turnwise::ErrorKind::Damaged) if one was changed: both name
+    /// the conversation. Those of [`scrub`](Self::scrub). What was sealed before that stays so.
     pub async fn rekey(&self) -> Result<usize> {
         let mut count = 0;
         let mut after = Some((String::new(), i64::MIN, 0));
@@ -77,7 +77,8 @@ fn renew(db: &Connection, seal: &Seal, (tenant, log, position): &At) -> Result<(
         let (tenant, log, position, text): (String, i64, i64, String) =
             read().map_err(|e: rusqlite::Error| doing(e))?;
         (seen, bytes) = (seen + 1, bytes + text.len());
-        if let Some(text) = seal.renewed(Place { tenant: &tenant, log, position }, &text)? {
+        let opened = seal.renewed(Place { tenant: &tenant, log, position }, &text);
+        if let Some(text) = opened.map_err(|error| not_renewed(&error, &tenant, holder(db, &tenant, log).as_deref()))? {
             renewed.push(((tenant.clone(), log, position), text));
         }
         last = Some((tenant, log, position));
@@ -92,6 +93,13 @@ fn renew(db: &Connection, seal: &Seal, (tenant, log, position): &At) -> Result<(
         tables::note_removal(db)?;
     }
     Ok((renewed.len(), last))
+}
+
+/// The conversation, deleted or not, that has a log.
+fn holder(db: &Connection, tenant: &str, log: i64) -> Option<String> {
+    let id = "SELECT id FROM conversations WHERE tenant = ?1 AND log = ?2 \
+              UNION ALL SELECT id FROM deleted WHERE tenant = ?1 AND log = ?2";
+    db.query_row(id, params![tenant, log], |row| row.get(0)).ok()
 }
 
 /// Seals anew what forks have noted of their originals.

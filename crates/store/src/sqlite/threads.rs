@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use turnwise::store::BoxFuture;
 use turnwise::{Error, ErrorKind, Result};
 
+use super::access::Opened;
 use super::{failed, index, schema, tables};
 
 /// The most writes that one commit holds.
@@ -26,7 +27,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const SCRUBS: usize = 12;
 
 /// Reads with a connection, and answers.
-type Read = Box<dyn FnOnce(&Connection) + Send>;
+type Read = Box<dyn FnOnce(&mut Reader) + Send>;
 
 /// Writes with a connection, if there is one. Whether it did so, and what answers when that is
 /// committed, or was not.
@@ -66,8 +67,8 @@ impl Threads {
         let to_read = Arc::new(Mutex::new(to_read));
         let readers = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
         for _ in 0..readers {
-            let (db, to_read) = (schema::open_reader(path)?, Arc::clone(&to_read));
-            threads.spawn("turnwise-read", move || run_reads(&db, &to_read))?;
+            let (reader, to_read) = (Reader::new(path)?, Arc::clone(&to_read));
+            threads.spawn("turnwise-read", move || reader.run(&to_read))?;
         }
         threads.spawn("turnwise-copy", move || to_copy.iter().for_each(|copy| copy()))?;
         Ok(threads)
@@ -85,9 +86,8 @@ impl Threads {
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> BoxFuture<'static, Result<T>> {
         let (done, wait) = oneshot::channel();
-        let read: Read = Box::new(move |db| {
-            let answer = guarded(|| schema::check_version(db).and_then(|()| work(db)));
-            drop(done.send(answer));
+        let read: Read = Box::new(move |reader| {
+            drop(done.send(guarded(|| reader.read(work))));
         });
         if let Some(queues) = &self.queues {
             // If nobody takes it, `done` is dropped, and the answer says so.
@@ -169,11 +169,32 @@ fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-fn run_reads(db: &Connection, reads: &Mutex<Receiver<Read>>) {
-    loop {
-        let next = reads.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(read) = next else { return };
-        read(db);
+struct Reader {
+    path: PathBuf,
+    opened: Opened,
+}
+
+impl Reader {
+    fn new(path: &Path) -> Result<Self> {
+        Ok(Self { path: path.to_owned(), opened: schema::open_reader(path)? })
+    }
+
+    fn run(mut self, reads: &Mutex<Receiver<Read>>) {
+        loop {
+            let next = reads.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(read) = next else { return };
+            read(&mut self);
+        }
+    }
+
+    fn read<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        if !self.opened.is_unchanged() {
+            self.opened = schema::open_reader(&self.path)?;
+        }
+        let read = schema::check_version(&self.opened.db).and_then(|()| work(&self.opened.db));
+        // What was read while somebody wrote may be anything, also an error.
+        self.opened.check_unchanged("reading the database")?;
+        read
     }
 }
 
@@ -189,9 +210,13 @@ struct Writer {
 impl Writer {
     fn new(path: &Path) -> Result<Self> {
         let db = schema::open(path)?;
-        index::check_at_open(&db)?;
         // A process that was killed may have left them.
-        let removals = tables::removals(&db)?;
+        let mut removals = tables::removals(&db)?;
+        if schema::is_read_only(&db)? {
+            removals = None;
+        } else {
+            index::check_at_open(&db)?;
+        }
         let mut writer = Self { path: path.to_owned(), db, removals, tried: Instant::now() };
         writer.clear_removed(true);
         Ok(writer)
@@ -370,6 +395,27 @@ mod tests {
             assert!(wait::<Result<()>>(threads.read(|_| panic!("of a test"))).is_err());
         }
         assert_eq!(notes(&threads), 6, "nothing of what panicked is there");
+    }
+
+    #[test]
+    fn a_reader_without_locks_refuses_what_it_read_while_others_wrote_and_then_reads_anew() {
+        let (folder, threads) = threads();
+        let path = folder.path().join("chats.db");
+        wait(threads.write(note)).unwrap();
+        drop(threads);
+        let mut reader = Reader { opened: Opened::still(&path).unwrap(), path: path.clone() };
+        let notes = |db: &Connection| {
+            let count = db.query_row("SELECT count(*) FROM logs", [], |row| row.get::<_, i64>(0));
+            count.map_err(failed("reading a test"))
+        };
+        assert_eq!(reader.read(notes).unwrap(), 1);
+        let meanwhile = reader.read(|db| {
+            let threads = Threads::start(&path)?;
+            wait(threads.write(note))?;
+            notes(db)
+        });
+        assert_eq!(meanwhile.unwrap_err().kind(), ErrorKind::Busy);
+        assert_eq!(reader.read(notes).unwrap(), 2);
     }
 
     #[test]

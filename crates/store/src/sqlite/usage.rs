@@ -1,17 +1,19 @@
 //! The totals of a tenant's usage.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use turnwise::Result;
 use turnwise::spending::Spending;
+use turnwise::{ErrorKind, Result};
 
 use super::{SqliteStore, failed, tables};
-use crate::inherited::{Original, spending};
+use crate::each::Failed;
+use crate::inherited::{Original, spending, unless_damaged};
 use crate::seal::{Place, Seal};
 use crate::usage::Totals;
 
 impl SqliteStore {
-    /// The totals of this tenant. What a fork shares with its original is counted once;
-    /// if the original is gone, once for each of its forks.
+    /// The totals of this tenant. What a fork shares with its original is counted once; if the
+    /// original is gone, once for each of its forks. A conversation whose usage cannot be read is
+    /// in [`Totals::failed`].
     ///
     /// # Errors
     /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
@@ -24,13 +26,18 @@ impl SqliteStore {
 fn totals(db: &Connection, seal: &Seal, tenant: &str) -> Result<Totals> {
     let doing = failed(DOING);
     let _moment = db.unchecked_transaction().map_err(&doing)?;
-    let all = "SELECT log, last FROM conversations WHERE tenant = ?1";
+    let all = "SELECT id, log, last FROM conversations WHERE tenant = ?1 ORDER BY id";
     let mut all = db.prepare_cached(all).map_err(&doing)?;
-    let rows = all.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?))).map_err(&doing)?;
+    let rows = all.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(&doing)?;
     let mut totals = Totals::default();
     for row in rows {
-        let (log, last) = row.map_err(&doing)?;
-        totals.add(&spent(db, seal, tenant, log, last)?, &shared(db, seal, tenant, log)?);
+        let (id, log, last): (String, i64, i64) = row.map_err(&doing)?;
+        let spent = spent(db, seal, tenant, log, last);
+        match spent.and_then(|spent| Ok((spent, shared(db, seal, tenant, log)?))) {
+            Ok((spent, shared)) => totals.add(&id, &spent, &shared),
+            Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+            Err(error) => totals.failed.push(Failed::new(id, error)),
+        }
     }
     Ok(totals)
 }
@@ -67,19 +74,23 @@ fn original(db: &Connection, seal: &Seal, tenant: &str, log: i64) -> Result<Opti
 pub(super) fn note_written_anew(db: &Connection, seal: &Seal, tenant: &str, old: i64, new: i64) -> Result<()> {
     let doing = failed("writing a conversation anew");
     let line = line(db, tenant, old)?;
-    let original = match original(db, seal, tenant, old)? {
-        Some(original) => Some(original),
-        // That of which it was made may be restored.
-        None => match tables::parent(db, tenant, old)? {
-            Some((parent, at)) => Some(original_of(db, seal, tenant, parent, at)?),
-            None => noted(db, seal, tenant, old)?,
-        },
-    };
+    let original = unless_damaged(original_or_gone(db, seal, tenant, old))?;
     let origin = original.as_ref().map(|original| original.line);
     let inherited = original.map_or(Ok(None), |original| original.noted(tenant, new, seal))?;
     let note = "UPDATE logs SET line = ?3, origin = ?4, inherited = ?5 WHERE tenant = ?1 AND log = ?2";
     let mut note = db.prepare_cached(note).map_err(&doing)?;
     note.execute(params![tenant, new, line, origin, inherited]).map(drop).map_err(&doing)
+}
+
+/// The original of a log's conversation, also if it is gone: it may be restored.
+fn original_or_gone(db: &Connection, seal: &Seal, tenant: &str, log: i64) -> Result<Option<Original>> {
+    if let Some(original) = original(db, seal, tenant, log)? {
+        return Ok(Some(original));
+    }
+    match tables::parent(db, tenant, log)? {
+        Some((parent, at)) => original_of(db, seal, tenant, parent, at).map(Some),
+        None => noted(db, seal, tenant, log),
+    }
 }
 
 /// What was noted of a log.

@@ -54,7 +54,9 @@ macro_rules! database {
             }
 
             fn purge_expired(&self) -> Result<usize> {
-                block_on(self.purge_expired())
+                let purged = block_on(self.purge_expired())?;
+                assert_eq!(purged.failed, []);
+                Ok(purged.count)
             }
 
             fn enable_search(&self) -> Result<()> {
@@ -82,7 +84,9 @@ macro_rules! database {
             }
 
             fn expire(&self, rules: &Rules) -> Result<Vec<Expired>> {
-                block_on(self.expire(rules))
+                let forgotten = block_on(self.expire(rules))?;
+                assert_eq!(forgotten.failed, []);
+                Ok(forgotten.gone)
             }
 
             fn totals(&self) -> Result<Totals> {

@@ -106,7 +106,8 @@ impl PostgresStore {
     ///
     /// # Errors
     /// - [`ErrorKind::NotFound`] if there is no index: call [`enable_search`](Self::enable_search), or
-    ///   read everything with [`scan`](crate::search::scan).
+    ///   read everything with [`scan`](crate::search::scan); also for a user who may only read, while the index lacks
+    ///   what was written last.
     /// - [`ErrorKind::Busy`] while the index is being made.
     /// - [`ErrorKind::InvalidParam`] if the query has nothing to search for, or its cursor is wrong.
     pub async fn search(&self, query: &SearchQuery) -> Result<Page<Hit>> {
@@ -130,9 +131,30 @@ impl PostgresStore {
         let (state, mut is_more) = self.shared.connections.write(Look).await?;
         state.check_is_on()?;
         while is_more {
-            is_more = self.shared.connections.write(add::CatchUp).await?;
+            is_more = self.shared.connections.write(CatchUpIfAllowed).await?;
         }
         Ok(())
+    }
+}
+
+/// As [`add::CatchUp`]; an index to which this user may not add is none.
+struct CatchUpIfAllowed;
+
+impl Work for CatchUpIfAllowed {
+    type Done = bool;
+
+    const DOING: &str = add::CatchUp::DOING;
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<bool, Failure> {
+        let added = add::CatchUp.run(tx).await;
+        added.map_err(|failure| {
+            if !failure.is_of_reader() {
+                return failure;
+            }
+            let detail = "the index for search lacks what was written last, and this user may not add it; read everything \
+                          with `search::scan` (`turnwise conversations search`), or let a user who may write search first";
+            Error::new(ErrorKind::NotFound, detail).into()
+        })
     }
 }
 
