@@ -1,6 +1,7 @@
 //! Finds items by the index.
 
 use std::borrow::Cow;
+use std::iter;
 use std::ops::Range;
 
 use deadpool_postgres::Transaction;
@@ -10,12 +11,12 @@ use turnwise::Result;
 use super::add::pair;
 use super::scope::{Parts, parts, rows_of_times};
 use super::stretch::Sample;
-use super::{state, take_in_order};
+use super::{prepare, state};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
 use crate::search::index::{Match, row_of_cursor};
-use crate::search::{Hit, Page, Piece, SearchQuery, Terms, terms};
+use crate::search::{Filter, Hit, Page, Piece, SearchQuery, Terms, terms};
 
 pub(super) struct Search {
     pub(super) tenant: Box<str>,
@@ -28,22 +29,25 @@ impl Work for Search {
     const DOING: &str = "searching";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Page<Hit>, Failure> {
-        take_in_order(tx).await?;
+        prepare(tx).await?;
         state(tx).await?.check_is_on()?;
         let query = &self.query;
         let mut candidates = Candidates::of(tx, &self.tenant, query).await?;
         let holders = Holders::of(&self.tenant, query);
-        let mut found = Vec::new();
-        let mut last = 0;
-        while let Some(item) = candidates.next(tx).await? {
-            let Some(matched) = Match::of(&item.line, &candidates.terms, &query.filter) else { continue };
-            let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
-            let Some(hit) = matched.hit(&candidates.terms, holder.id) else { continue };
-            if found.len() == query.limit {
-                return Ok(Page::new(found, Some(last.to_string())));
+        let (mut found, mut last, mut at_once) = (Vec::new(), 0, query.limit.saturating_add(1));
+        while let Some(matched) = candidates.matched(tx, &query.filter, at_once).await? {
+            let items = matched.iter().map(|(item, _)| item);
+            let held = holders.first_of(tx, items).await?;
+            for ((item, matched), holder) in matched.into_iter().zip(held) {
+                let Some(hit) = holder.and_then(|holder| matched.hit(&candidates.terms, holder.id)) else { continue };
+                if found.len() == query.limit {
+                    return Ok(Page::new(found, Some(last.to_string())));
+                }
+                last = item.row;
+                found.push(hit);
             }
-            last = item.row;
-            found.push(hit);
+            // Conversations that are not wanted have most of them.
+            at_once = at_once.saturating_mul(2);
         }
         Ok(Page::new(found, None))
     }
@@ -117,6 +121,30 @@ impl Candidates {
         }
     }
 
+    /// Some of the next items that have what is searched for, at most so many.
+    async fn matched(
+        &mut self,
+        tx: &Transaction<'_>,
+        filter: &Filter,
+        most: usize,
+    ) -> Result<Option<Vec<(Item, Match)>>, Failure> {
+        while let Some(first) = self.next(tx).await? {
+            let items = iter::once(first).chain(&mut self.page);
+            let matched =
+                items.filter_map(|item| Match::of(&item.line, &self.terms, filter).map(|found| (item, found)));
+            let matched: Vec<_> = matched.take(most).collect();
+            if !matched.is_empty() {
+                return Ok(Some(matched));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What was read and not taken yet.
+    pub(super) fn coming(&self) -> &[Item] {
+        self.page.as_slice()
+    }
+
     fn asks_index(&self) -> bool {
         self.parts.is_none() && !self.newest
     }
@@ -151,10 +179,8 @@ impl Candidates {
         let is_newest = self.newest && self.parts.is_none();
         let looked_at = if is_newest { "(SELECT min(row) FROM newest)" } else { "NULL::bigint" };
         if is_newest {
-            // As long as it has no statistics of the table, the planner would sort all rows to find the newest. What it
-            // has to sort all the same it then takes for so costly that it would compile it.
-            let settings = "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)";
-            tx.query_typed(settings, &[]).await?;
+            // As long as it has no statistics of the table, the planner would sort all rows to find the newest.
+            tx.query_typed("SELECT set_config('enable_sort', 'off', true)", &[]).await?;
         }
         let read = format!(
             "WITH {found} SELECT f.row, f.log, f.position, c.change, {looked_at} FROM found f JOIN turnwise.changes c \
@@ -302,31 +328,46 @@ impl<'a> Holders<'a> {
         Self { tenant: stored(tenant), conversation: query.conversation.as_deref().map(stored), metadata }
     }
 
-    /// The first conversation that has the change at a position of a log and is wanted: the one that the
-    /// log belongs to, then its forks by their ids. Deleted ones are not among them.
-    pub(super) async fn first(&self, tx: &Transaction<'_>, log: i64, position: i64) -> Result<Option<Holder>, Failure> {
-        let first = "WITH RECURSIVE needing (log) AS (\
-                         SELECT $2::bigint UNION \
-                         SELECT l.log FROM turnwise.logs l JOIN needing n ON l.tenant = $1 AND l.parent = n.log \
-                         WHERE l.at >= $3) \
-                     SELECT c.id, s.used_at, s.title, c.log = $2 FROM needing n \
-                     JOIN turnwise.conversations c ON c.tenant = $1 AND c.log = n.log \
-                     JOIN turnwise.search_conversations s ON s.tenant = $1 AND s.id = c.id \
-                     WHERE (c.id = $4 OR $4 IS NULL AND NOT s.of_server) AND s.metadata @> $5 \
-                     ORDER BY c.log <> $2, c.id LIMIT 1";
+    /// Of each item the first conversation that has it and is wanted: the one that the item's log belongs to, then its
+    /// forks by their ids. Deleted ones are not among them. This is one question for all of them.
+    pub(super) async fn first_of<'i>(
+        &self,
+        tx: &Transaction<'_>,
+        items: impl Iterator<Item = &'i Item>,
+    ) -> Result<Vec<Option<Holder>>, Failure> {
+        let first = "SELECT h.id, h.used_at, h.title, h.is_owner \
+                     FROM unnest($2, $3) WITH ORDINALITY AS i (log, position, number) LEFT JOIN LATERAL (\
+                         WITH RECURSIVE needing (log) AS (\
+                             SELECT i.log UNION \
+                             SELECT l.log FROM turnwise.logs l JOIN needing n ON l.tenant = $1 AND l.parent = n.log \
+                             WHERE l.at >= i.position) \
+                         SELECT c.id, s.used_at, s.title, c.log = i.log AS is_owner FROM needing n \
+                         JOIN turnwise.conversations c ON c.tenant = $1 AND c.log = n.log \
+                         JOIN turnwise.search_conversations s ON s.tenant = $1 AND s.id = c.id \
+                         WHERE (c.id = $4 OR $4 IS NULL AND NOT s.of_server) AND s.metadata @> $5 \
+                         ORDER BY c.log <> i.log, c.id LIMIT 1) h ON true ORDER BY i.number";
+        let (logs, positions): (Vec<i64>, Vec<i64>) = items.map(|item| (item.log, item.position)).unzip();
         let values: Values<'_> = &[
             (&self.tenant, Type::TEXT),
-            (&log, Type::INT8),
-            (&position, Type::INT8),
+            (&logs, Type::INT8_ARRAY),
+            (&positions, Type::INT8_ARRAY),
             (&self.conversation, Type::TEXT),
             (&self.metadata, Type::TEXT_ARRAY),
         ];
-        let row = tx.query_typed_opt(first, values).await?;
-        Ok(row.map(|row| Holder {
-            id: read_back(row.get(0)),
-            used_at: row.get(1),
-            title: row.get::<_, Option<String>>(2).map(read_back),
-            is_owner: row.get(3),
-        }))
+        let rows = tx.query_typed(first, values).await?;
+        let holders = rows.iter().map(|row| {
+            row.get::<_, Option<String>>(0).map(|id| Holder {
+                id: read_back(id),
+                used_at: row.get(1),
+                title: row.get::<_, Option<String>>(2).map(read_back),
+                is_owner: row.get(3),
+            })
+        });
+        Ok(holders.collect())
+    }
+
+    /// The first conversation that has an item and is wanted.
+    pub(super) async fn first(&self, tx: &Transaction<'_>, item: &Item) -> Result<Option<Holder>, Failure> {
+        Ok(self.first_of(tx, iter::once(item)).await?.pop().flatten())
     }
 }

@@ -1,6 +1,7 @@
 //! Lists conversations by time, metadata and text.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::iter;
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::types::Type;
@@ -8,9 +9,9 @@ use turnwise::Result;
 use turnwise::conversation::Timestamp;
 
 use super::add::pair;
-use super::find::{Candidates, Holders};
+use super::find::{Candidates, Holder, Holders, Item};
 use super::scope::few_with;
-use super::{state, take_in_order};
+use super::{prepare, state};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
 use crate::postgres::tables::{read_back, stored};
@@ -28,7 +29,7 @@ impl Work for List {
     const DOING: &str = "listing conversations";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Page<Listed>, Failure> {
-        take_in_order(tx).await?;
+        prepare(tx).await?;
         state(tx).await?.check_is_on()?;
         match &self.query.text {
             Some(text) => self.by_text(tx, text).await,
@@ -81,12 +82,19 @@ impl List {
         let mut candidates = Candidates::of(tx, &self.tenant, &hits).await?;
         let holders = Holders::of(&self.tenant, &hits);
         let (mut found, mut last, mut seen, mut seen_logs) = (Vec::new(), 0, HashSet::new(), HashSet::new());
+        let mut ready = HashMap::new();
         while let Some(item) = candidates.next(tx).await? {
             if seen_logs.contains(&item.log) {
+                ready.remove(&item.row);
                 continue;
             }
             let Some(matched) = Match::of(&item.line, &candidates.terms, &hits.filter) else { continue };
-            let Some(holder) = holders.first(tx, item.log, item.position).await? else { continue };
+            if !ready.contains_key(&item.row) {
+                let is_new = |item: &Item| !seen_logs.contains(&item.log) && !ready.contains_key(&item.row);
+                let held = held(tx, &candidates, &holders, &item, is_new).await?;
+                ready.extend(held);
+            }
+            let Some(holder) = ready.remove(&item.row).flatten() else { continue };
             if holder.is_owner {
                 seen_logs.insert(item.log);
             }
@@ -109,6 +117,29 @@ impl List {
     }
 }
 
+/// How many logs are asked for at once.
+const LOGS: usize = 32;
+
+/// By their rows, which conversation has an item, and which have the next new ones, each of another log.
+async fn held(
+    tx: &Transaction<'_>,
+    candidates: &Candidates,
+    holders: &Holders<'_>,
+    item: &Item,
+    is_new: impl Fn(&Item) -> bool,
+) -> Result<Vec<(i64, Option<Holder>)>, Failure> {
+    let mut logs = HashSet::from([item.log]);
+    let coming = candidates.coming().iter().filter(|item| {
+        let is_wanted = is_new(item)
+            && !logs.contains(&item.log)
+            && Match::of(&item.line, &candidates.terms, &Filter::default()).is_some();
+        is_wanted && logs.insert(item.log)
+    });
+    let items: Vec<&Item> = iter::once(item).chain(coming).take(LOGS).collect();
+    let held = holders.first_of(tx, items.iter().copied()).await?;
+    Ok(items.iter().map(|item| item.row).zip(held).collect())
+}
+
 /// Whether a later item was found in the same conversation.
 async fn is_later(
     tx: &Transaction<'_>,
@@ -119,7 +150,7 @@ async fn is_later(
 ) -> Result<bool, Failure> {
     for item in candidates.later(tx, id, row).await? {
         if Match::of(&item.line, &candidates.terms, &Filter::default()).is_some()
-            && holders.first(tx, item.log, item.position).await?.is_some_and(|holder| holder.id == id)
+            && holders.first(tx, &item).await?.is_some_and(|holder| holder.id == id)
         {
             return Ok(true);
         }
