@@ -237,6 +237,36 @@ fn what_goes_by_rules_is_told_before_and_is_gone_from_lists_and_search() {
     assert_eq!((count(&url, "search_items"), found(&store, "apple"), found(&red, "apple")), (5, 2, 1));
 }
 
+/// Nobody has to search for that: the transaction that removes a text removes it from the index too.
+#[test]
+fn titles_and_metadata_leave_the_index_with_what_is_purged_or_redacted() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap();
+    block_on(store.enable_search()).unwrap();
+    let titled = |id: &str, title: &str| {
+        let (before, revision) = load(&store, id);
+        let mut after = before.clone();
+        after.conversation.metadata_mut().set("title", title).unwrap();
+        block_on(store.append(id, &after.changes_since(&before), &revision)).unwrap();
+    };
+    for id in ["purged", "redacted", "kept"] {
+        save(&store, id, &talk(&["apple"]));
+        titled(id, &format!("secret of {id}"));
+    }
+    assert_eq!(found(&store, "apple"), 3);
+    let titles = || query(&url, "SELECT title FROM turnwise.search_conversations ORDER BY title");
+    assert_eq!(titles(), ["secret of kept", "secret of purged", "secret of redacted"]);
+    block_on(store.delete("purged")).unwrap();
+    block_on(store.purge("purged")).unwrap();
+    assert_eq!(titles(), ["secret of kept", "secret of redacted"]);
+    let (mut redacted, revision) = load(&store, "redacted");
+    redacted.redact(|text| text.contains("secret").then(|| "[gone]".to_owned())).unwrap();
+    block_on(store.save("redacted", &redacted, Some(&revision))).unwrap();
+    assert_eq!(titles(), ["secret of kept"]);
+    assert_eq!(block_on(store.list_by(&ListQuery::new())).unwrap().found.len(), 2);
+    assert_eq!(titles(), ["[gone]", "secret of kept"]);
+}
+
 #[test]
 fn what_is_redacted_or_purged_is_in_no_file_of_the_database_after_vacuum_full() {
     let Some(url) = new_database() else { return };
