@@ -243,7 +243,7 @@ fn titles_and_metadata_leave_the_index_with_what_is_purged_or_redacted() {
     let Some(url) = new_database() else { return };
     let store = PostgresStore::open(&url).unwrap();
     block_on(store.enable_search()).unwrap();
-    let titled = |id: &str, title: &str| {
+    let set_title = |id: &str, title: &str| {
         let (before, revision) = load(&store, id);
         let mut after = before.clone();
         after.conversation.metadata_mut().set("title", title).unwrap();
@@ -251,7 +251,7 @@ fn titles_and_metadata_leave_the_index_with_what_is_purged_or_redacted() {
     };
     for id in ["purged", "redacted", "kept"] {
         save(&store, id, &talk(&["apple"]));
-        titled(id, &format!("secret of {id}"));
+        set_title(id, &format!("secret of {id}"));
     }
     assert_eq!(found(&store, "apple"), 3);
     let titles = || query(&url, "SELECT title FROM turnwise.search_conversations ORDER BY title");
