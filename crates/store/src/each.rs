@@ -90,11 +90,16 @@ impl<'a> Each<'a> {
 /// One of many conversations; `None` if it was deleted after it was listed.
 ///
 /// # Errors
-/// The outer one is that of a store that fails altogether, so that it is of no use to go on.
+/// The outer one is that of a store that fails altogether, or stays busy, so that it is of no use to go on.
 pub(crate) async fn read(store: &dyn Store, id: &str) -> Result<Option<Result<Transcript, Failed>>> {
-    match store.load(id).await {
+    let mut loaded = store.load(id).await;
+    if matches!(&loaded, Err(error) if error.kind() == ErrorKind::Busy) {
+        loaded = store.load(id).await;
+    }
+    match loaded {
         Ok((transcript, _)) => Ok(Some(Ok(transcript))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Busy => Err(error),
         Err(error) => {
             check_answers(store, &error).await?;
             Ok(Some(Err(Failed::new(id, error))))
@@ -119,8 +124,8 @@ pub(crate) struct Steps<D> {
 /// a step fails, each of its conversations is tried alone.
 ///
 /// # Errors
-/// That of a step if it fails with each of several conversations, or if the store does not answer
-/// any more. The steps before it are done.
+/// That of a step if, alone, two of its conversations in a row cannot be written, or if the store does not answer any
+/// more. The steps before it are done.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) async fn in_steps<T: Clone, D>(
     store: &dyn Store,
@@ -136,20 +141,24 @@ pub(crate) async fn in_steps<T: Clone, D>(
             steps.done.extend(done);
             continue;
         }
-        let mut failures = Vec::new();
+        // One that is damaged is no reason to give up. That nothing can be written is, and each try may take long.
+        let mut unwritten = 0;
         for one in batch {
             match step(vec![one.clone()]).await {
-                Ok(done) => steps.done.extend(done),
+                Ok(done) => {
+                    unwritten = 0;
+                    steps.done.extend(done);
+                }
                 Err(error) => {
                     check_answers(store, &error).await?;
-                    failures.push(Failed::new(id(one), error));
+                    unwritten = if error.kind() == ErrorKind::Io { unwritten + 1 } else { 0 };
+                    if unwritten == 2 {
+                        return Err(error);
+                    }
+                    steps.failed.push(Failed::new(id(one), error));
                 }
             }
         }
-        if batch.len() > 1 && failures.len() == batch.len() {
-            return Err(failures.swap_remove(0).error);
-        }
-        steps.failed.extend(failures);
     }
     Ok(steps)
 }

@@ -76,7 +76,7 @@ fn many_programs_that_open_an_empty_database_at_once_make_its_tables_once() {
             one.join().unwrap().unwrap();
         }
     });
-    assert_eq!(query(&url, "SELECT version FROM turnwise.schema_version"), ["4"]);
+    assert_eq!(query(&url, "SELECT version FROM turnwise.schema_version"), ["3"]);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_newer_database_is_refused_even_while_it_is_open() {
         assert_eq!(refused.kind(), ErrorKind::NewerFormat, "{number}: {refused}");
         assert!(refused.detail().contains("version 999") && refused.detail().contains("update"), "{refused}");
     }
-    query(&url, "UPDATE turnwise.schema_version SET version = 4, needs = 1");
+    query(&url, "UPDATE turnwise.schema_version SET version = 3, needs = 1");
     assert_eq!(texts(&load(&store, "a").0), ["one"], "nothing was changed");
 }
 

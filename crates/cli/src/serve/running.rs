@@ -58,8 +58,18 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
 }
 
 /// Refuses a store of which this process cannot open what is sealed: it could answer nothing, and
-/// without keys it would write in plain text beside it. The first conversation that there is shows it.
+/// without keys it would write in plain text beside it. The first conversation of each of the first tenants shows it.
 fn check_sealed(place: &Place) -> Result<()> {
+    check_sealed_of(place)?;
+    // Only databases are sealed.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    for tenant in place.tenants(None)? {
+        check_sealed_of(&place.tenant(&tenant)?)?;
+    }
+    Ok(())
+}
+
+fn check_sealed_of(place: &Place) -> Result<()> {
     let Some(first) = place.all_ids().next() else { return Ok(()) };
     match wait(place.store().load(&first?)) {
         Err(error) if error.kind() == ErrorKind::Auth => {

@@ -353,6 +353,13 @@ fn with_keys_a_database_is_sealed_and_without_them_its_key_is_named() {
     for key in ["", &new] {
         let error = keyed("serve --store sqlite:kept/chats.db --listen 192.0.2.1:9", key).fails(2);
         assert!(error.contains("not started") && error.contains("sealed with the key"), "{error}");
+        // So it is where only another tenant has conversations.
+        let all = std::fs::read_to_string(files.path().join("all.jsonl")).unwrap();
+        let of_team = all.replace("{\"conversation\":{", "{\"conversation\":{\"tenant\":\"team\",");
+        std::fs::write(files.path().join("team.jsonl"), of_team).unwrap();
+        keyed("conversations import team.jsonl --store sqlite:team.db", &old).run();
+        let error = keyed("serve --store sqlite:team.db --listen 192.0.2.1:9", key).fails(2);
+        assert!(error.contains("not started"), "{error}");
     }
     std::fs::write(files.path().join("keys"), format!("{new}\n{old}\n")).unwrap();
     let sealed = keyed("conversations rekey --store sqlite:kept/chats.db", "file:keys").out();

@@ -9,6 +9,7 @@ use turnwise::store::{Revision, not_found};
 use super::PostgresStore;
 use super::connections::{self, Work};
 use super::failure::Failure;
+use super::index::remove;
 use super::schema;
 use super::tables::{find, give_up, read_back, stored};
 use crate::catalog::Deleted;
@@ -77,6 +78,10 @@ impl PostgresStore {
         Ok(Purged { count: steps.done.len(), failed: steps.failed })
     }
 }
+
+/// Takes the table of conversations before those that a purge writes, because whoever removes the index for search
+/// takes them in this order.
+const LOCK: &str = "LOCK TABLE turnwise.conversations IN ACCESS SHARE MODE";
 
 pub(super) async fn hide(pool: &Pool, key: &Key) -> Result<()> {
     let hide = "WITH hidden AS (\
@@ -152,6 +157,7 @@ impl Work for Purge {
     const DOING: &str = "purging a conversation";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<(), Failure> {
+        tx.batch_execute(LOCK).await?;
         let forget = "DELETE FROM turnwise.deleted WHERE tenant = $1 AND id = $2 RETURNING log";
         let (tenant, id) = (stored(&self.key.tenant), stored(&self.key.id));
         let logs = tx.query_typed(forget, &[(&tenant, Type::TEXT), (&id, Type::TEXT)]).await?;
@@ -161,7 +167,7 @@ impl Work for Purge {
         for row in logs {
             give_up(tx, &self.key.tenant, row.get(0)).await?;
         }
-        Ok(())
+        remove::gone(tx, &tenant, &[&id]).await
     }
 }
 
@@ -195,19 +201,23 @@ impl Work for PurgeBatch {
     const DOING: &str = "purging conversations";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Self::Done, Failure> {
+        tx.batch_execute(LOCK).await?;
         // What another one purges or restores at this moment is left to it.
         let forget = "DELETE FROM turnwise.deleted WHERE (tenant, id, log) IN (\
                           SELECT d.tenant, d.id, d.log FROM unnest($2, $3) AS n (id, log) \
                           JOIN turnwise.deleted d ON d.tenant = $1 AND d.id = n.id AND d.log = n.log \
                           FOR UPDATE OF d SKIP LOCKED) \
-                      RETURNING log";
+                      RETURNING id, log";
         let (ids, logs): (Vec<_>, Vec<i64>) = self.batch.iter().map(|(id, log)| (stored(id), *log)).unzip();
+        let tenant = stored(&self.tenant);
         let values: connections::Values<'_> =
-            &[(&stored(&self.tenant), Type::TEXT), (&ids, Type::TEXT_ARRAY), (&logs, Type::INT8_ARRAY)];
-        let logs = tx.query_typed(forget, values).await?;
-        for row in &logs {
-            give_up(tx, &self.tenant, row.get(0)).await?;
+            &[(&tenant, Type::TEXT), (&ids, Type::TEXT_ARRAY), (&logs, Type::INT8_ARRAY)];
+        let purged = tx.query_typed(forget, values).await?;
+        for row in &purged {
+            give_up(tx, &self.tenant, row.get(1)).await?;
         }
-        Ok(vec![(); logs.len()])
+        let ids: Vec<&str> = purged.iter().map(|row| row.get(0)).collect();
+        remove::gone(tx, &tenant, &ids).await?;
+        Ok(vec![(); purged.len()])
     }
 }

@@ -8,6 +8,7 @@ use turnwise::conversation::Timestamp;
 use super::PostgresStore;
 use super::connections::{Values, Work};
 use super::failure::Failure;
+use super::index::remove;
 use super::tables::{give_up, read_back, stored};
 use crate::deleted::since;
 use crate::each::in_steps;
@@ -118,6 +119,10 @@ impl Work for Remove {
                 tx.execute_typed(keep, values).await?;
             }
             expired.push(gone.clone());
+        }
+        if self.for_good {
+            let ids: Vec<_> = expired.iter().map(|gone| stored(&gone.id)).collect();
+            remove::gone(tx, &tenant, &ids.iter().map(|id| &**id).collect::<Vec<_>>()).await?;
         }
         Ok(expired)
     }

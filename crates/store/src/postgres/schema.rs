@@ -22,7 +22,6 @@ pub(super) const STEPS: &[Step] = &[
     Step { statements: include_str!("../../migrations/postgres/0001.sql"), needs: 1 },
     Step { statements: include_str!("../../migrations/postgres/0002.sql"), needs: 1 },
     Step { statements: include_str!("../../migrations/postgres/0003.sql"), needs: 1 },
-    Step { statements: include_str!("../../migrations/postgres/0004.sql"), needs: 1 },
 ];
 
 /// The version of this program.

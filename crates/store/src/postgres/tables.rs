@@ -10,6 +10,7 @@ use turnwise::store::{conflict, not_found};
 
 use super::connections::{self, Work};
 use super::failure::Failure;
+use super::index::remove;
 use super::{schema, usage};
 use crate::rows::{At, Key, Lines, Row, now};
 use crate::seal::Seal;
@@ -196,6 +197,7 @@ impl Work for Replace {
         usage::note_written_anew(tx, &self.seal, &self.key.tenant, self.at, new.log).await?;
         insert(tx, &self.key, At { last: 0, ..new }, &self.lines).await?;
         give_up(tx, &self.key.tenant, self.at.log).await?;
+        remove::replaced(tx, &stored(&self.key.tenant), &stored(&self.key.id)).await?;
         Ok(new)
     }
 }

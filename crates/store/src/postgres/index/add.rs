@@ -41,6 +41,7 @@ impl Work for CatchUp {
         let noted =
             format!("SELECT number FROM turnwise.search_notes WHERE id IS NULL ORDER BY number LIMIT {CHANGES}");
         let changes = numbers(&tx.query_typed(&noted, &[]).await?);
+        lock_logs(tx, &changes, &numbers(&conversations)).await?;
         add_changes(tx, &changes).await?;
         done(tx, &changes).await?;
         if changes.len() == CHANGES {
@@ -78,13 +79,21 @@ struct Items {
     times: Vec<i64>,
 }
 
-async fn add_changes(tx: &Transaction<'_>, notes: &[i64]) -> Result<(), Failure> {
-    // Whoever removes changes locks their log before. What is removed now was removed when this has waited, and
-    // what is removed later waits for this, and is then removed from the index too.
+/// Locks the logs of changes and of conversations that were noted. Whoever removes something of a log locks it before.
+/// What is removed now was removed when this has waited, and what is removed later waits for this, and is then removed
+/// from the index too.
+async fn lock_logs(tx: &Transaction<'_>, changes: &[i64], conversations: &[i64]) -> Result<(), Failure> {
     let lock = "SELECT 1 FROM turnwise.logs WHERE (tenant, log) IN (\
-                    SELECT tenant, log FROM turnwise.search_notes WHERE number = ANY ($1)) \
+                    SELECT tenant, log FROM turnwise.search_notes WHERE number = ANY ($1) \
+                    UNION \
+                    SELECT c.tenant, c.log FROM turnwise.search_notes n \
+                    JOIN turnwise.conversations c ON c.tenant = n.tenant AND c.id = n.id WHERE n.number = ANY ($2)) \
                 ORDER BY tenant, log FOR SHARE";
-    tx.query_typed(lock, &[(&notes, Type::INT8_ARRAY)]).await?;
+    tx.query_typed(lock, &[(&changes, Type::INT8_ARRAY), (&conversations, Type::INT8_ARRAY)]).await?;
+    Ok(())
+}
+
+async fn add_changes(tx: &Transaction<'_>, notes: &[i64]) -> Result<(), Failure> {
     let read = "SELECT n.tenant, n.log, n.position, c.change FROM turnwise.search_notes n \
                  JOIN turnwise.changes c ON c.tenant = n.tenant AND c.log = n.log AND c.position = n.position \
                  WHERE n.number = ANY ($1) ORDER BY n.number";

@@ -10,7 +10,7 @@ use turnwise::Result;
 
 use super::add::pair;
 use super::scope::{Parts, parts, rows_of_times};
-use super::stretch::Sample;
+use super::stretch::{Sample, is_long};
 use super::{prepare, state};
 use crate::postgres::connections::{Values, Work};
 use crate::postgres::failure::Failure;
@@ -237,7 +237,7 @@ struct Conditions {
     words: Option<String>,
     /// Parts of words.
     parts: Vec<String>,
-    /// The letters of parts that the index is asked for; `None` as long as it is not asked.
+    /// The letters of parts that the index is asked for; `None` as long as it is not asked, or if it is asked for all.
     stretches: Option<Vec<String>>,
 }
 
@@ -255,9 +255,9 @@ impl Conditions {
         Self { words, parts, stretches: None }
     }
 
-    /// Looks for the letters that the index is asked for.
+    /// Looks for the letters that the index is asked for, if it is not asked for all.
     async fn prepare_index(&mut self, tx: &Transaction<'_>, tenant: &str) -> Result<(), Failure> {
-        if self.stretches.is_none() {
+        if self.stretches.is_none() && self.parts.iter().any(|part| is_long(part)) {
             let sample = Sample::read(tx, tenant).await?;
             self.stretches = Some(self.parts.iter().take(PARTS).map(|part| sample.stretch(part).to_owned()).collect());
         }
@@ -272,7 +272,8 @@ impl Conditions {
     /// The same for the index.
     fn of_index(&self) -> Vec<(&'static str, &String)> {
         let parts = self.parts.iter().map(|part| (PART_OF_FOUND, part));
-        let stretches = self.stretches.iter().flatten().map(|stretch| (PART, stretch));
+        let Some(stretches) = &self.stretches else { return self.of_item() };
+        let stretches = stretches.iter().map(|stretch| (PART, stretch));
         self.words.iter().map(|words| (WORDS, words)).chain(parts).chain(stretches).collect()
     }
 }

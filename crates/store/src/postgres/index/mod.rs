@@ -3,6 +3,7 @@
 mod add;
 mod find;
 mod list;
+pub(super) mod remove;
 mod scope;
 mod stretch;
 

@@ -15,6 +15,11 @@ const BYTES: usize = 64_000;
 /// How many letters are asked for, unless items have these and not the part: three lists.
 const SHORTEST: usize = 5;
 
+/// Whether the index is asked for some letters of a part only.
+pub(super) fn is_long(part: &str) -> bool {
+    part.chars().nth(SHORTEST).is_some()
+}
+
 /// The words of some of a tenant's newest items.
 #[derive(Debug)]
 pub(super) struct Sample(Vec<String>);
