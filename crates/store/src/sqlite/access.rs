@@ -97,7 +97,13 @@ fn uri(path: &Path) -> Result<String> {
     let name = path.to_str().ok_or_else(|| {
         Error::new(ErrorKind::Io, format!("{}: a database that may only be read needs a name in UTF-8", doing(path)))
     })?;
-    let (begin, name) = if cfg!(windows) { ("file:///", name.replace('\\', "/")) } else { ("file:", name.to_owned()) };
+    let name = if cfg!(windows) { name.replace('\\', "/") } else { name.to_owned() };
+    // Two slashes begin the name of a host, unless another one follows.
+    let begin = match (cfg!(windows), name.starts_with('/')) {
+        (true, _) => "file:///",
+        (false, true) => "file://",
+        (false, false) => "file:",
+    };
     let mut uri = begin.to_owned();
     for letter in name.chars() {
         match letter {
@@ -136,5 +142,7 @@ mod tests {
         assert!(!opened.is_unchanged(), "it was written");
         assert_eq!(opened.check_unchanged("reading").unwrap_err().kind(), ErrorKind::Busy);
         assert_eq!(sum(&Opened::still(&path).unwrap().db), 4);
+        let with_two_slashes = PathBuf::from(format!("/{}", path.display()));
+        assert_eq!(sum(&Opened::still(&with_two_slashes).unwrap().db), 4);
     }
 }
