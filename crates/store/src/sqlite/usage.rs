@@ -16,7 +16,7 @@ impl SqliteStore {
     /// in [`Totals::failed`].
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
+    /// [`ErrorKind::Io`] if the database fails.
     pub async fn totals(&self) -> Result<Totals> {
         let (tenant, seal) = (self.tenant.clone(), self.shared.seal.clone());
         self.shared.threads.read(move |db| totals(db, &seal, &tenant)).await
