@@ -148,6 +148,16 @@ mod sqlite {
         store
     }
 
+    /// Of connections that close at the same moment, none may be the last one, which removes the write-ahead file.
+    fn close(store: SqliteStore) {
+        let file = store.path().to_owned();
+        drop(store);
+        while file.with_extension("db-wal").exists() {
+            let db = rusqlite::Connection::open(&file).unwrap();
+            db.query_row("PRAGMA user_version", [], |_| Ok(())).unwrap();
+        }
+    }
+
     fn refuses_to_write(store: &SqliteStore) {
         let refused = [
             block_on(store.save("cat", &talk(&["apple"]), None)).map(drop).unwrap_err(),
@@ -184,7 +194,7 @@ mod sqlite {
             let store = SqliteStore::open(&file).unwrap();
             block_on(store.enable_search()).unwrap();
             fill(&store);
-            drop(store);
+            close(store);
             set(&file, of_file);
             set(file.parent().unwrap(), of_folder);
         }
