@@ -212,7 +212,7 @@ mod sqlite {
         }
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("chats.db");
-        drop(SqliteStore::open(&file).unwrap());
+        close(SqliteStore::open(&file).unwrap());
         set(&file, 0o644);
         let store = SqliteStore::open(&file).unwrap();
         block_on(store.enable_search()).unwrap();
