@@ -2,6 +2,7 @@
 //! fails, a stream that breaks off; and what of the store is a conversation.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -285,15 +286,17 @@ async fn a_fork_that_is_asked_for_twice_at_once_is_one() {
 
 #[tokio::test]
 async fn a_store_that_fails_is_no_empty_list_of_completions() {
-    /// A conversation cannot be read.
-    struct Broken;
+    /// After the first list nothing is answered any more.
+    #[derive(Default)]
+    struct Broken(AtomicBool);
     impl Hook for Broken {
         fn before<'a>(&'a self, _: &'a MemoryStore, call: Call, _: &'a str) -> BoxFuture<'a, Result<(), Error>> {
             let error = turnwise::store::failed("reading", std::io::Error::other("disk on fire"));
-            Box::pin(async move { if call == Call::Load { Err(error) } else { Ok(()) } })
+            let is_broken = self.0.swap(true, Ordering::SeqCst) || call != Call::List;
+            Box::pin(async move { if is_broken { Err(error) } else { Ok(()) } })
         }
     }
-    let broken = Hooked::new(Broken);
+    let broken = Hooked::new(Broken::default());
     broken.store.save(&format!("chatcmpl-{}", "0".repeat(44)), &Transcript::default(), None).await.unwrap();
     let app = building(Echo, broken).router();
     assert_eq!(ask(&app, "GET", "/v1/chat/completions", None).await.0, 500);
