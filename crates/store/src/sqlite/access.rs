@@ -29,7 +29,7 @@ impl Opened {
         // Where the file may not be written, SQLite has opened it for reading. Nothing was read
         // yet, so there are no files beside it. (Only SQLite may open it: whoever closes it lets go
         // of all locks that the process has.)
-        if db.is_readonly("main").map_err(failed(&doing(path)))? && !has_log(path) {
+        if db.is_readonly(rusqlite::MAIN_DB).map_err(failed(&doing(path)))? && !has_log(path) {
             return Self::still(path);
         }
         let first = db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));

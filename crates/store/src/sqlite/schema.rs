@@ -44,7 +44,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
 
 /// Whether a database may only be read.
 pub(super) fn is_read_only(db: &Connection) -> Result<bool> {
-    db.is_readonly("main").map_err(failed("setting up the database"))
+    db.is_readonly(rusqlite::MAIN_DB).map_err(failed("setting up the database"))
 }
 
 /// A connection that only reads.
