@@ -168,12 +168,17 @@ impl Store for Failing {
         }
     }
 
-    fn save<'a>(&'a self, _: &'a str, _: &'a Transcript, _: Option<&'a Revision>) -> BoxFuture<'a, Result<Revision>> {
-        unimplemented!()
+    fn save<'a>(
+        &'a self,
+        id: &'a str,
+        whole: &'a Transcript,
+        read: Option<&'a Revision>,
+    ) -> BoxFuture<'a, Result<Revision>> {
+        self.store.save(id, whole, read)
     }
 
-    fn append<'a>(&'a self, _: &'a str, _: &'a [Change], _: &'a Revision) -> BoxFuture<'a, Result<Revision>> {
-        unimplemented!()
+    fn append<'a>(&'a self, id: &'a str, changes: &'a [Change], read: &'a Revision) -> BoxFuture<'a, Result<Revision>> {
+        self.store.append(id, changes, read)
     }
 
     fn list<'a>(&'a self, after: Option<&'a str>, limit: usize) -> BoxFuture<'a, Result<Vec<String>>> {
@@ -184,8 +189,8 @@ impl Store for Failing {
         self.store.list(after, limit)
     }
 
-    fn delete<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
-        unimplemented!()
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        self.store.delete(id)
     }
 }
 

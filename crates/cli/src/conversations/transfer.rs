@@ -24,9 +24,7 @@ impl Place {
                 Some(tenant) => Exporter::of_tenant(out, tenant)?,
                 None => Exporter::new(out)?,
             };
-            return report_left_out(
-                self.export_to(if skips { out.leaving_out_unread() } else { out }, tenant)?.left_out,
-            );
+            return report_left_out(self.export_to(out, tenant, skips)?.left_out);
         }
         let doing = |error: io::Error| Failure::Failed(format!("{}: {error}", file.display()));
         let mut options = OpenOptions::new();
@@ -50,15 +48,15 @@ impl Place {
             return Ok(());
         }
         let before = out.conversations();
-        let Exported { out, count, left_out } =
-            self.export_to(if skips { out.leaving_out_unread() } else { out }, tenant)?;
+        let Exported { out, count, left_out } = self.export_to(out, tenant, skips)?;
         out.get_ref().sync_all().map_err(doing)?;
         let earlier = if before > 0 { format!(", {before} of them before") } else { String::new() };
         warn(&file.display().to_string(), format_args!("{}{earlier}", counted(count, "conversation")));
         report_left_out(left_out)
     }
 
-    fn export_to<W: Write>(&self, mut out: Exporter<W>, tenant: Option<&str>) -> Result<Exported<W>> {
+    fn export_to<W: Write>(&self, out: Exporter<W>, tenant: Option<&str>, skips: bool) -> Result<Exported<W>> {
+        let mut out = if skips { out.leaving_out_unread() } else { out };
         if tenant.is_some() {
             wait(out.add(tenant, self.store()))?;
         } else {

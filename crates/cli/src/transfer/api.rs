@@ -63,9 +63,9 @@ impl Api {
 
     /// The items after one, oldest first, and whether there are more; `None` if there is no such
     /// conversation or item.
-    async fn items(&self, id: &str, after: Option<&str>) -> Result<Option<(Vec<RawJson>, bool)>> {
+    async fn items(&self, id: &str, after: Option<&str>, most: usize) -> Result<Option<(Vec<RawJson>, bool)>> {
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
-        let path = format!("/conversations/{id}/items?order=asc&limit={PAGE}{after}");
+        let path = format!("/conversations/{id}/items?order=asc&limit={most}{after}");
         let Some(page) = self.get(&path).await? else { return Ok(None) };
         match serde_json::from_str(&page) {
             Ok(List { data, has_more }) => Ok(Some((data, has_more))),
@@ -75,7 +75,7 @@ impl Api {
 
     /// Whether the server still lists a conversation from an item on.
     pub(super) async fn has_item(&self, id: &str, item: &str) -> Result<bool> {
-        Ok(self.items(id, Some(item)).await?.is_some())
+        Ok(self.items(id, Some(item), 1).await?.is_some())
     }
 
     /// The pages of a conversation's items, after those that are known.
@@ -137,7 +137,8 @@ impl Api {
             }
             bytes.extend_from_slice(&more);
         }
-        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+        let text = String::from_utf8(bytes);
+        Ok((status, text.unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned())))
     }
 
     fn refused(&self, status: u16, answer: &str) -> Failure {
@@ -171,7 +172,9 @@ impl Pages<'_> {
         if self.is_over {
             return Ok(Some(Vec::new()));
         }
-        let Some((items, has_more)) = self.api.items(self.id, self.after.as_deref()).await? else { return Ok(None) };
+        let Some((items, has_more)) = self.api.items(self.id, self.after.as_deref(), PAGE).await? else {
+            return Ok(None);
+        };
         for item in &items {
             let Some(id) = id_of(item) else { continue };
             if !self.seen.insert(id.clone()) {

@@ -31,8 +31,8 @@ impl PostgresStore {
     /// [`Forgotten::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
-    /// conversations can be deleted. What went before that is gone.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: two
+    /// conversations in a row cannot be deleted, each alone. What went before that is gone.
     pub async fn expire(&self, rules: &Rules) -> Result<Forgotten> {
         let found = self.expiring(rules).await?;
         let steps = in_steps(

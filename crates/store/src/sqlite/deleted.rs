@@ -73,8 +73,8 @@ impl SqliteStore {
     /// be removed is in [`Purged::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
-    /// conversations can be removed. Those that were purged before that stay so.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: two
+    /// conversations in a row cannot be removed, each alone. Those that were purged before that stay so.
     pub async fn purge_expired(&self) -> Result<Purged> {
         let (tenant, before) = (self.tenant.clone(), since(self.retention));
         let found = self.shared.threads.read(move |db| deleted_before(db, &tenant, before)).await?;

@@ -29,8 +29,8 @@ impl SqliteStore {
     /// write. One that cannot be deleted is in [`Forgotten::failed`], and the others go.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: none of several
-    /// conversations can be deleted. What went before that is gone.
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails: two
+    /// conversations in a row cannot be deleted, each alone. What went before that is gone.
     ///
     /// # Examples
     /// ```
