@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use turnwise::backend::openai::{OpenAi, reqwest};
 use turnwise::message::RawJson;
 
+use crate::doctor::causes;
 use crate::failure::{Failure, Result};
 
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -123,8 +124,8 @@ impl Api {
     async fn answer(&self, request: reqwest::RequestBuilder) -> std::result::Result<(u16, String), NoAnswer> {
         let request = if self.key.is_empty() { request } else { request.bearer_auth(&self.key) };
         let failed = |error: &reqwest::Error| {
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let failure = Failure::Failed(format!("{}: no answer{cause}; run the command again to go on", self.base));
+            let why = causes(error);
+            let failure = Failure::Failed(format!("{}: no answer: {why}; run the command again to go on", self.base));
             NoAnswer { failure, is_final: false }
         };
         let mut answer = request.send().await.map_err(|error| failed(&error.without_url()))?;
