@@ -1,6 +1,7 @@
 //! What only this crate can do to a record: the calls of a tool loop.
 
 use super::Transcript;
+use crate::conversation::Mark;
 use crate::message::ToolCall;
 use crate::transcript::Change;
 use crate::{Conversation, ErrorKind, ItemId, Message};
@@ -184,4 +185,17 @@ fn a_file_whose_head_summaries_or_results_could_not_be_sent_is_damaged() {
         let error = Transcript::from_json(&text.replace(written, instead)).unwrap_err();
         assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(says), "{error}");
     }
+}
+
+#[test]
+fn where_a_mark_was_replaced_by_one_that_is_purged_everything_is_written_anew() {
+    let mut file = Transcript::new(Conversation::from_messages([Message::user("a"), Message::user("b")]));
+    let [first, second] = [ItemId(0), ItemId(1)];
+    file.conversation.set_mark(Mark::new("window", "cut", first, first)).unwrap();
+    let before = file.clone();
+    let other = Mark::new("window", "cut", second, first);
+    file.conversation.set_mark(other).unwrap();
+    file.conversation.purge(second).unwrap();
+    assert!(file.conversation.all_marks().is_empty());
+    assert_eq!(made(&before, &file), ["begun", "item", "purged", "leaf"]);
 }

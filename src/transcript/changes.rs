@@ -15,9 +15,10 @@ impl Transcript {
         std::iter::once(Change::Begun { id, created_at, head }).chain(rest).collect()
     }
 
-    /// The changes that make this transcript out of an earlier state of it, oldest first. Where it
-    /// is not one (another conversation, items that are not the same), they begin with
-    /// [`Change::Begun`] and hold everything.
+    /// The changes that make this transcript out of an earlier state of it, oldest first. They begin
+    /// with [`Change::Begun`] and hold everything where `before` is no earlier state (another
+    /// conversation, items that are not the same), and where a mark went that no change can take
+    /// back: it was replaced by a mark whose item was purged since.
     ///
     /// For a copy that was taken before a few changes it takes time with these, not with the length
     /// of the conversation.

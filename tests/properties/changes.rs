@@ -178,6 +178,7 @@ fn all_changes_in_order_give_the_same_transcript_to_the_byte() {
             // What bills teach is shared by clones; a loaded one has its own.
             let mut before = file.clone();
             before.calibration = own(&file.calibration);
+            let saved = steps.len();
             for _ in 0..case.rng.usize(0..6) {
                 steps.push(if chance(&mut case.rng, 65) {
                     step(&mut case.rng, &mut file.conversation, &messages)
@@ -185,10 +186,14 @@ fn all_changes_in_order_give_the_same_transcript_to_the_byte() {
                     beside(&mut case.rng, &mut file)
                 });
             }
+            // A mark that was replaced, and then purged: no change says that the first one is gone.
+            let mut since = steps[saved..].iter().skip_while(|step| **step != "mark");
+            let may_lose_a_mark = since.any(|step| step.starts_with("purge"));
             steps.push("save");
             let changes = through_json(file.changes_since(&before));
             case.note(format!("{}: {changes:?}", steps.join(", ")));
-            assert!(changes.iter().all(|change| change.kind() != "begun"), "everything is written again");
+            let begins = changes.iter().any(|change| change.kind() == "begun");
+            assert!(!begins || may_lose_a_mark, "everything is written again");
             copy.apply(changes.clone()).unwrap();
             assert_eq!(copy.to_json(), file.to_json());
             journal.extend(changes);
