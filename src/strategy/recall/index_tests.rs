@@ -95,3 +95,15 @@ fn another_branch_another_copy_and_another_stemming_are_noticed() {
     index.update(talk.path(), Stem::None);
     assert_eq!((holders(&index, "boats"), holders(&index, "boat")), (vec![(1, 1)], vec![]));
 }
+
+#[test]
+fn what_a_question_says_is_read_anew_where_another_one_took_its_place() {
+    let said = |index: &mut Index, text: &str| {
+        let talk = Conversation::from_messages([Message::user("Hi"), Message::user(text)]);
+        index.update(talk.path(), Stem::English);
+        index.said(talk.path(), 1).words.clone()
+    };
+    let mut index = Index::default();
+    assert_eq!(said(&mut index, "boats on a lake"), ["boat", "lake"].map(Key::of));
+    assert_eq!(said(&mut index, "rain"), [Key::of("rain")]);
+}

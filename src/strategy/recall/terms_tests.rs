@@ -80,3 +80,20 @@ fn no_short_word_makes_the_stemmer_panic() {
         words.each(&word, &mut |_: &str| ());
     }
 }
+
+#[test]
+fn a_word_is_the_same_whether_it_is_remembered_or_not() {
+    let (mut rng, mut text) = (fastrand::Rng::with_seed(5), String::new());
+    for _ in 0..2 * MOST_KNOWN {
+        text.extend((0..6).map(|_| rng.lowercase()));
+        text.push_str("ing the ");
+    }
+    let mut words = Words::new(Stem::English);
+    for _ in 0..2 {
+        let mut found = Vec::new();
+        words.each(&text, &mut |word: &str| found.push(word.to_owned()));
+        let alone = text.split_whitespace().flat_map(|word| words_of(Stem::English, word));
+        assert_eq!(found, alone.collect::<Vec<_>>());
+        assert!(words.known.len() <= MOST_KNOWN);
+    }
+}
