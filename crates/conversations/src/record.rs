@@ -15,19 +15,19 @@ use turnwise::conversation::{Item, ItemId};
 use turnwise::message::RawJson;
 use turnwise::{Message, Role, Transcript};
 use turnwise_formats::items;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use walk::Walk;
 
-use crate::choices::kind_of;
 use crate::error::ApiError;
 use crate::fields::Fields;
+use crate::ids::{PLACE, Sought, id_of, is_seed, place_of, seed_at, tag_of};
 use crate::input::{self, InputItem};
+
+#[cfg(test)]
+mod tests;
+mod walk;
 
 /// The member of a file with items that are in no message.
 const WAITING: &str = "turnwise_items";
-
-/// The member of a message that says which place in the record it had, from which its items have
-/// their seeds, after it was recorded again.
-const PLACE: &str = "turnwise_item";
 
 /// Items that are in no message, after one of the record or at its beginning.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,22 +111,23 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// The items, newest first or oldest first.
-    pub fn items(&self, newest_first: bool) -> Box<dyn Iterator<Item = ListedItem> + '_> {
-        let path = self.file.conversation.path();
-        let all = (0..path.len()).filter_map(move |position| path.item(position));
-        let waiting = self.waiting();
-        let of_start = self.of_waiting(&waiting, None);
-        let of_item = move |item: &Item| {
-            let waiting = self.of_waiting(&waiting, Some(item.id()));
-            self.of_message(item).into_iter().chain(waiting).collect::<Vec<_>>()
-        };
-        if newest_first {
-            let items = all.rev().flat_map(move |item| of_item(item).into_iter().rev());
-            Box::new(items.chain(of_start.into_iter().rev()))
-        } else {
-            Box::new(of_start.into_iter().chain(all.flat_map(of_item)))
-        }
+    /// The items, newest first or oldest first. Those that are not asked for cost nothing.
+    pub fn items(&self, newest_first: bool) -> impl Iterator<Item = ListedItem> {
+        Walk::new(self, newest_first)
+    }
+
+    /// The items with some ids, in the record's order or against it. Messages with none of them are passed over, which
+    /// costs far less than to write their items.
+    pub fn with_ids<'b>(&'b self, ids: &'b [String], newest_first: bool) -> impl Iterator<Item = ListedItem> + 'b {
+        let sought = Sought::new(&self.tag, ids.iter().map(String::as_str));
+        let mut walk = Walk::new(self, newest_first);
+        std::iter::from_fn(move || walk.next_of(&sought)).take(ids.len())
+    }
+
+    /// The items that come after the one with an id; `None` if there is none with it.
+    pub(crate) fn after(&self, id: &str, newest_first: bool) -> Option<impl Iterator<Item = ListedItem>> {
+        let mut walk = Walk::new(self, newest_first);
+        walk.next_of(&Sought::new(&self.tag, [id])).map(|_| walk)
     }
 
     /// The items with sealed content that the messages from a position on have, oldest first; not those that
@@ -157,7 +158,7 @@ impl<'a> Record<'a> {
 
     /// The item with an id.
     pub(crate) fn find(&self, id: &str) -> Option<ListedItem> {
-        self.items(true).find(|item| item.id == id)
+        Walk::new(self, true).next_of(&Sought::new(&self.tag, [id]))
     }
 
     /// The item that a reference means. Ids of the same item differ in their tags only.
@@ -188,7 +189,7 @@ impl<'a> Record<'a> {
     /// place among the items of its message.
     pub fn next_id(&self, kind: &str, index: usize) -> String {
         let next = self.file.conversation.items().next_back().map_or(0, |last| last.id().index() + 1);
-        self.id(kind, &format!("#{next}.{index}"))
+        id_of(&self.tag, kind, &seed_at(&next.to_string(), index))
     }
 
     /// Adds items at the end, and returns them as they are listed. A reference is replaced by a copy
@@ -367,15 +368,9 @@ impl<'a> Record<'a> {
             // Of another server: an imported conversation keeps the ids that programs know.
             return Some(ListedItem { id: seed, json: item.json(), place });
         }
-        let id = self.id(&item.text("type").unwrap_or_default(), &seed);
+        let id = id_of(&self.tag, &item.text("type").unwrap_or_default(), &seed);
         item.set("id", &*id);
         Some(ListedItem { id, json: item.json(), place })
-    }
-
-    fn id(&self, kind: &str, seed: &str) -> String {
-        let prefix = kind_of(kind).map_or("item_", |kind| kind.prefix);
-        let (first, second) = (xxh3_128(seed.as_bytes()), xxh3_64(seed.as_bytes()) & 0xff);
-        format!("{prefix}{}{first:032x}{second:02x}", self.tag)
     }
 
     fn waiting(&self) -> Vec<Waiting> {
@@ -408,21 +403,17 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Whether an id is a seed, and not the id that an item had elsewhere.
-fn is_seed(id: &str) -> bool {
-    id.starts_with('#') || id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 /// The items of a message, each with its seed. A message that was not made of items, such as one
 /// that a manager recorded, has seeds from its place in the record.
 fn stored(item: &Item) -> Vec<RawJson> {
+    #[cfg(test)]
+    tests::WRITTEN.set(tests::WRITTEN.get() + 1);
     let is_cut = item.message().is_incomplete();
-    let place =
-        item.message().get(PLACE).map_or_else(|| item.id().index().to_string(), |place| place.as_str().to_owned());
+    let place = place_of(item);
     let written = items::write(item.message()).into_iter().enumerate();
     let seeded = written.filter_map(|(index, json)| {
         let mut fields = Fields::of(&json)?;
-        fields.set_missing("id", format!("#{place}.{index}"));
+        fields.set_missing("id", seed_at(&place, index));
         if is_cut {
             fields.set_missing("status", "incomplete");
         }
@@ -440,15 +431,4 @@ fn with_place(item: &Item) -> Message {
     }
     let place = Value::from(item.id().index());
     message.clone().with_field(PLACE, place).unwrap_or_else(|_| message.clone())
-}
-
-/// What the ids of a conversation's items and responses begin with: the last 16 digits of an id of
-/// the API's form; for another id, as many made from it.
-pub fn tag_of(id: &str) -> String {
-    let digits = id.strip_prefix("conv_").filter(|digits| digits.len() >= 16);
-    let is_hex = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match digits.filter(is_hex) {
-        Some(digits) => digits[digits.len() - 16..].to_owned(),
-        None => format!("{:016x}", xxh3_64(id.as_bytes())),
-    }
 }

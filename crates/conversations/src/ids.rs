@@ -1,0 +1,146 @@
+//! The ids of items: what they are made from, and `Sought`, which finds those of a long record.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use turnwise::Item;
+use turnwise_formats::ORIGIN;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::choices::kind_of;
+use crate::record::ListedItem;
+
+/// The member of a message that says which place in the record it had, from which its items have
+/// their seeds, after it was recorded again.
+pub(crate) const PLACE: &str = "turnwise_item";
+
+/// How many digits an id has after its tag: those of two hashes.
+const DIGITS: usize = 34;
+/// How many of them are those of the first.
+const FIRST: usize = 32;
+
+/// What the ids of a conversation's items and responses begin with: the last 16 digits of an id of
+/// the API's form; for another id, as many made from it.
+pub fn tag_of(id: &str) -> String {
+    let digits = id.strip_prefix("conv_").filter(|digits| digits.len() >= 16);
+    let is_hex = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match digits.filter(is_hex) {
+        Some(digits) => digits[digits.len() - 16..].to_owned(),
+        None => format!("{:016x}", xxh3_64(id.as_bytes())),
+    }
+}
+
+/// The id of an item of a kind with a seed.
+pub(crate) fn id_of(tag: &str, kind: &str, seed: &str) -> String {
+    let prefix = kind_of(kind).map_or("item_", |kind| kind.prefix);
+    let (first, second) = (xxh3_128(seed.as_bytes()), xxh3_64(seed.as_bytes()) & 0xff);
+    format!("{prefix}{tag}{first:032x}{second:02x}")
+}
+
+/// Whether a stored id is a seed, and not the id that an item had elsewhere.
+pub(crate) fn is_seed(id: &str) -> bool {
+    id.starts_with('#') || id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The place from which the items of a message have seeds that were not stored with one.
+pub(crate) fn place_of(item: &Item) -> Cow<'_, str> {
+    item.message().get(PLACE).map_or_else(|| item.id().index().to_string().into(), |place| place.as_str().into())
+}
+
+/// The seed of an item that was not stored with one.
+pub(crate) fn seed_at(place: &str, index: usize) -> String {
+    format!("#{place}.{index}")
+}
+
+/// Ids that are looked for. Of most messages it tells without their items being written that none has
+/// one, because to write all items of a long record for a page of them would cost as much as the record.
+pub(crate) struct Sought<'a> {
+    ids: HashSet<&'a str>,
+    /// The first hashes of their seeds, sorted, of those ids that were made with the record's tag.
+    seeds: Vec<u128>,
+}
+
+impl<'a> Sought<'a> {
+    pub(crate) fn new(tag: &str, ids: impl IntoIterator<Item = &'a str>) -> Self {
+        let ids: HashSet<&str> = ids.into_iter().collect();
+        let hash = |id: &&str| {
+            let digits = id.rsplit_once('_')?.1.strip_prefix(tag).filter(|digits| digits.len() == DIGITS)?;
+            u128::from_str_radix(digits.get(..FIRST)?, 16).ok()
+        };
+        let mut seeds: Vec<u128> = ids.iter().filter_map(hash).collect();
+        seeds.sort_unstable();
+        Self { ids, seeds }
+    }
+
+    pub(crate) fn has(&self, item: &ListedItem) -> bool {
+        self.ids.contains(&*item.id)
+    }
+
+    /// Whether an item of a message may have one of the ids. If not, none has.
+    pub(crate) fn may_be_in(&self, item: &Item) -> bool {
+        // Items whose own id is no text are listed with an empty one.
+        if self.ids.contains("") {
+            return true;
+        }
+        let message = item.message();
+        let origin = message.get(ORIGIN).map(|origin| origin.as_str()).unwrap_or_default();
+        if strings(origin).any(|text| self.ids.contains(&*text) || is_seed(&text) && self.has_seed(&text)) {
+            return true;
+        }
+        if self.seeds.is_empty() {
+            return false;
+        }
+        // Besides its text and calls, a message has at most as many items as objects were kept with it.
+        let most = 1 + message.tool_calls().len() + origin.bytes().filter(|byte| *byte == b'{').count();
+        let place = place_of(item);
+        (0..most).any(|index| self.has_seed(&seed_at(&place, index)))
+    }
+
+    fn has_seed(&self, seed: &str) -> bool {
+        !self.seeds.is_empty() && self.seeds.binary_search(&xxh3_128(seed.as_bytes())).is_ok()
+    }
+}
+
+/// The texts in a JSON value, and the names of members.
+fn strings(json: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        let begin = rest.find('"')?;
+        let after = &rest[begin + 1..];
+        let (mut end, mut is_escaped) = (0, false);
+        while *after.as_bytes().get(end)? != b'"' {
+            let is_escape = after.as_bytes()[end] == b'\\';
+            end += if is_escape { 2 } else { 1 };
+            is_escaped |= is_escape;
+        }
+        let quoted = &rest[begin..begin + end + 2];
+        rest = &after[end + 1..];
+        // What cannot be read here, such as a half character, is in no id.
+        let text = || serde_json::from_str::<String>(quoted).unwrap_or_default();
+        Some(if is_escaped { text().into() } else { quoted[1..=end].into() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use turnwise::{Conversation, Message};
+
+    use super::*;
+
+    #[test]
+    fn texts_are_read_as_a_json_reader_reads_them() {
+        let json = r#"{"a\"b":["",null,"\u0061\\", 5,{"x":"é"}],"c\\":"d"}"#;
+        assert_eq!(strings(json).collect::<Vec<_>>(), ["a\"b", "", "a\\", "x", "é", "c\\", "d"]);
+        assert_eq!(strings("").count(), 0);
+    }
+
+    #[test]
+    fn a_message_that_was_not_made_of_items_has_the_ids_of_its_place_only() {
+        let talk = Conversation::from_messages([Message::user("Hi"), Message::assistant("Hello!")]);
+        let id = id_of("00", "message", "#1.0");
+        let sought = Sought::new("00", [&*id]);
+        let found: Vec<bool> = talk.items().map(|item| sought.may_be_in(item)).collect();
+        assert_eq!(found, [false, true]);
+        assert!(talk.items().all(|item| !Sought::new("01", [&*id]).may_be_in(item)));
+    }
+}
