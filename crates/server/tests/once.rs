@@ -293,3 +293,74 @@ async fn items_that_are_sent_again_are_added_once() {
     full(&app, "POST", &path, &[], Some(body)).await;
     assert_eq!(items(&app, &id).await.len(), 4);
 }
+
+#[tokio::test]
+async fn a_response_that_was_deleted_does_not_come_back_when_its_request_is_sent_again() {
+    let backend = Arc::new(Scripted::new(["One.", "Two.", "Three.", "Four."]));
+    let store = MemoryStore::new();
+    let app = server(Arc::clone(&backend), &store);
+    let id = conversation(&app).await;
+    let first = support::respond(&app, json!({"input": "Hi"})).await;
+    for (key, body, is_told) in [
+        ("a", json!({"conversation": id, "input": "Hello"}), true),
+        ("b", json!({"previous_response_id": first["id"], "input": "Hello"}), false),
+        ("c", json!({"input": "Hello"}), false),
+    ] {
+        let send = async |input: &str| {
+            let mut body = body.clone();
+            (body["model"], body["input"]) = (json!("gpt-4o-mini"), json!(input));
+            let (status, headers, text) =
+                full(&app, "POST", "/v1/responses", &[("idempotency-key", key)], Some(body)).await;
+            (status, is_replayed(&headers), json_of(&text))
+        };
+        let (_, _, one) = send("Hello").await;
+        let asked = backend.requests().len();
+        let path = format!("/v1/responses/{}", one["id"].as_str().unwrap());
+        assert_eq!(ask(&app, "DELETE", &path, None).await.0, 200);
+        for _ in 0..2 {
+            let (status, replayed, again) = send("Hello").await;
+            if is_told {
+                assert_eq!((status, replayed, &again["store"]), (200, true, &json!(false)));
+                assert_eq!((&again["output"], &again["id"]), (&one["output"], &one["id"]));
+            } else {
+                assert_eq!((status, &again["error"]["code"]), (400, &json!("response_deleted")), "{again}");
+            }
+            assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
+            assert_eq!(ask(&app, "DELETE", &path, None).await.0, 404);
+        }
+        assert_eq!(send("Other").await.2["error"]["code"], "idempotency_key_in_use");
+        assert_eq!(backend.requests().len(), asked);
+        let next = json!({"previous_response_id": one["id"], "input": "More"});
+        assert_eq!(support::refuse(&app, next).await.1["code"], "previous_response_not_found");
+    }
+    assert_eq!(items(&app, &id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_response_without_a_key_leaves_nothing_when_it_is_deleted() {
+    let store = MemoryStore::new();
+    let app = server(Scripted::new(["One."]), &store);
+    let one = support::respond(&app, json!({"input": "Hi"})).await;
+    let id = one["id"].as_str().unwrap();
+    assert_eq!(ask(&app, "DELETE", &format!("/v1/responses/{id}"), None).await.0, 200);
+    assert!(store.list(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_completion_that_was_deleted_does_not_come_back_when_its_request_is_sent_again() {
+    let backend = Arc::new(Scripted::new(["One."]));
+    let store = MemoryStore::new();
+    let app = server(Arc::clone(&backend), &store);
+    let id = conversation(&app).await;
+    let headers = [("x-turnwise-conversation", &*id), ("idempotency-key", "a")];
+    let body = json!({"model": "gpt-4o-mini", "store": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let complete = async || full(&app, "POST", "/v1/chat/completions", &headers, Some(body.clone())).await;
+    let (status, _, one) = complete().await;
+    let path = format!("/v1/chat/completions/{}", json_of(&one)["id"].as_str().unwrap());
+    assert_eq!((status, ask(&app, "DELETE", &path, None).await.0), (200, 200));
+    let (status, headers, again) = complete().await;
+    assert_eq!((status, is_replayed(&headers), json_of(&again)), (200, true, json_of(&one)));
+    assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
+    assert_eq!(ask(&app, "GET", "/v1/chat/completions", None).await.1["data"], json!([]));
+    assert_eq!((backend.requests().len(), items(&app, &id).await.len()), (1, 2));
+}

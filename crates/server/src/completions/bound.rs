@@ -54,7 +54,7 @@ pub(super) async fn create(service: &Arc<Responses>, id: &str, body: &Body, once
     if let Some(once) = &once
         && let Some(recorded) = replay::recorded(service, id, once).await?
     {
-        if let Some(request) = stored::Request::read(body)? {
+        if let Some(request) = stored::Request::read(body, Some(once))? {
             stored::save_missing(service, &request, &recorded).await?;
         }
         let chunks = body.is_true("stream")?.then(|| replay::chunks(service, &recorded, has_usage(body)));
@@ -135,8 +135,8 @@ async fn begin(service: &Arc<Responses>, id: &str, body: &Body, once: Option<(On
         revision,
         chat,
         asked,
+        kept: stored::Request::read(body, once.as_ref().map(|(once, _)| once))?,
         once,
-        kept: stored::Request::read(body)?,
         completion: stored::new_id(),
         _lock: lock,
     })

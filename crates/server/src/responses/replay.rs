@@ -12,21 +12,45 @@ use super::events::Out;
 use super::exchange;
 use super::object::ResponseObject;
 use super::request::{Base, Request};
-use super::stored::{self, StoredResponse};
+use super::stored::{Recorded, StoredResponse};
 use crate::client_stream::Events;
-use crate::once::{Turn, answer_of};
+use crate::deleted;
+use crate::once::{Once, Turn, answer_of};
 use crate::request_id;
 
 impl Responses {
     /// The response to this request, if it was recorded before.
     pub(super) async fn recorded(&self, request: &Request, response: &str) -> Result<Option<RawJson>, ApiError> {
         let Some(once) = &request.once else { return Ok(None) };
-        if request.is_stored
-            && let Some(kept) = stored::kept(&*self.store, response).await?
-        {
-            once.check(kept.once.as_deref().unwrap_or_default())?;
-            return Ok(Some(kept.response));
+        let known = if request.is_stored { Recorded::find(&*self.store, response).await? } else { None };
+        match known {
+            Some(Recorded::Stored(kept)) => {
+                once.check(kept.once.as_deref().unwrap_or_default())?;
+                Ok(Some(kept.response))
+            }
+            // It stays deleted. What was recorded in a conversation can be told again.
+            Some(Recorded::Deleted(body)) => {
+                once.check(&body)?;
+                let (told, _) = self.of_turn(request, once, response).await?.ok_or_else(deleted::gone)?;
+                Ok(Some(replaced(&told, &[("store", false.into())])))
+            }
+            None => {
+                let Some((told, turn)) = self.of_turn(request, once, response).await? else { return Ok(None) };
+                if request.is_stored {
+                    self.store_missing(request, turn, &told).await?;
+                }
+                Ok(Some(told))
+            }
         }
+    }
+
+    /// The response of a turn that was recorded in a conversation, and the turn with the conversation.
+    async fn of_turn(
+        &self,
+        request: &Request,
+        once: &Once,
+        response: &str,
+    ) -> Result<Option<(RawJson, (Turn, Transcript))>, ApiError> {
         let Base::Conversation(id) = &request.base else { return Ok(None) };
         let mut file = match self.store.load(id).await {
             Ok((file, _)) => file,
@@ -37,27 +61,20 @@ impl Responses {
         let Some(turn) = once.find(&file)? else { return Ok(None) };
         let ids: Vec<String> = turn.items.parse().unwrap_or_default();
         let record = Record::of(id, &mut file);
-        let mut output: Vec<RawJson> = Vec::new();
         // They are near the end.
-        for item in record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()) {
-            output.insert(0, item.json);
-        }
+        let mut output: Vec<RawJson> = record.with_ids(&ids, true).map(|item| item.json).collect();
+        output.reverse();
         let said = turn.end.and_then(|end| file.conversation.get(end)).and_then(|reply| answer_of(reply.message()));
         let answer = ResponseObject::new(response.to_owned(), request, Some(id)).again(said);
-        let response = replaced(&answer, &[("output", output.into())]);
-        if request.is_stored {
-            self.store_missing(request, turn, &response, file).await?;
-        }
-        Ok(Some(response))
+        Ok(Some((replaced(&answer, &[("output", output.into())]), (turn, file))))
     }
 
     /// Stores a response by itself whose turn was recorded, but which was not stored then.
     async fn store_missing(
         &self,
         request: &Request,
-        turn: Turn,
+        (turn, mut file): (Turn, Transcript),
         response: &RawJson,
-        mut file: Transcript,
     ) -> Result<(), ApiError> {
         let (Base::Conversation(of), Some(end)) = (&request.base, turn.end) else { return Ok(()) };
         // What was removed since is not brought back.
