@@ -135,7 +135,7 @@ impl Place {
     }
 
     /// The names of some tenants, in their order.
-    pub(crate) fn tenants(&self, after: Option<&str>) -> Result<Vec<String>> {
+    fn tenants(&self, after: Option<&str>) -> Result<Vec<String>> {
         match self {
             Self::Folder(store) => tenants_of_folder(store, after),
             #[cfg(feature = "sqlite")]
