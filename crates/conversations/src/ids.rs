@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt::{Display, Write};
+use std::ops::RangeInclusive;
 
 use turnwise::Item;
 use turnwise_formats::ORIGIN;
@@ -14,10 +16,14 @@ use crate::record::ListedItem;
 /// their seeds, after it was recorded again.
 pub(crate) const PLACE: &str = "turnwise_item";
 
-/// How many digits an id has after its tag: those of two hashes.
+/// How many digits an id has after its tag: those of its key, and two to check them.
 const DIGITS: usize = 34;
-/// How many of them are those of the first.
-const FIRST: usize = 32;
+/// How many of them are those of the key.
+const OF_KEY: usize = 32;
+/// How many items of a message are tried first.
+const FIRST_ITEMS: usize = 4;
+/// How many bits of the key of a new item come after the position at which it was recorded.
+const RANDOM: u32 = 96;
 
 /// What the ids of a conversation's items and responses begin with: the last 16 digits of an id of
 /// the API's form; for another id, as many made from it.
@@ -33,13 +39,28 @@ pub fn tag_of(id: &str) -> String {
 /// The id of an item of a kind with a seed.
 pub(crate) fn id_of(tag: &str, kind: &str, seed: &str) -> String {
     let prefix = kind_of(kind).map_or("item_", |kind| kind.prefix);
-    let (first, second) = (xxh3_128(seed.as_bytes()), xxh3_64(seed.as_bytes()) & 0xff);
-    format!("{prefix}{tag}{first:032x}{second:02x}")
+    let (key, check) = (key_of(seed), xxh3_64(seed.as_bytes()) & 0xff);
+    format!("{prefix}{tag}{key:032x}{check:02x}")
 }
 
-/// Whether a stored id is a seed, and not the id that an item had elsewhere.
+/// What of a seed an id has: that of a new item as it is, so that its id tells where to look for it; that of others
+/// hashed.
+fn key_of(seed: &str) -> u128 {
+    let own = seed.strip_prefix('@').and_then(|digits| u128::from_str_radix(digits, 16).ok());
+    own.unwrap_or_else(|| xxh3_128(seed.as_bytes()))
+}
+
+/// Whether a stored id is a seed, and not the id that an item had elsewhere. Items that were added have a random one:
+/// with `@` and the position, or, in files that were written before that, without.
 pub(crate) fn is_seed(id: &str) -> bool {
-    id.starts_with('#') || id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+    let digits = id.strip_prefix('@').unwrap_or(id);
+    id.starts_with('#') || digits.len() == OF_KEY && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The seed of an item that is added at about this position of the path.
+pub(crate) fn new_seed(position: usize) -> String {
+    let position = u128::from(u32::try_from(position).unwrap_or(u32::MAX)) << RANDOM;
+    format!("@{:032x}", position | fastrand::u128(..) >> (u128::BITS - RANDOM))
 }
 
 /// The place from which the items of a message have seeds that were not stored with one.
@@ -56,20 +77,24 @@ pub(crate) fn seed_at(place: &str, index: usize) -> String {
 /// one, because to write all items of a long record for a page of them would cost as much as the record.
 pub(crate) struct Sought<'a> {
     ids: HashSet<&'a str>,
-    /// The first hashes of their seeds, sorted, of those ids that were made with the record's tag.
-    seeds: Vec<u128>,
+    /// The lengths that they have.
+    lengths: RangeInclusive<usize>,
+    /// The keys of those ids that were made with the record's tag, sorted.
+    keys: Vec<u128>,
 }
 
 impl<'a> Sought<'a> {
     pub(crate) fn new(tag: &str, ids: impl IntoIterator<Item = &'a str>) -> Self {
         let ids: HashSet<&str> = ids.into_iter().collect();
-        let hash = |id: &&str| {
+        let lengths = ids.iter().map(|id| id.len());
+        let lengths = lengths.clone().min().unwrap_or_default()..=lengths.max().unwrap_or_default();
+        let key = |id: &&str| {
             let digits = id.rsplit_once('_')?.1.strip_prefix(tag).filter(|digits| digits.len() == DIGITS)?;
-            u128::from_str_radix(digits.get(..FIRST)?, 16).ok()
+            u128::from_str_radix(digits.get(..OF_KEY)?, 16).ok()
         };
-        let mut seeds: Vec<u128> = ids.iter().filter_map(hash).collect();
-        seeds.sort_unstable();
-        Self { ids, seeds }
+        let mut keys: Vec<u128> = ids.iter().filter_map(key).collect();
+        keys.sort_unstable();
+        Self { ids, lengths, keys }
     }
 
     pub(crate) fn has(&self, item: &ListedItem) -> bool {
@@ -78,27 +103,56 @@ impl<'a> Sought<'a> {
 
     /// Whether an item of a message may have one of the ids. If not, none has.
     pub(crate) fn may_be_in(&self, item: &Item) -> bool {
+        #[cfg(test)]
+        crate::record::tests::LOOKED.set(crate::record::tests::LOOKED.get() + 1);
         // Items whose own id is no text are listed with an empty one.
         if self.ids.contains("") {
             return true;
         }
         let message = item.message();
         let origin = message.get(ORIGIN).map(|origin| origin.as_str()).unwrap_or_default();
-        if strings(origin).any(|text| self.ids.contains(&*text) || is_seed(&text) && self.has_seed(&text)) {
+        let is_sought = |text: &str| {
+            self.lengths.contains(&text.len()) && self.ids.contains(text) || is_seed(text) && self.has_seed(text)
+        };
+        if strings(origin).any(|text| is_sought(&text)) {
             return true;
         }
-        if self.seeds.is_empty() {
+        if self.keys.is_empty() {
             return false;
         }
         // Besides its text and calls, a message has at most as many items as objects were kept with it.
         let most = 1 + message.tool_calls().len() + origin.bytes().filter(|byte| *byte == b'{').count();
         let place = place_of(item);
-        (0..most).any(|index| self.has_seed(&seed_at(&place, index)))
+        let mut seed = String::new();
+        (0..most).any(|index| self.has_seed(seed_in(&mut seed, &place, index)))
     }
 
     fn has_seed(&self, seed: &str) -> bool {
-        !self.seeds.is_empty() && self.seeds.binary_search(&xxh3_128(seed.as_bytes())).is_ok()
+        !self.keys.is_empty() && self.keys.binary_search(&key_of(seed)).is_ok()
     }
+
+    /// About where on the path the first of them was recorded, if it is new and was added as an item. What an older
+    /// id says is anything.
+    pub(crate) fn position(&self) -> Option<usize> {
+        usize::try_from(self.keys.first()? >> RANDOM).ok()
+    }
+
+    /// The place of a message that a program has recorded itself, of so many, one of whose first items has the first
+    /// of the ids. It is found by trying all places, which needs no look at a message.
+    pub(crate) fn place(&self, places: usize) -> Option<usize> {
+        let mut seed = String::new();
+        let key = self.keys.first()?;
+        let mut tried = (0..FIRST_ITEMS).flat_map(|index| (0..places).map(move |place| (place, index)));
+        let found = tried.find(|(place, index)| xxh3_128(seed_in(&mut seed, place, *index).as_bytes()) == *key);
+        found.map(|(place, _)| place)
+    }
+}
+
+/// The seed of an item that was not stored with one, in a text that is used again and again.
+fn seed_in(seed: &mut String, place: impl Display, index: usize) -> &str {
+    seed.clear();
+    let _ = write!(seed, "#{place}.{index}");
+    seed
 }
 
 /// The texts in a JSON value, and the names of members.

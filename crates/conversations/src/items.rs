@@ -74,7 +74,7 @@ impl List {
                 if newest_first { before } else { &from[1..] }
             }
         };
-        Ok(page_of(record.with_ids(left, newest_first), limit))
+        Ok(page_of(record.with_ids_in_order(left, newest_first), limit))
     }
 
     /// The limit, if it and every name of `include` are allowed.

@@ -19,11 +19,11 @@ use walk::Walk;
 
 use crate::error::ApiError;
 use crate::fields::Fields;
-use crate::ids::{PLACE, Sought, id_of, is_seed, place_of, seed_at, tag_of};
+use crate::ids::{PLACE, Sought, id_of, is_seed, new_seed, place_of, seed_at, tag_of};
 use crate::input::{self, InputItem};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walk;
 
 /// The member of a file with items that are in no message.
@@ -124,10 +124,27 @@ impl<'a> Record<'a> {
         std::iter::from_fn(move || walk.next_of(&sought)).take(ids.len())
     }
 
+    /// As [`with_ids`](Self::with_ids), of ids that are in the order of the record: what comes before the first of them
+    /// is not looked at.
+    pub(crate) fn with_ids_in_order<'b>(
+        &'b self,
+        ids: &'b [String],
+        newest_first: bool,
+    ) -> impl Iterator<Item = ListedItem> + 'b {
+        let sought = Sought::new(&self.tag, ids.iter().map(String::as_str));
+        let mut walk = Walk::new(self, newest_first);
+        let begin = if newest_first { ids.last() } else { ids.first() };
+        let first = begin.and_then(|id| walk.to(id));
+        if first.is_none() {
+            walk = Walk::new(self, newest_first);
+        }
+        first.into_iter().chain(std::iter::from_fn(move || walk.next_of(&sought))).take(ids.len())
+    }
+
     /// The items that come after the one with an id; `None` if there is none with it.
     pub(crate) fn after(&self, id: &str, newest_first: bool) -> Option<impl Iterator<Item = ListedItem>> {
         let mut walk = Walk::new(self, newest_first);
-        walk.next_of(&Sought::new(&self.tag, [id])).map(|_| walk)
+        walk.to(id).map(|_| walk)
     }
 
     /// The items with sealed content that the messages from a position on have, oldest first; not those that
@@ -158,7 +175,7 @@ impl<'a> Record<'a> {
 
     /// The item with an id.
     pub(crate) fn find(&self, id: &str) -> Option<ListedItem> {
-        Walk::new(self, true).next_of(&Sought::new(&self.tag, [id]))
+        Walk::new(self, true).to(id)
     }
 
     /// The item that a reference means. Ids of the same item differ in their tags only.
@@ -260,8 +277,9 @@ impl<'a> Record<'a> {
     /// Records items at the end, after some that are recorded again. Returns the new ones.
     fn put_new(&mut self, mut all: Vec<RawJson>, new: Vec<Fields>) -> Vec<ListedItem> {
         let count = new.len();
-        all.extend(new.into_iter().map(|mut item| {
-            item.set("id", format!("{:032x}", fastrand::u128(..)));
+        let first = self.file.conversation.path().len();
+        all.extend(new.into_iter().enumerate().map(|(place, mut item)| {
+            item.set("id", new_seed(first + place));
             item.json()
         }));
         let read = items::read(&all);

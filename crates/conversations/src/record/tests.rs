@@ -11,6 +11,8 @@ use crate::{ItemList, List, Order, read_items};
 thread_local! {
     /// How many messages were written as items.
     pub(super) static WRITTEN: Cell<usize> = const { Cell::new(0) };
+    /// How many were looked at for an id that is sought.
+    pub(crate) static LOOKED: Cell<usize> = const { Cell::new(0) };
 }
 
 const ID: &str = "conv_1";
@@ -115,10 +117,12 @@ fn a_page_of_a_long_record_writes_its_own_items_only() {
             let after = Some(items[place].id.clone());
             let list = List { after, order, ..List::default() };
             WRITTEN.set(0);
+            LOOKED.set(0);
             let page = list.page(&record).unwrap();
-            let written = WRITTEN.get();
+            let (written, looked) = (WRITTEN.get(), LOOKED.get());
             // The items of the page, the one before it, and one to know whether there are more.
             assert!(written <= 22, "{written} written for the page after {place}, {order:?}");
+            assert!(looked <= 2, "{looked} looked at for the page after {place}, {order:?}");
             let expected: Vec<&ListedItem> = match order {
                 Order::Asc => items[place + 1..].iter().take(20).collect(),
                 Order::Desc => items[..place].iter().rev().take(20).collect(),
@@ -142,6 +146,23 @@ fn an_item_of_a_long_record_is_found_and_items_are_added_without_writing_the_oth
     assert_eq!(WRITTEN.get(), 3);
     add(&mut record, r#"[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]"#);
     assert_eq!(WRITTEN.get(), 5);
+}
+
+#[test]
+fn after_some_were_deleted_an_item_is_found_near_where_it_was() {
+    let mut file = long();
+    let mut record = Record::of(ID, &mut file);
+    let known = ids(&all(&record, false));
+    for id in &known[10..13] {
+        let gone = record.find(id).unwrap();
+        record.remove(&gone);
+    }
+    for id in [&known[9], &known[20], &known[999], &known[1_000], &known[1_999]] {
+        WRITTEN.set(0);
+        LOOKED.set(0);
+        assert_eq!(record.find(id).unwrap().id, *id);
+        assert!(WRITTEN.get() == 1 && LOOKED.get() <= 10, "{} looked at, {} written", LOOKED.get(), WRITTEN.get());
+    }
 }
 
 #[test]

@@ -3,8 +3,13 @@
 use std::ops::Range;
 use std::vec::IntoIter;
 
+use turnwise::{Item, ItemId};
+
 use super::{ListedItem, Record, Waiting};
 use crate::ids::Sought;
+
+/// How far from the position that an id tells its item is looked for: items before it may have been deleted since.
+const NEAR: usize = 64;
 
 /// A walk through the items of a record. They are in slots: slot 0 has those that wait before the first
 /// message, and each other slot those of a message and those that wait after it.
@@ -38,6 +43,37 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Goes to the item with an id, which is returned. Where it was recorded is looked at first, so that this costs the
+    /// same in a long record. An id that another server has made may be there twice: the first of them is found.
+    pub(super) fn to(&mut self, id: &str) -> Option<ListedItem> {
+        let sought = Sought::new(&self.record.tag, [id]);
+        if let Some((slot, items)) = self.likely(&sought) {
+            self.slots = if self.newest_first { 0..slot } else { slot + 1..self.slots.end };
+            self.begin(items);
+        }
+        self.next_of(&sought)
+    }
+
+    /// The slot, with its items, that has an item which is sought, if it is found by its id.
+    fn likely(&self, sought: &Sought<'_>) -> Option<(usize, Vec<ListedItem>)> {
+        let talk = &self.record.file.conversation;
+        let with_items = |slot: usize| {
+            self.message_of(slot).filter(|item| sought.may_be_in(item))?;
+            let items = self.items_of(slot);
+            items.iter().any(|item| sought.has(item)).then_some((slot, items))
+        };
+        let near = |position: usize| {
+            let slots = |distance| [(position + 1).checked_sub(distance), (position + 1).checked_add(distance)];
+            (0..NEAR).flat_map(slots).flatten().find_map(with_items)
+        };
+        let of_added = sought.position().filter(|position| *position < self.slots.end);
+        of_added.and_then(near).or_else(|| {
+            let place = sought.place(talk.next_ordinal())?;
+            // A message that was recorded again is not far from where it was.
+            near(talk.path().position(ItemId::from_index(place)).unwrap_or(place))
+        })
+    }
+
     fn next_slot(&mut self) -> Option<usize> {
         if self.newest_first { self.slots.next_back() } else { self.slots.next() }
     }
@@ -47,18 +83,27 @@ impl<'a> Walk<'a> {
         sought.may_be_in(item) || self.waiting.iter().any(|one| one.after == Some(item.id()))
     }
 
-    fn message_of(&self, slot: usize) -> Option<&'a turnwise::Item> {
+    fn message_of(&self, slot: usize) -> Option<&'a Item> {
         self.record.file.conversation.path().item(slot.checked_sub(1)?)
     }
 
     fn open(&mut self, slot: usize) {
-        let message = self.message_of(slot);
-        let mut items = message.map(|item| self.record.of_message(item)).unwrap_or_default();
-        items.extend(self.record.of_waiting(&self.waiting, message.map(turnwise::Item::id)));
+        self.begin(self.items_of(slot));
+    }
+
+    /// Goes on with the items of a slot, the oldest of which is the first.
+    fn begin(&mut self, mut items: Vec<ListedItem>) {
         if self.newest_first {
             items.reverse();
         }
         self.items = items.into_iter();
+    }
+
+    fn items_of(&self, slot: usize) -> Vec<ListedItem> {
+        let message = self.message_of(slot);
+        let mut items = message.map(|item| self.record.of_message(item)).unwrap_or_default();
+        items.extend(self.record.of_waiting(&self.waiting, message.map(Item::id)));
+        items
     }
 }
 
