@@ -2,7 +2,8 @@
 //!
 //! - **An item's own id** is not kept: every stored item gets a new one, because an id must be unique
 //!   over all conversations. Items of an imported conversation keep theirs. A new id has the API's prefix for its kind and 50 hexadecimal digits, of
-//!   which the first 16 are the last 16 of the conversation's id.
+//!   which the first 16 are the last 16 of the conversation's id. Those of a created item go on with 8 digits that say
+//!   at about which position it was added.
 //! - **A conversation without metadata** answers `{}`, not null.
 //! - **An empty list** has empty texts as `first_id` and `last_id`: the published schema wants text,
 //!   and the official clients stop paging at `has_more`.

@@ -6,6 +6,7 @@ use std::fmt::{Display, Write};
 use std::ops::RangeInclusive;
 
 use turnwise::Item;
+use turnwise::message::RawJson;
 use turnwise_formats::ORIGIN;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -43,15 +44,16 @@ pub(crate) fn id_of(tag: &str, kind: &str, seed: &str) -> String {
     format!("{prefix}{tag}{key:032x}{check:02x}")
 }
 
-/// What of a seed an id has: that of a new item as it is, so that its id tells where to look for it; that of others
-/// hashed.
+/// What of a seed an id has: that of a new item as it is, so that its id tells where to look for
+/// it; that of others hashed.
 fn key_of(seed: &str) -> u128 {
     let own = seed.strip_prefix('@').and_then(|digits| u128::from_str_radix(digits, 16).ok());
     own.unwrap_or_else(|| xxh3_128(seed.as_bytes()))
 }
 
-/// Whether a stored id is a seed, and not the id that an item had elsewhere. Items that were added have a random one:
-/// with `@` and the position, or, in files that were written before that, without.
+/// Whether a stored id is a seed, and not the id that an item had elsewhere. Items that were added
+/// have a random one: with `@` and the position, or, in files that were written before that,
+/// without.
 pub(crate) fn is_seed(id: &str) -> bool {
     let digits = id.strip_prefix('@').unwrap_or(id);
     id.starts_with('#') || digits.len() == OF_KEY && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -73,8 +75,9 @@ pub(crate) fn seed_at(place: &str, index: usize) -> String {
     format!("#{place}.{index}")
 }
 
-/// Ids that are looked for. Of most messages it tells without their items being written that none has
-/// one, because to write all items of a long record for a page of them would cost as much as the record.
+/// Ids that are looked for. Of most messages it tells without their items being written that none
+/// has one, because to write all items of a long record for a page of them would cost as much as
+/// the record.
 pub(crate) struct Sought<'a> {
     ids: HashSet<&'a str>,
     /// The lengths that they have.
@@ -110,7 +113,7 @@ impl<'a> Sought<'a> {
             return true;
         }
         let message = item.message();
-        let origin = message.get(ORIGIN).map(|origin| origin.as_str()).unwrap_or_default();
+        let origin = message.get(ORIGIN).map(RawJson::as_str).unwrap_or_default();
         let is_sought = |text: &str| {
             self.lengths.contains(&text.len()) && self.ids.contains(text) || is_seed(text) && self.has_seed(text)
         };
@@ -120,7 +123,8 @@ impl<'a> Sought<'a> {
         if self.keys.is_empty() {
             return false;
         }
-        // Besides its text and calls, a message has at most as many items as objects were kept with it.
+        // Besides its text and calls, a message has at most as many items as objects were kept with
+        // it.
         let most = 1 + message.tool_calls().len() + origin.bytes().filter(|byte| *byte == b'{').count();
         let place = place_of(item);
         let mut seed = String::new();
@@ -131,14 +135,15 @@ impl<'a> Sought<'a> {
         !self.keys.is_empty() && self.keys.binary_search(&key_of(seed)).is_ok()
     }
 
-    /// About where on the path the first of them was recorded, if it is new and was added as an item. What an older
-    /// id says is anything.
+    /// About where on the path the first of them was recorded, if it is new and was added as an
+    /// item. What an older id says is anything.
     pub(crate) fn position(&self) -> Option<usize> {
         usize::try_from(self.keys.first()? >> RANDOM).ok()
     }
 
-    /// The place of a message that a program has recorded itself, of so many, one of whose first items has the first
-    /// of the ids. It is found by trying all places, which needs no look at a message.
+    /// The place of a message that a program has recorded itself, of so many, one of whose first
+    /// items has the first of the ids. It is found by trying all places, which needs no look at a
+    /// message.
     pub(crate) fn place(&self, places: usize) -> Option<usize> {
         let mut seed = String::new();
         let key = self.keys.first()?;

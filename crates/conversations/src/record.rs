@@ -116,16 +116,16 @@ impl<'a> Record<'a> {
         Walk::new(self, newest_first)
     }
 
-    /// The items with some ids, in the record's order or against it. Messages with none of them are passed over, which
-    /// costs far less than to write their items.
+    /// The items with some ids, in the record's order or against it. Messages with none of them are
+    /// passed over, which costs far less than to write their items.
     pub fn with_ids<'b>(&'b self, ids: &'b [String], newest_first: bool) -> impl Iterator<Item = ListedItem> + 'b {
         let sought = Sought::new(&self.tag, ids.iter().map(String::as_str));
         let mut walk = Walk::new(self, newest_first);
         std::iter::from_fn(move || walk.next_of(&sought)).take(ids.len())
     }
 
-    /// As [`with_ids`](Self::with_ids), of ids that are in the order of the record: what comes before the first of them
-    /// is not looked at.
+    /// As [`with_ids`](Self::with_ids), of ids that are in the order of the record: what comes
+    /// before the first of them is not looked at.
     pub(crate) fn with_ids_in_order<'b>(
         &'b self,
         ids: &'b [String],

@@ -1,5 +1,5 @@
-//! Answers that were stored by themselves and deleted. Where their request had a key, a mark stays under the id:
-//! the request may be sent again, and must not bring back what was deleted.
+//! Answers that were stored by themselves and deleted. Where their request had a key, a mark stays
+//! under the id: the request may be sent again, and must not bring back what was deleted.
 
 use turnwise::store::Store;
 use turnwise::{Conversation, ErrorKind, Transcript};

@@ -1,18 +1,19 @@
 //! Requests that are sent again with the same `Idempotency-Key`; and what the server counts.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use support::hooked::{Call, Hook, Hooked};
 use support::{ask, building, conversation, events, full, items, server};
 use tower::ServiceExt;
 use turnwise::backend::{Answer, BackendError, BoxFuture, ChatBackend, ChatReply, Scripted, Usage};
 use turnwise::store::{MemoryStore, Store};
-use turnwise::{ChatRequest, ConversationManager, Message, ToolCall};
+use turnwise::{ChatRequest, ConversationManager, Error, Message, ToolCall, Transcript};
 use turnwise_server::{Keys, Server};
 
 mod support;
@@ -334,6 +335,42 @@ async fn a_response_that_was_deleted_does_not_come_back_when_its_request_is_sent
         assert_eq!(support::refuse(&app, next).await.1["code"], "previous_response_not_found");
     }
     assert_eq!(items(&app, &id).await.len(), 2);
+}
+
+/// As if another server had the same request again right after its response was deleted, once.
+#[derive(Clone, Default)]
+struct Again(Arc<Mutex<Vec<Transcript>>>);
+
+impl Hook for Again {
+    fn before<'a>(&'a self, store: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let kept = self.0.lock().unwrap().clone();
+            match (call, &kept[..]) {
+                (Call::Delete, []) => {
+                    let (file, _) = store.load(id).await?;
+                    self.0.lock().unwrap().push(file);
+                }
+                (Call::Save, [file]) => {
+                    store.save(id, file, None).await?;
+                    self.0.lock().unwrap().push(file.clone());
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_is_stored_again_while_it_is_deleted_is_deleted_again() {
+    let store = Hooked::new(Again::default());
+    let app = building(Scripted::new(["One."]), store.clone()).router();
+    let body = json!({"input": "Hi"});
+    let id = json_of(&send(&app, &body).await.2)["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/responses/{id}");
+    assert_eq!(ask(&app, "DELETE", &path, None).await.0, 200);
+    assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
+    assert_eq!(send(&app, &body).await.0, 400);
 }
 
 #[tokio::test]

@@ -87,8 +87,8 @@ impl<'a> Each<'a> {
     }
 }
 
-/// Reads one of many conversations; `None` if it was deleted after it was listed. One that cannot be read is no reason
-/// not to go on with the others, and is told as [`Failed`].
+/// Reads one of many conversations; `None` if it was deleted after it was listed. One that cannot
+/// be read is no reason not to go on with the others, and is told as [`Failed`].
 ///
 /// **Provisional**: it may change before 1.0.
 ///

@@ -34,8 +34,8 @@ fn long() -> Transcript {
     file
 }
 
-/// Every kind of id: made from random seeds and from places, those of another server, in text with escapes, of calls,
-/// of items that chat completions do not have, and of some that wait.
+/// Every kind of id: made from random seeds and from places, those of another server, in text with
+/// escapes, of calls, of items that chat completions do not have, and of some that wait.
 fn various() -> Transcript {
     let mut file = Transcript::default();
     let mut record = Record::of(ID, &mut file);
@@ -177,9 +177,9 @@ fn a_page_of_a_part_of_the_items_writes_its_own_items_only() {
         (Order::Desc, Some(&part[520]), &part[500..520]),
         (Order::Desc, Some(&part[0]), &part[..0]),
     ] {
-        let list = List { after: after.cloned(), order, ..List::default() };
+        let wanted = List { after: after.cloned(), order, ..List::default() };
         WRITTEN.set(0);
-        let page = list.page_with_ids(&record, &part).unwrap();
+        let page = wanted.page_with_ids(&record, &part).unwrap();
         assert!(WRITTEN.get() <= 22, "{}", WRITTEN.get());
         let (first, last) = match order {
             Order::Asc => (expected.first(), expected.last()),

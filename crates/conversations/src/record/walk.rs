@@ -1,4 +1,5 @@
-//! `Walk`: the items of a record one after the other, of which only those are written that are asked for.
+//! `Walk`: the items of a record one after the other, of which only those are written that are
+//! asked for.
 
 use std::ops::Range;
 use std::vec::IntoIter;
@@ -8,11 +9,12 @@ use turnwise::{Item, ItemId};
 use super::{ListedItem, Record, Waiting};
 use crate::ids::Sought;
 
-/// How far from the position that an id tells its item is looked for: items before it may have been deleted since.
+/// How far from the position that an id tells its item is looked for: items before it may have been
+/// deleted since.
 const NEAR: usize = 64;
 
-/// A walk through the items of a record. They are in slots: slot 0 has those that wait before the first
-/// message, and each other slot those of a message and those that wait after it.
+/// A walk through the items of a record. They are in slots: slot 0 has those that wait before the
+/// first message, and each other slot those of a message and those that wait after it.
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
     record: &'a Record<'a>,
@@ -30,7 +32,8 @@ impl<'a> Walk<'a> {
         Self { record, waiting: record.waiting(), slots, newest_first, items: Vec::new().into_iter() }
     }
 
-    /// The next item that is sought. Messages that have none are passed over and not written as items.
+    /// The next item that is sought. Messages that have none are passed over and not written as
+    /// items.
     pub(super) fn next_of(&mut self, sought: &Sought<'_>) -> Option<ListedItem> {
         loop {
             if let Some(found) = self.items.find(|item| sought.has(item)) {
@@ -43,8 +46,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes to the item with an id, which is returned. Where it was recorded is looked at first, so that this costs the
-    /// same in a long record. An id that another server has made may be there twice: the first of them is found.
+    /// Goes to the item with an id, which is returned. Where it was recorded is looked at first, so
+    /// that this costs the same in a long record. An id that another server has made may be there
+    /// twice: the first of them is found.
     pub(super) fn to(&mut self, id: &str) -> Option<ListedItem> {
         let sought = Sought::new(&self.record.tag, [id]);
         if let Some((slot, items)) = self.likely(&sought) {

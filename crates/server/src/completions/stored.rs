@@ -108,7 +108,8 @@ fn kept(request: &Request, completion: &RawJson) -> Result<(String, Transcript),
     Ok((id, file))
 }
 
-/// Stores the completion of a request that is sent again, if that failed when it was made. One that was deleted stays so.
+/// Stores the completion of a request that is sent again, if that failed when it was made. One that
+/// was deleted stays so.
 pub(super) async fn save_missing(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
     let (id, file) = kept(request, completion)?;
     match service.store().save(&id, &file, None).await {

@@ -238,8 +238,8 @@ impl Responses {
         Ok(self.kept(id).await?.1.response)
     }
 
-    /// Deletes a stored response. Conversations and other responses stay. Its request, if it has a key and is
-    /// sent again, does not store it again.
+    /// Deletes a stored response. Conversations and other responses stay. Its request, if it has a
+    /// key and is sent again, does not store it again.
     pub(crate) async fn delete(&self, id: &str) -> Result<RawJson, ApiError> {
         let (_, kept) = self.kept(id).await?;
         deleted::delete(&*self.store, id, kept.once.as_deref()).await?;

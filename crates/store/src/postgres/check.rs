@@ -12,8 +12,8 @@ use crate::seal::{Place, Seal};
 /// How many tenants are looked at with one statement.
 const TENANTS: usize = 100;
 
-/// The first row of a conversation of each tenant after one, by some steps through indexes for each. A fork may have no
-/// row of its own.
+/// The first row of a conversation of each tenant after one, by some steps through indexes for
+/// each. A fork may have no row of its own.
 const FIRST: &str = "WITH RECURSIVE tenants (tenant) AS (\
                          (SELECT tenant FROM turnwise.conversations WHERE $1::text IS NULL OR tenant > $1 \
                           ORDER BY tenant LIMIT 1) \
@@ -27,13 +27,15 @@ const FIRST: &str = "WITH RECURSIVE tenants (tenant) AS (\
                          WHERE c.tenant = t.tenant ORDER BY c.id LIMIT 1) f LIMIT $2";
 
 impl PostgresStore {
-    /// Checks that the keys of this handle, or that it has none, fit what is stored: one conversation of each tenant
-    /// tells. For a program that is to serve the whole database, which could read nothing otherwise, and without keys would
-    /// write in plain text beside what is sealed.
+    /// Checks that the keys of this handle, or that it has none, fit what is stored: one
+    /// conversation of each tenant tells. For a program that is to serve the whole database, which
+    /// could read nothing otherwise, and without keys would write in plain text beside what is
+    /// sealed.
     ///
     /// # Errors
-    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a conversation, which it names, is sealed with a key that was not
-    /// given, or is not sealed though there are keys; [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
+    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a conversation, which it names, is sealed
+    /// with a key that was not given, or is not sealed though there are keys;
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
     pub async fn check_keys(&self) -> Result<()> {
         let seal = self.shared.seal.clone();
         self.shared.connections.run(move |pool| async move { check(&pool, &seal).await }).await

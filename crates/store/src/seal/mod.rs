@@ -87,7 +87,8 @@ impl Seal {
         }
     }
 
-    /// Refuses a conversation's row that there is no key for. What else is wrong with a row is no matter of the keys.
+    /// Refuses a conversation's row that there is no key for. What else is wrong with a row is no
+    /// matter of the keys.
     pub(crate) fn check_key(&self, place: Place<'_>, id: &str, row: &str) -> Result<()> {
         match self.open(place, row) {
             Err(error) if error.kind() == ErrorKind::Auth => {

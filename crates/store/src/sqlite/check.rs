@@ -7,13 +7,15 @@ use super::{SqliteStore, failed};
 use crate::seal::{Place, Seal};
 
 impl SqliteStore {
-    /// Checks that the keys of this handle, or that it has none, fit what is stored: one conversation of each tenant
-    /// tells. For a program that is to serve the whole database, which could read nothing otherwise, and without keys would
-    /// write in plain text beside what is sealed.
+    /// Checks that the keys of this handle, or that it has none, fit what is stored: one
+    /// conversation of each tenant tells. For a program that is to serve the whole database, which
+    /// could read nothing otherwise, and without keys would write in plain text beside what is
+    /// sealed.
     ///
     /// # Errors
-    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a conversation, which it names, is sealed with a key that was not
-    /// given, or is not sealed though there are keys; [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
+    /// [`ErrorKind::Auth`](turnwise::ErrorKind::Auth) if a conversation, which it names, is sealed
+    /// with a key that was not given, or is not sealed though there are keys;
+    /// [`ErrorKind::Io`](turnwise::ErrorKind::Io) if the database fails.
     ///
     /// # Examples
     /// ```
@@ -36,7 +38,8 @@ impl SqliteStore {
 
 fn check(db: &Connection, seal: &Seal) -> Result<()> {
     let doing = failed("looking whether conversations are sealed");
-    // Some steps through indexes for each tenant, however many conversations it has. A fork may have no row of its own.
+    // Some steps through indexes for each tenant, however many conversations it has. A fork may
+    // have no row of its own.
     let next = "SELECT tenant FROM conversations WHERE ?1 IS NULL OR tenant > ?1 ORDER BY tenant LIMIT 1";
     let first = "SELECT c.id, c.log, r.position, r.change FROM conversations c \
                  CROSS JOIN changes r ON r.tenant = c.tenant AND r.log = c.log \
