@@ -193,6 +193,16 @@ mod tests {
         assert_eq!(strings("").count(), 0);
     }
 
+    /// Programs know them.
+    #[test]
+    fn ids_never_change() {
+        let of_old = id_of("0123456789abcdef", "message", "00112233445566778899aabbccddeeff");
+        assert_eq!(of_old, "msg_0123456789abcdefe33b41a13f1589310e9dacb5a1a40441ae");
+        assert_eq!(id_of("0123456789abcdef", "message", "#7.0"), "msg_0123456789abcdef3b6367a32b3714d1357fc73add03687c4d");
+        let new = "@0000000700112233445566778899aabb";
+        assert_eq!(id_of("0123456789abcdef", "function_call", new), "fc_0123456789abcdef0000000700112233445566778899aabb13");
+    }
+
     #[test]
     fn a_message_that_was_not_made_of_items_has_the_ids_of_its_place_only() {
         let talk = Conversation::from_messages([Message::user("Hi"), Message::assistant("Hello!")]);

@@ -277,9 +277,9 @@ impl<'a> Record<'a> {
     /// Records items at the end, after some that are recorded again. Returns the new ones.
     fn put_new(&mut self, mut all: Vec<RawJson>, new: Vec<Fields>) -> Vec<ListedItem> {
         let count = new.len();
-        let first = self.file.conversation.path().len();
-        all.extend(new.into_iter().enumerate().map(|(place, mut item)| {
-            item.set("id", new_seed(first + place));
+        let positions = positions(&new, self.file.conversation.path().len());
+        all.extend(new.into_iter().zip(positions).map(|(mut item, position)| {
+            item.set("id", new_seed(position));
             item.json()
         }));
         let read = items::read(&all);
@@ -345,9 +345,7 @@ impl<'a> Record<'a> {
     /// If calls follow a message of the model whose calls are still open at the end, all of them are
     /// one message: takes that message's items back, to be read again with what follows.
     fn take_open_calls(&mut self, next: Option<&Fields>) -> Vec<RawJson> {
-        let is_call = next
-            .and_then(|next| next.text("type"))
-            .is_some_and(|kind| kind.ends_with("tool_call") || kind == "function_call");
+        let is_call = next.is_some_and(is_call);
         let path = self.file.conversation.path();
         let last = path.len().checked_sub(1).and_then(|last| path.item(last));
         let Some(last) =
@@ -419,6 +417,29 @@ impl<'a> Record<'a> {
         let json = serde_json::to_string(waiting).ok().and_then(|text| RawJson::new(&text).ok());
         self.file.extra.extend(json.filter(|_| !waiting.is_empty()).map(|json| (WAITING.to_owned(), json)));
     }
+}
+
+fn is_call(item: &Fields) -> bool {
+    item.text("type").is_some_and(|kind| kind.ends_with("tool_call") || kind == "function_call")
+}
+
+/// About which positions the messages of new items will have, the first of which comes at `next`.
+fn positions(items: &[Fields], mut next: usize) -> Vec<usize> {
+    let mut is_of_model = false;
+    let position = |item: &Fields| {
+        let kind = item.text("type").unwrap_or_default();
+        let is_call = is_call(item);
+        if is_call && is_of_model {
+            return next - 1;
+        }
+        let position = next;
+        if is_call || matches!(&*kind, "message" | "function_call_output" | "custom_tool_call_output") {
+            next += 1;
+        }
+        is_of_model = is_call || item.text("role").is_some_and(|role| role == "assistant");
+        position
+    };
+    items.iter().map(position).collect()
 }
 
 /// The items of a message, each with its seed. A message that was not made of items, such as one

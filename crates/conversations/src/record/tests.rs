@@ -166,6 +166,33 @@ fn after_some_were_deleted_an_item_is_found_near_where_it_was() {
 }
 
 #[test]
+fn items_of_calls_are_found_where_they_were_recorded() {
+    let mut file = Transcript::default();
+    let round = |number: usize| {
+        format!(
+            r#"{{"type": "reasoning", "summary": []}}, {{"role": "assistant", "content": "I look."}},
+            {{"type": "function_call", "call_id": "a{number}", "name": "now", "arguments": "{{}}"}},
+            {{"type": "custom_tool_call", "call_id": "b{number}", "name": "now", "input": ""}},
+            {{"type": "function_call_output", "call_id": "a{number}", "output": "noon"}},
+            {{"type": "custom_tool_call_output", "call_id": "b{number}", "output": "noon"}},
+            {{"type": "function_call", "call_id": "c{number}", "name": "now", "arguments": "{{}}"}},
+            {{"type": "function_call_output", "call_id": "c{number}", "output": "noon"}},
+            {{"role": "user", "content": "And now?"}}"#
+        )
+    };
+    let rounds: Vec<String> = (0..100).map(round).collect();
+    let mut record = Record::of(ID, &mut file);
+    add(&mut record, &format!("[{}]", rounds.join(",")));
+    let known = ids(&all(&record, false));
+    assert_eq!(known.len(), 900);
+    for id in &known {
+        LOOKED.set(0);
+        assert_eq!(record.find(id).unwrap().id, *id);
+        assert!(LOOKED.get() <= 3, "{} looked at", LOOKED.get());
+    }
+}
+
+#[test]
 fn a_page_of_a_part_of_the_items_writes_its_own_items_only() {
     let mut file = long();
     let record = Record::of(ID, &mut file);
