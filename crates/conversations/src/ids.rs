@@ -198,9 +198,15 @@ mod tests {
     fn ids_never_change() {
         let of_old = id_of("0123456789abcdef", "message", "00112233445566778899aabbccddeeff");
         assert_eq!(of_old, "msg_0123456789abcdefe33b41a13f1589310e9dacb5a1a40441ae");
-        assert_eq!(id_of("0123456789abcdef", "message", "#7.0"), "msg_0123456789abcdef3b6367a32b3714d1357fc73add03687c4d");
+        assert_eq!(
+            id_of("0123456789abcdef", "message", "#7.0"),
+            "msg_0123456789abcdef3b6367a32b3714d1357fc73add03687c4d"
+        );
         let new = "@0000000700112233445566778899aabb";
-        assert_eq!(id_of("0123456789abcdef", "function_call", new), "fc_0123456789abcdef0000000700112233445566778899aabb13");
+        assert_eq!(
+            id_of("0123456789abcdef", "function_call", new),
+            "fc_0123456789abcdef0000000700112233445566778899aabb13"
+        );
     }
 
     #[test]
