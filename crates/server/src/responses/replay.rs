@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use turnwise::Transcript;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
-use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, Record};
 
 use super::Responses;
@@ -18,23 +18,24 @@ use crate::once::{Turn, answer_of};
 use crate::request_id;
 
 impl Responses {
-    /// The response to this request, if it was recorded before.
-    pub(super) async fn recorded(&self, request: &Request, response: &str) -> Result<Option<RawJson>, ApiError> {
+    /// The response to this request, if it was recorded before and stored by itself.
+    pub(super) async fn stored_before(&self, request: &Request) -> Result<Option<RawJson>, ApiError> {
+        let Some(once) = request.once.as_ref().filter(|_| request.is_stored) else { return Ok(None) };
+        let Some(kept) = stored::kept(&*self.store, &exchange::new_id(request)).await? else { return Ok(None) };
+        once.check(kept.once.as_deref().unwrap_or_default())?;
+        Ok(Some(kept.response))
+    }
+
+    /// The response to this request, if it was recorded in its conversation before.
+    pub(super) async fn recorded_in(
+        &self,
+        id: &str,
+        file: &Transcript,
+        request: &Request,
+    ) -> Result<Option<RawJson>, ApiError> {
         let Some(once) = &request.once else { return Ok(None) };
-        if request.is_stored
-            && let Some(kept) = stored::kept(&*self.store, response).await?
-        {
-            once.check(kept.once.as_deref().unwrap_or_default())?;
-            return Ok(Some(kept.response));
-        }
-        let Base::Conversation(id) = &request.base else { return Ok(None) };
-        let mut file = match self.store.load(id).await {
-            Ok((file, _)) => file,
-            // That it does not exist is found again where the response begins.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => return Ok(None),
-            Err(error) => return Err(ApiError::of_store(&error, id)),
-        };
-        let Some(turn) = once.find(&file)? else { return Ok(None) };
+        let Some(turn) = once.find(file)? else { return Ok(None) };
+        let mut file = file.clone();
         let ids: Vec<String> = turn.items.parse().unwrap_or_default();
         let record = Record::of(id, &mut file);
         let mut output: Vec<RawJson> = Vec::new();
@@ -43,7 +44,7 @@ impl Responses {
             output.insert(0, item.json);
         }
         let said = turn.end.and_then(|end| file.conversation.get(end)).and_then(|reply| answer_of(reply.message()));
-        let answer = ResponseObject::new(response.to_owned(), request, Some(id)).again(said);
+        let answer = ResponseObject::new(exchange::new_id(request), request, Some(id)).again(said);
         let response = replaced(&answer, &[("output", output.into())]);
         if request.is_stored {
             self.store_missing(request, turn, &response, file).await?;
