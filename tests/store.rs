@@ -263,7 +263,9 @@ fn a_file_store_loses_no_file_that_it_cannot_read() {
     let torn = store.path("torn").unwrap();
     fs::write(&torn, "{\"messages\": [").unwrap();
     let empty = [store.path("begun").unwrap(), folder.path().join("cut.json")];
-    empty.iter().for_each(|path| fs::write(path, "").unwrap());
+    for path in &empty {
+        fs::write(path, "").unwrap();
+    }
     let log = store.path("log").unwrap();
     fs::write(&log, "{\"role\":\"user\",\"content\":\"a\"}\n{\"role\":\"user\",\"content\":\"b\"}\n").unwrap();
     block_on(async {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use turnwise::Transcript;
 
 use crate::args;
-use crate::failure::{self, Failure, Result};
+use crate::failure::{self, Result};
 use crate::file_lock;
 use crate::output::stdout;
 use crate::rewrite;
