@@ -1,6 +1,7 @@
 //! Requests that are sent again with the same `Idempotency-Key`; and what the server counts.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -10,6 +11,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use support::hooked::{Call, Hook, Hooked};
 use support::{ask, building, conversation, events, full, items, server};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use turnwise::backend::{Answer, BackendError, BoxFuture, ChatBackend, ChatReply, Scripted, Usage};
 use turnwise::store::{MemoryStore, Store};
@@ -176,6 +178,93 @@ async fn a_request_that_is_sent_again_while_it_runs_waits_for_the_first() {
     let ((_, _, one), (_, _, two)) = tokio::join!(send(&app, &body), send(&app, &body));
     assert_eq!((json_of(&one), backend.requests().len()), (json_of(&two), 1));
     assert_eq!(items(&app, &id).await.len(), 2);
+}
+
+/// Counts how often a conversation is read.
+#[derive(Clone, Default)]
+struct Loads(Arc<AtomicUsize>);
+
+impl Loads {
+    fn since_last(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Hook for Loads {
+    fn before<'a>(&'a self, _: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, turnwise::Result<()>> {
+        if call == Call::Load && id.starts_with("conv_") {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Answers each request when it is let.
+struct Gated {
+    backend: Arc<Scripted>,
+    asked: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+}
+
+impl ChatBackend for Gated {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let answer = self.backend.complete(request);
+        let answers = Arc::clone(&self.answers);
+        self.asked.add_permits(1);
+        Box::pin(async move {
+            answers.acquire().await.unwrap().forget();
+            answer.await
+        })
+    }
+}
+
+/// Many clients may ask for one conversation at once, and most of them are refused.
+#[tokio::test]
+async fn a_turn_reads_its_conversation_once_and_a_refused_request_does_not_read_it() {
+    let backend = Arc::new(Scripted::new(["One.", "Two.", "Three."]));
+    let (asked, answers) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let gated = Gated { backend, asked: Arc::clone(&asked), answers: Arc::clone(&answers) };
+    let loads = Loads::default();
+    let app = building(gated, Hooked::new(loads.clone())).router();
+    let id = conversation(&app).await;
+    let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hi"});
+    let respond = async |key: &str| {
+        let key = [("idempotency-key", key)];
+        full(&app, "POST", "/v1/responses", &key[..usize::from(!key[0].1.is_empty())], Some(body.clone())).await
+    };
+    let complete = async |key: &str| {
+        let headers = [("x-turnwise-conversation", &*id), ("idempotency-key", key)];
+        let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]});
+        let count = 1 + usize::from(!key.is_empty());
+        full(&app, "POST", "/v1/chat/completions", &headers[..count], Some(body)).await
+    };
+    for (key, is_completion) in [("a", false), ("b", true)] {
+        loads.since_last();
+        let turn = async { if is_completion { complete(key).await } else { respond(key).await } };
+        let refused = async {
+            asked.acquire().await.unwrap().forget();
+            assert_eq!(loads.since_last(), 1, "a turn reads its conversation");
+            for key in ["", "another"] {
+                for (.., text) in [respond(key).await, complete(key).await] {
+                    assert_eq!(json_of(&text)["error"]["code"], "conversation_locked", "{text}");
+                }
+            }
+            assert_eq!(loads.since_last(), 0, "a refused request reads nothing");
+            if is_completion {
+                let (status, headers, _) = respond("a").await;
+                assert_eq!(
+                    (status, is_replayed(&headers)),
+                    (200, true),
+                    "a recorded turn is found though another runs"
+                );
+                loads.since_last();
+            }
+            answers.add_permits(1);
+        };
+        let ((status, _, text), ()) = tokio::join!(turn, refused);
+        assert_eq!((status, loads.since_last()), (200, 0), "what is recorded is not read again: {text}");
+    }
+    assert_eq!(items(&app, &id).await.len(), 4);
 }
 
 #[tokio::test]

@@ -10,43 +10,50 @@ use turnwise::transcript::formats::Object;
 use turnwise_conversations::ApiError;
 
 use super::Responses;
-use super::exchange::{Run, is_end, refusal};
+use super::exchange::{Begun, Run, is_end, refusal};
 use super::request::Request;
 use crate::client_stream::{ClientStream, Events, Piece};
 use crate::completions::summary;
-use crate::once::Held;
 use crate::request_id;
 use crate::serve::Ending;
 
+/// What is said of the plan of a request that has none.
+pub(super) const NO_PLAN: &str = "none";
+
 impl Responses {
-    /// Begins a streamed response. What is refused before the model answers is an error; what fails
-    /// later ends the stream with `response.failed`. A client that goes away ends the response, and
-    /// nothing is recorded.
-    pub(super) async fn stream(
-        self: &Arc<Self>,
-        request: Request,
-        held: Option<Held>,
-    ) -> Result<(Events, String), ApiError> {
+    /// Begins a streamed response to a request without a key.
+    pub(super) async fn stream(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
         if request.is_compaction {
-            return Ok((self.stream_compaction(request).await?, "none".to_owned()));
+            return self.stream_compaction(request).await;
         }
-        let mut run = self.begin_recorded(request, held).await?;
-        run.compact_if_full().await?;
-        let reply = run.stream().await?;
-        let plan = reply.plan().map_or_else(|| "none".to_owned(), summary);
-        let (mut out, events) = Out::new(self.rules.read_time);
-        let ending = self.ending.clone();
-        let follow = ending.clone();
-        ending.spawn(async move { out.follow(&mut run, reply, &follow).await });
-        Ok((events, plan))
+        match self.begin_recorded(request, None).await? {
+            Begun::Recorded(recorded) => Ok(self.replay(recorded)),
+            Begun::Run(run) => Ok(run.events().await?.0),
+        }
     }
 
     /// Begins a streamed response whose only output is a compaction item.
-    async fn stream_compaction(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
+    pub(super) async fn stream_compaction(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
         let run = self.begin(request).await?;
         let (mut out, events) = Out::new(self.rules.read_time);
         self.ending.spawn(async move { out.compact(&run).await });
         Ok(events)
+    }
+}
+
+impl Run {
+    /// Begins a streamed response; also what its plan has done. What is refused before the model answers is
+    /// an error; what fails later ends the stream with `response.failed`. A client that goes away ends the
+    /// response, and nothing is recorded.
+    pub(super) async fn events(mut self: Box<Self>) -> Result<(Events, String), ApiError> {
+        self.compact_if_full().await?;
+        let reply = self.stream().await?;
+        let plan = reply.plan().map_or_else(|| NO_PLAN.to_owned(), summary);
+        let (mut out, events) = Out::new(self.service.rules.read_time);
+        let ending = self.service.ending.clone();
+        let follow = ending.clone();
+        ending.spawn(async move { out.follow(&mut self, reply, &follow).await });
+        Ok((events, plan))
     }
 }
 

@@ -10,15 +10,16 @@ use turnwise::transcript::formats::Object;
 use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Message, Plan, Reply, Transcript};
 use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
-use super::locks::Lock;
+use super::locks::{Lock, Locked};
 use super::object::{self, Outcome, ResponseObject};
 use super::replay::replaced;
 use super::request::{Base, Request};
 use super::sent::{SentPlan, with_sent};
-use super::stored::{self, StoredResponse};
+use super::stored::{self, Recorded, StoredResponse};
 use super::window::{self, Scanned};
 use super::{Left, Responses};
 use crate::completions::summary;
+use crate::deleted;
 use crate::once::{Held, Turn, with_answer};
 use crate::seal::SealedKind;
 
@@ -48,44 +49,73 @@ pub(super) struct Run {
     _held: Option<Held>,
 }
 
+/// What begins with a request for a response.
+pub(super) enum Begun {
+    /// It was recorded before: the response.
+    Recorded(RawJson),
+    Run(Box<Run>),
+}
+
 impl Responses {
     /// Reads what a response is made from, and adds its input, where nothing will be recorded.
     pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
         self.begin_with(request, None, None).await
     }
 
-    /// As [`begin`](Self::begin), for a response that is recorded. While it runs, no other one runs on
-    /// its conversation, and another request with the same key waits.
+    /// As [`begin`](Self::begin), for a response that is recorded, unless it was before. While it runs, no
+    /// other one runs on its conversation, and another request with the same key waits.
     pub(super) async fn begin_recorded(
         self: &Arc<Self>,
         request: Request,
         held: Option<Held>,
-    ) -> Result<Run, ApiError> {
+    ) -> Result<Begun, ApiError> {
         let lock = match &request.base {
-            Base::Conversation(id) => Some(self.lock(id)?),
+            Base::Conversation(id) => self.lock(id, request.once.as_ref())?,
             Base::Previous(_) | Base::Nothing => None,
         };
-        self.begin_with(request, lock, held).await
+        let is_deleted = match self.known_by_key(&request).await? {
+            Some(Recorded::Stored(kept)) => return Ok(Begun::Recorded(kept.response)),
+            Some(Recorded::Deleted(_)) => true,
+            None => false,
+        };
+        let Base::Conversation(id) = &request.base else {
+            if is_deleted {
+                return Err(deleted::gone());
+            }
+            return Ok(Begun::Run(Box::new(self.begin_with(request, None, held).await?)));
+        };
+        let (left, revision) = self.load_for_turn(id).await?;
+        if let Some(recorded) = self.recorded_in(id, &left.file, &request, is_deleted).await? {
+            return Ok(Begun::Recorded(recorded));
+        }
+        let lock = lock.ok_or_else(ApiError::conversation_locked)?;
+        let run = self.begin_with(request, Some(Locked { lock, left, revision }), held).await?;
+        Ok(Begun::Run(Box::new(run)))
     }
 
     async fn begin_with(
         self: &Arc<Self>,
         request: Request,
-        lock: Option<Lock>,
+        locked: Option<Locked>,
         held: Option<Held>,
     ) -> Result<Run, ApiError> {
         let mut scanned = Scanned::default();
-        let (before, revision) = match &request.base {
-            Base::Conversation(id) => {
+        let mut lock = None;
+        let (before, revision) = match (&request.base, locked) {
+            (_, Some(locked)) => {
+                (lock, scanned) = (Some(locked.lock), locked.left.scanned);
+                (locked.left.file, Some(locked.revision))
+            }
+            (Base::Conversation(id), None) => {
                 let (left, revision) = self.load_for_turn(id).await?;
                 scanned = left.scanned;
                 (left.file, Some(revision))
             }
-            Base::Previous(id) => match remembered(&request, id) {
+            (Base::Previous(id), None) => match remembered(&request, id) {
                 Some(known) => (known, None),
                 None => (stored::previous(&*self.store, id).await?, None),
             },
-            Base::Nothing => (Transcript::default(), None),
+            (Base::Nothing, None) => (Transcript::default(), None),
         };
         let conversation = match &request.base {
             Base::Conversation(id) => Some(id.as_str()),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use turnwise::Transcript;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
-use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, Record};
 
 use super::Responses;
@@ -15,66 +15,56 @@ use super::request::{Base, Request};
 use super::stored::{Recorded, StoredResponse};
 use crate::client_stream::Events;
 use crate::deleted;
-use crate::once::{Once, Turn, answer_of};
+use crate::once::{Turn, answer_of};
 use crate::request_id;
 
 impl Responses {
-    /// The response to this request, if it was recorded before.
-    pub(super) async fn recorded(&self, request: &Request, response: &str) -> Result<Option<RawJson>, ApiError> {
-        let Some(once) = &request.once else { return Ok(None) };
-        let known = if request.is_stored { Recorded::find(&*self.store, response).await? } else { None };
-        match known {
-            Some(Recorded::Stored(kept)) => {
-                once.check(kept.once.as_deref().unwrap_or_default())?;
-                Ok(Some(kept.response))
-            }
-            // It stays deleted. What was recorded in a conversation can be told again.
-            Some(Recorded::Deleted(body)) => {
-                once.check(&body)?;
-                let (told, _) = self.of_turn(request, once, response).await?.ok_or_else(deleted::gone)?;
-                Ok(Some(replaced(&told, &[("store", false.into())])))
-            }
-            None => {
-                let Some((told, turn)) = self.of_turn(request, once, response).await? else { return Ok(None) };
-                if request.is_stored {
-                    self.store_missing(request, turn, &told).await?;
-                }
-                Ok(Some(told))
-            }
+    /// What is stored by itself of a request with a key that was sent before.
+    pub(super) async fn known_by_key(&self, request: &Request) -> Result<Option<Recorded>, ApiError> {
+        let Some(once) = request.once.as_ref().filter(|_| request.is_stored) else { return Ok(None) };
+        let known = Recorded::find(&*self.store, &exchange::new_id(request)).await?;
+        if let Some(known) = &known {
+            once.check(known.body())?;
         }
+        Ok(known)
     }
 
-    /// The response of a turn that was recorded in a conversation, and the turn with the conversation.
-    async fn of_turn(
+    /// The response to this request, if it was recorded in its conversation before. One that was deleted is told
+    /// again, and stays deleted.
+    pub(super) async fn recorded_in(
         &self,
+        id: &str,
+        file: &Transcript,
         request: &Request,
-        once: &Once,
-        response: &str,
-    ) -> Result<Option<(RawJson, (Turn, Transcript))>, ApiError> {
-        let Base::Conversation(id) = &request.base else { return Ok(None) };
-        let mut file = match self.store.load(id).await {
-            Ok((file, _)) => file,
-            // That it does not exist is found again where the response begins.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => return Ok(None),
-            Err(error) => return Err(ApiError::of_store(&error, id)),
-        };
-        let Some(turn) = once.find(&file)? else { return Ok(None) };
+        is_deleted: bool,
+    ) -> Result<Option<RawJson>, ApiError> {
+        let turn = request.once.as_ref().map(|once| once.find(file)).transpose()?.flatten();
+        let Some(turn) = turn else { return if is_deleted { Err(deleted::gone()) } else { Ok(None) } };
+        let mut file = file.clone();
         let ids: Vec<String> = turn.items.parse().unwrap_or_default();
         let record = Record::of(id, &mut file);
         // They are near the end.
         let mut output: Vec<RawJson> = record.with_ids(&ids, true).map(|item| item.json).collect();
         output.reverse();
         let said = turn.end.and_then(|end| file.conversation.get(end)).and_then(|reply| answer_of(reply.message()));
-        let answer = ResponseObject::new(response.to_owned(), request, Some(id)).again(said);
-        Ok(Some((replaced(&answer, &[("output", output.into())]), (turn, file))))
+        let answer = ResponseObject::new(exchange::new_id(request), request, Some(id)).again(said);
+        let told = replaced(&answer, &[("output", output.into())]);
+        if is_deleted {
+            return Ok(Some(replaced(&told, &[("store", false.into())])));
+        }
+        if request.is_stored {
+            self.store_missing(request, turn, &told, file).await?;
+        }
+        Ok(Some(told))
     }
 
     /// Stores a response by itself whose turn was recorded, but which was not stored then.
     async fn store_missing(
         &self,
         request: &Request,
-        (turn, mut file): (Turn, Transcript),
+        turn: Turn,
         response: &RawJson,
+        mut file: Transcript,
     ) -> Result<(), ApiError> {
         let (Base::Conversation(of), Some(end)) = (&request.base, turn.end) else { return Ok(()) };
         // What was removed since is not brought back.

@@ -154,7 +154,7 @@ impl Connection {
     /// Shows a response while it arrives. Returns whether it ended well; `None` if the client is gone.
     async fn show(&mut self, request: Request) -> Option<bool> {
         let service = Arc::clone(&self.service);
-        let mut beginning = Box::pin(service.stream(request, None));
+        let mut beginning = Box::pin(service.stream(request));
         let begun = loop {
             tokio::select! {
                 begun = &mut beginning => break begun,
@@ -162,7 +162,7 @@ impl Connection {
             }
         };
         let mut events = match begun {
-            Ok((events, _)) => events,
+            Ok(events) => events,
             Err(error) => return self.refuse(error).await.map(|()| false),
         };
         let mut has_ended = false;

@@ -120,6 +120,14 @@ pub(super) enum Recorded {
 }
 
 impl Recorded {
+    /// The hash of the body that it answered.
+    pub(super) fn body(&self) -> &str {
+        match self {
+            Self::Stored(kept) => kept.once.as_deref().unwrap_or_default(),
+            Self::Deleted(body) => body,
+        }
+    }
+
     pub(super) async fn find(store: &dyn Store, id: &str) -> Result<Option<Self>, ApiError> {
         let Some(file) = load(store, id).await? else { return Ok(None) };
         let deleted = || deleted::mark(&file).map(Self::Deleted);
