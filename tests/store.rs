@@ -32,8 +32,8 @@ fn a_file_store_keeps_its_promises_and_leaves_only_locks() {
     }
 }
 
-/// What is wrong with the middle of a file is found by who reads it. Neither a load nor an append does, if nothing was
-/// written since the same store was there last.
+/// What is wrong with the middle of a file is found by who reads it. Neither a load nor an append
+/// does, if nothing was written since the same store was there last.
 #[test]
 fn a_file_that_has_not_changed_is_not_read_again() {
     let folder = TempDir::new().unwrap();

@@ -20,10 +20,11 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 /// The name of a file is its conversation's id and `.jsonl`; whatever is not a lower-case letter, a
 /// digit, `-` or `_` is written as `%` and two hexadecimal digits for each byte, so that ids differ
 /// on every system when they differ. A file that is there already with `.json` is used as it is, a
-/// document that each write replaces. One that is empty is listed and cannot be read: no save leaves it so. A new
-/// conversation may be begun there. Other files of the folder are left alone. The disk is waited
-/// for on threads of their own. The conversations that were used last are kept in memory (50, and 24 MB of
-/// files), so that a file which has not changed since is not read again.
+/// document that each write replaces. One that is empty is listed and cannot be read: no save
+/// leaves it so. A new conversation may be begun there. Other files of the folder are left alone.
+/// The disk is waited for on threads of their own. The conversations that were used last are kept
+/// in memory (50, and 24 MB of files), so that a file which has not changed since is not read
+/// again.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -160,7 +161,8 @@ struct OneFile {
 }
 
 impl OneFile {
-    /// The conversation and its revision. The file is only read if it has changed since it was last used here.
+    /// The conversation and its revision. The file is only read if it has changed since it was last
+    /// used here.
     fn read(&self) -> Result<Option<(Transcript, Revision)>> {
         let now = TranscriptFile::at(&self.path).and_then(|file| file.finished_revision());
         // What fails here fails again where the file is read.
@@ -175,8 +177,8 @@ impl OneFile {
         Ok(Some((transcript, revision)))
     }
 
-    /// Why there is nothing to read: no file, or an empty one. A save puts the whole text in place at once, so it was
-    /// not a save that left that.
+    /// Why there is nothing to read: no file, or an empty one. A save puts the whole text in place
+    /// at once, so it was not a save that left that.
     fn missing(&self) -> Error {
         if !fs::metadata(&self.path).is_ok_and(|found| found.is_file()) {
             return not_found(&self.id);

@@ -1,5 +1,5 @@
-//! `Recent`: the conversations of a folder that were used last. A file that has not changed since is not read again,
-//! neither for a load nor to check what is added to it.
+//! `Recent`: the conversations of a folder that were used last. A file that has not changed since
+//! is not read again, neither for a load nor to check what is added to it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +18,8 @@ const LEAST: usize = 2;
 #[derive(Default)]
 pub(super) struct Recent(Mutex<VecDeque<Kept>>);
 
-/// A conversation as its file had it at a revision. It shares its text with the copies that others have.
+/// A conversation as its file had it at a revision. It shares its text with the copies that others
+/// have.
 struct Kept {
     path: PathBuf,
     revision: Revision,
@@ -35,7 +36,8 @@ impl Recent {
         Some(found.transcript.detached().with_known(found.known.clone()))
     }
 
-    /// Keeps a conversation that was read from a file or written to it, and what is known of the file.
+    /// Keeps a conversation that was read from a file or written to it, and what is known of the
+    /// file.
     pub(super) fn put(&self, path: &Path, revision: Revision, transcript: &Transcript, known: Known) {
         let bytes = std::fs::metadata(path).map_or(0, |found| found.len());
         let kept = Kept { path: path.to_owned(), revision, bytes, transcript: transcript.detached(), known };

@@ -255,8 +255,9 @@ impl TranscriptFile {
         journal::set_torn_aside(&self.place).map_err(|e| self.failed(e))
     }
 
-    /// What the file holds now, as [`Known::revision`] has it, without its content being understood. `None` where
-    /// there is nothing, or where a killed writer has left a save that is to be completed.
+    /// What the file holds now, as [`Known::revision`] has it, without its content being
+    /// understood. `None` where there is nothing, or where a killed writer has left a save that is
+    /// to be completed.
     pub(crate) fn finished_revision(&self) -> Result<Option<String>> {
         if self.place.beside(super::replace::WHOLE).exists() {
             return Ok(None);

@@ -190,8 +190,8 @@ fn streams(server: &Server, upstream: SocketAddr) {
     table.print();
 }
 
-/// Turns that one client has had answered by `end`, and how often it was refused: it sends each turn with a key until
-/// it is answered.
+/// Turns that one client has had answered by `end`, and how often it was refused: it sends each
+/// turn with a key until it is answered.
 fn one_of_a_crowd(address: SocketAddr, conversation: &str, client: usize, end: Instant) -> (usize, usize) {
     let mut connection = Connection::open(address);
     let (mut turns, mut refused) = (0, 0);

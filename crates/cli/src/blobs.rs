@@ -14,8 +14,8 @@ use crate::text::{counted, thousands};
 
 pub(crate) fn run(args: &args::Blobs) -> Result<()> {
     let name = args.file.display();
-    // Another run would delete blobs whose references this one has not saved yet. A file that is not there gets no lock
-    // beside it.
+    // Another run would delete blobs whose references this one has not saved yet. A file that is
+    // not there gets no lock beside it.
     let _lock = args.file.is_file().then(|| file_lock::lock(&args.file, ".blobs.lock")).transpose()?;
     let mut file = rewrite::load(&args.file)?;
     let folder = folder(&args.file);

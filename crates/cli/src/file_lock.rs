@@ -7,8 +7,9 @@ use std::path::Path;
 
 use crate::failure::{Failure, Result};
 
-/// Waits for other runs on a file, and keeps them waiting as long as the result exists. What such a run reads must be
-/// read after this. The file of the lock stays, hidden beside the other; its name ends in `after`.
+/// Waits for other runs on a file, and keeps them waiting as long as the result exists. What such a
+/// run reads must be read after this. The file of the lock stays, hidden beside the other; its name
+/// ends in `after`.
 pub(crate) fn lock(file: &Path, after: &str) -> Result<File> {
     let mut name = OsString::from(".");
     name.push(file.file_name().unwrap_or_default());

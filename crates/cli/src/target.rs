@@ -68,8 +68,8 @@ impl Output {
     }
 }
 
-/// Creates a file that only this program makes. Until it is locked, another program may take it for one that was left,
-/// and remove it.
+/// Creates a file that only this program makes. Until it is locked, another program may take it for
+/// one that was left, and remove it.
 fn create_locked(part: &Path) -> std::io::Result<File> {
     loop {
         let file = File::create_new(part)?;
@@ -104,8 +104,8 @@ fn remove_left(target: &Path, name: &str) {
         let left = entry.file_name();
         let process = left.to_str().and_then(|left| left.strip_prefix(&before)?.strip_suffix(".part"));
         let is_part = process.is_some_and(|process| process.bytes().all(|digit| digit.is_ascii_digit()));
-        // It is removed while it is locked: who has just made it waits for the lock, and makes it again. What was
-        // opened may have been removed since, and another file have its name.
+        // It is removed while it is locked: who has just made it waits for the lock, and makes it
+        // again. What was opened may have been removed since, and another file have its name.
         if is_part
             && let Ok(file) = File::open(entry.path())
             && file.try_lock().is_ok()

@@ -126,7 +126,8 @@ pub struct Exporter<W: Write> {
 pub struct LeftOut {
     /// Its tenant; `None` is the default tenant.
     pub tenant: Option<String>,
-    /// Its id, and why it could not be read. Of one that is missing since an earlier run, the file does not say why.
+    /// Its id, and why it could not be read. Of one that is missing since an earlier run, the file
+    /// does not say why.
     pub failed: Failed,
 }
 

@@ -147,7 +147,8 @@ fn an_export_with_something_left_out_is_resumed_after_it() {
     let name = folder.path().join("part.export");
     fs::write(&name, &whole[..cut]).unwrap();
     let opened = fs::File::options().read(true).write(true).open(&name).unwrap();
-    // What was left out is passed over, so that it need not be allowed again; and it is named again.
+    // What was left out is passed over, so that it need not be allowed again; and it is named
+    // again.
     let mut out = Exporter::resume(opened).unwrap();
     block_on(out.add(None, &store)).unwrap();
     assert_eq!(out.left_out().len(), 1);

@@ -65,8 +65,8 @@ fn name_of(id: &str) -> String {
 }
 
 /// Keeps another transfer that writes this file waiting: two that begin at once would make two
-/// conversations of one, or mix the pages that they read. What is sent, and whether something is overwritten, is
-/// looked at after this.
+/// conversations of one, or mix the pages that they read. What is sent, and whether something is
+/// overwritten, is looked at after this.
 fn alone(file: &Path) -> Result<File> {
     file_lock::lock(file, ".lock")
 }

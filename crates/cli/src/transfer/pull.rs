@@ -48,8 +48,8 @@ enum Target {
     Store(Place),
 }
 
-/// Where a conversation goes, the file that keeps what was read, and that file's lock. What is there is looked at when
-/// no other pull writes it.
+/// Where a conversation goes, the file that keeps what was read, and that file's lock. What is
+/// there is looked at when no other pull writes it.
 fn target(args: &Pull) -> Result<(Target, PathBuf, File)> {
     if let Some(file) = &args.target {
         let kept = beside(file, ".pull.jsonl");

@@ -42,9 +42,9 @@ impl Responses {
 }
 
 impl Run {
-    /// Begins a streamed response; also what its plan has done. What is refused before the model answers is
-    /// an error; what fails later ends the stream with `response.failed`. A client that goes away ends the
-    /// response, and nothing is recorded.
+    /// Begins a streamed response; also what its plan has done. What is refused before the model
+    /// answers is an error; what fails later ends the stream with `response.failed`. A client that
+    /// goes away ends the response, and nothing is recorded.
     pub(super) async fn events(mut self: Box<Self>) -> Result<(Events, String), ApiError> {
         self.compact_if_full().await?;
         let reply = self.stream().await?;

@@ -62,8 +62,8 @@ impl Responses {
         self.begin_with(request, None, None).await
     }
 
-    /// As [`begin`](Self::begin), for a response that is recorded, unless it was before. While it runs, no
-    /// other one runs on its conversation, and another request with the same key waits.
+    /// As [`begin`](Self::begin), for a response that is recorded, unless it was before. While it
+    /// runs, no other one runs on its conversation, and another request with the same key waits.
     pub(super) async fn begin_recorded(
         self: &Arc<Self>,
         request: Request,

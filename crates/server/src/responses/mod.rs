@@ -119,9 +119,9 @@ impl Responses {
         &self.requests
     }
 
-    /// Keeps other requests from a conversation, before it is read: many clients may ask for one on which a
-    /// response runs. `None` for a request that can only be answered with the turn that it is known to have
-    /// recorded.
+    /// Keeps other requests from a conversation, before it is read: many clients may ask for one on
+    /// which a response runs. `None` for a request that can only be answered with the turn that it
+    /// is known to have recorded.
     pub(crate) fn lock(&self, id: &str, once: Option<&Once>) -> Result<Option<Lock>, ApiError> {
         let lock = self.locks.take(id);
         if lock.is_none() && !once.is_some_and(|once| self.known.has_turn(id, once)) {

@@ -6,8 +6,8 @@
 //! read as it is, without locks (`immutable`). Somebody else may begin to write it then, which
 //! shows in the file's time and in the files beside it.
 //!
-//! Where a program was killed in the middle of a transaction, the database may have half of it, and a
-//! journal beside it says how to undo that. Only who may write both can do so.
+//! Where a program was killed in the middle of a transaction, the database may have half of it, and
+//! a journal beside it says how to undo that. Only who may write both can do so.
 
 use std::fs;
 use std::io::Read;
@@ -37,8 +37,8 @@ impl Opened {
         if db.is_readonly(rusqlite::MAIN_DB).map_err(failed(&doing(path)))? && is_alone() {
             return Self::still(path);
         }
-        // SQLite knows whether a journal is that of a program which is writing now, and undoes what one has left that
-        // was killed.
+        // SQLite knows whether a journal is that of a program which is writing now, and undoes what
+        // one has left that was killed.
         let first = db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
         match first.map_err(|error| error.sqlite_error_code()) {
             Err(Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure))
@@ -52,8 +52,9 @@ impl Opened {
         }
     }
 
-    /// Connects to a database that may be written, but not its folder, and that nobody has written since it
-    /// was copied: it has no write-ahead file, and can get none. SQLite reads it with locks.
+    /// Connects to a database that may be written, but not its folder, and that nobody has written
+    /// since it was copied: it has no write-ahead file, and can get none. SQLite reads it with
+    /// locks.
     pub(super) fn reading(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(failed(&doing(path)))?;
@@ -110,8 +111,9 @@ fn has_log(path: &Path) -> bool {
     beside(path, "-wal").exists()
 }
 
-/// Whether there is a journal with something to undo: somebody writes a database without a write-ahead file, or was
-/// killed. An empty one, or one whose beginning was overwritten, is of a transaction that is done.
+/// Whether there is a journal with something to undo: somebody writes a database without a
+/// write-ahead file, or was killed. An empty one, or one whose beginning was overwritten, is of a
+/// transaction that is done.
 fn has_journal(path: &Path) -> bool {
     let journal = beside(path, "-journal");
     let mut first = [0];
