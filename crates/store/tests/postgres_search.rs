@@ -357,11 +357,47 @@ fn an_index_that_comes_and_goes_while_others_search_and_write_meets_no_deadlock(
             block_on(store.disable_search()).unwrap();
         }
     });
+    assert_eq!(deadlocks(&url, store), ["0"]);
+}
+
+/// One adds to the index what another one removes: conversations and their forks, whose logs have higher or lower
+/// numbers than those that they continue.
+#[test]
+fn what_is_indexed_and_purged_at_once_meets_no_deadlock() {
+    let Some(url) = new_database() else { return };
+    let store = PostgresStore::open(&url).unwrap().with_retention(Duration::ZERO);
+    block_on(store.enable_search()).unwrap();
+    let rules = Rules::new().keep_last(0).for_good();
+    for round in 0..6 {
+        for number in 0..24 {
+            let (id, fork) = (format!("talk {number}"), format!("fork {number}"));
+            save(&store, &id, &talk(&["apple"]));
+            block_on(store.fork(&id, &fork)).unwrap();
+            say(&store, &fork, "another apple");
+            if round % 2 == 0 {
+                block_on(store.delete(&id)).unwrap();
+                block_on(store.delete(&fork)).unwrap();
+            }
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| found(&store, "apple"));
+            if round % 2 == 0 {
+                block_on(store.purge_expired()).unwrap();
+            } else {
+                block_on(store.expire(&rules)).unwrap();
+            }
+        });
+    }
+    assert_eq!((count(&url, "logs"), count(&url, "changes"), found(&store, "apple")), (0, 0, 0));
+    assert_eq!(deadlocks(&url, store), ["0"]);
+}
+
+/// How many deadlocks the database has met.
+fn deadlocks(url: &str, store: PostgresStore) -> Vec<String> {
     // A connection tells the statistics when it ends, at the latest.
     drop(store);
     std::thread::sleep(Duration::from_secs(1));
-    let met = query(&url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
-    assert_eq!(met, ["0"]);
+    query(url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
 }
 
 /// How many files of a folder have a text.

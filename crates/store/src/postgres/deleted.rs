@@ -164,9 +164,8 @@ impl Work for Purge {
         if logs.is_empty() {
             return Err(not_to_be_purged(&self.key).into());
         }
-        for row in logs {
-            give_up(tx, &self.key.tenant, row.get(0)).await?;
-        }
+        let logs: Vec<i64> = logs.iter().map(|row| row.get(0)).collect();
+        give_up(tx, &self.key.tenant, &logs).await?;
         remove::gone(tx, &tenant, &[&id]).await
     }
 }
@@ -213,9 +212,8 @@ impl Work for PurgeBatch {
         let values: connections::Values<'_> =
             &[(&tenant, Type::TEXT), (&ids, Type::TEXT_ARRAY), (&logs, Type::INT8_ARRAY)];
         let purged = tx.query_typed(forget, values).await?;
-        for row in &purged {
-            give_up(tx, &self.tenant, row.get(1)).await?;
-        }
+        let logs: Vec<i64> = purged.iter().map(|row| row.get(1)).collect();
+        give_up(tx, &self.tenant, &logs).await?;
         let ids: Vec<&str> = purged.iter().map(|row| row.get(0)).collect();
         remove::gone(tx, &tenant, &ids).await?;
         Ok(vec![(); purged.len()])

@@ -91,7 +91,7 @@ impl Work for Remove {
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<Self::Done, Failure> {
         let tenant = stored(&self.tenant);
-        let mut expired = Vec::new();
+        let (mut expired, mut logs) = (Vec::new(), Vec::new());
         for gone in &self.batch {
             // One that was written to meanwhile stays.
             let take = "DELETE FROM turnwise.conversations WHERE tenant = $1 AND id = $2 AND changed_at = $3 \
@@ -101,7 +101,7 @@ impl Work for Remove {
             let Some(row) = tx.query_typed_opt(take, values).await? else { continue };
             let (log, last, bytes, created_at): (i64, i64, i64, i64) = (row.get(0), row.get(1), row.get(2), row.get(3));
             if self.for_good {
-                give_up(tx, &self.tenant, log).await?;
+                logs.push(log);
             } else {
                 let keep = "INSERT INTO turnwise.deleted \
                             (tenant, id, log, last, bytes, created_at, changed_at, deleted_at) \
@@ -121,6 +121,7 @@ impl Work for Remove {
             expired.push(gone.clone());
         }
         if self.for_good {
+            give_up(tx, &self.tenant, &logs).await?;
             let ids: Vec<_> = expired.iter().map(|gone| stored(&gone.id)).collect();
             remove::gone(tx, &tenant, &ids.iter().map(|id| &**id).collect::<Vec<_>>()).await?;
         }

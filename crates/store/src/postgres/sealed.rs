@@ -136,7 +136,8 @@ impl Work for RenewInherited {
     const DOING: &str = "sealing what is in the database";
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<usize, Failure> {
-        let all = "SELECT tenant, log, inherited FROM turnwise.logs WHERE inherited IS NOT NULL FOR UPDATE";
+        let all = "SELECT tenant, log, inherited FROM turnwise.logs WHERE inherited IS NOT NULL \
+                   ORDER BY tenant, log FOR UPDATE";
         let mut count = 0;
         for row in tx.query_typed(all, &[]).await? {
             let (tenant, log): (String, i64) = (row.get(0), row.get(1));

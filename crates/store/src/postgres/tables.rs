@@ -196,7 +196,7 @@ impl Work for Replace {
         insert_log(tx, &self.key, new.log, None).await?;
         usage::note_written_anew(tx, &self.seal, &self.key.tenant, self.at, new.log).await?;
         insert(tx, &self.key, At { last: 0, ..new }, &self.lines).await?;
-        give_up(tx, &self.key.tenant, self.at.log).await?;
+        give_up(tx, &self.key.tenant, &[self.at.log]).await?;
         remove::replaced(tx, &stored(&self.key.tenant), &stored(&self.key.id)).await?;
         Ok(new)
     }
@@ -303,20 +303,39 @@ fn at_once(lines: &[Cow<'_, str>]) -> usize {
     fits.count().max(1)
 }
 
-/// Takes a log from its conversation. What no fork needs of it is removed, and of the logs before it.
-///
-/// Each log is locked before its forks are looked at, and a log after those that continue it, so that
-/// of two that give up the last forks of one log the second sees what the first has done.
-pub(super) async fn give_up(tx: &Transaction<'_>, tenant: &str, log: i64) -> Result<(), Failure> {
+/// Takes logs from their conversations. What no fork needs of them is removed, and of the logs before them.
+pub(super) async fn give_up(tx: &Transaction<'_>, tenant: &str, logs: &[i64]) -> Result<(), Failure> {
     let tenant = stored(tenant);
+    lock_chains(tx, &tenant, logs).await?;
+    for log in logs {
+        give_up_one(tx, &tenant, *log).await?;
+    }
+    Ok(())
+}
+
+/// Locks logs and those that they continue, all before anything of one is looked at: so of two that give up the last
+/// forks of one log the second sees what the first has done. In the order of their numbers, as who adds to the index for
+/// search does, so that no two wait for each other.
+async fn lock_chains(tx: &Transaction<'_>, tenant: &str, logs: &[i64]) -> Result<(), Failure> {
+    let lock = "WITH RECURSIVE chains (log) AS (\
+                    SELECT log FROM unnest($2) AS given (log) \
+                    UNION \
+                    SELECT l.parent FROM chains c JOIN turnwise.logs l ON l.tenant = $1 AND l.log = c.log \
+                    WHERE l.parent IS NOT NULL) \
+                SELECT 1 FROM turnwise.logs WHERE tenant = $1 AND log IN (SELECT log FROM chains) \
+                ORDER BY tenant, log FOR UPDATE";
+    tx.query_typed(lock, &[(&tenant, Type::TEXT), (&logs, Type::INT8_ARRAY)]).await?;
+    Ok(())
+}
+
+async fn give_up_one(tx: &Transaction<'_>, tenant: &str, log: i64) -> Result<(), Failure> {
     let disown = "UPDATE turnwise.logs SET owned = false WHERE tenant = $1 AND log = $2";
     tx.execute_typed(disown, &[(&tenant, Type::TEXT), (&log, Type::INT8)]).await?;
     let mut next = Some(log);
     while let Some(log) = next.take() {
         let values: connections::Values<'_> = &[(&tenant, Type::TEXT), (&log, Type::INT8)];
-        // Without a condition on `owned`: whoever changes that at this moment is waited for.
-        let lock = "SELECT owned, parent FROM turnwise.logs WHERE tenant = $1 AND log = $2 FOR UPDATE";
-        let Some(row) = tx.query_typed_opt(lock, values).await?.filter(|row| !row.get::<_, bool>(0)) else { break };
+        let find = "SELECT owned, parent FROM turnwise.logs WHERE tenant = $1 AND log = $2";
+        let Some(row) = tx.query_typed_opt(find, values).await?.filter(|row| !row.get::<_, bool>(0)) else { break };
         let parent: Option<i64> = row.get(1);
         let needed = "SELECT max(at) FROM turnwise.logs WHERE tenant = $1 AND parent = $2";
         let needed: Option<i64> = tx.query_typed_one(needed, values).await?.get(0);

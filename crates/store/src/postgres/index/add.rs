@@ -79,7 +79,8 @@ struct Items {
     times: Vec<i64>,
 }
 
-/// Locks the logs of changes and of conversations that were noted. Whoever removes something of a log locks it before.
+/// Locks the logs of changes and of conversations that were noted, in the order of their numbers. Whoever removes
+/// something of logs locks them before, in the same order.
 /// What is removed now was removed when this has waited, and what is removed later waits for this, and is then removed
 /// from the index too.
 async fn lock_logs(tx: &Transaction<'_>, changes: &[i64], conversations: &[i64]) -> Result<(), Failure> {

@@ -12,8 +12,11 @@ use crate::postgres::failure::Failure;
 
 /// Of conversations that are gone for good. An id that is in use again stays. The names are as the database has them.
 pub(in crate::postgres) async fn gone(tx: &Transaction<'_>, tenant: &str, ids: &[&str]) -> Result<(), Failure> {
-    let gone = "DELETE FROM turnwise.search_conversations s WHERE s.tenant = $1 AND s.id = ANY ($2) \
-                AND NOT EXISTS (SELECT 1 FROM turnwise.conversations c WHERE c.tenant = s.tenant AND c.id = s.id)";
+    // In the order of their ids: who adds to the index takes what it knows of conversations in this order.
+    let gone = "DELETE FROM turnwise.search_conversations WHERE tenant = $1 AND id IN (\
+                    SELECT s.id FROM turnwise.search_conversations s WHERE s.tenant = $1 AND s.id = ANY ($2) \
+                    AND NOT EXISTS (SELECT 1 FROM turnwise.conversations c WHERE c.tenant = s.tenant AND c.id = s.id) \
+                    ORDER BY s.id FOR UPDATE)";
     let values: Values<'_> = &[(&tenant, Type::TEXT), (&ids, Type::TEXT_ARRAY)];
     tx.execute_typed(gone, values).await?;
     Ok(())
