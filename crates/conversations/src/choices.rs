@@ -12,7 +12,8 @@
 //! - **`after` an unknown item** is 404, as is an unknown item elsewhere.
 //! - **An assistant message with `input_text`** is taken, and stored as `output_text`.
 //! - **An `item_reference`** is resolved inside its conversation, where it is stored as a copy with a
-//!   new id; an unknown one is 404. With `previous_response_id` it is resolved in that response and those
+//!   new id; an unknown one is 404. In the input of a response it may also be an item of any stored response, or of
+//!   the conversation of one. With `previous_response_id` it is resolved in that response and those
 //!   that it continues, by the ids that each of them has listed.
 //! - **Deleting an item** takes it out of the list and of what is sent. A call without its output, or
 //!   the reverse, stays in the list and is not sent, as everywhere in turnwise. The text stays in the

@@ -188,6 +188,11 @@ impl<'a> Record<'a> {
         self.find(id).or_else(|| of_earlier(id))
     }
 
+    /// Whether a reference to an item can be resolved here, and need not be looked for elsewhere.
+    pub fn can_refer_to(&self, id: &str) -> bool {
+        self.referred(id).is_some()
+    }
+
     /// The items of a message; none if it is not on the conversation's path.
     pub fn of_message_with(&self, id: ItemId) -> Vec<ListedItem> {
         let path = self.file.conversation.path();

@@ -26,6 +26,7 @@ const ASKED: &str = "Go on.";
 
 /// Members of a request to compact.
 pub(super) const KNOWN: &[&str] = &[
+    "client_metadata",
     "model",
     "input",
     "previous_response_id",

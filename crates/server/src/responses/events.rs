@@ -1,5 +1,6 @@
 //! The events of a streamed response.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,10 @@ impl Run {
 pub(super) struct Out {
     stream: ClientStream,
     number: u64,
-    open: Option<Open>,
+    /// The items whose parts are arriving: one, or calls whose arguments arrive in turns.
+    open: Vec<Open>,
+    /// The indexes of the calls that have begun.
+    calls: HashSet<usize>,
     /// The place of the next item in the output.
     next: usize,
     /// How many items come before those of the reply.
@@ -93,7 +97,15 @@ enum OpenKind {
 impl Out {
     pub(super) fn new(read_time: Duration) -> (Self, Events) {
         let (stream, events) = ClientStream::new(read_time);
-        let out = Self { stream, number: 0, open: None, next: 0, first: 0, reasoning: String::new() };
+        let out = Self {
+            stream,
+            number: 0,
+            open: Vec::new(),
+            calls: HashSet::new(),
+            next: 0,
+            first: 0,
+            reasoning: String::new(),
+        };
         (out, events)
     }
 
@@ -225,7 +237,7 @@ impl Out {
 
     /// More of a message.
     async fn say(&mut self, run: &mut Run, kind: OpenKind, text: String) -> Option<()> {
-        if self.open.as_ref().is_none_or(|open| open.kind != kind) {
+        if self.opened(kind).is_none() {
             let id = run.item_id("message", 0);
             let place = self.add(id.clone(), kind, String::new(), String::new()).await?;
             self.send("response.content_part.added", of_part(&id, place, vec![("part", part(kind, ""))])).await?;
@@ -234,44 +246,54 @@ impl Out {
             OpenKind::Refusal => ("response.refusal.delta", None),
             _ => ("response.output_text.delta", Some(("logprobs", Vec::<RawJson>::new().into()))),
         };
-        let open = self.open.as_mut()?;
+        let open = self.opened(kind)?;
         open.text.push_str(&text);
         let mut members = of_part(&open.id, open.place, vec![("delta", text.into())]);
         members.extend(logprobs);
         self.send(name, members).await
     }
 
-    /// More of a call.
+    /// More of a call. The calls of a reply may arrive in turns, a piece of each.
     async fn call(&mut self, run: &mut Run, delta: ToolCallDelta) -> Option<()> {
         let kind = OpenKind::Call(delta.index);
-        if self.open.as_ref().is_none_or(|open| open.kind != kind) {
+        if self.calls.insert(delta.index) {
             let id = run.item_id("function_call", self.next - self.first);
             self.add(id, kind, delta.name.unwrap_or_default(), delta.id.unwrap_or_default()).await?;
         }
-        let open = self.open.as_mut()?;
+        // What comes after arguments that were whole is in the response, and too late for a delta.
+        let Some(open) = self.opened(kind).filter(|_| !delta.arguments.is_empty()) else { return Some(()) };
         open.text.push_str(&delta.arguments);
-        if delta.arguments.is_empty() {
-            return Some(());
-        }
         let members = of_item(&open.id, open.place, vec![("delta", delta.arguments.into())]);
         self.send("response.function_call_arguments.delta", members).await
     }
 
-    /// Closes the item before, and opens one.
+    fn opened(&mut self, kind: OpenKind) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.kind == kind)
+    }
+
+    /// Closes the items that are whole, and opens one.
     async fn add(&mut self, id: String, kind: OpenKind, name: String, call_id: String) -> Option<usize> {
-        self.close().await?;
+        let (whole, rest) = std::mem::take(&mut self.open).into_iter().partition(Open::is_whole);
+        self.open = rest;
+        self.close(whole, "completed").await?;
         let place = self.next;
         self.next += 1;
         let open = Open { id, kind, text: String::new(), place, name, call_id };
         let item = open.item("in_progress");
         self.send("response.output_item.added", vec![("output_index", place.into()), ("item", item)]).await?;
-        self.open = Some(open);
+        self.open.push(open);
         Some(place)
     }
 
-    /// The parts of the open item are all there.
-    async fn close(&mut self) -> Option<()> {
-        let Some(open) = self.open.take() else { return Some(()) };
+    /// The parts of these items are all there.
+    async fn close(&mut self, items: Vec<Open>, status: &str) -> Option<()> {
+        for open in items {
+            self.close_one(&open, status).await?;
+        }
+        Some(())
+    }
+
+    async fn close_one(&mut self, open: &Open, status: &str) -> Option<()> {
         let text = RawJson::from(&*open.text);
         let (id, place) = (&*open.id, open.place);
         match open.kind {
@@ -291,16 +313,18 @@ impl Out {
             let part = part(open.kind, &open.text);
             self.send("response.content_part.done", of_part(id, place, vec![("part", part)])).await?;
         }
-        let item = open.item("completed");
+        let item = open.item(status);
         self.send("response.output_item.done", vec![("output_index", place.into()), ("item", item)]).await
     }
 
     /// The response is recorded.
     pub(super) async fn end(&mut self, response: &RawJson) -> Option<()> {
-        self.close().await?;
         let object: Object<'_> = response.parse().ok()?;
         let is_cut = object.is_one_of("status", &["incomplete"]);
-        let name = if is_cut { "response.incomplete" } else { "response.completed" };
+        let (name, status) =
+            if is_cut { ("response.incomplete", "incomplete") } else { ("response.completed", "completed") };
+        let last = std::mem::take(&mut self.open);
+        self.close(last, status).await?;
         self.send(name, vec![("response", response.clone())]).await
     }
 
@@ -311,6 +335,11 @@ impl Out {
 }
 
 impl Open {
+    /// Whether nothing of it can follow: the arguments of a call are one object.
+    fn is_whole(&self) -> bool {
+        !matches!(self.kind, OpenKind::Call(_)) || serde_json::from_str::<serde::de::IgnoredAny>(&self.text).is_ok()
+    }
+
     fn item(&self, status: &str) -> RawJson {
         if let OpenKind::Call(_) = self.kind {
             return RawJson::object([
@@ -322,7 +351,7 @@ impl Open {
                 ("status", status.into()),
             ]);
         }
-        let is_done = status == "completed";
+        let is_done = status != "in_progress";
         let content: Vec<RawJson> = is_done.then(|| part(self.kind, &self.text)).into_iter().collect();
         RawJson::object([
             ("type", "message".into()),

@@ -12,6 +12,7 @@ use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
 use super::locks::{Lock, Locked};
 use super::object::{self, Outcome, ResponseObject};
+use super::referred;
 use super::replay::replaced;
 use super::request::{Base, Request};
 use super::sent::{SentPlan, with_sent};
@@ -37,6 +38,8 @@ pub(super) struct Run {
     pub(super) window: Transcript,
     /// The sealed items of the record, with the input.
     scanned: Scanned,
+    /// The id from which the ids of items are made.
+    owner: String,
     /// The ids of the input's items.
     input: Vec<String>,
     /// Items of the output that come before the reply.
@@ -123,14 +126,16 @@ impl Responses {
         };
         let answer = ResponseObject::new(new_id(&request), &request, conversation);
         let mut work = before.clone();
-        let owner = conversation.unwrap_or(&answer.id).to_owned();
+        let owner = conversation.map_or_else(|| stored::owner_of(&answer.id), str::to_owned);
         let earlier = match &request.base {
             Base::Previous(id) if request.input.iter().any(InputItem::is_reference) => {
                 stored::owners(&*self.store, id).await?
             }
             _ => Vec::new(),
         };
-        let added = Record::of(&owner, &mut work).with_earlier(&earlier).add(&request.input)?;
+        let mut record = Record::of(&owner, &mut work).with_earlier(&earlier);
+        let input = referred::resolved(&*self.store, &record, &request.input).await?;
+        let added = record.add(&input)?;
         let window = window::of(&owner, &work, before.conversation.path().len(), &self.sealer, &mut scanned);
         let chat = self.manager(&request, &window).map_err(|error| refusal(&error))?;
         let run = Run {
@@ -142,6 +147,7 @@ impl Responses {
             work,
             window,
             scanned,
+            owner,
             input: added.into_iter().map(|item| item.id).collect(),
             made: Vec::new(),
             compacting: Tally::default(),
@@ -203,10 +209,7 @@ impl Run {
 
     /// The id from which the ids of items are made.
     pub(super) fn owner(&self) -> &str {
-        match &self.request.base {
-            Base::Conversation(id) => id,
-            Base::Previous(_) | Base::Nothing => &self.answer.id,
-        }
+        &self.owner
     }
 
     /// Records the input and the reply, both or nothing.
@@ -256,11 +259,16 @@ impl Run {
 
     /// The reply as it is recorded: in a conversation with what cannot be found elsewhere.
     fn kept(&self, reply: &Reply, answer: &RawJson) -> Message {
-        if !matches!(self.request.base, Base::Conversation(_)) {
-            return reply.message.clone();
+        let mut message = reply.message.clone();
+        if matches!(self.request.base, Base::Conversation(_)) && !self.request.is_stored {
+            message = with_sent(reply, &self.request.model);
         }
-        let message =
-            if self.request.is_stored { reply.message.clone() } else { with_sent(reply, &self.request.model) };
+        if object::is_cut(&reply.finish) {
+            message = message.clone().with_field("status", "incomplete").unwrap_or(message);
+        }
+        if !matches!(self.request.base, Base::Conversation(_)) {
+            return message;
+        }
         if self.request.once.is_some() { with_answer(message, object::beside_request(answer)) } else { message }
     }
 

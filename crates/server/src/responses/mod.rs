@@ -11,6 +11,7 @@ mod exchange;
 mod known;
 mod locks;
 mod object;
+mod referred;
 mod replay;
 mod request;
 mod routes;

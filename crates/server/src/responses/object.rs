@@ -27,6 +27,20 @@ pub(super) struct Outcome {
     pub(super) plan: Option<RawJson>,
 }
 
+/// Why a reply is not whole.
+fn cut_by(finish: &FinishReason) -> Option<&'static str> {
+    match finish {
+        FinishReason::Length => Some("max_output_tokens"),
+        FinishReason::ContentFilter => Some("content_filter"),
+        _ => None,
+    }
+}
+
+/// Whether a reply is not whole.
+pub(super) fn is_cut(finish: &FinishReason) -> bool {
+    cut_by(finish).is_some()
+}
+
 fn null() -> RawJson {
     serde_json::Value::Null.into()
 }
@@ -74,11 +88,7 @@ impl ResponseObject {
 
     /// The object of a response that has ended, without its output.
     pub(super) fn ended(&self, outcome: &Outcome) -> RawJson {
-        let reason = match outcome.finish {
-            FinishReason::Length => Some("max_output_tokens"),
-            FinishReason::ContentFilter => Some("content_filter"),
-            _ => None,
-        };
+        let reason = cut_by(&outcome.finish);
         let incomplete = reason.map_or_else(null, |reason| RawJson::object([("reason", reason.into())]));
         let status = if reason.is_some() { "incomplete" } else { "completed" };
         let (usage, plan) = (outcome.usage.clone(), outcome.plan.clone());

@@ -14,6 +14,8 @@ use crate::seal::Sealer;
 /// Members of a request that are understood.
 const KNOWN: &[&str] = &[
     "background",
+    // What a client says of itself, as Codex does. The published contract does not have it.
+    "client_metadata",
     "conversation",
     "frequency_penalty",
     "include",

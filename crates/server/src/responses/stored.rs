@@ -21,6 +21,11 @@ use crate::request_id;
 /// The member of a file with what is kept of the response.
 const MEMBER: &str = "turnwise_response";
 
+/// What the ids of responses begin with.
+pub(super) const PREFIX: &str = "resp_";
+/// How many digits the ids of responses and of their items have in common.
+pub(super) const TAG: usize = 16;
+
 /// What is kept of a response beside its items.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredResponse {
@@ -98,7 +103,7 @@ fn remove(file: &mut Transcript) {
 }
 
 /// A stored response with its transcript; `None` if there is none with this id.
-async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredResponse)>, ApiError> {
+pub(super) async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredResponse)>, ApiError> {
     let file = load(store, id).await?;
     Ok(file.and_then(|file| StoredResponse::read(&file).map(|kept| (file, kept))))
 }
@@ -135,6 +140,13 @@ impl Recorded {
     }
 }
 
+/// What the ids of a response's items are made from if it is not made on a conversation. They begin as its own
+/// id does, so that the response of an item can be found.
+pub(super) fn owner_of(response: &str) -> String {
+    let digits = response.strip_prefix(PREFIX).unwrap_or(response);
+    format!("conv_{}", digits.get(..TAG).unwrap_or(digits))
+}
+
 /// The ids from which a response and those before it have made the ids of their items.
 pub(super) async fn owners(store: &dyn Store, id: &str) -> Result<Vec<String>, ApiError> {
     let (mut owners, mut next) = (Vec::new(), Some(id.to_owned()));
@@ -145,7 +157,7 @@ pub(super) async fn owners(store: &dyn Store, id: &str) -> Result<Vec<String>, A
             response.text("previous_response_id").map(std::borrow::Cow::into_owned)
         });
         next = next.filter(|next| !owners.contains(next));
-        owners.push(found.map_or(id, |kept| kept.of));
+        owners.push(found.map_or_else(|| owner_of(&id), |kept| kept.of));
     }
     Ok(owners)
 }
