@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use serde_json::{Value, json};
-use support::{ask, conversation, echo, items, refuse, respond, said, server, stream};
-use turnwise::backend::{Answer, ChatEvent, ChatReply, FinishReason, Scripted, ToolCallDelta};
+use support::{ask, conversation, echo, full, items, refuse, respond, said, server, stream};
+use turnwise::backend::{Answer, BackendError, ChatEvent, ChatReply, FinishReason, Scripted, ToolCallDelta};
 use turnwise::store::MemoryStore;
 use turnwise::{Message, ToolCall};
 
@@ -131,4 +131,106 @@ async fn calls_whose_arguments_arrive_in_turns_are_each_one_item_of_the_stream()
         assert_eq!((&done["item"]["id"], &done["item"]["name"]), (&item["id"], &item["name"]));
         assert_eq!(done["item"]["arguments"].as_str().unwrap().trim_end(), whole);
     }
+}
+
+#[tokio::test]
+async fn clients_are_told_whether_and_when_to_send_a_request_again() {
+    use std::time::Duration;
+    let status = |status: u16, code: &str| {
+        let body = json!({"error": {"message": "No.", "type": "error", "param": null, "code": code}});
+        BackendError::status(status, &body.to_string())
+    };
+    let errors = [
+        (BackendError::rate_limited(Some(Duration::from_millis(1_500))), 429, Some("rate_limit_exceeded"), "2", ""),
+        (status(429, "insufficient_quota"), 429, Some("insufficient_quota"), "", "false"),
+        (status(401, "invalid_api_key"), 502, None, "", "false"),
+        (status(400, "invalid_value"), 400, Some("invalid_value"), "", ""),
+        (status(404, "model_not_found"), 400, Some("model_not_found"), "", ""),
+        (status(400, "a_code_of_its_own"), 400, None, "", ""),
+        (status(503, "overloaded"), 502, None, "", ""),
+    ];
+    for (error, status, code, wait, again) in errors {
+        let what = error.to_string();
+        let app = server(Scripted::default().and(error), &MemoryStore::new());
+        let body = json!({"model": "gpt-4o-mini", "input": "Hi"});
+        let (found, headers, text) = full(&app, "POST", "/v1/responses", &[], Some(body)).await;
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap());
+        assert_eq!((found, answer["error"]["code"].as_str()), (status, code), "{what}: {answer}");
+        assert_eq!((header("retry-after"), header("x-should-retry")), (wait, again), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_whose_window_is_not_known_is_refused_with_what_helps_at_a_server() {
+    let managers = |model: &str| turnwise::ConversationManager::builder(model).backend(Scripted::default());
+    let app = turnwise_server::Server::new(MemoryStore::new()).responses(managers).router();
+    let (status, error) = refuse(&app, json!({"model": "of-my-own", "input": "Hi"})).await;
+    assert_eq!((status, &error["code"], &error["param"]), (400, &json!("model_not_found"), &json!("model")));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("`of-my-own`") && message.contains("--window") && !message.contains("::"), "{message}");
+}
+
+/// Codex gives its tool for patches this form.
+#[tokio::test]
+async fn a_custom_tool_is_called_with_any_text_and_answered() {
+    let call = || Message::calls([ToolCall::custom("call_1", "patch", "*** Begin")]);
+    let backend = Scripted::default().and(call()).and(call()).and("Done.");
+    let backend = std::sync::Arc::new(backend);
+    let app = server(std::sync::Arc::clone(&backend), &MemoryStore::new());
+    let format = json!({"type": "grammar", "syntax": "lark", "definition": "start: /.+/"});
+    let tools = json!([{"type": "custom", "name": "patch", "description": "Patches.", "format": format}]);
+    let choice = json!({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "custom", "name": "patch"}]});
+    let id = conversation(&app).await;
+    let asked = json!({"input": "Mend it.", "tools": tools, "tool_choice": choice});
+    let whole = respond(&app, asked.clone()).await;
+    assert_eq!(
+        (&whole["output"][0]["type"], &whole["output"][0]["input"]),
+        (&json!("custom_tool_call"), &json!("*** Begin"))
+    );
+    assert_eq!(whole["tools"], tools);
+    let sent = serde_json::to_value(backend.requests().last().unwrap()).unwrap();
+    let grammar = json!({"syntax": "lark", "definition": "start: /.+/"});
+    let format = json!({"type": "grammar", "grammar": grammar});
+    let custom = json!({"name": "patch", "description": "Patches.", "format": format});
+    assert_eq!(sent["tools"], json!([{"type": "custom", "custom": custom}]));
+    let allowed = json!({"mode": "auto", "tools": [{"type": "custom", "custom": {"name": "patch"}}]});
+    assert_eq!(sent["tool_choice"], json!({"type": "allowed_tools", "allowed_tools": allowed}));
+    let mut streamed = asked;
+    streamed["conversation"] = json!(id);
+    let events = stream(&app, streamed).await;
+    let names: Vec<&str> = events.iter().map(|(name, _)| &**name).collect();
+    let expected = [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.custom_tool_call_input.delta",
+        "response.custom_tool_call_input.done",
+        "response.output_item.done",
+        "response.completed",
+    ];
+    assert_eq!((names, &events[4].1["input"]), (expected.to_vec(), &json!("*** Begin")));
+    assert_eq!(events[5].1["item"], events[6].1["response"]["output"][0]);
+    let output = json!({"type": "custom_tool_call_output", "call_id": "call_1", "output": "patched"});
+    let next = respond(&app, json!({"conversation": id, "input": [output], "tools": tools})).await;
+    assert_eq!(said(&next), "Done.");
+}
+
+#[tokio::test]
+async fn what_a_request_says_of_style_and_service_reaches_the_model() {
+    let backend = std::sync::Arc::new(Scripted::new(["Yes."]));
+    let app = server(std::sync::Arc::clone(&backend), &MemoryStore::new());
+    respond(&app, json!({"input": "Hi", "text": {"verbosity": "low"}, "service_tier": "flex"})).await;
+    let sent = serde_json::to_value(backend.requests().last().unwrap()).unwrap();
+    assert_eq!((&sent["verbosity"], &sent["service_tier"]), (&json!("low"), &json!("flex")));
+}
+
+#[tokio::test]
+async fn a_response_is_not_retrieved_as_a_stream_of_nothing() {
+    let app = echo();
+    let answer = respond(&app, json!({"input": "Hi"})).await;
+    let path = format!("/v1/responses/{}", answer["id"].as_str().unwrap());
+    assert_eq!(ask(&app, "GET", &format!("{path}?stream=false"), None).await.0, 200);
+    let (status, error) = ask(&app, "GET", &format!("{path}?stream=true&starting_after=1"), None).await;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("stream")));
 }

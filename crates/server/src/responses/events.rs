@@ -11,7 +11,8 @@ use turnwise::transcript::formats::Object;
 use turnwise_conversations::ApiError;
 
 use super::Responses;
-use super::exchange::{Begun, Run, is_end, refusal};
+use super::exchange::{Begun, Run, is_end};
+use super::refused::refusal;
 use super::request::Request;
 use crate::client_stream::{ClientStream, Events, Piece};
 use crate::completions::summary;
@@ -92,6 +93,8 @@ enum OpenKind {
     Refusal,
     /// With its index among the calls.
     Call(usize),
+    /// Of a custom tool, which takes any text.
+    Custom(usize),
 }
 
 impl Out {
@@ -255,16 +258,21 @@ impl Out {
 
     /// More of a call. The calls of a reply may arrive in turns, a piece of each.
     async fn call(&mut self, run: &mut Run, delta: ToolCallDelta) -> Option<()> {
-        let kind = OpenKind::Call(delta.index);
-        if self.calls.insert(delta.index) {
-            let id = run.item_id("function_call", self.next - self.first);
-            self.add(id, kind, delta.name.unwrap_or_default(), delta.id.unwrap_or_default()).await?;
+        let index = delta.index;
+        if self.calls.insert(index) {
+            let name = delta.name.unwrap_or_default();
+            let kind = if run.request.chat.is_custom(&name) { OpenKind::Custom(index) } else { OpenKind::Call(index) };
+            let id = run.item_id(kind.of_call().item, self.next - self.first);
+            self.add(id, kind, name, delta.id.unwrap_or_default()).await?;
         }
         // What comes after arguments that were whole is in the response, and too late for a delta.
-        let Some(open) = self.opened(kind).filter(|_| !delta.arguments.is_empty()) else { return Some(()) };
+        let of_call = |open: &&mut Open| [OpenKind::Call(index), OpenKind::Custom(index)].contains(&open.kind);
+        let open = self.open.iter_mut().find(of_call).filter(|_| !delta.arguments.is_empty());
+        let Some(open) = open else { return Some(()) };
         open.text.push_str(&delta.arguments);
+        let name = format!("{}.delta", open.kind.of_call().event);
         let members = of_item(&open.id, open.place, vec![("delta", delta.arguments.into())]);
-        self.send("response.function_call_arguments.delta", members).await
+        self.send(&name, members).await
     }
 
     fn opened(&mut self, kind: OpenKind) -> Option<&mut Open> {
@@ -297,9 +305,12 @@ impl Out {
         let text = RawJson::from(&*open.text);
         let (id, place) = (&*open.id, open.place);
         match open.kind {
-            OpenKind::Call(_) => {
-                let members = of_item(id, place, vec![("name", RawJson::from(&*open.name)), ("arguments", text)]);
-                self.send("response.function_call_arguments.done", members).await?;
+            OpenKind::Call(_) | OpenKind::Custom(_) => {
+                let names = open.kind.of_call();
+                let name = ("name", RawJson::from(&*open.name));
+                let name = matches!(open.kind, OpenKind::Call(_)).then_some(name);
+                let members = name.into_iter().chain([(names.text, text)]).collect();
+                self.send(&format!("{}.done", names.event), of_item(id, place, members)).await?;
             }
             OpenKind::Refusal => {
                 self.send("response.refusal.done", of_part(id, place, vec![("refusal", text)])).await?;
@@ -309,7 +320,7 @@ impl Out {
                 self.send("response.output_text.done", of_part(id, place, vec![("text", text), logprobs])).await?;
             }
         }
-        if !matches!(open.kind, OpenKind::Call(_)) {
+        if matches!(open.kind, OpenKind::Text | OpenKind::Refusal) {
             let part = part(open.kind, &open.text);
             self.send("response.content_part.done", of_part(id, place, vec![("part", part)])).await?;
         }
@@ -330,26 +341,51 @@ impl Out {
 
     async fn fail(&mut self, run: &Run, error: &ApiError) -> Option<()> {
         let error = request_id::shown(error.clone());
-        self.send("response.failed", vec![("response", run.answer.failed(&error.message))]).await
+        self.send("response.failed", vec![("response", run.answer.failed(&error))]).await
+    }
+}
+
+/// What a call and its events are named.
+struct OfCall {
+    item: &'static str,
+    event: &'static str,
+    text: &'static str,
+}
+
+impl OpenKind {
+    fn of_call(self) -> OfCall {
+        match self {
+            Self::Custom(_) => {
+                OfCall { item: "custom_tool_call", event: "response.custom_tool_call_input", text: "input" }
+            }
+            _ => OfCall { item: "function_call", event: "response.function_call_arguments", text: "arguments" },
+        }
     }
 }
 
 impl Open {
-    /// Whether nothing of it can follow: the arguments of a call are one object.
+    /// Whether nothing of it can follow. The arguments of a function are one object; where any text ends
+    /// cannot be seen.
     fn is_whole(&self) -> bool {
-        !matches!(self.kind, OpenKind::Call(_)) || serde_json::from_str::<serde::de::IgnoredAny>(&self.text).is_ok()
+        match self.kind {
+            OpenKind::Text | OpenKind::Refusal => true,
+            OpenKind::Call(_) => serde_json::from_str::<serde::de::IgnoredAny>(&self.text).is_ok(),
+            OpenKind::Custom(_) => false,
+        }
     }
 
     fn item(&self, status: &str) -> RawJson {
-        if let OpenKind::Call(_) = self.kind {
-            return RawJson::object([
-                ("type", "function_call".into()),
+        if let OpenKind::Call(_) | OpenKind::Custom(_) = self.kind {
+            let names = self.kind.of_call();
+            let members = [
+                ("type", names.item.into()),
                 ("id", self.id.as_str().into()),
                 ("call_id", self.call_id.as_str().into()),
                 ("name", self.name.as_str().into()),
-                ("arguments", self.text.as_str().into()),
-                ("status", status.into()),
-            ]);
+                (names.text, self.text.as_str().into()),
+            ];
+            let status = matches!(self.kind, OpenKind::Call(_)).then(|| ("status", status.into()));
+            return RawJson::object(members.into_iter().chain(status));
         }
         let is_done = status != "in_progress";
         let content: Vec<RawJson> = is_done.then(|| part(self.kind, &self.text)).into_iter().collect();

@@ -7,12 +7,13 @@ use turnwise::message::RawJson;
 use turnwise::spending::Tally;
 use turnwise::store::Revision;
 use turnwise::transcript::formats::Object;
-use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Message, Plan, Reply, Transcript};
+use turnwise::{ChatEvent, ConversationManager, Everything, Message, Plan, Reply, Transcript};
 use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
 use super::locks::{Lock, Locked};
 use super::object::{self, Outcome, ResponseObject};
 use super::referred;
+use super::refused::refusal;
 use super::replay::replaced;
 use super::request::{Base, Request};
 use super::sent::{SentPlan, with_sent};
@@ -347,39 +348,6 @@ pub(super) fn new_id(request: &Request) -> String {
         Base::Conversation(id) => format!("resp_{}{}", tag_of(id), &digits[16..]),
         Base::Previous(_) | Base::Nothing => format!("resp_{digits}"),
     }
-}
-
-/// What the API says where a request could not be planned or answered.
-pub(crate) fn refusal(error: &Error) -> ApiError {
-    let mut refused = ApiError::invalid_request(error.to_string());
-    refused.is_private = error.kind() == ErrorKind::Damaged;
-    match error.kind() {
-        ErrorKind::OverBudget | ErrorKind::PinsOverBudget | ErrorKind::Overflow => {
-            let message =
-                "Your input exceeds the context window of this model. Please adjust your input and try again.";
-            refused.message = format!("{message} ({error})");
-            (refused.code, refused.param) = (Some("context_length_exceeded"), Some("input".to_owned()));
-        }
-        ErrorKind::UnknownModel => {
-            (refused.code, refused.param) = (Some("model_not_found"), Some("model".to_owned()));
-        }
-        ErrorKind::UnansweredCalls | ErrorKind::UnknownCall | ErrorKind::InvalidMessage => {
-            refused.param = Some("input".to_owned());
-        }
-        ErrorKind::InvalidTool => refused.param = Some("tools".to_owned()),
-        ErrorKind::InvalidParam | ErrorKind::InvalidBudget | ErrorKind::Rejected | ErrorKind::Limit => {}
-        ErrorKind::RateLimited | ErrorKind::Quota => {
-            (refused.status, refused.kind) = (429, "rate_limit_error");
-            refused.code = Some("rate_limit_exceeded");
-        }
-        ErrorKind::Timeout => (refused.status, refused.kind) = (504, "server_error"),
-        ErrorKind::Io | ErrorKind::Damaged | ErrorKind::NoBackend => {
-            (refused.status, refused.kind) = (500, "server_error");
-        }
-        // What else there is comes from the server behind.
-        _ => (refused.status, refused.kind) = (502, "server_error"),
-    }
-    refused
 }
 
 fn ended(error: &tokio::task::JoinError) -> ApiError {

@@ -6,6 +6,8 @@ use turnwise::message::RawJson;
 use turnwise::spending::Tally;
 use turnwise::transcript::formats::Object;
 
+use turnwise_conversations::ApiError;
+
 use super::replay::replaced;
 use super::request::Request;
 
@@ -81,8 +83,10 @@ impl ResponseObject {
     }
 
     /// The object of a response that failed.
-    pub(super) fn failed(&self, message: &str) -> RawJson {
-        let error = RawJson::object([("code", "server_error".into()), ("message", message.into())]);
+    pub(super) fn failed(&self, error: &ApiError) -> RawJson {
+        // The contract has no other codes for what can fail here.
+        let code = if error.status == 429 { "rate_limit_exceeded" } else { "server_error" };
+        let error = RawJson::object([("code", code.into()), ("message", error.message.as_str().into())]);
         self.object("failed", &[], &error, &null(), None, &null())
     }
 

@@ -100,7 +100,11 @@ async fn input_tokens(Extension(app): Api, body: ReadBody) -> Answer {
     Ok(json(&RawJson::object([("object", "response.input_tokens".into()), ("input_tokens", tokens.into())])))
 }
 
-async fn retrieve(Extension(app): Api, Path(id): Path<String>) -> Answer {
+async fn retrieve(Extension(app): Api, Path(id): Path<String>, RawQuery(query): RawQuery) -> Answer {
+    if query::is(query.as_deref(), "stream", "true") {
+        let why = "can be true only for a response of which events are kept, and none are here: ask without it";
+        return Err(turnwise_conversations::ApiError::unsupported("stream", why).into());
+    }
     Ok(json(&service(app)?.retrieve(&id).await?))
 }
 
