@@ -21,6 +21,8 @@ const LEAST_ROOM: u64 = 150;
 /// fewer than [`PLENTY`] times the tokens that passages may have.
 const TEXTS: usize = 8;
 const PLENTY: u64 = 4;
+/// The mark for a gap, with the end of its line.
+const GAP: &str = "[…]\n";
 
 /// A long message in pieces, with their words.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Segments {
             *self = Self { cost_id: view.cost_id().to_owned(), stem, known: BTreeMap::new() };
         }
         self.known.split_off(&view.path().group_count());
-        Texts { view, index, known: &mut self.known, mark: view.count("[…]\n") }
+        Texts { view, index, known: &mut self.known }
     }
 }
 
@@ -59,8 +61,6 @@ pub(super) struct Texts<'a> {
     view: &'a View<'a>,
     index: &'a mut Index,
     known: &'a mut BTreeMap<usize, Segmented>,
-    /// The tokens of the mark for a gap.
-    mark: u64,
 }
 
 impl Texts<'_> {
@@ -216,7 +216,7 @@ impl<'a> Selection<'a> {
         let wrapper = |group: usize| {
             if self.excerpts.contains_key(&group) { 0 } else { texts.known.get(&group).map_or(0, |cut| cut.wrapper) }
         };
-        let chosen = pieces::choose(offers, room, wrapper, texts.mark);
+        let chosen = pieces::choose(offers, room, wrapper, self.view.count(GAP));
         for of_text in chosen.chunk_by(|one, next| one.text == next.text) {
             self.add(texts, of_text[0].text, of_text.iter().map(|offer| offer.piece));
         }

@@ -1,8 +1,9 @@
 //! `Index`: which group holds which word how often. It grows and shrinks at its end, a group at
 //! a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -29,7 +30,21 @@ pub(super) struct Index {
     days: Vec<Day>,
     /// The days that their texts name, by group.
     named: Vec<(usize, Range<Day>)>,
+    /// What the user messages said that were read last as questions, by group.
+    said: BTreeMap<usize, Arc<Said>>,
 }
+
+/// What a user message says as a question, without its author's name.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Its words, each once, in the order of the words.
+    pub(super) words: Vec<Key>,
+    /// The days that it names. What names no year means the last such day before the message.
+    pub(super) days: Vec<Range<Day>>,
+}
+
+/// So many questions are remembered: more than one that says little borrows words from.
+const MOST_SAID: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Indexed {
@@ -73,6 +88,7 @@ impl Index {
             found: Vec::new(),
             days: Vec::new(),
             named: Vec::new(),
+            said: BTreeMap::new(),
         }
     }
 
@@ -134,6 +150,7 @@ impl Index {
     fn pop(&mut self) {
         let Some(last) = self.groups.pop() else { return };
         self.days.truncate(self.groups.len());
+        self.said.split_off(&self.groups.len());
         self.named.truncate(self.named.partition_point(|(group, _)| *group < self.groups.len()));
         self.length -= u64::from(last.length);
         let start = self.groups.last().map_or(0, |before| before.end);
@@ -198,13 +215,33 @@ impl Index {
         self.words.each(text, &mut |word: &str| into.push(Key::of(word)));
     }
 
-    /// The words of a text, each once, sorted.
-    pub(super) fn words_of(&mut self, text: &str) -> Vec<String> {
+    /// What the user message of an indexed group says. It is read once: the questions after it borrow from it.
+    pub(super) fn said(&mut self, path: Path<'_>, group: usize) -> Arc<Said> {
+        if let Some(known) = self.said.get(&group) {
+            return Arc::clone(known);
+        }
+        let said = Arc::new(
+            path.group(group).items().next().map(|item| self.read_question(path, group, item)).unwrap_or_default(),
+        );
+        if self.said.len() == MOST_SAID {
+            self.said.pop_first();
+        }
+        self.said.insert(group, Arc::clone(&said));
+        said
+    }
+
+    fn read_question(&mut self, path: Path<'_>, group: usize, item: &Item) -> Said {
+        let text = item.message().text();
         let mut words = Vec::new();
-        self.words.each(text, &mut |word: &str| words.push(word.to_owned()));
+        self.words.each(&text, &mut |word: &str| words.push(word.to_owned()));
         words.sort_unstable();
         words.dedup();
-        words
+        let written = day_of(item.created_at());
+        let newest = path.group(group.saturating_sub(1)).last_item().map_or(written, |item| day_of(item.created_at()));
+        Said {
+            words: words.iter().map(|word| Key::of(word)).collect(),
+            days: days_named(&text, written, newest.min(written)),
+        }
     }
 }
 

@@ -1,10 +1,8 @@
 //! `Query`: the words that are asked for.
 
-use super::dates::{day_of, days_named};
-use super::index::Index;
+use super::index::{Index, Said};
 use super::terms::Key;
 use crate::conversation::Path;
-use crate::message::Message;
 
 /// The weight of a word of the question itself; weights are in eighths.
 pub(super) const WHOLE: u64 = 8;
@@ -50,15 +48,15 @@ impl Query {
     /// The query for a turn of the indexed path.
     pub(super) fn of(path: Path<'_>, turn: Option<usize>, index: &mut Index) -> Self {
         let asked = turn.map(|turn| path.turn(turn).start);
-        let words = asked.map(|asked| said(path, asked, index)).unwrap_or_default();
-        let mut query = Self { said: words.len(), asked, ..Self::default() };
-        for word in words {
-            if query.held_by(index, Key::of(&word)) > 0 {
-                query.words.push((Key::of(&word), WHOLE));
+        let said = asked.map(|asked| index.said(path, asked)).unwrap_or_default();
+        let mut query = Self { said: said.words.len(), asked, ..Self::default() };
+        for &word in &said.words {
+            if query.held_by(index, word) > 0 {
+                query.words.push((word, WHOLE));
             }
         }
         if let Some(asked) = asked {
-            query.look_for_days(index, path, asked, WHOLE);
+            query.look_for_days(index, path, asked, &said, WHOLE);
         }
         let dated = if query.when.is_empty() { 0 } else { ENOUGH / 2 };
         let mut known = query.words.iter().map(|(word, _)| query.says(index, *word)).sum::<u64>() + dated;
@@ -74,20 +72,20 @@ impl Query {
 
     /// Borrows the rarest words of a user message. Returns how much they say.
     fn borrow(&mut self, index: &mut Index, path: Path<'_>, lender: usize, weight: u64) -> u64 {
-        let mut words: Vec<(usize, String)> =
-            said(path, lender, index).into_iter().map(|word| (self.held_by(index, Key::of(&word)), word)).collect();
-        words.sort_unstable();
-        let (mut says, mut lent) = (0, Vec::new());
-        for (_, word) in words.into_iter().take(MOST_LENT) {
-            let key = Key::of(&word);
-            lent.push(key);
-            if !self.words.iter().any(|(known, _)| *known == key) {
-                self.words.push((key, weight));
-                says += self.says(index, key);
+        let said = index.said(path, lender);
+        let mut lent = said.words.clone();
+        // Stable: of two words that are as rare, the order of the words decides.
+        lent.sort_by_cached_key(|word| self.held_by(index, *word));
+        lent.truncate(MOST_LENT);
+        let mut says = 0;
+        for &word in &lent {
+            if !self.words.iter().any(|(known, _)| *known == word) {
+                self.words.push((word, weight));
+                says += self.says(index, word);
             }
         }
         if self.when.is_empty() {
-            self.look_for_days(index, path, lender, weight);
+            self.look_for_days(index, path, lender, &said, weight);
         }
         let topic = self.said_together(index, lender, &lent) * 3 / 2;
         self.lenders.push(Lender { group: lender, says: says * weight });
@@ -121,13 +119,9 @@ impl Query {
 
     /// Finds the groups of the days that a user message names. Days that most groups have say
     /// nothing.
-    fn look_for_days(&mut self, index: &mut Index, path: Path<'_>, group: usize, weight: u64) {
-        let Some(item) = path.group(group).items().next() else { return };
-        let written = day_of(item.created_at());
-        let newest = path.group(group.saturating_sub(1)).last_item().map_or(written, |item| day_of(item.created_at()));
-        let days = days_named(&item.message().text(), written, newest.min(written));
-        if !days.is_empty() {
-            let groups = index.groups_on(path, group, &days);
+    fn look_for_days(&mut self, index: &mut Index, path: Path<'_>, group: usize, said: &Said, weight: u64) {
+        if !said.days.is_empty() {
+            let groups = index.groups_on(path, group, &said.days);
             if groups.len() <= group / 2 {
                 (self.when, self.when_weight) = (groups, weight);
             }
@@ -159,11 +153,6 @@ impl Query {
         let is_asked = |asked: usize| postings.binary_search_by_key(&asked, |posting| posting.group as usize).is_ok();
         postings.len() - usize::from(self.asked.is_some_and(is_asked))
     }
-}
-
-/// The words of a user message, without its author's name.
-fn said(path: Path<'_>, group: usize, index: &mut Index) -> Vec<String> {
-    index.words_of(&path.group(group).first().map(Message::text).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::super::terms::Stem;
 use super::*;
 use crate::conversation::Conversation;
+use crate::message::Message;
 
 fn lenders(query: &Query) -> Vec<usize> {
     query.lenders.iter().map(|lender| lender.group).collect()

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use rust_stemmers::{Algorithm, Stemmer};
+use rustc_hash::FxHashMap;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use xxhash_rust::xxh3::xxh3_64;
@@ -29,6 +30,10 @@ impl Key {
 
 /// Longer words (hashes, base64 data) are not stemmed.
 const LONGEST_STEMMED: usize = 40;
+
+/// How many words are remembered with their form in the index. With more, all are forgotten, which also bounds what
+/// words that were made to have one hash can cost.
+const MOST_KNOWN: usize = 1024;
 
 /// Words that say nothing about the topic of a sentence, sorted: those of grammar, the rests after
 /// an apostrophe, and the small change of talk (`thanks`, `okay`, `now`).
@@ -215,6 +220,9 @@ const STOP_WORDS: [&str; 175] = [
 pub(super) struct Words {
     stemmer: Option<Stemmer>,
     lower: String,
+    /// Words as they were written, with what is compared of them; nothing of a stop word. A conversation repeats its
+    /// words, and finding an ending takes ten times as long as finding a word here.
+    known: FxHashMap<Box<str>, Option<Box<str>>>,
 }
 
 impl Words {
@@ -223,7 +231,7 @@ impl Words {
             Stem::English => Some(Stemmer::create(Algorithm::English)),
             Stem::None => None,
         };
-        Self { stemmer, lower: String::new() }
+        Self { stemmer, lower: String::new(), known: FxHashMap::default() }
     }
 
     /// Calls `found` with every word of a text, in order.
@@ -264,6 +272,9 @@ impl Words {
     }
 
     fn one(&mut self, word: &str, found: &mut impl FnMut(&str)) {
+        if let Some(known) = self.known.get(word) {
+            return known.as_deref().into_iter().for_each(found);
+        }
         self.lower.clear();
         if word.is_ascii() {
             self.lower.extend(word.chars().map(|character| character.to_ascii_lowercase()));
@@ -272,10 +283,17 @@ impl Words {
         }
         let is_english =
             self.lower.len() <= LONGEST_STEMMED && self.lower.bytes().all(|byte| byte.is_ascii_lowercase());
-        match &self.stemmer {
-            _ if STOP_WORDS.binary_search(&&*self.lower).is_ok() => {}
-            Some(stemmer) if is_english => found(&stemmer.stem(&self.lower)),
-            _ => found(&self.lower),
+        let form = match &self.stemmer {
+            _ if STOP_WORDS.binary_search(&&*self.lower).is_ok() => None,
+            Some(stemmer) if is_english => Some(stemmer.stem(&self.lower)),
+            _ => Some(Cow::Borrowed(&*self.lower)),
+        };
+        form.as_deref().into_iter().for_each(found);
+        if is_english {
+            if self.known.len() == MOST_KNOWN {
+                self.known.clear();
+            }
+            self.known.insert(word.into(), form.map(|form| form.into()));
         }
     }
 }
