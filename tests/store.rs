@@ -24,10 +24,40 @@ fn a_memory_store_keeps_its_promises() {
 fn a_file_store_keeps_its_promises_and_leaves_only_locks() {
     let folder = TempDir::new().unwrap();
     block_on(store::check(|| FileStore::open(folder.path()).unwrap())).unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    block_on(store::check(|| store.clone())).unwrap();
     for left in fs::read_dir(folder.path()).unwrap() {
         let name = left.unwrap().file_name().into_string().unwrap();
         assert!(name.starts_with('.') && name.contains(".lock"), "{name}");
     }
+}
+
+/// What is wrong with the middle of a file is found by who reads it. Neither a load nor an append
+/// does, if nothing was written since the same store was there last.
+#[test]
+fn a_file_that_has_not_changed_is_not_read_again() {
+    let folder = TempDir::new().unwrap();
+    let open = || FileStore::open(folder.path()).unwrap();
+    let (store, other) = (open(), open());
+    let add = |store: &FileStore, text: &str| {
+        let (before, revision) = block_on(store.load("ann"))?;
+        let mut after = before.clone();
+        after.conversation.push(text);
+        block_on(store.append("ann", &after.changes_since(&before), &revision))
+    };
+    block_on(store.save("ann", &talk("first"), None)).unwrap();
+    add(&store, "second").unwrap();
+    add(&other, "third").unwrap();
+    assert_eq!(block_on(store.load("ann")).unwrap().0.conversation.path().len(), 3, "another's write is read");
+    let path = store.path("ann").unwrap();
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("first", "other")).unwrap();
+    let revision = add(&store, "fourth").unwrap();
+    assert_eq!(block_on(store.revision("ann")).unwrap(), revision);
+    let (kept, _) = block_on(store.clone().load("ann")).unwrap();
+    assert_eq!(kept.conversation.path().messages().next().unwrap().text(), "first");
+    assert_eq!(block_on(other.load("ann")).unwrap_err().kind(), ErrorKind::Damaged);
+    block_on(store.delete("ann")).unwrap();
+    assert_eq!(block_on(store.load("ann")).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
@@ -232,11 +262,27 @@ fn a_file_store_loses_no_file_that_it_cannot_read() {
     let store = FileStore::open(folder.path()).unwrap();
     let torn = store.path("torn").unwrap();
     fs::write(&torn, "{\"messages\": [").unwrap();
+    let empty = [store.path("begun").unwrap(), folder.path().join("cut.json")];
+    for path in &empty {
+        fs::write(path, "").unwrap();
+    }
     let log = store.path("log").unwrap();
     fs::write(&log, "{\"role\":\"user\",\"content\":\"a\"}\n{\"role\":\"user\",\"content\":\"b\"}\n").unwrap();
     block_on(async {
         assert_eq!(store.load("torn").await.unwrap_err().kind(), ErrorKind::Damaged);
         assert_eq!(store.load("log").await.unwrap_err().kind(), ErrorKind::ForeignFormat);
+        assert_eq!(store.list(None, 10).await.unwrap(), ["begun", "cut", "log", "torn"]);
+        for id in ["begun", "cut"] {
+            let error = store.load(id).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged);
+            assert!(error.detail().contains("is empty"), "{error}");
+            assert_eq!(store.revision(id).await.unwrap_err().kind(), ErrorKind::Damaged);
+        }
+        // Nothing is lost by beginning a conversation there.
+        store.save("begun", &talk("a"), None).await.unwrap();
+        assert_eq!(store.load("begun").await.unwrap().0.conversation.path().len(), 1);
+        store.delete("cut").await.unwrap();
+        assert_eq!(store.load("cut").await.unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(store.save("torn", &talk("a"), None).await.unwrap_err().kind(), ErrorKind::Conflict);
         for (file, text) in [(&torn, "{\"messages\": ["), (&log, "{\"role\":\"user\",")] {
             assert!(fs::read_to_string(file).unwrap().starts_with(text));

@@ -8,6 +8,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
+use super::recent::Recent;
 use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
@@ -19,8 +20,11 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 /// The name of a file is its conversation's id and `.jsonl`; whatever is not a lower-case letter, a
 /// digit, `-` or `_` is written as `%` and two hexadecimal digits for each byte, so that ids differ
 /// on every system when they differ. A file that is there already with `.json` is used as it is, a
-/// document that each write replaces. Other files of the folder are left alone. The disk is waited
-/// for on threads of their own.
+/// document that each write replaces. One that is empty is listed and cannot be read: no save
+/// leaves it so. A new conversation may be begun there. Other files of the folder are left alone.
+/// The disk is waited for on threads of their own. The conversations that were used last are kept
+/// in memory (50, and 24 MB of files), so that a file which has not changed since is not read
+/// again.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -51,6 +55,7 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 #[derive(Clone, Debug)]
 pub struct FileStore {
     folder: Arc<Path>,
+    recent: Arc<Recent>,
 }
 
 impl FileStore {
@@ -63,7 +68,7 @@ impl FileStore {
         // Where the program goes later must not change where its conversations are.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         fs::create_dir_all(&folder).map_err(|e| Error::io(format_args!("making {}", folder.display()), e))?;
-        Ok(Self { folder: folder.into() })
+        Ok(Self { folder: folder.into(), recent: Arc::default() })
     }
 
     /// The file of a conversation, whether or not there is one.
@@ -80,7 +85,7 @@ impl FileStore {
     }
 
     fn file(&self, id: &str) -> Result<OneFile> {
-        Ok(OneFile { id: id.to_owned(), path: self.path(id)? })
+        Ok(OneFile { id: id.to_owned(), path: self.path(id)?, recent: Arc::clone(&self.recent) })
     }
 
     /// Does something with the file of a conversation, on a thread of its own.
@@ -99,11 +104,7 @@ impl FileStore {
 
 impl Store for FileStore {
     fn load<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(Transcript, Revision)>> {
-        self.with_file(id, |file| {
-            let transcript = file.read()?.ok_or_else(|| not_found(&file.id))?;
-            let revision = file.revision(&transcript)?;
-            Ok((transcript, revision))
-        })
+        self.with_file(id, |file| file.read()?.ok_or_else(|| file.missing()))
     }
 
     fn save<'a>(
@@ -124,8 +125,8 @@ impl Store for FileStore {
     ) -> BoxFuture<'a, Result<Revision>> {
         let (changes, expected) = (changes.to_vec(), expected.clone());
         self.with_file(id, move |file| {
-            let mut transcript = file.read()?.ok_or_else(|| conflict(&file.id))?;
-            if file.revision(&transcript)? != expected {
+            let (mut transcript, revision) = file.read()?.ok_or_else(|| conflict(&file.id))?;
+            if revision != expected {
                 return Err(conflict(&file.id));
             }
             // What was read is known, so that a journal gets what is new.
@@ -156,11 +157,38 @@ impl Store for FileStore {
 struct OneFile {
     id: String,
     path: PathBuf,
+    recent: Arc<Recent>,
 }
 
 impl OneFile {
-    fn read(&self) -> Result<Option<Transcript>> {
-        TranscriptFile::load(&self.path)
+    /// The conversation and its revision. The file is only read if it has changed since it was last
+    /// used here.
+    fn read(&self) -> Result<Option<(Transcript, Revision)>> {
+        let now = TranscriptFile::at(&self.path).and_then(|file| file.finished_revision());
+        // What fails here fails again where the file is read.
+        if let Some(now) = now.ok().flatten().map(Revision::new)
+            && let Some(kept) = self.recent.at(&self.path, &now)
+        {
+            return Ok(Some((kept, now)));
+        }
+        let Some(transcript) = TranscriptFile::load(&self.path)? else { return Ok(None) };
+        let revision = self.revision(&transcript)?;
+        self.recent.put(&self.path, revision.clone(), &transcript, transcript.known());
+        Ok(Some((transcript, revision)))
+    }
+
+    /// Why there is nothing to read: no file, or an empty one. A save puts the whole text in place
+    /// at once, so it was not a save that left that.
+    fn missing(&self) -> Error {
+        if !fs::metadata(&self.path).is_ok_and(|found| found.is_file()) {
+            return not_found(&self.id);
+        }
+        let detail = format!(
+            "the file {} is empty: its text was lost outside of this program, or never written; put a copy of it back, or \
+             delete the conversation",
+            self.path.display()
+        );
+        Error::new(ErrorKind::Damaged, detail)
     }
 
     /// The revision at which a transcript was read.
@@ -171,6 +199,7 @@ impl OneFile {
     }
 
     fn remove(&self) -> Result<()> {
+        self.recent.remove(&self.path);
         if TranscriptFile::at(&self.path)?.delete()? { Ok(()) } else { Err(not_found(&self.id)) }
     }
 
@@ -188,7 +217,9 @@ impl OneFile {
         let saved = transcript.save_to(&file, &mut known, Replaces::Exactly);
         let is_refused = |error: &Error| error.kind() == ErrorKind::Conflict;
         saved.map_err(|error| if is_refused(&error) { conflict(&self.id) } else { error })?;
-        known.revision(&file).map(Revision::new).ok_or_else(|| conflict(&self.id))
+        let revision = known.revision(&file).map(Revision::new).ok_or_else(|| conflict(&self.id))?;
+        self.recent.put(&self.path, revision.clone(), transcript, known);
+        Ok(revision)
     }
 }
 
@@ -243,9 +274,9 @@ fn ids_in(folder: &Path) -> std::io::Result<Vec<String>> {
     let mut ids = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // A link is followed, as `load` does it.
-        let is_empty = || fs::metadata(entry.path()).is_ok_and(|found| !found.is_file() || found.len() == 0);
-        ids.extend(entry.file_name().to_str().and_then(id_of).filter(|_| !is_empty()));
+        // A link is followed, as `load` does it, which says what is wrong with a file.
+        let is_other = || fs::metadata(entry.path()).is_ok_and(|found| !found.is_file());
+        ids.extend(entry.file_name().to_str().and_then(id_of).filter(|_| !is_other()));
     }
     Ok(ids)
 }

@@ -17,6 +17,7 @@ mod files;
 mod home;
 mod keeper;
 mod memory;
+mod recent;
 mod wait;
 
 use std::fmt;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::journal::{self, Chain};
-use super::known::{Known, Memory, Saved, Seen};
+use super::known::{Known, Saved, Seen};
 use super::lock::{LOCK, Lock};
 use super::place::{FileRevision, Place, place};
 use super::replace::{Failed, Replacement, TEMPORARY, finish_interrupted, remove, sync_folder};
@@ -63,15 +63,15 @@ impl TranscriptFile {
                 store.finish_interrupted();
             }
             match (Loaded::from(file), &store) {
-                (Ok(None), _) => return Ok(None),
                 // Another program may be writing the last save now. Where there is no lock to wait
                 // for, that save is left out.
                 (Ok(Some(read)), Some(store)) if read.is_unfinished && lock.is_none() => {
                     lock = Some(Lock::take(&store.place).ok());
                 }
                 // Another program is writing it in place at the moment.
-                (Err(_), Some(store))
+                (Ok(None) | Err(_), Some(store))
                     if store.place.beside(super::replace::WHOLE).exists() && attempts.next().is_some() => {}
+                (Ok(None), _) => return Ok(None),
                 (Ok(Some(read)), store) => return Ok(Some(read.remembered(file, store.as_ref()))),
                 (Err(error), _) => return Err(error),
             }
@@ -255,6 +255,16 @@ impl TranscriptFile {
         journal::set_torn_aside(&self.place).map_err(|e| self.failed(e))
     }
 
+    /// What the file holds now, as [`Known::revision`] has it, without its content being
+    /// understood. `None` where there is nothing, or where a killed writer has left a save that is
+    /// to be completed.
+    pub(crate) fn finished_revision(&self) -> Result<Option<String>> {
+        if self.place.beside(super::replace::WHOLE).exists() {
+            return Ok(None);
+        }
+        self.revision().map(FileRevision::written)
+    }
+
     /// The current content of the file.
     fn revision(&self) -> Result<FileRevision> {
         let reading = |e| Error::io(format_args!("reading {} before it is replaced", self.shown.display()), e);
@@ -389,6 +399,6 @@ impl Loaded {
         let saved = self.waste.map(|waste| Arc::new(Saved { file: self.file.detached(), waste }));
         let seen = Seen { revision: self.revision, journal: saved };
         let known = BTreeMap::from([(store.place.clone(), seen)]);
-        Transcript { known: Memory::of(Known(known)), ..self.file }
+        self.file.with_known(Known(known))
     }
 }

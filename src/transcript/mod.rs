@@ -343,6 +343,11 @@ impl Transcript {
         self.known.with(std::mem::take)
     }
 
+    /// The same, read from or saved to other files.
+    pub(crate) fn with_known(self, known: Known) -> Self {
+        Self { known: Memory::of(known), ..self }
+    }
+
     /// A copy that shares nothing that changes, and knows of no file. It may be made while the
     /// files are locked that this transcript knows, for a save.
     pub(crate) fn detached(&self) -> Self {

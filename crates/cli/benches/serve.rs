@@ -1,6 +1,6 @@
 //! What `turnwise serve` adds to a request, beside the same request to the endpoint behind it; turns on short and long
-//! conversations; and many streams at once.
-//! `cargo bench -p turnwise-cli --features full --bench serve`.
+//! conversations; many streams at once; and many clients on one conversation of a folder.
+//! `cargo bench -p turnwise-cli --features full --bench serve`, or only the last with `-- crowd`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../../../benches/common/mod.rs"]
@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::{MESSAGE, Table, Writer, float, median, sized};
 use http::Connection;
@@ -31,6 +31,9 @@ const MOST_WITH_LENGTH: f64 = 1.5;
 const LENGTHS: [usize; 2] = [100, 10_000];
 const AT_ONCE: usize = 20;
 const STREAMS: usize = 500;
+/// Clients that write one conversation, which has so many items before.
+const CROWD: usize = 64;
+const CROWDED: usize = 1_000;
 
 struct Server {
     process: Child,
@@ -38,10 +41,10 @@ struct Server {
 }
 
 impl Server {
-    fn start(folder: &TempDir, upstream: SocketAddr) -> Self {
+    /// Over a store with this URL.
+    fn start(store: &str, upstream: SocketAddr) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
-        let store = format!("sqlite:{}", folder.path().join("chats.db").display());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "off", "--store", &store]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "off", "--store", store]);
         command.args(["--max-running", "1000", "--upstream", &format!("http://{upstream}/v1")]);
         command.args(["--window", "8000"]);
         command.env("OPENAI_API_KEY", "none").env_remove("TURNWISE_CONFIG");
@@ -187,6 +190,52 @@ fn streams(server: &Server, upstream: SocketAddr) {
     table.print();
 }
 
+/// Turns that one client has had answered by `end`, and how often it was refused: it sends each
+/// turn with a key until it is answered.
+fn one_of_a_crowd(address: SocketAddr, conversation: &str, client: usize, end: Instant) -> (usize, usize) {
+    let mut connection = Connection::open(address);
+    let (mut turns, mut refused) = (0, 0);
+    loop {
+        let asked = format!("turn {turns} of client {client}");
+        let key = format!("idempotency-key: {asked}\r\n");
+        let body = json!({"model": "gpt-4o-mini", "input": asked, "conversation": conversation, "store": false});
+        while let (status, answer) = connection.post("/v1/responses", &key, &body)
+            && status != 200
+        {
+            assert_eq!(answer["error"]["code"], "conversation_locked", "{answer}");
+            refused += 1;
+            if Instant::now() >= end {
+                return (turns, refused);
+            }
+            std::thread::sleep(Duration::from_millis(fastrand::u64(5..50)));
+        }
+        turns += 1;
+        if Instant::now() >= end {
+            return (turns, refused);
+        }
+    }
+}
+
+/// Many clients on one conversation, which is a file.
+fn crowd(upstream: SocketAddr) {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(&format!("dir:{}", folder.path().display()), upstream);
+    let conversation = &conversation(&mut Connection::open(server.address), sized(CROWDED, AT_ONCE));
+    let (begun, seconds) = (Instant::now(), sized(10, 1));
+    let end = begun + Duration::from_secs(seconds as u64);
+    let counts: Vec<(usize, usize)> = std::thread::scope(|scope| {
+        let client = |client| scope.spawn(move || one_of_a_crowd(server.address, conversation, client, end));
+        let running: Vec<_> = (0..sized(CROWD, 4)).map(client).collect();
+        running.into_iter().map(|running| running.join().unwrap()).collect()
+    });
+    let took = begun.elapsed().as_secs_f64();
+    let (turns, refused) = counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    let mut table = Table::new(&format!("{CROWD} clients on one conversation of {CROWDED} items in a folder"));
+    table.show("turns", float(turns) / took, "a second");
+    table.show("requests refused, because another turn ran", float(refused) / took, "a second");
+    table.print();
+}
+
 /// The middle and the 99th of a hundred.
 fn both(mut samples: Vec<f64>) -> Vec<f64> {
     samples.sort_by(f64::total_cmp);
@@ -194,10 +243,14 @@ fn both(mut samples: Vec<f64>) -> Vec<f64> {
 }
 
 fn main() {
-    let folder = TempDir::new().unwrap();
     let upstream = upstream::start();
-    let server = Server::start(&folder, upstream);
+    if std::env::args().any(|argument| argument == "crowd") {
+        return crowd(upstream);
+    }
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(&format!("sqlite:{}", folder.path().join("chats.db").display()), upstream);
     overhead(&server, upstream);
     lengths(&server);
     streams(&server, upstream);
+    crowd(upstream);
 }

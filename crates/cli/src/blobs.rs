@@ -1,24 +1,24 @@
 //! `turnwise blobs`: images and files of a conversation in a folder beside it.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use turnwise::Transcript;
 
 use crate::args;
-use crate::failure::{self, Failure, Result};
+use crate::failure::{self, Result};
+use crate::file_lock;
 use crate::output::stdout;
 use crate::rewrite;
 use crate::text::{counted, thousands};
 
 pub(crate) fn run(args: &args::Blobs) -> Result<()> {
     let name = args.file.display();
+    // Another run would delete blobs whose references this one has not saved yet. A file that is
+    // not there gets no lock beside it.
+    let _lock = args.file.is_file().then(|| file_lock::lock(&args.file, ".blobs.lock")).transpose()?;
     let mut file = rewrite::load(&args.file)?;
     let folder = folder(&args.file);
-    // Another run would delete blobs whose references this one has not saved yet.
-    let _lock = lock(&args.file, ".blobs.lock")?;
     let done = if args.restore {
         let count = file.restore_blobs(&folder)?;
         if count > 0 {
@@ -44,26 +44,9 @@ pub(crate) fn run(args: &args::Blobs) -> Result<()> {
 
 /// The folder with the blobs of a file: `chat.json.blobs`.
 pub(crate) fn folder(file: &Path) -> PathBuf {
-    beside(file, "", ".blobs")
-}
-
-fn beside(file: &Path, before: &str, after: &str) -> PathBuf {
-    let mut name = OsString::from(before);
-    name.push(file.file_name().unwrap_or_default());
-    name.push(after);
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".blobs");
     file.with_file_name(name)
-}
-
-/// Keeps two runs on one file apart, as long as the result exists. The file of the lock stays; its
-/// name ends in `after`.
-pub(crate) fn lock(file: &Path, after: &str) -> Result<File> {
-    let path = beside(file, ".", after);
-    let failed = |e| Failure::Failed(format!("locking {}: {e}", path.display()));
-    let lock = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-    match lock.lock() {
-        Err(e) if e.kind() != ErrorKind::Unsupported => Err(failed(e)),
-        _ => Ok(lock),
-    }
 }
 
 /// Puts the blobs of a conversation back in memory, if the file has a folder of them. Returns how

@@ -15,6 +15,7 @@ mod doctor;
 #[cfg(feature = "openai")]
 mod endpoint;
 mod failure;
+mod file_lock;
 mod formats;
 mod input;
 mod interrupt;

@@ -159,6 +159,18 @@ impl Place {
         })
     }
 
+    /// Checks that what is in a database can be opened with the keys that there are. A folder is never sealed.
+    #[cfg(feature = "serve")]
+    pub(crate) fn check_keys(&self) -> turnwise::Result<()> {
+        match self {
+            Self::Folder(_) => Ok(()),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => wait(store.check_keys()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => wait(store.check_keys()),
+        }
+    }
+
     /// The folder or the file of the store; a database server has none.
     #[cfg(feature = "openai")]
     pub(crate) fn root(&self) -> Result<Option<PathBuf>> {

@@ -42,9 +42,7 @@ impl Output {
             return Ok(Box::new(BufWriter::with_capacity(128 * 1024, std::io::stdout().lock())));
         }
         let create = || {
-            let file = File::create_new(&self.part)?;
-            // Where files cannot be locked, nothing is removed either.
-            let _ = file.try_lock();
+            let file = create_locked(&self.part)?;
             let _ = self.locked.set(file.try_clone()?);
             Ok(file)
         };
@@ -70,6 +68,33 @@ impl Output {
     }
 }
 
+/// Creates a file that only this program makes. Until it is locked, another program may take it for
+/// one that was left, and remove it.
+fn create_locked(part: &Path) -> std::io::Result<File> {
+    loop {
+        let file = File::create_new(part)?;
+        // Where files cannot be locked, nothing is removed either.
+        let _ = file.lock();
+        if is_at(&file, part) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether an open file still has this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+/// As far as it can be told on other systems.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// Removes what programs that were killed while they wrote this file have left: it may hold
 /// conversations. If it cannot be removed, its name shows what it is.
 fn remove_left(target: &Path, name: &str) {
@@ -79,7 +104,13 @@ fn remove_left(target: &Path, name: &str) {
         let left = entry.file_name();
         let process = left.to_str().and_then(|left| left.strip_prefix(&before)?.strip_suffix(".part"));
         let is_part = process.is_some_and(|process| process.bytes().all(|digit| digit.is_ascii_digit()));
-        if is_part && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+        // It is removed while it is locked: who has just made it waits for the lock, and makes it
+        // again. What was opened may have been removed since, and another file have its name.
+        if is_part
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+            && is_at(&file, &entry.path())
+        {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -105,5 +136,39 @@ impl Drop for Output {
             // If it cannot be removed, its name shows what it is.
             let _ = fs::remove_file(&self.part);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_being_written_is_not_taken_for_one_that_was_left() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (target, part) = (folder.path().join("out.json"), folder.path().join(".out.json.1.part"));
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    remove_left(&target, "out.json");
+                }
+            });
+            for turn in 0..300 {
+                let file = create_locked(&part);
+                std::thread::yield_now();
+                let is_there = file.as_ref().is_ok_and(|file| is_at(file, &part));
+                // While it is locked, as an `Output` does it.
+                let _ = fs::remove_file(&part);
+                drop(file);
+                if !is_there {
+                    is_over.store(true, Ordering::SeqCst);
+                }
+                assert!(is_there, "in turn {turn}");
+            }
+            is_over.store(true, Ordering::SeqCst);
+        });
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! - **An item's own id** is not kept: every stored item gets a new one, because an id must be unique
 //!   over all conversations. Items of an imported conversation keep theirs. A new id has the API's prefix for its kind and 50 hexadecimal digits, of
-//!   which the first 16 are the last 16 of the conversation's id.
+//!   which the first 16 are the last 16 of the conversation's id. Those of a created item go on with 8 digits that say
+//!   at about which position it was added.
 //! - **A conversation without metadata** answers `{}`, not null.
 //! - **An empty list** has empty texts as `first_id` and `last_id`: the published schema wants text,
 //!   and the official clients stop paging at `has_more`.
@@ -11,7 +12,8 @@
 //! - **`after` an unknown item** is 404, as is an unknown item elsewhere.
 //! - **An assistant message with `input_text`** is taken, and stored as `output_text`.
 //! - **An `item_reference`** is resolved inside its conversation, where it is stored as a copy with a
-//!   new id; an unknown one is 404. With `previous_response_id` it is resolved in that response and those
+//!   new id; an unknown one is 404. In the input of a response it may also be an item of any stored response, or of
+//!   the conversation of one. With `previous_response_id` it is resolved in that response and those
 //!   that it continues, by the ids that each of them has listed.
 //! - **Deleting an item** takes it out of the list and of what is sent. A call without its output, or
 //!   the reverse, stays in the list and is not sent, as everywhere in turnwise. The text stays in the

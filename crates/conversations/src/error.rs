@@ -1,6 +1,7 @@
 //! `ApiError`: a refusal as the API words it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
@@ -36,6 +37,10 @@ pub struct ApiError {
     pub param: Option<String>,
     /// What is wrong.
     pub message: String,
+    /// How long to wait before the request is sent again, if that is known.
+    pub retry_after: Option<Duration>,
+    /// Whether the same request is refused again, though clients send it again after this status.
+    pub is_final: bool,
     /// Whether the message may quote what is in a conversation, so that it is not for a log.
     pub is_private: bool,
 }
@@ -43,7 +48,16 @@ pub struct ApiError {
 impl ApiError {
     pub(crate) fn invalid(code: Option<&'static str>, param: &str, message: String) -> Self {
         let param = (!param.is_empty()).then(|| param.to_owned());
-        Self { status: 400, kind: "invalid_request_error", code, param, message, is_private: false }
+        Self {
+            status: 400,
+            kind: "invalid_request_error",
+            code,
+            param,
+            message,
+            retry_after: None,
+            is_final: false,
+            is_private: false,
+        }
     }
 
     /// A refusal with status 400 and without code and parameter, for what a server finds wrong with a

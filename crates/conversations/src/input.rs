@@ -5,6 +5,7 @@ use turnwise::message::RawJson;
 use crate::choices::{KINDS, Kind, MOST_ITEMS, Need, PARTS, REFERENCE, STATUSES, kind_of};
 use crate::error::ApiError;
 use crate::fields::{Fields, list, text, type_of};
+use crate::record::ListedItem;
 
 /// Roles of the contract.
 const ROLES: &[&str] = &["user", "assistant", "system", "developer", "tool", "critic", "discriminator", "unknown"];
@@ -16,7 +17,19 @@ pub struct InputItem(pub(crate) Fields);
 impl InputItem {
     /// Whether it is a reference to an item that was listed before.
     pub fn is_reference(&self) -> bool {
-        reference(&self.0).is_some()
+        self.reference().is_some()
+    }
+
+    /// The id of the item that it refers to.
+    pub fn reference(&self) -> Option<String> {
+        reference(&self.0)
+    }
+}
+
+impl From<&ListedItem> for InputItem {
+    /// A copy of an item that is listed, which gets an id of its own where it is added.
+    fn from(item: &ListedItem) -> Self {
+        Self(Fields::of(&item.json).unwrap_or_default())
     }
 }
 

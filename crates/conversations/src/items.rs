@@ -49,18 +49,32 @@ impl Default for List {
 }
 
 impl List {
-    /// The page of items that come in the list's order.
+    /// The page of a record's items. It costs what its items do, wherever it is in the record.
     ///
     /// # Errors
     /// 400 for a limit or an `include` that is not allowed, 404 if there is no item `after`.
-    pub fn page(&self, mut items: impl Iterator<Item = ListedItem>) -> Result<ItemList, ApiError> {
-        let limit = self.checked_limit()?;
-        if let Some(after) = &self.after {
-            let found = items.find(|item| item.id == *after);
-            found.ok_or_else(|| ApiError::no_item(after))?;
-        }
-        let of_page: Vec<ListedItem> = items.by_ref().take(limit).collect();
-        Ok(page(of_page, items.next().is_some()))
+    pub fn page(&self, record: &Record<'_>) -> Result<ItemList, ApiError> {
+        let (limit, newest_first) = (self.checked_limit()?, self.order == Order::Desc);
+        let Some(after) = &self.after else { return Ok(page_of(record.items(newest_first), limit)) };
+        let items = record.after(after, newest_first).ok_or_else(|| ApiError::no_item(after))?;
+        Ok(page_of(items, limit))
+    }
+
+    /// The page of some of a record's items, whose ids are in the order of the record.
+    ///
+    /// # Errors
+    /// As for [`page`](Self::page).
+    pub fn page_with_ids(&self, record: &Record<'_>, ids: &[String]) -> Result<ItemList, ApiError> {
+        let (limit, newest_first) = (self.checked_limit()?, self.order == Order::Desc);
+        let left = match &self.after {
+            None => ids,
+            Some(after) => {
+                let place = ids.iter().position(|id| id == after).filter(|_| record.find(after).is_some());
+                let (before, from) = ids.split_at(place.ok_or_else(|| ApiError::no_item(after))?);
+                if newest_first { before } else { &from[1..] }
+            }
+        };
+        Ok(page_of(record.with_ids_in_order(left, newest_first), limit))
     }
 
     /// The limit, if it and every name of `include` are allowed.
@@ -170,8 +184,7 @@ impl<'a> Items<'a> {
             let known = once.map(|once| once.find(file)).transpose()?.flatten();
             if let Some(ids) = known {
                 let record = Record::of(id, file);
-                let mut known: Vec<ListedItem> =
-                    record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()).collect();
+                let mut known: Vec<ListedItem> = record.with_ids(&ids, true).collect();
                 // If all of them were deleted since, it is no request that is sent again.
                 if !known.is_empty() || ids.is_empty() {
                     known.reverse();
@@ -196,8 +209,7 @@ impl<'a> Items<'a> {
         // A wrong query is reported as such, even if there is no such conversation.
         list.checked_limit()?;
         let (mut file, _revision) = self.api.load(&self.conversation).await?;
-        let record = Record::of(&self.conversation, &mut file);
-        list.page(record.items(list.order == Order::Desc))
+        list.page(&Record::of(&self.conversation, &mut file))
     }
 
     /// An item.
@@ -226,6 +238,12 @@ impl<'a> Items<'a> {
         });
         changed.await
     }
+}
+
+/// A page of so many items, of those that are left.
+fn page_of(mut items: impl Iterator<Item = ListedItem>, limit: usize) -> ItemList {
+    let of_page: Vec<ListedItem> = items.by_ref().take(limit).collect();
+    page(of_page, items.next().is_some())
 }
 
 fn page(items: Vec<ListedItem>, has_more: bool) -> ItemList {

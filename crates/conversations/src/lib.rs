@@ -12,6 +12,7 @@ mod conversations;
 mod error;
 mod extensions;
 mod fields;
+mod ids;
 mod input;
 mod items;
 mod metadata;
@@ -21,11 +22,12 @@ mod record;
 pub use conversations::{Conversations, Create, check_id};
 pub use error::ApiError;
 pub use extensions::Fork;
+pub use ids::tag_of;
 pub use input::{InputItem, read_items};
 pub use items::{AddedOnce, Items, List, Order, check_include, check_limit};
 pub use metadata::check as check_metadata;
 pub use objects::{ConversationObject, Deleted, ItemList};
-pub use record::{ListedItem, Record, SealedItem, tag_of};
+pub use record::{ListedItem, Record, SealedItem};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

@@ -15,19 +15,19 @@ use turnwise::conversation::{Item, ItemId};
 use turnwise::message::RawJson;
 use turnwise::{Message, Role, Transcript};
 use turnwise_formats::items;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use walk::Walk;
 
-use crate::choices::kind_of;
 use crate::error::ApiError;
 use crate::fields::Fields;
+use crate::ids::{PLACE, Sought, id_of, is_seed, new_seed, place_of, seed_at, tag_of};
 use crate::input::{self, InputItem};
+
+#[cfg(test)]
+pub(crate) mod tests;
+mod walk;
 
 /// The member of a file with items that are in no message.
 const WAITING: &str = "turnwise_items";
-
-/// The member of a message that says which place in the record it had, from which its items have
-/// their seeds, after it was recorded again.
-const PLACE: &str = "turnwise_item";
 
 /// Items that are in no message, after one of the record or at its beginning.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,22 +111,40 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// The items, newest first or oldest first.
-    pub fn items(&self, newest_first: bool) -> Box<dyn Iterator<Item = ListedItem> + '_> {
-        let path = self.file.conversation.path();
-        let all = (0..path.len()).filter_map(move |position| path.item(position));
-        let waiting = self.waiting();
-        let of_start = self.of_waiting(&waiting, None);
-        let of_item = move |item: &Item| {
-            let waiting = self.of_waiting(&waiting, Some(item.id()));
-            self.of_message(item).into_iter().chain(waiting).collect::<Vec<_>>()
-        };
-        if newest_first {
-            let items = all.rev().flat_map(move |item| of_item(item).into_iter().rev());
-            Box::new(items.chain(of_start.into_iter().rev()))
-        } else {
-            Box::new(of_start.into_iter().chain(all.flat_map(of_item)))
+    /// The items, newest first or oldest first. Those that are not asked for cost nothing.
+    pub fn items(&self, newest_first: bool) -> impl Iterator<Item = ListedItem> {
+        Walk::new(self, newest_first)
+    }
+
+    /// The items with some ids, in the record's order or against it. Messages with none of them are
+    /// passed over, which costs far less than to write their items.
+    pub fn with_ids<'b>(&'b self, ids: &'b [String], newest_first: bool) -> impl Iterator<Item = ListedItem> + 'b {
+        let sought = Sought::new(&self.tag, ids.iter().map(String::as_str));
+        let mut walk = Walk::new(self, newest_first);
+        std::iter::from_fn(move || walk.next_of(&sought)).take(ids.len())
+    }
+
+    /// As [`with_ids`](Self::with_ids), of ids that are in the order of the record: what comes
+    /// before the first of them is not looked at.
+    pub(crate) fn with_ids_in_order<'b>(
+        &'b self,
+        ids: &'b [String],
+        newest_first: bool,
+    ) -> impl Iterator<Item = ListedItem> + 'b {
+        let sought = Sought::new(&self.tag, ids.iter().map(String::as_str));
+        let mut walk = Walk::new(self, newest_first);
+        let begin = if newest_first { ids.last() } else { ids.first() };
+        let first = begin.and_then(|id| walk.to(id));
+        if first.is_none() {
+            walk = Walk::new(self, newest_first);
         }
+        first.into_iter().chain(std::iter::from_fn(move || walk.next_of(&sought))).take(ids.len())
+    }
+
+    /// The items that come after the one with an id; `None` if there is none with it.
+    pub(crate) fn after(&self, id: &str, newest_first: bool) -> Option<impl Iterator<Item = ListedItem>> {
+        let mut walk = Walk::new(self, newest_first);
+        walk.to(id).map(|_| walk)
     }
 
     /// The items with sealed content that the messages from a position on have, oldest first; not those that
@@ -157,7 +175,7 @@ impl<'a> Record<'a> {
 
     /// The item with an id.
     pub(crate) fn find(&self, id: &str) -> Option<ListedItem> {
-        self.items(true).find(|item| item.id == id)
+        Walk::new(self, true).to(id)
     }
 
     /// The item that a reference means. Ids of the same item differ in their tags only.
@@ -168,6 +186,11 @@ impl<'a> Record<'a> {
             self.find(&format!("{prefix}_{}{}", self.tag, &digits[tag.len()..]))
         };
         self.find(id).or_else(|| of_earlier(id))
+    }
+
+    /// Whether a reference to an item can be resolved here, and need not be looked for elsewhere.
+    pub fn can_refer_to(&self, id: &str) -> bool {
+        self.referred(id).is_some()
     }
 
     /// The items of a message; none if it is not on the conversation's path.
@@ -188,7 +211,7 @@ impl<'a> Record<'a> {
     /// place among the items of its message.
     pub fn next_id(&self, kind: &str, index: usize) -> String {
         let next = self.file.conversation.items().next_back().map_or(0, |last| last.id().index() + 1);
-        self.id(kind, &format!("#{next}.{index}"))
+        id_of(&self.tag, kind, &seed_at(&next.to_string(), index))
     }
 
     /// Adds items at the end, and returns them as they are listed. A reference is replaced by a copy
@@ -259,8 +282,9 @@ impl<'a> Record<'a> {
     /// Records items at the end, after some that are recorded again. Returns the new ones.
     fn put_new(&mut self, mut all: Vec<RawJson>, new: Vec<Fields>) -> Vec<ListedItem> {
         let count = new.len();
-        all.extend(new.into_iter().map(|mut item| {
-            item.set("id", format!("{:032x}", fastrand::u128(..)));
+        let positions = positions(&new, self.file.conversation.path().len());
+        all.extend(new.into_iter().zip(positions).map(|(mut item, position)| {
+            item.set("id", new_seed(position));
             item.json()
         }));
         let read = items::read(&all);
@@ -326,9 +350,7 @@ impl<'a> Record<'a> {
     /// If calls follow a message of the model whose calls are still open at the end, all of them are
     /// one message: takes that message's items back, to be read again with what follows.
     fn take_open_calls(&mut self, next: Option<&Fields>) -> Vec<RawJson> {
-        let is_call = next
-            .and_then(|next| next.text("type"))
-            .is_some_and(|kind| kind.ends_with("tool_call") || kind == "function_call");
+        let is_call = next.is_some_and(is_call);
         let path = self.file.conversation.path();
         let last = path.len().checked_sub(1).and_then(|last| path.item(last));
         let Some(last) =
@@ -367,15 +389,9 @@ impl<'a> Record<'a> {
             // Of another server: an imported conversation keeps the ids that programs know.
             return Some(ListedItem { id: seed, json: item.json(), place });
         }
-        let id = self.id(&item.text("type").unwrap_or_default(), &seed);
+        let id = id_of(&self.tag, &item.text("type").unwrap_or_default(), &seed);
         item.set("id", &*id);
         Some(ListedItem { id, json: item.json(), place })
-    }
-
-    fn id(&self, kind: &str, seed: &str) -> String {
-        let prefix = kind_of(kind).map_or("item_", |kind| kind.prefix);
-        let (first, second) = (xxh3_128(seed.as_bytes()), xxh3_64(seed.as_bytes()) & 0xff);
-        format!("{prefix}{}{first:032x}{second:02x}", self.tag)
     }
 
     fn waiting(&self) -> Vec<Waiting> {
@@ -408,21 +424,40 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Whether an id is a seed, and not the id that an item had elsewhere.
-fn is_seed(id: &str) -> bool {
-    id.starts_with('#') || id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+fn is_call(item: &Fields) -> bool {
+    item.text("type").is_some_and(|kind| kind.ends_with("tool_call") || kind == "function_call")
+}
+
+/// About which positions the messages of new items will have, the first of which comes at `next`.
+fn positions(items: &[Fields], mut next: usize) -> Vec<usize> {
+    let mut is_of_model = false;
+    let position = |item: &Fields| {
+        let kind = item.text("type").unwrap_or_default();
+        let is_call = is_call(item);
+        if is_call && is_of_model {
+            return next - 1;
+        }
+        let position = next;
+        if is_call || matches!(&*kind, "message" | "function_call_output" | "custom_tool_call_output") {
+            next += 1;
+        }
+        is_of_model = is_call || item.text("role").is_some_and(|role| role == "assistant");
+        position
+    };
+    items.iter().map(position).collect()
 }
 
 /// The items of a message, each with its seed. A message that was not made of items, such as one
 /// that a manager recorded, has seeds from its place in the record.
 fn stored(item: &Item) -> Vec<RawJson> {
+    #[cfg(test)]
+    tests::WRITTEN.set(tests::WRITTEN.get() + 1);
     let is_cut = item.message().is_incomplete();
-    let place =
-        item.message().get(PLACE).map_or_else(|| item.id().index().to_string(), |place| place.as_str().to_owned());
+    let place = place_of(item);
     let written = items::write(item.message()).into_iter().enumerate();
     let seeded = written.filter_map(|(index, json)| {
         let mut fields = Fields::of(&json)?;
-        fields.set_missing("id", format!("#{place}.{index}"));
+        fields.set_missing("id", seed_at(&place, index));
         if is_cut {
             fields.set_missing("status", "incomplete");
         }
@@ -440,15 +475,4 @@ fn with_place(item: &Item) -> Message {
     }
     let place = Value::from(item.id().index());
     message.clone().with_field(PLACE, place).unwrap_or_else(|_| message.clone())
-}
-
-/// What the ids of a conversation's items and responses begin with: the last 16 digits of an id of
-/// the API's form; for another id, as many made from it.
-pub fn tag_of(id: &str) -> String {
-    let digits = id.strip_prefix("conv_").filter(|digits| digits.len() >= 16);
-    let is_hex = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match digits.filter(is_hex) {
-        Some(digits) => digits[digits.len() - 16..].to_owned(),
-        None => format!("{:016x}", xxh3_64(id.as_bytes())),
-    }
 }

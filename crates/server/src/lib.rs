@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod client_stream;
 mod completions;
+mod deleted;
 mod extensions;
 mod guard;
 mod keys;

@@ -1,8 +1,8 @@
 //! Conversations in the order of their ids, in pages of which each reads a bounded part of the store.
 
+use turnwise::Transcript;
 use turnwise::conversation::Timestamp;
 use turnwise::store::{Store, is_of_server};
-use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::ApiError;
 use turnwise_store::Catalog;
 
@@ -47,15 +47,14 @@ pub(crate) async fn conversations<T>(
     let (ids, next) = walk.end();
     let mut rows = Vec::new();
     for id in ids {
-        match store.load(&id).await {
-            Ok((file, _)) => rows.push(row(id, Some(&file))),
-            // It was deleted meanwhile.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => {
-                let error = ApiError::of_store(&error, &id);
-                request_id::log_unread(store, &id, &error, "a conversation of a list cannot be read").await?;
+        match turnwise_store::read(store, &id).await.map_err(|error| ApiError::of_store(&error, ""))? {
+            Some(Ok(file)) => rows.push(row(id, Some(&file))),
+            Some(Err(unread)) => {
+                request_id::log_unread(&unread, "a conversation of a list cannot be read");
                 rows.push(row(id, None));
             }
+            // It was deleted meanwhile.
+            None => {}
         }
     }
     Ok(Page { rows, next })

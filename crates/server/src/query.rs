@@ -29,6 +29,11 @@ pub(crate) fn has(query: Option<&str>, name: &str) -> bool {
     pairs(query.unwrap_or_default()).any(|(key, _)| key == name)
 }
 
+/// Whether a query has a parameter with this value.
+pub(crate) fn is(query: Option<&str>, name: &str, value: &str) -> bool {
+    pairs(query.unwrap_or_default()).any(|(key, found)| key == name && found == value)
+}
+
 /// Which completions are listed.
 #[derive(Default)]
 pub(crate) struct Filter {

@@ -5,8 +5,8 @@ use std::future::Future;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::task::JoinHandle;
-use turnwise::store::Store;
 use turnwise_conversations::ApiError;
+use turnwise_store::Failed;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -72,13 +72,9 @@ pub(crate) fn log(error: &ApiError, what: &str) {
 }
 
 /// Logs which one of many conversations cannot be read, while the others are served.
-///
-/// # Errors
-/// That of a store which does not answer at all: then it is no matter of this conversation.
-pub(crate) async fn log_unread(store: &dyn Store, id: &str, error: &ApiError, what: &str) -> Result<(), ApiError> {
-    store.list(None, 1).await.map_err(|error| ApiError::of_store(&error, ""))?;
+pub(crate) fn log_unread(unread: &Failed, what: &str) {
+    let error = ApiError::of_store(&unread.error, &unread.id);
     let private = "not logged, since it may quote the conversation; `turnwise conversations show` says it";
     let reason = if error.is_private { private } else { &*error.message };
-    tracing::error!(target: "turnwise_server", request_id = current(), conversation = id, reason, "{what}");
-    Ok(())
+    tracing::error!(target: "turnwise_server", request_id = current(), conversation = unread.id, reason, "{what}");
 }

@@ -1,18 +1,21 @@
 //! Requests that are sent again with the same `Idempotency-Key`; and what the server counts.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use support::hooked::{Call, Hook, Hooked};
 use support::{ask, building, conversation, events, full, items, server};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use turnwise::backend::{Answer, BackendError, BoxFuture, ChatBackend, ChatReply, Scripted, Usage};
 use turnwise::store::{MemoryStore, Store};
-use turnwise::{ChatRequest, ConversationManager, Message, ToolCall};
+use turnwise::{ChatRequest, ConversationManager, Error, Message, ToolCall, Transcript};
 use turnwise_server::{Keys, Server};
 
 mod support;
@@ -177,6 +180,93 @@ async fn a_request_that_is_sent_again_while_it_runs_waits_for_the_first() {
     assert_eq!(items(&app, &id).await.len(), 2);
 }
 
+/// Counts how often a conversation is read.
+#[derive(Clone, Default)]
+struct Loads(Arc<AtomicUsize>);
+
+impl Loads {
+    fn since_last(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst)
+    }
+}
+
+impl Hook for Loads {
+    fn before<'a>(&'a self, _: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, turnwise::Result<()>> {
+        if call == Call::Load && id.starts_with("conv_") {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Answers each request when it is let.
+struct Gated {
+    backend: Arc<Scripted>,
+    asked: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+}
+
+impl ChatBackend for Gated {
+    fn complete(&self, request: ChatRequest) -> BoxFuture<'static, Result<ChatReply, BackendError>> {
+        let answer = self.backend.complete(request);
+        let answers = Arc::clone(&self.answers);
+        self.asked.add_permits(1);
+        Box::pin(async move {
+            answers.acquire().await.unwrap().forget();
+            answer.await
+        })
+    }
+}
+
+/// Many clients may ask for one conversation at once, and most of them are refused.
+#[tokio::test]
+async fn a_turn_reads_its_conversation_once_and_a_refused_request_does_not_read_it() {
+    let backend = Arc::new(Scripted::new(["One.", "Two.", "Three."]));
+    let (asked, answers) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let gated = Gated { backend, asked: Arc::clone(&asked), answers: Arc::clone(&answers) };
+    let loads = Loads::default();
+    let app = building(gated, Hooked::new(loads.clone())).router();
+    let id = conversation(&app).await;
+    let body = json!({"model": "gpt-4o-mini", "conversation": id, "input": "Hi"});
+    let respond = async |key: &str| {
+        let key = [("idempotency-key", key)];
+        full(&app, "POST", "/v1/responses", &key[..usize::from(!key[0].1.is_empty())], Some(body.clone())).await
+    };
+    let complete = async |key: &str| {
+        let headers = [("x-turnwise-conversation", &*id), ("idempotency-key", key)];
+        let body = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]});
+        let count = 1 + usize::from(!key.is_empty());
+        full(&app, "POST", "/v1/chat/completions", &headers[..count], Some(body)).await
+    };
+    for (key, is_completion) in [("a", false), ("b", true)] {
+        loads.since_last();
+        let turn = async { if is_completion { complete(key).await } else { respond(key).await } };
+        let refused = async {
+            asked.acquire().await.unwrap().forget();
+            assert_eq!(loads.since_last(), 1, "a turn reads its conversation");
+            for key in ["", "another"] {
+                for (.., text) in [respond(key).await, complete(key).await] {
+                    assert_eq!(json_of(&text)["error"]["code"], "conversation_locked", "{text}");
+                }
+            }
+            assert_eq!(loads.since_last(), 0, "a refused request reads nothing");
+            if is_completion {
+                let (status, headers, _) = respond("a").await;
+                assert_eq!(
+                    (status, is_replayed(&headers)),
+                    (200, true),
+                    "a recorded turn is found though another runs"
+                );
+                loads.since_last();
+            }
+            answers.add_permits(1);
+        };
+        let ((status, _, text), ()) = tokio::join!(turn, refused);
+        assert_eq!((status, loads.since_last()), (200, 0), "what is recorded is not read again: {text}");
+    }
+    assert_eq!(items(&app, &id).await.len(), 4);
+}
+
 #[tokio::test]
 async fn a_failed_request_is_tried_again() {
     let backend = Scripted::default()
@@ -292,4 +382,111 @@ async fn items_that_are_sent_again_are_added_once() {
     assert_eq!(full(&app, "POST", &path, &KEY, Some(other)).await.0, 400);
     full(&app, "POST", &path, &[], Some(body)).await;
     assert_eq!(items(&app, &id).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_response_that_was_deleted_does_not_come_back_when_its_request_is_sent_again() {
+    let backend = Arc::new(Scripted::new(["One.", "Two.", "Three.", "Four."]));
+    let store = MemoryStore::new();
+    let app = server(Arc::clone(&backend), &store);
+    let id = conversation(&app).await;
+    let first = support::respond(&app, json!({"input": "Hi"})).await;
+    for (key, body, is_told) in [
+        ("a", json!({"conversation": id, "input": "Hello"}), true),
+        ("b", json!({"previous_response_id": first["id"], "input": "Hello"}), false),
+        ("c", json!({"input": "Hello"}), false),
+    ] {
+        let send = async |input: &str| {
+            let mut body = body.clone();
+            (body["model"], body["input"]) = (json!("gpt-4o-mini"), json!(input));
+            let (status, headers, text) =
+                full(&app, "POST", "/v1/responses", &[("idempotency-key", key)], Some(body)).await;
+            (status, is_replayed(&headers), json_of(&text))
+        };
+        let (_, _, one) = send("Hello").await;
+        let asked = backend.requests().len();
+        let path = format!("/v1/responses/{}", one["id"].as_str().unwrap());
+        assert_eq!(ask(&app, "DELETE", &path, None).await.0, 200);
+        for _ in 0..2 {
+            let (status, replayed, again) = send("Hello").await;
+            if is_told {
+                assert_eq!((status, replayed, &again["store"]), (200, true, &json!(false)));
+                assert_eq!((&again["output"], &again["id"]), (&one["output"], &one["id"]));
+            } else {
+                assert_eq!((status, &again["error"]["code"]), (400, &json!("response_deleted")), "{again}");
+            }
+            assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
+            assert_eq!(ask(&app, "DELETE", &path, None).await.0, 404);
+        }
+        assert_eq!(send("Other").await.2["error"]["code"], "idempotency_key_in_use");
+        assert_eq!(backend.requests().len(), asked);
+        let next = json!({"previous_response_id": one["id"], "input": "More"});
+        assert_eq!(support::refuse(&app, next).await.1["code"], "previous_response_not_found");
+    }
+    assert_eq!(items(&app, &id).await.len(), 2);
+}
+
+/// As if another server had the same request again right after its response was deleted, once.
+#[derive(Clone, Default)]
+struct Again(Arc<Mutex<Vec<Transcript>>>);
+
+impl Hook for Again {
+    fn before<'a>(&'a self, store: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let kept = self.0.lock().unwrap().clone();
+            match (call, &kept[..]) {
+                (Call::Delete, []) => {
+                    let (file, _) = store.load(id).await?;
+                    self.0.lock().unwrap().push(file);
+                }
+                (Call::Save, [file]) => {
+                    store.save(id, file, None).await?;
+                    self.0.lock().unwrap().push(file.clone());
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_is_stored_again_while_it_is_deleted_is_deleted_again() {
+    let store = Hooked::new(Again::default());
+    let app = building(Scripted::new(["One."]), store.clone()).router();
+    let body = json!({"input": "Hi"});
+    let id = json_of(&send(&app, &body).await.2)["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/responses/{id}");
+    assert_eq!(ask(&app, "DELETE", &path, None).await.0, 200);
+    assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
+    assert_eq!(send(&app, &body).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_response_without_a_key_leaves_nothing_when_it_is_deleted() {
+    let store = MemoryStore::new();
+    let app = server(Scripted::new(["One."]), &store);
+    let one = support::respond(&app, json!({"input": "Hi"})).await;
+    let id = one["id"].as_str().unwrap();
+    assert_eq!(ask(&app, "DELETE", &format!("/v1/responses/{id}"), None).await.0, 200);
+    assert!(store.list(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_completion_that_was_deleted_does_not_come_back_when_its_request_is_sent_again() {
+    let backend = Arc::new(Scripted::new(["One."]));
+    let store = MemoryStore::new();
+    let app = server(Arc::clone(&backend), &store);
+    let id = conversation(&app).await;
+    let headers = [("x-turnwise-conversation", &*id), ("idempotency-key", "a")];
+    let body = json!({"model": "gpt-4o-mini", "store": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let complete = async || full(&app, "POST", "/v1/chat/completions", &headers, Some(body.clone())).await;
+    let (status, _, one) = complete().await;
+    let path = format!("/v1/chat/completions/{}", json_of(&one)["id"].as_str().unwrap());
+    assert_eq!((status, ask(&app, "DELETE", &path, None).await.0), (200, 200));
+    let (status, headers, again) = complete().await;
+    assert_eq!((status, is_replayed(&headers), json_of(&again)), (200, true, json_of(&one)));
+    assert_eq!(ask(&app, "GET", &path, None).await.0, 404);
+    assert_eq!(ask(&app, "GET", "/v1/chat/completions", None).await.1["data"], json!([]));
+    assert_eq!((backend.requests().len(), items(&app, &id).await.len()), (1, 2));
 }

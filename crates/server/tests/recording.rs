@@ -144,9 +144,13 @@ async fn a_reference_is_resolved_in_the_response_that_is_continued_and_those_bef
     let body =
         json!({"input": [{"type": "item_reference", "id": input["data"][0]["id"]}], "previous_response_id": two["id"]});
     assert!(said(&respond(&app, body).await).ends_with("|u:One"));
-    // A sibling is not one of them.
+    // A sibling is not one of them, but it is stored.
     let body = json!({"input": [{"type": "item_reference", "id": other["output"][0]["id"]}], "previous_response_id": two["id"]});
-    assert_eq!(refuse(&app, body).await.0, 404);
+    assert!(said(&respond(&app, body.clone()).await).ends_with("|u:Other"));
+    let path = format!("/v1/responses/{}", other["id"].as_str().unwrap());
+    assert_eq!(ask(&app, "DELETE", &path, None).await.0, 200);
+    let (status, error) = refuse(&app, body).await;
+    assert_eq!((status, &error["param"]), (404, &json!("input")), "{error}");
 }
 
 #[tokio::test]

@@ -252,6 +252,18 @@ async fn a_request_that_cannot_be_followed_is_refused_in_the_form_of_the_api() {
         (json!({"input": "x", "background": true}), "unsupported_parameter", "background", "not supported"),
         (json!({"input": "x", "truncation": "some"}), "invalid_value", "truncation", "'auto' and 'disabled'"),
         (json!({"input": "x", "tools": [{"type": "web_search"}]}), "invalid_value", "tools[0].type", "'web_search'"),
+        (
+            json!({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}]}),
+            "unsupported_parameter",
+            "input[0].content[0].file_id",
+            "'image_url'",
+        ),
+        (
+            json!({"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://a.b/c.pdf"}]}]}),
+            "unsupported_parameter",
+            "input[0].content[0].file_url",
+            "'file_data'",
+        ),
         (json!({"input": "x", "stream": "yes"}), "invalid_type", "stream", "a boolean"),
         (json!({"input": "x", "metadata": {"a": 1}}), "invalid_type", "metadata.a", "a string"),
     ];

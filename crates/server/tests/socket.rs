@@ -115,7 +115,8 @@ async fn a_continuation_that_fails_is_forgotten_and_the_connection_goes_on() {
     assert!(said(&ask(&mut socket, json!({"input": "Two", "store": false})).await).ends_with("u:Two"));
     for (body, code) in [
         (json!({"type": "response.cancel"}), "invalid_value"),
-        (json!({"input": "x", "stream": true}), "unsupported_parameter"),
+        (json!({"input": "x", "stream": false}), "unsupported_parameter"),
+        (json!({"input": "x", "background": true}), "unsupported_parameter"),
         (json!({"input": "x", "sto": true}), "unknown_parameter"),
     ] {
         assert_eq!(ask(&mut socket, body).await["error"]["code"], code);

@@ -87,11 +87,35 @@ impl<'a> Each<'a> {
     }
 }
 
-/// One of many conversations; `None` if it was deleted after it was listed.
+/// Reads one of many conversations; `None` if it was deleted after it was listed. One that cannot
+/// be read is no reason not to go on with the others, and is told as [`Failed`].
+///
+/// **Provisional**: it may change before 1.0.
 ///
 /// # Errors
 /// The outer one is that of a store that fails altogether, or stays busy, so that it is of no use to go on.
-pub(crate) async fn read(store: &dyn Store, id: &str) -> Result<Option<Result<Transcript, Failed>>> {
+///
+/// # Examples
+/// ```
+/// use turnwise::store::{FileStore, Store};
+/// use turnwise_store::read;
+///
+/// # let folder = tempfile::TempDir::new()?;
+/// std::fs::write(folder.path().join("ann.json"), "{\"messages\": [")?; // cut off
+/// # futures_lite::future::block_on(async {
+/// let store = FileStore::open(folder.path())?;
+/// for id in store.list(None, 10).await? {
+///     match read(&store, &id).await? {
+///         Some(Ok(transcript)) => println!("{id}: {} messages", transcript.conversation.path().len()),
+///         Some(Err(failed)) => eprintln!("{id}: {}", failed.error),
+///         None => {}
+///     }
+/// }
+/// # Ok::<(), turnwise::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub async fn read(store: &dyn Store, id: &str) -> Result<Option<Result<Transcript, Failed>>> {
     let mut loaded = store.load(id).await;
     if matches!(&loaded, Err(error) if error.kind() == ErrorKind::Busy) {
         loaded = store.load(id).await;

@@ -44,9 +44,9 @@
 //! ```
 
 mod import;
+mod resume;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 use turnwise::store::{Change, Store, failed};
@@ -113,8 +113,10 @@ pub struct Exporter<W: Write> {
     /// The last conversation that was written or left out.
     last: Option<Named>,
     conversations: usize,
-    /// What was left out since this was made, if that is done.
-    left_out: Option<Vec<LeftOut>>,
+    /// Whether what cannot be read is left out.
+    skips: bool,
+    /// All that is missing in the file.
+    left_out: Vec<LeftOut>,
     is_complete: bool,
 }
 
@@ -124,8 +126,19 @@ pub struct Exporter<W: Write> {
 pub struct LeftOut {
     /// Its tenant; `None` is the default tenant.
     pub tenant: Option<String>,
-    /// Its id, and why it could not be read.
+    /// Its id, and why it could not be read. Of one that is missing since an earlier run, the file
+    /// does not say why.
     pub failed: Failed,
+}
+
+impl LeftOut {
+    /// What a file that is resumed says of a conversation.
+    fn earlier(named: Named) -> Self {
+        let detail = "an earlier run could not read it and left it out, and a resumed export does not go back; mend it if \
+                      need be, and export anew";
+        let error = Error::new(ErrorKind::Damaged, detail);
+        Self { tenant: named.tenant, failed: Failed::new(named.id, error) }
+    }
 }
 
 /// A tenant that was added, or whose adding failed.
@@ -155,8 +168,16 @@ impl<W: Write> Exporter<W> {
 
     fn begin(out: W, only: Option<&str>) -> Result<Self> {
         let only = only.map(str::to_owned);
-        let mut exporter =
-            Self { out, only, added: None, last: None, conversations: 0, left_out: None, is_complete: false };
+        let mut exporter = Self {
+            out,
+            only,
+            added: None,
+            last: None,
+            conversations: 0,
+            skips: false,
+            left_out: Vec::new(),
+            is_complete: false,
+        };
         exporter.line(&Mark::TurnwiseStore(FORMAT))?;
         if let Some(tenant) = exporter.only.clone() {
             exporter.line(&Mark::Only { tenant })?;
@@ -168,13 +189,14 @@ impl<W: Write> Exporter<W> {
     /// conversation is missing, [`import()`] counts it, and [`left_out`](Self::left_out) says why.
     #[must_use]
     pub fn leaving_out_unread(mut self) -> Self {
-        self.left_out.get_or_insert_default();
+        self.skips = true;
         self
     }
 
-    /// What was [left out](Self::leaving_out_unread) since the file was begun or resumed here.
+    /// All that was [left out](Self::leaving_out_unread) of the file, also before it was
+    /// [resumed](Exporter::resume).
     pub fn left_out(&self) -> &[LeftOut] {
-        self.left_out.as_deref().unwrap_or_default()
+        &self.left_out
     }
 
     /// Writes the conversations of a tenant's store; `None` is the default tenant. Several are added
@@ -235,7 +257,7 @@ impl<W: Write> Exporter<W> {
         while let Some(id) = each.next_id().await? {
             match read(store, &id).await? {
                 Some(Ok(transcript)) => self.conversation(tenant, id, &transcript.changes())?,
-                Some(Err(failed)) if self.left_out.is_some() => self.leave_out(tenant, failed)?,
+                Some(Err(failed)) if self.skips => self.leave_out(tenant, failed)?,
                 Some(Err(failed)) => return Err(not_whole(tenant, &failed)),
                 None => {}
             }
@@ -246,7 +268,7 @@ impl<W: Write> Exporter<W> {
     fn leave_out(&mut self, tenant: Option<&str>, failed: Failed) -> Result<()> {
         let named = Named { tenant: tenant.map(str::to_owned), id: failed.id.clone() };
         self.line(&Mark::LeftOut(named.clone()))?;
-        self.left_out.get_or_insert_default().push(LeftOut { tenant: named.tenant.clone(), failed });
+        self.left_out.push(LeftOut { tenant: named.tenant.clone(), failed });
         self.last = Some(named);
         Ok(())
     }
@@ -291,126 +313,6 @@ impl<W: Write> Exporter<W> {
     }
 }
 
-impl Exporter<BufWriter<File>> {
-    /// Goes on with a file that was cut off: what follows the last whole conversation is removed from
-    /// it, and that conversation and those before it are not written again. An empty file is begun.
-    /// The file must be open for reading and writing.
-    ///
-    /// # Errors
-    /// - [`ErrorKind::InvalidParam`] if it is an export [of one tenant](Exporter::of_tenant).
-    /// - [`ErrorKind::ForeignFormat`] if the file is no export; [`ErrorKind::NewerFormat`] if a newer
-    ///   version has written it; [`ErrorKind::Damaged`] if something follows the end of the export.
-    /// - [`ErrorKind::Io`] if it cannot be read or cut.
-    ///
-    /// Where one is refused, nothing was changed.
-    pub fn resume(file: File) -> Result<Self> {
-        Self::go_on(file, None)
-    }
-
-    /// As [`resume`](Exporter::resume), for an export [of one tenant](Exporter::of_tenant).
-    ///
-    /// # Errors
-    /// As for [`resume`](Exporter::resume); [`ErrorKind::InvalidParam`] if it is an export of another
-    /// tenant, or of all of them.
-    pub fn resume_tenant(file: File, tenant: &str) -> Result<Self> {
-        Self::go_on(file, Some(tenant))
-    }
-
-    fn go_on(mut file: File, only: Option<&str>) -> Result<Self> {
-        file.rewind().map_err(not_read)?;
-        let found = Found::of(&mut BufReader::with_capacity(1 << 20, &mut file))?;
-        found.check_tenant(only)?;
-        let bytes = if found.is_begun() { found.bytes } else { 0 };
-        file.set_len(bytes).map_err(not_written)?;
-        file.seek(SeekFrom::End(0)).map_err(not_written)?;
-        let out = BufWriter::with_capacity(1 << 20, file);
-        if bytes == 0 {
-            return Self::begin(out, only);
-        }
-        let Found { only, last, conversations, is_complete, .. } = found;
-        Ok(Self { out, only, added: None, last, conversations, left_out: None, is_complete })
-    }
-}
-
-/// What a file has.
-#[derive(Default)]
-struct Found {
-    /// Where its last whole conversation ends.
-    bytes: u64,
-    only: Option<String>,
-    last: Option<Named>,
-    conversations: usize,
-    is_complete: bool,
-}
-
-impl Found {
-    fn of(from: &mut impl BufRead) -> Result<Self> {
-        let (mut found, mut read, mut begun) = (Self::default(), 0, None);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let count = from.read_until(b'\n', &mut line).map_err(not_read)?;
-            read += count as u64;
-            // A line without an end was cut off.
-            let Some(whole) = line.strip_suffix(b"\n") else {
-                // So may the first one have been, but nobody else's file is emptied.
-                let is_begun = found.bytes > 0 || first_line()?.as_bytes().starts_with(&line);
-                return if is_begun { Ok(found) } else { Err(foreign()) };
-            };
-            let Ok(text) = std::str::from_utf8(whole) else { return Err(foreign()) };
-            if found.bytes == 0 {
-                check_format(text)?;
-                found.bytes = read;
-                continue;
-            }
-            match Mark::of(text).transpose().ok().flatten() {
-                Some(Mark::Only { tenant }) if found.conversations == 0 => {
-                    found.only = Some(tenant);
-                    found.bytes = read;
-                }
-                Some(Mark::Conversation(named)) => begun = Some(named),
-                Some(Mark::End { .. }) if begun.is_some() => {
-                    found.last = begun.take();
-                    found.bytes = read;
-                    found.conversations += 1;
-                }
-                Some(Mark::LeftOut(named)) if begun.is_none() => {
-                    found.last = Some(named);
-                    found.bytes = read;
-                }
-                Some(Mark::Complete { .. }) => {
-                    found.bytes = read;
-                    found.is_complete = true;
-                    let is_last = from.fill_buf().map_err(not_read)?.is_empty();
-                    return if is_last { Ok(found) } else { Err(more()) };
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Whether there is more in it than its first line, which says nothing of its tenants.
-    fn is_begun(&self) -> bool {
-        self.only.is_some() || self.last.is_some() || self.is_complete
-    }
-
-    /// Refuses to go on with other tenants than those with which the file was begun.
-    fn check_tenant(&self, only: Option<&str>) -> Result<()> {
-        if self.only.as_deref() == only || !self.is_begun() {
-            return Ok(());
-        }
-        let (of, how) = match &self.only {
-            Some(tenant) => {
-                let tenant = tenant.escape_debug();
-                (format!("the tenant `{tenant}` only"), format!("with that tenant (`--tenant {tenant}`)"))
-            }
-            None => ("all tenants".to_owned(), "without naming a tenant".to_owned()),
-        };
-        let detail = format!("this is an export of {of}: resume it {how}, or give another file");
-        Err(Error::new(ErrorKind::InvalidParam, detail))
-    }
-}
-
 /// A tenant in an error.
 fn shown(tenant: Option<&str>) -> String {
     tenant.map_or_else(|| "the default tenant".to_owned(), |name| format!("the tenant `{}`", name.escape_debug()))
@@ -427,17 +329,6 @@ fn not_whole(tenant: Option<&str>, failed: &Failed) -> Error {
         failed.error.detail()
     );
     Error::new(kind, detail)
-}
-
-fn more() -> Error {
-    let detail = "something follows the line `complete`, with which the export ends; nothing was changed. Remove it from the \
-                  file, or give another file";
-    Error::new(ErrorKind::Damaged, detail)
-}
-
-/// The first line of each export.
-fn first_line() -> Result<String> {
-    serde_json::to_string(&Mark::TurnwiseStore(FORMAT)).map_err(not_written)
 }
 
 /// Checks the first line.

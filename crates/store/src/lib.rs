@@ -69,7 +69,7 @@ mod sqlite;
 pub mod usage;
 
 pub use catalog::{Catalog, Deleted};
-pub use each::Failed;
+pub use each::{Failed, read};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
 #[cfg(feature = "sqlite")]

@@ -162,6 +162,36 @@ mod sqlite {
     }
 
     #[test]
+    fn whether_the_keys_fit_is_told_by_a_conversation_of_each_tenant() {
+        let (_folder, file) = folder();
+        let sealed = SqliteStore::open_sealed(&file, keys(&["ab"])).unwrap();
+        for number in 0..3 {
+            let store = sealed.tenant(&format!("t{number}")).unwrap();
+            block_on(store.save("a", &talk(), None)).unwrap();
+            block_on(store.fork("a", "a fork")).unwrap();
+        }
+        block_on(sealed.check_keys()).unwrap();
+        for other in [SqliteStore::open(&file).unwrap(), SqliteStore::open_sealed(&file, keys(&["cd"])).unwrap()] {
+            let refused = block_on(other.check_keys()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Auth);
+            assert!(refused.detail().starts_with("the conversation `a` of the tenant `t0`: row 1"), "{refused}");
+        }
+        // What is written in plain text beside it is told too, whichever tenant has it.
+        let plain = SqliteStore::open(&file).unwrap().tenant("t9").unwrap();
+        block_on(plain.save("b", &talk(), None)).unwrap();
+        let refused = block_on(sealed.check_keys()).unwrap_err();
+        assert!(
+            refused.detail().contains("`b` of the tenant `t9`") && refused.detail().contains("not sealed"),
+            "{refused}"
+        );
+        // Keys are no reason to refuse a database in which something else is wrong.
+        block_on(plain.delete("b")).unwrap();
+        let db = Connection::open(&file).unwrap();
+        db.execute("UPDATE changes SET change = change || 'x'", []).unwrap();
+        block_on(sealed.check_keys()).unwrap();
+    }
+
+    #[test]
     fn rows_that_are_swapped_changed_or_put_there_in_plain_text_are_refused() {
         let swaps = [
             // Two rows of one conversation; the rows of two conversations; the tenants of two rows.
@@ -310,6 +340,32 @@ mod postgres {
         let refused = block_on(newer.rekey()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Damaged);
         assert!(refused.detail().starts_with("the conversation `"), "{refused}");
+    }
+
+    #[test]
+    fn whether_the_keys_fit_is_told_by_a_conversation_of_each_tenant() {
+        let Some(url) = new_database() else { return };
+        let sealed = PostgresStore::open_sealed(&url, keys(&["ab"])).unwrap();
+        block_on(sealed.check_keys()).unwrap();
+        // More than are looked at with one statement.
+        for number in 0..120 {
+            let store = sealed.tenant(&format!("t{number:03}")).unwrap();
+            block_on(store.save("a", &talk(), None)).unwrap();
+            block_on(store.fork("a", "a fork")).unwrap();
+        }
+        block_on(sealed.check_keys()).unwrap();
+        for other in [PostgresStore::open(&url).unwrap(), PostgresStore::open_sealed(&url, keys(&["cd"])).unwrap()] {
+            let refused = block_on(other.check_keys()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Auth);
+            assert!(refused.detail().starts_with("the conversation `a` of the tenant `t000`: row 1"), "{refused}");
+        }
+        let plain = PostgresStore::open(&url).unwrap().tenant("t999").unwrap();
+        block_on(plain.save("b", &talk(), None)).unwrap();
+        let refused = block_on(sealed.check_keys()).unwrap_err();
+        assert!(refused.detail().contains("`b` of the tenant `t999`"), "{refused}");
+        block_on(plain.delete("b")).unwrap();
+        query(&url, "UPDATE turnwise.changes SET change = change || 'x'");
+        block_on(sealed.check_keys()).unwrap();
     }
 
     #[test]

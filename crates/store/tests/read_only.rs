@@ -204,6 +204,72 @@ mod sqlite {
         }
     }
 
+    /// A copy has no write-ahead file until it is opened by who may write.
+    #[test]
+    fn a_copy_that_nobody_has_opened_is_read_by_who_may_not_write_its_folder() {
+        if let Some(folder) = told() {
+            let folder = folder.join("kept");
+            let before = names(&folder);
+            let store = reads(&folder.join("chats.db"));
+            refuses_to_write(&store);
+            drop(store);
+            assert_eq!(names(&folder), before, "nothing is left beside it");
+            return;
+        }
+        let folder = TempDir::new().unwrap();
+        let store = SqliteStore::open(folder.path().join("chats.db")).unwrap();
+        block_on(store.enable_search()).unwrap();
+        fill(&store);
+        let kept = folder.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        let copy = kept.join("chats.db");
+        block_on(store.backup(&copy)).unwrap();
+        close(store);
+        set(folder.path(), 0o755);
+        set(&copy, 0o666);
+        set(&kept, 0o555);
+        as_reader("sqlite::a_copy_that_nobody_has_opened_is_read_by_who_may_not_write_its_folder", folder.path());
+        set(&kept, 0o755);
+    }
+
+    #[test]
+    fn half_a_transaction_is_not_read_but_said() {
+        if let Some(folder) = told() {
+            for (way, ..) in WAYS {
+                let error = SqliteStore::open(folder.join(way).join("chats.db")).unwrap_err();
+                assert_refused(&error, "a program was ended in the middle of writing it");
+            }
+            return;
+        }
+        let folder = TempDir::new().unwrap();
+        set(folder.path(), 0o755);
+        let file = folder.path().join("chats.db");
+        let store = SqliteStore::open(&file).unwrap();
+        fill(&store);
+        close(store);
+        let db = rusqlite::Connection::open(&file).unwrap();
+        // More than fits in memory, so that some of it is in the file before it is committed.
+        let half = "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN; CREATE TABLE half (x);
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+            INSERT INTO half SELECT hex(randomblob(500)) FROM n";
+        db.execute_batch(half).unwrap();
+        for (way, of_folder, of_file) in WAYS {
+            let own = folder.path().join(way);
+            fs::create_dir(&own).unwrap();
+            for name in ["chats.db", "chats.db-journal"] {
+                fs::copy(folder.path().join(name), own.join(name)).unwrap();
+                set(&own.join(name), of_file);
+            }
+            set(&own, of_folder);
+        }
+        as_reader("sqlite::half_a_transaction_is_not_read_but_said", folder.path());
+        for (way, ..) in WAYS {
+            set(&folder.path().join(way), 0o755);
+        }
+        // Who may write it undoes the half.
+        reads_all(&SqliteStore::open(folder.path().join("file/chats.db")).unwrap());
+    }
+
     #[test]
     fn what_others_have_just_written_is_read_by_who_may_not_write() {
         if let Some(folder) = told() {

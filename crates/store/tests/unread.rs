@@ -147,11 +147,17 @@ fn an_export_with_something_left_out_is_resumed_after_it() {
     let name = folder.path().join("part.export");
     fs::write(&name, &whole[..cut]).unwrap();
     let opened = fs::File::options().read(true).write(true).open(&name).unwrap();
-    // What was left out is passed over, so that it need not be said again.
+    // What was left out is passed over, so that it need not be allowed again; and it is named
+    // again.
     let mut out = Exporter::resume(opened).unwrap();
     block_on(out.add(None, &store)).unwrap();
+    assert_eq!(out.left_out().len(), 1);
     out.finish().unwrap();
     assert_eq!(fs::read(&name).unwrap(), whole);
+    let complete = Exporter::resume(fs::File::options().read(true).write(true).open(&name).unwrap()).unwrap();
+    let [missing] = complete.left_out() else { panic!("{:?}", complete.left_out()) };
+    assert_eq!((missing.failed.id.as_str(), &missing.tenant), ("bob", &None));
+    assert!(missing.failed.error.detail().contains("an earlier run"), "{}", missing.failed.error);
 }
 
 /// A store whose reads fail, of one conversation or altogether.

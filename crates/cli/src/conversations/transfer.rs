@@ -45,7 +45,7 @@ impl Place {
         let out = out.map_err(|error| Failure::from(error).within(file.display()))?;
         if out.is_complete() {
             warn(&file.display().to_string(), "it is complete already; nothing was added");
-            return Ok(());
+            return report_left_out(out.left_out().to_vec());
         }
         let before = out.conversations();
         let Exported { out, count, left_out } = self.export_to(out, tenant, skips)?;
@@ -135,7 +135,7 @@ impl Place {
     }
 
     /// The names of some tenants, in their order.
-    pub(crate) fn tenants(&self, after: Option<&str>) -> Result<Vec<String>> {
+    fn tenants(&self, after: Option<&str>) -> Result<Vec<String>> {
         match self {
             Self::Folder(store) => tenants_of_folder(store, after),
             #[cfg(feature = "sqlite")]
@@ -160,7 +160,7 @@ fn report_left_out(left_out: Vec<LeftOut>) -> Result<()> {
         }
         failed
     };
-    report(left_out.into_iter().map(named).collect(), "cannot be read and is not in the export")
+    report(left_out.into_iter().map(named).collect(), "is not in the export")
 }
 
 /// The error of a tenant that this store cannot have.

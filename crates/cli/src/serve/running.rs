@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use turnwise::backend::ChatBackend;
 use turnwise::backend::openai::OpenAi;
-use turnwise::store::wait;
 use turnwise::strategy::parse;
 use turnwise::{ConversationManager, Dialect, ErrorKind, Models, Strategy, TokenBudget};
 use turnwise_server::{Keys, Limits, PlainText, SealKeys, Server};
@@ -58,20 +57,9 @@ pub(crate) fn run(args: &Serve, shared: &crate::settings::Settings, models: &Mod
 }
 
 /// Refuses a store of which this process cannot open what is sealed: it could answer nothing, and
-/// without keys it would write in plain text beside it. The first conversation of each of the first tenants shows it.
+/// without keys it would write in plain text beside it.
 fn check_sealed(place: &Place) -> Result<()> {
-    check_sealed_of(place)?;
-    // Only databases are sealed.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    for tenant in place.tenants(None)? {
-        check_sealed_of(&place.tenant(&tenant)?)?;
-    }
-    Ok(())
-}
-
-fn check_sealed_of(place: &Place) -> Result<()> {
-    let Some(first) = place.all_ids().next() else { return Ok(()) };
-    match wait(place.store().load(&first?)) {
+    match place.check_keys() {
         Err(error) if error.kind() == ErrorKind::Auth => {
             let message = "the server is not started, because it cannot read the store";
             Err(Failure::usage(format!("{message}: {}; TURNWISE_STORE_KEYS has the keys", error.detail())))

@@ -7,6 +7,7 @@ use turnwise::backend::BoxFuture;
 use turnwise::backend::openai::{OpenAi, reqwest};
 use turnwise_server::Upstream;
 use turnwise_server::axum::body::{Body, Bytes};
+use turnwise_server::axum::http::HeaderName;
 use turnwise_server::axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use turnwise_server::axum::response::Response;
 
@@ -17,6 +18,10 @@ const OPENAI: &str = "https://api.openai.com/v1";
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long the server behind may be silent.
 const READ_TIME: Duration = Duration::from_secs(300);
+
+/// What OpenAI's clients heed beside `retry-after`.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 pub(super) struct Forwarder {
     client: reqwest::Client,
@@ -49,7 +54,7 @@ impl Upstream for Forwarder {
                 .map_err(|error| format!("The server behind did not answer: {}", causes(&error.without_url())))?;
             let mut answer = Response::new(Body::empty());
             *answer.status_mut() = answered.status();
-            for name in [CONTENT_TYPE, RETRY_AFTER] {
+            for name in [CONTENT_TYPE, RETRY_AFTER, RETRY_AFTER_MS, SHOULD_RETRY] {
                 if let Some(value) = answered.headers().get(&name) {
                     answer.headers_mut().insert(name, value.clone());
                 }

@@ -15,8 +15,8 @@ pub(crate) use push::run as push;
 
 use sha2::{Digest, Sha256};
 
-use crate::blobs;
 use crate::failure::{Failure, Result};
+use crate::file_lock;
 use crate::stores::Place;
 
 /// Writes a small file so that it is there as a whole or not at all. Only its owner can read it: it may
@@ -65,9 +65,10 @@ fn name_of(id: &str) -> String {
 }
 
 /// Keeps another transfer that writes this file waiting: two that begin at once would make two
-/// conversations of one, or mix the pages that they read.
+/// conversations of one, or mix the pages that they read. What is sent, and whether something is
+/// overwritten, is looked at after this.
 fn alone(file: &Path) -> Result<File> {
-    blobs::lock(file, ".lock")
+    file_lock::lock(file, ".lock")
 }
 
 /// The store that an option names; its folder is made where there is none.

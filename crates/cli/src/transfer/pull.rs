@@ -48,21 +48,28 @@ enum Target {
     Store(Place),
 }
 
+/// Where a conversation goes, the file that keeps what was read, and that file's lock. What is
+/// there is looked at when no other pull writes it.
+fn target(args: &Pull) -> Result<(Target, PathBuf, File)> {
+    if let Some(file) = &args.target {
+        let kept = beside(file, ".pull.jsonl");
+        let lock = alone(&kept)?;
+        return Ok((Target::File(Output::open(file, &[], args.force)?, file.clone()), kept, lock));
+    }
+    let place = store(args.store.as_deref())?;
+    let kept = beside(&place.notes()?, &format!(".pull-{}.jsonl", name_of(&args.id)));
+    let lock = alone(&kept)?;
+    if place.load(&args.id).is_ok() {
+        return Err(Failure::usage(format!("{}: the store has a conversation with this id", args.id)));
+    }
+    Ok((Target::Store(place), kept, lock))
+}
+
 pub(crate) fn run(args: &Pull) -> Result<()> {
     if !is_id(&args.id) {
         return Err(Failure::usage(format!("{}: it has a character that no id of a conversation has", args.id)));
     }
-    let (target, kept) = if let Some(file) = &args.target {
-        (Target::File(Output::open(file, &[], args.force)?, file.clone()), beside(file, ".pull.jsonl"))
-    } else {
-        let place = store(args.store.as_deref())?;
-        if place.load(&args.id).is_ok() {
-            return Err(Failure::usage(format!("{}: the store has a conversation with this id", args.id)));
-        }
-        let kept = beside(&place.notes()?, &format!(".pull-{}.jsonl", name_of(&args.id)));
-        (Target::Store(place), kept)
-    };
-    let _alone = alone(&kept)?;
+    let (target, kept, _alone) = target(args)?;
     let (metadata, pages) = block_on(read(&args.from, &args.id, &kept))?;
     let count: usize = pages.iter().map(|page| page.items.len()).sum();
     let file = transcript(&args.id, &metadata, &pages)?;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use turnwise::Transcript;
 use turnwise::message::RawJson;
+use turnwise::store::wait;
 
 use super::api::{Api, base_of, id_of};
 use super::items::{self, is_same};
@@ -48,10 +49,10 @@ struct There {
 }
 
 pub(crate) fn run(args: &Push) -> Result<()> {
-    let (file, beside) = read(args)?;
-    let state = args.state.clone().unwrap_or(beside);
+    let source = Source::of(args)?;
+    let state = args.state.clone().map_or_else(|| source.state(args), Ok)?;
     let _alone = alone(&state)?;
-    let (metadata, items, report) = items::of(file)?;
+    let (metadata, items, report) = items::of(source.read(args)?)?;
     for line in report.to_string().lines() {
         failure::warn(&args.source.display().to_string(), line);
     }
@@ -64,9 +65,51 @@ pub(crate) fn run(args: &Push) -> Result<()> {
     Ok(())
 }
 
-/// The conversation, and the file that remembers where it is on the server.
-fn read(args: &Push) -> Result<(Transcript, PathBuf)> {
-    if args.source.exists() || args.source.to_str() == Some("-") {
+/// Where the conversation is on this machine.
+enum Source<'a> {
+    File,
+    Stored(Place, &'a str),
+}
+
+impl<'a> Source<'a> {
+    fn of(args: &'a Push) -> Result<Self> {
+        if args.source.exists() || args.source.to_str() == Some("-") {
+            return Ok(Self::File);
+        }
+        if is_url(&args.source) {
+            let Some(id) = args.input.only.as_deref() else {
+                let message = "it is a store; name one of its conversations with --only ID";
+                return Err(Failure::usage(format!("{}: {message}", args.source.display())));
+            };
+            return Self::stored(Place::open(args.source.to_str())?, id);
+        }
+        let id = args.source.to_str().unwrap_or_default();
+        Self::stored(store(args.store.as_deref())?, id)
+            .map_err(|failure| failure.within(format!("{id}: no such file, and in the store")))
+    }
+
+    /// A conversation that a store has.
+    fn stored(place: Place, id: &'a str) -> Result<Self> {
+        wait(place.store().revision(id))?;
+        Ok(Self::Stored(place, id))
+    }
+
+    /// The file that remembers where the conversation is on the server.
+    fn state(&self, args: &Push) -> Result<PathBuf> {
+        Ok(match self {
+            Self::File => {
+                let only = args.input.only.as_deref().map(|only| format!(".{}", name_of(only))).unwrap_or_default();
+                beside(&args.source, &format!("{only}.push.json"))
+            }
+            Self::Stored(place, id) => beside(&place.notes()?, &format!(".push-{}.json", name_of(id))),
+        })
+    }
+
+    /// The conversation as it is now.
+    fn read(&self, args: &Push) -> Result<Transcript> {
+        if let Self::Stored(place, id) = self {
+            return place.load(id);
+        }
         let files = std::slice::from_ref(&args.source);
         let mut all = input::chosen(files, &args.input).map(|(_, loaded)| loaded);
         let first = all.next().ok_or_else(|| Failure::Failed("there is no conversation".into()));
@@ -75,25 +118,8 @@ fn read(args: &Push) -> Result<(Transcript, PathBuf)> {
             let message = "it has several conversations; name one with --only";
             return Err(Failure::usage(format!("{}: {message}", args.source.display())));
         }
-        let only = args.input.only.as_deref().map(|only| format!(".{}", name_of(only))).unwrap_or_default();
-        return Ok((first.file, beside(&args.source, &format!("{only}.push.json"))));
+        Ok(first.file)
     }
-    if is_url(&args.source) {
-        let Some(id) = args.input.only.as_deref() else {
-            let message = "it is a store; name one of its conversations with --only ID";
-            return Err(Failure::usage(format!("{}: {message}", args.source.display())));
-        };
-        return of_store(&Place::open(args.source.to_str())?, id);
-    }
-    let id = args.source.to_str().unwrap_or_default();
-    of_store(&store(args.store.as_deref())?, id)
-        .map_err(|failure| failure.within(format!("{id}: no such file, and in the store")))
-}
-
-/// A conversation of a store.
-fn of_store(place: &Place, id: &str) -> Result<(Transcript, PathBuf)> {
-    let file = place.load(id)?;
-    Ok((file, beside(&place.notes()?, &format!(".push-{}.json", name_of(id)))))
 }
 
 /// Sends what the server does not have. Returns its conversation's id, and how many items were sent.

@@ -66,6 +66,44 @@ fn what_is_pushed_and_pulled_is_the_same_and_only_what_is_new_is_sent_again() {
     assert!(pull("--store dir:chats").err.contains("the store has a conversation with this id"));
 }
 
+/// A file to which something is added while another push runs.
+#[test]
+fn a_push_reads_its_conversation_when_no_other_push_runs() {
+    let files = Files::new().with("talk.json", talk(1).to_string());
+    let server = Server::over(files.path(), "dir:server");
+    let lock = std::fs::File::create(files.path().join(".talk.json.push.json.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
+    command.args(["push", "talk.json", "--to", &server.url]).current_dir(files.path());
+    let push = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that reads first has read by then.
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::write(files.path().join("talk.json"), talk(2).to_string()).unwrap();
+    lock.unlock().unwrap();
+    let said = push.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("6 items on the server, 6 of them"), "{said}");
+}
+
+#[test]
+fn a_pull_overwrites_nothing_that_came_while_it_waited() {
+    let files = Files::new().with("talk.json", talk(1).to_string());
+    let server = Server::over(files.path(), "dir:server");
+    let pushed = turnwise(&format!("push talk.json --to {}", server.url)).inside(files.path()).run();
+    let lock = std::fs::File::create(files.path().join(".back.json.pull.jsonl.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turnwise"));
+    command.args(["pull", pushed.out.trim(), "back.json", "--from", &server.url]).current_dir(files.path());
+    let pull = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::write(files.path().join("back.json"), "mine").unwrap();
+    lock.unlock().unwrap();
+    let said = pull.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("it exists; --force replaces it"), "{said}");
+    assert_eq!(std::fs::read_to_string(files.path().join("back.json")).unwrap(), "mine");
+}
+
 #[test]
 fn a_push_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let files = Files::new().with("talk.json", talk(396).to_string());

@@ -67,8 +67,13 @@ fn an_export_ends_there_and_goes_on_without_it_if_it_is_told_to() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("`bob`") && ended.err.contains("`--skip-unreadable`"), "{}", ended.err);
     let ran = conversations(&files, "export all.jsonl --resume --skip-unreadable");
-    assert_named(&ran, "it cannot be read and is not in the export");
+    assert_named(&ran, "it is not in the export");
     assert!(ran.err.contains("2 conversations, 1 of them before"), "{}", ran.err);
+    let again = conversations(&files, "export all.jsonl --resume");
+    assert_eq!(again.code, Some(1), "{}", again.err);
+    for part in ["it is complete already", "turnwise: bob: it is not in the export: ", "an earlier run"] {
+        assert!(again.err.contains(part), "{part}: {}", again.err);
+    }
     let import = turnwise("conversations import all.jsonl --store dir:other").inside(files.path()).run();
     assert_eq!(import.code, Some(0), "{}", import.err);
     assert!(import.err.contains("2 conversations added, 1 not in the export, because they could not be read"));

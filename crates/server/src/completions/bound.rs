@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::client_stream::{ClientStream, Piece};
 use crate::once::{self, Held, Once, replayed};
 use crate::request_id;
-use crate::responses::{Left, Lock, Responses, Scanned, is_end, refusal, replaced, sse, with_sent};
+use crate::responses::{Left, Lock, Locked, Responses, Scanned, is_end, refusal, replaced, sse, with_sent};
 use crate::routes::Answer;
 use crate::serve::Ending;
 
@@ -47,20 +47,24 @@ struct Turn {
 }
 
 pub(super) async fn create(service: &Arc<Responses>, id: &str, body: &Body, once: Option<Once>) -> Answer {
+    let asked = Asked::read(body)?;
     let held = match &once {
         Some(once) => Some(service.requests().hold(once).await),
         None => None,
     };
+    let lock = service.lock(id, once.as_ref())?;
+    let (left, revision) = service.load_for_turn(id).await?;
     if let Some(once) = &once
-        && let Some(recorded) = replay::recorded(service, id, once).await?
+        && let Some(recorded) = replay::recorded(&left.file, once)?
     {
-        if let Some(request) = stored::Request::read(body)? {
+        if let Some(request) = stored::Request::read(body, Some(once))? {
             stored::save_missing(service, &request, &recorded).await?;
         }
         let chunks = body.is_true("stream")?.then(|| replay::chunks(service, &recorded, has_usage(body)));
         return Ok(replayed(chunks.unwrap_or_else(|| json(&recorded))));
     }
-    let turn = begin(service, id, body, once.zip(held)).await?;
+    let lock = lock.ok_or_else(ApiError::conversation_locked)?;
+    let turn = begin(service, id, body, asked, Locked { lock, left, revision }, once.zip(held))?;
     if body.is_true("stream")? {
         return Ok(turn.stream(body.need_text("model")?, has_usage(body)).await?);
     }
@@ -96,18 +100,37 @@ fn failed(error: &tokio::task::JoinError) -> ApiError {
     refused
 }
 
-async fn begin(service: &Arc<Responses>, id: &str, body: &Body, once: Option<(Once, Held)>) -> Result<Turn, ApiError> {
-    let model = body.need_text("model")?;
-    let read = |(place, json): (usize, RawJson)| {
-        Message::from_json(json.as_str()).map_err(|error| {
-            let mut refused = ApiError::invalid_request(format!("Invalid 'messages[{place}]': {}.", error.detail()));
-            refused.param = Some(format!("messages[{place}]"));
-            refused
-        })
-    };
-    let messages = messages(body)?.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-    let lock = service.lock(id)?;
-    let (Left { file: before, scanned }, revision) = service.load_for_turn(id).await?;
+/// What a client asks for.
+struct Asked {
+    model: String,
+    messages: Vec<Message>,
+}
+
+impl Asked {
+    fn read(body: &Body) -> Result<Self, ApiError> {
+        let model = body.need_text("model")?;
+        let read = |(place, json): (usize, RawJson)| {
+            Message::from_json(json.as_str()).map_err(|error| {
+                let mut refused =
+                    ApiError::invalid_request(format!("Invalid 'messages[{place}]': {}.", error.detail()));
+                refused.param = Some(format!("messages[{place}]"));
+                refused
+            })
+        };
+        let messages = messages(body)?.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { model, messages })
+    }
+}
+
+fn begin(
+    service: &Arc<Responses>,
+    id: &str,
+    body: &Body,
+    Asked { model, messages }: Asked,
+    locked: Locked,
+    once: Option<(Once, Held)>,
+) -> Result<Turn, ApiError> {
+    let Locked { lock, left: Left { file: before, scanned }, revision } = locked;
     let mut asked = before.clone();
     let is_instruction = |message: &&Message| message.role().is_instruction();
     // Instructions in front rule this request, and are not recorded, as those of a response.
@@ -135,8 +158,8 @@ async fn begin(service: &Arc<Responses>, id: &str, body: &Body, once: Option<(On
         revision,
         chat,
         asked,
+        kept: stored::Request::read(body, once.as_ref().map(|(once, _)| once))?,
         once,
-        kept: stored::Request::read(body)?,
         completion: stored::new_id(),
         _lock: lock,
     })

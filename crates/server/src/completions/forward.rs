@@ -27,7 +27,7 @@ pub(super) async fn create(service: &Arc<Responses>, body: &Body, bytes: Bytes) 
     let plan = planned(service, body, &messages)?;
     let sent = plan.as_ref().and_then(|plan| what_fits(plan, &messages));
     let new = [("messages", sent.map(RawJson::from)), ("model", service.model().map(RawJson::from))];
-    let kept = stored::Request::read(body)?;
+    let kept = stored::Request::read(body, None)?;
     // What is stored here need not be stored there.
     let without: &[&str] = if kept.is_some() { &["store", "metadata"] } else { &[] };
     let sent = body.with(&new, without).unwrap_or(bytes);

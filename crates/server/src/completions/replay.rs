@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use turnwise::Message;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
+use turnwise::{Message, Transcript};
 use turnwise_conversations::ApiError;
 
 use super::bound::Chunks;
@@ -28,10 +28,9 @@ fn choices(answer: &RawJson) -> Vec<RawJson> {
     choices.and_then(|choices| serde_json::from_str(choices.get()).ok()).unwrap_or_default()
 }
 
-/// The completion of this request, if it was recorded before.
-pub(super) async fn recorded(service: &Responses, id: &str, once: &Once) -> Result<Option<RawJson>, ApiError> {
-    let (file, _) = service.load(id).await?;
-    let Some(done) = once.find(&file)? else { return Ok(None) };
+/// The completion of this request, if it was recorded in its conversation before.
+pub(super) fn recorded(file: &Transcript, once: &Once) -> Result<Option<RawJson>, ApiError> {
+    let Some(done) = once.find(file)? else { return Ok(None) };
     let place: Option<u64> = done.items.parse().ok();
     let mut items = file.conversation.items().rev();
     let Some(found) = items.find(|item| Some(item.id().index() as u64) == place) else { return Ok(None) };

@@ -18,6 +18,8 @@ use turnwise_conversations::{ApiError, List, Order, check_limit};
 
 use crate::answer::json;
 use crate::body::Body;
+use crate::deleted;
+use crate::once::Once;
 use crate::query;
 use crate::request_id;
 use crate::responses::{Responses, replaced, service};
@@ -35,6 +37,15 @@ struct StoredCompletion {
     completion: RawJson,
     /// How many messages are those of the request.
     asked: usize,
+    /// What the body was, of a request with a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    once: Option<String>,
+}
+
+impl StoredCompletion {
+    fn of(file: &Transcript) -> Option<Self> {
+        file.extra.iter().find(|(key, _)| key == MEMBER)?.1.parse().ok()
+    }
 }
 
 /// What of a request is stored with its completion.
@@ -42,11 +53,13 @@ struct StoredCompletion {
 pub(super) struct Request {
     messages: Vec<RawJson>,
     metadata: RawJson,
+    /// What the body was, of a request with a key.
+    once: Option<String>,
 }
 
 impl Request {
     /// What is to be stored of a request; `None` if it does not ask for that.
-    pub(super) fn read(body: &Body) -> Result<Option<Self>, ApiError> {
+    pub(super) fn read(body: &Body, once: Option<&Once>) -> Result<Option<Self>, ApiError> {
         if !body.is_true("store")? {
             return Ok(None);
         }
@@ -62,7 +75,7 @@ impl Request {
                 refused
             })?;
         }
-        Ok(Some(Self { messages, metadata }))
+        Ok(Some(Self { messages, metadata, once: once.map(|once| once.body.clone()) }))
     }
 }
 
@@ -90,11 +103,13 @@ fn kept(request: &Request, completion: &RawJson) -> Result<(String, Transcript),
         file.conversation.push(read.map_err(|error| ApiError::invalid_request(error.to_string()))?);
     }
     let completion = with_metadata(completion, &request.metadata);
-    put(&mut file, &StoredCompletion { completion, asked: request.messages.len() });
+    let (asked, once) = (request.messages.len(), request.once.clone());
+    put(&mut file, &StoredCompletion { completion, asked, once });
     Ok((id, file))
 }
 
-/// Stores the completion of a request that is sent again, if that failed when it was made.
+/// Stores the completion of a request that is sent again, if that failed when it was made. One that
+/// was deleted stays so.
 pub(super) async fn save_missing(service: &Responses, request: &Request, completion: &RawJson) -> Result<(), ApiError> {
     let (id, file) = kept(request, completion)?;
     match service.store().save(&id, &file, None).await {
@@ -129,10 +144,7 @@ async fn load(service: &Responses, id: &str) -> Result<(Transcript, Revision, St
         error
     };
     match service.store().load(id).await {
-        Ok((file, revision)) => {
-            let kept = file.extra.iter().find(|(key, _)| key == MEMBER).and_then(|(_, kept)| kept.parse().ok());
-            kept.map(|kept| (file, revision, kept)).ok_or_else(unknown)
-        }
+        Ok((file, revision)) => StoredCompletion::of(&file).map(|kept| (file, revision, kept)).ok_or_else(unknown),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Err(unknown()),
         Err(error) => Err(ApiError::of_store(&error, id)),
     }
@@ -164,8 +176,8 @@ async fn update(Extension(app): Api, Path(id): Path<String>, body: ReadBody) -> 
 
 async fn delete(Extension(app): Api, Path(id): Path<String>) -> Answer {
     let service = service(app)?;
-    load(&service, &id).await?;
-    service.store().delete(&id).await.map_err(|error| ApiError::of_store(&error, &id))?;
+    let (_, _, kept) = load(&service, &id).await?;
+    deleted::delete(service.store(), &id, kept.once.as_deref()).await?;
     let deleted = [("object", "chat.completion.deleted".into()), ("id", id.into()), ("deleted", true.into())];
     Ok(json(&RawJson::object(deleted)))
 }
@@ -175,26 +187,32 @@ async fn messages(Extension(app): Api, Path(id): Path<String>, RawQuery(query): 
     let list = in_order(query.as_deref())?;
     let limit = check_limit(list.limit, 0)?;
     let (file, _, kept) = load(&*service(app)?, &id).await?;
-    let asked = file.conversation.path().messages().take(kept.asked).enumerate();
-    let mut all: Vec<(String, RawJson)> = asked
-        .map(|(place, message)| {
-            let of_message = format!("{id}-{place}");
-            (of_message.clone(), told(message, &of_message))
-        })
-        .collect();
-    if list.order == Order::Desc {
-        all.reverse();
-    }
+    let path = file.conversation.path();
+    let mut left = 0..kept.asked.min(path.len());
     if let Some(after) = &list.after {
-        let place = all.iter().position(|(id, _)| id == after);
-        let place = place.ok_or_else(|| {
+        let place = place_of(&id, after).filter(|place| left.contains(place)).ok_or_else(|| {
             let mut error = ApiError::invalid_request(format!("Message with id '{after}' not found."));
             (error.status, error.param) = (404, Some("after".to_owned()));
             error
         })?;
-        all.drain(..=place);
+        left = if list.order == Order::Desc { 0..place } else { place + 1..left.end };
     }
-    Ok(json(&page(all, limit)))
+    let wanted: Vec<usize> = match list.order {
+        Order::Asc => left.take(limit + 1).collect(),
+        Order::Desc => left.rev().take(limit + 1).collect(),
+    };
+    let of_page = wanted.into_iter().filter_map(|place| {
+        let of_message = format!("{id}-{place}");
+        let message = path.item(place)?.message();
+        Some((of_message.clone(), told(message, &of_message)))
+    });
+    Ok(json(&page(of_page.collect(), limit)))
+}
+
+/// The place of a message with an id among those of a completion.
+fn place_of(completion: &str, message: &str) -> Option<usize> {
+    let place = message.strip_prefix(completion)?.strip_prefix('-')?.parse().ok()?;
+    (format!("{completion}-{place}") == message).then_some(place)
 }
 
 /// A message as the list has it: its text, and its parts if it has any.
@@ -250,18 +268,17 @@ pub(super) async fn list(Extension(app): Api, RawQuery(query): RawQuery) -> Answ
     while found.len() <= limit
         && let Some(id) = ids.next().await?
     {
-        // One that is deleted meanwhile is not there any more.
-        let kept = match load(&service, &id).await {
-            Ok((_, _, kept)) => kept,
-            Err(error) if error.status == 404 => continue,
-            Err(error) => {
-                let what = "a stored completion cannot be read and is left out of the list";
-                request_id::log_unread(service.store(), &id, &error, what).await?;
-                continue;
+        let read = turnwise_store::read(service.store(), &id).await.map_err(|error| ApiError::of_store(&error, ""))?;
+        match read {
+            Some(Ok(file)) => {
+                let kept = StoredCompletion::of(&file).filter(|kept| wanted.is_met(&kept.completion));
+                found.extend(kept.map(|kept| (id, kept.completion)));
             }
-        };
-        if wanted.is_met(&kept.completion) {
-            found.push((id, kept.completion));
+            Some(Err(unread)) => {
+                request_id::log_unread(&unread, "a stored completion cannot be read and is left out of the list");
+            }
+            // It was deleted meanwhile.
+            None => {}
         }
     }
     Ok(json(&page(found, limit)))

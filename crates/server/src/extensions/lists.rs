@@ -6,7 +6,6 @@ use axum::extract::{Extension, RawQuery};
 use serde::Serialize;
 use turnwise::Transcript;
 use turnwise::conversation::Timestamp;
-use turnwise::store::Store;
 use turnwise_conversations::{ApiError, Record, check_id};
 use turnwise_store::search::{Hit, Listed, Snippet};
 
@@ -165,18 +164,17 @@ async fn items_of(app: &App, hits: &[&Hit]) -> Result<Vec<Vec<String>>, ApiError
     }
     let mut items = vec![Vec::new(); hits.len()];
     for (id, places) in of_conversation {
-        match app.store.load(id).await {
-            Ok((mut file, _)) => {
+        match turnwise_store::read(&*app.store, id).await.map_err(|error| ApiError::of_store(&error, ""))? {
+            Some(Ok(mut file)) => {
                 let record = Record::of(id, &mut file);
                 for place in places {
                     let of_message = record.of_message_with(hits[place].item);
                     items[place] = of_message.into_iter().map(|item| item.id).collect();
                 }
             }
-            Err(error) => {
-                let error = ApiError::of_store(&error, id);
-                request_id::log_unread(&*app.store, id, &error, "the items of a hit cannot be read").await?;
-            }
+            Some(Err(unread)) => request_id::log_unread(&unread, "the items of a hit cannot be read"),
+            // It was deleted after it was found.
+            None => {}
         }
     }
     Ok(items)

@@ -10,8 +10,9 @@ use turnwise::{Conversation, ErrorKind, Message, Spending, Summarize, Summarizer
 use turnwise_conversations::{ApiError, Record, read_items};
 
 use super::Responses;
-use super::exchange::{Run, refusal};
+use super::exchange::Run;
 use super::object::usage_of;
+use super::refused::refusal;
 use super::request::Request;
 use super::window;
 use crate::body::Body;
@@ -26,6 +27,7 @@ const ASKED: &str = "Go on.";
 
 /// Members of a request to compact.
 pub(super) const KNOWN: &[&str] = &[
+    "client_metadata",
     "model",
     "input",
     "previous_response_id",

@@ -1,5 +1,6 @@
 //! The events of a streamed response.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,39 +11,31 @@ use turnwise::transcript::formats::Object;
 use turnwise_conversations::ApiError;
 
 use super::Responses;
-use super::exchange::{Run, is_end, refusal};
+use super::exchange::{Begun, Run, is_end};
+use super::refused::refusal;
 use super::request::Request;
 use crate::client_stream::{ClientStream, Events, Piece};
 use crate::completions::summary;
-use crate::once::Held;
 use crate::request_id;
 use crate::serve::Ending;
 
+/// What is said of the plan of a request that has none.
+pub(super) const NO_PLAN: &str = "none";
+
 impl Responses {
-    /// Begins a streamed response. What is refused before the model answers is an error; what fails
-    /// later ends the stream with `response.failed`. A client that goes away ends the response, and
-    /// nothing is recorded.
-    pub(super) async fn stream(
-        self: &Arc<Self>,
-        request: Request,
-        held: Option<Held>,
-    ) -> Result<(Events, String), ApiError> {
+    /// Begins a streamed response to a request without a key.
+    pub(super) async fn stream(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
         if request.is_compaction {
-            return Ok((self.stream_compaction(request).await?, "none".to_owned()));
+            return self.stream_compaction(request).await;
         }
-        let mut run = self.begin_recorded(request, held).await?;
-        run.compact_if_full().await?;
-        let reply = run.stream().await?;
-        let plan = reply.plan().map_or_else(|| "none".to_owned(), summary);
-        let (mut out, events) = Out::new(self.rules.read_time);
-        let ending = self.ending.clone();
-        let follow = ending.clone();
-        ending.spawn(async move { out.follow(&mut run, reply, &follow).await });
-        Ok((events, plan))
+        match self.begin_recorded(request, None).await? {
+            Begun::Recorded(recorded) => Ok(self.replay(recorded)),
+            Begun::Run(run) => Ok(run.events().await?.0),
+        }
     }
 
     /// Begins a streamed response whose only output is a compaction item.
-    async fn stream_compaction(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
+    pub(super) async fn stream_compaction(self: &Arc<Self>, request: Request) -> Result<Events, ApiError> {
         let run = self.begin(request).await?;
         let (mut out, events) = Out::new(self.rules.read_time);
         self.ending.spawn(async move { out.compact(&run).await });
@@ -50,11 +43,30 @@ impl Responses {
     }
 }
 
+impl Run {
+    /// Begins a streamed response; also what its plan has done. What is refused before the model
+    /// answers is an error; what fails later ends the stream with `response.failed`. A client that
+    /// goes away ends the response, and nothing is recorded.
+    pub(super) async fn events(mut self: Box<Self>) -> Result<(Events, String), ApiError> {
+        self.compact_if_full().await?;
+        let reply = self.stream().await?;
+        let plan = reply.plan().map_or_else(|| NO_PLAN.to_owned(), summary);
+        let (mut out, events) = Out::new(self.service.rules.read_time);
+        let ending = self.service.ending.clone();
+        let follow = ending.clone();
+        ending.spawn(async move { out.follow(&mut self, reply, &follow).await });
+        Ok((events, plan))
+    }
+}
+
 /// What is sent.
 pub(super) struct Out {
     stream: ClientStream,
     number: u64,
-    open: Option<Open>,
+    /// The items whose parts are arriving: one, or calls whose arguments arrive in turns.
+    open: Vec<Open>,
+    /// The indexes of the calls that have begun.
+    calls: HashSet<usize>,
     /// The place of the next item in the output.
     next: usize,
     /// How many items come before those of the reply.
@@ -81,12 +93,22 @@ enum OpenKind {
     Refusal,
     /// With its index among the calls.
     Call(usize),
+    /// Of a custom tool, which takes any text.
+    Custom(usize),
 }
 
 impl Out {
     pub(super) fn new(read_time: Duration) -> (Self, Events) {
         let (stream, events) = ClientStream::new(read_time);
-        let out = Self { stream, number: 0, open: None, next: 0, first: 0, reasoning: String::new() };
+        let out = Self {
+            stream,
+            number: 0,
+            open: Vec::new(),
+            calls: HashSet::new(),
+            next: 0,
+            first: 0,
+            reasoning: String::new(),
+        };
         (out, events)
     }
 
@@ -218,7 +240,7 @@ impl Out {
 
     /// More of a message.
     async fn say(&mut self, run: &mut Run, kind: OpenKind, text: String) -> Option<()> {
-        if self.open.as_ref().is_none_or(|open| open.kind != kind) {
+        if self.opened(kind).is_none() {
             let id = run.item_id("message", 0);
             let place = self.add(id.clone(), kind, String::new(), String::new()).await?;
             self.send("response.content_part.added", of_part(&id, place, vec![("part", part(kind, ""))])).await?;
@@ -227,50 +249,68 @@ impl Out {
             OpenKind::Refusal => ("response.refusal.delta", None),
             _ => ("response.output_text.delta", Some(("logprobs", Vec::<RawJson>::new().into()))),
         };
-        let open = self.open.as_mut()?;
+        let open = self.opened(kind)?;
         open.text.push_str(&text);
         let mut members = of_part(&open.id, open.place, vec![("delta", text.into())]);
         members.extend(logprobs);
         self.send(name, members).await
     }
 
-    /// More of a call.
+    /// More of a call. The calls of a reply may arrive in turns, a piece of each.
     async fn call(&mut self, run: &mut Run, delta: ToolCallDelta) -> Option<()> {
-        let kind = OpenKind::Call(delta.index);
-        if self.open.as_ref().is_none_or(|open| open.kind != kind) {
-            let id = run.item_id("function_call", self.next - self.first);
-            self.add(id, kind, delta.name.unwrap_or_default(), delta.id.unwrap_or_default()).await?;
+        let index = delta.index;
+        if self.calls.insert(index) {
+            let name = delta.name.unwrap_or_default();
+            let kind = if run.request.chat.is_custom(&name) { OpenKind::Custom(index) } else { OpenKind::Call(index) };
+            let id = run.item_id(kind.of_call().item, self.next - self.first);
+            self.add(id, kind, name, delta.id.unwrap_or_default()).await?;
         }
-        let open = self.open.as_mut()?;
+        // What comes after arguments that were whole is in the response, and too late for a delta.
+        let of_call = |open: &&mut Open| [OpenKind::Call(index), OpenKind::Custom(index)].contains(&open.kind);
+        let open = self.open.iter_mut().find(of_call).filter(|_| !delta.arguments.is_empty());
+        let Some(open) = open else { return Some(()) };
         open.text.push_str(&delta.arguments);
-        if delta.arguments.is_empty() {
-            return Some(());
-        }
+        let name = format!("{}.delta", open.kind.of_call().event);
         let members = of_item(&open.id, open.place, vec![("delta", delta.arguments.into())]);
-        self.send("response.function_call_arguments.delta", members).await
+        self.send(&name, members).await
     }
 
-    /// Closes the item before, and opens one.
+    fn opened(&mut self, kind: OpenKind) -> Option<&mut Open> {
+        self.open.iter_mut().find(|open| open.kind == kind)
+    }
+
+    /// Closes the items that are whole, and opens one.
     async fn add(&mut self, id: String, kind: OpenKind, name: String, call_id: String) -> Option<usize> {
-        self.close().await?;
+        let (whole, rest) = std::mem::take(&mut self.open).into_iter().partition(Open::is_whole);
+        self.open = rest;
+        self.close(whole, "completed").await?;
         let place = self.next;
         self.next += 1;
         let open = Open { id, kind, text: String::new(), place, name, call_id };
         let item = open.item("in_progress");
         self.send("response.output_item.added", vec![("output_index", place.into()), ("item", item)]).await?;
-        self.open = Some(open);
+        self.open.push(open);
         Some(place)
     }
 
-    /// The parts of the open item are all there.
-    async fn close(&mut self) -> Option<()> {
-        let Some(open) = self.open.take() else { return Some(()) };
+    /// The parts of these items are all there.
+    async fn close(&mut self, items: Vec<Open>, status: &str) -> Option<()> {
+        for open in items {
+            self.close_one(&open, status).await?;
+        }
+        Some(())
+    }
+
+    async fn close_one(&mut self, open: &Open, status: &str) -> Option<()> {
         let text = RawJson::from(&*open.text);
         let (id, place) = (&*open.id, open.place);
         match open.kind {
-            OpenKind::Call(_) => {
-                let members = of_item(id, place, vec![("name", RawJson::from(&*open.name)), ("arguments", text)]);
-                self.send("response.function_call_arguments.done", members).await?;
+            OpenKind::Call(_) | OpenKind::Custom(_) => {
+                let names = open.kind.of_call();
+                let name = ("name", RawJson::from(&*open.name));
+                let name = matches!(open.kind, OpenKind::Call(_)).then_some(name);
+                let members = name.into_iter().chain([(names.text, text)]).collect();
+                self.send(&format!("{}.done", names.event), of_item(id, place, members)).await?;
             }
             OpenKind::Refusal => {
                 self.send("response.refusal.done", of_part(id, place, vec![("refusal", text)])).await?;
@@ -280,42 +320,74 @@ impl Out {
                 self.send("response.output_text.done", of_part(id, place, vec![("text", text), logprobs])).await?;
             }
         }
-        if !matches!(open.kind, OpenKind::Call(_)) {
+        if matches!(open.kind, OpenKind::Text | OpenKind::Refusal) {
             let part = part(open.kind, &open.text);
             self.send("response.content_part.done", of_part(id, place, vec![("part", part)])).await?;
         }
-        let item = open.item("completed");
+        let item = open.item(status);
         self.send("response.output_item.done", vec![("output_index", place.into()), ("item", item)]).await
     }
 
     /// The response is recorded.
     pub(super) async fn end(&mut self, response: &RawJson) -> Option<()> {
-        self.close().await?;
         let object: Object<'_> = response.parse().ok()?;
         let is_cut = object.is_one_of("status", &["incomplete"]);
-        let name = if is_cut { "response.incomplete" } else { "response.completed" };
+        let (name, status) =
+            if is_cut { ("response.incomplete", "incomplete") } else { ("response.completed", "completed") };
+        let last = std::mem::take(&mut self.open);
+        self.close(last, status).await?;
         self.send(name, vec![("response", response.clone())]).await
     }
 
     async fn fail(&mut self, run: &Run, error: &ApiError) -> Option<()> {
         let error = request_id::shown(error.clone());
-        self.send("response.failed", vec![("response", run.answer.failed(&error.message))]).await
+        self.send("response.failed", vec![("response", run.answer.failed(&error))]).await
+    }
+}
+
+/// What a call and its events are named.
+struct OfCall {
+    item: &'static str,
+    event: &'static str,
+    text: &'static str,
+}
+
+impl OpenKind {
+    fn of_call(self) -> OfCall {
+        match self {
+            Self::Custom(_) => {
+                OfCall { item: "custom_tool_call", event: "response.custom_tool_call_input", text: "input" }
+            }
+            _ => OfCall { item: "function_call", event: "response.function_call_arguments", text: "arguments" },
+        }
     }
 }
 
 impl Open {
+    /// Whether nothing of it can follow. The arguments of a function are one object; where any text ends
+    /// cannot be seen.
+    fn is_whole(&self) -> bool {
+        match self.kind {
+            OpenKind::Text | OpenKind::Refusal => true,
+            OpenKind::Call(_) => serde_json::from_str::<serde::de::IgnoredAny>(&self.text).is_ok(),
+            OpenKind::Custom(_) => false,
+        }
+    }
+
     fn item(&self, status: &str) -> RawJson {
-        if let OpenKind::Call(_) = self.kind {
-            return RawJson::object([
-                ("type", "function_call".into()),
+        if let OpenKind::Call(_) | OpenKind::Custom(_) = self.kind {
+            let names = self.kind.of_call();
+            let members = [
+                ("type", names.item.into()),
                 ("id", self.id.as_str().into()),
                 ("call_id", self.call_id.as_str().into()),
                 ("name", self.name.as_str().into()),
-                ("arguments", self.text.as_str().into()),
-                ("status", status.into()),
-            ]);
+                (names.text, self.text.as_str().into()),
+            ];
+            let status = matches!(self.kind, OpenKind::Call(_)).then(|| ("status", status.into()));
+            return RawJson::object(members.into_iter().chain(status));
         }
-        let is_done = status == "completed";
+        let is_done = status != "in_progress";
         let content: Vec<RawJson> = is_done.then(|| part(self.kind, &self.text)).into_iter().collect();
         RawJson::object([
             ("type", "message".into()),

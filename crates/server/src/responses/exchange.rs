@@ -7,18 +7,21 @@ use turnwise::message::RawJson;
 use turnwise::spending::Tally;
 use turnwise::store::Revision;
 use turnwise::transcript::formats::Object;
-use turnwise::{ChatEvent, ConversationManager, Error, ErrorKind, Everything, Message, Plan, Reply, Transcript};
+use turnwise::{ChatEvent, ConversationManager, Everything, Message, Plan, Reply, Transcript};
 use turnwise_conversations::{ApiError, InputItem, Record, read_items, tag_of};
 
-use super::locks::Lock;
+use super::locks::{Lock, Locked};
 use super::object::{self, Outcome, ResponseObject};
+use super::referred;
+use super::refused::refusal;
 use super::replay::replaced;
 use super::request::{Base, Request};
 use super::sent::{SentPlan, with_sent};
-use super::stored::{self, StoredResponse};
+use super::stored::{self, Recorded, StoredResponse};
 use super::window::{self, Scanned};
 use super::{Left, Responses};
 use crate::completions::summary;
+use crate::deleted;
 use crate::once::{Held, Turn, with_answer};
 use crate::seal::SealedKind;
 
@@ -36,6 +39,8 @@ pub(super) struct Run {
     pub(super) window: Transcript,
     /// The sealed items of the record, with the input.
     scanned: Scanned,
+    /// The id from which the ids of items are made.
+    owner: String,
     /// The ids of the input's items.
     input: Vec<String>,
     /// Items of the output that come before the reply.
@@ -48,44 +53,73 @@ pub(super) struct Run {
     _held: Option<Held>,
 }
 
+/// What begins with a request for a response.
+pub(super) enum Begun {
+    /// It was recorded before: the response.
+    Recorded(RawJson),
+    Run(Box<Run>),
+}
+
 impl Responses {
     /// Reads what a response is made from, and adds its input, where nothing will be recorded.
     pub(super) async fn begin(self: &Arc<Self>, request: Request) -> Result<Run, ApiError> {
         self.begin_with(request, None, None).await
     }
 
-    /// As [`begin`](Self::begin), for a response that is recorded. While it runs, no other one runs on
-    /// its conversation, and another request with the same key waits.
+    /// As [`begin`](Self::begin), for a response that is recorded, unless it was before. While it
+    /// runs, no other one runs on its conversation, and another request with the same key waits.
     pub(super) async fn begin_recorded(
         self: &Arc<Self>,
         request: Request,
         held: Option<Held>,
-    ) -> Result<Run, ApiError> {
+    ) -> Result<Begun, ApiError> {
         let lock = match &request.base {
-            Base::Conversation(id) => Some(self.lock(id)?),
+            Base::Conversation(id) => self.lock(id, request.once.as_ref())?,
             Base::Previous(_) | Base::Nothing => None,
         };
-        self.begin_with(request, lock, held).await
+        let is_deleted = match self.known_by_key(&request).await? {
+            Some(Recorded::Stored(kept)) => return Ok(Begun::Recorded(kept.response)),
+            Some(Recorded::Deleted(_)) => true,
+            None => false,
+        };
+        let Base::Conversation(id) = &request.base else {
+            if is_deleted {
+                return Err(deleted::gone());
+            }
+            return Ok(Begun::Run(Box::new(self.begin_with(request, None, held).await?)));
+        };
+        let (left, revision) = self.load_for_turn(id).await?;
+        if let Some(recorded) = self.recorded_in(id, &left.file, &request, is_deleted).await? {
+            return Ok(Begun::Recorded(recorded));
+        }
+        let lock = lock.ok_or_else(ApiError::conversation_locked)?;
+        let run = self.begin_with(request, Some(Locked { lock, left, revision }), held).await?;
+        Ok(Begun::Run(Box::new(run)))
     }
 
     async fn begin_with(
         self: &Arc<Self>,
         request: Request,
-        lock: Option<Lock>,
+        locked: Option<Locked>,
         held: Option<Held>,
     ) -> Result<Run, ApiError> {
         let mut scanned = Scanned::default();
-        let (before, revision) = match &request.base {
-            Base::Conversation(id) => {
+        let mut lock = None;
+        let (before, revision) = match (&request.base, locked) {
+            (_, Some(locked)) => {
+                (lock, scanned) = (Some(locked.lock), locked.left.scanned);
+                (locked.left.file, Some(locked.revision))
+            }
+            (Base::Conversation(id), None) => {
                 let (left, revision) = self.load_for_turn(id).await?;
                 scanned = left.scanned;
                 (left.file, Some(revision))
             }
-            Base::Previous(id) => match remembered(&request, id) {
+            (Base::Previous(id), None) => match remembered(&request, id) {
                 Some(known) => (known, None),
                 None => (stored::previous(&*self.store, id).await?, None),
             },
-            Base::Nothing => (Transcript::default(), None),
+            (Base::Nothing, None) => (Transcript::default(), None),
         };
         let conversation = match &request.base {
             Base::Conversation(id) => Some(id.as_str()),
@@ -93,14 +127,16 @@ impl Responses {
         };
         let answer = ResponseObject::new(new_id(&request), &request, conversation);
         let mut work = before.clone();
-        let owner = conversation.unwrap_or(&answer.id).to_owned();
+        let owner = conversation.map_or_else(|| stored::owner_of(&answer.id), str::to_owned);
         let earlier = match &request.base {
             Base::Previous(id) if request.input.iter().any(InputItem::is_reference) => {
                 stored::owners(&*self.store, id).await?
             }
             _ => Vec::new(),
         };
-        let added = Record::of(&owner, &mut work).with_earlier(&earlier).add(&request.input)?;
+        let mut record = Record::of(&owner, &mut work).with_earlier(&earlier);
+        let input = referred::resolved(&*self.store, &record, &request.input).await?;
+        let added = record.add(&input)?;
         let window = window::of(&owner, &work, before.conversation.path().len(), &self.sealer, &mut scanned);
         let chat = self.manager(&request, &window).map_err(|error| refusal(&error))?;
         let run = Run {
@@ -112,6 +148,7 @@ impl Responses {
             work,
             window,
             scanned,
+            owner,
             input: added.into_iter().map(|item| item.id).collect(),
             made: Vec::new(),
             compacting: Tally::default(),
@@ -173,10 +210,7 @@ impl Run {
 
     /// The id from which the ids of items are made.
     pub(super) fn owner(&self) -> &str {
-        match &self.request.base {
-            Base::Conversation(id) => id,
-            Base::Previous(_) | Base::Nothing => &self.answer.id,
-        }
+        &self.owner
     }
 
     /// Records the input and the reply, both or nothing.
@@ -226,11 +260,16 @@ impl Run {
 
     /// The reply as it is recorded: in a conversation with what cannot be found elsewhere.
     fn kept(&self, reply: &Reply, answer: &RawJson) -> Message {
-        if !matches!(self.request.base, Base::Conversation(_)) {
-            return reply.message.clone();
+        let mut message = reply.message.clone();
+        if matches!(self.request.base, Base::Conversation(_)) && !self.request.is_stored {
+            message = with_sent(reply, &self.request.model);
         }
-        let message =
-            if self.request.is_stored { reply.message.clone() } else { with_sent(reply, &self.request.model) };
+        if object::is_cut(&reply.finish) {
+            message = message.clone().with_field("status", "incomplete").unwrap_or(message);
+        }
+        if !matches!(self.request.base, Base::Conversation(_)) {
+            return message;
+        }
         if self.request.once.is_some() { with_answer(message, object::beside_request(answer)) } else { message }
     }
 
@@ -309,39 +348,6 @@ pub(super) fn new_id(request: &Request) -> String {
         Base::Conversation(id) => format!("resp_{}{}", tag_of(id), &digits[16..]),
         Base::Previous(_) | Base::Nothing => format!("resp_{digits}"),
     }
-}
-
-/// What the API says where a request could not be planned or answered.
-pub(crate) fn refusal(error: &Error) -> ApiError {
-    let mut refused = ApiError::invalid_request(error.to_string());
-    refused.is_private = error.kind() == ErrorKind::Damaged;
-    match error.kind() {
-        ErrorKind::OverBudget | ErrorKind::PinsOverBudget | ErrorKind::Overflow => {
-            let message =
-                "Your input exceeds the context window of this model. Please adjust your input and try again.";
-            refused.message = format!("{message} ({error})");
-            (refused.code, refused.param) = (Some("context_length_exceeded"), Some("input".to_owned()));
-        }
-        ErrorKind::UnknownModel => {
-            (refused.code, refused.param) = (Some("model_not_found"), Some("model".to_owned()));
-        }
-        ErrorKind::UnansweredCalls | ErrorKind::UnknownCall | ErrorKind::InvalidMessage => {
-            refused.param = Some("input".to_owned());
-        }
-        ErrorKind::InvalidTool => refused.param = Some("tools".to_owned()),
-        ErrorKind::InvalidParam | ErrorKind::InvalidBudget | ErrorKind::Rejected | ErrorKind::Limit => {}
-        ErrorKind::RateLimited | ErrorKind::Quota => {
-            (refused.status, refused.kind) = (429, "rate_limit_error");
-            refused.code = Some("rate_limit_exceeded");
-        }
-        ErrorKind::Timeout => (refused.status, refused.kind) = (504, "server_error"),
-        ErrorKind::Io | ErrorKind::Damaged | ErrorKind::NoBackend => {
-            (refused.status, refused.kind) = (500, "server_error");
-        }
-        // What else there is comes from the server behind.
-        _ => (refused.status, refused.kind) = (502, "server_error"),
-    }
-    refused
 }
 
 fn ended(error: &tokio::task::JoinError) -> ApiError {

@@ -7,6 +7,7 @@ use turnwise::Transcript;
 use turnwise::store::Revision;
 
 use super::window::Scanned;
+use crate::once::Once;
 
 /// How many conversations are known at most, and how many bytes of messages they have.
 const MOST: usize = 50;
@@ -33,6 +34,14 @@ impl Known {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.iter().find(|(known, at, _)| known == id && at == revision);
         found.map(|(_, _, left)| left.clone())
+    }
+
+    /// Whether a request was recorded in the conversation, as far as is known.
+    pub(super) fn has_turn(&self, id: &str, once: &Once) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(known, ..)| known == id);
+        // That it is another request with the same key is said when the conversation is read.
+        found.is_some_and(|(.., left)| !matches!(once.find(&left.file), Ok(None)))
     }
 
     pub(super) fn put(&self, id: &str, revision: Revision, left: Left) {

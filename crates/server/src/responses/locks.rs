@@ -3,6 +3,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use turnwise::store::Revision;
+
+use super::known::Left;
+
 /// The conversations on which a response runs in this process. Between processes, the revision of
 /// the conversation decides.
 #[derive(Clone, Default)]
@@ -24,6 +28,13 @@ impl Locks {
 pub(crate) struct Lock {
     of: Locks,
     id: String,
+}
+
+/// A conversation on which no other response runs, as it was read after that.
+pub(crate) struct Locked {
+    pub(crate) lock: Lock,
+    pub(crate) left: Left,
+    pub(crate) revision: Revision,
 }
 
 impl Drop for Lock {

@@ -11,6 +11,9 @@ mod exchange;
 mod known;
 mod locks;
 mod object;
+mod parts;
+mod referred;
+mod refused;
 mod replay;
 mod request;
 mod routes;
@@ -29,15 +32,16 @@ use turnwise_conversations::{ApiError, check_id};
 
 use crate::completions::Upstream;
 use crate::metrics::Metrics;
-use crate::once::Running;
+use crate::once::{Once, Running};
 use crate::request_id;
 use crate::seal::Sealer;
 use crate::serve::Ending;
-pub(crate) use exchange::{is_end, refusal};
+pub(crate) use exchange::is_end;
 use known::Known;
 pub(crate) use known::Left;
-pub(crate) use locks::Lock;
 use locks::Locks;
+pub(crate) use locks::{Lock, Locked};
+pub(crate) use refused::refusal;
 pub(crate) use replay::replaced;
 pub(crate) use routes::{routes, service, sse};
 pub(crate) use sent::with_sent;
@@ -119,9 +123,15 @@ impl Responses {
         &self.requests
     }
 
-    /// Keeps other requests from a conversation.
-    pub(crate) fn lock(&self, id: &str) -> Result<Lock, ApiError> {
-        self.locks.take(id).ok_or_else(ApiError::conversation_locked)
+    /// Keeps other requests from a conversation, before it is read: many clients may ask for one on
+    /// which a response runs. `None` for a request that can only be answered with the turn that it
+    /// is known to have recorded.
+    pub(crate) fn lock(&self, id: &str, once: Option<&Once>) -> Result<Option<Lock>, ApiError> {
+        let lock = self.locks.take(id);
+        if lock.is_none() && !once.is_some_and(|once| self.known.has_turn(id, once)) {
+            return Err(ApiError::conversation_locked());
+        }
+        Ok(lock)
     }
 
     /// Refuses a change of a conversation's items while a response runs on it, which could not be recorded then

@@ -6,6 +6,8 @@ use turnwise::message::RawJson;
 use turnwise::spending::Tally;
 use turnwise::transcript::formats::Object;
 
+use turnwise_conversations::ApiError;
+
 use super::replay::replaced;
 use super::request::Request;
 
@@ -25,6 +27,20 @@ pub(super) struct Outcome {
     pub(super) usage: Option<RawJson>,
     /// What was sent and why.
     pub(super) plan: Option<RawJson>,
+}
+
+/// Why a reply is not whole.
+fn cut_by(finish: &FinishReason) -> Option<&'static str> {
+    match finish {
+        FinishReason::Length => Some("max_output_tokens"),
+        FinishReason::ContentFilter => Some("content_filter"),
+        _ => None,
+    }
+}
+
+/// Whether a reply is not whole.
+pub(super) fn is_cut(finish: &FinishReason) -> bool {
+    cut_by(finish).is_some()
 }
 
 fn null() -> RawJson {
@@ -67,18 +83,16 @@ impl ResponseObject {
     }
 
     /// The object of a response that failed.
-    pub(super) fn failed(&self, message: &str) -> RawJson {
-        let error = RawJson::object([("code", "server_error".into()), ("message", message.into())]);
+    pub(super) fn failed(&self, error: &ApiError) -> RawJson {
+        // The contract has no other codes for what can fail here.
+        let code = if error.status == 429 { "rate_limit_exceeded" } else { "server_error" };
+        let error = RawJson::object([("code", code.into()), ("message", error.message.as_str().into())]);
         self.object("failed", &[], &error, &null(), None, &null())
     }
 
     /// The object of a response that has ended, without its output.
     pub(super) fn ended(&self, outcome: &Outcome) -> RawJson {
-        let reason = match outcome.finish {
-            FinishReason::Length => Some("max_output_tokens"),
-            FinishReason::ContentFilter => Some("content_filter"),
-            _ => None,
-        };
+        let reason = cut_by(&outcome.finish);
         let incomplete = reason.map_or_else(null, |reason| RawJson::object([("reason", reason.into())]));
         let status = if reason.is_some() { "incomplete" } else { "completed" };
         let (usage, plan) = (outcome.usage.clone(), outcome.plan.clone());

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use turnwise::Transcript;
 use turnwise::message::RawJson;
 use turnwise::transcript::formats::Object;
-use turnwise::{ErrorKind, Transcript};
 use turnwise_conversations::{ApiError, Record};
 
 use super::Responses;
@@ -12,43 +12,50 @@ use super::events::Out;
 use super::exchange;
 use super::object::ResponseObject;
 use super::request::{Base, Request};
-use super::stored::{self, StoredResponse};
+use super::stored::{Recorded, StoredResponse};
 use crate::client_stream::Events;
+use crate::deleted;
 use crate::once::{Turn, answer_of};
 use crate::request_id;
 
 impl Responses {
-    /// The response to this request, if it was recorded before.
-    pub(super) async fn recorded(&self, request: &Request, response: &str) -> Result<Option<RawJson>, ApiError> {
-        let Some(once) = &request.once else { return Ok(None) };
-        if request.is_stored
-            && let Some(kept) = stored::kept(&*self.store, response).await?
-        {
-            once.check(kept.once.as_deref().unwrap_or_default())?;
-            return Ok(Some(kept.response));
+    /// What is stored by itself of a request with a key that was sent before.
+    pub(super) async fn known_by_key(&self, request: &Request) -> Result<Option<Recorded>, ApiError> {
+        let Some(once) = request.once.as_ref().filter(|_| request.is_stored) else { return Ok(None) };
+        let known = Recorded::find(&*self.store, &exchange::new_id(request)).await?;
+        if let Some(known) = &known {
+            once.check(known.body())?;
         }
-        let Base::Conversation(id) = &request.base else { return Ok(None) };
-        let mut file = match self.store.load(id).await {
-            Ok((file, _)) => file,
-            // That it does not exist is found again where the response begins.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => return Ok(None),
-            Err(error) => return Err(ApiError::of_store(&error, id)),
-        };
-        let Some(turn) = once.find(&file)? else { return Ok(None) };
+        Ok(known)
+    }
+
+    /// The response to this request, if it was recorded in its conversation before. One that was deleted is told
+    /// again, and stays deleted.
+    pub(super) async fn recorded_in(
+        &self,
+        id: &str,
+        file: &Transcript,
+        request: &Request,
+        is_deleted: bool,
+    ) -> Result<Option<RawJson>, ApiError> {
+        let turn = request.once.as_ref().map(|once| once.find(file)).transpose()?.flatten();
+        let Some(turn) = turn else { return if is_deleted { Err(deleted::gone()) } else { Ok(None) } };
+        let mut file = file.clone();
         let ids: Vec<String> = turn.items.parse().unwrap_or_default();
         let record = Record::of(id, &mut file);
-        let mut output: Vec<RawJson> = Vec::new();
         // They are near the end.
-        for item in record.items(true).filter(|item| ids.contains(&item.id)).take(ids.len()) {
-            output.insert(0, item.json);
-        }
+        let mut output: Vec<RawJson> = record.with_ids(&ids, true).map(|item| item.json).collect();
+        output.reverse();
         let said = turn.end.and_then(|end| file.conversation.get(end)).and_then(|reply| answer_of(reply.message()));
-        let answer = ResponseObject::new(response.to_owned(), request, Some(id)).again(said);
-        let response = replaced(&answer, &[("output", output.into())]);
-        if request.is_stored {
-            self.store_missing(request, turn, &response, file).await?;
+        let answer = ResponseObject::new(exchange::new_id(request), request, Some(id)).again(said);
+        let told = replaced(&answer, &[("output", output.into())]);
+        if is_deleted {
+            return Ok(Some(replaced(&told, &[("store", false.into())])));
         }
-        Ok(Some(response))
+        if request.is_stored {
+            self.store_missing(request, turn, &told, file).await?;
+        }
+        Ok(Some(told))
     }
 
     /// Stores a response by itself whose turn was recorded, but which was not stored then.

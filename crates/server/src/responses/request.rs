@@ -6,6 +6,7 @@ use turnwise_conversations::{ApiError, InputItem, check_include, read_items};
 
 use super::chat::{self, ChatParams};
 use super::compaction;
+use super::parts;
 use super::socket::Newest;
 use crate::body::Body;
 use crate::once::Once;
@@ -14,6 +15,8 @@ use crate::seal::Sealer;
 /// Members of a request that are understood.
 const KNOWN: &[&str] = &[
     "background",
+    // What a client says of itself, as Codex does. The published contract does not have it.
+    "client_metadata",
     "conversation",
     "frequency_penalty",
     "include",
@@ -187,6 +190,7 @@ fn input(body: &Body, sealer: &Sealer) -> Result<(Vec<InputItem>, bool), ApiErro
         return Ok((read_items(&vec![said].into(), "input")?, false));
     }
     let (items, is_compaction) = compaction::checked(&input, sealer)?;
+    parts::check(&items)?;
     Ok((read_items(&items, "input")?, is_compaction))
 }
 

@@ -14,7 +14,8 @@ use turnwise::message::RawJson;
 
 use super::Responses;
 use super::compaction;
-use super::exchange;
+use super::events::NO_PLAN;
+use super::exchange::Begun;
 use super::request::Request;
 use super::socket;
 use crate::answer::{Refusal, json};
@@ -61,16 +62,22 @@ async fn create(Extension(app): Api, headers: HeaderMap, body: ReadBody) -> Answ
         Some(once) => Some(service.requests.hold(once).await),
         None => None,
     };
-    if let Some(recorded) = service.recorded(&request, &exchange::new_id(&request)).await? {
-        let answer = if request.is_streamed { sse(service.replay(recorded)) } else { json(&recorded) };
-        return Ok(replayed(answer));
+    if request.is_compaction {
+        return Ok(with_plan(sse(service.stream_compaction(request).await?), NO_PLAN));
     }
-    if !request.is_streamed {
-        let (answer, plan) = service.begin_recorded(request, held).await?.finish().await?;
-        return Ok(with_plan(json(&answer), &plan));
+    let is_streamed = request.is_streamed;
+    match service.begin_recorded(request, held).await? {
+        Begun::Recorded(recorded) if is_streamed => Ok(replayed(sse(service.replay(recorded)))),
+        Begun::Recorded(recorded) => Ok(replayed(json(&recorded))),
+        Begun::Run(run) if is_streamed => {
+            let (events, plan) = run.events().await?;
+            Ok(with_plan(sse(events), &plan))
+        }
+        Begun::Run(run) => {
+            let (answer, plan) = run.finish().await?;
+            Ok(with_plan(json(&answer), &plan))
+        }
     }
-    let (events, plan) = service.stream(request, held).await?;
-    Ok(with_plan(sse(events), &plan))
 }
 
 /// An answer of events.
@@ -93,7 +100,11 @@ async fn input_tokens(Extension(app): Api, body: ReadBody) -> Answer {
     Ok(json(&RawJson::object([("object", "response.input_tokens".into()), ("input_tokens", tokens.into())])))
 }
 
-async fn retrieve(Extension(app): Api, Path(id): Path<String>) -> Answer {
+async fn retrieve(Extension(app): Api, Path(id): Path<String>, RawQuery(query): RawQuery) -> Answer {
+    if query::is(query.as_deref(), "stream", "true") {
+        let why = "can be true only for a response of which events are kept, and none are here: ask without it";
+        return Err(turnwise_conversations::ApiError::unsupported("stream", why).into());
+    }
     Ok(json(&service(app)?.retrieve(&id).await?))
 }
 

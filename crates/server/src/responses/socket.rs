@@ -26,8 +26,8 @@ use crate::server::App;
 /// How many messages may wait for the request that is answered. When there are so many, no more are
 /// read, so that their sender waits.
 const WAITING: usize = 16;
-/// Members that HTTP needs and a socket does not have.
-const OF_HTTP: [&str; 3] = ["stream", "stream_options", "background"];
+/// Members that only HTTP has a use for. Clients send them all the same, with the values that a socket has.
+const OF_HTTP: [(&str, bool); 2] = [("stream", true), ("background", false)];
 
 /// The newest response of a connection, stored or not, for the next one to continue.
 pub(super) type Newest = Arc<Mutex<Option<(String, Transcript)>>>;
@@ -154,7 +154,7 @@ impl Connection {
     /// Shows a response while it arrives. Returns whether it ended well; `None` if the client is gone.
     async fn show(&mut self, request: Request) -> Option<bool> {
         let service = Arc::clone(&self.service);
-        let mut beginning = Box::pin(service.stream(request, None));
+        let mut beginning = Box::pin(service.stream(request));
         let begun = loop {
             tokio::select! {
                 begun = &mut beginning => break begun,
@@ -162,7 +162,7 @@ impl Connection {
             }
         };
         let mut events = match begun {
-            Ok((events, _)) => events,
+            Ok(events) => events,
             Err(error) => return self.refuse(error).await.map(|()| false),
         };
         let mut has_ended = false;
@@ -197,8 +197,10 @@ impl Connection {
         if kind != "response.create" {
             return Err(ApiError::invalid_value("type", &kind, &["response.create"]));
         }
-        if let Some(key) = OF_HTTP.iter().find(|key| body.get(key).is_some()) {
-            return Err(ApiError::unsupported(key, "is not supported over a WebSocket"));
+        for (key, value) in OF_HTTP {
+            if body.get(key).is_some() && body.is_true(key)? != value {
+                return Err(ApiError::unsupported(key, &format!("can only be {value} over a WebSocket")));
+            }
         }
         let body = body.with(&[], &["type", "stream", "stream_options", "background"]).unwrap_or_default();
         let mut request = self.service.read(Ok(body))?;

@@ -8,17 +8,23 @@ use turnwise::store::Store;
 use turnwise::transcript::Change;
 use turnwise::transcript::formats::Object;
 use turnwise::{ErrorKind, Transcript};
-use turnwise_conversations::{ApiError, ItemList, List, Order, Record};
+use turnwise_conversations::{ApiError, ItemList, List, Record};
 
 use super::Responses;
 use super::request::Base;
 use super::sent::SentPlan;
+use crate::deleted;
 use crate::once;
 #[cfg(feature = "pages")]
 use crate::request_id;
 
 /// The member of a file with what is kept of the response.
 const MEMBER: &str = "turnwise_response";
+
+/// What the ids of responses begin with.
+pub(super) const PREFIX: &str = "resp_";
+/// How many digits the ids of responses and of their items have in common.
+pub(super) const TAG: usize = 16;
 
 /// What is kept of a response beside its items.
 #[derive(Serialize, Deserialize)]
@@ -82,6 +88,7 @@ impl StoredResponse {
             }
             Err(error) if error.kind() == ErrorKind::Conflict => match store.load(id).await.map_err(failed)? {
                 (file, _) if Self::read(&file).is_some() => return Ok(()),
+                (file, _) if deleted::mark(&file).is_some() => return Err(deleted::gone()),
                 // Whoever began to store it was stopped.
                 (_, revision) => revision,
             },
@@ -96,12 +103,48 @@ fn remove(file: &mut Transcript) {
 }
 
 /// A stored response with its transcript; `None` if there is none with this id.
-async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredResponse)>, ApiError> {
+pub(super) async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredResponse)>, ApiError> {
+    let file = load(store, id).await?;
+    Ok(file.and_then(|file| StoredResponse::read(&file).map(|kept| (file, kept))))
+}
+
+/// What is under an id; `None` if there is nothing.
+async fn load(store: &dyn Store, id: &str) -> Result<Option<Transcript>, ApiError> {
     match store.load(id).await {
-        Ok((file, _)) => Ok(StoredResponse::read(&file).map(|kept| (file, kept))),
+        Ok((file, _)) => Ok(Some(file)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Limit) => Ok(None),
         Err(error) => Err(ApiError::of_store(&error, id)),
     }
+}
+
+/// What is known of a request with a key, under the id that its response has.
+pub(super) enum Recorded {
+    Stored(StoredResponse),
+    /// Its response was deleted. What the body was.
+    Deleted(String),
+}
+
+impl Recorded {
+    /// The hash of the body that it answered.
+    pub(super) fn body(&self) -> &str {
+        match self {
+            Self::Stored(kept) => kept.once.as_deref().unwrap_or_default(),
+            Self::Deleted(body) => body,
+        }
+    }
+
+    pub(super) async fn find(store: &dyn Store, id: &str) -> Result<Option<Self>, ApiError> {
+        let Some(file) = load(store, id).await? else { return Ok(None) };
+        let deleted = || deleted::mark(&file).map(Self::Deleted);
+        Ok(StoredResponse::read(&file).map(Self::Stored).or_else(deleted))
+    }
+}
+
+/// What the ids of a response's items are made from if it is not made on a conversation. They begin as its own
+/// id does, so that the response of an item can be found.
+pub(super) fn owner_of(response: &str) -> String {
+    let digits = response.strip_prefix(PREFIX).unwrap_or(response);
+    format!("conv_{}", digits.get(..TAG).unwrap_or(digits))
 }
 
 /// The ids from which a response and those before it have made the ids of their items.
@@ -114,7 +157,7 @@ pub(super) async fn owners(store: &dyn Store, id: &str) -> Result<Vec<String>, A
             response.text("previous_response_id").map(std::borrow::Cow::into_owned)
         });
         next = next.filter(|next| !owners.contains(next));
-        owners.push(found.map_or(id, |kept| kept.of));
+        owners.push(found.map_or_else(|| owner_of(&id), |kept| kept.of));
     }
     Ok(owners)
 }
@@ -158,13 +201,18 @@ pub(crate) async fn of_conversation(
     let mut shown = of_replies(conversation, &mut file, most + 1);
     let is_more = ids.len().max(shown.len()) > most;
     for id in ids.iter().take(most) {
-        match kept(store, id).await {
-            Ok(Some(StoredResponse { response, sent, of, .. })) if of == conversation => {
-                shown.push(ShownResponse { response: response.parse().unwrap_or_default(), sent });
+        match turnwise_store::read(store, id).await.map_err(failed)? {
+            None => {}
+            Some(Ok(file)) => {
+                let kept = StoredResponse::read(&file).filter(|kept| kept.of == conversation);
+                let shown_of = |StoredResponse { response, sent, .. }| ShownResponse {
+                    response: response.parse().unwrap_or_default(),
+                    sent,
+                };
+                shown.extend(kept.map(shown_of));
             }
-            Ok(_) => {}
-            Err(error) => {
-                request_id::log_unread(store, id, &error, "a response of a page cannot be read").await?;
+            Some(Err(unread)) => {
+                request_id::log_unread(&unread, "a response of a page cannot be read");
                 let status = "This response cannot be read. The server's log says why.";
                 shown.push(ShownResponse { response: serde_json::json!({"id": id, "status": status}), sent: None });
             }
@@ -210,10 +258,11 @@ impl Responses {
         Ok(self.kept(id).await?.1.response)
     }
 
-    /// Deletes a stored response. Conversations and other responses stay.
+    /// Deletes a stored response. Conversations and other responses stay. Its request, if it has a
+    /// key and is sent again, does not store it again.
     pub(crate) async fn delete(&self, id: &str) -> Result<RawJson, ApiError> {
-        self.kept(id).await?;
-        self.store.delete(id).await.map_err(|error| ApiError::of_store(&error, id))?;
+        let (_, kept) = self.kept(id).await?;
+        deleted::delete(&*self.store, id, kept.once.as_deref()).await?;
         Ok(RawJson::object([("id", id.into()), ("object", "response".into()), ("deleted", true.into())]))
     }
 
@@ -227,7 +276,6 @@ impl Responses {
     pub(crate) async fn input_items(&self, id: &str, list: &List) -> Result<ItemList, ApiError> {
         let (mut file, kept) = self.kept(id).await?;
         let record = Record::of(&kept.of, &mut file);
-        let is_input = |item: &turnwise_conversations::ListedItem| kept.input.contains(&item.id);
-        list.page(record.items(list.order == Order::Desc).filter(is_input))
+        list.page_with_ids(&record, &kept.input)
     }
 }

@@ -1,5 +1,6 @@
 //! `PostgresStore`: conversations in a PostgreSQL database.
 
+mod check;
 mod connections;
 mod deleted;
 mod expire;

@@ -87,6 +87,18 @@ impl Seal {
         }
     }
 
+    /// Refuses a conversation's row that there is no key for. What else is wrong with a row is no
+    /// matter of the keys.
+    pub(crate) fn check_key(&self, place: Place<'_>, id: &str, row: &str) -> Result<()> {
+        match self.open(place, row) {
+            Err(error) if error.kind() == ErrorKind::Auth => {
+                let detail = format!("{}: {}", named(place.tenant, Some(id)), error.detail());
+                Err(Error::new(ErrorKind::Auth, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A row as it is to be: sealed with the newest key. `None` if it is so already. One that is not sealed yet
     /// is taken as it is.
     #[cfg(feature = "encryption")]
@@ -121,14 +133,20 @@ pub(crate) fn kind(row: &str) -> &str {
 /// there is one: until it is mended or gone, the older key is needed.
 #[cfg(feature = "encryption")]
 pub(crate) fn not_renewed(error: &Error, tenant: &str, id: Option<&str>) -> Error {
-    let id = id.map_or_else(|| "that only forks have".to_owned(), |id| format!("`{}`", id.escape_debug()));
-    let of = if tenant.is_empty() { String::new() } else { format!(" of the tenant `{}`", tenant.escape_debug()) };
     let detail = format!(
-        "the conversation {id}{of}: {}. Give the key that it was sealed with too, restore it from a copy, or delete and \
+        "{}: {}. Give the key that it was sealed with too, restore it from a copy, or delete and \
          purge it; then seal again, which goes on from here",
+        named(tenant, id),
         error.detail()
     );
     Error::new(error.kind(), detail)
+}
+
+/// A conversation with its tenant, in a sentence.
+fn named(tenant: &str, id: Option<&str>) -> String {
+    let id = id.map_or_else(|| "that only forks have".to_owned(), |id| format!("`{}`", id.escape_debug()));
+    let of = if tenant.is_empty() { String::new() } else { format!(" of the tenant `{}`", tenant.escape_debug()) };
+    format!("the conversation {id}{of}")
 }
 
 /// The error of a search, where conversations are sealed.

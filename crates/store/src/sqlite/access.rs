@@ -5,8 +5,12 @@
 //! owner could not write to them. So a file that may only be read, and that nobody has open, is
 //! read as it is, without locks (`immutable`). Somebody else may begin to write it then, which
 //! shows in the file's time and in the files beside it.
+//!
+//! Where a program was killed in the middle of a transaction, the database may have half of it, and
+//! a journal beside it says how to undo that. Only who may write both can do so.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -29,15 +33,32 @@ impl Opened {
         // Where the file may not be written, SQLite has opened it for reading. Nothing was read
         // yet, so there are no files beside it. (Only SQLite may open it: whoever closes it lets go
         // of all locks that the process has.)
-        if db.is_readonly(rusqlite::MAIN_DB).map_err(failed(&doing(path)))? && !has_log(path) {
+        let is_alone = || !has_log(path) && !has_journal(path);
+        if db.is_readonly(rusqlite::MAIN_DB).map_err(failed(&doing(path)))? && is_alone() {
             return Self::still(path);
         }
+        // SQLite knows whether a journal is that of a program which is writing now, and undoes what
+        // one has left that was killed.
         let first = db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
         match first.map_err(|error| error.sqlite_error_code()) {
+            Err(Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::SystemIoFailure))
+                if has_journal(path) =>
+            {
+                Err(unfinished(path))
+            }
             // The folder may not be written, so that there can be no files beside this one.
-            Err(Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) if !has_log(path) => Self::still(path),
+            Err(Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) if is_alone() => Self::still(path),
             _ => Ok(Self { db, still: None }),
         }
+    }
+
+    /// Connects to a database that may be written, but not its folder, and that nobody has written
+    /// since it was copied: it has no write-ahead file, and can get none. SQLite reads it with
+    /// locks.
+    pub(super) fn reading(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags).map_err(failed(&doing(path)))?;
+        Ok(Self { db, still: None })
     }
 
     pub(super) fn still(path: &Path) -> Result<Self> {
@@ -77,7 +98,7 @@ impl Still {
     }
 
     fn holds(&self) -> bool {
-        !has_log(&self.path) && Self::of(&self.path).is_ok_and(|now| now == *self)
+        !has_log(&self.path) && !has_journal(&self.path) && Self::of(&self.path).is_ok_and(|now| now == *self)
     }
 }
 
@@ -87,9 +108,37 @@ fn doing(path: &Path) -> String {
 
 /// Whether there is a write-ahead file: somebody has the database open, or was killed.
 fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    Path::new(&log).exists()
+    beside(path, "-wal").exists()
+}
+
+/// Whether there is a journal with something to undo: somebody writes a database without a
+/// write-ahead file, or was killed. An empty one, or one whose beginning was overwritten, is of a
+/// transaction that is done.
+fn has_journal(path: &Path) -> bool {
+    let journal = beside(path, "-journal");
+    let mut first = [0];
+    match fs::File::open(&journal).and_then(|mut file| file.read(&mut first)) {
+        Ok(read) => read > 0 && first != [0],
+        // What may not be read may be one.
+        Err(_) => journal.exists(),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+fn unfinished(path: &Path) -> Error {
+    let journal = beside(path, "-journal");
+    let detail = format!(
+        "{}: a program was ended in the middle of writing it, and {} says how to undo that, which needs the right to write \
+         both and their folder; open the database once as a user who has it, such as its owner, and it can be read again",
+        doing(path),
+        journal.display()
+    );
+    Error::new(ErrorKind::Io, detail)
 }
 
 /// The name of a file that nobody changes, as SQLite reads it.

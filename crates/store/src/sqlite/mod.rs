@@ -2,6 +2,7 @@
 
 mod access;
 mod backup;
+mod check;
 mod deleted;
 mod expire;
 mod index;

@@ -36,10 +36,17 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     create(path).map_err(|e| turnwise::store::failed(&format!("making {}", path.display()), e))?;
     let db = connect(path)?.db;
     migrate(&db, path, MIGRATIONS)?;
-    if !is_read_only(&db)? {
-        settings(&db).map_err(failed("setting up the database"))?;
+    if is_read_only(&db)? {
+        return Ok(db);
     }
-    Ok(db)
+    match settings(&db) {
+        Ok(()) => Ok(db),
+        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen)) => {
+            drop(db);
+            Ok(connected(Opened::reading(path)?, path)?.db)
+        }
+        Err(error) => Err(failed("setting up the database")(error)),
+    }
 }
 
 /// Whether a database may only be read.
@@ -76,8 +83,11 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 fn connect(path: &Path) -> Result<Opened> {
+    connected(Opened::at(path)?, path)
+}
+
+fn connected(opened: Opened, path: &Path) -> Result<Opened> {
     let doing = format!("opening {}", path.display());
-    let opened = Opened::at(path)?;
     let db = &opened.db;
     db.busy_handler(Some(wait)).map_err(failed(&doing))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
