@@ -133,12 +133,12 @@ pub(super) async fn read(pool: &Pool, doing: &str, statement: &str, values: Valu
     }
 }
 
-/// The rows that a statement returns that writes, alone in its transaction.
-pub(super) async fn write(pool: &Pool, doing: &str, statement: &str, values: Values<'_>) -> Result<Vec<Row>> {
+/// How many rows a statement writes, alone in its transaction.
+pub(super) async fn write(pool: &Pool, doing: &str, statement: &str, values: Values<'_>) -> Result<u64> {
     let patience = Patience::new();
     loop {
         let rows = match take(pool).await {
-            Ok(client) => client.query_typed(statement, values).await.map_err(Failure::of_commit),
+            Ok(client) => client.execute_typed(statement, values).await.map_err(Failure::of_commit),
             Err(failure) => Err(failure),
         };
         match rows {

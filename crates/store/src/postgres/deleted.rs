@@ -89,12 +89,11 @@ pub(super) async fn hide(pool: &Pool, key: &Key) -> Result<()> {
                     AND (SELECT needs FROM turnwise.schema_version) <= $4 \
                     RETURNING tenant, id, log, last, bytes, created_at, changed_at) \
                 INSERT INTO turnwise.deleted (tenant, id, log, last, bytes, created_at, changed_at, deleted_at) \
-                SELECT tenant, id, log, last, bytes, created_at, changed_at, $3 FROM hidden RETURNING 1";
+                SELECT tenant, id, log, last, bytes, created_at, changed_at, $3 FROM hidden";
     let values = (stored(&key.tenant), stored(&key.id), now());
     let values: connections::Values<'_> =
         &[(&values.0, Type::TEXT), (&values.1, Type::TEXT), (&values.2, Type::INT8), (&schema::KNOWN, Type::INT8)];
-    let hidden = connections::write(pool, "deleting a conversation", hide, values).await?;
-    if hidden.is_empty() {
+    if connections::write(pool, "deleting a conversation", hide, values).await? == 0 {
         // Only if the tables are not too new it is not there.
         find(pool, key).await?;
         return Err(not_found(&key.id));

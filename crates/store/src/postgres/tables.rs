@@ -82,19 +82,18 @@ pub(super) async fn tenants(pool: &Pool, after: &str, limit: usize) -> Result<Ve
 
 /// Adds changes to a conversation that is at a revision.
 pub(super) async fn append(pool: &Pool, key: Key, at: At, lines: Lines) -> Result<At> {
-    if usize::try_from(lines.bytes).is_ok_and(|bytes| bytes > MOST_AT_ONCE) {
+    // Without changes, how many rows there are now does not tell whether the conversation was at the revision.
+    if lines.len() == 0 || usize::try_from(lines.bytes).is_ok_and(|bytes| bytes > MOST_AT_ONCE) {
         return connections::transact(pool, &Append { key, at, lines }).await;
     }
     // One question and one answer, and a transaction of its own.
     let append = "WITH moved AS (\
                       UPDATE turnwise.conversations SET last = $5, bytes = bytes + $6, changed_at = $7 \
                       WHERE tenant = $1 AND id = $2 AND log = $3 AND last = $4 \
-                      AND (SELECT needs FROM turnwise.schema_version) <= $9 RETURNING 1), \
-                  added AS (\
-                      INSERT INTO turnwise.changes (tenant, log, position, change) \
-                      SELECT $1, $3, $4 + line.number, line.change \
-                      FROM moved, unnest($8) WITH ORDINALITY AS line (change, number)) \
-                  SELECT count(*) FROM moved";
+                      AND (SELECT needs FROM turnwise.schema_version) <= $9 RETURNING 1) \
+                  INSERT INTO turnwise.changes (tenant, log, position, change) \
+                  SELECT $1, $3, $4 + line.number, line.change \
+                  FROM moved, unnest($8) WITH ORDINALITY AS line (change, number)";
     let texts = texts(&key.tenant, at, &lines)?;
     let values = (stored(&key.tenant), stored(&key.id), at.last + lines.len(), now());
     let values: connections::Values<'_> = &[
@@ -108,8 +107,7 @@ pub(super) async fn append(pool: &Pool, key: Key, at: At, lines: Lines) -> Resul
         (&texts, Type::TEXT_ARRAY),
         (&schema::KNOWN, Type::INT8),
     ];
-    let moved = connections::write(pool, Append::DOING, append, values).await?;
-    if moved.first().is_some_and(|row| row.get::<_, i64>(0) == 1) {
+    if connections::write(pool, Append::DOING, append, values).await? > 0 {
         return Ok(At { last: at.last + lines.len(), ..at });
     }
     // Only if the tables are not too new it is a conflict.
