@@ -217,6 +217,24 @@ async fn a_custom_tool_is_called_with_any_text_and_answered() {
 }
 
 #[tokio::test]
+async fn a_call_of_a_custom_tool_that_is_told_again_has_the_same_events() {
+    let backend = Scripted::default().and(Message::calls([ToolCall::custom("call_1", "patch", "*** Begin")]));
+    let app = server(backend, &MemoryStore::new());
+    let tools = json!([{"type": "custom", "name": "patch"}]);
+    let body = json!({"model": "gpt-4o-mini", "input": "Mend it.", "tools": tools, "stream": true});
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let key = [("idempotency-key", "key")];
+        let (status, _, text) = full(&app, "POST", "/v1/responses", &key, Some(body.clone())).await;
+        assert_eq!(status, 200, "{text}");
+        let events = text.lines().filter_map(|line| line.strip_prefix("data: {"));
+        told.push(events.map(|event| serde_json::from_str(&format!("{{{event}")).unwrap()).collect::<Vec<Value>>());
+    }
+    assert_eq!(told[0][3]["type"], "response.custom_tool_call_input.delta");
+    assert_eq!(told[0][2..], told[1][2..]);
+}
+
+#[tokio::test]
 async fn what_a_request_says_of_style_and_service_reaches_the_model() {
     let backend = std::sync::Arc::new(Scripted::new(["Yes."]));
     let app = server(std::sync::Arc::clone(&backend), &MemoryStore::new());

@@ -120,6 +120,50 @@ async fn a_response_that_was_not_stored_with_its_turn_is_stored_when_it_is_asked
 }
 
 #[tokio::test]
+async fn a_response_that_was_begun_and_not_stored_is_no_copy_of_the_one_before_it() {
+    let (app, next) = frail();
+    let first = respond(&app, json!({"input": "Hello"})).await;
+    let body = json!({"previous_response_id": first["id"], "input": "And?"});
+    *next.lock().unwrap() = Some(Fault::AppendToFork);
+    assert_eq!(send(&app, "key", &body).await.0, 500);
+    let (status, answer) = send(&app, "key", &body).await;
+    assert_eq!((status, said(&answer)), (200, "u:Hello|a:u:Hello|u:And?"), "{answer}");
+    let path = format!("/v1/responses/{}", answer["id"].as_str().unwrap());
+    assert_eq!(ask(&app, "GET", &path, None).await, (200, answer));
+}
+
+/// Deletes a response as soon as it was read once.
+#[derive(Clone, Default)]
+struct DeletedMeanwhile(Arc<Mutex<Option<(Router, String)>>>);
+
+impl Hook for DeletedMeanwhile {
+    fn after<'a>(&'a self, _: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let meant = |(_, of): &mut (Router, String)| call == Call::Load && of == id;
+            let taken = self.0.lock().unwrap().take_if(meant);
+            if let Some((app, id)) = taken {
+                assert_eq!(ask(&app, "DELETE", &format!("/v1/responses/{id}"), None).await.0, 200);
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_response_to_one_that_is_deleted_meanwhile_is_stored_whole() {
+    let hook = DeletedMeanwhile::default();
+    let app = building(Echo, Hooked::new(hook.clone())).router();
+    let (_, first) = send(&app, "first", &json!({"input": "Hello"})).await;
+    let id = first["id"].as_str().unwrap().to_owned();
+    *hook.0.lock().unwrap() = Some((app.clone(), id.clone()));
+    let body = json!({"previous_response_id": id, "input": "And?"});
+    let (status, answer) = send(&app, "second", &body).await;
+    assert_eq!((status, said(&answer)), (200, "u:Hello|a:u:Hello|u:And?"), "{answer}");
+    assert_eq!(ask(&app, "GET", &format!("/v1/responses/{id}"), None).await.0, 404);
+    assert_eq!(send(&app, "second", &body).await, (200, answer));
+}
+
+#[tokio::test]
 async fn a_fork_that_was_not_cut_is_cut_when_it_is_asked_for_again() {
     let (app, next) = frail();
     let id = conversation(&app).await;

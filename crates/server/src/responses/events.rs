@@ -346,19 +346,24 @@ impl Out {
 }
 
 /// What a call and its events are named.
-struct OfCall {
-    item: &'static str,
-    event: &'static str,
-    text: &'static str,
+pub(super) struct OfCall {
+    pub(super) item: &'static str,
+    pub(super) event: &'static str,
+    pub(super) text: &'static str,
+}
+
+impl OfCall {
+    pub(super) const FUNCTION: Self =
+        Self { item: "function_call", event: "response.function_call_arguments", text: "arguments" };
+    pub(super) const CUSTOM: Self =
+        Self { item: "custom_tool_call", event: "response.custom_tool_call_input", text: "input" };
 }
 
 impl OpenKind {
     fn of_call(self) -> OfCall {
         match self {
-            Self::Custom(_) => {
-                OfCall { item: "custom_tool_call", event: "response.custom_tool_call_input", text: "input" }
-            }
-            _ => OfCall { item: "function_call", event: "response.function_call_arguments", text: "arguments" },
+            Self::Custom(_) => OfCall::CUSTOM,
+            _ => OfCall::FUNCTION,
         }
     }
 }
@@ -383,9 +388,9 @@ impl Open {
                 ("call_id", self.call_id.as_str().into()),
                 ("name", self.name.as_str().into()),
                 (names.text, self.text.as_str().into()),
+                ("status", status.into()),
             ];
-            let status = matches!(self.kind, OpenKind::Call(_)).then(|| ("status", status.into()));
-            return RawJson::object(members.into_iter().chain(status));
+            return RawJson::object(members);
         }
         let is_done = status != "in_progress";
         let content: Vec<RawJson> = is_done.then(|| part(self.kind, &self.text)).into_iter().collect();

@@ -11,6 +11,8 @@ use super::stored::{self, PREFIX, TAG};
 
 /// In how many responses of one conversation an item is looked for, if the conversation itself is gone.
 const MOST_RESPONSES: usize = 100;
+/// How many ids are listed for that, with those of deleted responses.
+const MOST_LISTED: usize = 1_000;
 
 /// The input with a copy of each item that it refers to and that the record does not have.
 ///
@@ -52,11 +54,13 @@ async fn look_for(
     found: &mut HashMap<String, InputItem>,
 ) -> Result<(), ApiError> {
     let Some(prefix) = tag(id).map(|tag| format!("{PREFIX}{tag}")) else { return Ok(()) };
-    let responses =
-        store.list(Some(&prefix), MOST_RESPONSES).await.map_err(|error| ApiError::of_store(&error, &prefix))?;
+    let listed = store.list(Some(&prefix), MOST_LISTED).await.map_err(|error| ApiError::of_store(&error, &prefix))?;
     let mut looked_in: Option<String> = None;
-    for response in responses.iter().take_while(|response| response.starts_with(&prefix)) {
+    let mut read = 0;
+    for response in listed.iter().take_while(|response| response.starts_with(&prefix)) {
+        // Others were deleted.
         let Some((mut file, kept)) = stored::find(store, response).await? else { continue };
+        read += 1;
         if kept.of != stored::owner_of(response) && looked_in.as_ref() != Some(&kept.of) {
             match store.load(&kept.of).await {
                 Ok((mut file, _)) => take(&Record::of(&kept.of, &mut file), wanted, found),
@@ -66,18 +70,17 @@ async fn look_for(
             looked_in = Some(kept.of.clone());
         }
         take(&Record::of(&kept.of, &mut file), wanted, found);
-        if found.contains_key(id) {
+        if found.contains_key(id) || read == MOST_RESPONSES {
             break;
         }
     }
     Ok(())
 }
 
-/// Takes a copy of each item that is wanted.
+/// Takes a copy of each item that is wanted and was not found yet.
 fn take(record: &Record<'_>, wanted: &HashSet<String>, found: &mut HashMap<String, InputItem>) {
-    for item in record.items(true).filter(|item| wanted.contains(&item.id)) {
-        found.entry(item.id.clone()).or_insert_with(|| InputItem::from(&item));
-    }
+    let missing: Vec<String> = wanted.iter().filter(|id| !found.contains_key(*id)).cloned().collect();
+    found.extend(record.with_ids(&missing, true).map(|item| (item.id.clone(), InputItem::from(&item))));
 }
 
 fn not_stored(id: &str) -> ApiError {

@@ -8,7 +8,7 @@ use turnwise::transcript::formats::Object;
 use turnwise_conversations::{ApiError, Record};
 
 use super::Responses;
-use super::events::Out;
+use super::events::{OfCall, Out};
 use super::exchange;
 use super::object::ResponseObject;
 use super::request::{Base, Request};
@@ -121,6 +121,7 @@ impl Out {
             ("status", RawJson::from("in_progress")),
             ("content", Vec::<RawJson>::new().into()),
             ("arguments", "".into()),
+            ("input", "".into()),
         ];
         let begun = replaced(item, &begun);
         match &*kind {
@@ -133,16 +134,26 @@ impl Out {
             }
             "function_call" => {
                 self.added(&begun).await?;
-                let (name, arguments) = (object.text("name")?, object.text("arguments")?);
-                let delta = [("item_id", RawJson::from(&*id)), ("delta", (&*arguments).into())];
-                self.event_of_item("response.function_call_arguments.delta", delta).await?;
-                let done =
-                    [("item_id", RawJson::from(&*id)), ("name", (&*name).into()), ("arguments", (&*arguments).into())];
-                self.event_of_item("response.function_call_arguments.done", done).await?;
+                self.call_again(OfCall::FUNCTION, &object, Some(object.text("name")?.into_owned())).await?;
+                self.done(item.clone()).await
+            }
+            "custom_tool_call" => {
+                self.added(&begun).await?;
+                self.call_again(OfCall::CUSTOM, &object, None).await?;
                 self.done(item.clone()).await
             }
             _ => self.whole(item.clone()).await,
         }
+    }
+
+    /// What a call is made with, as one delta. Only the last event of a function's has its name.
+    async fn call_again(&mut self, names: OfCall, call: &Object<'_>, name: Option<String>) -> Option<()> {
+        let (id, text) = (call.text("id")?, call.text(names.text)?);
+        let delta = [("item_id", RawJson::from(&*id)), ("delta", (&*text).into())];
+        self.event_of_item(&format!("{}.delta", names.event), delta).await?;
+        let name = name.map(|name| ("name", RawJson::from(name)));
+        let done = [("item_id", RawJson::from(&*id))].into_iter().chain(name).chain([(names.text, (&*text).into())]);
+        self.event_of_item(&format!("{}.done", names.event), done).await
     }
 
     async fn part_again(&mut self, id: &str, place: usize, part: &Object<'_>) -> Option<()> {

@@ -1,5 +1,6 @@
 //! Stored responses: conversations that know which response they are.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,12 @@ pub(super) struct StoredResponse {
 }
 
 impl StoredResponse {
-    fn read(file: &Transcript) -> Option<Self> {
-        file.extra.iter().find(|(key, _)| key == MEMBER)?.1.parse().ok()
+    /// What the file under an id keeps. A fork has what its original keeps until its own response is added.
+    fn read(file: &Transcript, id: &str) -> Option<Self> {
+        let kept: Self = file.extra.iter().find(|(key, _)| key == MEMBER)?.1.parse().ok()?;
+        let response: Object<'_> = kept.response.parse().ok()?;
+        let is_own = response.text("id").is_some_and(|known| known == id);
+        is_own.then_some(kept)
     }
 
     fn put(&self, file: &mut Transcript) {
@@ -78,17 +83,19 @@ impl StoredResponse {
             }
         };
         let is_of_conversation = !changes.is_empty();
+        // What it continues was deleted meanwhile, or never stored: it is known to its connection only.
+        if !is_of_conversation && kept(store, from).await?.is_none() {
+            with.conversation.begin_again(id);
+            return store.save(id, &with, None).await.map(drop).map_err(failed);
+        }
         changes.extend(with.changes_since(if is_of_conversation { &done } else { before }));
         let revision = match store.fork(from, id).await {
             Ok(revision) => revision,
-            // What it continues was not stored, and is known to its connection only.
-            Err(error) if error.kind() == ErrorKind::NotFound && !is_of_conversation => {
-                with.conversation.begin_again(id);
-                return store.save(id, &with, None).await.map(drop).map_err(failed);
-            }
             Err(error) if error.kind() == ErrorKind::Conflict => match store.load(id).await.map_err(failed)? {
-                (file, _) if Self::read(&file).is_some() => return Ok(()),
-                (file, _) if deleted::mark(&file).is_some() => return Err(deleted::gone()),
+                (file, _) if Self::read(&file, id).is_some() && is_of_conversation => return Ok(()),
+                // Another process has answered the same request, and its answer is told when it is sent again.
+                (file, _) if Self::read(&file, id).is_some() => return Err(ApiError::conversation_locked()),
+                (file, _) if deleted::mark(&file, id).is_some() => return Err(deleted::gone()),
                 // Whoever began to store it was stopped.
                 (_, revision) => revision,
             },
@@ -105,7 +112,7 @@ fn remove(file: &mut Transcript) {
 /// A stored response with its transcript; `None` if there is none with this id.
 pub(super) async fn find(store: &dyn Store, id: &str) -> Result<Option<(Transcript, StoredResponse)>, ApiError> {
     let file = load(store, id).await?;
-    Ok(file.and_then(|file| StoredResponse::read(&file).map(|kept| (file, kept))))
+    Ok(file.and_then(|file| StoredResponse::read(&file, id).map(|kept| (file, kept))))
 }
 
 /// What is under an id; `None` if there is nothing.
@@ -135,8 +142,8 @@ impl Recorded {
 
     pub(super) async fn find(store: &dyn Store, id: &str) -> Result<Option<Self>, ApiError> {
         let Some(file) = load(store, id).await? else { return Ok(None) };
-        let deleted = || deleted::mark(&file).map(Self::Deleted);
-        Ok(StoredResponse::read(&file).map(Self::Stored).or_else(deleted))
+        let deleted = || deleted::mark(&file, id).map(Self::Deleted);
+        Ok(StoredResponse::read(&file, id).map(Self::Stored).or_else(deleted))
     }
 }
 
@@ -150,13 +157,13 @@ pub(super) fn owner_of(response: &str) -> String {
 /// The ids from which a response and those before it have made the ids of their items.
 pub(super) async fn owners(store: &dyn Store, id: &str) -> Result<Vec<String>, ApiError> {
     let (mut owners, mut next) = (Vec::new(), Some(id.to_owned()));
-    while let Some(id) = next {
+    let mut seen = HashSet::new();
+    while let Some(id) = next.filter(|id| seen.insert(id.clone())) {
         let found = kept(store, &id).await?;
         next = found.as_ref().and_then(|kept| {
             let response: Object<'_> = kept.response.parse().ok()?;
             response.text("previous_response_id").map(std::borrow::Cow::into_owned)
         });
-        next = next.filter(|next| !owners.contains(next));
         owners.push(found.map_or_else(|| owner_of(&id), |kept| kept.of));
     }
     Ok(owners)
@@ -204,7 +211,7 @@ pub(crate) async fn of_conversation(
         match turnwise_store::read(store, id).await.map_err(failed)? {
             None => {}
             Some(Ok(file)) => {
-                let kept = StoredResponse::read(&file).filter(|kept| kept.of == conversation);
+                let kept = StoredResponse::read(&file, id).filter(|kept| kept.of == conversation);
                 let shown_of = |StoredResponse { response, sent, .. }| ShownResponse {
                     response: response.parse().unwrap_or_default(),
                     sent,

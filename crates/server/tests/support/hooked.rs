@@ -19,7 +19,9 @@ pub(crate) enum Call {
 /// What happens around the calls of a store. It may wait, write something itself, or fail.
 pub(crate) trait Hook: Send + Sync {
     /// Before a call about a conversation; a fork is one about the new one, a list about none.
-    fn before<'a>(&'a self, store: &'a MemoryStore, call: Call, id: &'a str) -> BoxFuture<'a, Result<()>>;
+    fn before<'a>(&'a self, _: &'a MemoryStore, _: Call, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// After a call that succeeded.
     fn after<'a>(&'a self, _: &'a MemoryStore, _: Call, _: &'a str) -> BoxFuture<'a, Result<()>> {
