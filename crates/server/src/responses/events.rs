@@ -75,7 +75,8 @@ pub(super) struct Out {
     reasoning: String,
 }
 
-/// The item whose parts are arriving.
+/// An item whose parts are arriving. Several calls may arrive in turns; that of a custom tool is closed at the
+/// end, because where its text ends cannot be seen before.
 struct Open {
     id: String,
     kind: OpenKind,
