@@ -161,6 +161,10 @@ impl Place {
 
     /// Checks that what is in a database can be opened with the keys that there are. A folder is never sealed.
     #[cfg(feature = "serve")]
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        allow(clippy::unnecessary_wraps, reason = "only a database can fail")
+    )]
     pub(crate) fn check_keys(&self) -> turnwise::Result<()> {
         match self {
             Self::Folder(_) => Ok(()),
