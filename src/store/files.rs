@@ -23,7 +23,7 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 /// document that each write replaces. One that is empty is listed and cannot be read: no save
 /// leaves it so. A new conversation may be begun there. Other files of the folder are left alone.
 /// The disk is waited for on threads of their own. The conversations that were used last are kept
-/// in memory (50, and 24 MB of files), so that a file which has not changed since is not read
+/// in memory (50, and 24 MB of files), so that a file whose bytes are still the same is not parsed
 /// again.
 ///
 /// **Provisional**: it may change before 1.0.
@@ -161,8 +161,8 @@ struct OneFile {
 }
 
 impl OneFile {
-    /// The conversation and its revision. The file is only read if it has changed since it was last
-    /// used here.
+    /// The conversation and its revision. The file is only parsed if its bytes have changed since it
+    /// was last used here.
     fn read(&self) -> Result<Option<(Transcript, Revision)>> {
         let now = TranscriptFile::at(&self.path).and_then(|file| file.finished_revision());
         // What fails here fails again where the file is read.

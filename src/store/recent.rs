@@ -1,5 +1,5 @@
-//! `Recent`: the conversations of a folder that were used last. A file that has not changed since
-//! is not read again, neither for a load nor to check what is added to it.
+//! `Recent`: the conversations of a folder that were used last. A file whose bytes are still the same
+//! is not parsed again, neither for a load nor to check what is added to it.
 
 use std::collections::VecDeque;
 use std::fmt;
