@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use futures_lite::future::block_on;
 use tempfile::TempDir;
@@ -33,7 +34,8 @@ fn a_file_store_keeps_its_promises_and_leaves_only_locks() {
 }
 
 /// What is wrong with the middle of a file is found by who reads it. Neither a load nor an append
-/// does, if nothing was written since the same store was there last.
+/// does, if by all that the system says of the file nothing was written since the same store was
+/// there last.
 #[test]
 fn a_file_that_has_not_changed_is_not_read_again() {
     let folder = TempDir::new().unwrap();
@@ -50,7 +52,9 @@ fn a_file_that_has_not_changed_is_not_read_again() {
     add(&other, "third").unwrap();
     assert_eq!(block_on(store.load("ann")).unwrap().0.conversation.path().len(), 3, "another's write is read");
     let path = store.path("ann").unwrap();
+    let written = fs::metadata(&path).unwrap().modified().unwrap();
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("first", "other")).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
     let revision = add(&store, "fourth").unwrap();
     assert_eq!(block_on(store.revision("ann")).unwrap(), revision);
     let (kept, _) = block_on(store.clone().load("ann")).unwrap();
@@ -58,6 +62,44 @@ fn a_file_that_has_not_changed_is_not_read_again() {
     assert_eq!(block_on(other.load("ann")).unwrap_err().kind(), ErrorKind::Damaged);
     block_on(store.delete("ann")).unwrap();
     assert_eq!(block_on(store.load("ann")).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// The revision of a journal is that of its end.
+#[test]
+fn a_change_in_the_middle_of_a_file_is_seen_and_nothing_is_added_to_it() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let revision = block_on(store.save("ann", &talk("first"), None)).unwrap();
+    let (before, _) = block_on(store.load("ann")).unwrap();
+    let path = store.path("ann").unwrap();
+    let changed = fs::read_to_string(&path).unwrap().replace("first", "other");
+    fs::write(&path, &changed).unwrap();
+    // Also where the clock of the disk is coarse.
+    let later = SystemTime::now() + Duration::from_secs(1);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+    assert_eq!(block_on(store.load("ann")).unwrap_err().kind(), ErrorKind::Damaged);
+    let mut after = before.clone();
+    after.conversation.push("second");
+    let added = block_on(store.append("ann", &after.changes_since(&before), &revision));
+    assert_eq!(added.unwrap_err().kind(), ErrorKind::Damaged);
+    assert_eq!(fs::read_to_string(&path).unwrap(), changed);
+}
+
+/// A folder that was moved, with a link in its place.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_reached_by_another_way_is_written_to() {
+    let parent = TempDir::new().unwrap();
+    let [folder, moved] = ["talks", "moved"].map(|name| parent.path().join(name));
+    let store = FileStore::open(&folder).unwrap();
+    let revision = block_on(store.save("ann", &talk("first"), None)).unwrap();
+    let (before, _) = block_on(store.load("ann")).unwrap();
+    fs::rename(&folder, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &folder).unwrap();
+    let mut after = before.clone();
+    after.conversation.push("second");
+    block_on(store.append("ann", &after.changes_since(&before), &revision)).unwrap();
+    assert_eq!(block_on(store.load("ann")).unwrap().0.conversation.path().len(), 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::recent::Recent;
+use super::recent::{Recent, Stamp};
 use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
@@ -23,8 +23,8 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 /// document that each write replaces. One that is empty is listed and cannot be read: no save
 /// leaves it so. A new conversation may be begun there. Other files of the folder are left alone.
 /// The disk is waited for on threads of their own. The conversations that were used last are kept
-/// in memory (50, and 24 MB of files), so that a file whose bytes are still the same is not parsed
-/// again.
+/// in memory (50, and 24 MB of files), so that a file that has not changed since is not
+/// parsed again.
 ///
 /// **Provisional**: it may change before 1.0.
 ///
@@ -161,26 +161,39 @@ struct OneFile {
 }
 
 impl OneFile {
-    /// The conversation and its revision. The file is only parsed if its bytes have changed since it
-    /// was last used here.
+    /// The conversation and its revision. The file is only parsed if it has changed since it was
+    /// last used here.
     fn read(&self) -> Result<Option<(Transcript, Revision)>> {
-        let now = TranscriptFile::at(&self.path).and_then(|file| file.finished_revision());
-        // What fails here fails again where the file is read.
-        if let Some(now) = now.ok().flatten().map(Revision::new)
-            && let Some(kept) = self.recent.at(&self.path, &now)
-        {
-            return Ok(Some((kept, now)));
+        // Taken first: what changes while the file is read is then seen the next time.
+        let stamp = Stamp::of(&self.path);
+        if let Some(kept) = stamp.as_ref().and_then(|stamp| self.kept(stamp)) {
+            return Ok(Some(kept));
         }
         let Some(transcript) = TranscriptFile::load(&self.path)? else { return Ok(None) };
         let revision = self.revision(&transcript)?;
-        self.recent.put(&self.path, revision.clone(), &transcript, transcript.known());
+        self.keep(stamp, &revision, &transcript, transcript.known());
         Ok(Some((transcript, revision)))
+    }
+
+    /// What is kept of the file as it is now. What fails here fails again where the file is read.
+    fn kept(&self, stamp: &Stamp) -> Option<(Transcript, Revision)> {
+        let file = TranscriptFile::at(&self.path).ok()?;
+        let now = Revision::new(file.finished_revision().ok().flatten()?);
+        let kept = self.recent.at(&file, &self.path, stamp, &now)?;
+        Some((kept, now))
+    }
+
+    fn keep(&self, stamp: Option<Stamp>, revision: &Revision, transcript: &Transcript, known: Known) {
+        if let Some(stamp) = stamp {
+            self.recent.put(&self.path, stamp, revision.clone(), transcript, known);
+        }
     }
 
     /// Why there is nothing to read: no file, or an empty one. A save puts the whole text in place
     /// at once, so it was not a save that left that.
     fn missing(&self) -> Error {
-        if !fs::metadata(&self.path).is_ok_and(|found| found.is_file()) {
+        // One with content was put there just now.
+        if !fs::metadata(&self.path).is_ok_and(|found| found.is_file() && found.len() == 0) {
             return not_found(&self.id);
         }
         let detail = format!(
@@ -218,7 +231,7 @@ impl OneFile {
         let is_refused = |error: &Error| error.kind() == ErrorKind::Conflict;
         saved.map_err(|error| if is_refused(&error) { conflict(&self.id) } else { error })?;
         let revision = known.revision(&file).map(Revision::new).ok_or_else(|| conflict(&self.id))?;
-        self.recent.put(&self.path, revision.clone(), transcript, known);
+        self.keep(Stamp::of(&self.path), &revision, transcript, known);
         Ok(revision)
     }
 }

@@ -1,13 +1,15 @@
-//! `Recent`: the conversations of a folder that were used last. A file whose bytes are still the same
+//! `Recent`: the conversations of a folder that were used last. A file that has not changed since
 //! is not parsed again, neither for a load nor to check what is added to it.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use super::Revision;
-use crate::transcript::{Known, Transcript};
+use crate::transcript::{Known, Transcript, TranscriptFile};
 
 /// How many conversations are kept at most, and how many bytes their files have.
 const MOST: usize = 50;
@@ -23,30 +25,66 @@ pub(super) struct Recent(Mutex<VecDeque<Kept>>);
 struct Kept {
     path: PathBuf,
     revision: Revision,
-    bytes: u64,
+    stamp: Stamp,
     transcript: Transcript,
     known: Known,
 }
 
+/// What the system says of a file. The revision of a journal is that of its end; this tells that
+/// something before it may have changed, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    /// Which file it is, whatever its name: that of its disk, and its own number.
+    number: Option<(u64, u64)>,
+}
+
+impl Stamp {
+    /// That of the file that is there now.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self { bytes: found.len(), modified: found.modified().ok(), number: number(&found) })
+    }
+}
+
+#[cfg(unix)]
+fn number(found: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_found: &Metadata) -> Option<(u64, u64)> {
+    None
+}
+
 impl Recent {
     /// The conversation of a file, if it is kept as it is at a revision.
-    pub(super) fn at(&self, path: &Path, revision: &Revision) -> Option<Transcript> {
+    pub(super) fn at(
+        &self,
+        file: &TranscriptFile,
+        path: &Path,
+        stamp: &Stamp,
+        revision: &Revision,
+    ) -> Option<Transcript> {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = recent.iter().find(|kept| kept.path == path && kept.revision == *revision)?;
-        Some(found.transcript.detached().with_known(found.known.clone()))
+        // A link may lead to the same file by another way: what is known would not be of that.
+        let is_same = found.stamp == *stamp && found.known.has(file);
+        is_same.then(|| found.transcript.detached().with_known(found.known.clone()))
     }
 
     /// Keeps a conversation that was read from a file or written to it, and what is known of the
     /// file.
-    pub(super) fn put(&self, path: &Path, revision: Revision, transcript: &Transcript, known: Known) {
-        let bytes = std::fs::metadata(path).map_or(0, |found| found.len());
-        let kept = Kept { path: path.to_owned(), revision, bytes, transcript: transcript.detached(), known };
+    pub(super) fn put(&self, path: &Path, stamp: Stamp, revision: Revision, transcript: &Transcript, known: Known) {
+        let kept = Kept { path: path.to_owned(), revision, stamp, transcript: transcript.detached(), known };
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = take(&mut recent, path);
         recent.push_front(kept);
         let mut bytes = 0;
         let fitting = recent.iter().take(MOST).enumerate().take_while(|(place, kept)| {
-            bytes += kept.bytes;
+            bytes += kept.stamp.bytes;
             *place < LEAST || bytes <= MOST_BYTES
         });
         let fitting = fitting.count();
