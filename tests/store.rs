@@ -69,8 +69,16 @@ fn a_file_that_has_not_changed_is_not_read_again() {
 fn a_change_in_the_middle_of_a_file_is_seen_and_nothing_is_added_to_it() {
     let folder = TempDir::new().unwrap();
     let store = FileStore::open(folder.path()).unwrap();
-    let revision = block_on(store.save("ann", &talk("first"), None)).unwrap();
-    let (before, _) = block_on(store.load("ann")).unwrap();
+    let add = |text: &str| {
+        let (before, revision) = block_on(store.load("ann"))?;
+        let mut after = before.clone();
+        after.conversation.push(text);
+        block_on(store.append("ann", &after.changes_since(&before), &revision)).map(|_| after)
+    };
+    block_on(store.save("ann", &talk("first"), None)).unwrap();
+    add("second").unwrap();
+    let before = add("third").unwrap();
+    let revision = block_on(store.revision("ann")).unwrap();
     let path = store.path("ann").unwrap();
     let changed = fs::read_to_string(&path).unwrap().replace("first", "other");
     fs::write(&path, &changed).unwrap();
@@ -79,7 +87,7 @@ fn a_change_in_the_middle_of_a_file_is_seen_and_nothing_is_added_to_it() {
     fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
     assert_eq!(block_on(store.load("ann")).unwrap_err().kind(), ErrorKind::Damaged);
     let mut after = before.clone();
-    after.conversation.push("second");
+    after.conversation.push("fourth");
     let added = block_on(store.append("ann", &after.changes_since(&before), &revision));
     assert_eq!(added.unwrap_err().kind(), ErrorKind::Damaged);
     assert_eq!(fs::read_to_string(&path).unwrap(), changed);

@@ -36,8 +36,9 @@ struct Kept {
 pub(super) struct Stamp {
     bytes: u64,
     modified: Option<SystemTime>,
-    /// Which file it is, whatever its name: that of its disk, and its own number.
-    number: Option<(u64, u64)>,
+    /// Which file it is, whatever its name: the number of its disk, and its own. Zero where a system
+    /// does not say it.
+    number: (u64, u64),
 }
 
 impl Stamp {
@@ -49,14 +50,14 @@ impl Stamp {
 }
 
 #[cfg(unix)]
-fn number(found: &Metadata) -> Option<(u64, u64)> {
+fn number(found: &Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    Some((found.dev(), found.ino()))
+    (found.dev(), found.ino())
 }
 
 #[cfg(not(unix))]
-fn number(_found: &Metadata) -> Option<(u64, u64)> {
-    None
+fn number(_found: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 impl Recent {
