@@ -93,6 +93,24 @@ fn a_change_in_the_middle_of_a_file_is_seen_and_nothing_is_added_to_it() {
     assert_eq!(fs::read_to_string(&path).unwrap(), changed);
 }
 
+/// Two owners' conversations with one id are two, also where they are kept in one memory.
+#[test]
+fn stores_that_share_their_memory_are_apart() {
+    let folder = TempDir::new().unwrap();
+    let one = FileStore::open(folder.path().join("one")).unwrap();
+    let two = FileStore::with_memory_of(&one, folder.path().join("two")).unwrap();
+    for (store, text) in [(&one, "first"), (&two, "second")] {
+        block_on(store.save("ann", &talk(text), None)).unwrap();
+    }
+    for (store, text) in [(&one, "first"), (&two, "second")] {
+        let (file, _) = block_on(store.load("ann")).unwrap();
+        assert_eq!(file.conversation.path().messages().next().unwrap().text(), text);
+    }
+    block_on(two.delete("ann")).unwrap();
+    assert_eq!(block_on(two.load("ann")).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(block_on(one.load("ann")).is_ok());
+}
+
 /// A folder that was moved, with a link in its place.
 #[cfg(unix)]
 #[test]

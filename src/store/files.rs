@@ -8,8 +8,8 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::recent::{Recent, Stamp};
-use super::{BoxFuture, Change, Revision, Store, check_id, conflict, not_found};
+use super::kept::{Kept, Stamp};
+use super::{BoxFuture, Change, Recent, Revision, Store, check_id, conflict, not_found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 
@@ -55,7 +55,7 @@ use crate::transcript::{Known, Replaces, Transcript, TranscriptFile};
 #[derive(Clone, Debug)]
 pub struct FileStore {
     folder: Arc<Path>,
-    recent: Arc<Recent>,
+    recent: Arc<Recent<PathBuf, Kept>>,
 }
 
 impl FileStore {
@@ -69,6 +69,15 @@ impl FileStore {
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         fs::create_dir_all(&folder).map_err(|e| Error::io(format_args!("making {}", folder.display()), e))?;
         Ok(Self { folder: folder.into(), recent: Arc::default() })
+    }
+
+    /// The store of another folder, such as that of another owner. Both keep conversations in one
+    /// memory, which has the size of one store's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn with_memory_of(other: &Self, folder: impl Into<PathBuf>) -> Result<Self> {
+        Ok(Self { recent: Arc::clone(&other.recent), ..Self::open(folder)? })
     }
 
     /// The file of a conversation, whether or not there is one.
@@ -157,7 +166,7 @@ impl Store for FileStore {
 struct OneFile {
     id: String,
     path: PathBuf,
-    recent: Arc<Recent>,
+    recent: Arc<Recent<PathBuf, Kept>>,
 }
 
 impl OneFile {
@@ -185,7 +194,7 @@ impl OneFile {
 
     fn keep(&self, stamp: Option<Stamp>, revision: &Revision, transcript: &Transcript, known: Known) {
         if let Some(stamp) = stamp {
-            self.recent.put(&self.path, stamp, revision.clone(), transcript, known);
+            self.recent.keep(&self.path, stamp, revision.clone(), transcript, known);
         }
     }
 
@@ -212,7 +221,7 @@ impl OneFile {
     }
 
     fn remove(&self) -> Result<()> {
-        self.recent.remove(&self.path);
+        self.recent.remove(self.path.as_path());
         if TranscriptFile::at(&self.path)?.delete()? { Ok(()) } else { Err(not_found(&self.id)) }
     }
 

@@ -16,6 +16,7 @@ mod check;
 mod files;
 mod home;
 mod keeper;
+mod kept;
 mod memory;
 mod recent;
 mod wait;
@@ -35,6 +36,7 @@ pub(crate) use files::on_thread;
 pub(crate) use home::Home;
 pub(crate) use keeper::{Keeper, file, file_in_folder, lasting_file};
 pub use memory::MemoryStore;
+pub use recent::Recent;
 pub use wait::wait;
 
 /// The longest id of a conversation in a store, in bytes of UTF-8. See [`check_id`].

@@ -150,7 +150,8 @@ impl Place {
     pub(crate) fn tenant(&self, name: &str) -> turnwise::Result<Self> {
         Ok(match self {
             Self::Folder(store) => {
-                Self::Folder(FileStore::open(store.path("x")?.with_file_name("tenants").join(name))?)
+                let folder = store.path("x")?.with_file_name("tenants").join(name);
+                Self::Folder(FileStore::with_memory_of(store, folder)?)
             }
             #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => Self::Sqlite(store.tenant(name)?),

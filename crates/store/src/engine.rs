@@ -4,7 +4,7 @@ use turnwise::store::{BoxFuture, Change, Revision, check_id, conflict, not_found
 use turnwise::tokens::Calibration;
 use turnwise::{Error, ErrorKind, Result, Transcript};
 
-use crate::recent::{Known, Recent};
+use crate::recent::{self, Known, Recent};
 use crate::rows::{At, Key, Lines, Row};
 use crate::seal::Seal;
 
@@ -87,7 +87,7 @@ pub(crate) async fn append(
     let lines = Lines::of(changes, engine.seal())?;
     let bytes = bytes + lines.bytes;
     let at = engine.add(key.clone(), at, lines).await?;
-    engine.recent().put(key, Known { at, bytes, transcript });
+    recent::put(engine.recent(), key, Known { at, bytes, transcript });
     Ok(at.revision())
 }
 
@@ -140,7 +140,7 @@ async fn write_whole(engine: &impl Engine, key: Key, transcript: Transcript, at:
 fn keep(engine: &impl Engine, key: Key, mut known: Known) {
     if let Ok(calibration) = copied(&known.transcript.calibration) {
         known.transcript.calibration = calibration;
-        engine.recent().put(key, known);
+        recent::put(engine.recent(), key, known);
     }
 }
 
