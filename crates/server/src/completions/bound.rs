@@ -14,7 +14,7 @@ use turnwise::transcript::formats::Object;
 use turnwise::{ChatEvent, ConversationManager, Message, Reply, Transcript};
 use turnwise_conversations::ApiError;
 
-use super::forward::{PLAN, messages, tools};
+use super::forward::{self, PLAN, messages, tools};
 use super::{replay, stored, summary};
 use crate::answer::json;
 use crate::body::Body;
@@ -109,16 +109,7 @@ struct Asked {
 impl Asked {
     fn read(body: &Body) -> Result<Self, ApiError> {
         let model = body.need_text("model")?;
-        let read = |(place, json): (usize, RawJson)| {
-            Message::from_json(json.as_str()).map_err(|error| {
-                let mut refused =
-                    ApiError::invalid_request(format!("Invalid 'messages[{place}]': {}.", error.detail()));
-                refused.param = Some(format!("messages[{place}]"));
-                refused
-            })
-        };
-        let messages = messages(body)?.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { model, messages })
+        Ok(Self { model, messages: forward::read(&messages(body)?)? })
     }
 }
 

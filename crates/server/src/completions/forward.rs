@@ -53,6 +53,21 @@ pub(super) fn messages(body: &Body) -> Result<Vec<RawJson>, ApiError> {
     messages.parse().map_err(|_| ApiError::not_a("messages", "an array of objects", &messages))
 }
 
+/// The messages of a request, as they are recorded.
+///
+/// # Errors
+/// 400 for the first that is none.
+pub(super) fn read(messages: &[RawJson]) -> Result<Vec<Message>, ApiError> {
+    let read = |(place, json): (usize, &RawJson)| {
+        Message::from_json(json.as_str()).map_err(|error| {
+            let mut refused = ApiError::invalid_request(format!("Invalid 'messages[{place}]': {}.", error.detail()));
+            refused.param = Some(format!("messages[{place}]"));
+            refused
+        })
+    };
+    messages.iter().enumerate().map(read).collect()
+}
+
 pub(super) fn answered(answer: Result<Response, String>) -> Result<Response, ApiError> {
     answer.map_err(|why| {
         let mut error = ApiError::invalid_request(why);

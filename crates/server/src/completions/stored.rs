@@ -16,6 +16,7 @@ use turnwise::transcript::formats::Object;
 use turnwise::{Conversation, ErrorKind, Message, Transcript};
 use turnwise_conversations::{ApiError, List, Order, check_limit};
 
+use super::forward;
 use crate::answer::json;
 use crate::body::Body;
 use crate::deleted;
@@ -65,16 +66,9 @@ impl Request {
         }
         let metadata = body.get("metadata").unwrap_or_else(|| RawJson::object([]));
         turnwise_conversations::check_metadata(&metadata)?;
-        let messages = super::forward::messages(body)?;
+        let messages = forward::messages(body)?;
         // What cannot be stored is refused before the model is asked.
-        for (place, message) in messages.iter().enumerate() {
-            Message::from_json(message.as_str()).map_err(|error| {
-                let mut refused =
-                    ApiError::invalid_request(format!("Invalid 'messages[{place}]': {}.", error.detail()));
-                refused.param = Some(format!("messages[{place}]"));
-                refused
-            })?;
-        }
+        forward::read(&messages)?;
         Ok(Some(Self { messages, metadata, once: once.map(|once| once.body.clone()) }))
     }
 }
