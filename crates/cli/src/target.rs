@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
@@ -10,6 +10,8 @@ use crate::failure::{Failure, Result};
 /// Where the result goes: the standard output, or a file that is put in place when it is complete.
 pub(crate) struct Output {
     target: Option<PathBuf>,
+    /// Whether a file that is there is replaced.
+    replaces: bool,
     /// The file beside it that is written.
     part: PathBuf,
     /// The same, locked: what a program that was killed has left is not locked any more.
@@ -20,17 +22,16 @@ impl Output {
     /// A file that none of `sources` is, and that does not exist unless it is to be replaced.
     pub(crate) fn open(target: &Path, sources: &[PathBuf], replaces: bool) -> Result<Self> {
         if target.to_str() == Some("-") {
-            return Ok(Self { target: None, part: PathBuf::new(), locked: OnceCell::new() });
+            return Ok(Self { target: None, replaces, part: PathBuf::new(), locked: OnceCell::new() });
         }
         check(target, sources)?;
         if target.exists() && !replaces {
-            let message = "it exists; --force replaces it";
-            return Err(Failure::usage(format!("{}: {message}", target.display())));
+            return Err(exists(target));
         }
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         remove_left(target, &name);
         let part = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        Ok(Self { target: Some(target.to_owned()), part, locked: OnceCell::new() })
+        Ok(Self { target: Some(target.to_owned()), replaces, part, locked: OnceCell::new() })
     }
 
     pub(crate) fn is_stdout(&self) -> bool {
@@ -57,15 +58,28 @@ impl Output {
         }
     }
 
-    /// Puts the complete file in its place.
+    /// Puts the complete file in its place. One that was put there meanwhile is replaced only if one
+    /// that was there before would be.
     pub(crate) fn keep(&self) -> Result<()> {
         let Some(target) = &self.target else { return Ok(()) };
         let put = || {
             File::open(&self.part)?.sync_all()?;
-            fs::rename(&self.part, target)
+            if self.replaces {
+                return fs::rename(&self.part, target);
+            }
+            // The part's own name goes when this is dropped.
+            match fs::hard_link(&self.part, target) {
+                // Some file systems give a file one name only.
+                Err(e) if e.kind() != ErrorKind::AlreadyExists => fs::rename(&self.part, target),
+                linked => linked,
+            }
         };
-        put().map_err(|e| self.failed(&e))
+        put().map_err(|e| if e.kind() == ErrorKind::AlreadyExists { exists(target) } else { self.failed(&e) })
     }
+}
+
+fn exists(target: &Path) -> Failure {
+    Failure::usage(format!("{}: it exists; --force replaces it", target.display()))
 }
 
 /// Creates a file that only this program makes. Until it is locked, another program may take it for
@@ -130,9 +144,10 @@ pub(crate) fn check(target: &Path, sources: &[PathBuf]) -> Result<()> {
 }
 
 impl Drop for Output {
-    /// Removes what was not completed.
+    /// Removes what was not completed, if this has begun it: a program on another machine may have the
+    /// same number, and be writing a file of this name.
     fn drop(&mut self) {
-        if self.target.is_some() && Path::exists(&self.part) {
+        if self.locked.get().is_some() && Path::exists(&self.part) {
             // If it cannot be removed, its name shows what it is.
             let _ = fs::remove_file(&self.part);
         }
@@ -144,6 +159,33 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_file_that_came_meanwhile_is_replaced_only_if_that_is_asked_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let target = folder.path().join("out.json");
+        for replaces in [false, true] {
+            let _ = fs::remove_file(&target);
+            let output = Output::open(&target, &[], replaces).ok().unwrap();
+            output.writer().ok().unwrap().write_all(b"new").unwrap();
+            fs::write(&target, "meanwhile").unwrap();
+            assert_eq!(output.keep().is_ok(), replaces);
+            drop(output);
+            assert_eq!(fs::read_to_string(&target).unwrap(), if replaces { "new" } else { "meanwhile" });
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no part is left");
+        }
+    }
+
+    #[test]
+    fn who_has_begun_nothing_removes_no_part() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let output = Output::open(&folder.path().join("out.json"), &[], false).ok().unwrap();
+        let part = output.part.clone();
+        let other = create_locked(&part).unwrap();
+        drop(output);
+        assert!(part.exists());
+        drop(other);
+    }
 
     #[test]
     fn a_file_that_is_being_written_is_not_taken_for_one_that_was_left() {
